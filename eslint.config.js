@@ -1,0 +1,48 @@
+import eslint from '@eslint/js'
+import importPlugin from 'eslint-plugin-import-x'
+import tseslint from 'typescript-eslint'
+
+/**
+ * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
+ * `errors, formats, otlp <- component, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ */
+const arrows = [
+  {
+    target: ['./src/errors.ts', './src/formats.ts', './src/otlp'],
+    from: ['./src/component.ts', './src/http', './src/datadog'],
+  },
+  {
+    target: ['./src/errors.ts', './src/formats.ts', './src/otlp', './src/component.ts', './src/http', './src/datadog'],
+    from: ['./src/receivers', './src/processors', './src/exporters'],
+  },
+  {
+    target: ['./src/!(pipeline|cli|index.ts|testing.ts|testing)/**/*', './src/!(index|testing).ts'],
+    from: ['./src/pipeline', './src/cli'],
+  },
+  { target: './src/pipeline', from: ['./src/receivers', './src/processors', './src/exporters', './src/cli'] },
+  { target: './src/receivers', from: ['./src/processors', './src/exporters'] },
+  { target: './src/processors', from: ['./src/receivers', './src/exporters'] },
+  { target: './src/exporters', from: ['./src/receivers', './src/processors'] },
+]
+
+export default tseslint.config(
+  { ignores: ['dist', 'coverage', 'test/cases'] },
+  eslint.configs.recommended,
+  tseslint.configs.recommendedTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: { allowDefaultProject: ['*.js', 'config/*/*.js', 'config/*/*.mjs'] } },
+    },
+    plugins: { 'import-x': importPlugin },
+    rules: {
+      'import-x/no-restricted-paths': ['error', { zones: arrows }],
+      'import-x/no-cycle': 'error',
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/prefer-promise-reject-errors': 'off',
+    },
+    settings: { 'import-x/extensions': ['.ts'], 'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] } },
+  },
+  { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },
+)

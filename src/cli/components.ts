@@ -1,0 +1,33 @@
+import type { Component } from '../component.ts'
+import { isNameOf, listBuiltins } from '../pipeline/load.ts'
+import { ExitCode } from './exit.ts'
+import { componentPage } from './pages.ts'
+
+/** Lists the components, or shows those of one type with their settings and examples. Returns the exit code. */
+export async function showComponents(type: string | undefined, format: 'text' | 'json'): Promise<number> {
+  const all = await listBuiltins()
+  const chosen = type === undefined ? all : all.filter((component) => isNameOf(type, component))
+  if (chosen.length === 0) {
+    process.stderr.write(`There is no component "${type}". There are: ${all.map((one) => one.type).join(', ')}.\n`)
+    return ExitCode.usage
+  }
+  if (format === 'json') process.stdout.write(`${JSON.stringify(chosen.map(declaration), null, 2)}\n`)
+  else if (type === undefined) process.stdout.write(list(chosen))
+  else process.stdout.write(chosen.map(componentPage).join('\n'))
+  return ExitCode.ok
+}
+
+/** What a component declares, without its functions; `undefined` defaults (optional settings) are left out. */
+function declaration({ kind, type, summary, description, config, examples = [] }: Component): object {
+  return { kind, type, summary, description, config, examples }
+}
+
+function list(components: readonly Component[]): string {
+  const width = Math.max(...components.map(({ type }) => type.length))
+  return (['receiver', 'processor', 'exporter'] as const)
+    .map((kind) => {
+      const rows = components.filter((component) => component.kind === kind)
+      return `${kind}s\n${rows.map(({ type, summary }) => `  ${type.padEnd(width)}  ${summary}\n`).join('')}`
+    })
+    .join('\n')
+}

@@ -1,0 +1,25 @@
+import { formatProblem } from '../errors.ts'
+import type { Problem } from '../errors.ts'
+
+/** Exit codes; those above 1 as in BSD's sysexits.h. */
+export const ExitCode = {
+  ok: 0,
+  /** Something was not delivered. */
+  failure: 1,
+  /** A bad command line. */
+  usage: 64,
+  /** A fault in this program or in a custom component. */
+  software: 70,
+  /** A bad configuration. */
+  config: 78,
+} as const
+
+/** Writes problems to standard error, one a line, and how many there are. */
+export function writeProblems(problems: readonly Problem[]): void {
+  for (const problem of problems) {
+    const severity = problem.severity === 'warning' ? 'warning: ' : ''
+    process.stderr.write(`${severity}${formatProblem(problem)}\n`)
+  }
+  const errors = problems.filter(({ severity }) => severity === 'error').length
+  if (errors > 0) process.stderr.write(`\n${errors === 1 ? '1 mistake' : `${errors} mistakes`} in the configuration.\n`)
+}

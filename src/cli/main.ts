@@ -1,0 +1,140 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { ConfigError, errorMessage } from '../errors.ts'
+import { ExitCode, writeProblems } from './exit.ts'
+import type { ConfigOptions } from './options.ts'
+
+/*
+ * The heka-pipeline command. Each subcommand is a file of its own, loaded when it is asked for.
+ */
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+function append(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value]
+}
+
+function override(value: string, previous?: readonly string[]): readonly string[] {
+  if (!/^[^=]+=/.test(value)) throw new InvalidArgumentError('It must be PATH=VALUE.')
+  return append(value, previous)
+}
+
+function withConfig(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'YAML file; may be given several times, later files are merged over earlier', append)
+    .option(
+      '-s, --set <path=value>',
+      'overrides one setting, as exporters.debug.format=otlp_json; repeatable',
+      override,
+    )
+}
+
+/** The options given before the name of a subcommand, then its own. */
+function configOptions(own: Partial<ConfigOptions>): ConfigOptions {
+  const given = [...new Set([program.opts<Partial<ConfigOptions>>(), own])]
+  return { config: given.flatMap(({ config = [] }) => config), set: given.flatMap(({ set = [] }) => set) }
+}
+
+const text = ['text', 'json'] as const
+const formatOption = (): Option =>
+  new Option('-f, --format <format>', 'how the result is written').choices(text).default('text')
+
+const program = withConfig(new Command('heka-pipeline'))
+  .description(
+    'Runs the telemetry pipeline that a YAML file declares; without --config, one that shows this host in the terminal.',
+  )
+  .version(version)
+  .option('--once', 'collects twice, one second apart, delivers and ends: 0 if all was sent, 1 otherwise')
+  .enablePositionalOptions()
+  .passThroughOptions()
+  .allowExcessArguments()
+  .showSuggestionAfterError()
+  .exitOverride()
+  .hook('preSubcommand', (_program, command) => {
+    const known = command.options.map((option) => option.attributeName())
+    const other = Object.keys(program.opts()).find((option) => !known.includes(option))
+    if (other !== undefined) program.error(`error: ${command.name()} does not take --${other}`)
+  })
+  .action(async ({ once = false }: { once?: boolean }, { args: [unknown] }: Command) => {
+    if (unknown !== undefined) return refuse(unknown)
+    const { run } = await import('./run.ts')
+    process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
+    // Everything is counted by now: whoever does not read our output any more cannot keep the process.
+    setTimeout(() => process.exit(), 1000).unref()
+  })
+
+async function refuse(command: string): Promise<void> {
+  const { closest } = await import('../pipeline/config/suggest.ts')
+  const names = program.commands.map((known) => known.name())
+  const meant = closest(command, names)
+  const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
+  program.error(`error: unknown command "${command}"; there are ${names.join(', ')}${suggestion}`)
+}
+
+withConfig(program.command('validate'))
+  .description('checks a configuration and shows every mistake in it')
+  .addOption(formatOption())
+  .action(async ({ format, ...options }: Partial<ConfigOptions> & { format: 'text' | 'json' }) => {
+    const { validate } = await import('./validate.ts')
+    process.exitCode = await validate({ ...configOptions(options), format })
+  })
+
+withConfig(program.command('print-config'))
+  .description('prints the merged configuration with secrets hidden')
+  .action(async (options: Partial<ConfigOptions>) => {
+    const { printEffectiveConfig } = await import('./print_config.ts')
+    await printEffectiveConfig(configOptions(options))
+  })
+
+program
+  .command('components')
+  .description('lists the components there are; with a type, shows its settings and examples')
+  .argument('[type]', 'the component to show')
+  .addOption(formatOption())
+  .action(async (type: string | undefined, options: { format: 'text' | 'json' }) => {
+    const { showComponents } = await import('./components.ts')
+    process.exitCode = await showComponents(type, options.format)
+  })
+
+program
+  .command('schema')
+  .description('prints the JSON Schema of the configuration, for editors')
+  .action(async () => {
+    const { printSchema } = await import('./schema.ts')
+    await printSchema()
+  })
+
+process.on('uncaughtException', (error) => {
+  // A pipeline that runs has a listener of its own, which stops it.
+  if (process.listenerCount('uncaughtException') > 1) return
+  writeFault(error)
+  process.exit(ExitCode.software)
+})
+
+/** Without the stack, which says nothing to whoever wrote the configuration. */
+function writeFault(error: unknown): void {
+  process.stderr.write(`heka-pipeline: ${errorMessage(error)}\n`)
+}
+
+for (const stream of [process.stdout, process.stderr]) {
+  // Whoever read our output has gone, as in `| head`, or the disk it goes to is full. A pipeline may have other
+  // destinations and goes on; what writes to standard output hears of it itself.
+  stream.on('error', () => undefined)
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
+  } else if (error instanceof ConfigError) {
+    writeProblems(error.problems)
+    process.exitCode = ExitCode.config
+  } else {
+    writeFault(error)
+    process.exitCode = ExitCode.software
+  }
+}

@@ -1,0 +1,143 @@
+import { stringify } from 'yaml'
+import { isSetting } from '../component.ts'
+import type { Component, ComponentKind, Format, Setting, Settings } from '../component.ts'
+import { formats } from '../formats.ts'
+import { deliverySettings } from '../pipeline/settings.ts'
+
+/*
+ * The Markdown pages about components, made from their declarations: nothing in them is said anywhere else.
+ */
+
+/** Where a component's page stands below `docs/`. */
+export function pagePath({ kind, type }: Component): string {
+  return `${kind}s/${type}.md`
+}
+
+/** The page of one component. */
+export function componentPage(component: Component): string {
+  const { kind, type, aliases = [], summary, description, config, examples = [] } = component
+  const sections = [
+    `<!-- Made from src/${kind}s/${type}.ts by "npm run docs". -->`,
+    `# ${type}`,
+    `${capital(kind)}. ${summary}`,
+  ]
+  if (aliases.length > 0) sections.push(`Also known as ${aliases.map((alias) => `\`${alias}\``).join(', ')}.`)
+  if (description !== undefined) sections.push(unindent(description))
+  sections.push('## Settings')
+  sections.push(Object.keys(config).length === 0 ? 'It has none.' : settingsTable(config))
+  if (component.kind === 'exporter') {
+    const { timeout = deliverySettings.timeout.default } = component
+    sections.push(
+      '## Delivery',
+      'How the pipeline delivers to it; the same for every exporter.',
+      settingsTable({ ...deliverySettings, timeout: { ...deliverySettings.timeout, default: timeout } }),
+    )
+  }
+  if (examples.length > 0) sections.push('## Examples')
+  for (const { title, yaml } of examples) {
+    const entry = unindent(yaml).replace(/^(?=.)/gm, '  ')
+    sections.push(`### ${title}`, `\`\`\`yaml\n${kind}s:\n${entry}\n\`\`\``)
+  }
+  return `${sections.join('\n\n')}\n`
+}
+
+/** The list of all components, `docs/components.md`. */
+export function indexPage(components: readonly Component[]): string {
+  const sections = ['<!-- Made from the declarations in src by "npm run docs". -->', '# Components']
+  for (const kind of ['receiver', 'processor', 'exporter'] satisfies ComponentKind[]) {
+    sections.push(
+      `## ${capital(kind)}s`,
+      table(
+        ['Type', 'What it does'],
+        components
+          .filter((component) => component.kind === kind)
+          .map((component) => [`[${component.type}](${pagePath(component)})`, component.summary]),
+      ),
+    )
+  }
+  sections.push(
+    'How to write one of your own: [custom components](custom-components.md).',
+    '## Formats',
+    'What the settings take. `list of` takes a YAML list, `map of` a map with keys of your own.',
+    table(
+      ['Format', 'A value is'],
+      Object.entries(formats).map(([name, { allowed }]) => [name, allowed]),
+    ),
+  )
+  return `${sections.join('\n\n')}\n`
+}
+
+/** One line of a table of settings; `path` marks the items of a list as `[]` and the free keys of a map as `<key>`. */
+export interface SettingRow {
+  readonly path: string
+  readonly setting: Setting
+}
+
+/** Every setting, nested ones behind the one that holds them. */
+export function* settingRows(settings: Settings, parent = ''): Generator<SettingRow> {
+  for (const [name, entry] of Object.entries(settings)) {
+    const path = parent + name
+    if (isSetting(entry)) {
+      yield { path, setting: entry }
+      yield* nestedRows(entry.format, path)
+    } else {
+      yield* settingRows(entry, `${path}.`)
+    }
+  }
+}
+
+function* nestedRows(format: Format, path: string): Generator<SettingRow> {
+  if (typeof format === 'string' || 'length' in format) return
+  if ('settings' in format) yield* settingRows(format.settings, `${path}.`)
+  else if ('list' in format) yield* nestedRows(format.list, `${path}[]`)
+  else yield* nestedRows(format.map, `${path}.<key>`)
+}
+
+/** What a setting takes, in words. */
+function formatText(format: Format): string {
+  if (typeof format === 'string') return format
+  if ('length' in format) return format.map((word) => `\`${word}\``).join(' or ')
+  if ('settings' in format) return 'settings'
+  if ('list' in format) return `list of ${formatText(format.list)}`
+  return `map of ${formatText(format.map)}`
+}
+
+/** What an unset setting means: `required`, nothing, or its default as in the YAML. */
+function defaultText({ default: value }: Setting): string {
+  if (value === null) return 'required'
+  return value === undefined ? '' : `\`${stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()}\``
+}
+
+function settingsTable(settings: Settings): string {
+  return table(
+    ['Setting', '[Format](../components.md#formats)', 'Default', 'Meaning'],
+    Array.from(settingRows(settings), ({ path, setting }) => [
+      `\`${path}\``,
+      formatText(setting.format),
+      defaultText(setting),
+      [setting.doc, environmentText(setting), setting.secret === true ? 'Never shown.' : ''].filter(Boolean).join(' '),
+    ]),
+  )
+}
+
+function environmentText({ env = [] }: Setting): string {
+  return env.length === 0 ? '' : `Taken from ${env.map((name) => `\`${name}\``).join(' or ')} when unset.`
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => '---'), ...rows]
+    .map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
+    .join('\n')
+}
+
+/** Takes away the indentation that a text has only because of where it stands in the code. */
+function unindent(text: string): string {
+  const lines = text.replace(/^\n+|\s+$/g, '').split('\n')
+  const indents = lines.filter((line) => line.trim() !== '').map((line) => line.search(/\S/))
+  const indent = Math.min(...indents)
+  return lines.map((line) => line.slice(indent)).join('\n')
+}
+
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1)
+}

@@ -1,0 +1,37 @@
+import { ConfigError } from '../errors.ts'
+import type { Problem } from '../errors.ts'
+import { loadConfig } from '../pipeline/config.ts'
+import { Graph } from '../pipeline/graph.ts'
+import { createLogger } from '../pipeline/log.ts'
+import { Telemetry } from '../pipeline/telemetry.ts'
+import { ExitCode, writeProblems } from './exit.ts'
+import { configInput, defaultConfig } from './options.ts'
+import type { ConfigOptions } from './options.ts'
+
+/** Checks a configuration and builds its graph, which opens nothing. Shows every mistake and returns the exit code. */
+export async function validate(options: ConfigOptions & { format: 'text' | 'json' }): Promise<number> {
+  const problems = await findProblems(options)
+  const valid = problems.every(({ severity }) => severity === 'warning')
+  if (options.format === 'json') process.stdout.write(`${JSON.stringify({ valid, problems }, null, 2)}\n`)
+  else {
+    writeProblems(problems)
+    const which = options.config.length > 0 ? 'The configuration' : `The default configuration, ${defaultConfig},`
+    if (valid) process.stdout.write(`${which} is valid.\n`)
+  }
+  return valid ? ExitCode.ok : ExitCode.config
+}
+
+async function findProblems(options: ConfigOptions): Promise<readonly Problem[]> {
+  let warnings: readonly Problem[] = []
+  try {
+    const config = await loadConfig(configInput(options))
+    warnings = config.warnings
+    const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
+    const graph = new Graph(config, { log, telemetry: new Telemetry() })
+    await graph.stop(new AbortController().signal)
+    return warnings
+  } catch (error) {
+    if (error instanceof ConfigError) return [...warnings, ...error.problems]
+    throw error
+  }
+}

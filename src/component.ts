@@ -1,0 +1,201 @@
+import type * as rxjs from 'rxjs'
+import type { ObservableInput, OperatorFunction } from 'rxjs'
+import type { FormatTypes } from './formats.ts'
+import type { MetricBatch } from './otlp/batch.ts'
+
+/**
+ * What a setting takes:
+ * a named format; a list of the allowed words; `{ list }` of a format; `{ map }` from free keys to a format;
+ * or `{ settings }`, an object with settings of its own (used where it may be absent, or inside a list or map).
+ */
+export type Format =
+  | keyof FormatTypes
+  | readonly string[]
+  | { readonly list: Format }
+  | { readonly map: Format }
+  | { readonly settings: Settings }
+
+/** One setting of a component: its schema, default and documentation. */
+export interface Setting<F extends Format = Format> {
+  /** One or more sentences for the person who edits the YAML. */
+  readonly doc: string
+  readonly format: F
+  /** What an unset setting means, written as in the YAML. `null`: the setting is required. `undefined`: it may stay unset. */
+  readonly default: unknown
+  /** Environment variables that fill the setting when the YAML leaves it unset; the first that is set counts. */
+  readonly env?: readonly string[]
+  /** The value never appears in messages, logs or `print-config`. */
+  readonly secret?: boolean
+}
+
+/** Settings by name; a nested object without `doc` is a group that is always present. */
+export interface Settings {
+  readonly [name: string]: Setting | Settings
+}
+
+type ValueOf<F> = F extends keyof FormatTypes
+  ? FormatTypes[F]
+  : F extends readonly (infer Word)[]
+    ? Word
+    : F extends { readonly list: infer Item }
+      ? readonly ValueOf<Item>[]
+      : F extends { readonly map: infer Item }
+        ? Readonly<Record<string, ValueOf<Item>>>
+        : F extends { readonly settings: infer S }
+          ? ConfigOf<S>
+          : never
+
+/** The checked configuration that settings yield: every default filled in, durations in milliseconds, sizes in bytes. */
+export type ConfigOf<S> = {
+  readonly [K in keyof S]: S[K] extends { readonly doc: string; readonly format: infer F; readonly default: infer D }
+    ? D extends undefined
+      ? ValueOf<F> | undefined
+      : ValueOf<F>
+    : ConfigOf<S[K]>
+}
+
+/** Writes structured logs. A message is a sentence; what varies goes into `fields`. Never called per data point. */
+export interface Logger {
+  debug(message: string, fields?: object): void
+  info(message: string, fields?: object): void
+  warn(message: string, fields?: object): void
+  error(message: string, fields?: object): void
+}
+
+/** Makes the counters that a component adds to the pipeline's own metrics. */
+export interface Meter {
+  createCounter(name: string, options: { description: string; unit?: string }): Counter
+}
+
+export interface Counter {
+  add(value: number, attributes?: Readonly<Record<string, string>>): void
+}
+
+/** What `create` is given. Nothing may be opened before the pipeline starts the component; `create` only wires. */
+export interface Context<Config = unknown> {
+  readonly config: Config
+  /** The component's id in the YAML, `type[/name]`. */
+  readonly id: string
+  readonly log: Logger
+  /** Aborted when the component is to stop. */
+  readonly signal: AbortSignal
+  /** Runs `cleanup` when the component stops, last registered first. May be called at any time, also after the stop. */
+  readonly onStop: (cleanup: () => void | Promise<void>) => void
+  readonly meter: Meter
+  /** The pipeline's own copy of RxJS, for components outside this package that cannot import one. */
+  readonly rxjs: typeof rxjs
+  /**
+   * For receivers: hands a batch on and settles when it is known what became of it. Resolves when every exporter reached
+   * has taken the batch or counted what it could not take; rejects with a `retryable` error when none took it.
+   */
+  readonly deliver: (batch: MetricBatch) => Promise<void>
+}
+
+interface Declaration<S extends Settings> {
+  /** The name in the YAML and of the component's file. */
+  readonly type: string
+  /** Other names that the YAML may call it by, as the collector once did. A component whose type that is comes first. */
+  readonly aliases?: readonly string[]
+  /** One sentence for the list of components. */
+  readonly summary: string
+  /** Paragraphs of Markdown for the component's page. */
+  readonly description?: string
+  readonly config: S
+  /** Each is loaded by a test. The YAML is the component's entry, `type: {...}`. */
+  readonly examples?: readonly Example[]
+  /** The rules that span settings. Returns or yields what is wrong, each with the path of the setting below the component. */
+  check?(config: ConfigOf<S>): Iterable<Finding>
+}
+
+export interface Example {
+  readonly title: string
+  readonly yaml: string
+}
+
+/** A mistake found by a component's `check`; a `warning` does not stop the start. */
+export interface Finding {
+  readonly path: string
+  readonly message: string
+  readonly severity?: 'error' | 'warning'
+}
+
+/** A source of batches. The pipeline subscribes to start it; to stop, it aborts `signal` and then unsubscribes. */
+export interface ReceiverComponent<S extends Settings = Settings> extends Declaration<S> {
+  readonly kind: 'receiver'
+  create(context: Context<ConfigOf<S>>): ObservableInput<MetricBatch>
+}
+
+/** Handles one batch. `undefined` means that nothing is left of it. A throw costs this batch, counted, and nothing else. */
+export type ProcessBatch = (batch: MetricBatch) => MetricBatch | undefined | Promise<MetricBatch | undefined>
+
+/**
+ * How a processor may change the number of data points. Any change it does not declare is counted as dropped or created
+ * under the reason `undeclared`.
+ * - `filters`: fewer come out, by intent.
+ * - `merges`: fewer come out, because several became one.
+ * - `creates`: more come out.
+ * - `holds`: an operator that keeps points for a while; every one comes out in the end.
+ * - `replaces`: what comes out is new: what came in counts as merged, what goes out as created.
+ */
+export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces'
+
+/** A step between receivers and exporters: a function per batch, or an RxJS operator where it holds time or history. */
+export interface ProcessorComponent<S extends Settings = Settings> extends Declaration<S> {
+  readonly kind: 'processor'
+  readonly changes?: PointChange
+  create(context: Context<ConfigOf<S>>): ProcessBatch | { operator: OperatorFunction<MetricBatch, MetricBatch> }
+}
+
+/** Where an exporter says which data points will not be sent, and why. */
+export interface Account {
+  /** `points` became part of another point. */
+  merged(points: number): void
+  /** `points` are lost for `reason`, a `snake_case` word. */
+  dropped(reason: string, points: number): void
+}
+
+/** One outgoing request, bounded in size by the exporter. */
+export interface ExportRequest {
+  /** Data points that arrive if the request is taken. */
+  readonly points: number
+  /** Bytes on the wire, as far as known. */
+  readonly bytes: number
+  /** Parts to send instead when the destination finds the request too large; `undefined` when it cannot be divided. */
+  divide?(): readonly ExportRequest[] | undefined
+}
+
+/** What an exporter does. Queueing, batching, retrying, timeouts and counting belong to the pipeline around it. */
+export interface Exporter<R extends ExportRequest = ExportRequest> {
+  /** Runs once per batch, in order, before the queue; may have memory. What it leaves out it says to `account`. */
+  prepare?(batch: MetricBatch, account: Account): MetricBatch
+  /** Pure. The requests and what `account` was told add up to the points of the batch. */
+  encode(batch: MetricBatch, account: Account): Iterable<R>
+  /** Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. */
+  send(request: R, signal: AbortSignal): Promise<void>
+}
+
+/** A destination. */
+export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
+  readonly kind: 'exporter'
+  /** Default of the pipeline's `timeout` setting around this exporter, as in the YAML. */
+  readonly timeout?: string
+  create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
+}
+
+export type Component<S extends Settings = Settings> =
+  ReceiverComponent<S> | ProcessorComponent<S> | ExporterComponent<S>
+
+export type ComponentKind = Component['kind']
+
+/** Lends types to a component's declaration and returns it as it is; a literal that imports nothing works just as well. */
+export function defineComponent<const S extends Settings>(component: ReceiverComponent<S>): ReceiverComponent<S>
+export function defineComponent<const S extends Settings>(component: ProcessorComponent<S>): ProcessorComponent<S>
+export function defineComponent<const S extends Settings>(component: ExporterComponent<S>): ExporterComponent<S>
+export function defineComponent(component: unknown): unknown {
+  return component
+}
+
+/** Whether an entry of `Settings` is one setting rather than a group of them. */
+export function isSetting(entry: Setting | Settings): entry is Setting {
+  return typeof entry.doc === 'string'
+}

@@ -1,0 +1,55 @@
+import type { Account } from '../component.ts'
+import { aggregate } from '../otlp/aggregate.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { NumberPointCursor } from '../otlp/cursor.ts'
+import { CumulativeToDelta, missingValue } from '../otlp/delta.ts'
+import type { InitialValue } from '../otlp/delta.ts'
+import type { Metric } from '../otlp/metrics.ts'
+import { overrideHost } from './host.ts'
+import { tagKey } from './resource_attributes.ts'
+import { mergeTags, splitTag } from './tags.ts'
+
+/**
+ * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
+ * one time, and turns cumulative counts into differences. `refuses` names the reason why a metric cannot be sent.
+ */
+export function preparation(
+  initialValue: InitialValue,
+  refuses: (metric: Metric) => string | undefined,
+): (batch: MetricBatch, account: Account) => MetricBatch {
+  const differences = new CumulativeToDelta({ initialValue })
+  const cursor = new NumberPointCursor()
+  return (batch, account) => {
+    const sendable = batch
+      .filterMetrics((metric) => {
+        const reason = refuses(metric)
+        if (reason !== undefined && metric.points.length > 0) account.dropped(reason, metric.points.length)
+        return reason === undefined
+      })
+      .filterPoints(
+        (point) => {
+          const reason = missingValue(point) ?? (point.timeUnixNano === 0n ? 'no_timestamp' : undefined)
+          if (reason !== undefined) account.dropped(reason, 1)
+          return reason === undefined
+        },
+        (metric) => !cursor.reads(metric),
+      )
+    return differences.apply(aggregate(sendable, account, { resolution: 1n }), account)
+  }
+}
+
+/**
+ * Makes an exporter's `hostname` and `tags` win over everything in the batch, also over resource attributes that Datadog
+ * would translate to one of these tags.
+ */
+export function withHostAndTags(
+  batch: MetricBatch,
+  { hostname, tags }: { readonly hostname: string | undefined; readonly tags: readonly string[] },
+): MetricBatch {
+  const keys = new Set(tags.map((tag) => splitTag(tag)[0]))
+  const tagged = mergeTags(batch, tags, 'override').mapResources((resource) => {
+    const translated = resource.attributes.keys().filter((key) => tagKey(key) !== key && keys.has(tagKey(key)))
+    return resource.withAttributes(resource.attributes.without(new Set(translated)))
+  })
+  return hostname === undefined ? tagged : overrideHost(tagged, hostname, 'override')
+}

@@ -1,0 +1,107 @@
+import { Attributes } from '../otlp/attributes.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+
+/** Names that Datadog takes for no host at all. Source: datadog-agent, attributes/source.go, `invalidHosts`. */
+const INVALID_HOSTS = new Set([
+  '0.0.0.0',
+  '127.0.0.1',
+  'localhost',
+  'localhost.localdomain',
+  'localhost6.localdomain6',
+  'ip6-localhost',
+])
+
+interface Resolution {
+  readonly host: string | undefined
+  /** The attribute, or the reason, that decided; for people. */
+  readonly rule: string
+}
+
+/**
+ * The host Datadog would resolve for a resource, and the rule that decided. The first rule that applies counts, also when
+ * it finds no host. Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/attributes/source.go (2026).
+ */
+export function resolveHost(resource: Attributes): Resolution {
+  const workload = hostlessWorkload(resource)
+  if (workload !== undefined) return { host: undefined, rule: `${workload.name} is not a host` }
+  const { host, rule } = hostAttribute(resource)
+  if (host === undefined || host === '') return { host: undefined, rule }
+  return INVALID_HOSTS.has(host) ? { host: undefined, rule: `${rule}: "${host}" is not a host` } : { host, rule }
+}
+
+/**
+ * Makes `hostname` the host of everything in the batch: sets `host.name` and `datadog.host.name`, replaces a resource or
+ * data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
+ * `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
+ */
+export function overrideHost(batch: MetricBatch, hostname: string, mode: 'override' | 'fallback'): MetricBatch {
+  const changed = batch.mapResources((resource) => {
+    const { attributes } = resource
+    if (mode === 'fallback' && resolveHost(attributes).host !== undefined) return resource
+    const workload = hostlessWorkload(attributes)
+    return resource.withAttributes(
+      withHost(workload === undefined ? attributes : attributes.without(new Set([workload.attribute])), hostname).with({
+        'host.name': hostname,
+        'datadog.host.name': hostname,
+      }),
+    )
+  })
+  if (mode === 'fallback') return changed
+  return changed.mapPointsWith(['host'], (point) => point.withAttributes(withHost(point.attributes, hostname)))
+}
+
+function withHost(attributes: Attributes, hostname: string): Attributes {
+  return attributes.has('host') ? attributes.with({ host: hostname }) : attributes
+}
+
+/** A managed workload that Datadog identifies by itself rather than by a host, and the attribute that makes it one. */
+function hostlessWorkload(resource: Attributes): { name: string; attribute: string } | undefined {
+  const platform = resource.text('cloud.platform')
+  if (platform === 'azure.app_service' || platform === 'azure_app_service') {
+    const identity = ['service.name', 'cloud.account.id', 'azure.resource_group.name']
+    const instance = resource.text('azure.app_service.instance.id') || resource.text('service.instance.id')
+    if (instance && identity.every((key) => resource.text(key))) {
+      return { name: 'an Azure App Service instance', attribute: 'cloud.platform' }
+    }
+  }
+  if (platform === 'azure.container_apps' || platform === 'azure_container_apps') {
+    return { name: 'an Azure Container Apps replica', attribute: 'cloud.platform' }
+  }
+  if (resource.text('aws.ecs.launchtype') === 'fargate' && resource.has('aws.ecs.task.arn')) {
+    return { name: 'an ECS Fargate task', attribute: 'aws.ecs.launchtype' }
+  }
+  return undefined
+}
+
+function hostAttribute(resource: Attributes): Resolution {
+  for (const key of ['host', 'datadog.host.name']) {
+    if (resource.has(key)) return { host: resource.text(key), rule: key }
+  }
+  if (resource.text('aws.ecs.launchtype') === 'fargate') {
+    return { host: undefined, rule: 'ECS Fargate without aws.ecs.task.arn has no host' }
+  }
+  const provider = resource.text('cloud.provider')
+  if (provider === 'aws') return { host: resource.text('host.id'), rule: 'host.id on aws' }
+  if (provider === 'gcp') {
+    const name = resource.text('host.name')
+    const project = resource.text('cloud.account.id')
+    const rule = 'host.name and cloud.account.id on gcp'
+    if (name === undefined || project === undefined) return { host: undefined, rule }
+    const labels = name.split('.')
+    return { host: `${labels.length > 3 ? labels[0] : name}.${project}`, rule }
+  }
+  if (provider === 'azure') {
+    return { host: resource.text('host.id') ?? resource.text('host.name'), rule: 'host.id or host.name on azure' }
+  }
+  // The cluster names Datadog derives from Azure resource groups and EC2 tags need a provider, which has decided above.
+  const node = resource.text('k8s.node.name')
+  if (node !== undefined) {
+    const cluster = resource.text('k8s.cluster.name')
+    if (cluster === undefined) return { host: node, rule: 'k8s.node.name' }
+    return { host: `${node}-${cluster}`, rule: 'k8s.node.name and k8s.cluster.name' }
+  }
+  for (const key of ['host.id', 'host.name']) {
+    if (resource.has(key)) return { host: resource.text(key), rule: key }
+  }
+  return { host: undefined, rule: 'no attribute names a host' }
+}

@@ -1,0 +1,84 @@
+import type { ConfigOf, Finding, Settings } from '../component.ts'
+import { compressionProblem } from '../http/compression.ts'
+import type { Compression } from '../http/compression.ts'
+import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
+import { DEFAULT_EXCLUDE } from './resource_attributes.ts'
+import { repeatedKeys } from './tags.ts'
+
+/** Source: datadog documentation, `regions.config.js`; datadog-api-client-typescript, `servers.ts`. */
+const SITES = [
+  'datadoghq.com',
+  'us3.datadoghq.com',
+  'us5.datadoghq.com',
+  'datadoghq.eu',
+  'ap1.datadoghq.com',
+  'ap2.datadoghq.com',
+  'uk1.datadoghq.com',
+  'ddog-gov.com',
+  'us2.ddog-gov.com',
+] as const
+
+/** The settings that both Datadog exporters have. */
+export const datadogSettings = {
+  site: {
+    doc: 'The Datadog site of the account, as in the address of its web page without `app.`. For any other destination set `endpoint`.',
+    format: SITES,
+    default: 'datadoghq.com',
+    env: ['DD_SITE', 'DATADOG_SITE'],
+  },
+  endpoint: {
+    doc: 'The address to send to instead of the site (`https://api.<site>`, for OTLP `https://otlp.<site>`), without the path.',
+    format: 'url',
+    default: undefined,
+  },
+  api_key: {
+    doc: 'An API key of the account; not an application key.',
+    format: 'string',
+    default: null,
+    env: ['DD_API_KEY', 'DATADOG_API_KEY'],
+    secret: true,
+  },
+  hostname: {
+    doc: 'The host of everything that is sent, whatever the data says. When it is unset, the host follows from the resource attributes.',
+    format: 'hostname',
+    default: undefined,
+  },
+  tags: {
+    doc: 'Tags of everything that is sent, each as `key:value`; they win over attributes of the same key.',
+    format: 'tags',
+    default: [],
+  },
+  resource_attributes: {
+    include: {
+      doc: 'The resource attributes that become tags, by the name they have in the data; `*` stands for any text.',
+      format: { list: 'string' },
+      default: ['*'],
+    },
+    exclude: {
+      doc: 'Resource attributes that do not become tags, of those included. The default leaves out what is long and tells no two series apart.',
+      format: { list: 'string' },
+      default: DEFAULT_EXCLUDE,
+    },
+  },
+  initial_value: {
+    doc: 'What becomes of the first value of a cumulative counter, which has nothing to be the difference to, and of the first after it began anew: `keep` sends it as if counted from zero, `drop` withholds it, `auto` sends it only when the counter says that it began after this process did.',
+    format: ['auto', 'keep', 'drop'],
+    default: 'auto',
+  },
+  ...httpSettings,
+} as const satisfies Settings
+
+/** The rules that span the settings of both Datadog exporters. */
+export function* checkDatadog(
+  config: ConfigOf<typeof datadogSettings> & { readonly compression: Compression },
+): Generator<Finding> {
+  // It goes into a header as it is: printable ASCII without spaces.
+  if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
+    yield { path: 'api_key', message: 'holds a character that no key has, perhaps a space or a line break' }
+  }
+  yield* repeatedKeys(config.tags)
+  const problem = compressionProblem(config.compression)
+  if (problem !== undefined) yield { path: 'compression', message: problem }
+  yield* checkEndpoint('endpoint', config.endpoint)
+  yield* checkHttp(config)
+}

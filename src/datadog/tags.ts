@@ -1,0 +1,75 @@
+import type { Finding } from '../component.ts'
+import type { Attributes } from '../otlp/attributes.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import type { Resource } from '../otlp/resource.ts'
+
+/** The key and value of a `key:value` tag, divided at the first colon. */
+export function splitTag(tag: string): [key: string, value: string] {
+  const colon = tag.indexOf(':')
+  return colon < 0 ? [tag, ''] : [tag.slice(0, colon), tag.slice(colon + 1)]
+}
+
+/**
+ * Makes `tags` (each `key:value`) resource attributes of everything in the batch.
+ * With `override` they win over a resource attribute and over a data point attribute of the same key, which is removed.
+ * With `keep` the existing one wins; where only some points of a resource have the key, the tag becomes an attribute of
+ * the others. Either way every point ends with one value for each key. Of a key given twice the last value counts;
+ * `repeatedKeys` finds that in a configuration.
+ */
+export function mergeTags(batch: MetricBatch, tags: readonly string[], onConflict: 'override' | 'keep'): MetricBatch {
+  if (tags.length === 0) return batch
+  const values = new Map(tags.map(splitTag))
+  return onConflict === 'override' ? override(batch, values) : keep(batch, values)
+}
+
+function override(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBatch {
+  const attributes = Object.fromEntries(values)
+  return batch
+    .mapResources((resource) => resource.withAttributes(resource.attributes.with(attributes)))
+    .mapPointsWith(values.keys(), (point) => point.withAttributes(point.attributes.without(values)))
+}
+
+function keep(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBatch {
+  const keysOnPoints = new Map<Resource, Set<string>>()
+  for (const { metric, resource } of batch.metrics()) {
+    for (const { attributes } of metric.points) {
+      for (const { key } of attributes) {
+        if (!values.has(key) || resource.attributes.has(key)) continue
+        const keys = keysOnPoints.get(resource) ?? new Set()
+        keysOnPoints.set(resource, keys.add(key))
+      }
+    }
+  }
+  return batch
+    .mapPoints((point, _metric, resource) => {
+      const keys = keysOnPoints.get(resource)
+      if (keys === undefined) return point
+      return point.withAttributes(withMissing(point.attributes, values, (key) => keys.has(key)))
+    })
+    .mapResources((resource) => {
+      const keys = keysOnPoints.get(resource)
+      return resource.withAttributes(withMissing(resource.attributes, values, (key) => keys?.has(key) !== true))
+    })
+}
+
+function withMissing(
+  attributes: Attributes,
+  values: ReadonlyMap<string, string>,
+  wanted: (key: string) => boolean,
+): Attributes {
+  const missing = [...values].filter(([key]) => wanted(key) && !attributes.has(key))
+  return attributes.with(Object.fromEntries(missing))
+}
+
+/** Finds keys that a `tags` setting gives several values: a resource attribute has one. */
+export function* repeatedKeys(tags: readonly string[]): Generator<Finding> {
+  const first = new Map<string, string>()
+  for (const tag of tags) {
+    const [key] = splitTag(tag)
+    const earlier = first.get(key)
+    if (earlier === undefined) first.set(key, tag)
+    else if (earlier !== tag) {
+      yield { path: 'tags', message: `gives "${key}" twice, as "${earlier}" and "${tag}"; a key takes one value` }
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * What became of a request or a batch, said by the kind of error thrown.
+ * Exporters and processors throw these; the pipeline around them acts on the kind and counts by the reason.
+ */
+export type DeliveryErrorKind = 'permanent' | 'retryable' | 'partial' | 'divisible'
+
+export interface DeliveryErrorOptions {
+  /** The word under which lost points are counted, `snake_case`; default: the kind. */
+  reason?: string
+  cause?: unknown
+}
+
+export class DeliveryError extends Error {
+  override readonly name = 'DeliveryError'
+  readonly reason: string
+
+  constructor(
+    readonly kind: DeliveryErrorKind,
+    message: string,
+    options: DeliveryErrorOptions = {},
+    /** Milliseconds the destination asked us to wait; only for `retryable`. */
+    readonly after?: number,
+    /** Data points the destination refused while it took the rest; only for `partial`. */
+    readonly rejected: number = 0,
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.reason = options.reason ?? kind
+  }
+}
+
+/** Sending the same request again would fail the same way: its points are dropped and counted under `reason`. */
+export function permanent(message: string, options?: DeliveryErrorOptions): DeliveryError {
+  return new DeliveryError('permanent', message, options)
+}
+
+/** The same request may succeed later; `after` (milliseconds) replaces the next backoff interval, as `Retry-After` does. */
+export function retryable(message: string, after?: number, options?: DeliveryErrorOptions): DeliveryError {
+  return new DeliveryError('retryable', message, options, after)
+}
+
+/** The destination took the request but refused `rejected` of its data points. Never sent again. */
+export function partial(rejected: number, message: string, options?: DeliveryErrorOptions): DeliveryError {
+  return new DeliveryError('partial', message, { reason: 'rejected', ...options }, undefined, rejected)
+}
+
+/** The destination would take the request in smaller parts (HTTP 413): it is divided, and dropped only if it cannot be. */
+export function divisible(message: string, options?: DeliveryErrorOptions): DeliveryError {
+  return new DeliveryError('divisible', message, options)
+}
+
+const kinds: readonly unknown[] = ['permanent', 'retryable', 'partial', 'divisible'] satisfies DeliveryErrorKind[]
+
+/**
+ * What was thrown, if it says its kind: a `DeliveryError`, or, from a component that imports nothing, any error with the
+ * fields `kind` and, as they apply, `reason`, `after` and `rejected`.
+ */
+export function asDeliveryError(error: unknown): DeliveryError | undefined {
+  if (error instanceof DeliveryError) return error
+  if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind)) return undefined
+  const { kind, reason, after, rejected } = error as DeliveryError
+  return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
+}
+
+/** Where in the user's input a configuration value stands. Lines and columns count from 1. */
+export interface Place {
+  /** A file name, `--set 1`, an environment variable's name, or `default`. */
+  source: string
+  line?: number
+  column?: number
+}
+
+/** One mistake (or warning) in a configuration. */
+export interface Problem {
+  severity: 'error' | 'warning'
+  place: Place
+  /** The setting, as `exporters.datadog_native/eu.api_key`; empty for the file as a whole. */
+  path: string
+  /** What is wrong and what would be right, without secrets. */
+  message: string
+  /** What the user may have meant. */
+  suggestion?: string
+}
+
+/** Writes a problem as one line: `config/agent.yaml:14:7 exporters.datadog_native/eu.api_key: is required`. */
+export function formatProblem({ place, path, message, suggestion }: Problem): string {
+  const position = place.line === undefined ? '' : `:${place.line}:${place.column}`
+  const meant = suggestion === undefined ? '' : ` (did you mean "${suggestion}"?)`
+  return `${place.source}${position}${path === '' ? '' : ` ${path}`}: ${message}${meant}`
+}
+
+/** A configuration that cannot run: every mistake found, in the order in which they stand in the input. Exit code 78. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+
+  constructor(readonly problems: readonly Problem[]) {
+    super(problems.map(formatProblem).join('\n'))
+  }
+}
+
+/** The text of anything thrown, for logs and messages. */
+export function errorMessage(error: unknown): string {
+  const message = (error as { message?: unknown } | undefined)?.message
+  return typeof message === 'string' ? message : String(error)
+}

@@ -1,0 +1,41 @@
+import { divisible, permanent, retryable } from '../../errors.ts'
+import type { DeliveryError } from '../../errors.ts'
+import { answerMessage, retryAfter } from '../../http/client.ts'
+import type { HttpResponse } from '../../http/client.ts'
+
+/** How often a refused request is halved to save the series that are good: at most 31 requests come of one. */
+const MAX_ISOLATION = 4
+
+/**
+ * What Datadog's answer means; `undefined` when it took the request. A wrong key is retried, so that a rotated one loses no
+ * data. Source: Datadog documentation, agent/guide/agent-retry.md; Vector, sinks/datadog, `is_retriable`.
+ */
+export function responseError(
+  response: HttpResponse,
+  { url, apiKey, depth }: { readonly url: string; readonly apiKey: string; readonly depth: number },
+): DeliveryError | undefined {
+  const { status } = response
+  if (status >= 200 && status < 300) return undefined
+  const message = answerMessage(url, response, [apiKey])
+  switch (status) {
+    case 400: {
+      const options = { reason: 'bad_request' }
+      return depth < MAX_ISOLATION ? divisible(message, options) : permanent(message, options)
+    }
+    case 413:
+      return divisible(message, { reason: 'too_large' })
+    case 401:
+    case 403:
+      return retryable(`${message} (a wrong API key, or the site of another account)`, retryAfter(response.headers), {
+        reason: `http_${status}`,
+      })
+    case 404:
+    case 408:
+    case 429:
+      return retryable(message, retryAfter(response.headers), { reason: `http_${status}` })
+    default:
+      return status >= 400 && status < 500
+        ? permanent(message, { reason: 'refused' })
+        : retryable(message, retryAfter(response.headers), { reason: `http_${status}` })
+  }
+}

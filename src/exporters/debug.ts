@@ -1,0 +1,100 @@
+import { defineComponent } from '../component.ts'
+import type { Account, ExportRequest } from '../component.ts'
+import { permanent } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { toOtlpJson } from '../otlp/json.ts'
+import { toOpenMetrics } from './debug/openmetrics.ts'
+import { toTable } from './debug/table.ts'
+
+interface TextRequest extends ExportRequest {
+  readonly text: string
+  /** The one time it is written, from the first attempt on. */
+  written?: Promise<void>
+}
+
+/** Columns where standard output is no terminal and so has no width of its own. */
+const DEFAULT_WIDTH = 120
+
+const formats: Record<string, (batch: MetricBatch, account: Account) => string> = {
+  table: (batch) => toTable(batch, process.stdout.columns ?? DEFAULT_WIDTH),
+  otlp_json: (batch) => `${toOtlpJson(batch)}\n`,
+  openmetrics: toOpenMetrics,
+}
+
+export default defineComponent({
+  kind: 'exporter',
+  type: 'debug',
+  summary: 'Shows what arrives on standard output, for people and for pipes.',
+  description: `
+- \`table\`: one table per resource, as wide as the terminal; the attributes of the resource stand above it once. Numbers
+  are rounded to six digits.
+- \`otlp_json\`: each batch as one line of OTLP JSON; nothing is left out or rounded.
+- \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as
+  OpenMetrics wants them (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes
+  become labels, delta sums are of type \`unknown\`, delta histograms of type \`gaugehistogram\`. What OpenMetrics cannot
+  hold is dropped and counted: exponential histograms and metrics without data (\`unsupported_type\`), points without a
+  value (\`no_value\`), counters, histograms and summaries with negative or undefined values (\`invalid_value\`),
+  metrics that come to the same name with another type (\`conflicting_name\`), and points that come to the same labels
+  and time as another (\`duplicate_point\`). Exemplars are not shown.
+`,
+  config: {
+    format: {
+      doc: 'What is written: a `table`, `otlp_json` lines or `openmetrics` text.',
+      format: ['table', 'otlp_json', 'openmetrics'],
+      default: 'table',
+    },
+  },
+  examples: [
+    { title: 'A table', yaml: 'debug:' },
+    { title: 'Lines for jq', yaml: 'debug: { format: otlp_json }' },
+  ],
+  create({ config, signal: stopped }) {
+    const write = formats[config.format]
+    return {
+      encode(batch, account): readonly TextRequest[] {
+        let dropped = 0
+        const text = write(batch, {
+          merged: (points) => account.merged(points),
+          dropped(reason, points) {
+            dropped += points
+            account.dropped(reason, points)
+          },
+        })
+        return [{ points: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
+      },
+      // A reader that is slow is waited for by every attempt: what is on its way must not be written again.
+      send: (request: TextRequest) => (request.written ??= writeOut(request.text, stopped)),
+    }
+  },
+})
+
+/** When the text before has been taken, or refused. All exporters of this type share standard output. */
+let before: Promise<unknown> = Promise.resolve()
+let listening = false
+
+/**
+ * Writes one text after the other; resolves when this one has been taken by the terminal, file or pipe. What has not been
+ * begun when `stopped` is aborted is not written.
+ */
+function writeOut(text: string, stopped: AbortSignal): Promise<void> {
+  if (!listening) {
+    // The stream reports each error once more as an event, which would end the process if nobody listened.
+    process.stdout.on('error', () => undefined)
+    listening = true
+  }
+  const written = before.then(() => {
+    if (stopped.aborted) throw permanent('The exporter has stopped.', { reason: 'shutdown' })
+    return new Promise<void>((resolve, reject) => {
+      process.stdout.write(text, (error) => (error ? reject(refusal(error)) : resolve()))
+    })
+  })
+  before = written.catch(() => undefined)
+  return written
+}
+
+function refusal(cause: Error): DeliveryError {
+  const gone = (cause as NodeJS.ErrnoException).code === 'EPIPE'
+  const message = gone ? 'Standard output is closed.' : `Standard output: ${cause.message}`
+  return permanent(message, { reason: 'closed', cause })
+}

@@ -1,0 +1,125 @@
+import type { Attributes } from '../../otlp/attributes.ts'
+import type { MetricBatch } from '../../otlp/batch.ts'
+import type { Metric, ResourceMetrics } from '../../otlp/metrics.ts'
+import type { DataPoint } from '../../otlp/points.ts'
+
+interface Row {
+  readonly name: string
+  readonly value: string
+  readonly unit: string
+  /** Further values of the point, then its attributes. */
+  readonly details: readonly string[]
+}
+
+/** What the last column gets at least; a name that leaves it less stands on a line of its own. */
+const DETAILS_WIDTH = 24
+
+/**
+ * One table per resource, at most `width` columns wide: the resource's time and attributes once, then a line per data point
+ * with name, value, unit and attributes. A name stands only at its first point; attributes that do not fit go on below.
+ */
+export function toTable(batch: MetricBatch, width: number): string {
+  return batch.resources.map((resource) => resourceTable(resource, width)).join('')
+}
+
+function resourceTable({ resource, scopes }: ResourceMetrics, width: number): string {
+  const metrics = scopes.flatMap((scope) => scope.metrics).filter((metric) => metric.points.length > 0)
+  if (metrics.length === 0) return ''
+  const rows = metrics.flatMap(metricRows)
+  const valueWidth = Math.max(...rows.map(({ value }) => value.length), 'VALUE'.length)
+  const unitWidth = Math.max(...rows.map(({ unit }) => unit.length), 'UNIT'.length)
+  const left = Math.max(width - valueWidth - unitWidth - 3 * GAP.length, 'NAME'.length + DETAILS_WIDTH)
+  const longestName = Math.max(...rows.map(({ name }) => name.length), 'NAME'.length)
+  const nameWidth = Math.min(longestName, left - DETAILS_WIDTH)
+  const line = (name: string, value: string, unit: string, details: string) =>
+    [name.padEnd(nameWidth), value.padStart(valueWidth), unit.padEnd(unitWidth), details].join(GAP).trimEnd()
+
+  const lines = wrap([resourceTime(metrics), ...attributeTexts(resource.attributes)], width)
+  lines.push(line('NAME', 'VALUE', 'UNIT', 'ATTRIBUTES'))
+  for (const { name, value, unit, details } of rows) {
+    const fits = name.length <= nameWidth
+    if (!fits) lines.push(cut(name, width))
+    const [first = '', ...rest] = wrap(details, left - nameWidth)
+    lines.push(line(fits ? name : '', value, unit, first), ...rest.map((more) => line('', '', '', more)))
+  }
+  return `${lines.join('\n')}\n\n`
+}
+
+const GAP = '  '
+
+function metricRows(metric: Metric): Row[] {
+  return metric.points.map((point, index) => {
+    const [value = '-', ...more] = valueTexts(point)
+    return {
+      name: index === 0 ? visible(metric.name) : '',
+      value,
+      unit: visible(metric.unit),
+      details: [...more, ...attributeTexts(point.attributes)],
+    }
+  })
+}
+
+/** The time of the latest point, local, to the second. */
+function resourceTime(metrics: readonly Metric[]): string {
+  let latest = 0n
+  for (const { points } of metrics)
+    for (const { timeUnixNano } of points) if (timeUnixNano > latest) latest = timeUnixNano
+  return latest === 0n ? '-' : new Date(Number(latest / 1_000_000n)).toLocaleTimeString('en-GB')
+}
+
+const grouped = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 6 })
+const whole = new Intl.NumberFormat('en-US')
+
+/** Whole numbers in full, others with six digits. */
+function numberText(value: number | bigint): string {
+  if (typeof value === 'bigint' || Number.isSafeInteger(value)) return whole.format(value)
+  if (!Number.isFinite(value)) return String(value)
+  const size = Math.abs(value)
+  if (size >= 1e-4 && size < 1e15) return grouped.format(value)
+  return Number(value.toPrecision(6)).toExponential()
+}
+
+/** The value, and what else a histogram or summary says; nothing for a point without a value. */
+function valueTexts(point: DataPoint): string[] {
+  if (!point.hasValue) return []
+  if (point.kind === 'number') return point.value === undefined ? [] : [numberText(point.value)]
+  const texts = [`count ${numberText(point.count)}`]
+  const add = (name: string, value: number | undefined) => {
+    if (value !== undefined) texts.push(`${name} ${numberText(value)}`)
+  }
+  add('sum', point.sum)
+  if (point.kind === 'summary') {
+    for (const { quantile, value } of point.quantileValues) add(`p${numberText(quantile * 100)}`, value)
+  } else {
+    add('min', point.min)
+    add('max', point.max)
+  }
+  return texts
+}
+
+function attributeTexts(attributes: Attributes): string[] {
+  return attributes.keys().map((key) => {
+    const text = attributes.text(key) ?? ''
+    return `${visible(key)}=${/^[^\s"=]+$/.test(text) ? visible(text) : visible(JSON.stringify(text))}`
+  })
+}
+
+/** Text that cannot steer the terminal: control characters are written out. */
+function visible(text: string): string {
+  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+}
+
+function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+}
+
+/** Words in lines of at most `width`; a word that alone is longer is cut. */
+function wrap(words: readonly string[], width: number): string[] {
+  const lines: string[] = []
+  for (const word of words.map((text) => cut(text, width))) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
+}

@@ -1,0 +1,123 @@
+import { defineComponent } from '../component.ts'
+import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
+import { compressionProblem } from '../http/compression.ts'
+import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+
+/** Source: docs.newrelic.com, OpenTelemetry, OTLP endpoint. */
+const ENDPOINTS = {
+  us: 'https://otlp.nr-data.net',
+  eu: 'https://otlp.eu01.nr-data.net',
+  jp: 'https://otlp.jp.nr-data.net',
+  fedramp: 'https://gov-otlp.nr-data.net',
+}
+
+/** 1 MB, as sent. Source: docs.newrelic.com, OpenTelemetry best practices, compression. */
+const LIMITS = { wire: 1_000_000 }
+
+export default defineComponent({
+  kind: 'exporter',
+  type: 'newrelic_otlp',
+  summary: "Sends metrics to New Relic's OTLP endpoint.",
+  description: `
+Data arrives as it is, but for the resource attributes that are set here; they win over those of the data. New
+Relic recommends differences over cumulative counts: put \`cumulative_to_delta\` before this exporter.
+
+What is retried and what is counted as refused or rejected is the same as for \`otlp_http\`. Requests keep within New Relic's
+limit of 1 MB.
+`,
+  config: {
+    region: {
+      doc: 'Where the account is: the United States, Europe, Japan, or the FedRAMP environment. For any other destination set `endpoint`.',
+      format: ['us', 'eu', 'jp', 'fedramp'],
+      default: 'us',
+    },
+    endpoint: {
+      doc: 'The base URL to send to instead of that of the region (`https://otlp.nr-data.net`); `/v1/metrics` is added to it.',
+      format: 'url',
+      default: undefined,
+    },
+    api_key: {
+      doc: 'A license key of the account, for ingest; not a user key.',
+      format: 'string',
+      default: null,
+      env: ['NEW_RELIC_LICENSE_KEY', 'NEW_RELIC_API_KEY', 'NEWRELIC_API_KEY'],
+      secret: true,
+    },
+    service_name: {
+      doc: 'The resource attribute `service.name` of everything that is sent, the entity it belongs to.',
+      format: 'string',
+      default: undefined,
+    },
+    environment: {
+      doc: 'The resource attribute `deployment.environment.name`, and `deployment.environment`, its older name.',
+      format: 'string',
+      default: undefined,
+    },
+    host_name: {
+      doc: 'The resource attribute `host.name`.',
+      format: 'string',
+      default: undefined,
+    },
+    compression: {
+      doc: 'How bodies are compressed; `zstd` from Node 22.15 on.',
+      format: ['gzip', 'zstd', 'none'],
+      default: 'gzip',
+    },
+    ...httpSettings,
+  },
+  examples: [
+    {
+      title: 'To the United States; the key may also come from `NEW_RELIC_LICENSE_KEY`',
+      yaml: 'newrelic_otlp: { api_key: 0123456789abcdef0123456789abcdefFFFFNRAL }',
+    },
+    {
+      title: 'To Europe, as one service',
+      yaml: `
+newrelic_otlp:
+  region: eu
+  api_key: eu01xx0123456789abcdef0123456789abcdNRAL
+  service_name: shop
+  environment: production
+`,
+    },
+  ],
+  timeout: '30s',
+  *check(config) {
+    // It goes into a header as it is: printable ASCII without spaces.
+    if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
+      yield { path: 'api_key', message: 'holds a character that no key has, perhaps a space or a line break' }
+    }
+    const problem = compressionProblem(config.compression)
+    if (problem !== undefined) yield { path: 'compression', message: problem }
+    yield* checkEndpoint('endpoint', config.endpoint)
+    yield* checkHttp(config)
+  },
+  create(context) {
+    const { config } = context
+    const otlp = otlpHttpExporter(context, {
+      url: metricsUrl(config.endpoint ?? ENDPOINTS[config.region]),
+      encoding: 'proto',
+      compression: config.compression,
+      limits: LIMITS,
+      headers: { 'api-key': config.api_key },
+      secrets: [config.api_key],
+    })
+    const own = Object.fromEntries(
+      Object.entries({
+        'service.name': config.service_name,
+        'deployment.environment.name': config.environment,
+        'deployment.environment': config.environment,
+        'host.name': config.host_name,
+      }).filter(([, value]) => value !== undefined),
+    )
+    if (Object.keys(own).length === 0) return otlp
+    return {
+      ...otlp,
+      encode: (batch, account) =>
+        otlp.encode(
+          batch.mapResources((resource) => resource.withAttributes(resource.attributes.with(own))),
+          account,
+        ),
+    }
+  },
+})

@@ -1,0 +1,68 @@
+import { defineComponent } from '../component.ts'
+import type { ExportRequest } from '../component.ts'
+import { checkGrpc, grpcClient, grpcSettings } from '../http/grpc.ts'
+import { readAnswer, toOtlpRequests } from '../http/requests.ts'
+import type { OtlpRequest } from '../http/requests.ts'
+
+/** opentelemetry-proto, collector/metrics/v1/metrics_service.proto. */
+const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+
+export default defineComponent({
+  kind: 'exporter',
+  type: 'otlp_grpc',
+  aliases: ['otlp'],
+  summary: 'Sends metrics over OTLP/gRPC.',
+  description: `
+To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
+byte for byte as it came in. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
+
+A request is sent again when it fails with one of the codes that the OTLP specification names (CANCELLED,
+DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS), and with RESOURCE_EXHAUSTED if the receiver says when to
+come back; its \`RetryInfo\` sets the wait. Any other code drops it, counted as \`refused\`. Data points that the
+receiver rejects while it takes the rest (partial success) are counted as rejected.
+
+A proxy is taken from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http_proxy\`, with \`no_proxy\`.
+`,
+  config: {
+    ...grpcSettings,
+    max_request_size: {
+      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is what gRPC servers take unless told otherwise.',
+      format: 'bytes',
+      default: '4MiB',
+    },
+  },
+  examples: [
+    {
+      title: 'To a collector on the same host, without TLS',
+      yaml: 'otlp_grpc: { endpoint: "localhost:4317", tls: { insecure: true } }',
+    },
+    {
+      title: 'To a gateway with a client certificate and a token, by its older name',
+      yaml: `
+otlp/gateway:
+  endpoint: gateway.example.org:4317
+  headers: { authorization: "Bearer \${env:GATEWAY_TOKEN}" }
+  tls:
+    ca_file: /etc/ssl/example.org.pem
+    cert_file: /etc/ssl/agent.pem
+    key_file: /etc/ssl/agent.key
+`,
+    },
+  ],
+  *check(config) {
+    if (config.max_request_size === 0) yield { path: 'max_request_size', message: 'must be at least 1B' }
+    yield* checkGrpc(config)
+  },
+  create(context) {
+    const call = grpcClient(context, EXPORT)
+    const limits = { raw: context.config.max_request_size }
+    return {
+      // gRPC compresses by itself, what the receiver says it can read.
+      encode: (batch, account) => toOtlpRequests(batch, { encoding: 'proto', compression: 'none', limits }, account),
+      async send(request: ExportRequest, signal: AbortSignal) {
+        const { body, points } = request as OtlpRequest
+        await readAnswer(await call(body, signal), 'protobuf', points, context.log)
+      },
+    }
+  },
+})

@@ -1,0 +1,78 @@
+import { defineComponent } from '../component.ts'
+import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
+import { compressionProblem } from '../http/compression.ts'
+import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+
+export default defineComponent({
+  kind: 'exporter',
+  type: 'otlp_http',
+  summary: 'Sends metrics over OTLP/HTTP.',
+  description: `
+To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
+byte for byte as it came in, with \`encoding: proto\`.
+
+A request that is answered with 429, 502, 503 or 504, or not at all, is sent again, after the time the answer names in
+\`Retry-After\`. 413 divides it. Any other answer drops it, counted as \`refused\`. Data points that the receiver
+rejects while it takes the rest (partial success) are counted as rejected.
+`,
+  config: {
+    endpoint: {
+      doc: 'The base URL of the receiver; `/v1/metrics` is added to it.',
+      format: 'url',
+      default: undefined,
+    },
+    metrics_endpoint: {
+      doc: 'The whole URL to send to, used as it stands; it wins over `endpoint`.',
+      format: 'url',
+      default: undefined,
+    },
+    encoding: {
+      doc: 'How requests are written: protobuf (`proto`), or OTLP/JSON (`json`), which takes several times the bytes and the work.',
+      format: ['proto', 'json'],
+      default: 'proto',
+    },
+    compression: {
+      doc: 'How bodies are compressed; `zstd` from Node 22.15 on.',
+      format: ['gzip', 'zstd', 'deflate', 'none'],
+      default: 'gzip',
+    },
+    max_request_size: {
+      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is what the OpenTelemetry Collector takes.',
+      format: 'bytes',
+      default: '20MiB',
+    },
+    ...httpSettings,
+  },
+  examples: [
+    { title: 'To a collector on the same host', yaml: 'otlp_http: { endpoint: "http://localhost:4318" }' },
+    {
+      title: 'To a gateway with a token and a private authority',
+      yaml: `
+otlp_http/gateway:
+  endpoint: https://gateway.example.org:4318
+  headers: { authorization: "Bearer \${env:GATEWAY_TOKEN}" }
+  tls: { ca_file: /etc/ssl/example.org.pem }
+`,
+    },
+    {
+      title: 'As JSON to an address of its own',
+      yaml: 'otlp_http: { metrics_endpoint: "https://example.org/ingest/otlp", encoding: json }',
+    },
+  ],
+  timeout: '30s',
+  *check(config) {
+    if (config.endpoint === undefined && config.metrics_endpoint === undefined) {
+      yield { path: 'endpoint', message: 'is required, or metrics_endpoint instead of it' }
+    }
+    if (config.max_request_size === 0) yield { path: 'max_request_size', message: 'must be at least 1B' }
+    const problem = compressionProblem(config.compression)
+    if (problem !== undefined) yield { path: 'compression', message: problem }
+    yield* checkEndpoint('endpoint', config.endpoint)
+    yield* checkEndpoint('metrics_endpoint', config.metrics_endpoint, { whole: true })
+    yield* checkHttp(config)
+  },
+  create(context) {
+    const { endpoint = '', metrics_endpoint: url, encoding, compression, max_request_size: raw } = context.config
+    return otlpHttpExporter(context, { url: url ?? metricsUrl(endpoint), encoding, compression, limits: { raw } })
+  },
+})

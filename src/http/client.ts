@@ -1,0 +1,204 @@
+import { Agent, EnvHttpProxyAgent, ProxyAgent, request } from 'undici'
+import type { Dispatcher } from 'undici'
+import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
+import { DeliveryError, errorMessage, permanent, retryable } from '../errors.ts'
+import { checkHeaders } from './headers.ts'
+import { checkTls, readTlsFiles, tlsSettings } from './tls.ts'
+
+/** The settings of every component that sends HTTP requests. */
+export const httpSettings = {
+  proxy_url: {
+    doc: 'The proxy every request goes through, with a user and password if it wants them. When it is unset, the environment decides: `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.',
+    format: 'url',
+    default: undefined,
+    secret: true,
+  },
+  tls: tlsSettings,
+  headers: {
+    doc: 'Sent with every request, beside the headers the exporter needs.',
+    format: { map: 'string' },
+    default: {},
+    secret: true,
+  },
+} as const satisfies Settings
+
+export type HttpConfig = ConfigOf<typeof httpSettings>
+
+/** The rules of the HTTP settings that their formats cannot say. */
+export function* checkHttp({ tls, headers }: HttpConfig): Generator<Finding> {
+  yield* checkTls(tls)
+  yield* checkHeaders(headers)
+}
+
+/**
+ * The rules of a setting that names the URL to send to: nothing in it may be lost on the way.
+ * @param whole the URL is used as it stands, with its query; otherwise the path of the API is put behind it
+ */
+export function* checkEndpoint(path: string, url: string | undefined, { whole = false } = {}): Generator<Finding> {
+  if (url === undefined) return
+  const { username, password, href } = new URL(url)
+  if (username !== '' || password !== '') {
+    const message = 'holds a user or password, which would not be sent; put them into headers, as `authorization`'
+    yield { path, message }
+  }
+  const [address, fragment] = href.split('#')
+  if (fragment !== undefined)
+    yield { path, message: 'holds a fragment (behind the #), which is never sent; leave it out' }
+  if (!whole && address.includes('?')) {
+    yield { path, message: 'holds a query (behind the ?), which cannot be sent; put what it says into headers' }
+  }
+}
+
+export interface HttpRequest {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  readonly signal: AbortSignal
+  /** Bytes of the response body that are read; the rest is given up. */
+  readonly maxResponse: number
+}
+
+export interface HttpResponse {
+  readonly status: number
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: Buffer
+}
+
+/**
+ * Posts to a URL and resolves with whatever the server answers. Throws `retryable` when there is no answer, or when the
+ * files of the TLS settings cannot be read; `permanent` when the request cannot be put on the wire at all, or the proxy of
+ * the environment is no URL.
+ */
+export type Post = (url: string, request: HttpRequest) => Promise<HttpResponse>
+
+/** Makes the client of one component: kept-alive connections by its settings, opened at the first request. */
+export function httpClient({ config, onStop }: Pick<Context<HttpConfig>, 'config' | 'onStop'>): Post {
+  let dispatcher: Promise<Dispatcher> | undefined
+  onStop(async () => {
+    await (await dispatcher?.catch(() => undefined))?.destroy()
+  })
+  const ownHeaders = lowerCased(config.headers)
+
+  return async (url, { headers, body, signal, maxResponse }) => {
+    dispatcher ??= openDispatcher(config)
+    let agent: Dispatcher
+    try {
+      agent = await dispatcher
+    } catch (error) {
+      dispatcher = undefined
+      if (error instanceof DeliveryError) throw error
+      throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
+    }
+    try {
+      const response = await request(url, {
+        dispatcher: agent,
+        method: 'POST',
+        headers: { 'user-agent': 'heka-pipeline', ...ownHeaders, ...lowerCased(headers) },
+        body,
+        signal,
+      })
+      return {
+        status: response.statusCode,
+        headers: response.headers,
+        body: await readAtMost(response.body, maxResponse),
+      }
+    } catch (error) {
+      const message = `POST ${withoutSecrets(url)}: ${failure(error)}`
+      if ((error as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw permanent(message, { cause: error })
+      throw retryable(message, undefined, { reason: 'network', cause: error })
+    }
+  }
+}
+
+async function openDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig): Promise<Dispatcher> {
+  const { ca, cert, key } = await readTlsFiles(tls)
+  const secure = { ca, cert, key, rejectUnauthorized: !tls.insecure_skip_verify }
+  // The pipeline's timeout aborts a request; undici's own would only blur it.
+  const options = { connect: secure, headersTimeout: 0, bodyTimeout: 0 }
+  const proxied = { ...options, requestTls: secure, proxyTls: { ca, rejectUnauthorized: !tls.insecure_skip_verify } }
+  if (proxyUrl !== undefined) return new ProxyAgent({ ...proxied, uri: proxyUrl })
+  return proxiedByEnvironment() ? new EnvHttpProxyAgent(proxied) : new Agent(options)
+}
+
+/** @throws DeliveryError `permanent`, without the value, which may hold a password */
+function proxiedByEnvironment(): boolean {
+  // Where both spellings are set, undici takes the lower case.
+  const names = [
+    ['https_proxy', 'HTTPS_PROXY'],
+    ['http_proxy', 'HTTP_PROXY'],
+  ].flatMap((spellings) => spellings.find((name) => process.env[name] !== undefined) ?? [])
+  const set = names.filter((name) => process.env[name] !== '')
+  for (const name of set) {
+    const value = process.env[name] as string
+    if (/^(https?|socks5?):\/\/[^/]/i.test(value) && URL.canParse(value)) continue
+    const message = `The environment variable ${name} must be the URL of a proxy, like http://proxy.example.org:3128.`
+    throw permanent(message, { reason: 'proxy' })
+  }
+  return set.length > 0
+}
+
+async function readAtMost(body: Dispatcher.ResponseData['body'], limit: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    length += chunk.length
+    // Leaving the loop destroys the stream, and the connection with it.
+    if (length >= limit) break
+  }
+  return Buffer.concat(chunks).subarray(0, limit)
+}
+
+/** A failure in the words of its deepest cause, which names the host, the certificate or the timeout. */
+function failure(error: unknown): string {
+  const { cause, errors, code } = error as { cause?: unknown; errors?: unknown; code?: unknown }
+  if (typeof cause === 'object' && cause !== null) return failure(cause)
+  // One attempt for each address of a name.
+  if (Array.isArray(errors) && errors.length > 0) return failure(errors[0])
+  if (UNTRUSTED.includes(String(code))) return `${errorMessage(error)} (tls.ca_file names the authority to trust)`
+  const [, openssl] = /:error:[\dA-F]*:[^:]*:[^:]*:([^:]+)/.exec(errorMessage(error)) ?? []
+  if (openssl === 'wrong version number') return 'The server does not speak TLS, as https:// wants it to.'
+  return openssl === undefined ? errorMessage(error) : `TLS: ${openssl}`
+}
+
+const UNTRUSTED: readonly string[] = [
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]
+
+/** A URL for messages: without user, password and query. */
+function withoutSecrets(url: string): string {
+  const { origin, pathname } = new URL(url)
+  return origin + pathname
+}
+
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+/** An answer as a message: `POST https://api.datadoghq.com/api/v1/series: 403 {"errors":["Forbidden"]}`, without `secrets`. */
+export function answerMessage(
+  url: string,
+  { status, headers, body }: HttpResponse,
+  secrets: readonly string[],
+): string {
+  const { location } = headers
+  const elsewhere = status >= 300 && status < 400 && typeof location === 'string' && URL.canParse(location, url)
+  const answer = elsewhere
+    ? `moved to ${withoutSecrets(new URL(location, url).href)}; set \`endpoint\` so that requests go there`
+    : body.toString('utf8')
+  const text = secrets.reduce((shown, secret) => shown.replaceAll(secret, '***'), answer)
+  const line = text.replace(/\s+/g, ' ').trim().slice(0, 300)
+  return `POST ${withoutSecrets(url)}: ${status}${line === '' ? '' : ` ${line}`}`
+}
+
+/** The wait a `Retry-After` header asks for, in milliseconds: it holds seconds or a date. Source: RFC 9110, 10.2.3. */
+export function retryAfter(headers: HttpResponse['headers'], now = Date.now()): number | undefined {
+  const header = headers['retry-after']
+  const text = (Array.isArray(header) ? header[0] : header)?.trim()
+  if (text === undefined || text === '') return undefined
+  if (/^\d+$/.test(text)) return Number(text) * 1000
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}

@@ -1,0 +1,73 @@
+import type { Account, Context, ExportRequest } from '../component.ts'
+import { divisible, permanent, retryable } from '../errors.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { answerMessage, httpClient, retryAfter } from './client.ts'
+import type { HttpConfig } from './client.ts'
+import { contentEncoding } from './compression.ts'
+import { readAnswer, toOtlpRequests } from './requests.ts'
+import type { OtlpRequest, OtlpRequestOptions } from './requests.ts'
+
+/** Where an OTLP/HTTP exporter sends to, and how. */
+export interface OtlpDestination extends OtlpRequestOptions {
+  /** The whole URL, `https://host/v1/metrics`. */
+  readonly url: string
+  /** Sent beside those of the user and those that OTLP needs. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Texts that no message may show. */
+  readonly secrets?: readonly string[]
+}
+
+/** 4 MiB, as the specification asks; answers are tiny. */
+const MAX_RESPONSE = 4 * 1024 * 1024
+
+const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json' }
+
+/**
+ * Makes the exporter that sends batches as they are over OTLP/HTTP. Only 429, 502, 503, 504 and a lost connection are
+ * retried, 413 divides, and what a partial success rejects is thrown as `partial`. Source: opentelemetry-proto,
+ * docs/specification.md, OTLP/HTTP.
+ */
+export function otlpHttpExporter(
+  context: Pick<Context<HttpConfig>, 'config' | 'onStop' | 'log'>,
+  destination: OtlpDestination,
+) {
+  const { url, encoding, compression, secrets = [] } = destination
+  const post = httpClient(context)
+  const headers = {
+    ...destination.headers,
+    'content-type': CONTENT_TYPES[encoding],
+    ...contentEncoding(compression),
+  }
+  return {
+    encode(batch: MetricBatch, account: Account): Iterable<OtlpRequest> {
+      return toOtlpRequests(batch, destination, account)
+    },
+    async send(request: ExportRequest, signal: AbortSignal): Promise<void> {
+      const { body, points } = request as OtlpRequest
+      const response = await post(url, { headers, body, signal, maxResponse: MAX_RESPONSE })
+      if (response.status >= 200 && response.status < 300) {
+        const type = String(response.headers['content-type'] ?? '')
+        if (type.startsWith('application/json')) return readAnswer(response.body, 'json', points, context.log)
+        if (type.startsWith('application/x-protobuf')) return readAnswer(response.body, 'protobuf', points, context.log)
+        return
+      }
+      const message = answerMessage(url, response, secrets)
+      switch (response.status) {
+        case 413:
+          throw divisible(message, { reason: 'too_large' })
+        case 429:
+        case 502:
+        case 503:
+        case 504:
+          throw retryable(message, retryAfter(response.headers), { reason: `http_${response.status}` })
+        default:
+          throw permanent(message, { reason: 'refused' })
+      }
+    },
+  }
+}
+
+/** The URL of an OTLP/HTTP receiver's metrics below its base URL. */
+export function metricsUrl(endpoint: string): string {
+  return `${endpoint.replace(/\/+$/, '')}/v1/metrics`
+}

@@ -1,0 +1,96 @@
+import type { Account, ExportRequest, Logger } from '../component.ts'
+import { errorMessage, partial } from '../errors.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { toOtlpJson } from '../otlp/json.ts'
+import { splitBatch } from '../otlp/split.ts'
+import { compress } from './compression.ts'
+import type { Compression } from './compression.ts'
+
+/*
+ * What OTLP over HTTP and OTLP over gRPC share: an ExportMetricsServiceRequest as the bytes that go out, and what the
+ * answer to one says.
+ */
+
+/** One OTLP request. */
+export interface OtlpRequest extends ExportRequest {
+  readonly body: Uint8Array
+}
+
+export type Encoding = 'proto' | 'json'
+
+export interface OtlpRequestOptions {
+  readonly encoding: Encoding
+  readonly compression: Compression
+  /** Bytes a body may have before compression, and on the wire; default: as many as there are. */
+  readonly limits: { readonly raw?: number; readonly wire?: number }
+}
+
+/**
+ * Divides a batch into requests within the limits; a point too large for any is told to `account` as `too_large`. A batch
+ * that nobody changed and that fits goes out as the bytes it was made from.
+ */
+export function* toOtlpRequests(
+  batch: MetricBatch,
+  options: OtlpRequestOptions,
+  account: Account,
+): Generator<OtlpRequest> {
+  const points = batch.pointCount
+  if (points === 0) return
+  const { raw: maxRaw = Infinity, wire: maxWire = Infinity } = options.limits
+  const raw = encodeBatch(batch, options.encoding)
+  let parts = Math.ceil(raw.length / (options.compression === 'none' ? Math.min(maxRaw, maxWire) : maxRaw))
+  if (parts <= 1) {
+    const body = compress(raw, options.compression)
+    if (body.length <= maxWire) {
+      yield toOtlpRequest(batch, body, options)
+      return
+    }
+    parts = Math.ceil(body.length / maxWire)
+  }
+  if (points === 1) account.dropped('too_large', 1)
+  else for (const part of splitBatch(batch, Math.ceil(points / parts))) yield* toOtlpRequests(part, options, account)
+}
+
+function toOtlpRequest(batch: MetricBatch, body: Uint8Array, options: OtlpRequestOptions): OtlpRequest {
+  const points = batch.pointCount
+  return {
+    points,
+    bytes: body.length,
+    body,
+    divide: () =>
+      points === 1
+        ? undefined
+        : splitBatch(batch, Math.ceil(points / 2)).map((half) =>
+            toOtlpRequest(half, compress(encodeBatch(half, options.encoding), options.compression), options),
+          ),
+  }
+}
+
+function encodeBatch(batch: MetricBatch, encoding: Encoding): Uint8Array {
+  return encoding === 'json' ? Buffer.from(toOtlpJson(batch)) : batch.toOtlp()
+}
+
+/**
+ * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse`, and logs its warning if it has one.
+ * @throws DeliveryError `partial` when the destination refused some of the points
+ */
+export async function readAnswer(
+  body: Uint8Array,
+  encoding: 'protobuf' | 'json',
+  points: number,
+  log: Logger,
+): Promise<void> {
+  if (body.length === 0) return
+  // Loaded by the first answer that says something; most are empty.
+  const { readExportResponse } = await import('../otlp/sdk.ts')
+  let outcome
+  try {
+    outcome = readExportResponse(body, encoding)
+  } catch (error) {
+    log.warn('The destination took a request with an answer that cannot be read.', { error: errorMessage(error) })
+    return
+  }
+  const { rejected, message } = outcome
+  if (rejected > 0) throw partial(Math.min(rejected, points), `${rejected} data points were rejected: ${message}`)
+  if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
+}

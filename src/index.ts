@@ -1,0 +1,69 @@
+/*
+ * The public API: what a component of one's own is written with, and what embeds a pipeline in a program of one's own.
+ */
+export { defineComponent } from './component.ts'
+export type {
+  Account,
+  Component,
+  ComponentKind,
+  ConfigOf,
+  Context,
+  Counter,
+  Example,
+  Exporter,
+  ExporterComponent,
+  ExportRequest,
+  Finding,
+  Format,
+  Logger,
+  Meter,
+  PointChange,
+  ProcessBatch,
+  ProcessorComponent,
+  ReceiverComponent,
+  Setting,
+  Settings,
+} from './component.ts'
+export {
+  ConfigError,
+  DeliveryError,
+  divisible,
+  errorMessage,
+  formatProblem,
+  partial,
+  permanent,
+  retryable,
+} from './errors.ts'
+export type { DeliveryErrorKind, DeliveryErrorOptions, Place, Problem } from './errors.ts'
+export type { FormatTypes } from './formats.ts'
+export { Attributes } from './otlp/attributes.ts'
+export type { AnyValue, AttributeValue, KeyValue } from './otlp/attributes.ts'
+export { MetricBatch } from './otlp/batch.ts'
+export type { ResourceMetricsInit } from './otlp/batch.ts'
+export { toOtlpJson } from './otlp/json.ts'
+export { Metric, ResourceMetrics, ScopeMetrics } from './otlp/metrics.ts'
+export type { MetricFields, MetricType, Temporality } from './otlp/metrics.ts'
+export {
+  ExponentialHistogramPoint,
+  HistogramPoint,
+  NO_RECORDED_VALUE,
+  NumberPoint,
+  SummaryPoint,
+} from './otlp/points.ts'
+export type {
+  Buckets,
+  DataPoint,
+  Exemplar,
+  ExponentialHistogramPointFields,
+  HistogramPointFields,
+  NumberPointFields,
+  Quantile,
+  SummaryPointFields,
+} from './otlp/points.ts'
+export { Resource, Scope } from './otlp/resource.ts'
+export type { ResourceFields, ScopeFields } from './otlp/resource.ts'
+export { MalformedError } from './otlp/check.ts'
+export { loadConfig } from './pipeline/config.ts'
+export type { ConfigInput, PipelineConfig } from './pipeline/config.ts'
+export { startPipeline } from './pipeline/pipeline.ts'
+export type { RunningPipeline } from './pipeline/pipeline.ts'

@@ -1,0 +1,254 @@
+import type { AttributeValue } from './attributes.ts'
+import { Attributes } from './attributes.ts'
+import type { Encoded, Source } from './message.ts'
+import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
+import type { MetricFields } from './metrics.ts'
+import type { DataPoint } from './points.ts'
+import { Resource, Scope } from './resource.ts'
+import type { ScopeFields } from './resource.ts'
+import { checkMetrics } from './check.ts'
+import { KeySearch } from './search.ts'
+import { decodeMetrics, encodeMetrics, mergeEncoded } from './wire.ts'
+
+/** A batch written out in plain objects, for components that make metrics. */
+export interface ResourceMetricsInit {
+  readonly resource?: Readonly<Record<string, AttributeValue>>
+  readonly scope?: Omit<ScopeFields, 'attributes'>
+  readonly metrics: readonly (Metric | MetricFields)[]
+}
+
+/**
+ * An immutable view of an OTLP `ExportMetricsServiceRequest`, made from wire bytes or from objects; hands out either.
+ * Every operation returns a new batch that shares what did not change, and the same batch when nothing did, so a batch
+ * may go to several places without a copy.
+ */
+export class MetricBatch {
+  static readonly empty = MetricBatch.fromResources([])
+
+  /** What it was made from, if that was bytes. */
+  readonly #source: Source | undefined
+  #bytes: Uint8Array | undefined
+  #resources: readonly ResourceMetrics[] | undefined
+  #pointCount: number | undefined
+
+  private constructor(source: Source | undefined, resources: readonly ResourceMetrics[] | undefined) {
+    this.#source = source
+    this.#bytes = source?.bytes
+    this.#resources = resources
+  }
+
+  /**
+   * Makes a batch from a protobuf `ExportMetricsServiceRequest`. The bytes must not be changed afterwards.
+   * @throws MalformedError when the bytes are not one.
+   */
+  static fromOtlp(bytes: Uint8Array): MetricBatch {
+    const { points, ...source } = checkMetrics(bytes)
+    const batch = new MetricBatch(source, undefined)
+    batch.#bytes = bytes
+    // Data that stands twice was counted twice, but only the last counts.
+    if (source.regular) batch.#pointCount = points
+    return batch
+  }
+
+  static fromResources(resources: readonly ResourceMetrics[]): MetricBatch {
+    return new MetricBatch(undefined, resources)
+  }
+
+  /** Makes a batch of one resource and scope per entry. */
+  static of(...entries: readonly ResourceMetricsInit[]): MetricBatch {
+    return MetricBatch.fromResources(
+      entries.map(
+        ({ resource = {}, scope, metrics }) =>
+          new ResourceMetrics({
+            resource: new Resource({ attributes: Attributes.of(resource) }),
+            scopes: [
+              new ScopeMetrics({
+                scope: scope === undefined ? Scope.empty : new Scope(scope),
+                metrics: metrics.map((metric) => (metric instanceof Metric ? metric : new Metric(metric))),
+              }),
+            ],
+          }),
+      ),
+    )
+  }
+
+  /** All points of the given batches, in order, as one batch. */
+  static merge(batches: readonly MetricBatch[]): MetricBatch {
+    if (batches.length === 1) return batches[0]
+    const merged = MetricBatch.fromResources(batches.flatMap((batch) => batch.resources))
+    merged.#pointCount = batches.reduce((sum, batch) => sum + batch.pointCount, 0)
+    if (batches.every((batch) => batch.#bytes !== undefined)) {
+      merged.#bytes = mergeEncoded(batches.map((batch) => batch.toOtlp()))
+    }
+    return merged
+  }
+
+  get resources(): readonly ResourceMetrics[] {
+    return (this.#resources ??= decodeMetrics(this.#source as Source))
+  }
+
+  /** The number of data points. */
+  get pointCount(): number {
+    if (this.#pointCount === undefined) {
+      let count = 0
+      for (const { metric } of this.metrics()) count += metric.points.length
+      this.#pointCount = count
+    }
+    return this.#pointCount
+  }
+
+  /** The protobuf `ExportMetricsServiceRequest`. The bytes a batch was made from come back as they were. */
+  toOtlp(): Uint8Array {
+    return (this.#bytes ??= encodeMetrics(this.resources))
+  }
+
+  /**
+   * The same data without the requests it came in, where it uses less than half of their bytes: what waits in a queue must
+   * not keep alive what was left out of it.
+   */
+  compacted(): MetricBatch {
+    const sources = new Set<Source>()
+    let used = 0
+    const note = (encoded: Encoded<unknown> | undefined): void => {
+      if (encoded === undefined) return
+      sources.add(encoded.source)
+      used += encoded.end - encoded.start
+    }
+    for (const { resource, scopes } of this.resources) {
+      note(resource.encoded)
+      for (const { scope, metrics } of scopes) {
+        note(scope.encoded)
+        for (const metric of metrics) {
+          note(metric.encoded)
+          if (metric.encoded === undefined) {
+            for (const point of metric.points) note(point.encoded ?? point.attributes.encoded)
+          }
+        }
+      }
+    }
+    let kept = 0
+    for (const { bytes } of sources) kept += bytes.length
+    return used * 2 < kept ? MetricBatch.fromOtlp(Uint8Array.from(this.toOtlp())) : this
+  }
+
+  /** Every metric with the resource and scope it stands under. */
+  *metrics(): Generator<{ metric: Metric; resource: Resource; scope: Scope }> {
+    for (const { resource, scopes } of this.resources) {
+      for (const { scope, metrics } of scopes) {
+        for (const metric of metrics) yield { metric, resource, scope }
+      }
+    }
+  }
+
+  mapResources(change: (resource: Resource) => Resource): MetricBatch {
+    return this.#withResources(
+      mapShared(this.resources, (entry) => entry.withResource(change(entry.resource))),
+      this.#pointCount,
+    )
+  }
+
+  mapMetrics(change: (metric: Metric, resource: Resource, scope: Scope) => Metric): MetricBatch {
+    // A metric that only got another name has the points it had, which need not be read to be counted.
+    let pointCount = this.#pointCount
+    const resources = mapShared(this.resources, (entry) =>
+      entry.withScopes(
+        mapShared(entry.scopes, (scopeMetrics) =>
+          scopeMetrics.withMetrics(
+            mapShared(scopeMetrics.metrics, (metric) => {
+              const changed = change(metric, entry.resource, scopeMetrics.scope)
+              if (changed !== metric && (changed.encoded === undefined || changed.encoded !== metric.encoded)) {
+                pointCount = undefined
+              }
+              return changed
+            }),
+          ),
+        ),
+      ),
+    )
+    return this.#withResources(resources, pointCount)
+  }
+
+  /** Keeps the metrics that `keep` accepts; scopes and resources left without a metric go with them. */
+  filterMetrics(keep: (metric: Metric, resource: Resource, scope: Scope) => boolean): MetricBatch {
+    return this.#withResources(
+      mapSome(this.resources, (entry) => {
+        const scopes = mapSome(entry.scopes, (scopeMetrics) => {
+          const metrics = filterShared(scopeMetrics.metrics, (metric) =>
+            keep(metric, entry.resource, scopeMetrics.scope),
+          )
+          return metrics === scopeMetrics.metrics || metrics.length > 0 ? scopeMetrics.withMetrics(metrics) : undefined
+        })
+        return scopes === entry.scopes || scopes.length > 0 ? entry.withScopes(scopes) : undefined
+      }),
+    )
+  }
+
+  mapPoints(change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint): MetricBatch {
+    return this.mapMetrics((metric, resource) =>
+      metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
+    )
+  }
+
+  /**
+   * `mapPoints` for the points that have an attribute of one of the keys, and perhaps some that have not. What the bytes of
+   * a metric rule out is not read.
+   */
+  mapPointsWith(keys: Iterable<string>, change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint) {
+    const search = new KeySearch(keys)
+    return this.mapMetrics((metric, resource) =>
+      metric.encoded !== undefined && !search.mayBeIn(metric.encoded)
+        ? metric
+        : metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
+    )
+  }
+
+  /**
+   * Keeps the points that `keep` accepts; metrics left without a point go with them. The points of metrics that `concerns`
+   * does not accept all stay, unread.
+   */
+  filterPoints(
+    keep: (point: DataPoint, metric: Metric, resource: Resource) => boolean,
+    concerns: (metric: Metric) => boolean = () => true,
+  ): MetricBatch {
+    const emptied = new Set<Metric>()
+    const filtered = this.mapMetrics((metric, resource) => {
+      if (!concerns(metric)) return metric
+      const points = filterShared(metric.points, (point) => keep(point, metric, resource))
+      const changed = metric.withPoints(points)
+      if (changed !== metric && points.length === 0) emptied.add(changed)
+      return changed
+    })
+    return emptied.size === 0 ? filtered : filtered.filterMetrics((metric) => !emptied.has(metric))
+  }
+
+  /** `pointCount`: that of the new batch, where it is known. */
+  #withResources(resources: readonly ResourceMetrics[], pointCount?: number): MetricBatch {
+    if (resources === this.#resources) return this
+    const batch = MetricBatch.fromResources(resources)
+    batch.#pointCount = pointCount
+    return batch
+  }
+}
+
+/** `array.map`, but the same array when every item stayed the same. */
+function mapShared<T>(array: readonly T[], change: (item: T) => T): readonly T[] {
+  let result: T[] | undefined
+  array.forEach((item, index) => {
+    const changed = change(item)
+    if (result === undefined && changed !== item) result = array.slice(0, index)
+    result?.push(changed)
+  })
+  return result ?? array
+}
+
+/** `array.filter`, but the same array when every item stayed. */
+function filterShared<T>(array: readonly T[], keep: (item: T) => boolean): readonly T[] {
+  const kept = array.filter(keep)
+  return kept.length === array.length ? array : kept
+}
+
+/** `mapShared` that leaves out the items for which `change` returns `undefined`. */
+function mapSome<T>(array: readonly T[], change: (item: T) => T | undefined): readonly T[] {
+  const mapped = mapShared<T | undefined>(array, (item) => change(item as T))
+  return mapped === array ? array : mapped.filter((item) => item !== undefined)
+}

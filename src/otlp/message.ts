@@ -1,0 +1,98 @@
+import protobuf from 'protobufjs/minimal.js'
+import type { Reader } from 'protobufjs/minimal.js'
+
+/** A request as it came on the wire, and what `checkMetrics` found out about it. */
+export interface Source {
+  readonly bytes: Buffer
+  readonly view: DataView
+  /**
+   * Whether it is written as encoders do: no singular field twice, no group. What is not is just as valid, but its parts
+   * cannot be found without reading the whole.
+   */
+  readonly regular: boolean
+  /** The `keyBit` of every key of a point's attribute. */
+  readonly pointKeys: number
+}
+
+/** A copy of a request that may be changed in place. */
+export function copyOf(source: Source): Source {
+  const bytes = Buffer.from(source.bytes)
+  return { ...source, bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) }
+}
+
+/** One of 32 bits for a text in UTF-8: different bits are certainly different texts. */
+export function keyBit(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start
+  return length === 0
+    ? 1
+    : 1 << ((length * 5 + bytes[start] * 3 + bytes[end - 1] * 7 + bytes[start + (length >> 1)]) & 31)
+}
+
+/** Reads the fields of a message that stands from `start` to `end`. */
+export type ReadFields<Fields> = (source: Source, start: number, end: number) => Fields
+
+/** The tag of field 1, length-delimited. */
+const FIRST_TEXT = (1 << 3) | 2
+
+/** A message as it stands in its request, and how to read it once somebody looks inside. */
+export class Encoded<Fields> {
+  constructor(
+    readonly source: Source,
+    readonly start: number,
+    readonly end: number,
+    private readonly read: ReadFields<Fields>,
+  ) {}
+
+  decode(): Fields {
+    return this.read(this.source, this.start, this.end)
+  }
+
+  /** The same message in a copy of its request, in which it was changed in place. */
+  in(source: Source): Encoded<Fields> {
+    return new Encoded(source, this.start, this.end, this.read)
+  }
+
+  /** Whether it is read by `read`, which tells what kind of message it is. */
+  reads(read: ReadFields<Fields>): boolean {
+    return this.read === read
+  }
+
+  /** The text in field 1 of a message that begins with it; `undefined` when it takes more to know. */
+  firstText(): string | undefined {
+    const { bytes, regular } = this.source
+    if (!regular || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
+    return readerAt(bytes, this.start + 1).string()
+  }
+
+  /** The bytes of the message, without its tag and length. A view, not a copy. */
+  bytes(): Uint8Array {
+    return this.source.bytes.subarray(this.start, this.end)
+  }
+}
+
+export function readerAt(bytes: Uint8Array, position: number): Reader {
+  const reader = protobuf.Reader.create(bytes)
+  reader.pos = position
+  return reader
+}
+
+/** An immutable message, made from its fields or from bytes that are read when a field is. */
+export abstract class Message<Fields extends object> {
+  /** The bytes the message was made from, and still means. */
+  readonly encoded: Encoded<Fields> | undefined
+  private read: Fields | undefined
+
+  constructor(source: Fields | Encoded<Fields>) {
+    if (source instanceof Encoded) {
+      this.encoded = source
+      this.read = undefined
+    } else {
+      this.encoded = undefined
+      this.read = source
+    }
+  }
+
+  protected get fields(): Fields {
+    return (this.read ??= (this.encoded as Encoded<Fields>).decode())
+  }
+}

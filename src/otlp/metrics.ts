@@ -1,0 +1,168 @@
+import { Attributes } from './attributes.ts'
+import { Encoded, Message } from './message.ts'
+import type { DataPoint } from './points.ts'
+import { Resource, Scope } from './resource.ts'
+
+/** `none`: the metric carries no data field, or one this version does not know. */
+export type MetricType = 'gauge' | 'sum' | 'histogram' | 'exponential_histogram' | 'summary' | 'none'
+
+/** How points of a sum or histogram relate to each other: each the difference since the last, or the total since a start. */
+export type Temporality = 'unspecified' | 'delta' | 'cumulative'
+
+export interface MetricFields {
+  readonly name?: string
+  readonly description?: string
+  /** UCUM, case-sensitive. */
+  readonly unit?: string
+  readonly metadata?: Attributes
+  readonly type: MetricType
+  /** Meaningful for sums and histograms. */
+  readonly temporality?: Temporality
+  /** Meaningful for sums. */
+  readonly monotonic?: boolean
+  readonly points?: readonly DataPoint[] | Encoded<readonly DataPoint[]>
+  /** Unknown fields of the metric and of its data message, as they came. */
+  readonly unknown?: Uint8Array
+  readonly unknownData?: Uint8Array
+}
+
+/** One metric with its points, all of the kind that `type` says. Immutable. */
+export class Metric extends Message<MetricFields> {
+  /** Instead of the name in `encoded`. */
+  readonly renamed: string | undefined
+  private knownName: string | undefined
+  private knownPoints: readonly DataPoint[] | undefined
+
+  constructor(source: MetricFields | Encoded<MetricFields>, renamed?: string) {
+    super(source)
+    this.renamed = renamed
+    this.knownName = renamed
+    this.knownPoints = undefined
+  }
+
+  get name(): string {
+    return (this.knownName ??= this.encoded?.firstText() ?? this.fields.name ?? '')
+  }
+
+  get description(): string {
+    return this.fields.description ?? ''
+  }
+
+  get unit(): string {
+    return this.fields.unit ?? ''
+  }
+
+  get metadata(): Attributes {
+    return this.fields.metadata ?? Attributes.empty
+  }
+
+  get type(): MetricType {
+    return this.fields.type
+  }
+
+  get temporality(): Temporality {
+    return this.fields.temporality ?? 'unspecified'
+  }
+
+  get monotonic(): boolean {
+    return this.fields.monotonic ?? false
+  }
+
+  /** The points as they came, while they still are what came. */
+  get encodedPoints(): Encoded<readonly DataPoint[]> | undefined {
+    const { points } = this.fields
+    return points instanceof Encoded ? points : undefined
+  }
+
+  get points(): readonly DataPoint[] {
+    const { points = [] } = this.fields
+    return (this.knownPoints ??= points instanceof Encoded ? points.decode() : points)
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  get unknownData(): Uint8Array | undefined {
+    return this.fields.unknownData
+  }
+
+  /** A copy in which the given fields are replaced. */
+  with(fields: Partial<MetricFields>): Metric {
+    const { name, fields: all } = this
+    return new Metric({ ...all, name, ...fields })
+  }
+
+  withName(name: string): Metric {
+    if (name === this.name) return this
+    return this.encoded === undefined ? this.with({ name }) : new Metric(this.encoded, name)
+  }
+
+  withPoints(points: readonly DataPoint[]): Metric {
+    return points === this.points ? this : this.with({ points })
+  }
+}
+
+export interface ScopeMetricsFields {
+  readonly scope?: Scope
+  readonly metrics?: readonly Metric[]
+  readonly schemaUrl?: string
+  readonly unknown?: Uint8Array
+}
+
+/** The metrics of one scope. Immutable. */
+export class ScopeMetrics extends Message<ScopeMetricsFields> {
+  get scope(): Scope {
+    return this.fields.scope ?? Scope.empty
+  }
+
+  get metrics(): readonly Metric[] {
+    return this.fields.metrics ?? []
+  }
+
+  get schemaUrl(): string {
+    return this.fields.schemaUrl ?? ''
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  withMetrics(metrics: readonly Metric[]): ScopeMetrics {
+    return metrics === this.metrics ? this : new ScopeMetrics({ ...this.fields, metrics })
+  }
+}
+
+export interface ResourceMetricsFields {
+  readonly resource?: Resource
+  readonly scopes?: readonly ScopeMetrics[]
+  readonly schemaUrl?: string
+  readonly unknown?: Uint8Array
+}
+
+/** The metrics of one resource. Immutable. */
+export class ResourceMetrics extends Message<ResourceMetricsFields> {
+  get resource(): Resource {
+    return this.fields.resource ?? Resource.empty
+  }
+
+  get scopes(): readonly ScopeMetrics[] {
+    return this.fields.scopes ?? []
+  }
+
+  get schemaUrl(): string {
+    return this.fields.schemaUrl ?? ''
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  withResource(resource: Resource): ResourceMetrics {
+    return resource === this.resource ? this : new ResourceMetrics({ ...this.fields, resource })
+  }
+
+  withScopes(scopes: readonly ScopeMetrics[]): ResourceMetrics {
+    return scopes === this.scopes ? this : new ResourceMetrics({ ...this.fields, scopes })
+  }
+}

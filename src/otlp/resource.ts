@@ -1,0 +1,69 @@
+import { Attributes } from './attributes.ts'
+import { Message } from './message.ts'
+
+export interface ResourceFields {
+  readonly attributes?: Attributes
+  readonly droppedAttributesCount?: number
+  /** Fields this version does not know, as they came. */
+  readonly unknown?: Uint8Array
+}
+
+/** What the telemetry is about: a host, a container, a service. Immutable. */
+export class Resource extends Message<ResourceFields> {
+  /** Stands for a resource that was not given, and is not written. */
+  static readonly empty = new Resource({})
+
+  get attributes(): Attributes {
+    return this.fields.attributes ?? Attributes.empty
+  }
+
+  get droppedAttributesCount(): number {
+    return this.fields.droppedAttributesCount ?? 0
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  withAttributes(attributes: Attributes): Resource {
+    return attributes === this.attributes ? this : new Resource({ ...this.fields, attributes })
+  }
+}
+
+export interface ScopeFields {
+  readonly name?: string
+  readonly version?: string
+  readonly attributes?: Attributes
+  readonly droppedAttributesCount?: number
+  readonly unknown?: Uint8Array
+}
+
+/** The instrumentation that made the telemetry. Immutable. */
+export class Scope extends Message<ScopeFields> {
+  /** Stands for a scope that was not given, and is not written. */
+  static readonly empty = new Scope({})
+
+  get name(): string {
+    return this.fields.name ?? ''
+  }
+
+  get version(): string {
+    return this.fields.version ?? ''
+  }
+
+  get attributes(): Attributes {
+    return this.fields.attributes ?? Attributes.empty
+  }
+
+  get droppedAttributesCount(): number {
+    return this.fields.droppedAttributesCount ?? 0
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  withAttributes(attributes: Attributes): Scope {
+    return attributes === this.attributes ? this : new Scope({ ...this.fields, attributes })
+  }
+}

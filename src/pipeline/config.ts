@@ -1,0 +1,200 @@
+import type { Component, ExporterComponent, ProcessorComponent, ReceiverComponent, Settings } from '../component.ts'
+import { ConfigError } from '../errors.ts'
+import type { Place, Problem } from '../errors.ts'
+import { checkFormat, checkKeys, checkSettings, join, report } from './config/check.ts'
+import type { Check } from './config/check.ts'
+import { checkComponentSettings, findComponent, loadModules, parseId, reportUnknownType } from './config/components.ts'
+import { declarationMistakes } from './config/declaration.ts'
+import { inOrder, readInput } from './config/input.ts'
+import type { ConfigInput } from './config/input.ts'
+import { checkPipelines, SECTIONS } from './config/pipelines.ts'
+import type { Section } from './config/pipelines.ts'
+import { printYaml } from './config/print.ts'
+import { parseYaml } from './config/yaml.ts'
+import type { Entry, Node } from './config/yaml.ts'
+import { isNameOf } from './load.ts'
+import { modulesSetting, pipelineSettings, serviceSettings } from './settings.ts'
+import type { DeliveryConfig, PipelineReferences, ServiceConfig } from './settings.ts'
+
+export type { ConfigInput } from './config/input.ts'
+
+/** A component with its checked settings. */
+export interface Configured<C extends Component> {
+  /** `type[/name]` as in the YAML. */
+  readonly id: string
+  readonly component: C
+  /** Where the id stands. */
+  readonly place: Place
+  /** Every default filled in, durations in milliseconds, sizes in bytes. May be incomplete where `used` is false. */
+  readonly config: unknown
+  /** Whether a pipeline names it. */
+  readonly used: boolean
+}
+
+export interface ConfiguredExporter extends Configured<ExporterComponent> {
+  readonly delivery: DeliveryConfig
+}
+
+/** A configuration without a mistake. Maps are by id, in the order of the YAML. */
+export interface PipelineConfig {
+  readonly receivers: ReadonlyMap<string, Configured<ReceiverComponent>>
+  readonly processors: ReadonlyMap<string, Configured<ProcessorComponent>>
+  readonly exporters: ReadonlyMap<string, ConfiguredExporter>
+  readonly pipelines: ReadonlyMap<string, PipelineReferences>
+  readonly service: ServiceConfig
+  readonly warnings: readonly Problem[]
+  /** Every secret value of at least four characters in the configuration, for the logger to hide. */
+  readonly secrets: readonly string[]
+}
+
+/** Reads, merges, expands and checks a configuration. Throws a ConfigError with every mistake there is. */
+export async function loadConfig(input: ConfigInput): Promise<PipelineConfig> {
+  return (await readConfig(input)).config
+}
+
+/**
+ * The configuration as it takes effect, as YAML: merged, with variables, files and defaults filled in and every secret
+ * hidden. Throws a ConfigError as `loadConfig` does.
+ */
+export async function printConfig(input: ConfigInput): Promise<string> {
+  return printYaml((await readConfig(input)).shown)
+}
+
+/**
+ * Checks one component's declaration and settings. `yaml`: its entry, `type[/name]: {...}`, as in the declaration's
+ * examples. Returns the checked settings, for an exporter beside those of its delivery. Throws a ConfigError.
+ */
+export async function checkComponent(
+  component: Component,
+  yaml: string,
+  env: ConfigInput['env'] = process.env,
+): Promise<{ config: unknown; delivery?: DeliveryConfig }> {
+  const source = component.type
+  const { node, broken, problems } = parseYaml(yaml, source)
+  if (broken.length > 0) throw new ConfigError(broken)
+  const check: Check = { env, directoryOf: () => process.cwd(), problems, secrets: new Set() }
+  for (const message of declarationMistakes(component)) report(check, { source }, '', message)
+  throwErrors(problems)
+  const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
+  if (entry === undefined || others.length > 0) {
+    report(check, node.place, '', `must be the entry of one component, like \`${component.type}: {...}\``)
+    throw new ConfigError(problems)
+  }
+  const type = parseId(id, entry.key, id, check)?.type
+  if (type !== undefined && !isNameOf(type, component)) {
+    report(check, entry.key, id, `must be an entry of ${component.type}`)
+  }
+  const { settings } = checkComponentSettings(component, entry.value, entry.key, id, check)
+  throwErrors(inOrder(problems, [source]))
+  return settings
+}
+
+async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig; shown: unknown }> {
+  const { env = process.env, baseDirectory = process.cwd() } = input
+  const { root, problems, sources, directories } = await readInput(input, baseDirectory)
+  const directoryOf = ({ source }: Place) => directories.get(source) ?? baseDirectory
+  const check: Check = { env, directoryOf, problems, secrets: new Set() }
+  const start: Place = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
+  if (root.kind !== 'map') {
+    if (root.kind === 'empty') report(check, start, '', 'empty configuration file')
+    else report(check, root.place, '', 'must be a map of sections, like `receivers:`')
+    throw new ConfigError(inOrder(problems, sources))
+  }
+  checkKeys(root.entries, [...Object.keys(SECTIONS), 'service', 'modules'], '', check)
+
+  const modulesEntry = root.entries.get('modules')
+  const modules =
+    modulesEntry && checkFormat(modulesSetting.format, modulesEntry.value, modulesEntry.key, 'modules', check)
+  const custom = await loadModules((modules?.value ?? []) as string[], modulesEntry?.value, check)
+
+  const serviceEntry = root.entries.get('service')
+  const serviceKey = serviceEntry?.key ?? start
+  const service = checkSettings(serviceSection, serviceEntry?.value, serviceKey, 'service', check)
+  const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as {
+    pipelines?: Record<string, PipelineReferences>
+  }
+  const entries = {
+    receivers: entriesOf(root, 'receivers', check),
+    processors: entriesOf(root, 'processors', check),
+    exporters: entriesOf(root, 'exporters', check),
+  }
+  const pipelineEntries = entriesOf(serviceEntry?.value, 'pipelines')
+  const used = checkPipelines(pipelineEntries, pipelines, serviceKey, entries, check)
+
+  const receivers = await checkSection('receivers', entries.receivers, used.receivers, custom, check)
+  const processors = await checkSection('processors', entries.processors, used.processors, custom, check)
+  const exporters = await checkSection('exporters', entries.exporters, used.exporters, custom, check)
+  const warnings = inOrder(problems, sources)
+  throwErrors(warnings)
+  return {
+    config: {
+      receivers: receivers.configured as PipelineConfig['receivers'],
+      processors: processors.configured as PipelineConfig['processors'],
+      exporters: exporters.configured as ReadonlyMap<string, Configured<Component>> as PipelineConfig['exporters'],
+      pipelines: new Map(Object.entries(pipelines)),
+      service: serviceConfig as ServiceConfig,
+      warnings,
+      secrets: [...check.secrets],
+    },
+    shown: {
+      ...(modules && { modules: modules.shown }),
+      receivers: receivers.shown,
+      processors: processors.shown,
+      exporters: exporters.shown,
+      service: service.shown,
+    },
+  }
+}
+
+const serviceSection = {
+  ...serviceSettings,
+  pipelines: {
+    doc: 'The pipelines, `metrics` or `metrics/<name>`, each from receivers through processors to exporters.',
+    format: { map: { settings: pipelineSettings } },
+    default: {},
+  },
+} as const satisfies Settings
+
+/** The entries of the map below `name`. */
+function entriesOf(node: Node | undefined, name: string, check?: Check): ReadonlyMap<string, Entry> {
+  const value = node?.kind === 'map' ? node.entries.get(name)?.value : undefined
+  if (value?.kind === 'map') return value.entries
+  if (value !== undefined && value.kind !== 'empty' && check !== undefined) {
+    report(check, value.place, name, 'must be a map from ids, `type[/name]`, to their settings')
+  }
+  return new Map()
+}
+
+/** Checks the components of one section. */
+async function checkSection(
+  section: Section,
+  entries: ReadonlyMap<string, Entry>,
+  used: ReadonlySet<string>,
+  custom: readonly Component[],
+  check: Check,
+): Promise<{ configured: Map<string, Configured<Component>>; shown: Record<string, unknown> }> {
+  const configured = new Map<string, Configured<Component>>()
+  const shown: Record<string, unknown> = {}
+  for (const [id, { key, value }] of entries) {
+    const path = join(section, id)
+    const type = parseId(id, key, path, check)?.type
+    if (type === undefined) continue
+    const component = await findComponent(SECTIONS[section], type, custom)
+    if (component === undefined) {
+      await reportUnknownType(SECTIONS[section], type, key, path, custom, check)
+      continue
+    }
+    const inner = { ...check, unused: !used.has(id) }
+    if (inner.unused) {
+      check.problems.push({ severity: 'warning', place: key, path, message: 'is not used by any pipeline' })
+    }
+    const checked = checkComponentSettings(component, value, key, path, inner)
+    configured.set(id, { id, component, place: key, used: used.has(id), ...checked.settings })
+    shown[id] = checked.shown
+  }
+  return { configured, shown }
+}
+
+function throwErrors(problems: readonly Problem[]): void {
+  if (problems.some(({ severity }) => severity === 'error')) throw new ConfigError(problems)
+}

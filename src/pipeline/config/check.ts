@@ -1,0 +1,282 @@
+import { resolve } from 'node:path'
+import { isSetting } from '../../component.ts'
+import type { Format, Setting, Settings } from '../../component.ts'
+import type { Place, Problem } from '../../errors.ts'
+import { formats, readText, words } from '../../formats.ts'
+import { collectorHint } from './collector.ts'
+import { expand } from './expand.ts'
+import { closest } from './suggest.ts'
+import type { Entry, Node } from './yaml.ts'
+
+/** What the checks of one configuration need and gather. */
+export interface Check {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** The folder at which relative files in a value of this origin start. */
+  readonly directoryOf: (place: Place) => string
+  readonly problems: Problem[]
+  readonly secrets: Set<string>
+  /** The settings belong to a component no pipeline uses: what another environment may well have is only a warning. */
+  readonly unused?: boolean
+  /** The value never appears anywhere. */
+  readonly secret?: boolean
+}
+
+/** A value as code takes it, and as the YAML could say it, with secrets hidden. Both undefined: unset, or wrong and reported. */
+export interface Checked {
+  readonly value: unknown
+  readonly shown: unknown
+}
+
+const REDACTED = '[REDACTED]'
+
+/** Something shorter could not be hidden without tearing up every other text. */
+const SHORTEST_SECRET = 4
+
+const UNSET: Checked = { value: undefined, shown: undefined }
+
+export function report(check: Check, place: Place, path: string, message: string, suggestion?: string): void {
+  check.problems.push({ severity: 'error', place, path, message, ...(suggestion !== undefined && { suggestion }) })
+}
+
+/**
+ * Checks a map against its settings and fills in environment variables and defaults.
+ * `place`: where the map's key stands, or that of the nearest map around it; a missing setting points there.
+ */
+export function checkSettings(
+  settings: Settings,
+  node: Node | undefined,
+  place: Place,
+  path: string,
+  check: Check,
+): Checked {
+  if (node !== undefined && node.kind !== 'map' && node.kind !== 'empty') {
+    report(check, node.place, path, `must be a map of settings, not ${article(node)}`)
+    return UNSET
+  }
+  const entries = node?.kind === 'map' ? node.entries : new Map<string, Entry>()
+  checkKeys(entries, Object.keys(settings), path, check)
+  const value: Record<string, unknown> = {}
+  const shown: Record<string, unknown> = {}
+  for (const [name, setting] of Object.entries(settings)) {
+    const entry = entries.get(name)
+    const at = entry?.key ?? place
+    const below = join(path, name)
+    const checked = isSetting(setting)
+      ? checkSetting(setting, entry?.value, at, below, check)
+      : checkSettings(setting, entry?.value, at, below, check)
+    value[name] = checked.value
+    if (checked.shown !== undefined) shown[name] = checked.shown
+  }
+  return { value, shown }
+}
+
+/** Reports every key that is not allowed. */
+export function checkKeys(
+  entries: ReadonlyMap<string, Entry>,
+  allowed: readonly string[],
+  path: string,
+  check: Check,
+): void {
+  for (const [name, { key, value }] of entries) {
+    if (allowed.includes(name)) continue
+    const below = join(path, name)
+    const hint = collectorHint(below) ?? dottedKeyHint(name, key, value, allowed, path)
+    const what = path === '' ? 'is not a section of the configuration' : `is not a setting of ${path}`
+    const known = allowed.length === 0 ? 'it has none' : `there are ${allowed.join(', ')}`
+    report(check, key, below, hint ?? `${what}; ${known}`, hint === undefined ? closest(name, allowed) : undefined)
+  }
+}
+
+/** What to write where an allowed key that holds dots was divided at them. */
+function dottedKeyHint(
+  name: string,
+  { source }: Place,
+  node: Node,
+  allowed: readonly string[],
+  path: string,
+): string | undefined {
+  const keys = [name]
+  let value = node
+  while (value.kind === 'map' && value.entries.size > 0) {
+    const [[key, entry]] = value.entries
+    keys.push(key)
+    value = entry.value
+  }
+  const given = `${keys.join('.')}.`
+  const whole = allowed.find((known) => known.startsWith(`${name}.`) && given.startsWith(`${known}.`))
+  if (whole === undefined) return undefined
+  if (!isSet(source)) return `is only the beginning of a key; write \`${whole}:\``
+  // A longer text may be a secret.
+  const text = value.kind === 'scalar' && /^(true|false|\d{1,3})$/.test(value.text) ? value.text : '...'
+  const spelling = [...path.split('.'), whole, ...keys.slice(whole.split('.').length)].join('::')
+  return `is only the beginning of a key that holds dots; divide the path at \`::\` instead: \`${spelling}=${text}\``
+}
+
+function isSet(source: string): boolean {
+  return source.startsWith('--set ')
+}
+
+/** Joins the parts of a path. */
+export function join(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`
+}
+
+function checkSetting(setting: Setting, node: Node | undefined, place: Place, path: string, check: Check): Checked {
+  const inner = setting.secret === true ? { ...check, secret: true } : check
+  const given = node === undefined || (node.kind === 'empty' && !takesEmpty(setting.format)) ? undefined : node
+  const source = given ?? environmentNode(setting, check) ?? defaultNode(setting)
+  if (source !== undefined) {
+    const checked = checkFormat(setting.format, source, place, path, inner)
+    if (!(setting.default === null && checked.value === '')) return checked
+  } else if (setting.default !== null) return UNSET
+  const variables =
+    setting.env === undefined ? '' : `; the environment variable ${setting.env.join(' or ')} can fill it`
+  check.problems.push({
+    severity: check.unused === true ? 'warning' : 'error',
+    place: source?.place ?? place,
+    path,
+    message: `is required${source === undefined ? '' : ' and must not be empty'}${variables}`,
+  })
+  return UNSET
+}
+
+/** Whether `key:` without a value says something: the map is there, with its defaults. */
+function takesEmpty(format: Format): boolean {
+  return typeof format === 'object' && !('length' in format) && !('list' in format)
+}
+
+function environmentNode({ env = [] }: Setting, check: Check): Node | undefined {
+  const source = env.find((name) => Boolean(check.env[name]))
+  if (source === undefined) return undefined
+  return { kind: 'scalar', place: { source }, text: check.env[source]!, literal: true }
+}
+
+function defaultNode({ default: value }: Setting): Node | undefined {
+  return value === null || value === undefined ? undefined : nodeOf(value)
+}
+
+/** The node of a default, which is written as in the YAML. */
+export function nodeOf(value: unknown): Node {
+  const place = { source: 'default' }
+  if (value === null || value === undefined) return { kind: 'empty', place }
+  if (Array.isArray(value)) return { kind: 'list', place, items: value.map(nodeOf) }
+  if (typeof value !== 'object') {
+    return { kind: 'scalar', place, text: (value as string | number).toString(), literal: true }
+  }
+  const entries = Object.entries(value).map(([name, item]) => [name, { key: place, value: nodeOf(item) }] as const)
+  return { kind: 'map', place, entries: new Map(entries) }
+}
+
+/** Checks a value against its format. */
+export function checkFormat(format: Format, node: Node, place: Place, path: string, check: Check): Checked {
+  if (typeof format === 'string' || 'length' in format) {
+    if (format !== 'tags') return checkScalar(format, node, path, check)
+    return node.kind === 'list' ? checkList('tag', node, path, check) : checkTagsText(node, path, check)
+  }
+  if ('list' in format) return checkList(format.list, node, path, check)
+  if ('settings' in format) return checkSettings(format.settings, node, place, path, check)
+  if (node.kind === 'empty') return { value: {}, shown: {} }
+  if (node.kind !== 'map') return wrongKind(format, node, path, check)
+  const items = Array.from(node.entries, ([name, { key, value }]) => {
+    if (name.includes('${')) report(check, key, join(path, name), 'nothing is put into keys, only into values')
+    return [name, checkFormat(format.map, value, key, join(path, name), check)] as const
+  })
+  return {
+    value: Object.fromEntries(items.map(([name, { value }]) => [name, value])),
+    shown: Object.fromEntries(items.map(([name, { shown }]) => [name, shown])),
+  }
+}
+
+function checkList(item: Format, node: Node, path: string, check: Check): Checked {
+  if (node.kind !== 'list') return wrongKind({ list: item }, node, path, check)
+  const items = node.items.map((value, index) => checkFormat(item, value, value.place, `${path}[${index}]`, check))
+  return { value: items.map(({ value }) => value), shown: items.map(({ shown }) => shown) }
+}
+
+function checkTagsText(node: Node, path: string, check: Check): Checked {
+  const text = node.kind === 'scalar' ? scalarText(node, path, check) : ''
+  if (node.kind !== 'scalar') return wrongKind('tags', node, path, check)
+  if (text === undefined) return UNSET
+  const literal = node.literal === true || text !== node.text
+  const items = text.split(',').map((tag) => ({ ...node, text: tag.trim(), literal }))
+  return checkList('tag', { kind: 'list', place: node.place, items: text.trim() === '' ? [] : items }, path, check)
+}
+
+type ScalarFormat = Parameters<typeof readText>[0]
+
+function checkScalar(format: ScalarFormat, node: Node, path: string, check: Check): Checked {
+  if (node.kind !== 'scalar') return wrongKind(format, node, path, check)
+  const text = scalarText(node, path, check)
+  if (text === undefined) return UNSET
+  const read = readText(format, text)
+  if ('mistake' in read) {
+    // What came from a variable or a file may be anybody's secret.
+    const open =
+      check.secret !== true && node.literal !== true && text === node.text && !(format === 'url' && text.includes('@'))
+    const suggestion = typeof format === 'string' ? formats[format].meant?.(text) : closest(text, format)
+    report(
+      check,
+      node.place,
+      path,
+      open ? `${read.mistake}, not "${text}"` : `must be ${describe(format)}`,
+      open ? suggestion : undefined,
+    )
+    return UNSET
+  }
+  if (check.secret === true) return { value: read.value, shown: REDACTED }
+  if (format === 'path') {
+    const value = resolve(check.directoryOf(node.place), text)
+    return { value, shown: value }
+  }
+  if (format === 'url') return { value: read.value, shown: withoutPassword(text, check) }
+  return { value: read.value, shown: String(read.value) === text ? read.value : text }
+}
+
+function withoutPassword(url: string, check: Check): string {
+  const { password } = new URL(url)
+  if (password === '') return url
+  addSecret(password, check)
+  return url.replace(/(\/\/[^/@:]*):[^/]*@/, `$1:${REDACTED}@`)
+}
+
+function addSecret(text: string, check: Check): void {
+  if (text.length >= SHORTEST_SECRET) check.secrets.add(text)
+}
+
+/** The text of a scalar with everything put in; undefined after a mistake. */
+function scalarText(node: Extract<Node, { kind: 'scalar' }>, path: string, check: Check): string | undefined {
+  const surroundings = { env: check.env, directory: check.directoryOf(node.place) }
+  const { text, mistakes } = node.literal === true ? { text: node.text, mistakes: [] } : expand(node.text, surroundings)
+  for (const { message, unset } of mistakes) {
+    check.problems.push({
+      severity: unset && check.unused === true ? 'warning' : 'error',
+      place: node.place,
+      path,
+      message,
+    })
+  }
+  if (check.secret === true) addSecret(text, check)
+  return mistakes.length === 0 ? text : undefined
+}
+
+function wrongKind(format: Format, node: Node, path: string, check: Check): Checked {
+  const colon = format === 'tag' && node.kind === 'map' ? ', without a space after the colon' : ''
+  const divided =
+    node.kind === 'map' && isSet(node.place.source)
+      ? '; a path with a key that holds dots is divided at `::` instead'
+      : ''
+  report(check, node.place, path, `must be ${describe(format)}${colon}, not ${article(node)}${divided}`)
+  return UNSET
+}
+
+/** What a format allows, to follow "must be". */
+function describe(format: Format): string {
+  if (typeof format === 'string') return formats[format].allowed
+  if ('length' in format) return words(format)
+  if ('list' in format) return 'a list'
+  return 'settings' in format ? 'a map of settings' : 'a map'
+}
+
+function article({ kind }: Node): string {
+  return { scalar: 'a single value', empty: 'empty', list: 'a list', map: 'a map' }[kind]
+}

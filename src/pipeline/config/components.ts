@@ -1,0 +1,199 @@
+import type { Component, ComponentKind, Finding } from '../../component.ts'
+import { errorMessage } from '../../errors.ts'
+import type { Place } from '../../errors.ts'
+import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../load.ts'
+import { deliverySettings } from '../settings.ts'
+import type { DeliveryConfig } from '../settings.ts'
+import { checkSettings, join, report } from './check.ts'
+import type { Check, Checked } from './check.ts'
+import { collectorHint } from './collector.ts'
+import { declarationMistakes } from './declaration.ts'
+import { closest } from './suggest.ts'
+import type { MapNode, Node } from './yaml.ts'
+
+/**
+ * Loads the components that `specifiers` bring. Everything wrong with a module is reported where `node`, the list of them,
+ * names it.
+ */
+export async function loadModules(
+  specifiers: readonly (string | undefined)[],
+  node: Node | undefined,
+  check: Check,
+): Promise<Component[]> {
+  const components: Component[] = []
+  for (const [index, specifier] of specifiers.entries()) {
+    if (specifier === undefined || node?.kind !== 'list') continue
+    const { place } = node.items[index]
+    const fail = (message: string) => report(check, place, `modules[${index}]`, message)
+    let exported: readonly unknown[]
+    try {
+      exported = await loadModule(specifier, check.directoryOf(place))
+    } catch (error) {
+      fail(`cannot be loaded: ${errorMessage(error).replace(/\s+/g, ' ')}`)
+      continue
+    }
+    for (const [position, candidate] of exported.entries()) {
+      const which = exported.length === 1 ? '' : `component ${position + 1}: `
+      const mistakes = [...declarationMistakes(candidate)]
+      for (const mistake of mistakes) fail(which + mistake)
+      if (mistakes.length > 0) continue
+      const component = candidate as Component
+      const collision = await collisionOf(component, components)
+      if (collision === undefined) components.push(component)
+      else fail(which + collision)
+    }
+  }
+  return components
+}
+
+async function collisionOf({ kind, type }: Component, others: readonly Component[]): Promise<string | undefined> {
+  const taken = (other: string) => isSpellingOf(type, other) || isSpellingOf(other, type)
+  if ((await listTypes(kind)).some(taken))
+    return `there is a built-in ${kind} "${type}"; a custom one needs another type`
+  const isTaken = others.some((other) => other.kind === kind && taken(other.type))
+  return isTaken ? `another module brings a ${kind} "${type}" already` : undefined
+}
+
+/** The component that goes by the name `type`, custom or built-in. */
+export async function findComponent(
+  kind: ComponentKind,
+  type: string,
+  custom: readonly Component[],
+): Promise<Component | undefined> {
+  return custom.find((component) => component.kind === kind && isNameOf(type, component)) ?? loadBuiltin(kind, type)
+}
+
+/**
+ * Divides an id into type and name and reports what is wrong with it.
+ * The rules are the collector's (component/identifiable.go, 2026).
+ */
+export function parseId(
+  id: string,
+  place: Place,
+  path: string,
+  check: Check,
+): { type: string; name?: string } | undefined {
+  const slash = id.indexOf('/')
+  const type = slash < 0 ? id : id.slice(0, slash)
+  const name = slash < 0 ? undefined : id.slice(slash + 1)
+  const fail = (message: string) => report(check, place, path, message)
+  if (id === '') return void fail('an id must not be empty; it has the form `type[/name]`')
+  if (type === '') return void fail(`in "${id}" id: the part before / should not be empty`)
+  if (name === '') return void fail(`in "${id}" id: the part after / should not be empty`)
+  if (!/^[a-zA-Z][0-9a-zA-Z_]{0,62}$/.test(type)) {
+    return void fail(
+      `invalid character(s) in type "${type}": a letter, then at most 62 letters, digits and underscores`,
+    )
+  }
+  if (name === undefined) return { type }
+  if (name.length > 1024) return void fail(`the name in "${id.slice(0, 40)}..." is longer than 1024 characters`)
+  if (/[\p{Z}\p{C}\p{S}]/u.test(name))
+    return void fail(`invalid character(s) in name "${name}": no spaces and no symbols`)
+  return { type, name }
+}
+
+/** Reports a type that does not exist. */
+export async function reportUnknownType(
+  kind: ComponentKind,
+  type: string,
+  place: Place,
+  path: string,
+  custom: readonly Component[],
+  check: Check,
+): Promise<void> {
+  const types = [
+    ...(await listTypes(kind)),
+    ...custom.filter((other) => other.kind === kind).map((other) => other.type),
+  ].sort()
+  const hint = collectorHint(`${kind}s.${type}`)
+  const message =
+    hint ?? `unknown type: "${type}"; the ${kind}s are ${types.join(', ')}; a custom one is brought by \`modules\``
+  report(check, place, path, message, hint === undefined ? closest(type, types) : undefined)
+}
+
+/** The settings of a component as the YAML has them: an exporter's stand beside those of the delivery around it. */
+export function settingsOf(component: Component): Component['config'] {
+  if (component.kind !== 'exporter') return component.config
+  const { timeout = deliverySettings.timeout.default } = component
+  return { ...deliverySettings, timeout: { ...deliverySettings.timeout, default: timeout }, ...component.config }
+}
+
+/** Checks one component's settings and the rules across them. */
+export function checkComponentSettings(
+  component: Component,
+  node: Node | undefined,
+  place: Place,
+  path: string,
+  check: Check,
+): { settings: { config: unknown; delivery?: DeliveryConfig }; shown: unknown } {
+  const before = check.problems.length
+  const { value, shown }: Checked = checkSettings(settingsOf(component), node, place, path, check)
+  if (value === undefined) return { settings: { config: undefined }, shown }
+  const all = value as Record<string, unknown>
+  const isDelivery = ([name]: [string, unknown]) => component.kind === 'exporter' && name in deliverySettings
+  const config = Object.fromEntries(Object.entries(all).filter((entry) => !isDelivery(entry)))
+  const delivery = Object.fromEntries(Object.entries(all).filter(isDelivery)) as unknown as DeliveryConfig
+  if (check.problems.length === before) {
+    const findings = [
+      ...ownFindings(component, config),
+      ...(component.kind === 'exporter' ? deliveryFindings(delivery) : []),
+    ]
+    for (const { path: below, message, severity = 'error' } of findings) {
+      check.problems.push({
+        severity,
+        place: locate(node, place, below),
+        path: below === '' ? path : join(path, below),
+        message,
+      })
+    }
+  }
+  return { settings: component.kind === 'exporter' ? { config, delivery } : { config }, shown }
+}
+
+function ownFindings(component: Component, config: unknown): Finding[] {
+  try {
+    return [...(component.check?.(config as never) ?? [])]
+  } catch (error) {
+    return [{ path: '', message: `its check failed: ${errorMessage(error)}` }]
+  }
+}
+
+/** The rules of the delivery settings that their formats cannot say. */
+function* deliveryFindings({
+  timeout,
+  retry_on_failure: retry,
+  sending_queue: queue,
+}: DeliveryConfig): Generator<Finding> {
+  if (timeout === 0) yield { path: 'timeout', message: 'must be longer than 0s' }
+  if (retry.randomization_factor < 0 || retry.randomization_factor > 1) {
+    yield { path: 'retry_on_failure.randomization_factor', message: 'must be from 0 to 1' }
+  }
+  if (retry.multiplier < 1) yield { path: 'retry_on_failure.multiplier', message: 'must be at least 1' }
+  if (queue.queue_size < 1) yield { path: 'sending_queue.queue_size', message: 'must be at least 1' }
+  if (queue.num_consumers < 1) yield { path: 'sending_queue.num_consumers', message: 'must be at least 1' }
+  const { batch } = queue
+  if (batch === undefined) return
+  if (batch.flush_timeout === 0) yield { path: 'sending_queue.batch.flush_timeout', message: 'must be longer than 0s' }
+  if (batch.max_size > 0 && batch.max_size < batch.min_size) {
+    yield { path: 'sending_queue.batch.max_size', message: `must not be less than min_size, ${batch.min_size}` }
+  }
+}
+
+/** Where the setting at a path stands, or the nearest one around it. List items are `[index]` or `.index`. */
+function locate(node: Node | undefined, place: Place, path: string): Place {
+  const rest = path.replace(/^\./, '')
+  if (rest === '' || node === undefined) return place
+  if (node.kind === 'map') return locateKey(node, place, rest)
+  const index = node.kind === 'list' ? /^\[?(\d+)\]?/.exec(rest) : null
+  const item = index === null ? undefined : (node as Extract<Node, { kind: 'list' }>).items[Number(index[1])]
+  return item === undefined ? place : locate(item, item.place, rest.slice(index![0].length))
+}
+
+/** Keys may hold dots, so the longest one that fits is taken. */
+function locateKey(node: MapNode, place: Place, path: string): Place {
+  const fits = (key: string) => path.startsWith(key) && (path.length === key.length || '.['.includes(path[key.length]))
+  const [key] = [...node.entries.keys()].filter(fits).sort((a, b) => b.length - a.length)
+  if (key === undefined) return place
+  const entry = node.entries.get(key)!
+  return locate(entry.value, entry.value.kind === 'scalar' ? entry.value.place : entry.key, path.slice(key.length))
+}

@@ -1,0 +1,117 @@
+import { isSetting } from '../../component.ts'
+import type { Format, Setting, Settings } from '../../component.ts'
+import { formats } from '../../formats.ts'
+import { deliverySettings } from '../settings.ts'
+import { checkFormat, join, nodeOf } from './check.ts'
+import type { Check } from './check.ts'
+
+const TYPE = /^[a-z][a-z0-9_]{0,62}$/
+
+const KEYS = ['kind', 'type', 'aliases', 'summary', 'description', 'config', 'examples', 'check', 'create']
+const KEYS_OF_KIND = { receiver: [], processor: ['changes'], exporter: ['timeout'] }
+const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
+const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret']
+
+/** What is wrong with what a module exports as a component; nothing when it is a component. */
+export function* declarationMistakes(exported: unknown): Generator<string, void> {
+  if (!isObject(exported)) {
+    yield 'a component must be an object'
+    return
+  }
+  const { kind, type, aliases, summary, config, create, check, examples } = exported
+  if (typeof kind !== 'string' || !Object.hasOwn(KEYS_OF_KIND, kind)) {
+    yield '`kind` must be `receiver`, `processor` or `exporter`'
+    return
+  }
+  if (typeof type !== 'string' || !TYPE.test(type)) {
+    yield '`type` must be a letter followed by letters, digits and underscores, all of them small, at most 63'
+  }
+  if (aliases !== undefined && !(Array.isArray(aliases) && aliases.every((alias) => TYPE.test(String(alias))))) {
+    yield '`aliases` must be a list of names that are written as types are'
+  }
+  const keys = [...KEYS, ...KEYS_OF_KIND[kind as keyof typeof KEYS_OF_KIND]]
+  for (const key of Object.keys(exported)) {
+    if (!keys.includes(key)) yield `\`${key}\` is not part of a ${kind}'s declaration; there are ${keys.join(', ')}`
+  }
+  if (!isText(summary)) yield '`summary` must be a sentence about the component'
+  if (typeof create !== 'function') yield '`create` must be a function'
+  if (check !== undefined && typeof check !== 'function') yield '`check` must be a function'
+  if (examples !== undefined && !isExamples(examples)) yield '`examples` must be a list of `{ title, yaml }`'
+  if (exported.changes !== undefined && !CHANGES.includes(exported.changes as string)) {
+    yield `\`changes\` must be one of ${CHANGES.join(', ')}`
+  }
+  if (exported.timeout !== undefined) yield* defaultMistakes('duration', exported.timeout, '`timeout`')
+  if (!isObject(config)) yield '`config` must be an object of settings; `{}` if there are none'
+  else {
+    yield* settingsMistakes(config, 'config')
+    for (const name of kind === 'exporter' ? Object.keys(deliverySettings) : []) {
+      if (name in config) yield `\`config.${name}\` is a setting that the pipeline gives to every exporter`
+    }
+  }
+}
+
+function* settingsMistakes(settings: Record<string, unknown>, path: string): Generator<string> {
+  for (const [name, entry] of Object.entries(settings)) {
+    const below = join(path, name)
+    if (!isObject(entry)) yield `\`${below}\` must be a setting, \`{ doc, format, default }\`, or a group of settings`
+    else if (isSetting(entry as unknown as Setting | Settings)) yield* settingMistakes(entry, below)
+    else if ('format' in entry && !isObject(entry.format)) yield `\`${below}.doc\` must say what the setting is for`
+    else yield* settingsMistakes(entry, below)
+  }
+}
+
+function* settingMistakes(setting: Record<string, unknown>, path: string): Generator<string> {
+  for (const key of Object.keys(setting)) {
+    if (!SETTING_KEYS.includes(key))
+      yield `\`${path}.${key}\` is not part of a setting; there are ${SETTING_KEYS.join(', ')}`
+  }
+  if (!isText(setting.doc)) yield `\`${path}.doc\` must say what the setting is for`
+  if (setting.env !== undefined && !(Array.isArray(setting.env) && setting.env.every(isText))) {
+    yield `\`${path}.env\` must be a list of names of environment variables`
+  }
+  if (setting.secret !== undefined && typeof setting.secret !== 'boolean')
+    yield `\`${path}.secret\` must be true or false`
+  const before = [...formatMistakes(setting.format, `${path}.format`)]
+  yield* before
+  if (!('default' in setting)) {
+    yield `\`${path}.default\` is missing; \`null\` makes the setting required, \`undefined\` lets it be unset`
+  } else if (before.length === 0 && setting.default !== null && setting.default !== undefined) {
+    yield* defaultMistakes(setting.format as Format, setting.default, `\`${path}.default\``)
+  }
+}
+
+function* formatMistakes(format: unknown, path: string): Generator<string> {
+  if (typeof format === 'string') {
+    if (!Object.hasOwn(formats, format))
+      yield `\`${path}\` is not a format; there are ${Object.keys(formats).join(', ')}`
+  } else if (Array.isArray(format)) {
+    if (format.length === 0 || !format.every(isText)) yield `\`${path}\` must list the allowed words`
+  } else if (isObject(format) && Object.keys(format).length === 1) {
+    if ('list' in format) yield* formatMistakes(format.list, `${path}.list`)
+    else if ('map' in format) yield* formatMistakes(format.map, `${path}.map`)
+    else if (isObject(format.settings)) yield* settingsMistakes(format.settings, `${path}.settings`)
+    else yield `\`${path}\` must be a format`
+  } else yield `\`${path}\` must be a named format, a list of words, \`{ list }\`, \`{ map }\` or \`{ settings }\``
+}
+
+function* defaultMistakes(format: Format, value: unknown, path: string): Generator<string> {
+  const check: Check = { env: {}, directoryOf: () => '/', problems: [], secrets: new Set() }
+  const node = nodeOf(value)
+  checkFormat(format, node, node.place, '', check)
+  for (const { path: below, message } of check.problems) yield `${path}${below === '' ? '' : ` (${below})`} ${message}`
+}
+
+function isExamples(examples: unknown): boolean {
+  return (
+    Array.isArray(examples) &&
+    examples.every((example) => isObject(example) && isText(example.title) && isText(example.yaml))
+  )
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value.trim() !== ''
+}

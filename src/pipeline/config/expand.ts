@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { errorMessage } from '../../errors.ts'
+
+export interface Expansion {
+  readonly text: string
+  /** What could not be expanded. `unset`: a variable or file that another environment may well have. */
+  readonly mistakes: readonly { readonly message: string; readonly unset: boolean }[]
+}
+
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Where relative files start. */
+  readonly directory: string
+}
+
+/**
+ * Puts environment variables and files into the text of a scalar. What is put in is text and never looked at again.
+ *
+ * - `${env:NAME}`: the variable. Unset without a default is a mistake.
+ * - `${env:NAME:-text}`: the text where the variable is unset or empty, as in a shell. May hold further `${...}`.
+ * - `${env:NAME:?message}`: the message where it is unset or empty.
+ * - `${file:path}`: what the file holds, without the line break at its end.
+ * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself.
+ */
+export function expand(text: string, surroundings: Surroundings): Expansion {
+  if (!text.includes('$')) return { text, mistakes: [] }
+  const mistakes: { message: string; unset: boolean }[] = []
+  const expanded = expandUntil(text, 0, false)
+  return { text: expanded.text, mistakes }
+
+  /** Expands up to the end, or up to the brace that closes a default. */
+  function expandUntil(source: string, start: number, inner: boolean): { text: string; end: number } {
+    let result = ''
+    let position = start
+    while (position < source.length && !(inner && source[position] === '}')) {
+      if (source.startsWith('$$', position)) {
+        result += '$'
+        position += 2
+      } else if (source.startsWith('${', position)) {
+        const reference = expandReference(source, position)
+        result += reference.text
+        position = reference.end
+      } else {
+        result += source[position++]
+      }
+    }
+    return { text: result, end: position }
+  }
+
+  function expandReference(source: string, start: number): { text: string; end: number } {
+    const [head, scheme, name, operator] = /^\$\{(?:(\w+):)?((?:(?!:[-?])[^{}$])*)(:[-?])?/.exec(source.slice(start))!
+    const before = mistakes.length
+    const rest = expandUntil(source, start + head.length, true)
+    if (source[rest.end] !== '}') {
+      mistakes.push({
+        message: `\`${source.slice(start)}\` has no closing brace; a dollar itself is written $$`,
+        unset: false,
+      })
+      return { text: '', end: source.length }
+    }
+    const end = rest.end + 1
+    const written = source.slice(start, end)
+    const fail = (message: string, unset = false) => {
+      mistakes.push({ message, unset })
+      return { text: '', end }
+    }
+    if (operator === undefined && rest.text !== '')
+      return fail(`\`${written}\` is not a reference; a dollar itself is written $$`)
+    if (scheme === 'file' && operator === undefined) return { text: readFile(name, fail), end }
+    if (scheme !== 'env') {
+      const meant = scheme === undefined ? `; write \${env:${name}} for a variable, $$ for a dollar` : ''
+      return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be put in${meant}`)
+    }
+    if (!/^[A-Za-z_]\w*$/.test(name)) return fail(`"${name}" is not the name of an environment variable`)
+    const value = surroundings.env[name]
+    if (operator === undefined) {
+      return value === undefined ? fail(`the environment variable ${name} is not set`, true) : { text: value, end }
+    }
+    if (value !== undefined && value !== '') {
+      mistakes.length = before // of the default, which is not needed
+      return { text: value, end }
+    }
+    if (operator === ':-') return { text: rest.text, end }
+    return fail(`the environment variable ${name} is not set: ${rest.text}`, true)
+  }
+
+  function readFile(path: string, fail: (message: string, unset: boolean) => unknown): string {
+    const file = resolve(surroundings.directory, path)
+    try {
+      return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    } catch (error) {
+      const isDirectory = (error as NodeJS.ErrnoException).code === 'EISDIR'
+      fail(isDirectory ? `${file} is a directory, not a file` : `the file cannot be read: ${errorMessage(error)}`, true)
+      return ''
+    }
+  }
+}

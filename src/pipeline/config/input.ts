@@ -1,0 +1,78 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { ConfigError, errorMessage } from '../../errors.ts'
+import type { Problem } from '../../errors.ts'
+import { merge, parseSet, parseYaml } from './yaml.ts'
+import type { Node } from './yaml.ts'
+
+/** Where a configuration comes from. */
+export interface ConfigInput {
+  /** Each is laid over the ones before it: maps merge deeply, everything else is replaced. */
+  readonly files: readonly ({ readonly path: string } | { readonly name: string; readonly text: string })[]
+  /** `path=value`, laid over the files. */
+  readonly sets?: readonly string[]
+  /** Default: `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Where relative paths start that do not stand in a file: those of `files` and `sets`. Default: the working directory. */
+  readonly baseDirectory?: string
+}
+
+interface MergedInput {
+  readonly root: Node
+  readonly problems: Problem[]
+  /** The sources of places, in the order of the input. */
+  readonly sources: readonly string[]
+  /** The folder of each file, by source. */
+  readonly directories: ReadonlyMap<string, string>
+}
+
+/** Reads and merges the input. Throws a ConfigError when a file cannot be read or is not YAML, about nothing but that. */
+export async function readInput({ files, sets = [] }: ConfigInput, baseDirectory: string): Promise<MergedInput> {
+  const broken: Problem[] = []
+  const problems: Problem[] = []
+  const sources: string[] = []
+  const directories = new Map<string, string>()
+  let root: Node = { kind: 'empty', place: { source: 'configuration' } }
+  for (const file of files) {
+    const source = 'path' in file ? file.path : file.name
+    sources.push(source)
+    let text: string
+    if ('path' in file) {
+      const path = resolve(baseDirectory, file.path)
+      directories.set(source, dirname(path))
+      try {
+        text = await readFile(path, 'utf8')
+      } catch (error) {
+        const isDirectory = (error as NodeJS.ErrnoException).code === 'EISDIR'
+        const message = isDirectory ? 'is a directory, not a file' : `cannot be read: ${errorMessage(error)}`
+        broken.push({ severity: 'error', place: { source }, path: '', message })
+        continue
+      }
+    } else text = file.text
+    const parsed = parseYaml(text, source)
+    broken.push(...parsed.broken)
+    problems.push(...parsed.problems)
+    root = merge(root, parsed.node)
+  }
+  if (broken.length > 0) throw new ConfigError(broken)
+  for (const [index, set] of sets.entries()) {
+    const source = `--set ${index + 1}`
+    sources.push(source)
+    const parsed = parseSet(set, source)
+    problems.push(...parsed.problems)
+    root = merge(root, parsed.node)
+  }
+  return { root, problems, sources, directories }
+}
+
+/** The problems as they stand in the input, file by file; what has no place in it comes last. */
+export function inOrder(problems: readonly Problem[], sources: readonly string[]): Problem[] {
+  const rank = ({ place }: Problem) => (sources.includes(place.source) ? sources.indexOf(place.source) : sources.length)
+  return [...problems].sort(
+    (a, b) =>
+      rank(a) - rank(b) ||
+      (a.place.line ?? 0) - (b.place.line ?? 0) ||
+      (a.place.column ?? 0) - (b.place.column ?? 0) ||
+      Number(a.path > b.path) - Number(a.path < b.path),
+  )
+}

@@ -1,0 +1,14 @@
+import { stringify } from 'yaml'
+
+/** Writes checked values as YAML that means the same when it is read again. */
+export function printYaml(shown: unknown): string {
+  return stringify(escaped(shown), { lineWidth: 0 })
+}
+
+/** A dollar is doubled, so that nothing is put in a second time. */
+function escaped(value: unknown): unknown {
+  if (typeof value === 'string') return value.replaceAll('$', () => '$$')
+  if (Array.isArray(value)) return value.map(escaped)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, escaped(item)]))
+}

@@ -1,0 +1,178 @@
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
+import type { Alias, Document, Node as YamlNode, Pair } from 'yaml'
+import type { Place, Problem } from '../../errors.ts'
+
+/**
+ * A configuration value that knows where it stands. A scalar is the text in the YAML, not yet read as anything; a
+ * `literal` one is from elsewhere, so `${...}` in it means nothing.
+ */
+export type Node =
+  | { readonly kind: 'scalar'; readonly place: Place; readonly text: string; readonly literal?: boolean }
+  | { readonly kind: 'empty'; readonly place: Place }
+  | { readonly kind: 'list'; readonly place: Place; readonly items: readonly Node[] }
+  | { readonly kind: 'map'; readonly place: Place; readonly entries: ReadonlyMap<string, Entry> }
+
+export interface Entry {
+  /** Where the key stands. */
+  readonly key: Place
+  readonly value: Node
+}
+
+export type MapNode = Extract<Node, { kind: 'map' }>
+
+/** Aliases can make a few lines grow without end; no honest configuration comes near this number of nodes. */
+const MAX_NODES = 100_000
+
+/**
+ * Parses one YAML document into nodes.
+ * `broken`: its syntax error, because of which there are no nodes; `problems`: the other mistakes.
+ */
+export function parseYaml(text: string, source: string): { node: Node; broken: Problem[]; problems: Problem[] } {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
+  const placeAt = (offset: number): Place => {
+    const { line, col } = lines.linePos(offset)
+    return { source, line, column: col }
+  }
+  const problems: Problem[] = []
+  const report = (offset: number, message: string) => {
+    problems.push({ severity: 'error', place: placeAt(offset), path: '', message })
+  }
+  const broken = syntaxProblems(document, text, placeAt)
+  if (broken.length > 0) return { node: { kind: 'empty', place: placeAt(0) }, broken, problems }
+  for (const { pos, message } of document.warnings) report(pos[0], message)
+  const nodes = new NodeBuilder(document, placeAt, report)
+  return { node: nodes.build(document.contents, 0, []), broken, problems }
+}
+
+/** The first syntax error; those after it are mostly its echoes. */
+function syntaxProblems(document: Document, text: string, placeAt: (offset: number) => Place): Problem[] {
+  const [error] = document.errors
+  if (error === undefined) return []
+  const place = placeAt(error.pos[0])
+  const line = text.split('\n')[place.line! - 1]
+  const hint = line?.includes('${')
+    ? '; inside { } and [ ], and before `: `, a value with `${...}` must be quoted: "${...}"'
+    : ''
+  // Without the text it stumbled over, which may be a secret.
+  const found = error.message.replace(/ token in YAML stream: .*/s, '')
+  const reasons: Partial<Record<typeof error.code, string>> = {
+    MULTIPLE_DOCS: 'a file holds one document; --config may be given several times',
+    RESOURCE_EXHAUSTION: 'it is nested too deeply',
+  }
+  const reason = reasons[error.code] ?? found
+  const message = `is not valid YAML: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}${hint}`
+  return [{ severity: 'error', place, path: '', message }]
+}
+
+class NodeBuilder {
+  private count = 0
+
+  constructor(
+    private readonly document: Document,
+    private readonly placeAt: (offset: number) => Place,
+    private readonly report: (offset: number, message: string) => void,
+  ) {}
+
+  /** `offset`: where the node would stand if it is absent; `aliases`: those being resolved. */
+  build(yaml: unknown, offset: number, aliases: readonly unknown[]): Node {
+    const start = (yaml as YamlNode | null)?.range?.[0] ?? offset
+    const place = this.placeAt(start)
+    this.count++
+    if (this.count === MAX_NODES) this.report(start, 'its aliases make the configuration too large')
+    if (this.count >= MAX_NODES) return { kind: 'empty', place }
+    if (isAlias(yaml)) return this.buildAlias(yaml, start, aliases)
+    if (isMap(yaml)) return { kind: 'map', place, entries: this.buildEntries(yaml.items, start, aliases) }
+    if (isSeq(yaml)) {
+      return { kind: 'list', place, items: yaml.items.map((item) => this.build(item, start, aliases)) }
+    }
+    if (!isScalar(yaml) || yaml.value === null) return { kind: 'empty', place }
+    return { kind: 'scalar', place, text: yaml.source ?? '' }
+  }
+
+  private buildAlias(alias: Alias, offset: number, aliases: readonly unknown[]): Node {
+    const target = alias.resolve(this.document)
+    if (target !== undefined && !aliases.includes(target)) return this.build(target, offset, [...aliases, target])
+    const why = target === undefined ? `has no anchor &${alias.source} before it` : 'contains itself'
+    this.report(offset, `the alias *${alias.source} ${why}`)
+    return { kind: 'empty', place: this.placeAt(offset) }
+  }
+
+  private buildEntries(pairs: readonly Pair[], offset: number, aliases: readonly unknown[]): Map<string, Entry> {
+    const entries = new Map<string, Entry>()
+    const merged: Node[] = []
+    for (const pair of pairs) {
+      const key = isAlias(pair.key) ? pair.key.resolve(this.document) : pair.key
+      const start = (pair.key as YamlNode | null)?.range?.[0] ?? offset
+      if (!isScalar(key)) {
+        this.report(start, 'a key must be a plain text')
+        continue
+      }
+      const name = key.source ?? ''
+      const end = (pair.key as YamlNode).range?.[1] ?? start
+      const value = this.build(pair.value, end, aliases)
+      if (name === '<<' && key.type === 'PLAIN') merged.push(...(value.kind === 'list' ? value.items : [value]))
+      else if (entries.has(name)) {
+        this.report(start, `the key "${name}" is given twice; the first stands in line ${entries.get(name)!.key.line}`)
+      } else entries.set(name, { key: this.placeAt(start), value })
+    }
+    // The merge key of YAML 1.1, which the collector knows too: own keys win, and of several maps the first.
+    for (const node of merged) {
+      if (node.kind === 'empty') continue
+      if (node.kind !== 'map') this.report(offset, 'the merge key << takes a map')
+      else for (const [name, entry] of node.entries) if (!entries.has(name)) entries.set(name, entry)
+    }
+    return entries
+  }
+}
+
+/** Lays `over` on `under`: maps merge deeply, everything else is replaced. An empty value leaves a map as it is. */
+export function merge(under: Node, over: Node): Node {
+  if (under.kind !== 'map') return over
+  if (over.kind === 'empty') return under
+  if (over.kind !== 'map') return over
+  const entries = new Map(under.entries)
+  for (const [name, entry] of over.entries) {
+    const earlier = entries.get(name)
+    entries.set(name, earlier === undefined ? entry : { key: entry.key, value: merge(earlier.value, entry.value) })
+  }
+  return { kind: 'map', place: over.place, entries }
+}
+
+/**
+ * The node that `--set <path>=<value>` stands for. The value is the text as it is, or YAML where it begins as a list, a map
+ * or a quoted text does. The path is divided at `::` if it has any, so that keys may hold dots, and at dots otherwise.
+ */
+export function parseSet(set: string, source: string): { node: Node; problems: Problem[] } {
+  const place = { source }
+  const [, path, text] = /^([^=]+)=(.*)$/s.exec(set) ?? []
+  if (path === undefined || text === undefined) {
+    const message = 'must have the form `path=value`, like `exporters.datadog_native.site=datadoghq.eu`'
+    return { node: { kind: 'empty', place }, problems: [{ severity: 'error', place, path: '', message }] }
+  }
+  const { node, broken, problems } = /^["'[{]/.test(text) ? parseYaml(text, source) : plain(text, place)
+  const keys = path.split(path.includes('::') ? '::' : '.')
+  const nested = keys.reduceRight<Node>(
+    (value, key) => ({ kind: 'map', place, entries: new Map([[key, { key: place, value }]]) }),
+    at(node, place),
+  )
+  return {
+    node: nested,
+    problems: [...broken, ...problems].map((problem) => ({ ...problem, place, path: keys.join('.') })),
+  }
+}
+
+function plain(text: string, place: Place): ReturnType<typeof parseYaml> {
+  return { node: text === '' ? { kind: 'empty', place } : { kind: 'scalar', place, text }, broken: [], problems: [] }
+}
+
+/** The same node, all of it standing at one place. */
+function at(node: Node, place: Place): Node {
+  if (node.kind === 'list') return { ...node, place, items: node.items.map((item) => at(item, place)) }
+  if (node.kind !== 'map') return { ...node, place }
+  const entries = Array.from(
+    node.entries,
+    ([name, { value }]) => [name, { key: place, value: at(value, place) }] as const,
+  )
+  return { ...node, place, entries: new Map(entries) }
+}

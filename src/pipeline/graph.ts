@@ -1,0 +1,253 @@
+import { from, merge, Subject, take } from 'rxjs'
+import type { Observable, Subscription } from 'rxjs'
+import type {
+  Component,
+  ConfigOf,
+  Context,
+  Logger,
+  ProcessorComponent,
+  ReceiverComponent,
+  Settings,
+} from '../component.ts'
+import { ConfigError, errorMessage } from '../errors.ts'
+import type { Problem } from '../errors.ts'
+import { MetricBatch } from '../otlp/batch.ts'
+import { inOrder } from './config/input.ts'
+import type { Configured, PipelineConfig } from './config.ts'
+import { create } from './create.ts'
+import { Delivery } from './delivery.ts'
+import { guard } from './guard.ts'
+import { Lifetime } from './lifetime.ts'
+import { componentLogger } from './log.ts'
+import { Receipt } from './receipt.ts'
+import type { Envelope } from './receipt.ts'
+import type { PipelineSheet, Telemetry } from './telemetry.ts'
+
+export interface GraphOptions {
+  readonly log: Logger
+  readonly telemetry: Telemetry
+  /** Receivers that collect do so twice, a second apart, and complete; others are left out. */
+  readonly once?: boolean
+}
+
+/** Scrapes of a receiver when the pipeline runs once: two, so that differences and rates exist. */
+const SCRAPES_ONCE = 2
+
+/**
+ * The configured components, wired into Observables: each receiver one shared source, each pipeline one chain of
+ * operators, each exporter one sink. Building it creates every component that a pipeline uses and opens nothing; it throws a
+ * ConfigError about every component that cannot be created.
+ */
+export class Graph {
+  readonly #receivers: Receiver[] = []
+  readonly #deliveries = new Map<string, Delivery>()
+  readonly #processorLifetimes: Lifetime[] = []
+  readonly #exporterLifetimes: Lifetime[] = []
+  readonly #flushed: Promise<unknown>
+  /** What could not be created, by path: a processor is created once for each of its pipelines. */
+  readonly #problems = new Map<string, Problem>()
+
+  constructor(
+    config: PipelineConfig,
+    private readonly options: GraphOptions,
+  ) {
+    for (const exporter of used(config.exporters)) {
+      const { context, lifetime } = this.#context(exporter)
+      this.#exporterLifetimes.push(lifetime)
+      const sheet = options.telemetry.exporter(exporter.id)
+      const created = this.#create(exporter, context)
+      if (created === undefined) continue
+      this.#deliveries.set(exporter.id, new Delivery(created, exporter.delivery, sheet, context.log))
+    }
+    const sources = new Map<string, Receiver>()
+    for (const receiver of used(config.receivers)) {
+      if (options.once && !collects(receiver.component)) {
+        options.log.warn(`Receiver ${receiver.id} does not collect by itself and is left out with --once.`)
+        continue
+      }
+      const source = new Receiver((deliver) => this.#source(receiver, deliver))
+      sources.set(receiver.id, source)
+      this.#receivers.push(source)
+    }
+    const flushed: Promise<unknown>[] = []
+    for (const [id, pipeline] of config.pipelines) {
+      const receivers = pipeline.receivers.flatMap((receiver) => sources.get(receiver) ?? [])
+      const processors = pipeline.processors.map((processor) => config.processors.get(processor) as Processor)
+      const deliveries = pipeline.exporters.flatMap((exporter) => this.#deliveries.get(exporter) ?? [])
+      flushed.push(this.#pipeline(options.telemetry.pipeline(id), receivers, processors, deliveries))
+    }
+    this.#flushed = Promise.all(flushed)
+    if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
+  }
+
+  /** Starts the receivers. Resolves when all of them have ended by themselves, with whether one failed. */
+  async run(): Promise<{ failed: boolean }> {
+    const ends = await Promise.all(this.#receivers.map((receiver) => receiver.run()))
+    return { failed: ends.includes('failed') }
+  }
+
+  /**
+   * Stops receivers, lets processors release what they hold, then drains the queues; what is not through when
+   * `deadline` aborts is dropped and counted. May be called without `run` and more than once.
+   */
+  async stop(deadline: AbortSignal): Promise<void> {
+    const late = new Promise<void>((resolve) => {
+      if (deadline.aborted) resolve()
+      deadline.addEventListener('abort', () => resolve(), { once: true })
+    })
+    await Promise.race([Promise.all(this.#receivers.map((receiver) => receiver.stop())), late])
+    await Promise.race([this.#flushed, late])
+    await Promise.race([Promise.all(this.#processorLifetimes.map((lifetime) => lifetime.stop())), late])
+    await Promise.all([...this.#deliveries.values()].map((delivery) => delivery.drain(deadline)))
+    await Promise.race([Promise.all(this.#exporterLifetimes.map((lifetime) => lifetime.stop())), late])
+  }
+
+  #context(
+    { id, config }: { id: string; config: unknown },
+    deliver: Context['deliver'] = notAReceiver,
+  ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
+    const lifetime = new Lifetime(componentLogger(this.options.log, id))
+    const meter = this.options.telemetry.meter(id)
+    return { context: lifetime.context(id, config as ConfigOf<Settings>, meter, deliver), lifetime }
+  }
+
+  #create<C extends Component>(
+    { id, component, place }: Configured<C>,
+    context: Context<ConfigOf<Settings>>,
+  ): ReturnType<C['create']> | undefined {
+    try {
+      return create(component, context)
+    } catch (error) {
+      const path = `${component.kind}s.${id}`
+      this.#problems.set(path, { severity: 'error', place, path, message: errorMessage(error) })
+      return undefined
+    }
+  }
+
+  #source(receiver: Configured<ReceiverComponent>, deliver: Context['deliver']): Source {
+    const once = this.options.once ? { collection_interval: 1000, initial_delay: 0 } : {}
+    const config = { ...(receiver.config as object), ...once }
+    const { context, lifetime } = this.#context({ id: receiver.id, config }, deliver)
+    const batches = from(this.#create(receiver, context) ?? [])
+    return { batches: this.options.once ? batches.pipe(take(SCRAPES_ONCE)) : batches, lifetime, log: context.log }
+  }
+
+  /** Resolves when everything that went into the pipeline has come out of it. */
+  #pipeline(
+    sheet: PipelineSheet,
+    receivers: readonly Receiver[],
+    processors: readonly Processor[],
+    deliveries: readonly Delivery[],
+  ): Promise<void> {
+    let chain: Observable<Envelope> = merge(...receivers.map((receiver) => receiver.output(sheet)))
+    for (const processor of processors) {
+      const { context, lifetime } = this.#context(processor)
+      this.#processorLifetimes.push(lifetime)
+      const created = this.#create(processor, context)
+      if (created === undefined) continue
+      chain = chain.pipe(guard(created, processor.component.changes, sheet, context.log))
+    }
+    return new Promise((resolve) => {
+      chain.subscribe({ next: (envelope) => handOn(envelope, deliveries, sheet), complete: () => resolve() })
+    })
+  }
+}
+
+type Processor = Configured<ProcessorComponent>
+
+/** A receiver that scrapes on a schedule has this setting, as in the collector. */
+function collects(component: ReceiverComponent): boolean {
+  return 'collection_interval' in component.config
+}
+
+function used<C extends { readonly used: boolean }>(components: ReadonlyMap<string, C>): C[] {
+  return [...components.values()].filter((component) => component.used)
+}
+
+function notAReceiver(): Promise<never> {
+  return Promise.reject(new Error('Only receivers can deliver.'))
+}
+
+/** The end of a pipeline: the same batch, without a copy, to each of its exporters. */
+function handOn(envelope: Envelope, deliveries: readonly Delivery[], sheet: PipelineSheet): void {
+  const points = envelope.batch.pointCount
+  sheet.held += points
+  envelope.receipt.whenSettled((refused) => {
+    sheet.held -= points
+    if (refused) sheet.refused += points
+    else sheet.handedOn += points
+  })
+  envelope.receipt.branch(deliveries.length - 1)
+  for (const delivery of deliveries) delivery.offer(envelope)
+}
+
+/** What a receiver's `create` gave, with its life. */
+interface Source {
+  readonly batches: Observable<MetricBatch>
+  readonly lifetime: Lifetime
+  readonly log: Logger
+}
+
+/** One receiver as the shared source of its pipelines. */
+class Receiver {
+  readonly #source: Source
+  readonly #output = new Subject<Envelope>()
+  readonly #sheets: PipelineSheet[] = []
+  #subscription: Subscription | undefined
+  #stopped = false
+  #end: ((end: 'completed' | 'failed') => void) | undefined
+
+  constructor(create: (deliver: Context['deliver']) => Source) {
+    this.#source = create((batch) => this.#deliver(batch))
+  }
+
+  /** What the receiver emits, for the pipeline whose sheet counts it. */
+  output(sheet: PipelineSheet): Observable<Envelope> {
+    this.#sheets.push(sheet)
+    return this.#output
+  }
+
+  /** Subscribes; resolves when the receiver has ended, by itself or because it was stopped. */
+  run(): Promise<'completed' | 'failed'> {
+    return new Promise((resolve) => {
+      this.#end = resolve
+      this.#subscription = this.#source.batches.subscribe({
+        next: (batch) => this.#emit(batch),
+        error: (error: unknown) => {
+          this.#source.log.error('The receiver failed and has ended; the others go on.', { error: errorMessage(error) })
+          resolve('failed')
+        },
+        complete: () => resolve('completed'),
+      })
+    })
+  }
+
+  async stop(): Promise<void> {
+    await this.#source.lifetime.stop()
+    this.#subscription?.unsubscribe()
+    this.#stopped = true
+    this.#output.complete()
+    this.#end?.('completed')
+  }
+
+  /** `Context.deliver`: the outcome over all pipelines. */
+  #deliver(batch: MetricBatch): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#emit(batch, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
+    })
+  }
+
+  #emit(batch: MetricBatch, tell?: (refusal: Error | undefined) => void): void {
+    if (!(batch instanceof MetricBatch)) {
+      this.#source.log.error('The receiver emitted something that is not a MetricBatch; it is ignored.')
+      tell?.(new TypeError('A receiver must deliver a MetricBatch.'))
+      return
+    }
+    if (this.#stopped || batch.pointCount === 0) {
+      tell?.(this.#stopped ? new Error('The pipeline has stopped.') : undefined)
+      return
+    }
+    for (const sheet of this.#sheets) sheet.accepted += batch.pointCount
+    this.#output.next({ batch, receipt: new Receipt(this.#sheets.length, tell) })
+  }
+}

@@ -1,0 +1,277 @@
+import { defer, Observable, Subject } from 'rxjs'
+import type { OperatorFunction, Subscriber } from 'rxjs'
+import type { Logger, PointChange, ProcessBatch, ProcessorComponent } from '../component.ts'
+import { errorMessage, retryable } from '../errors.ts'
+import { MetricBatch } from '../otlp/batch.ts'
+import { throttled } from './log.ts'
+import { Receipt } from './receipt.ts'
+import type { Envelope } from './receipt.ts'
+import type { PipelineSheet } from './telemetry.ts'
+
+/** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
+export const MAX_IN_FLIGHT = 16
+
+/**
+ * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
+ * `processor_error`; a change in the number of points is counted as the processor declares it; asynchronous processors
+ * keep the order of batches.
+ */
+export function guard(
+  processor: ReturnType<ProcessorComponent['create']>,
+  changes: PointChange | undefined,
+  sheet: PipelineSheet,
+  log: Logger,
+): OperatorFunction<Envelope, Envelope> {
+  return (source) =>
+    new Observable<Envelope>((output) => {
+      const step =
+        typeof processor === 'function'
+          ? new FunctionStep(processor, output, new Ledger(changes, sheet, log))
+          : new OperatorStep(processor.operator, output, new Ledger(changes, sheet, log))
+      return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
+    })
+}
+
+/** Counts what a processor does to the number of points, in the terms it declared. */
+class Ledger {
+  #held = 0
+  readonly #log: Logger
+
+  constructor(
+    private readonly changes: PointChange | undefined,
+    readonly sheet: PipelineSheet,
+    log: Logger,
+  ) {
+    this.#log = throttled(log)
+  }
+
+  /** `points` went in and came out as `produced`, or as nothing yet. */
+  turned(points: number, produced: number): void {
+    if (this.changes === 'replaces') {
+      this.sheet.merged(points)
+      this.sheet.created += produced
+    } else if (produced < points) this.#missing(points - produced)
+    else if (produced > points) this.appeared(produced - points)
+  }
+
+  /** `points` came out that did not go in with the batch in hand. */
+  appeared(points: number): void {
+    const released = Math.min(points, this.#held)
+    this.#hold(-released)
+    if (points === released) return
+    this.sheet.created += points - released
+    if (this.changes !== 'creates' && this.changes !== 'replaces') {
+      this.#log.error('The processor makes points without declaring `changes`; they are counted as created.')
+    }
+  }
+
+  /** The batch in hand, of `points`, is lost with all that was held; `produced` points had come out of it already. */
+  failed(points: number, error: unknown, produced = 0): void {
+    const passed = this.changes === 'replaces' ? 0 : Math.min(points, produced)
+    this.sheet.created += produced - passed
+    this.sheet.lost('processor_error', points - passed + this.#held)
+    this.#hold(-this.#held)
+    this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+      error: errorMessage(error),
+    })
+  }
+
+  /** Nothing more will come out. */
+  ended(): void {
+    this.sheet.lost('not_released', this.#held)
+    this.#hold(-this.#held)
+  }
+
+  #missing(points: number): void {
+    switch (this.changes) {
+      case 'filters':
+        this.sheet.filtered += points
+        break
+      case 'merges':
+        this.sheet.merged(points)
+        break
+      case 'holds':
+        this.#hold(points)
+        break
+      default:
+        this.sheet.lost('undeclared', points)
+        this.#log.error('The processor drops points without declaring `changes`; they are counted as dropped.')
+    }
+  }
+
+  #hold(points: number): void {
+    this.#held += points
+    this.sheet.held += points
+  }
+}
+
+interface Step {
+  take(envelope: Envelope): void
+  complete(): void
+}
+
+/** A function per batch. One that answers with a promise is asked again only when it has answered. */
+class FunctionStep implements Step {
+  readonly #waiting: Envelope[] = []
+  #completed = false
+
+  constructor(
+    private readonly process: ProcessBatch,
+    private readonly output: Subscriber<Envelope>,
+    private readonly ledger: Ledger,
+  ) {}
+
+  take(envelope: Envelope): void {
+    if (this.#waiting.length === 0) {
+      this.#run(envelope)
+    } else if (this.#waiting.length < MAX_IN_FLIGHT) {
+      this.ledger.sheet.held += envelope.batch.pointCount
+      this.#waiting.push(envelope)
+    } else {
+      refuse(envelope, this.ledger.sheet)
+    }
+  }
+
+  complete(): void {
+    this.#completed = true
+    if (this.#waiting.length === 0) this.output.complete()
+  }
+
+  #run(envelope: Envelope): void {
+    let result: ReturnType<ProcessBatch>
+    try {
+      result = this.process(envelope.batch)
+    } catch (error) {
+      return this.#fail(envelope, error)
+    }
+    if (!isPromise(result)) return this.#turn(envelope, result)
+    this.ledger.sheet.held += envelope.batch.pointCount
+    this.#waiting.push(envelope)
+    this.#settle(result)
+  }
+
+  /** The head of `#waiting` is being processed; when it is done, the next one is. */
+  #settle(result: Promise<MetricBatch | undefined>): void {
+    void result
+      .then(
+        (batch) => this.#turn(this.#release(), batch),
+        (error: unknown) => this.#fail(this.#release(), error),
+      )
+      .then(() => this.#next())
+  }
+
+  #next(): void {
+    const envelope = this.#waiting[0]
+    if (envelope === undefined) {
+      if (this.#completed) this.output.complete()
+      return
+    }
+    this.#settle(Promise.resolve(envelope.batch).then((batch) => this.process(batch)))
+  }
+
+  #release(): Envelope {
+    const envelope = this.#waiting.shift() as Envelope
+    this.ledger.sheet.held -= envelope.batch.pointCount
+    return envelope
+  }
+
+  #turn(envelope: Envelope, batch: MetricBatch | undefined): void {
+    if (batch !== undefined && !(batch instanceof MetricBatch)) {
+      return this.#fail(envelope, new TypeError('A processor must return a MetricBatch or undefined.'))
+    }
+    this.ledger.turned(envelope.batch.pointCount, batch?.pointCount ?? 0)
+    if (batch === undefined || batch.pointCount === 0) envelope.receipt.close()
+    else this.output.next({ batch, receipt: envelope.receipt })
+  }
+
+  #fail(envelope: Envelope, error: unknown): void {
+    this.ledger.failed(envelope.batch.pointCount, error)
+    envelope.receipt.close()
+  }
+}
+
+/** An RxJS operator. What it emits while it is handed a batch inherits the receipt; a batch that it keeps it has taken. */
+class OperatorStep implements Step {
+  #input: Subject<MetricBatch> | undefined
+  #current: Envelope | undefined
+  #produced = 0
+  #completing = false
+
+  constructor(
+    private readonly operator: OperatorFunction<MetricBatch, MetricBatch>,
+    private readonly output: Subscriber<Envelope>,
+    private readonly ledger: Ledger,
+  ) {}
+
+  take(envelope: Envelope): void {
+    this.#current = envelope
+    this.#produced = 0
+    if (this.#input === undefined) this.#connect()
+    const input = this.#input
+    input?.next(envelope.batch)
+    // When the operator failed meanwhile, `#fail` has counted the batch.
+    if (input !== undefined && input === this.#input) {
+      this.ledger.turned(envelope.batch.pointCount, this.#produced)
+    }
+    this.#current = undefined
+    envelope.receipt.close()
+  }
+
+  complete(): void {
+    this.#completing = true
+    if (this.#input === undefined) this.output.complete()
+    else this.#input.complete()
+  }
+
+  #connect(): void {
+    const input = new Subject<MetricBatch>()
+    this.#input = input
+    defer(() => this.operator(input)).subscribe({
+      next: (batch) => this.#emit(batch),
+      error: (error: unknown) => this.#fail(error),
+      complete: () => {
+        if (this.#completing) this.#end()
+        else this.#fail(new Error('The operator completed while batches were still coming.'))
+      },
+    })
+  }
+
+  /** The operator is gone, with the batch in hand and all it held; the next batch gets a new one. */
+  #fail(error: unknown): void {
+    this.#input = undefined
+    this.ledger.failed(this.#current?.batch.pointCount ?? 0, error, this.#produced)
+    if (this.#completing) this.#end()
+  }
+
+  #end(): void {
+    this.ledger.ended()
+    this.output.complete()
+  }
+
+  #emit(batch: MetricBatch): void {
+    if (batch.pointCount === 0) return
+    if (this.#current === undefined) {
+      this.ledger.appeared(batch.pointCount)
+      this.output.next({ batch, receipt: new Receipt(1) })
+    } else {
+      this.#produced += batch.pointCount
+      this.#current.receipt.branch(1)
+      this.output.next({ batch, receipt: this.#current.receipt })
+    }
+  }
+}
+
+function isPromise(result: ReturnType<ProcessBatch>): result is Promise<MetricBatch | undefined> {
+  return typeof result === 'object' && result !== null && 'then' in result
+}
+
+function refuse(envelope: Envelope, sheet: PipelineSheet): void {
+  const points = envelope.batch.pointCount
+  sheet.held += points
+  envelope.receipt.whenSettled((refused) => {
+    sheet.held -= points
+    if (refused) sheet.refused += points
+    else sheet.lost('processor_busy', points)
+  })
+  envelope.receipt.refuse(retryable('A processor is busy: too many batches are waiting for it.'))
+}

@@ -1,0 +1,42 @@
+import * as rxjs from 'rxjs'
+import type { ConfigOf, Context, Logger, Meter, Settings } from '../component.ts'
+import { errorMessage } from '../errors.ts'
+
+/** The life of one component: the signal that it is to stop, and the cleanups it registered. */
+export class Lifetime {
+  readonly #controller = new AbortController()
+  readonly #cleanups: (() => void | Promise<void>)[] = []
+
+  constructor(private readonly log: Logger) {}
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** What `create` is given. */
+  context(id: string, config: ConfigOf<Settings>, meter: Meter, deliver: Context['deliver']): Context<typeof config> {
+    const { log, signal } = this
+    return { config, id, log, signal, meter, rxjs, deliver, onStop: (cleanup) => this.onStop(cleanup) }
+  }
+
+  /** Aborts the signal and runs the cleanups, last registered first. May be called again, then nothing is left to do. */
+  async stop(): Promise<void> {
+    this.#controller.abort()
+    for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
+      await this.#run(cleanup)
+    }
+  }
+
+  private onStop(cleanup: () => void | Promise<void>): void {
+    if (this.signal.aborted) void this.#run(cleanup)
+    else this.#cleanups.push(cleanup)
+  }
+
+  async #run(cleanup: () => void | Promise<void>): Promise<void> {
+    try {
+      await cleanup()
+    } catch (error) {
+      this.log.error('The component failed to clean up.', { error: errorMessage(error) })
+    }
+  }
+}

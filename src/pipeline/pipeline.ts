@@ -1,0 +1,43 @@
+import type { Logger } from '../component.ts'
+import type { PipelineConfig } from './config.ts'
+import { Graph } from './graph.ts'
+import type { GraphOptions } from './graph.ts'
+import { Telemetry } from './telemetry.ts'
+import type { Balance } from './telemetry.ts'
+
+/** A running pipeline. */
+export interface RunningPipeline {
+  /** Resolves when every receiver has ended by itself, with whether one failed. */
+  readonly ended: Promise<{ failed: boolean }>
+  readonly telemetry: Telemetry
+  /**
+   * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
+   * delivered by then is dropped and counted. May be called more than once: every call waits for the same stop.
+   */
+  stop(): Promise<Balance>
+}
+
+/** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError where a `create` is wrong */
+export function startPipeline(
+  config: PipelineConfig,
+  options: { log: Logger; once?: GraphOptions['once'] },
+): RunningPipeline {
+  const telemetry = new Telemetry()
+  const graph = new Graph(config, { ...options, telemetry })
+  let stopping: Promise<Balance> | undefined
+  return {
+    ended: graph.run(),
+    telemetry,
+    stop: () => (stopping ??= stop(graph, telemetry, config.service.shutdown_timeout, options.log)),
+  }
+}
+
+async function stop(graph: Graph, telemetry: Telemetry, timeout: number, log: Logger): Promise<Balance> {
+  const deadline = new AbortController()
+  const timer = setTimeout(() => deadline.abort(), timeout)
+  await graph.stop(deadline.signal)
+  clearTimeout(timer)
+  telemetry.abandonHeld()
+  for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
+  return telemetry.balance()
+}

@@ -1,0 +1,111 @@
+import type { ConfigOf, Setting, Settings } from '../component.ts'
+
+/** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
+export const deliverySettings = {
+  timeout: {
+    doc: 'How long one attempt to send a request may take.',
+    format: 'duration',
+    default: '5s',
+  },
+  retry_on_failure: {
+    enabled: { doc: 'Whether a request that may succeed later is sent again.', format: 'boolean', default: true },
+    initial_interval: { doc: 'The wait before the first retry.', format: 'duration', default: '5s' },
+    randomization_factor: {
+      doc: 'Each wait is chosen at random within this fraction around the interval, from 0 to 1.',
+      format: 'number',
+      default: 0.5,
+    },
+    multiplier: { doc: 'The interval grows by this factor with each retry, from 1.', format: 'number', default: 1.5 },
+    max_interval: { doc: 'The interval grows no further than this.', format: 'duration', default: '30s' },
+    max_elapsed_time: {
+      doc: 'A request that is not delivered after this time is dropped and counted; `0s` means never.',
+      format: 'duration',
+      default: '300s',
+    },
+  },
+  sending_queue: {
+    enabled: {
+      doc: 'Whether batches wait in a queue. Without one, a batch is taken only when it has been sent.',
+      format: 'boolean',
+      default: true,
+    },
+    queue_size: { doc: 'How much the queue holds, in units of `sizer`.', format: 'nat', default: 1000 },
+    sizer: {
+      doc: 'What `queue_size` counts: batches (`requests`), data points (`items`) or their OTLP `bytes`.',
+      format: ['requests', 'items', 'bytes'],
+      default: 'requests',
+    },
+    on_full: {
+      doc: 'What happens to a batch when the queue is full: `refuse` it to its receiver, or `drop_oldest` to make room.',
+      format: ['refuse', 'drop_oldest'],
+      default: 'refuse',
+    },
+    num_consumers: { doc: 'How many requests may be in flight at once, from 1.', format: 'nat', default: 10 },
+    batch: {
+      doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone takes the defaults.',
+      format: {
+        settings: {
+          flush_timeout: { doc: 'A batch waits no longer than this to grow.', format: 'duration', default: '200ms' },
+          min_size: { doc: 'Data points at which a batch is sent without waiting.', format: 'nat', default: 8192 },
+          max_size: { doc: 'Data points a batch may hold at most; `0` means no limit.', format: 'nat', default: 0 },
+        },
+      },
+      default: undefined,
+    },
+  },
+} as const satisfies Settings
+
+export type DeliveryConfig = ConfigOf<typeof deliverySettings>
+
+/** The `service` section, beside `pipelines`. */
+export const serviceSettings = {
+  telemetry: {
+    logs: {
+      level: {
+        doc: 'The least severe messages that are logged.',
+        format: ['debug', 'info', 'warn', 'error'],
+        default: 'info',
+      },
+      encoding: {
+        doc: 'How logs are written to standard error: readable lines, or a JSON object a line.',
+        format: ['console', 'json'],
+        default: 'console',
+      },
+    },
+  },
+  shutdown_timeout: {
+    doc: 'How long the queues may take to empty when the process is asked to stop.',
+    format: 'duration',
+    default: '10s',
+  },
+} as const satisfies Settings
+
+export type ServiceConfig = ConfigOf<typeof serviceSettings>
+
+/** One entry of `service.pipelines`. */
+export const pipelineSettings = {
+  receivers: {
+    doc: 'Ids of the receivers that feed the pipeline, at least one.',
+    format: { list: 'string' },
+    default: [],
+  },
+  processors: {
+    doc: 'Ids of the processors, in the order in which a batch passes through them.',
+    format: { list: 'string' },
+    default: [],
+  },
+  exporters: {
+    doc: 'Ids of the exporters, each of which gets every batch; at least one.',
+    format: { list: 'string' },
+    default: [],
+  },
+} as const satisfies Settings
+
+/** The ids of the components of one pipeline. */
+export type PipelineReferences = ConfigOf<typeof pipelineSettings>
+
+export const modulesSetting = {
+  doc: 'Files, relative to the YAML, or npm packages that bring custom components.',
+  format: { list: 'string' },
+  default: [],
+} as const satisfies Setting

@@ -1,0 +1,195 @@
+import type { Account, Counter, Meter } from '../component.ts'
+
+/** Data points by reason. */
+export type Reasons = Readonly<Record<string, number>>
+
+/** What a sheet of either kind counts: losses with their reasons, and those among them that are faults. */
+class Losses implements Account {
+  #merged = 0
+  readonly #dropped = new Map<string, number>()
+  #faults = 0
+
+  merged(points: number): void {
+    this.#merged += points
+  }
+
+  /** Points left out by a rule. */
+  dropped(reason: string, points: number): void {
+    if (points !== 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + points)
+  }
+
+  /** Points lost against the user's will: a component that threw, a destination that did not take them. */
+  lost(reason: string, points: number): void {
+    this.dropped(reason, points)
+    this.#faults += points
+  }
+
+  get faults(): number {
+    return this.#faults
+  }
+
+  get losses(): { merged: number; dropped: Reasons } {
+    return { merged: this.#merged, dropped: Object.fromEntries(this.#dropped) }
+  }
+}
+
+/** accepted + created = filtered + merged + dropped(reason) + refused + held + handed on */
+export interface PipelineBalance {
+  readonly accepted: number
+  readonly created: number
+  readonly filtered: number
+  readonly merged: number
+  readonly dropped: Reasons
+  readonly refused: number
+  readonly held: number
+  readonly handed_on: number
+}
+
+/** The balance sheet of one pipeline, in data points; right at every moment. */
+export class PipelineSheet extends Losses {
+  accepted = 0
+  created = 0
+  filtered = 0
+  refused = 0
+  held = 0
+  handedOn = 0
+
+  balance(): PipelineBalance {
+    const { merged, dropped } = this.losses
+    const { accepted, created, filtered, refused, held, handedOn } = this
+    return { accepted, created, filtered, merged, dropped, refused, held, handed_on: handedOn }
+  }
+
+  equation(): string {
+    const { accepted, created, handed_on, ...rest } = this.balance()
+    return equation({ accepted, created }, { 'handed on': handed_on, ...rest })
+  }
+}
+
+/** handed in = sent + rejected + merged + dropped(reason) + queued + in flight */
+export interface ExporterBalance {
+  readonly handed_in: number
+  readonly sent: number
+  readonly rejected: number
+  readonly merged: number
+  readonly dropped: Reasons
+  readonly queued: number
+  readonly in_flight: number
+}
+
+/** The balance sheet of one exporter, in data points; right at every moment. */
+export class ExporterSheet extends Losses {
+  handedIn = 0
+  sent = 0
+  rejected = 0
+  queued = 0
+  inFlight = 0
+
+  balance(): ExporterBalance {
+    const { merged, dropped } = this.losses
+    const { handedIn, sent, rejected, queued, inFlight } = this
+    return { handed_in: handedIn, sent, rejected, merged, dropped, queued, in_flight: inFlight }
+  }
+
+  equation(): string {
+    const { handed_in, in_flight, ...rest } = this.balance()
+    return equation({ 'handed in': handed_in }, { ...rest, 'in flight': in_flight })
+  }
+}
+
+/** The balance of a whole process, by the ids of the YAML. */
+export interface Balance {
+  readonly pipelines: Readonly<Record<string, PipelineBalance>>
+  readonly exporters: Readonly<Record<string, ExporterBalance>>
+}
+
+/** Writes an equation of points, without the terms that are zero; the first of each side always stands. */
+function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[]): string {
+  return sides
+    .map((side) =>
+      Object.entries(side)
+        .flatMap(([term, value]) =>
+          typeof value === 'number'
+            ? [[term, value] as const]
+            : Object.entries(value).map(([reason, points]) => [`dropped(${reason})`, points] as const),
+        )
+        .filter(([, points], index) => index === 0 || points !== 0)
+        .map(([term, points]) => `${term} ${points}`)
+        .join(' + '),
+    )
+    .join(' = ')
+}
+
+/** The sheets and counters of one running pipeline graph. */
+export class Telemetry {
+  readonly #pipelines = new Map<string, PipelineSheet>()
+  readonly #exporters = new Map<string, ExporterSheet>()
+  readonly #counters = new Map<string, number>()
+
+  pipeline(id: string): PipelineSheet {
+    return entry(this.#pipelines, id, () => new PipelineSheet())
+  }
+
+  exporter(id: string): ExporterSheet {
+    return entry(this.#exporters, id, () => new ExporterSheet())
+  }
+
+  /** The meter of one component: its counters carry its id. */
+  meter(component: string): Meter {
+    return {
+      createCounter: (name): Counter => ({
+        add: (value, attributes = {}) => {
+          const labels = Object.entries({ component, ...attributes }).map(([key, label]) => `${key}="${label}"`)
+          const key = `${name}{${labels.join(',')}}`
+          this.#counters.set(key, (this.#counters.get(key) ?? 0) + value)
+        },
+      }),
+    }
+  }
+
+  balance(): Balance {
+    return {
+      pipelines: mapValues(this.#pipelines, (sheet) => sheet.balance()),
+      exporters: mapValues(this.#exporters, (sheet) => sheet.balance()),
+    }
+  }
+
+  /** The balance in words, an equation for each pipeline and exporter. */
+  equations(): string[] {
+    return [
+      ...[...this.#pipelines].map(([id, sheet]) => `pipeline ${id}: ${sheet.equation()}`),
+      ...[...this.#exporters].map(([id, sheet]) => `exporter ${id}: ${sheet.equation()}`),
+    ]
+  }
+
+  /** The components' own counters, by `name{label="value",...}`. */
+  counters(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#counters)
+  }
+
+  /** Gives up the points that processors still hold: nobody waits for them any more. */
+  abandonHeld(): void {
+    for (const sheet of this.#pipelines.values()) {
+      sheet.lost('shutdown', sheet.held)
+      sheet.held = 0
+    }
+  }
+
+  /** Whether points were sent, and all that came in; first values that differences are counted from need not be. */
+  get allSent(): boolean {
+    const sheets = [...this.#pipelines.values(), ...this.#exporters.values()]
+    const dropped = sheets.some((sheet) => Object.keys(sheet.losses.dropped).some((reason) => reason !== 'first_value'))
+    const exporters = [...this.#exporters.values()]
+    return !dropped && exporters.some(({ sent }) => sent > 0) && exporters.every(({ rejected }) => rejected === 0)
+  }
+}
+
+function entry<T>(map: Map<string, T>, key: string, make: () => T): T {
+  let value = map.get(key)
+  if (value === undefined) map.set(key, (value = make()))
+  return value
+}
+
+function mapValues<T, U>(map: ReadonlyMap<string, T>, change: (value: T) => U): Record<string, U> {
+  return Object.fromEntries([...map].map(([key, value]) => [key, change(value)]))
+}

@@ -1,0 +1,161 @@
+import { defineComponent } from '../component.ts'
+import type { ConfigOf, Finding, Settings } from '../component.ts'
+import type { Attributes } from '../otlp/attributes.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { patternProblem, textMatcher } from '../otlp/match.ts'
+import type { Metric } from '../otlp/metrics.ts'
+import type { Resource } from '../otlp/resource.ts'
+
+const attribute = {
+  key: { doc: 'The key of the attribute, always taken literally.', format: 'string', default: null },
+  value: { doc: 'What its value has to match. Unset: any value.', format: 'string', default: undefined },
+} as const satisfies Settings
+
+const selection = {
+  match_type: {
+    doc: 'How names and values are compared: the whole text (`strict`), or a regular expression found in it (`regexp`).',
+    format: ['strict', 'regexp'],
+    default: 'strict',
+  },
+  metric_names: {
+    doc: 'Selects metrics with one of these names. Empty: any name.',
+    format: { list: 'string' },
+    default: [],
+  },
+  attributes: {
+    doc: 'Selects data points with all of these attributes. Empty: any data point.',
+    format: { list: { settings: attribute } },
+    default: [],
+  },
+  resource_attributes: {
+    doc: 'Selects what belongs to a resource with all of these attributes. Empty: any resource.',
+    format: { list: { settings: attribute } },
+    default: [],
+  },
+} as const satisfies Settings
+
+type Selection = ConfigOf<typeof selection>
+
+export default defineComponent({
+  kind: 'processor',
+  type: 'filter',
+  changes: 'filters',
+  summary: 'Keeps or drops data points by metric name and attribute.',
+  description: `
+A data point is selected when all that is given applies to it: its metric has one of the \`metric_names\`, it has all
+of the \`attributes\`, and its resource has all of the \`resource_attributes\`. First \`include\` keeps what it selects and
+drops the rest; of what is left, \`exclude\` drops what it selects. A metric or resource left without data points goes with
+them. Dropped data points are counted as filtered.
+
+Regular expressions are those of JavaScript and may match anywhere in the text: \`^system\\.cpu\\.\` selects a whole family.
+Values that are not text are compared as they read: \`80\`, \`true\`.
+`,
+  config: {
+    include: {
+      doc: 'What is kept. Unset: everything.',
+      format: { settings: selection },
+      default: undefined,
+    },
+    exclude: {
+      doc: 'What is dropped of that. Unset: nothing.',
+      format: { settings: selection },
+      default: undefined,
+    },
+  },
+  examples: [
+    {
+      title: 'Only some metrics',
+      yaml: `
+filter:
+  include:
+    metric_names: [system.cpu.time, system.memory.usage]
+`,
+    },
+    {
+      title: 'Without the loopback device and the details of each disk',
+      yaml: `
+filter/details:
+  exclude:
+    match_type: regexp
+    metric_names: ['^system\\.network\\.']
+    attributes:
+      - { key: device, value: '^lo$' }
+`,
+    },
+    {
+      title: 'All but the development hosts',
+      yaml: `
+filter:
+  exclude:
+    resource_attributes:
+      - { key: deployment.environment.name, value: development }
+`,
+    },
+  ],
+  *check(config) {
+    if (config.include === undefined && config.exclude === undefined) {
+      yield { path: 'include', message: 'is missing, and so is exclude; one of them is needed' }
+    }
+    for (const name of ['include', 'exclude'] as const) {
+      const chosen = config[name]
+      if (chosen !== undefined) yield* checkSelection(chosen, name)
+    }
+  },
+  create({ config }) {
+    const include = config.include === undefined ? undefined : filterBy(config.include, true)
+    const exclude = config.exclude === undefined ? undefined : filterBy(config.exclude, false)
+    return (batch) => {
+      const included = include === undefined ? batch : include(batch)
+      return exclude === undefined ? included : exclude(included)
+    }
+  },
+})
+
+/** Keeps what a selection matches, or (`keep` false) drops it. Data points are looked at only when it speaks of them. */
+function filterBy(selection: Selection, keep: boolean): (batch: MetricBatch) => MetricBatch {
+  const matches = textMatcher(selection.match_type)
+  const names = selection.metric_names.map(matches)
+  const hasAttributes = attributeMatcher(selection.attributes, matches)
+  const hasResourceAttributes = attributeMatcher(selection.resource_attributes, matches)
+  const selects = (metric: Metric, resource: Resource): boolean =>
+    (names.length === 0 || names.some((matchesName) => matchesName(metric.name))) &&
+    hasResourceAttributes(resource.attributes)
+  if (selection.attributes.length === 0) {
+    return (batch) => batch.filterMetrics((metric, resource) => selects(metric, resource) === keep)
+  }
+  return (batch) =>
+    batch.filterPoints(
+      (point, metric, resource) => (selects(metric, resource) && hasAttributes(point.attributes)) === keep,
+    )
+}
+
+function attributeMatcher(
+  wanted: Selection['attributes'],
+  matches: ReturnType<typeof textMatcher>,
+): (attributes: Attributes) => boolean {
+  const matchers = wanted.map(({ key, value }) => ({
+    key,
+    matchesValue: value === undefined ? undefined : matches(value),
+  }))
+  return (attributes) =>
+    matchers.every(({ key, matchesValue }) => {
+      const text = attributes.text(key)
+      return text !== undefined && (matchesValue === undefined || matchesValue(text))
+    })
+}
+
+function* checkSelection(chosen: Selection, path: string): Generator<Finding> {
+  const { match_type, metric_names, attributes, resource_attributes } = chosen
+  if (metric_names.length + attributes.length + resource_attributes.length === 0) {
+    yield { path, message: 'selects nothing in particular: give metric_names, attributes or resource_attributes' }
+  }
+  const patterns = [
+    ...metric_names.map((value, index) => ({ value, path: `${path}.metric_names[${index}]` })),
+    ...attributes.map(({ value }, index) => ({ value, path: `${path}.attributes[${index}].value` })),
+    ...resource_attributes.map(({ value }, index) => ({ value, path: `${path}.resource_attributes[${index}].value` })),
+  ]
+  for (const pattern of patterns) {
+    const problem = patternProblem(match_type, pattern.value ?? '')
+    if (problem !== undefined) yield { path: pattern.path, message: problem }
+  }
+}

@@ -1,0 +1,84 @@
+import { statSync } from 'node:fs'
+import { defineComponent } from '../component.ts'
+import { resourceAttributes } from './host_metrics/inventory.ts'
+import { describeScrapers } from './host_metrics/page.ts'
+import { collect, scrapers } from './host_metrics/receiver.ts'
+import { checkSelections } from './host_metrics/selection.ts'
+import { scrapersSettings, switches } from './host_metrics/scraper.ts'
+
+export default defineComponent({
+  kind: 'receiver',
+  type: 'host_metrics',
+  summary: 'Collects metrics of the host: CPU, memory, disks, file systems, network, load, paging, processes, uptime.',
+  description: describeScrapers(scrapers),
+  config: {
+    collection_interval: { doc: 'Time from one scrape to the next.', format: 'duration', default: '1m' },
+    initial_delay: { doc: 'Time from the start to the first scrape.', format: 'duration', default: '1s' },
+    timeout: {
+      doc: 'How long one scraper may take; `0s` means no limit. A scraper that takes longer is left out of the scrape, counted, and started again only when it has come to an end.',
+      format: 'duration',
+      default: '10s',
+    },
+    root_path: {
+      doc: "The folder where the host's file system is mounted, for a receiver in a container; unset on the host itself. Only on Linux.",
+      format: 'path',
+      default: undefined,
+    },
+    scrapers: scrapersSettings(scrapers),
+    resource_attributes: switches(resourceAttributes),
+  },
+  examples: [
+    {
+      title: 'Everything there is by default, of the host around a container',
+      yaml: `host_metrics:
+  root_path: /hostfs
+  scrapers:
+    cpu:
+    memory:
+    disk:
+      exclude: { devices: ['^loop', '^ram'], match_type: regexp }
+    filesystem:
+    network:
+      exclude: { interfaces: [lo] }
+    load: { cpu_average: true }
+    paging:
+    processes:
+    system:`,
+    },
+    {
+      title: 'Utilization as a share of 1 every 10 seconds',
+      yaml: `host_metrics:
+  collection_interval: 10s
+  scrapers:
+    cpu:
+      metrics:
+        system.cpu.time: { enabled: false }
+        system.cpu.utilization: { enabled: true }
+    filesystem:
+      metrics:
+        system.filesystem.utilization: { enabled: true }`,
+    },
+  ],
+  *check({ collection_interval, root_path, scrapers }) {
+    if (collection_interval === 0) yield { path: 'collection_interval', message: 'must be more than 0s' }
+    if (root_path !== undefined && !isFolder(root_path)) {
+      // Only a warning: what runs is often checked elsewhere.
+      yield { path: 'root_path', message: `${root_path} is not a folder here`, severity: 'warning' }
+    }
+    if (Object.values(scrapers).every((scraper) => scraper === undefined)) {
+      yield { path: 'scrapers', message: `needs at least one of ${Object.keys(scrapers).join(', ')}` }
+    }
+    for (const [name, settings] of Object.entries(scrapers)) {
+      if (settings !== undefined) yield* checkSelections(settings, `scrapers.${name}`)
+    }
+  },
+  create: (context) => collect(context),
+})
+
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,143 @@
+import { decimal, forEachLine, whole } from './root.ts'
+import type { Root } from './root.ts'
+import { defineScraper } from './scraper.ts'
+import type { Scrape } from './scraper.ts'
+
+/** The unit of the times in `/proc/stat`, USER_HZ: 100 on every architecture Node.js runs on. Source: proc_stat(5). */
+const TICKS_PER_SECOND = 100
+/** The unit of the times of `os.cpus()`. */
+const MILLISECONDS_PER_SECOND = 1000
+
+/** The columns of a `cpu` line of `/proc/stat`. The guest times behind them are part of `user` and `nice` already. */
+const STATES = ['user', 'nice', 'system', 'idle', 'wait', 'interrupt', 'softirq', 'steal'] as const
+
+/** The time that each CPU spent in each state, in whole units, by name (`cpu0`). */
+type CpuTimes = Map<string, Readonly<Record<string, number>>>
+
+const metrics = {
+  'system.cpu.time': {
+    doc: 'Seconds each logical CPU spent in each state.',
+    unit: 's',
+    type: 'sum',
+    monotonic: true,
+    value: 'double',
+    attributes: ['cpu', 'state'],
+    enabled: true,
+  },
+  'system.cpu.utilization': {
+    doc: 'Share of the time since the last scrape that each logical CPU spent in each state, from 0 to 1.',
+    unit: '1',
+    type: 'gauge',
+    value: 'double',
+    attributes: ['cpu', 'state'],
+    enabled: false,
+  },
+  'system.cpu.frequency': {
+    doc: 'Current frequency of each logical CPU.',
+    unit: 'Hz',
+    type: 'gauge',
+    value: 'double',
+    attributes: ['cpu'],
+    enabled: false,
+  },
+  'system.cpu.logical.count': {
+    doc: 'Number of logical CPUs that are online.',
+    unit: '{cpu}',
+    type: 'sum',
+    value: 'int',
+    enabled: false,
+  },
+  'system.cpu.physical.count': {
+    doc: 'Number of physical cores that are online.',
+    unit: '{cpu}',
+    type: 'sum',
+    value: 'int',
+    enabled: false,
+  },
+} as const
+
+export const cpu = defineScraper({
+  doc: 'Times, utilization, frequency and number of the CPUs.',
+  metrics,
+  settings: {},
+  linux(_config, root) {
+    const recordTimes = timesRecorder(TICKS_PER_SECOND)
+    return (scrape) => {
+      const times: CpuTimes = new Map()
+      forEachLine(scrape, '/proc/stat', root.text('proc/stat'), ([name, ...ticks]) => {
+        if (!/^cpu\d+$/.test(name)) return
+        times.set(name, Object.fromEntries(STATES.map((state, i) => [state, Number(whole(ticks[i]))])))
+      })
+      recordTimes(scrape, times)
+      scrape.record('system.cpu.logical.count', times.size)
+      if (scrape.wants('system.cpu.physical.count')) {
+        // Logical CPUs of one core name the same siblings.
+        const siblings = [...times.keys()].map((name) =>
+          root.text(`sys/devices/system/cpu/${name}/topology/thread_siblings_list`),
+        )
+        scrape.record('system.cpu.physical.count', new Set(siblings).size)
+      }
+      if (scrape.wants('system.cpu.frequency')) {
+        const frequencies = readFrequencies(root, times.keys())
+        for (const [cpu, hertz] of frequencies) scrape.record('system.cpu.frequency', hertz, { cpu })
+        if (frequencies.size < times.size) {
+          scrape.fail('The frequency of a CPU is neither in /sys nor in /proc/cpuinfo.')
+        }
+      }
+    }
+  },
+  portable(_config, { os, information }) {
+    const recordTimes = timesRecorder(MILLISECONDS_PER_SECOND)
+    return async (scrape) => {
+      const cpus = os.cpus()
+      const times: CpuTimes = new Map()
+      cpus.forEach(({ times: { user, nice, sys, idle, irq }, speed }, index) => {
+        const name = `cpu${index}`
+        times.set(name, { user, nice, system: sys, idle, interrupt: irq })
+        if (speed > 0) scrape.record('system.cpu.frequency', speed * 1e6, { cpu: name })
+      })
+      recordTimes(scrape, times)
+      scrape.record('system.cpu.logical.count', cpus.length)
+      if (scrape.wants('system.cpu.physical.count')) {
+        scrape.record('system.cpu.physical.count', (await information.cpu()).physicalCores)
+      }
+    }
+  },
+})
+
+/** Records the times, and the utilization against the scrape before for every CPU that was there then. */
+function timesRecorder(unitsPerSecond: number): (scrape: Scrape<typeof metrics>, times: CpuTimes) => void {
+  let previous: CpuTimes = new Map()
+  return (scrape, times) => {
+    for (const [cpu, states] of times) {
+      for (const [state, time] of Object.entries(states)) {
+        scrape.record('system.cpu.time', time / unitsPerSecond, { cpu, state })
+      }
+      const before = previous.get(cpu)
+      if (before === undefined) continue
+      // A time may go back (the kernel corrects `wait`, a CPU that comes online again may start anew): that is no time spent.
+      const spent = Object.entries(states).map(([state, time]) => [state, Math.max(0, time - before[state])] as const)
+      const total = spent.reduce((sum, [, time]) => sum + time, 0)
+      if (total === 0) continue
+      for (const [state, time] of spent) scrape.record('system.cpu.utilization', time / total, { cpu, state })
+    }
+    previous = times
+  }
+}
+
+/** In hertz, by the names of the CPUs: what the frequency driver says, or what the processor is said to run at. */
+function readFrequencies(root: Root, names: Iterable<string>): Map<string, number> {
+  const said = new Map<string, string>()
+  const info = root.optionalText('proc/cpuinfo') ?? ''
+  for (const [, number, megahertz] of info.matchAll(/^processor\t: (\d+)$[^]*?^cpu MHz\t\t: (.+)$/gm)) {
+    said.set(`cpu${number}`, megahertz)
+  }
+  const frequencies = new Map<string, number>()
+  for (const name of names) {
+    const kilohertz = root.optionalText(`sys/devices/system/cpu/${name}/cpufreq/scaling_cur_freq`)?.trim()
+    const megahertz = said.get(name)
+    if (kilohertz !== undefined) frequencies.set(name, decimal(kilohertz) * 1e3)
+    else if (megahertz !== undefined) frequencies.set(name, decimal(megahertz) * 1e6)
+  }
+  return frequencies
+}

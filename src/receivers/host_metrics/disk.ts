@@ -1,0 +1,121 @@
+import { forEachLine, whole } from './root.ts'
+import { defineScraper } from './scraper.ts'
+import { selectionSettings, selector } from './selection.ts'
+
+/** The unit of the amounts in `/proc/diskstats`, whatever the disk's own. Source: the kernel's `Documentation/admin-guide/iostats.rst`. */
+const SECTOR_BYTES = 512
+
+export const disk = defineScraper({
+  doc: 'Reads and writes of the disks and partitions. Devices that were never used are left out.',
+  metrics: {
+    'system.disk.io': {
+      doc: 'Bytes read and written.',
+      unit: 'By',
+      type: 'sum',
+      monotonic: true,
+      value: 'int',
+      attributes: ['device', 'direction'],
+      enabled: true,
+      on: 'linux',
+    },
+    'system.disk.operations': {
+      doc: 'Reads and writes.',
+      unit: '{operations}',
+      type: 'sum',
+      monotonic: true,
+      value: 'int',
+      attributes: ['device', 'direction'],
+      enabled: true,
+      on: 'linux',
+    },
+    'system.disk.io_time': {
+      doc: 'Seconds in which the disk had something to do.',
+      unit: 's',
+      type: 'sum',
+      monotonic: true,
+      value: 'double',
+      attributes: ['device'],
+      enabled: true,
+      on: 'linux',
+    },
+    'system.disk.operation_time': {
+      doc: 'Seconds spent on reads and writes, those at the same time added up.',
+      unit: 's',
+      type: 'sum',
+      monotonic: true,
+      value: 'double',
+      attributes: ['device', 'direction'],
+      enabled: true,
+      on: 'linux',
+    },
+    'system.disk.weighted_io_time': {
+      doc: 'Seconds in which the disk had something to do, times the operations that waited.',
+      unit: 's',
+      type: 'sum',
+      monotonic: true,
+      value: 'double',
+      attributes: ['device'],
+      enabled: true,
+      on: 'linux',
+    },
+    'system.disk.pending_operations': {
+      doc: 'Operations in progress.',
+      unit: '{operations}',
+      type: 'sum',
+      value: 'int',
+      attributes: ['device'],
+      enabled: true,
+      on: 'linux',
+    },
+    'system.disk.merged': {
+      doc: 'Reads and writes that were joined with one beside them.',
+      unit: '{operations}',
+      type: 'sum',
+      monotonic: true,
+      value: 'int',
+      attributes: ['device', 'direction'],
+      enabled: true,
+      on: 'linux',
+    },
+  },
+  settings: {
+    include: selectionSettings('devices', 'The only devices to collect, such as `sda`; all when empty.'),
+    exclude: selectionSettings('devices', 'Devices to leave out, such as `^loop` as a regular expression.'),
+  },
+  linux({ include, exclude }, root) {
+    const selected = selector('devices', include, exclude)
+    return (scrape) => {
+      forEachLine(scrape, '/proc/diskstats', root.text('proc/diskstats'), ([, , device, ...fields]) => {
+        // Everything is understood before anything is recorded. Times are in milliseconds.
+        const [reads, readsMerged, , readTime, writes, writesMerged, , writeTime, pending, time, weightedTime] =
+          Array.from({ length: 11 }, (_, index) => whole(fields[index]))
+        const directions = [
+          {
+            direction: 'read',
+            count: reads,
+            merged: readsMerged,
+            bytes: whole(fields[2], SECTOR_BYTES),
+            time: readTime,
+          },
+          {
+            direction: 'write',
+            count: writes,
+            merged: writesMerged,
+            bytes: whole(fields[6], SECTOR_BYTES),
+            time: writeTime,
+          },
+        ]
+        if (!selected(device) || fields.every((field) => field === '0')) return
+        for (const { direction, count, merged, bytes, time } of directions) {
+          scrape.record('system.disk.io', bytes, { device, direction })
+          scrape.record('system.disk.operations', count, { device, direction })
+          scrape.record('system.disk.operation_time', Number(time) / 1000, { device, direction })
+          scrape.record('system.disk.merged', merged, { device, direction })
+        }
+        scrape.record('system.disk.io_time', Number(time) / 1000, { device })
+        scrape.record('system.disk.weighted_io_time', Number(weightedTime) / 1000, { device })
+        scrape.record('system.disk.pending_operations', pending, { device })
+      })
+    }
+  },
+})

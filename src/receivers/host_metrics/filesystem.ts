@@ -1,0 +1,172 @@
+import { statfs } from 'node:fs/promises'
+import type { StatsFs } from 'node:fs'
+import { inTime } from './in_time.ts'
+import { MalformedField, forEachLine, unescapePath } from './root.ts'
+import type { Root } from './root.ts'
+import { defineScraper } from './scraper.ts'
+import type { Scrape } from './scraper.ts'
+import { selectionSettings, selector } from './selection.ts'
+
+/** How long a mount may take to answer, in milliseconds. One that is alive takes microseconds. */
+const MOUNT_TIMEOUT = 1000
+
+/** A question without an answer holds one of the four threads of Node.js; names are resolved and files are read on the others. */
+const MAX_UNANSWERED = 2
+
+/** Types behind which there is another machine that may not answer. `autofs` mounts one when asked. */
+const NETWORK_TYPES =
+  /^(nfs4?|cifs|smb[23]?|smbfs|ncpfs|afs|coda|9p|ceph|glusterfs|lustre|gpfs|beegfs|orangefs|davfs2?|webdav|autofs|fuse\.(sshfs|glusterfs|cephfs|ceph-fuse|s3fs|rclone|gcsfuse|davfs2?|curlftpfs|smbnetfs|juicefs|mfs.*))$/i
+/** `host:/folder` and `//host/share`. */
+const NETWORK_DEVICES = /^([^/]+:\/|\/\/)/
+
+interface Mount {
+  readonly device: string
+  readonly mountpoint: string
+  readonly type: string
+  /** `rw`, `ro` or `unknown`. */
+  readonly mode: string
+}
+
+const metrics = {
+  'system.filesystem.usage': {
+    doc: 'Bytes of the file system in each state; `reserved` is kept for the administrator.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    attributes: ['device', 'mode', 'mountpoint', 'type', 'state'],
+    enabled: true,
+  },
+  'system.filesystem.inodes.usage': {
+    doc: 'Inodes of the file system in each state.',
+    unit: '{inodes}',
+    type: 'sum',
+    value: 'int',
+    attributes: ['device', 'mode', 'mountpoint', 'type', 'state'],
+    enabled: true,
+    on: 'linux',
+  },
+  'system.filesystem.utilization': {
+    doc: 'Share in use of what is not reserved, from 0 to 1.',
+    unit: '1',
+    type: 'gauge',
+    value: 'double',
+    attributes: ['device', 'mode', 'mountpoint', 'type'],
+    enabled: false,
+  },
+} as const
+
+export const filesystem = defineScraper({
+  doc: 'Space and inodes of the mounted file systems.',
+  metrics,
+  settings: {
+    include_virtual_filesystems: {
+      doc: 'Whether file systems without a block device behind them, such as `tmpfs` and `overlay`, are collected.',
+      format: 'boolean',
+      default: false,
+    },
+    include_devices: selectionSettings('devices', 'The only devices to collect, such as `/dev/sda1`; all when empty.'),
+    exclude_devices: selectionSettings('devices', 'Devices to leave out.'),
+    include_fs_types: selectionSettings(
+      'fs_types',
+      'The only types to collect, such as `ext4`. When empty, all but those of network file systems: they are only asked when their type is named here and `include_virtual_filesystems` is on.',
+    ),
+    exclude_fs_types: selectionSettings('fs_types', 'Types to leave out.'),
+    include_mount_points: selectionSettings('mount_points', 'The only mount points to collect; all when empty.'),
+    exclude_mount_points: selectionSettings('mount_points', 'Mount points to leave out.'),
+  },
+  linux(config, root) {
+    const selected = mountSelector(config)
+    const unanswered = new Set<string>()
+    return async (scrape) => {
+      for (const mount of readMounts(scrape, root, config.include_virtual_filesystems)) {
+        const { mountpoint } = mount
+        if (!selected(mount) || unanswered.has(mountpoint)) continue
+        if (unanswered.size >= MAX_UNANSWERED) {
+          scrape.fail(`${MAX_UNANSWERED} mounts do not answer; the others are not asked meanwhile.`, mountpoint)
+          continue
+        }
+        try {
+          unanswered.add(mountpoint)
+          const answer = statfs(root.resolve(mountpoint.slice(1))).finally(() => unanswered.delete(mountpoint))
+          record(
+            scrape,
+            mount,
+            await inTime(answer, MOUNT_TIMEOUT, `${mountpoint} does not answer; it is asked again when it has.`),
+          )
+        } catch (error) {
+          scrape.fail((error as Error).message)
+        }
+      }
+    }
+  },
+  portable(config, { information }) {
+    const selected = mountSelector(config)
+    return async (scrape) => {
+      for (const { fs, type, mount, rw, used, available } of await information.fsSize()) {
+        const mode = rw === null ? 'unknown' : rw ? 'rw' : 'ro'
+        const attributes = { device: fs, mode, mountpoint: mount, type }
+        if (!selected(attributes)) continue
+        scrape.record('system.filesystem.usage', used, { ...attributes, state: 'used' })
+        scrape.record('system.filesystem.usage', available, { ...attributes, state: 'free' })
+        if (used + available > 0) {
+          scrape.record('system.filesystem.utilization', used / (used + available), attributes)
+        }
+      }
+    }
+  },
+})
+
+type FilesystemConfig = Parameters<typeof filesystem.linux>[0]
+
+function mountSelector(config: FilesystemConfig): (mount: Mount) => boolean {
+  const device = selector('devices', config.include_devices, config.exclude_devices)
+  const type = selector('fs_types', config.include_fs_types, config.exclude_fs_types)
+  const mountpoint = selector('mount_points', config.include_mount_points, config.exclude_mount_points)
+  const network = config.include_fs_types.fs_types.length > 0
+  return (mount) =>
+    device(mount.device) &&
+    type(mount.type) &&
+    mountpoint(mount.mountpoint) &&
+    (network || !(NETWORK_TYPES.test(mount.type) || NETWORK_DEVICES.test(mount.device)))
+}
+
+/** The mounts of the host. Where one was mounted over another, only the upper one can be asked. */
+function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: boolean): Iterable<Mount> {
+  const mounts = new Map<string, Mount>()
+  // A type with a block device has no `nodev` in front. A ZFS pool has devices too, which the kernel does not know of.
+  const physical = new Set(['zfs', ...(root.text('proc/filesystems').match(/(?<=^\t).+$/gm) ?? [])])
+  forEachLine(scrape, '/proc/1/mountinfo', root.textOfInit('mountinfo'), (fields) => {
+    // 36 35 98:0 /root /mountpoint rw,noatime master:1 ... - ext3 /dev/device rw. Source: proc_pid_mountinfo(5).
+    const separator = fields.indexOf('-', 6)
+    const [type, device] = fields.slice(separator + 1)
+    if (separator === -1 || device === undefined) throw new MalformedField('the type and device are missing')
+    const mountpoint = unescapePath(fields[4])
+    mounts.delete(mountpoint)
+    if (!includeVirtual && (!physical.has(type) || device === 'none')) return
+    mounts.set(mountpoint, {
+      // What the first root file system is called tells nothing; its number leads to its name.
+      device:
+        device === '/dev/root' ? `/dev/${root.linkName(`sys/dev/block/${fields[2]}`) ?? 'root'}` : unescapePath(device),
+      mountpoint,
+      type,
+      mode: /^(rw|ro)(,|$)/.exec(fields[5])?.[1] ?? 'unknown',
+    })
+  })
+  return mounts.values()
+}
+
+function record(scrape: Scrape<typeof metrics>, mount: Mount, stats: StatsFs): void {
+  const { device, mode, mountpoint, type } = mount
+  const attributes = { device, mode, mountpoint, type }
+  const used = (stats.blocks - stats.bfree) * stats.bsize
+  const free = stats.bavail * stats.bsize
+  const reserved = (stats.bfree - stats.bavail) * stats.bsize
+  for (const [state, bytes] of Object.entries({ used, free, reserved })) {
+    scrape.record('system.filesystem.usage', bytes, { ...attributes, state })
+  }
+  const inodes = { used: stats.files - stats.ffree, free: stats.ffree }
+  for (const [state, count] of Object.entries(inodes)) {
+    scrape.record('system.filesystem.inodes.usage', count, { ...attributes, state })
+  }
+  if (used + free > 0) scrape.record('system.filesystem.utilization', used / (used + free), attributes)
+}

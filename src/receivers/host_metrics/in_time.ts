@@ -1,0 +1,10 @@
+/**
+ * Waits for `work`, at most so many milliseconds; it goes on unheeded after that.
+ * @throws an error that says `message`
+ */
+export function inTime<T>(work: Promise<T>, milliseconds: number, message: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(message)), milliseconds)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}

@@ -1,0 +1,136 @@
+import os from 'node:os'
+import type { AttributeValue } from '../../otlp/attributes.ts'
+import type { Information } from './portable.ts'
+import type { Root } from './root.ts'
+
+/** Whom to ask. */
+export interface Host {
+  readonly root: Root
+  readonly platform: NodeJS.Platform
+  /** Loads systeminformation, which costs memory and time. */
+  readonly information: () => Promise<Information>
+}
+
+interface ResourceAttribute {
+  readonly doc: string
+  readonly enabled: boolean
+  /** `undefined` where the system does not say. */
+  read(host: Host): AttributeValue | Promise<AttributeValue>
+}
+
+/** The words of the semantic conventions for `os.type` and `host.arch`, where they differ from those of Node.js. */
+const OS_TYPES: Partial<Record<string, string>> = { win32: 'windows', sunos: 'solaris' }
+const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', ia32: 'x86', arm: 'arm32' }
+
+/** What the receiver can say of the host, by the names of the OpenTelemetry semantic conventions. */
+export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
+  'host.name': {
+    doc: 'Name of the host; below a `root_path`, the one in its `/etc/hostname`.',
+    enabled: true,
+    read: ({ root }) => (root.isOwn ? undefined : root.optionalText('etc/hostname')?.trim()) || os.hostname(),
+  },
+  'os.type': {
+    doc: 'Kind of operating system, such as `linux`, `darwin` or `windows`.',
+    enabled: true,
+    read: ({ platform }) => OS_TYPES[platform] ?? platform,
+  },
+  'host.id': {
+    doc: 'Identity of the installation: the machine id.',
+    enabled: false,
+    read: async ({ root, platform, information }) =>
+      platform === 'linux' ? root.text('etc/machine-id').trim() : (await (await information()).uuid()).os,
+  },
+  'host.arch': {
+    doc: 'Architecture of the CPU, such as `amd64` or `arm64`.',
+    enabled: false,
+    read: () => ARCHITECTURES[os.arch()] ?? os.arch(),
+  },
+  'os.description': {
+    doc: 'Name and version of the operating system for people.',
+    enabled: false,
+    read: (host) => osRelease(host).then(({ description }) => description),
+  },
+  'os.version': {
+    doc: 'Version of the operating system.',
+    enabled: false,
+    read: (host) => osRelease(host).then(({ version }) => version),
+  },
+  'host.ip': {
+    doc: 'Addresses of the host, loopback ones left out.',
+    enabled: false,
+    read: () => networkAddresses(({ address }) => address),
+  },
+  'host.mac': {
+    doc: 'Hardware addresses of the network interfaces, as `AC-DE-48-23-45-67`.',
+    enabled: false,
+    read: () => networkAddresses(({ mac }) => mac.toUpperCase().replaceAll(':', '-')),
+  },
+  'host.cpu.vendor.id': {
+    doc: 'Vendor of the CPU.',
+    enabled: false,
+    read: (host) => cpuInventory(host).then(({ vendor }) => vendor),
+  },
+  'host.cpu.family': {
+    doc: 'Family of the CPU.',
+    enabled: false,
+    read: (host) => cpuInventory(host).then(({ family }) => family),
+  },
+  'host.cpu.model.id': {
+    doc: 'Model of the CPU within its family.',
+    enabled: false,
+    read: (host) => cpuInventory(host).then(({ model }) => model),
+  },
+  'host.cpu.model.name': {
+    doc: 'Name of the CPU for people.',
+    enabled: false,
+    read: (host) => cpuInventory(host).then(({ brand, manufacturer }) => `${manufacturer} ${brand}`.trim()),
+  },
+  'host.cpu.stepping': {
+    doc: 'Revision of the CPU.',
+    enabled: false,
+    read: (host) => cpuInventory(host).then(({ stepping }) => stepping),
+  },
+  'host.cpu.cache.l2.size': {
+    doc: 'Bytes of the level 2 cache.',
+    enabled: false,
+    read: (host) => cpuInventory(host).then(({ cache }) => cache.l2),
+  },
+}
+
+/** Reads the given attributes. One that cannot be read is told to `fail` and left out, as is one that is empty. */
+export async function readInventory(
+  names: readonly string[],
+  host: Host,
+  fail: (cause: string, error: unknown) => void,
+): Promise<Record<string, AttributeValue>> {
+  const inventory: Record<string, AttributeValue> = {}
+  for (const name of names) {
+    try {
+      const value = await resourceAttributes[name].read(host)
+      if (value !== undefined && value !== '') inventory[name] = value
+    } catch (error) {
+      fail(`The resource attribute ${name} cannot be read.`, error)
+    }
+  }
+  return inventory
+}
+
+async function cpuInventory({ information }: Host) {
+  return (await information()).cpu()
+}
+
+/** On Linux from the file that describes the distribution, since the host may stand below a folder. */
+async function osRelease({ root, platform, information }: Host): Promise<{ description?: string; version?: string }> {
+  if (platform !== 'linux') {
+    const { distro, release } = await (await information()).osInfo()
+    return { description: `${distro} ${release}`, version: release }
+  }
+  const text = root.text('etc/os-release')
+  const value = (key: string) => new RegExp(`^${key}="?([^"\\n]*)"?$`, 'm').exec(text)?.[1]
+  return { description: value('PRETTY_NAME'), version: value('VERSION_ID') }
+}
+
+function networkAddresses(part: (address: os.NetworkInterfaceInfo) => string): string[] {
+  const addresses = Object.values(os.networkInterfaces()).flatMap((list) => list ?? [])
+  return [...new Set(addresses.filter(({ internal }) => !internal).map(part))]
+}

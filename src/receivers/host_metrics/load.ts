@@ -1,0 +1,46 @@
+import { decimal, forEachLine } from './root.ts'
+import { defineScraper } from './scraper.ts'
+import type { MetricDeclaration, Scrape } from './scraper.ts'
+
+const gauge = {
+  unit: '{thread}',
+  type: 'gauge',
+  value: 'double',
+  enabled: true,
+  on: 'unix',
+} as const satisfies Partial<MetricDeclaration>
+
+const metrics = {
+  'system.cpu.load_average.1m': { ...gauge, doc: 'Average over the last minute.' },
+  'system.cpu.load_average.5m': { ...gauge, doc: 'Average over the last 5 minutes.' },
+  'system.cpu.load_average.15m': { ...gauge, doc: 'Average over the last 15 minutes.' },
+} as const
+
+export const load = defineScraper({
+  doc: 'Load averages: how many threads ran or wanted to.',
+  metrics,
+  settings: {
+    cpu_average: {
+      doc: 'Whether the averages are divided by the number of logical CPUs.',
+      format: 'boolean',
+      default: false,
+    },
+  },
+  linux(config, root) {
+    return (scrape) => {
+      const cpus = config.cpu_average ? root.text('proc/stat').match(/^cpu\d/gm)?.length : 1
+      forEachLine(scrape, '/proc/loadavg', root.text('proc/loadavg'), (fields) => {
+        record(scrape, fields.slice(0, 3).map(decimal), cpus)
+      })
+    }
+  },
+  portable(config, { os }) {
+    return (scrape) => record(scrape, os.loadavg(), config.cpu_average ? os.cpus().length : 1)
+  },
+})
+
+function record(scrape: Scrape<typeof metrics>, averages: number[], cpus = 1): void {
+  scrape.record('system.cpu.load_average.1m', averages[0] / cpus)
+  scrape.record('system.cpu.load_average.5m', averages[1] / cpus)
+  scrape.record('system.cpu.load_average.15m', averages[2] / cpus)
+}

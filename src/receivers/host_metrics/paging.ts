@@ -1,0 +1,90 @@
+import { countOf, forEachLine, unescapePath, whole, withoutHeading } from './root.ts'
+import { defineScraper } from './scraper.ts'
+import type { Scrape } from './scraper.ts'
+
+const metrics = {
+  'system.paging.usage': {
+    doc: 'Bytes of swap space in each state. Without `device` where the system does not tell the devices apart.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    attributes: ['device', 'state'],
+    enabled: true,
+  },
+  'system.paging.operations': {
+    doc: 'What was moved between memory and disk: `major` are pages to and from swap space, `minor` all blocks of 1 KiB, as the kernel counts them.',
+    unit: '{operations}',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    attributes: ['direction', 'type'],
+    enabled: true,
+    on: 'linux',
+  },
+  'system.paging.faults': {
+    doc: 'Page faults: `major` had to read from disk.',
+    unit: '{faults}',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    attributes: ['type'],
+    enabled: true,
+    on: 'linux',
+  },
+  'system.paging.utilization': {
+    doc: 'Share of the swap space in each state, from 0 to 1.',
+    unit: '1',
+    type: 'gauge',
+    value: 'double',
+    attributes: ['device', 'state'],
+    enabled: false,
+  },
+} as const
+
+export const paging = defineScraper({
+  doc: 'Swap space in use, and pages moved.',
+  metrics,
+  settings: {},
+  linux(_config, root) {
+    return (scrape) => {
+      forEachLine(
+        scrape,
+        '/proc/swaps',
+        withoutHeading(root.text('proc/swaps'), 1),
+        ([file, , kibibytes, usedKibibytes]) => {
+          const total = Number(whole(kibibytes, 1024))
+          const used = Number(whole(usedKibibytes, 1024))
+          recordUsage(scrape, unescapePath(file), used, total - used)
+        },
+      )
+
+      const text = root.text('proc/vmstat')
+      const count = (key: string) => countOf(text, key, '/proc/vmstat')
+      const operations = [
+        { type: 'major', direction: 'page_in', key: 'pswpin' },
+        { type: 'major', direction: 'page_out', key: 'pswpout' },
+        { type: 'minor', direction: 'page_in', key: 'pgpgin' },
+        { type: 'minor', direction: 'page_out', key: 'pgpgout' },
+      ]
+      for (const { type, direction, key } of operations) {
+        scrape.record('system.paging.operations', count(key), { type, direction })
+      }
+      const majorFaults = count('pgmajfault')
+      scrape.record('system.paging.faults', majorFaults, { type: 'major' })
+      scrape.record('system.paging.faults', Number(count('pgfault')) - Number(majorFaults), { type: 'minor' })
+    }
+  },
+  portable(_config, { information }) {
+    return async (scrape) => {
+      const { swaptotal, swapused, swapfree } = await information.mem()
+      if (swaptotal > 0) recordUsage(scrape, undefined, swapused, swapfree)
+    }
+  },
+})
+
+function recordUsage(scrape: Scrape<typeof metrics>, device: string | undefined, used: number, free: number): void {
+  for (const [state, bytes] of Object.entries({ used, free })) {
+    scrape.record('system.paging.usage', bytes, { device, state })
+    scrape.record('system.paging.utilization', bytes / (used + free), { device, state })
+  }
+}

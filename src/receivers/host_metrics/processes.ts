@@ -1,0 +1,80 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { countOf } from './root.ts'
+import { defineScraper } from './scraper.ts'
+
+/** The letters in `/proc/[pid]/stat`. Source: proc_pid_stat(5). `X` is seen only while a process vanishes. */
+const STATUSES: Partial<Record<string, string>> = {
+  R: 'running',
+  S: 'sleeping',
+  D: 'blocked',
+  Z: 'zombies',
+  T: 'stopped',
+  t: 'stopped',
+  I: 'idle',
+  W: 'paging',
+}
+
+/** What systeminformation calls some of the statuses. */
+const OTHER_STATUS_NAMES: Partial<Record<string, string>> = { zombie: 'zombies', dead: 'unknown' }
+
+/** Reported also while there are none, so that a chart falls to zero. */
+const LASTING_STATUSES = ['blocked', 'idle', 'running', 'sleeping', 'stopped', 'zombies']
+
+/** After so many processes others get their turn: reading one takes about 10 µs. */
+const PROCESSES_PER_TURN = 500
+
+export const processes = defineScraper({
+  doc: 'Number of processes by status, and how many were created.',
+  metrics: {
+    'system.processes.count': {
+      doc: 'Processes in each status.',
+      unit: '{processes}',
+      type: 'sum',
+      value: 'int',
+      attributes: ['status'],
+      enabled: true,
+      on: 'unix',
+    },
+    'system.processes.created': {
+      doc: 'Processes and threads created.',
+      unit: '{processes}',
+      type: 'sum',
+      monotonic: true,
+      value: 'int',
+      enabled: true,
+      on: 'linux',
+    },
+  },
+  settings: {},
+  linux(_config, root) {
+    return async (scrape) => {
+      scrape.record('system.processes.created', countOf(root.text('proc/stat'), 'processes', '/proc/stat'))
+      if (!scrape.wants('system.processes.count')) return
+      const counts = new Map(LASTING_STATUSES.map((status) => [status, 0]))
+      for (const [index, pid] of root
+        .list('proc')
+        .filter((name) => /^\d+$/.test(name))
+        .entries()) {
+        if (index % PROCESSES_PER_TURN === PROCESSES_PER_TURN - 1) await nextTurn()
+        const line = root.optionalText(`proc/${pid}/stat`)
+        // It ended since its folder was listed.
+        if (line === undefined) continue
+        // `pid (name) status ...`, where the name may hold anything.
+        const status = STATUSES[line[line.lastIndexOf(')') + 2]] ?? 'unknown'
+        counts.set(status, (counts.get(status) ?? 0) + 1)
+      }
+      for (const [status, count] of counts) scrape.record('system.processes.count', count, { status })
+    }
+  },
+  portable(_config, { information }) {
+    return async (scrape) => {
+      if (!scrape.wants('system.processes.count')) return
+      const counts = new Map(LASTING_STATUSES.map((status) => [status, 0]))
+      for (const { state } of (await information.processes()).list) {
+        const status = OTHER_STATUS_NAMES[state] ?? state
+        counts.set(status, (counts.get(status) ?? 0) + 1)
+      }
+      for (const [status, count] of counts) scrape.record('system.processes.count', count, { status })
+    }
+  },
+})

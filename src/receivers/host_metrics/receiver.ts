@@ -1,0 +1,170 @@
+import type { ConfigOf, Context, Settings } from '../../component.ts'
+import { errorMessage } from '../../errors.ts'
+import type { AttributeValue } from '../../otlp/attributes.ts'
+import { MetricBatch } from '../../otlp/batch.ts'
+import type { Metric } from '../../otlp/metrics.ts'
+import { cpu } from './cpu.ts'
+import { disk } from './disk.ts'
+import { filesystem } from './filesystem.ts'
+import { readInventory } from './inventory.ts'
+import type { Host } from './inventory.ts'
+import { inTime } from './in_time.ts'
+import { load } from './load.ts'
+import { memory } from './memory.ts'
+import { network } from './network.ts'
+import { paging } from './paging.ts'
+import { loadPortableSystem } from './portable.ts'
+import type { PortableSystem } from './portable.ts'
+import { processes } from './processes.ts'
+import { Root, countOf } from './root.ts'
+import { Recording } from './scraper.ts'
+import type { MetricDeclaration, MetricTable, Read, Scraper } from './scraper.ts'
+import { system } from './system.ts'
+import { ticks } from './ticker.ts'
+
+/** By their names in the YAML. */
+export const scrapers = {
+  cpu,
+  memory,
+  disk,
+  filesystem,
+  network,
+  load,
+  paging,
+  processes,
+  system,
+}
+
+const TIMEOUT = 'The scraper did not come to an end within its timeout; it is started again when it has.'
+
+interface Switches {
+  readonly [name: string]: { readonly enabled: boolean }
+}
+
+/** The checked configuration of the receiver; each scraper has its own settings beside `metrics`. */
+export interface HostMetricsConfig {
+  readonly collection_interval: number
+  readonly initial_delay: number
+  readonly timeout: number
+  readonly root_path: string | undefined
+  readonly scrapers: { readonly [name: string]: (ConfigOf<Settings> & { readonly metrics: Switches }) | undefined }
+  readonly resource_attributes: Switches
+}
+
+/** A configured scraper. */
+interface ActiveScraper {
+  readonly name: string
+  readonly table: MetricTable
+  readonly enabled: readonly string[]
+  readonly read: Read<MetricTable>
+  /** Why parts could not be read in the last scrape. */
+  causes: ReadonlySet<string>
+  /** Whether the last read has not come to an end. */
+  busy: boolean
+}
+
+/**
+ * Yields one batch per scrape, empty when nothing could be read, until the signal is aborted.
+ * @param portable where to ask instead of `/proc`; default: systeminformation on anything but Linux
+ */
+export async function* collect(
+  { config, log, meter, signal }: Pick<Context<HostMetricsConfig>, 'config' | 'log' | 'meter' | 'signal'>,
+  portable?: PortableSystem,
+): AsyncGenerator<MetricBatch, void> {
+  const errors = meter.createCounter('scraper_errors', {
+    description: 'Parts of the host that a scraper could not read.',
+    unit: '{error}',
+  })
+  const skippedScrapes = meter.createCounter('skipped_scrapes', {
+    description: 'Scrapes left out because the one before took longer than the interval.',
+    unit: '{scrape}',
+  })
+  const root = new Root(config.root_path?.replace(/\/+$/, '') ?? '')
+  const portableSystem = portable ?? (process.platform === 'linux' ? undefined : await loadPortableSystem())
+  const host: Host = {
+    root,
+    platform: portableSystem?.platform ?? process.platform,
+    information: async () => (portableSystem ?? (await loadPortableSystem())).information,
+  }
+  const active = activeScrapers()
+  let inventory: Record<string, AttributeValue> | undefined
+  let boot: bigint | undefined
+
+  for await (const skipped of ticks(
+    { interval: config.collection_interval, initialDelay: config.initial_delay },
+    signal,
+  )) {
+    if (skipped > 0) skippedScrapes.add(skipped)
+    inventory ??= await readInventory(enabledOf(config.resource_attributes), host, (cause, error) => {
+      errors.add(1, { scraper: 'inventory' })
+      log.warn('A resource attribute could not be read.', { cause, detail: errorMessage(error) })
+    })
+    boot ??= bootTime()
+    const times = { scrape: BigInt(Date.now()) * 1_000_000n, boot: boot ?? 0n }
+    const metrics = (await Promise.all(active.map((scraper) => scrape(scraper, times)))).flat()
+    root.forget()
+    yield MetricBatch.of({ resource: inventory, scope: { name: 'heka-pipeline/host_metrics' }, metrics })
+  }
+
+  function activeScrapers(): ActiveScraper[] {
+    return Object.entries(config.scrapers).flatMap(([name, settings]) => {
+      if (settings === undefined) return []
+      const scraper: Scraper = scrapers[name as keyof typeof scrapers]
+      const enabled = enabledOf(settings.metrics).filter((metric) => isAvailable(scraper.metrics[metric].on))
+      const read =
+        portableSystem === undefined ? scraper.linux(settings, root) : scraper.portable?.(settings, portableSystem)
+      if (read === undefined || enabled.length === 0) {
+        log.warn('A scraper finds nothing to read on this operating system.', { scraper: name })
+        return []
+      }
+      return [{ name, table: scraper.metrics, enabled, read, causes: new Set<string>(), busy: false }]
+    })
+  }
+
+  function isAvailable(on: MetricDeclaration['on']): boolean {
+    return portableSystem === undefined || on === undefined || (on === 'unix' && portableSystem.platform !== 'win32')
+  }
+
+  /** Nanoseconds since 1970, read once so that the start of the sums stays the same; `undefined` while it cannot be read. */
+  function bootTime(): bigint | undefined {
+    try {
+      const seconds =
+        portableSystem === undefined
+          ? countOf(root.text('proc/stat'), 'btime', '/proc/stat')
+          : Math.round(Date.now() / 1000 - portableSystem.os.uptime())
+      return BigInt(seconds) * 1_000_000_000n
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Never throws: what one scraper cannot read does not keep the others from reading. */
+  async function scrape(scraper: ActiveScraper, times: { scrape: bigint; boot: bigint }): Promise<Metric[]> {
+    const causes = new Set<string>()
+    const fail = (cause: string, detail?: string) => {
+      errors.add(1, { scraper: scraper.name })
+      if (!scraper.causes.has(cause) && !causes.has(cause)) {
+        log.warn('A part of the host could not be read.', { scraper: scraper.name, cause, detail })
+      }
+      causes.add(cause)
+    }
+    const recording = new Recording(scraper.table, scraper.enabled, times, fail)
+    try {
+      if (scraper.busy) throw new Error(TIMEOUT)
+      const reading = scraper.read(recording)
+      if (reading !== undefined) {
+        scraper.busy = true
+        const ended = reading.finally(() => (scraper.busy = false))
+        await (config.timeout === 0 ? ended : inTime(ended, config.timeout, TIMEOUT))
+      }
+    } catch (error) {
+      fail(errorMessage(error))
+    }
+    scraper.causes = causes
+    return recording.metrics()
+  }
+}
+
+function enabledOf(switches: Switches): string[] {
+  return Object.keys(switches).filter((name) => switches[name].enabled)
+}

@@ -1,0 +1,152 @@
+import type { ConfigOf, Setting, Settings } from '../../component.ts'
+import { Attributes } from '../../otlp/attributes.ts'
+import { Metric } from '../../otlp/metrics.ts'
+import { NumberPoint } from '../../otlp/points.ts'
+import type { PortableSystem } from './portable.ts'
+import type { Root } from './root.ts'
+
+/** One metric: what its points look like, and whether they are made unless the YAML says otherwise. */
+export interface MetricDeclaration {
+  readonly doc: string
+  /** UCUM. */
+  readonly unit: string
+  readonly type: 'gauge' | 'sum'
+  /** Only for sums: the value never falls but when the system starts again. */
+  readonly monotonic?: true
+  readonly value: 'int' | 'double'
+  readonly attributes?: readonly string[]
+  readonly enabled: boolean
+  /** Where the metric can be read: on Linux alone, on all but Windows; default: everywhere. */
+  readonly on?: 'linux' | 'unix'
+}
+
+/** Metrics by name. */
+export type MetricTable = Readonly<Record<string, MetricDeclaration>>
+
+type AttributesOf<D> = D extends { readonly attributes: readonly (infer Key extends string)[] }
+  ? [attributes: Readonly<Record<Key, string | undefined>>]
+  : []
+
+/** What a scraper is given to report with, once per scrape. It can record only what its table declares. */
+export interface Scrape<M extends MetricTable = MetricTable> {
+  /** Adds a point, if the metric is enabled and the value known. An attribute that is `undefined` is left out. */
+  record<Name extends keyof M & string>(
+    name: Name,
+    value: number | bigint | undefined,
+    ...attributes: AttributesOf<M[Name]>
+  ): void
+  /** Whether the metric is enabled, for what is costly to read. */
+  wants(name: keyof M & string): boolean
+  /**
+   * Reports that a part could not be read; the rest of the scrape goes on. Counted each time, logged once per cause.
+   * @param cause a sentence that stays the same while the failure does
+   * @param detail what varies, for the log
+   */
+  fail(cause: string, detail?: string): void
+}
+
+/** Reads the system once. What was recorded before a throw is kept. */
+export type Read<M extends MetricTable> = (scrape: Scrape<M>) => void | Promise<void>
+
+/** A part of the host: a table of metrics and, for each source of figures, a function that reads. */
+export interface Scraper<M extends MetricTable = MetricTable, S extends Settings = Settings> {
+  readonly doc: string
+  readonly metrics: M
+  /** Settings beside `metrics`. */
+  readonly settings: S
+  /** Reads `/proc` and `/sys`. Called once; the function it returns may remember the scrape before. */
+  linux(config: ConfigOf<S>, root: Root): Read<M>
+  /** Reads what systeminformation and Node.js know on any system. Absent: there is nothing they could fill. */
+  portable?(config: ConfigOf<S>, system: PortableSystem): Read<M>
+}
+
+/** Lends types to a scraper and returns it as it is. */
+export function defineScraper<const M extends MetricTable, const S extends Settings>(
+  scraper: Scraper<M, S>,
+): Scraper<M, S> {
+  return scraper
+}
+
+export type Switches = Readonly<
+  Record<string, { readonly enabled: Setting<'boolean'> & { readonly default: boolean } }>
+>
+
+export interface ScraperSetting extends Setting<{ settings: Settings & { metrics: Switches } }> {
+  readonly default: undefined
+}
+
+/** The settings of the given scrapers, each absent unless the YAML names it: its own, and a switch for each metric of its table. */
+export function scrapersSettings<Name extends string>(
+  scrapers: Readonly<Record<Name, Scraper>>,
+): Readonly<Record<Name, ScraperSetting>> {
+  const settings = Object.entries<Scraper>(scrapers).map(([name, { doc, metrics, settings }]) => [
+    name,
+    { doc, format: { settings: { ...settings, metrics: switches(metrics) } }, default: undefined },
+  ])
+  return Object.fromEntries(settings) as Record<Name, ScraperSetting>
+}
+
+/** Settings that switch each of the things described on or off. */
+export function switches(things: Readonly<Record<string, { doc: string; enabled: boolean }>>): Switches {
+  return Object.fromEntries(
+    Object.entries(things).map(([name, { doc, enabled }]) => [
+      name,
+      { enabled: { doc: `Whether \`${name}\` is collected. ${doc}`, format: 'boolean', default: enabled } },
+    ]),
+  )
+}
+
+/** Holds the points that one scraper records in one scrape. */
+export class Recording implements Scrape {
+  readonly #points = new Map<string, NumberPoint[]>()
+
+  constructor(
+    private readonly table: MetricTable,
+    enabled: readonly string[],
+    /** Nanoseconds since 1970. */
+    private readonly times: { readonly scrape: bigint; readonly boot: bigint },
+    readonly fail: Scrape['fail'],
+  ) {
+    for (const name of enabled) this.#points.set(name, [])
+  }
+
+  wants(name: string): boolean {
+    return this.#points.has(name)
+  }
+
+  record(
+    name: string,
+    value: number | bigint | undefined,
+    attributes: Readonly<Record<string, string | undefined>> = {},
+  ): void {
+    const points = this.#points.get(name)
+    if (points === undefined || value === undefined) return
+    const declaration = this.table[name]
+    const entries = []
+    for (const key of declaration.attributes ?? []) {
+      const text = attributes[key]
+      if (text !== undefined) entries.push({ key, value: { stringValue: text } })
+    }
+    points.push(
+      new NumberPoint({
+        value,
+        isInt: declaration.value === 'int',
+        attributes: Attributes.from(entries),
+        timeUnixNano: this.times.scrape,
+        startTimeUnixNano: declaration.type === 'sum' ? this.times.boot : 0n,
+      }),
+    )
+  }
+
+  /** The metrics that have points, in the order of the table. */
+  metrics(): Metric[] {
+    const metrics: Metric[] = []
+    for (const [name, points] of this.#points) {
+      if (points.length === 0) continue
+      const { doc, unit, type, monotonic } = this.table[name]
+      const temporality = type === 'sum' ? 'cumulative' : 'unspecified'
+      metrics.push(new Metric({ name, description: doc, unit, type, temporality, monotonic, points }))
+    }
+    return metrics
+  }
+}

@@ -1,0 +1,63 @@
+import type { Finding, Setting } from '../../component.ts'
+
+type NamesSetting = Setting<{ readonly list: 'string' }> & { readonly default: readonly string[] }
+type MatchTypeSetting = Setting<readonly ['strict', 'regexp']> & { readonly default: 'strict' }
+
+/** The checked configuration that `selectionSettings` yields. */
+export type Selection<Key extends string> = Readonly<Record<Key, readonly string[]>> & {
+  readonly match_type: 'strict' | 'regexp'
+}
+
+/** The settings of a choice by name, such as `include: { devices: [sda], match_type: strict }`. */
+export function selectionSettings<Key extends string>(
+  key: Key,
+  doc: string,
+): Readonly<Record<Key, NamesSetting>> & { readonly match_type: MatchTypeSetting } {
+  const names: NamesSetting = { doc, format: { list: 'string' }, default: [] }
+  const matchType: MatchTypeSetting = {
+    doc: `Whether \`${key}\` holds whole names or regular expressions, which may match any part of a name.`,
+    format: ['strict', 'regexp'],
+    default: 'strict',
+  }
+  return { ...({ [key]: names } as Record<Key, NamesSetting>), match_type: matchType }
+}
+
+/** Whether a name is chosen: included, where anything is, and not excluded. */
+export function selector<Key extends string>(
+  key: Key,
+  include: Selection<Key>,
+  exclude: Selection<Key>,
+): (name: string) => boolean {
+  const included = matcher(include[key], include.match_type)
+  const excluded = matcher(exclude[key], exclude.match_type)
+  return (name) => (include[key].length === 0 || included(name)) && !excluded(name)
+}
+
+function matcher(names: readonly string[], matchType: 'strict' | 'regexp'): (name: string) => boolean {
+  if (matchType === 'strict') return (name) => names.includes(name)
+  const expressions = names.map((name) => new RegExp(name))
+  return (name) => expressions.some((expression) => expression.test(name))
+}
+
+/** Finds what is no regular expression in the choices among a scraper's settings. */
+export function* checkSelections(settings: object, path: string): Iterable<Finding> {
+  for (const [name, setting] of Object.entries(settings as Record<string, unknown>)) {
+    if (
+      typeof setting !== 'object' ||
+      setting === null ||
+      !('match_type' in setting) ||
+      setting.match_type !== 'regexp'
+    )
+      continue
+    for (const [key, names] of Object.entries(setting as Record<string, unknown>)) {
+      if (!Array.isArray(names)) continue
+      for (const [index, text] of names.entries()) {
+        try {
+          new RegExp(String(text))
+        } catch (error) {
+          yield { path: `${path}.${name}.${key}[${index}]`, message: (error as Error).message }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import { decimal, forEachLine } from './root.ts'
+import { defineScraper } from './scraper.ts'
+
+export const system = defineScraper({
+  doc: 'How long the system has been running.',
+  metrics: {
+    'system.uptime': {
+      doc: 'Seconds since the system started.',
+      unit: 's',
+      type: 'gauge',
+      value: 'double',
+      enabled: true,
+    },
+  },
+  settings: {},
+  linux(_config, root) {
+    return (scrape) => {
+      forEachLine(scrape, '/proc/uptime', root.text('proc/uptime'), ([seconds]) => {
+        scrape.record('system.uptime', decimal(seconds))
+      })
+    }
+  },
+  portable(_config, { os }) {
+    return (scrape) => scrape.record('system.uptime', os.uptime())
+  },
+})

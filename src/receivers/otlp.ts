@@ -1,0 +1,218 @@
+import { Observable } from 'rxjs'
+import { defineComponent } from '../component.ts'
+import type { Finding } from '../component.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { parseEndpoint } from './otlp/listen.ts'
+import { serve } from './otlp/serve.ts'
+
+const tls = {
+  doc: 'Makes clients connect with TLS.',
+  format: {
+    settings: {
+      cert_file: { doc: 'The certificate (PEM) to show to clients.', format: 'path', default: null },
+      key_file: { doc: 'The key (PEM) of `cert_file`.', format: 'path', default: null },
+      client_ca_file: {
+        doc: 'Certificates (PEM) of the authorities that vouch for clients; only those with a certificate of theirs are let in.',
+        format: 'path',
+        default: undefined,
+      },
+      min_version: { doc: 'The oldest version of TLS that is taken.', format: ['1.2', '1.3'], default: '1.2' },
+    },
+  },
+  default: undefined,
+} as const
+
+export default defineComponent({
+  kind: 'receiver',
+  type: 'otlp',
+  summary: 'Receives metrics over OTLP, the protocol of OpenTelemetry, by HTTP and gRPC.',
+  description: `A request is answered when its data is taken: 200 (gRPC: \`OK\`) means that a sending queue has it.
+When no queue can take it, the answer is 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`), and the client keeps it.
+Data that is not OTLP is refused with 400 (\`INVALID_ARGUMENT\`), a body that is too large with 413 (\`RESOURCE_EXHAUSTED\`).
+
+Over HTTP a body is protobuf (\`application/x-protobuf\`) or JSON (\`application/json\`), plain or compressed with gzip, deflate
+or, from Node 22.15 on, zstd.`,
+  config: {
+    protocols: {
+      grpc: {
+        doc: 'Receives OTLP over gRPC; `grpc:` alone takes the defaults.',
+        format: {
+          settings: {
+            endpoint: {
+              doc: 'The address to listen on, as `host:port`. `0.0.0.0:4317` takes connections from everywhere; with port 0 the system chooses one, which is logged.',
+              format: 'string',
+              default: 'localhost:4317',
+            },
+            max_recv_msg_size_mib: {
+              doc: 'How many MiB a request may have, on the wire and decompressed.',
+              format: 'nat',
+              default: 4,
+            },
+            max_concurrent_streams: {
+              doc: 'How many requests may be on their way at once on one connection.',
+              format: 'nat',
+              default: 100,
+            },
+            read_timeout: {
+              doc: 'How long a client may take to send a request; `0s` means no limit.',
+              format: 'duration',
+              default: '1m',
+            },
+            tls,
+            keepalive: {
+              server_parameters: {
+                max_connection_idle: {
+                  doc: 'A connection without requests is closed after this time; `0s` means never.',
+                  format: 'duration',
+                  default: '5m',
+                },
+                max_connection_age: {
+                  doc: 'A connection is closed after this time, so that clients behind a load balancer spread again; `0s` means never.',
+                  format: 'duration',
+                  default: '0s',
+                },
+                max_connection_age_grace: {
+                  doc: 'How long requests may still take on a connection that has come of age; `0s` means as long as they like.',
+                  format: 'duration',
+                  default: '0s',
+                },
+                time: {
+                  doc: 'A connection on which nothing moved for this time is asked whether it is still there; `0s` means never.',
+                  format: 'duration',
+                  default: '2h',
+                },
+                timeout: {
+                  doc: 'How long the answer to that may take before the connection is closed.',
+                  format: 'duration',
+                  default: '20s',
+                },
+              },
+            },
+          },
+        },
+        default: undefined,
+      },
+      http: {
+        doc: 'Receives OTLP over HTTP; `http:` alone takes the defaults.',
+        format: {
+          settings: {
+            endpoint: {
+              doc: 'The address to listen on, as `host:port`. `0.0.0.0:4318` takes connections from everywhere; with port 0 the system chooses one, which is logged.',
+              format: 'string',
+              default: 'localhost:4318',
+            },
+            metrics_url_path: { doc: 'The path of the URL to send to.', format: 'string', default: '/v1/metrics' },
+            max_request_body_size: {
+              doc: 'How large a body may be, on the wire and decompressed.',
+              format: 'bytes',
+              default: '20MiB',
+            },
+            read_header_timeout: {
+              doc: 'How long a client may take to connect and send the headers of a request; `0s` means no limit.',
+              format: 'duration',
+              default: '1m',
+            },
+            read_timeout: {
+              doc: 'How long a client may take to send a request, body included; `0s` means no limit.',
+              format: 'duration',
+              default: '1m',
+            },
+            idle_timeout: {
+              doc: 'How long a connection may wait for its next request; `0s` means no limit.',
+              format: 'duration',
+              default: '1m',
+            },
+            tls,
+            cors: {
+              doc: 'Lets pages in browsers send; without it they cannot.',
+              format: {
+                settings: {
+                  allowed_origins: {
+                    doc: 'The origins of the pages, like `https://*.example.com`, in which `*` stands for any text.',
+                    format: { list: 'string' },
+                    default: [],
+                  },
+                  allowed_headers: {
+                    doc: 'Headers that pages may send beside those of OTLP; `*` means any.',
+                    format: { list: 'string' },
+                    default: [],
+                  },
+                  max_age: {
+                    doc: 'How long a browser may keep the answer to its question; `0s` leaves it to the browser.',
+                    format: 'duration',
+                    default: '0s',
+                  },
+                },
+              },
+              default: undefined,
+            },
+          },
+        },
+        default: undefined,
+      },
+    },
+    admission: {
+      request_limit_mib: {
+        doc: 'MiB that all requests together may hold in memory until their data is taken. Beyond it, the bodies that have been on their way longest are refused, to be sent again.',
+        format: 'nat',
+        default: 128,
+      },
+      max_connections: {
+        doc: 'Connections that each protocol keeps open, from 1. Beyond it, the one whose last request is longest ago is closed.',
+        format: 'nat',
+        default: 10_000,
+      },
+    },
+  },
+  examples: [
+    {
+      title: 'From applications on the same host',
+      yaml: 'otlp: { protocols: { grpc: , http: } }',
+    },
+    {
+      title: 'From everywhere, over TLS and only from clients with a certificate',
+      yaml: `otlp:
+  protocols:
+    grpc:
+      endpoint: 0.0.0.0:4317
+      tls: { cert_file: server.pem, key_file: server.key, client_ca_file: clients.pem }`,
+    },
+    {
+      title: 'From pages in browsers',
+      yaml: `otlp:
+  protocols:
+    http:
+      endpoint: 0.0.0.0:4318
+      cors: { allowed_origins: ['https://*.example.com'], max_age: 2h }`,
+    },
+  ],
+  *check({ protocols, admission }): Generator<Finding> {
+    if (Object.values(protocols).every((protocol) => protocol === undefined)) {
+      yield { path: 'protocols', message: `needs at least one of ${Object.keys(protocols).join(', ')}` }
+    }
+    for (const [name, protocol] of Object.entries(protocols)) {
+      if (protocol !== undefined && parseEndpoint(protocol.endpoint) === undefined) {
+        yield {
+          path: `protocols.${name}.endpoint`,
+          message: 'must be `host:port`, like `0.0.0.0:4318` or `[::1]:4318`',
+        }
+      }
+    }
+    if (admission.max_connections === 0) yield { path: 'admission.max_connections', message: 'must be at least 1' }
+    const { grpc, http } = protocols
+    const shared = 'must be at most admission.request_limit_mib, which all requests share'
+    if (grpc !== undefined && grpc.max_recv_msg_size_mib > admission.request_limit_mib) {
+      yield { path: 'protocols.grpc.max_recv_msg_size_mib', message: shared }
+    }
+    if (http !== undefined && !http.metrics_url_path.startsWith('/')) {
+      yield { path: 'protocols.http.metrics_url_path', message: 'must start with `/`' }
+    }
+    if (http !== undefined && http.max_request_body_size > admission.request_limit_mib * 2 ** 20) {
+      yield { path: 'protocols.http.max_request_body_size', message: shared }
+    }
+  },
+  create: (context) =>
+    new Observable<MetricBatch>((subscriber) => {
+      serve(context, (error) => subscriber.error(error))
+    }),
+})

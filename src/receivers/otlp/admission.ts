@@ -1,0 +1,89 @@
+import { busy } from './refusal.ts'
+import type { Refusal } from './refusal.ts'
+
+/** A request in hand. */
+export interface Admitted {
+  /** Bytes that are counted for it. */
+  held: number
+  /** Called when it has to go before its body is complete. Set by who reads the body. */
+  giveWay: (refusal: Refusal) => void
+}
+
+/**
+ * Bounds the bytes of all requests in memory, from the first byte of a body until the request is answered. Where there is
+ * no room, the body that has been on its way longest gives way: clients that trickle never keep the others out.
+ */
+export class Admission {
+  #held = 0
+  readonly #admitted = new Set<Admitted>()
+  /** Those whose bodies are not complete, the oldest first. */
+  readonly #incoming = new Set<Admitted>()
+  #whenIdle: (() => void) | undefined
+
+  /** @param limit bytes */
+  constructor(private readonly limit: number) {}
+
+  /** A request has begun. Every one that is admitted has to `leave`. */
+  admit(): Admitted {
+    const admitted: Admitted = { held: 0, giveWay: () => {} }
+    this.#admitted.add(admitted)
+    this.#incoming.add(admitted)
+    return admitted
+  }
+
+  /**
+   * The request holds that many bytes now; those that are on their way longest make room for it.
+   * @throws Refusal when there is none
+   */
+  hold(admitted: Admitted, bytes: number): void {
+    this.#count(admitted, bytes)
+    for (const oldest of this.#incoming) {
+      if (this.#held <= this.limit || oldest === admitted) break
+      this.#refuse(oldest, full())
+    }
+    if (this.#held <= this.limit) return
+    this.#count(admitted, 0)
+    throw full()
+  }
+
+  /** The body is complete: the request no longer gives way. */
+  arrived(admitted: Admitted): void {
+    this.#incoming.delete(admitted)
+  }
+
+  /** The request has been answered, or its client is gone. May be called again. */
+  leave(admitted: Admitted): void {
+    this.#count(admitted, 0)
+    this.#incoming.delete(admitted)
+    this.#admitted.delete(admitted)
+    if (this.#admitted.size === 0) this.#whenIdle?.()
+  }
+
+  /** Refuses every request whose body is not complete. */
+  refuseIncoming(refusal: Refusal): void {
+    for (const incoming of this.#incoming) this.#refuse(incoming, refusal)
+  }
+
+  /** Resolves when every request has left. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve
+      if (this.#admitted.size === 0) resolve()
+    })
+  }
+
+  #count(admitted: Admitted, bytes: number): void {
+    this.#held += bytes - admitted.held
+    admitted.held = bytes
+  }
+
+  #refuse(incoming: Admitted, refusal: Refusal): void {
+    this.#incoming.delete(incoming)
+    this.#count(incoming, 0)
+    incoming.giveWay(refusal)
+  }
+}
+
+function full(): Refusal {
+  return busy('Too many requests are in memory already.')
+}

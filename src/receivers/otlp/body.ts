@@ -1,0 +1,93 @@
+import type { IncomingMessage } from 'node:http'
+import zlib from 'node:zlib'
+import { errorMessage } from '../../errors.ts'
+import type { Admission, Admitted } from './admission.ts'
+import { Refusal } from './refusal.ts'
+
+type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Buffer
+
+/** In Node from 22.15 and 23.8 on; the types of Node 20 do not know it. */
+const zstdDecompressSync = (zlib as { zstdDecompressSync?: Decompress }).zstdDecompressSync
+
+const decompressors: ReadonlyMap<string, Decompress> = new Map<string, Decompress>([
+  ['gzip', zlib.gunzipSync],
+  // The zlib format of RFC 1950, as HTTP means it.
+  ['deflate', zlib.inflateSync],
+  ...(zstdDecompressSync === undefined ? [] : ([['zstd', zstdDecompressSync]] as const)),
+])
+
+/** The content codings that this version of Node takes, for `Accept-Encoding`. */
+export const contentCodings: readonly string[] = [...decompressors.keys()]
+
+/**
+ * Reads a body of at most `limit` bytes, both on the wire and decompressed. What a refused client still sends is
+ * thrown away as it comes.
+ * @throws Refusal
+ */
+export async function readBody(
+  request: IncomingMessage,
+  limit: number,
+  admission: Admission,
+  admitted: Admitted,
+): Promise<Buffer> {
+  const coding = request.headers['content-encoding']?.trim().toLowerCase() ?? ''
+  const decompress = decompressors.get(coding)
+  if (decompress === undefined && coding !== '' && coding !== 'identity') {
+    throw new Refusal('wrong_type', `Content-Encoding must be one of ${contentCodings.join(', ')}, not ${coding}.`)
+  }
+  if (Number(request.headers['content-length']) > limit) throw tooLarge(limit)
+  const wire = await receive(request, limit, admission, admitted)
+  if (decompress === undefined) return wire
+  const body = decompressed(wire, decompress, limit)
+  admission.hold(admitted, body.length)
+  return body
+}
+
+function receive(request: IncomingMessage, limit: number, admission: Admission, admitted: Admitted): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const take = (chunk: Buffer): void => {
+      length += chunk.length
+      try {
+        if (length > limit) throw tooLarge(limit)
+        admission.hold(admitted, length)
+        chunks.push(chunk)
+      } catch (error) {
+        stop(error)
+      }
+    }
+    const complete = (): void => {
+      release()
+      admission.arrived(admitted)
+      resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
+    }
+    const gone = (): void => stop(new Refusal('incomplete', 'The client left before the end of the body.'))
+    request.on('data', take).on('end', complete).on('close', gone)
+    admitted.giveWay = stop
+
+    function release(): void {
+      request.off('data', take).off('end', complete).off('close', gone)
+    }
+    function stop(error: unknown): void {
+      release()
+      chunks.length = 0
+      request.resume()
+      reject(error)
+    }
+  })
+}
+
+/** Never makes more than `limit` bytes, whatever the body claims. */
+function decompressed(wire: Buffer, decompress: Decompress, limit: number): Buffer {
+  try {
+    return decompress(wire, { maxOutputLength: limit })
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limit)
+    throw new Refusal('malformed', `The body cannot be decompressed: ${errorMessage(error)}`, { cause: error })
+  }
+}
+
+function tooLarge(limit: number): Refusal {
+  return new Refusal('too_large', `The body is larger than max_request_body_size, ${limit} bytes.`)
+}

@@ -1,0 +1,124 @@
+import { createServer } from 'node:http'
+import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import type { Server } from 'node:net'
+import { MetricBatch } from '../../otlp/batch.ts'
+import { fromOtlpJson } from '../../otlp/json_reader.ts'
+import type { Admitted } from './admission.ts'
+import { contentCodings, readBody } from './body.ts'
+import { Connections, listen, tlsOptions } from './listen.ts'
+import type { Listener, TlsConfig } from './listen.ts'
+import { deliverRequest, encodeStatus, reasons, Refusal, statusJson } from './refusal.ts'
+import type { Receiving } from './serve.ts'
+
+export interface HttpConfig {
+  readonly endpoint: string
+  readonly metrics_url_path: string
+  readonly max_request_body_size: number
+  readonly read_header_timeout: number
+  readonly read_timeout: number
+  readonly idle_timeout: number
+  readonly tls: TlsConfig | undefined
+  readonly cors: CorsConfig | undefined
+}
+
+interface CorsConfig {
+  readonly allowed_origins: readonly string[]
+  readonly allowed_headers: readonly string[]
+  readonly max_age: number
+}
+
+const PROTOBUF = 'application/x-protobuf'
+const JSON_TYPE = 'application/json'
+
+/** Serves OTLP over HTTP. Resolves when it listens. */
+export async function serveHttp(config: HttpConfig, receiving: Receiving): Promise<Listener> {
+  const { admission, context, refused } = receiving
+  const connections = new Connections(receiving.maxConnections)
+  const timeouts = [config.read_timeout, config.read_header_timeout].filter((timeout) => timeout > 0)
+  const options: ServerOptions = {
+    // Node wants it to be no more than the time for all of the request.
+    headersTimeout: config.read_header_timeout === 0 ? 0 : Math.min(...timeouts),
+    requestTimeout: config.read_timeout,
+    keepAliveTimeout: config.idle_timeout,
+    connectionsCheckingInterval: Math.max(100, Math.min(...timeouts, 10_000) / 4),
+  }
+  const handler = (request: IncomingMessage, response: ServerResponse): void => void handle(request, response)
+  const server: Server =
+    config.tls === undefined
+      ? createServer(options, handler)
+      : createSecureServer({ ...options, ...(await tlsOptions(config.tls, 'http')) }, handler)
+  return listen(server, config.endpoint, 'http', connections, receiving)
+
+  /** Answers one request. Never rejects. */
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    connections.used(request.socket)
+    const admitted = admission.admit()
+    response.once('close', () => admission.leave(admitted))
+    if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return
+    const type = mediaType(request)
+    try {
+      await take(request, type, admitted)
+      answer(response, 200, type, type === JSON_TYPE ? '{}' : '')
+    } catch (error) {
+      const refusal = refused('http', error)
+      if (refusal.reason === 'wrong_method') response.setHeader('Allow', 'POST')
+      if (refusal.reason === 'wrong_type') response.setHeader('Accept-Encoding', contentCodings.join(', '))
+      if (refusal.after !== undefined) response.setHeader('Retry-After', Math.ceil(refusal.after / 1000))
+      const status = reasons[refusal.reason].http
+      if (type === PROTOBUF) answer(response, status, type, encodeStatus(refusal))
+      else answer(response, status, JSON_TYPE, statusJson(refusal))
+    }
+  }
+
+  /** Reads the request and hands it on. @throws Refusal */
+  async function take(request: IncomingMessage, type: string, admitted: Admitted): Promise<void> {
+    const path = request.url?.split('?', 1)[0]
+    if (path !== config.metrics_url_path) {
+      throw new Refusal('not_found', `There is nothing at ${path}; metrics are received at ${config.metrics_url_path}.`)
+    }
+    if (request.method !== 'POST') {
+      throw new Refusal('wrong_method', `Metrics are sent with POST, not ${request.method}.`)
+    }
+    if (type !== PROTOBUF && type !== JSON_TYPE) {
+      throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
+    }
+    const body = await readBody(request, config.max_request_body_size, admission, admitted)
+    await deliverRequest(() => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body)), context.deliver)
+  }
+
+  function answer(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {
+    if (response.destroyed) return
+    if (context.signal.aborted) response.setHeader('Connection', 'close')
+    response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }).end(body)
+  }
+}
+
+function mediaType(request: IncomingMessage): string {
+  return request.headers['content-type']?.split(';', 1)[0].trim().toLowerCase() ?? 'none'
+}
+
+/** Sets the headers that let a browser's page send. Returns whether the request was only the question, and is answered. */
+function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: CorsConfig): boolean {
+  const { origin, 'access-control-request-method': method } = request.headers
+  response.setHeader('Vary', 'Origin')
+  const allowed = origin !== undefined && cors.allowed_origins.some((pattern) => matches(pattern, origin))
+  if (allowed) response.setHeader('Access-Control-Allow-Origin', origin)
+  if (request.method !== 'OPTIONS' || method === undefined) return false
+  if (allowed) {
+    response.setHeader('Access-Control-Allow-Methods', 'POST')
+    response.setHeader(
+      'Access-Control-Allow-Headers',
+      ['Content-Type', 'Content-Encoding', ...cors.allowed_headers].join(', '),
+    )
+    if (cors.max_age > 0) response.setHeader('Access-Control-Max-Age', Math.floor(cors.max_age / 1000))
+  }
+  response.writeHead(204).end()
+  return true
+}
+
+/** Whether a text is of a form in which `*` stands for any text. */
+function matches(pattern: string, text: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${parts.join('.*')}$`, 'i').test(text)
+}

@@ -1,0 +1,139 @@
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import type { SecureVersion, TlsOptions } from 'node:tls'
+import { errorMessage } from '../../errors.ts'
+import type { Receiving } from './serve.ts'
+
+export interface Address {
+  /** '' means every interface. */
+  readonly host: string
+  readonly port: number
+}
+
+/** Reads `host:port`, `[IPv6]:port` or `:port`; `undefined` when it is none. */
+export function parseEndpoint(endpoint: string): Address | undefined {
+  const match = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]*)):(\d{1,5})$/.exec(endpoint)
+  const port = Number(match?.[3])
+  return match === null || port > 65535 ? undefined : { host: match[1] ?? match[2], port }
+}
+
+export interface TlsConfig {
+  readonly cert_file: string
+  readonly key_file: string
+  readonly client_ca_file: string | undefined
+  readonly min_version: string
+}
+
+/** Reads the files of the TLS settings. */
+export async function tlsOptions(config: TlsConfig, protocol: string): Promise<TlsOptions> {
+  const read = async (setting: 'cert_file' | 'key_file' | 'client_ca_file'): Promise<string | undefined> => {
+    const file = config[setting]
+    if (file === undefined) return undefined
+    try {
+      return await readFile(file, 'utf8')
+    } catch (error) {
+      throw new Error(`protocols.${protocol}.tls.${setting}: ${errorMessage(error)}`, { cause: error })
+    }
+  }
+  const [cert, key, ca] = await Promise.all([read('cert_file'), read('key_file'), read('client_ca_file')])
+  return {
+    cert,
+    key,
+    ca,
+    requestCert: ca !== undefined,
+    rejectUnauthorized: ca !== undefined,
+    minVersion: `TLSv${config.min_version}` as SecureVersion,
+  }
+}
+
+/** How long what is on its way, in or out, may still take when the receiver stops, in milliseconds. */
+export const GRACE = 1000
+
+/** Where a connection comes from; it tells the socket below TLS from all others. */
+interface Peer {
+  readonly remoteAddress?: string
+  readonly remotePort?: number
+}
+
+/** The open connections of a server. Beyond `limit` the one whose last request is longest ago is closed. */
+export class Connections {
+  readonly #sockets = new Map<string, Socket>()
+
+  constructor(private readonly limit: number) {}
+
+  add(socket: Socket): void {
+    const name = nameOf(socket)
+    if (this.#sockets.size >= this.limit) {
+      const [quietest] = this.#sockets.values()
+      quietest.destroy()
+    }
+    this.#sockets.set(name, socket)
+    socket.once('close', () => {
+      if (this.#sockets.get(name) === socket) this.#sockets.delete(name)
+    })
+  }
+
+  /** A request came over the connection. */
+  used(peer: Peer): void {
+    const name = nameOf(peer)
+    const socket = this.#sockets.get(name)
+    if (socket === undefined) return
+    this.#sockets.delete(name)
+    this.#sockets.set(name, socket)
+  }
+
+  destroy(): void {
+    for (const socket of this.#sockets.values()) socket.destroy()
+  }
+}
+
+function nameOf({ remoteAddress, remotePort }: Peer): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+/** A server that listens. */
+export interface Listener {
+  /** Takes no more connections. */
+  readonly close: () => void
+  /** Ends every connection there is, and resolves when nothing is open. */
+  readonly destroy: () => Promise<void>
+}
+
+/** Starts to listen and logs the real address. */
+export async function listen(
+  server: Server,
+  endpoint: string,
+  protocol: string,
+  connections: Connections,
+  { context: { log, signal }, fail }: Receiving,
+): Promise<Listener> {
+  signal.throwIfAborted()
+  server.on('connection', (socket: Socket) => connections.add(socket))
+  try {
+    const { host, port } = parseEndpoint(endpoint) as Address
+    // A name may have addresses of both families, of which the collector takes IPv4, too.
+    const address = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
+    signal.throwIfAborted()
+    server.listen({ host: address, port })
+    await once(server, 'listening')
+  } catch (error) {
+    const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
+    const why = taken ? 'another process listens there already' : errorMessage(error)
+    throw new Error(`protocols.${protocol}.endpoint: cannot listen on ${endpoint}: ${why}`, { cause: error })
+  }
+  server.on('error', fail)
+  const closed = new Promise<void>((resolve) => server.once('close', resolve))
+  const { address: ip, port: real, family } = server.address() as AddressInfo
+  log.info(`Listening for OTLP over ${protocol === 'http' ? 'HTTP' : 'gRPC'}`, {
+    address: `${family === 'IPv6' ? `[${ip}]` : ip}:${real}`,
+  })
+  return {
+    close: () => void server.close(),
+    destroy: () => {
+      connections.destroy()
+      return closed
+    },
+  }
+}

@@ -1,0 +1,91 @@
+import protobuf from 'protobufjs/minimal.js'
+import type { Context } from '../../component.ts'
+import { asDeliveryError, errorMessage } from '../../errors.ts'
+import type { MetricBatch } from '../../otlp/batch.ts'
+import { MalformedError } from '../../otlp/check.ts'
+
+/**
+ * Why a request is not taken, with the status of OTLP/HTTP and the code of gRPC (and of `google.rpc.Status`).
+ * Sources: the OTLP specification, "OTLP/HTTP Response" and "OTLP/gRPC Response"; google/rpc/code.proto.
+ */
+export const reasons = {
+  malformed: { http: 400, code: 3 },
+  incomplete: { http: 400, code: 1 },
+  not_found: { http: 404, code: 5 },
+  wrong_method: { http: 405, code: 12 },
+  too_slow: { http: 408, code: 4 },
+  too_large: { http: 413, code: 8 },
+  wrong_type: { http: 415, code: 3 },
+  failed: { http: 500, code: 13 },
+  busy: { http: 503, code: 14 },
+} as const
+
+export type Reason = keyof typeof reasons
+
+/** A request that is not taken; the message goes to the client. */
+export class Refusal extends Error {
+  constructor(
+    readonly reason: Reason,
+    message: string,
+    options: ErrorOptions = {},
+    /** Milliseconds after which the client may try again; only for `busy`. */
+    readonly after?: number,
+  ) {
+    super(message, options)
+  }
+}
+
+/** How long a client waits when nobody knows better. */
+const AFTER = 1000
+
+/** A refusal that will pass: the client keeps its data and sends it again. */
+export function busy(message: string, after = AFTER, options?: ErrorOptions): Refusal {
+  return new Refusal('busy', message, options, after)
+}
+
+/**
+ * Hands on what a request carries. Resolves when it is taken.
+ * @throws Refusal when `read` finds it malformed, or when no exporter takes it
+ */
+export async function deliverRequest(read: () => MetricBatch, deliver: Context['deliver']): Promise<void> {
+  let batch: MetricBatch
+  try {
+    batch = read()
+  } catch (error) {
+    if (error instanceof MalformedError) throw new Refusal('malformed', error.message, { cause: error })
+    throw error
+  }
+  try {
+    await deliver(batch)
+  } catch (error) {
+    throw busy(errorMessage(error), asDeliveryError(error)?.after, { cause: error })
+  }
+}
+
+const VARINT = 0
+const LENGTH_DELIMITED = 2
+
+/** The protobuf `google.rpc.Status` of a refusal, with a `RetryInfo` where it may be tried again. Source: google/rpc/*.proto. */
+export function encodeStatus({ reason, message, after }: Refusal): Uint8Array {
+  const status = protobuf.Writer.create()
+  status.uint32((1 << 3) | VARINT).int32(reasons[reason].code) // int32 code = 1;
+  status.uint32((2 << 3) | LENGTH_DELIMITED).string(message) // string message = 2;
+  if (after !== undefined) {
+    status.uint32((3 << 3) | LENGTH_DELIMITED).fork() // repeated google.protobuf.Any details = 3;
+    status.uint32((1 << 3) | LENGTH_DELIMITED).string(RETRY_INFO) // string type_url = 1;
+    status.uint32((2 << 3) | LENGTH_DELIMITED).fork() // bytes value = 2; of RetryInfo:
+    status.uint32((1 << 3) | LENGTH_DELIMITED).fork() // google.protobuf.Duration retry_delay = 1;
+    status.uint32((1 << 3) | VARINT).int64(Math.floor(after / 1000)) // int64 seconds = 1;
+    status.uint32((2 << 3) | VARINT).int32(Math.round((after % 1000) * 1e6)) // int32 nanos = 2;
+    status.ldelim().ldelim().ldelim()
+  }
+  return status.finish()
+}
+
+const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo'
+
+/** The same in the JSON mapping of protobuf. */
+export function statusJson({ reason, message, after }: Refusal): string {
+  const details = after === undefined ? undefined : [{ '@type': RETRY_INFO, retryDelay: `${after / 1000}s` }]
+  return JSON.stringify({ code: reasons[reason].code, message, details })
+}

@@ -1,0 +1,83 @@
+import type { Context } from '../../component.ts'
+import { errorMessage } from '../../errors.ts'
+import { Admission } from './admission.ts'
+import type { GrpcConfig } from './grpc.ts'
+import { serveHttp } from './http.ts'
+import type { HttpConfig } from './http.ts'
+import { GRACE } from './listen.ts'
+import type { Listener } from './listen.ts'
+import { busy, Refusal } from './refusal.ts'
+
+export interface OtlpConfig {
+  readonly protocols: { readonly grpc: GrpcConfig | undefined; readonly http: HttpConfig | undefined }
+  readonly admission: { readonly request_limit_mib: number; readonly max_connections: number }
+}
+
+/** What both protocols share. */
+export interface Receiving {
+  readonly context: Pick<Context, 'deliver' | 'log' | 'signal'>
+  readonly admission: Admission
+  /** Of each protocol. */
+  readonly maxConnections: number
+  /** Counts a request that was not taken, and says what its client is told. */
+  readonly refused: (protocol: string, error: unknown) => Refusal
+  /** Ends the receiver, because a server cannot go on. */
+  readonly fail: (error: unknown) => void
+}
+
+/** Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told. */
+export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => void): void {
+  const { config, log, meter, onStop, signal } = context
+  const refusals = meter.createCounter('otlp_refused_requests', {
+    description: 'Requests that were not taken, by protocol and reason.',
+    unit: '{request}',
+  })
+  const admission = new Admission(config.admission.request_limit_mib * 2 ** 20)
+  const { max_connections: maxConnections } = config.admission
+  const receiving: Receiving = { context, admission, maxConnections, refused, fail: failed }
+  const listeners: Listener[] = []
+  // A component that is stopped at once opens nothing.
+  const opened = Promise.resolve().then(open).catch(failed)
+  onStop(async () => {
+    await opened
+    await close()
+  })
+
+  async function open(): Promise<void> {
+    const { grpc, http } = config.protocols
+    if (http !== undefined) listeners.push(await serveHttp(http, receiving))
+    if (grpc !== undefined) {
+      // Only those who use gRPC pay for it.
+      const { serveGrpc } = await import('./grpc.ts')
+      listeners.push(await serveGrpc(grpc, receiving))
+    }
+  }
+
+  /** Takes no more connections, answers every request in hand, then ends. */
+  async function close(): Promise<void> {
+    for (const listener of listeners) listener.close()
+    const late = setInterval(() => admission.refuseIncoming(busy('The receiver is stopping.')), GRACE)
+    await admission.idle()
+    clearInterval(late)
+    await Promise.all(listeners.splice(0).map((listener) => listener.destroy()))
+  }
+
+  function failed(error: unknown): void {
+    if (signal.aborted) return
+    void close()
+    fail(error)
+  }
+
+  function refused(protocol: string, error: unknown): Refusal {
+    const refusal =
+      error instanceof Refusal ? error : new Refusal('failed', 'The receiver failed on this request.', { cause: error })
+    const { reason } = refusal
+    refusals.add(1, { protocol, reason })
+    log[reason === 'failed' ? 'error' : 'debug']('A request was refused.', {
+      protocol,
+      reason,
+      error: errorMessage(refusal.cause ?? refusal),
+    })
+    return refusal
+  }
+}

@@ -1,0 +1,171 @@
+import { Subject } from 'rxjs'
+import type { Component, ConfigOf, Context, Logger, ProcessorComponent, Settings } from './component.ts'
+import { Attributes } from './otlp/attributes.ts'
+import type { AttributeValue } from './otlp/attributes.ts'
+import { MetricBatch } from './otlp/batch.ts'
+import { Metric } from './otlp/metrics.ts'
+import type { Temporality } from './otlp/metrics.ts'
+import { NumberPoint } from './otlp/points.ts'
+import { checkComponent } from './pipeline/config.ts'
+import { create } from './pipeline/create.ts'
+import { guard } from './pipeline/guard.ts'
+import { Lifetime } from './pipeline/lifetime.ts'
+import { Receipt } from './pipeline/receipt.ts'
+import type { Envelope } from './pipeline/receipt.ts'
+import { PipelineSheet, Telemetry } from './pipeline/telemetry.ts'
+import type { PipelineBalance } from './pipeline/telemetry.ts'
+
+/*
+ * What we test our own components with, published as `heka-pipeline/testing`. The configuration is checked and the
+ * batches are guarded by the same code that runs the pipeline.
+ */
+
+type Values = Readonly<Record<string, AttributeValue>>
+
+interface GaugeOptions {
+  /** UCUM. */
+  readonly unit?: string
+  /** Nanoseconds since 1970; default: now. */
+  readonly timeUnixNano?: bigint
+}
+
+interface SumOptions extends GaugeOptions {
+  readonly startTimeUnixNano?: bigint
+  readonly temporality?: Temporality
+  readonly monotonic?: boolean
+}
+
+/** A gauge of one data point. */
+export function gauge(name: string, value: number | bigint, attributes?: Values, options: GaugeOptions = {}): Metric {
+  return new Metric({ name, type: 'gauge', unit: options.unit, points: [numberPoint(value, attributes, options)] })
+}
+
+/** A sum of one data point; cumulative and monotonic unless `options` say otherwise. */
+export function sum(name: string, value: number | bigint, attributes?: Values, options: SumOptions = {}): Metric {
+  const { unit, temporality = 'cumulative', monotonic = true } = options
+  return new Metric({
+    name,
+    type: 'sum',
+    unit,
+    temporality,
+    monotonic,
+    points: [numberPoint(value, attributes, options)],
+  })
+}
+
+function numberPoint(value: number | bigint, attributes: Values = {}, options: SumOptions): NumberPoint {
+  return new NumberPoint({
+    value,
+    attributes: Attributes.of(attributes),
+    timeUnixNano: options.timeUnixNano ?? BigInt(Date.now()) * 1_000_000n,
+    startTimeUnixNano: options.startTimeUnixNano,
+  })
+}
+
+/** What a processor under test did. */
+export interface ProcessorTest {
+  /**
+   * Hands the processor one batch; resolves with what came out of it, an empty batch if nothing did.
+   * Rejects when data points were lost by a fault: a throw, or a change in their number that `changes` does not declare.
+   */
+  readonly process: (batch: MetricBatch) => Promise<MetricBatch>
+  /** Everything that came out so far, also what an operator emitted later, in order. */
+  readonly emitted: readonly MetricBatch[]
+  /** The points that went in and what became of them. */
+  readonly balance: () => PipelineBalance
+  /** The lines the processor logged. */
+  readonly logs: readonly LogLine[]
+  /** Ends the input, then stops the processor. An operator emits what it holds. */
+  readonly stop: () => Promise<void>
+}
+
+/**
+ * Starts a processor with the settings that `yaml` gives it, `type: {...}` as in a pipeline file.
+ * @throws ConfigError when they are not right
+ */
+export async function testProcessor<S extends Settings>(
+  component: ProcessorComponent<S>,
+  yaml: string,
+): Promise<ProcessorTest> {
+  const { created, log, logs, stop } = await testComponent(component, yaml)
+  const sheet = new PipelineSheet()
+  const emitted: MetricBatch[] = []
+  const origins: Receipt[] = []
+  const input = new Subject<Envelope>()
+  input.pipe(guard(created, component.changes, sheet, log)).subscribe(({ batch, receipt }) => {
+    sheet.handedOn += batch.pointCount
+    emitted.push(batch)
+    origins.push(receipt)
+    receipt.close()
+  })
+  return {
+    emitted,
+    logs,
+    balance: () => sheet.balance(),
+    async process(batch) {
+      const { faults } = sheet
+      sheet.accepted += batch.pointCount
+      const receipt = await new Promise<Receipt>((resolve) => {
+        const own: Receipt = new Receipt(1, () => resolve(own))
+        input.next({ batch, receipt: own })
+      })
+      if (sheet.faults > faults) {
+        const causes = logs.filter(({ level }) => level === 'error').map((line) => JSON.stringify(line))
+        throw new Error([`${sheet.faults - faults} data points were lost:`, ...causes].join('\n'))
+      }
+      return MetricBatch.merge(emitted.filter((_batch, index) => origins[index] === receipt))
+    },
+    async stop() {
+      input.complete()
+      await stop()
+    },
+  }
+}
+
+export interface LogLine {
+  readonly level: keyof Logger
+  readonly message: string
+  readonly fields?: object
+}
+
+export interface TestOptions {
+  readonly deliver?: Context['deliver']
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+/** A component of any kind, created as the pipeline creates it. */
+export interface ComponentTest<Created> {
+  /** What `create` returned. */
+  readonly created: Created
+  readonly log: Logger
+  /** The lines the component logged. */
+  readonly logs: readonly LogLine[]
+  /** Stops the component as the pipeline does at the end: aborts its signal and runs its cleanups. May be repeated. */
+  readonly stop: () => Promise<void>
+}
+
+/**
+ * Creates a component with the settings that `yaml` gives it, `type: {...}` as in a pipeline file.
+ * `deliver` is for receivers and takes each batch that they deliver; `env` (default: `process.env`) fills `${env:...}`.
+ * @throws ConfigError when the settings are not right, and an Error when `create` fails or returns something else
+ */
+export async function testComponent<C extends Component<S>, S extends Settings>(
+  component: C,
+  yaml: string,
+  { deliver = async () => {}, env = process.env }: TestOptions = {},
+): Promise<ComponentTest<ReturnType<C['create']>>> {
+  const { config } = await checkComponent(component, yaml, env)
+  const logs: LogLine[] = []
+  const write = (level: keyof Logger) => (message: string, fields?: object) =>
+    void logs.push({ level, message, fields })
+  const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+  const lifetime = new Lifetime(log)
+  const context = lifetime.context(
+    component.type,
+    config as ConfigOf<Settings>,
+    new Telemetry().meter(component.type),
+    deliver,
+  )
+  const created = create(component as Component, context) as ReturnType<C['create']>
+  return { created, log, logs, stop: () => lifetime.stop() }
+}

@@ -1,0 +1,1 @@
+export default { kind: 'receiver', type: 'hostmetrics', summary: 'Takes a name.', config: {}, async *create() {} }

@@ -1,0 +1,1 @@
+export default { kind: 'receiver', type: 'extra', summary: 'From a file.', config: {}, async *create() {} }

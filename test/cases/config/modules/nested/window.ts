@@ -1,0 +1,1 @@
+export const defaultWindow: string = '1m'

@@ -1,0 +1,265 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { parse } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from '@jest/globals'
+import { from } from 'rxjs'
+import { componentPage, indexPage, pagePath, settingRows } from '../src/cli/pages.ts'
+import { isSetting } from '../src/component.ts'
+import type { Component, ComponentKind, Exporter, Format, Settings } from '../src/component.ts'
+import { Attributes } from '../src/otlp/attributes.ts'
+import { MetricBatch } from '../src/otlp/batch.ts'
+import { Metric } from '../src/otlp/metrics.ts'
+import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../src/otlp/points.ts'
+import { checkComponent } from '../src/pipeline/config.ts'
+import { listTypes, loadBuiltin, loadModule } from '../src/pipeline/load.ts'
+import type { PipelineBalance } from '../src/pipeline/telemetry.ts'
+import { gauge, sum, testComponent, testProcessor } from '../src/testing.ts'
+
+/*
+ * The rules of docs/component-spec.md, by number, over every component: those of the three folders and the custom ones we ship.
+ */
+
+const fromRoot = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
+
+interface Entry {
+  readonly title: string
+  readonly file: string
+  readonly component: Component
+}
+
+async function builtinEntries(kind: ComponentKind): Promise<Entry[]> {
+  const entries = []
+  for (const file of await listTypes(kind)) {
+    const component = await loadBuiltin(kind, file)
+    if (component !== undefined) entries.push({ title: `${kind} ${file}`, file, component })
+  }
+  return entries
+}
+
+async function customEntries(folder: string): Promise<Entry[]> {
+  const entries = []
+  for (const name of readdirSync(folder).filter((file) => /\.[jt]s$/.test(file))) {
+    const file = parse(name).name
+    for (const component of await loadModule(name, folder)) entries.push({ title: `custom ${file}`, file, component })
+  }
+  return entries
+}
+
+const builtins = [
+  ...(await builtinEntries('receiver')),
+  ...(await builtinEntries('processor')),
+  ...(await builtinEntries('exporter')),
+]
+const every = [...builtins, ...(await customEntries(fromRoot('config/custom-processor')))]
+const ofKind = <K extends Component['kind']>(kind: K) =>
+  every.flatMap(({ component, title }) =>
+    component.kind === kind ? [{ title, component: component as Extract<Component, { kind: K }> }] : [],
+  )
+
+const SENTENCE = /^[A-Z`][^]*\.$/
+
+const firstExample = ({ examples = [] }: Component) => examples[0].yaml
+
+/** A value for every variable that an example asks for, and nothing else. */
+const envFor = (yaml: string) =>
+  Object.fromEntries(Array.from(yaml.matchAll(/\$\{env:(\w+)/g), ([, name]) => [name, 'value']))
+const testExample = <C extends Component>(component: C, yaml = firstExample(component)) =>
+  testComponent(component, yaml, { env: envFor(yaml) })
+
+/** Points of every type, some with the names that components look at. */
+const rich = MetricBatch.of({
+  resource: { 'host.name': 'web-1', host: 'web-1', env: 'test', 'service.name': 'shop' },
+  metrics: [
+    gauge('system.memory.usage', 1, { state: 'used', host: 'db-1' }, { unit: 'By' }),
+    sum('system.network.io', 2, { device: 'eth0' }, { unit: 'By', startTimeUnixNano: 1n }),
+    sum('queue.size', -3, {}, { monotonic: false }),
+    sum('requests', 4, {}, { temporality: 'delta', startTimeUnixNano: 1n }),
+    gauge('not.a.number', NaN),
+    new Metric({ name: 'gone', type: 'gauge', points: [new NumberPoint({ flags: 1 })] }),
+    new Metric({
+      name: 'duration',
+      type: 'histogram',
+      temporality: 'delta',
+      points: [new HistogramPoint({ count: 2, sum: 3, bucketCounts: [1, 1], explicitBounds: [1] })],
+    }),
+    new Metric({
+      name: 'size',
+      type: 'exponential_histogram',
+      temporality: 'delta',
+      points: [new ExponentialHistogramPoint({ count: 1, sum: 1, positive: { offset: 0, bucketCounts: [1] } })],
+    }),
+    new Metric({
+      name: 'latency',
+      type: 'summary',
+      points: [new SummaryPoint({ attributes: Attributes.of({ a: 1 }) })],
+    }),
+    new Metric({ name: 'nothing', type: 'none' }),
+  ],
+})
+
+/** A batch of three points in which looking at anything else throws. */
+const poisoned = new Proxy(MetricBatch.empty, {
+  get(_target, name) {
+    if (name === 'pointCount') return 3
+    throw new Error('poisoned')
+  },
+})
+
+/** Both sides of the equation of a pipeline's balance sheet. */
+const sides = ({ accepted, created, filtered, merged, dropped, refused, held, handed_on }: PipelineBalance) => ({
+  in: accepted + created,
+  out: filtered + merged + Object.values(dropped).reduce((a, b) => a + b, 0) + refused + held + handed_on,
+})
+
+/** The YAML entry with an unknown key in each map that the settings know. */
+function* withUnknownKeys(settings: Settings): Generator<{ path: string; value: object }> {
+  yield { path: 'unheard_of', value: { unheard_of: 1 } }
+  for (const [name, entry] of Object.entries(settings)) {
+    const inner = isSetting(entry) ? settingsInside(entry.format) : entry
+    if (inner === undefined) continue
+    for (const { path, value } of withUnknownKeys(inner)) yield { path: `${name}.${path}`, value: { [name]: value } }
+  }
+}
+
+function settingsInside(format: Format): Settings | undefined {
+  return typeof format === 'object' && 'settings' in format ? format.settings : undefined
+}
+
+describe.each(every)('$title keeps to the contract:', ({ component, file }) => {
+  it('1. its type is the name of its file, and no other component has its aliases', () => {
+    expect(component.type).toBe(file)
+    const others = every.filter((other) => other.component.kind === component.kind && other.component !== component)
+    const names = others.flatMap((other) => [other.component.type, ...(other.component.aliases ?? [])])
+    expect((component.aliases ?? []).filter((alias) => names.includes(alias))).toEqual([])
+  })
+
+  it('2. its summary and the doc of every setting are sentences for the person who edits the YAML', () => {
+    expect(component.summary).toMatch(SENTENCE)
+    expect(component.summary).not.toContain('\n')
+    for (const { setting } of settingRows(component.config)) expect(setting.doc).toMatch(SENTENCE)
+  })
+
+  it('3. its settings are snake_case, and what is a secret is marked as one', () => {
+    for (const { path, setting } of settingRows(component.config)) {
+      expect(path).toMatch(/^[a-z][a-z0-9_]*([.[\]]|<key>|[a-z0-9_])*$/)
+      if (/(^|[._])(api_key|password|secret|token)$/.test(path))
+        expect({ path, secret: setting.secret }).toEqual({ path, secret: true })
+    }
+  })
+
+  it('5. it has an example, and every example loads', async () => {
+    expect(component.examples?.length).toBeGreaterThan(0)
+    for (const { yaml } of component.examples ?? []) await testExample(component, yaml)
+  })
+
+  it('6. it refuses settings it does not know, at every level', async () => {
+    for (const { path, value } of withUnknownKeys(component.config)) {
+      const yaml = JSON.stringify({ [component.type]: value })
+      await expect(checkComponent(component, yaml, {})).rejects.toThrow(`${component.type}.${path}: `)
+    }
+  })
+
+  it('7. creating it opens nothing', async () => {
+    const before = process.getActiveResourcesInfo().sort()
+    await testExample(component)
+    expect(process.getActiveResourcesInfo().sort()).toEqual(before)
+  })
+
+  it('8. it can be stopped without having been started, and twice', async () => {
+    const { stop, logs } = await testExample(component)
+    await stop()
+    await stop()
+    expect(logs.filter(({ level }) => level === 'error')).toEqual([])
+  })
+})
+
+describe.each(builtins)('$title', ({ component }) => {
+  it('4. has the page that is made from its declaration', () => {
+    expect(readFileSync(fromRoot(`docs/${pagePath(component)}`), 'utf8')).toBe(componentPage(component))
+  })
+})
+
+it('4. the list of components is the one made from the declarations', () => {
+  expect(readFileSync(fromRoot('docs/components.md'), 'utf8')).toBe(
+    indexPage(builtins.map(({ component }) => component)),
+  )
+})
+
+describe.each(ofKind('receiver'))('$title keeps to the contract:', ({ component }) => {
+  it('9. it ends when it is asked to, and leaves nothing open', async () => {
+    const before = process.getActiveResourcesInfo().sort()
+    const { created, stop, logs } = await testExample(component)
+    const subscription = from(created).subscribe()
+    await stop()
+    subscription.unsubscribe()
+    await stop()
+    expect(logs.filter(({ level }) => level === 'error')).toEqual([])
+    expect(process.getActiveResourcesInfo().sort()).toEqual(before)
+  })
+})
+
+describe.each(ofKind('processor'))('$title keeps to the contract:', ({ component }) => {
+  it('10. it accounts for every point and does not change what it is given', async () => {
+    const { process, stop, balance } = await testProcessor(component, firstExample(component))
+    const before = Buffer.from(rich.toOtlp())
+    const fresh = MetricBatch.fromOtlp(before)
+    await process(fresh)
+    await process(rich)
+    await stop()
+    const { in: incoming, out } = sides(balance())
+    expect(incoming).toBe(out)
+    expect(balance()).toMatchObject({ accepted: 2 * rich.pointCount, dropped: {}, held: 0 })
+    expect(Buffer.from(MetricBatch.fromResources(fresh.resources).toOtlp())).toEqual(before)
+  })
+
+  it('11. what it throws costs one counted batch, and the next one passes', async () => {
+    const { process, stop, balance } = await testProcessor(component, firstExample(component))
+    await expect(process(poisoned)).rejects.toThrow('3 data points were lost')
+    expect(balance().dropped).toEqual({ processor_error: 3 })
+    await process(rich)
+    await stop()
+    const { in: incoming, out } = sides(balance())
+    expect(incoming).toBe(out)
+    expect(balance()).toMatchObject({ accepted: 3 + rich.pointCount, dropped: { processor_error: 3 } })
+  })
+})
+
+describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component }) => {
+  const accounting = () => {
+    const counts = { merged: 0, dropped: 0 }
+    const account = {
+      merged: (points: number) => void (counts.merged += points),
+      dropped: (reason: string, points: number) => {
+        expect(reason).toMatch(/^[a-z][a-z0-9_]*$/)
+        counts.dropped += points
+      },
+    }
+    return { account, total: () => counts.merged + counts.dropped }
+  }
+
+  it('12. it accounts for every point before the queue and in its requests, also when they are divided', async () => {
+    const { created } = await testExample(component)
+    const exporter: Exporter = created
+    const preparing = accounting()
+    const prepared = exporter.prepare?.(rich, preparing.account) ?? rich
+    expect(prepared.pointCount + preparing.total()).toBe(rich.pointCount)
+
+    const encoding = accounting()
+    const requests = [...exporter.encode(prepared, encoding.account)]
+    const points = requests.reduce((total, request) => total + request.points, 0)
+    expect(points + encoding.total()).toBe(prepared.pointCount)
+    for (const request of requests) {
+      expect(request.bytes).toBeGreaterThan(0)
+      const parts = request.divide?.() ?? [request]
+      expect(parts.reduce((total, part) => total + part.points, 0)).toBe(request.points)
+    }
+  })
+
+  it('13. it encodes the same batch the same way again', async () => {
+    const { created } = await testExample(component)
+    const exporter: Exporter = created
+    const shapes = () =>
+      [...exporter.encode(rich, accounting().account)].map(({ points, bytes }) => ({ points, bytes }))
+    expect(shapes()).toEqual(shapes())
+  })
+})

@@ -1,0 +1,178 @@
+import { describe, expect, it } from '@jest/globals'
+import { overrideHost, resolveHost } from '../../src/datadog/host.ts'
+import { Attributes } from '../../src/otlp/attributes.ts'
+import type { AttributeValue } from '../../src/otlp/attributes.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { NumberPoint } from '../../src/otlp/points.ts'
+
+interface Row {
+  resource: Record<string, AttributeValue>
+  host: string | undefined
+  rule: string
+}
+
+const host = { 'host.id': 'i-1', 'host.name': 'web-1' }
+const appService = {
+  ...host,
+  'service.name': 'shop',
+  'cloud.account.id': 'subscription',
+  'azure.resource_group.name': 'group',
+  'azure.app_service.instance.id': 'instance',
+}
+
+const rows: Row[] = [
+  // What is not a host, before everything else.
+  {
+    resource: { ...host, host: 'x', 'aws.ecs.launchtype': 'fargate', 'aws.ecs.task.arn': 'arn:aws:ecs:1' },
+    host: undefined,
+    rule: 'an ECS Fargate task is not a host',
+  },
+  {
+    resource: { ...host, 'cloud.platform': 'azure_container_apps' },
+    host: undefined,
+    rule: 'an Azure Container Apps replica is not a host',
+  },
+  {
+    resource: { ...appService, 'cloud.platform': 'azure.app_service' },
+    host: undefined,
+    rule: 'an Azure App Service instance is not a host',
+  },
+  {
+    resource: { 'host.name': 'web-1', 'service.name': 'shop', 'cloud.platform': 'azure_app_service' },
+    host: 'web-1',
+    rule: 'host.name',
+  },
+  // Explicit names, also when they are not text.
+  { resource: { ...host, host: 'named', 'datadog.host.name': 'other' }, host: 'named', rule: 'host' },
+  { resource: { ...host, host: 17 }, host: '17', rule: 'host' },
+  { resource: { ...host, 'datadog.host.name': 'custom' }, host: 'custom', rule: 'datadog.host.name' },
+  {
+    resource: { 'aws.ecs.launchtype': 'fargate', 'datadog.host.name': 'custom' },
+    host: 'custom',
+    rule: 'datadog.host.name',
+  },
+  {
+    resource: { ...host, 'aws.ecs.launchtype': 'fargate' },
+    host: undefined,
+    rule: 'ECS Fargate without aws.ecs.task.arn has no host',
+  },
+  { resource: { ...host, 'aws.ecs.launchtype': 'ec2', 'aws.ecs.task.arn': 'arn' }, host: 'i-1', rule: 'host.id' },
+  // Cloud providers decide alone; a missing attribute does not fall through.
+  { resource: { ...host, 'cloud.provider': 'aws' }, host: 'i-1', rule: 'host.id on aws' },
+  { resource: { 'host.name': 'web-1', 'cloud.provider': 'aws' }, host: undefined, rule: 'host.id on aws' },
+  {
+    resource: { 'k8s.node.name': 'node', 'ec2.tag.kubernetes.io/cluster/prod': 'owned', 'cloud.provider': 'aws' },
+    host: undefined,
+    rule: 'host.id on aws',
+  },
+  {
+    resource: { 'host.name': 'web-1', 'cloud.account.id': 'project', 'cloud.provider': 'gcp' },
+    host: 'web-1.project',
+    rule: 'host.name and cloud.account.id on gcp',
+  },
+  {
+    resource: { 'host.name': 'web-1.zone.c.internal', 'cloud.account.id': 'project', 'cloud.provider': 'gcp' },
+    host: 'web-1.project',
+    rule: 'host.name and cloud.account.id on gcp',
+  },
+  {
+    resource: { 'host.name': 'web-1.example.org', 'cloud.account.id': 'project', 'cloud.provider': 'gcp' },
+    host: 'web-1.example.org.project',
+    rule: 'host.name and cloud.account.id on gcp',
+  },
+  {
+    resource: { ...host, 'cloud.provider': 'gcp' },
+    host: undefined,
+    rule: 'host.name and cloud.account.id on gcp',
+  },
+  {
+    resource: { 'host.id': 'vm-1', 'cloud.account.id': 'project', 'cloud.provider': 'gcp' },
+    host: undefined,
+    rule: 'host.name and cloud.account.id on gcp',
+  },
+  { resource: { ...host, 'cloud.provider': 'azure' }, host: 'i-1', rule: 'host.id or host.name on azure' },
+  {
+    resource: { 'host.name': 'web-1', 'cloud.provider': 'azure' },
+    host: 'web-1',
+    rule: 'host.id or host.name on azure',
+  },
+  {
+    resource: {
+      'k8s.node.name': 'node',
+      'azure.resourcegroup.name': 'MC_group_cluster_region',
+      'cloud.provider': 'azure',
+    },
+    host: undefined,
+    rule: 'host.id or host.name on azure',
+  },
+  { resource: { ...host, 'cloud.provider': 'heroku' }, host: 'i-1', rule: 'host.id' },
+  // Kubernetes.
+  { resource: { ...host, 'k8s.node.name': 'node' }, host: 'node', rule: 'k8s.node.name' },
+  {
+    resource: { ...host, 'k8s.node.name': 'node', 'k8s.cluster.name': 'prod' },
+    host: 'node-prod',
+    rule: 'k8s.node.name and k8s.cluster.name',
+  },
+  // The host itself.
+  { resource: host, host: 'i-1', rule: 'host.id' },
+  { resource: { 'host.name': 'web-1' }, host: 'web-1', rule: 'host.name' },
+  { resource: {}, host: undefined, rule: 'no attribute names a host' },
+  // Names that are no host end the search too.
+  ...['0.0.0.0', '127.0.0.1', 'localhost', 'localhost.localdomain', 'localhost6.localdomain6', 'ip6-localhost'].map(
+    (name) => ({
+      resource: { 'host.name': name },
+      host: undefined,
+      rule: `host.name: "${name}" is not a host`,
+    }),
+  ),
+  { resource: { ...host, host: 'localhost' }, host: undefined, rule: 'host: "localhost" is not a host' },
+  { resource: { ...host, host: '' }, host: undefined, rule: 'host' },
+]
+
+const batchOf = (resource: Row['resource'], attributes: Row['resource'] = {}) =>
+  MetricBatch.of({
+    resource,
+    metrics: [
+      { name: 'load', type: 'gauge', points: [new NumberPoint({ value: 1, attributes: Attributes.of(attributes) })] },
+    ],
+  })
+const resourceOf = (batch: MetricBatch) => batch.resources[0].resource.attributes
+const pointOf = (batch: MetricBatch) => batch.resources[0].scopes[0].metrics[0].points[0].attributes.toObject()
+
+describe('resolveHost', () => {
+  it.each(rows)('$resource is $host by the rule "$rule"', ({ resource, host, rule }) => {
+    expect(resolveHost(Attributes.of(resource))).toEqual({ host, rule })
+  })
+})
+
+describe('overrideHost', () => {
+  it.each(rows)('makes $resource the given host', ({ resource }) => {
+    const changed = resourceOf(overrideHost(batchOf(resource), 'given', 'override'))
+    expect(resolveHost(changed).host).toBe('given')
+    expect(changed.get('host.name')).toBe('given')
+  })
+
+  it.each(rows)('as a fallback leaves $resource alone only if it has a host', ({ resource, host }) => {
+    const batch = batchOf(resource)
+    const changed = overrideHost(batch, 'given', 'fallback')
+    expect(resolveHost(resourceOf(changed)).host).toBe(host ?? 'given')
+    if (host !== undefined) expect(changed).toBe(batch)
+  })
+
+  it('replaces a data point attribute host, and adds none', () => {
+    expect(pointOf(overrideHost(batchOf({}, { host: 'db-1', port: 80 }), 'given', 'override'))).toEqual({
+      host: 'given',
+      port: 80,
+    })
+    expect(pointOf(overrideHost(batchOf({}, { port: 80 }), 'given', 'override'))).toEqual({ port: 80 })
+  })
+
+  it('keeps a data point attribute host as a fallback', () => {
+    expect(pointOf(overrideHost(batchOf({}, { host: 'db-1' }), 'given', 'fallback'))).toEqual({ host: 'db-1' })
+  })
+
+  it('returns the same batch when it says the host already', () => {
+    const batch = overrideHost(batchOf(host), 'given', 'override')
+    expect(overrideHost(batch, 'given', 'override')).toBe(batch)
+  })
+})

@@ -1,0 +1,188 @@
+import { hostname } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
+import { startIntake } from '../kit/intake.ts'
+import type { Intake } from '../kit/intake.ts'
+
+const shipped = (name: string): string => fileURLToPath(new URL(`../../config/${name}.yaml`, import.meta.url))
+const KEY = 'k'.repeat(32)
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+})
+
+async function intake(options?: Parameters<typeof startIntake>[0]): Promise<Intake> {
+  const started = await startIntake(options)
+  cleanups.push(() => started.close())
+  return started
+}
+
+async function file(text: string): Promise<string> {
+  const folder = await temporaryFolder({ 'pipeline.yaml': text })
+  cleanups.push(folder.remove)
+  return folder.path('pipeline.yaml')
+}
+
+/** Load every 50 ms to a Datadog intake, and whatever else the exporters are given. */
+function fastPipeline(exporters: string, names: string): string {
+  return `
+receivers:
+  host_metrics: { collection_interval: 50ms, initial_delay: 0s, scrapers: { load: } }
+exporters:
+${exporters}
+service:
+  shutdown_timeout: 2s
+  pipelines:
+    metrics: { receivers: [host_metrics], exporters: [${names}] }
+`
+}
+
+const native = (name: string, url: string, more = ''): string =>
+  `  datadog_native/${name}: { endpoint: "${url}", api_key: ${KEY}${more} }`
+
+describe('host metrics to Datadog', () => {
+  it("deliver this host's metrics natively: prefixed, tagged, with the host overridden, counters as differences", async () => {
+    const datadog = await intake({ apiKey: KEY })
+    const { code, stdout, stderr } = await runCommand(
+      [
+        '--config',
+        shipped('datadog_native'),
+        '--set',
+        `exporters.datadog_native.endpoint=${datadog.url}`,
+        '--set',
+        'processors.hostname_override.hostname=my-host',
+        '--once',
+      ],
+      { env: { DD_API_KEY: KEY } },
+    )
+    expect(stderr).toMatch(/Data points of exporter datadog_native: handed in \d+ = sent \d+/)
+    expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
+    const series = datadog.series()
+    expect(series.length).toBeGreaterThan(50)
+    for (const { metric, host, tags } of series) {
+      expect(metric).toMatch(/^heka\.system\./)
+      expect(host).toBe('my-host')
+      expect(tags.some((tag) => tag.startsWith('env:'))).toBe(true)
+    }
+    const processes = series.filter(({ metric }) => metric === 'heka.system.processes.created')
+    expect(processes).toHaveLength(1)
+    expect(processes[0]).toMatchObject({ type: 'count', interval: 1 })
+    // The difference of one second, not the thousands since boot.
+    expect(processes[0].points[0][1]).toBeLessThan(1000)
+    expect(series.filter(({ metric }) => metric === 'heka.system.cpu.load_average.1m')).toHaveLength(2)
+    expect(`${stdout}${stderr}`).not.toContain(KEY)
+  })
+
+  it("deliver this host's metrics over OTLP: prefixed, tagged, with the host overridden, counters as differences", async () => {
+    const datadog = await intake({ apiKey: KEY })
+    const { code } = await runCommand(
+      [
+        '--config',
+        shipped('datadog_otlp'),
+        '--set',
+        `exporters.datadog_otlp.endpoint=${datadog.url}`,
+        '--set',
+        'processors.hostname_override.hostname=my-host',
+        '--once',
+      ],
+      { env: { DD_API_KEY: KEY } },
+    )
+    expect(code).toBe(0)
+    const bodies = datadog.requests.map(({ body }) => body as OtlpBody)
+    const resources = bodies.flatMap(({ resourceMetrics }) => resourceMetrics)
+    const metrics = resources.flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
+    expect(metrics.length).toBeGreaterThan(20)
+    for (const { name, sum } of metrics) {
+      expect(name).toMatch(/^heka\.system\./)
+      if (sum?.isMonotonic) expect(sum.aggregationTemporality).toBe(1)
+    }
+    for (const { resource } of resources) {
+      const attributes = Object.fromEntries(resource.attributes.map(({ key, value }) => [key, value.stringValue]))
+      expect(attributes).toMatchObject({ 'host.name': 'my-host', env: expect.any(String) })
+    }
+    expect(datadog.requests[0].headers).toMatchObject({ 'dd-api-key': KEY, 'content-encoding': 'gzip' })
+  })
+
+  it('end with 1 and the reason when they could not be delivered', async () => {
+    const datadog = await intake()
+    datadog.respondBy(() => ({ status: 503 }))
+    const { code, stderr } = await runCommand([
+      '--config',
+      await file(
+        fastPipeline(native('down', datadog.url, ', retry_on_failure: { enabled: false }'), 'datadog_native/down'),
+      ),
+      '--once',
+    ])
+    expect(code).toBe(1)
+    expect(stderr).toContain('503')
+    expect(stderr).toMatch(/handed in 6 = sent 0 \+ dropped\(\w+\) 6/)
+  })
+
+  it('know this host by its name when nothing overrides it', async () => {
+    const datadog = await intake()
+    await runCommand(['--config', await file(fastPipeline(native('a', datadog.url), 'datadog_native/a')), '--once'])
+    expect(new Set(datadog.series().map(({ host }) => host))).toEqual(new Set([hostname()]))
+  })
+
+  it('reach a healthy exporter undelayed while another hangs', async () => {
+    const healthy = await intake()
+    const hanging = await intake()
+    hanging.respondBy(() => ({ delay: 60_000 }))
+    const command = startCommand([
+      '--config',
+      await file(
+        fastPipeline(
+          `${native('healthy', healthy.url)}\n${native('hanging', hanging.url)}`,
+          'datadog_native/hanging, datadog_native/healthy',
+        ),
+      ),
+    ])
+    await healthy.received(10)
+    expect(hanging.requests.length).toBeGreaterThan(0)
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(command.stderr()).toMatch(/exporter datadog_native\/healthy: handed in (\d+) = sent \1\n/)
+    expect(command.stderr()).toMatch(
+      /exporter datadog_native\/hanging: handed in (\d+) = sent 0 \+ dropped\(shutdown\) \1\n/,
+    )
+  }, 20_000)
+
+  it('are drained on SIGTERM: what waited for a destination that comes back arrives', async () => {
+    const datadog = await intake()
+    datadog.respondBy(() => ({ status: 503 }))
+    const path = await file(
+      fastPipeline(native('a', datadog.url, ', retry_on_failure: { initial_interval: 100ms }'), 'datadog_native/a'),
+    )
+    const command = startCommand(['--config', path])
+    await datadog.received(5)
+    expect(datadog.series()).toEqual([])
+    command.kill('SIGTERM')
+    await command.waitFor('Stopping on SIGTERM')
+    datadog.respondBy(undefined)
+    await expect(command.ended).resolves.toBe(0)
+    const [, points] = /handed in (\d+) = sent \1\n/.exec(command.stderr()) ?? []
+    expect(datadog.series().flatMap((series) => series.points)).toHaveLength(Number(points))
+  })
+
+  it('give way at once to a second signal', async () => {
+    const datadog = await intake()
+    datadog.respondBy(() => ({ delay: 60_000 }))
+    const command = startCommand(['--config', await file(fastPipeline(native('a', datadog.url), 'datadog_native/a'))])
+    await datadog.received(1)
+    command.kill('SIGINT')
+    await command.waitFor('Stopping on SIGINT')
+    command.kill('SIGINT')
+    await expect(command.ended).resolves.toBe(130)
+  })
+})
+
+interface OtlpBody {
+  resourceMetrics: {
+    resource: { attributes: { key: string; value: { stringValue?: string } }[] }
+    scopeMetrics: {
+      metrics: { name: string; sum?: { isMonotonic: boolean; aggregationTemporality: number } }[]
+    }[]
+  }[]
+}

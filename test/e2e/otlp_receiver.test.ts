@@ -1,0 +1,59 @@
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { Client, credentials } from '@grpc/grpc-js'
+import { request } from 'undici'
+import { startCommand } from '../kit/command.ts'
+import { startIntake } from '../kit/intake.ts'
+import { gaugeRequest } from '../receivers/otlp/receiving.ts'
+
+const gateway = fileURLToPath(new URL('../../config/otlp_gateway.yaml', import.meta.url))
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+describe('the gateway we ship', () => {
+  it('takes OTLP over HTTP and gRPC to Datadog, and leaves nothing behind when it stops', async () => {
+    const datadog = await startIntake({ apiKey: 'k'.repeat(32) })
+    cleanups.push(() => datadog.close())
+    const settings = {
+      'receivers.otlp.protocols.http.endpoint': '127.0.0.1:0',
+      'receivers.otlp.protocols.grpc.endpoint': '127.0.0.1:0',
+      'exporters.datadog_native.endpoint': datadog.url,
+    }
+    const command = startCommand(
+      ['--config', gateway, ...Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`])],
+      { env: { DD_API_KEY: 'k'.repeat(32) } },
+    )
+    cleanups.push(() => command.kill('SIGKILL'))
+    await command.waitFor('over gRPC')
+    const addressOf = (protocol: string): string =>
+      new RegExp(`over ${protocol} .*"(127\\.0\\.0\\.1:\\d+)"`).exec(command.stderr())?.[1] ?? 'none'
+
+    const { statusCode } = await request(`http://${addressOf('HTTP')}/v1/metrics`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-protobuf' },
+      body: gaugeRequest(1),
+    })
+    expect(statusCode).toBe(200)
+    const client = new Client(addressOf('gRPC'), credentials.createInsecure())
+    cleanups.push(() => client.close())
+    const same = (bytes: Buffer): Buffer => bytes
+    await new Promise<void>((resolve, reject) => {
+      const method = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+      client.makeUnaryRequest(method, same, same, gaugeRequest(2), (error) =>
+        error === null ? resolve() : reject(error),
+      )
+    })
+
+    command.kill('SIGTERM')
+    expect(await command.ended).toBe(0)
+    const values = datadog.series().flatMap(({ metric, points }) => points.map(([, value]) => [metric, value]))
+    expect(values).toEqual([
+      ['heka.load', 1],
+      ['heka.load', 2],
+    ])
+    expect(command.stderr()).toContain('Data points of pipeline metrics: accepted 2 = handed on 2')
+  })
+})

@@ -1,0 +1,532 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import zlib from 'node:zlib'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import datadogNative from '../../src/exporters/datadog_native.ts'
+import { Attributes } from '../../src/otlp/attributes.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import type { MetricFields } from '../../src/otlp/metrics.ts'
+import { HistogramPoint, NO_RECORDED_VALUE, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { gauge, sum } from '../../src/testing.ts'
+import { readV1, readV2 } from '../kit/datadog_models.ts'
+import { testExporter } from '../kit/exporting.ts'
+import type { ExporterTest } from '../kit/exporting.ts'
+import { startIntake } from '../kit/intake.ts'
+import type { Intake, IntakeOptions, ReceivedSeries } from '../kit/intake.ts'
+import { startProxy } from '../kit/proxy.ts'
+
+function tlsFile(name: string): string {
+  return fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
+}
+
+const SECOND = 1_000_000_000n
+/** 2026-01-01 12:00:00 in seconds. */
+const NOON = 1_767_268_800
+const BOOT = 1_700_000_000n * SECOND
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
+})
+
+let intake: Intake
+beforeEach(async () => {
+  intake = await start({ apiKey: 'good-key' })
+})
+
+async function start(options: IntakeOptions): Promise<Intake> {
+  const started = await startIntake(options)
+  cleanups.push(() => started.close())
+  return started
+}
+
+/** The exporter with these settings beside the address and key, as lines of YAML. */
+async function exporting(settings = '', url = intake.url): Promise<ExporterTest> {
+  const lines = [`endpoint: ${url}`, 'api_key: good-key', ...settings.split('\n')].map((line) => `  ${line}\n`)
+  const exporter = await testExporter(datadogNative, `datadog_native:\n${lines.join('')}`)
+  cleanups.push(() => exporter.stop())
+  return exporter
+}
+
+/** Nanoseconds of `seconds` after noon. */
+function at(seconds: number): bigint {
+  return BigInt(Math.round((NOON + seconds) * 1000)) * 1_000_000n
+}
+
+/** One resource of the given attributes. */
+function of(resource: Record<string, string | number>, ...metrics: MetricFields[]): MetricBatch {
+  return MetricBatch.of({ resource, metrics })
+}
+
+/** A cumulative counter since the boot. */
+function counter(name: string, value: number, seconds: number, attributes = {}): MetricFields {
+  return sum(name, value, attributes, { timeUnixNano: at(seconds), startTimeUnixNano: BOOT })
+}
+
+function level(name: string, value: number, seconds: number, attributes = {}): MetricFields {
+  return gauge(name, value, attributes, { timeUnixNano: at(seconds) })
+}
+
+function series(fields: Partial<ReceivedSeries>): ReceivedSeries {
+  return { metric: 'm', type: 'gauge', host: undefined, tags: [], interval: undefined, points: [], ...fields }
+}
+
+describe.each(['v1', 'v2'])('datadog_native to series %s', (version) => {
+  const settings = `series_version: ${version}`
+
+  it('sends gauges as gauges and cumulative sums as counts of the difference, with the seconds between', async () => {
+    const exporter = await exporting(settings)
+    const scrape = (seconds: number, bytes: number): MetricBatch =>
+      of(
+        { 'host.name': 'web-1', 'service.name': 'shop' },
+        level('load', 0.5, seconds),
+        counter('io', bytes, seconds, { device: 'sda' }),
+      )
+    const balance = await exporter.deliver(scrape(0.2, 1000), scrape(10.1, 1700))
+    const shop = { host: 'web-1', tags: ['service:shop'] }
+    expect(intake.series()).toEqual([
+      series({ ...shop, metric: 'load', points: [[NOON, 0.5]] }),
+      series({ ...shop, metric: 'load', points: [[NOON + 10, 0.5]] }),
+      series({
+        metric: 'io',
+        type: 'count',
+        host: 'web-1',
+        tags: ['device:sda', 'service:shop'],
+        interval: 10,
+        points: [[NOON + 10, 700]],
+      }),
+    ])
+    expect(balance).toEqual({
+      handed_in: 4,
+      sent: 3,
+      rejected: 0,
+      merged: 0,
+      dropped: { first_value: 1 },
+      queued: 0,
+      in_flight: 0,
+    })
+  })
+
+  it("is what Datadog's own client understands", async () => {
+    const exporter = await exporting(settings)
+    await exporter.deliver(
+      of({ 'host.name': 'web-1' }, level('load', 0.5, 0), counter('io', 1, 0)),
+      of({ 'host.name': 'web-1' }, level('load', -1.5e300, 10, { cpu: 'ü"b' }), counter('io', 3, 10)),
+    )
+    const payloads = intake.requests.map(({ body }) => (version === 'v1' ? readV1(body) : readV2(body)))
+    expect(payloads.flatMap((payload) => payload.series.map(({ metric }) => metric))).toEqual(['load', 'load', 'io'])
+    expect(intake.requests.every(({ path }) => path === `/api/${version}/series`)).toBe(true)
+  })
+
+  const zstd = version === 'v2' && 'zstdCompressSync' in zlib ? ['zstd'] : []
+  it.each(['gzip', 'deflate', 'none', ...zstd])('compresses with %s', async (compression) => {
+    const exporter = await exporting(`${settings}\ncompression: ${compression}`)
+    const balance = await exporter.deliver(of({}, level('load', 1, 0)))
+    expect(intake.requests[0].headers['content-encoding']).toBe(compression === 'none' ? undefined : compression)
+    expect([balance.sent, intake.series().length]).toEqual([1, 1])
+  })
+
+  it.each(['gzip', 'none'])('keeps every request within the limits of Datadog, with %s', async (compression) => {
+    // Digests are what compression cannot shrink much.
+    const noise = (text: string): string => createHash('sha512').update(text).digest('hex')
+    const points = Array.from({ length: 6000 }, (_, index) => {
+      const values = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((key) => [key, noise(key + index)]))
+      return new NumberPoint({ value: index, timeUnixNano: at(0), attributes: Attributes.of(values) })
+    })
+    const exporter = await exporting(`${settings}\ncompression: ${compression}`)
+    const balance = await exporter.deliver(of({ 'host.name': 'h' }, { name: 'load', type: 'gauge', points }))
+    expect(new Set(intake.requests.map(({ status }) => status))).toEqual(new Set([202]))
+    expect(intake.requests.length).toBeGreaterThan(1)
+    expect([balance.sent, intake.series().length]).toEqual([6000, 6000])
+  })
+})
+
+describe('what becomes of the kinds of metrics', () => {
+  it('sends delta sums as counts and sums that go up and down as gauges', async () => {
+    const exporter = await exporting()
+    const delta = { timeUnixNano: at(30), startTimeUnixNano: at(0), temporality: 'delta' } as const
+    await exporter.deliver(
+      of(
+        {},
+        sum('requests', 6, {}, delta),
+        sum('balance', -3, {}, { ...delta, monotonic: false }),
+        sum('sessions', 12, {}, { timeUnixNano: at(30), monotonic: false }),
+      ),
+    )
+    expect(intake.series()).toEqual([
+      series({ metric: 'requests', type: 'count', interval: 30, points: [[NOON + 30, 6]] }),
+      series({ metric: 'balance', type: 'count', interval: 30, points: [[NOON + 30, -3]] }),
+      series({ metric: 'sessions', points: [[NOON + 30, 12]] }),
+    ])
+  })
+
+  it('tells no interval for a delta that does not say when it began, at least one second, and always count_interval', async () => {
+    const deltas = [
+      sum('unknown', 1, {}, { timeUnixNano: at(30), temporality: 'delta' }),
+      sum('short', 1, {}, { timeUnixNano: at(30), startTimeUnixNano: at(29.9), temporality: 'delta' }),
+    ]
+    await (await exporting()).deliver(of({}, ...deltas))
+    await (await exporting('count_interval: 15s')).deliver(of({}, ...deltas))
+    expect(intake.series().map(({ metric, interval }) => [metric, interval])).toEqual([
+      ['unknown', undefined],
+      ['short', 1],
+      ['unknown', 15],
+      ['short', 15],
+    ])
+  })
+
+  it('counts what it cannot send, each under its reason', async () => {
+    const exporter = await exporting()
+    const time = { timeUnixNano: at(0) }
+    const balance = await exporter.deliver(
+      of(
+        {},
+        { name: 'h', type: 'histogram', temporality: 'delta', points: [new HistogramPoint(time)] },
+        { name: 's', type: 'summary', points: [new SummaryPoint(time), new SummaryPoint(time)] },
+        { name: 'empty', type: 'none' },
+        sum('odd', 1, {}, { ...time, temporality: 'unspecified' }),
+        {
+          name: 'nan',
+          type: 'gauge',
+          points: [new NumberPoint({ ...time, value: NaN }), new NumberPoint({ ...time, value: -Infinity })],
+        },
+        { name: 'stale', type: 'gauge', points: [new NumberPoint({ ...time, flags: NO_RECORDED_VALUE })] },
+        { name: 'timeless', type: 'gauge', points: [new NumberPoint({ value: 1 })] },
+        { name: '123', type: 'gauge', points: [new NumberPoint({ ...time, value: 1 })] },
+        level('good', 1, 0),
+      ),
+    )
+    expect(balance).toMatchObject({
+      handed_in: 10,
+      sent: 1,
+      dropped: {
+        unsupported_type: 3,
+        unspecified_temporality: 1,
+        not_finite: 2,
+        no_recorded_value: 1,
+        no_timestamp: 1,
+        invalid_name: 1,
+      },
+    })
+    expect(intake.series()).toEqual([series({ metric: 'good', points: [[NOON, 1]] })])
+  })
+})
+
+describe('names, hosts and tags', () => {
+  it('puts the prefix in front once and writes names as Datadog stores them', async () => {
+    const exporter = await exporting('metric_prefix: heka')
+    await exporter.deliver(
+      of({}, level('system.load', 1, 0), level('heka.system.load', 1, 1), level('http/req-time (µs)', 1, 0)),
+    )
+    expect(intake.series().map(({ metric, points }) => [metric, points.length])).toEqual([
+      ['heka.system.load', 1],
+      ['heka.system.load', 1],
+      ['heka.http_req_time___s_', 1],
+    ])
+  })
+
+  it('makes tags of resource attributes by the names Datadog has for them, sorted, lower-case and unique', async () => {
+    const exporter = await exporting()
+    await exporter.deliver(
+      of(
+        {
+          'host.name': 'web-1',
+          'service.name': 'Shop',
+          'deployment.environment.name': 'prod',
+          'k8s.pod.name': 'shop-7',
+          'service.instance.id': 'i-1',
+          'datadog.container.tag.rack': 'r1',
+          'telemetry.sdk.name': 'opentelemetry',
+          'os.type': 'linux',
+          empty: '',
+        },
+        level('m', 1, 0, { State: 'Idle', 'os.type': 'bsd', 9: 'x' }),
+      ),
+    )
+    expect(intake.series()[0].host).toBe('web-1')
+    expect(intake.series()[0].tags).toEqual([
+      'empty:n/a',
+      'env:prod',
+      'os.type:bsd',
+      'pod_name:shop-7',
+      'rack:r1',
+      'service.instance.id:i-1',
+      'service:shop',
+      'state:idle',
+      'x',
+    ])
+  })
+
+  it('chooses resource attributes by name and by *', async () => {
+    const exporter = await exporting('resource_attributes: { include: [k8s.*, team], exclude: [k8s.*.uid] }')
+    await exporter.deliver(of({ 'k8s.pod.name': 'p', 'k8s.pod.uid': 'u', team: 'core', other: 'x' }, level('m', 1, 0)))
+    expect(intake.series()[0].tags).toEqual(['pod_name:p', 'team:core'])
+  })
+
+  it("lets its own hostname and tags win over the resource, over Datadog's translations and over the point", async () => {
+    const exporter = await exporting(
+      'hostname: edge-7\ntags: ["env:staging", "team:core"]\nresource_attributes: { exclude: ["*"] }',
+    )
+    await exporter.deliver(
+      of(
+        { host: 'a', 'host.name': 'b', 'deployment.environment.name': 'prod', env: 'dev' },
+        level('m', 1, 0, { team: 'blue', host: 'c', cpu: 0 }),
+      ),
+    )
+    expect(intake.series()).toEqual([
+      series({ host: 'edge-7', tags: ['cpu:0', 'env:staging', 'team:core'], points: [[NOON, 1]] }),
+    ])
+  })
+
+  it("takes a point's attribute host for the host, as Datadog would", async () => {
+    const exporter = await exporting()
+    await exporter.deliver(of({ 'host.name': 'gateway' }, level('m', 1, 0, { host: 'db-1' })))
+    expect(intake.series()).toEqual([series({ host: 'db-1', tags: [], points: [[NOON, 1]] })])
+  })
+})
+
+describe('points that become one series in one second', () => {
+  it('adds counts, each the difference of its own series, when a tag replaces what told them apart', async () => {
+    const exporter = await exporting('tags: ["state:all"]')
+    const scrape = (seconds: number, user: number, idle: number): MetricBatch =>
+      of({}, counter('cpu', user, seconds, { state: 'user' }), counter('cpu', idle, seconds, { state: 'idle' }))
+    // The second one starts over in between: only the first has a difference then.
+    const balance = await exporter.deliver(scrape(0, 100, 500), scrape(10, 130, 560), scrape(20, 140, 5))
+    expect(intake.series()).toEqual([
+      series({ metric: 'cpu', type: 'count', tags: ['state:all'], interval: 10, points: [[NOON + 10, 90]] }),
+      series({ metric: 'cpu', type: 'count', tags: ['state:all'], interval: 10, points: [[NOON + 20, 10]] }),
+    ])
+    expect(balance).toMatchObject({ handed_in: 6, sent: 2, merged: 1, dropped: { first_value: 2, counter_reset: 1 } })
+  })
+
+  it('adds counters before the difference when their attribute was already gone when they came', async () => {
+    const exporter = await exporting()
+    const scrape = (seconds: number, user: number, idle: number): MetricBatch =>
+      of({}, counter('cpu', user, seconds), counter('cpu', idle, seconds))
+    const balance = await exporter.deliver(scrape(0, 100, 500), scrape(10, 130, 560))
+    expect(intake.series()).toEqual([series({ metric: 'cpu', type: 'count', interval: 10, points: [[NOON + 10, 90]] })])
+    expect(balance).toMatchObject({ handed_in: 4, sent: 1, merged: 2, dropped: { first_value: 1 } })
+  })
+
+  it('keeps the latest of gauges and adds sums that go up and down', async () => {
+    const exporter = await exporting('resource_attributes: { exclude: [pid] }')
+    const sessions = (value: number, seconds: number) =>
+      sum('sessions', value, {}, { timeUnixNano: at(seconds), monotonic: false })
+    const balance = await exporter.deliver(
+      MetricBatch.of(
+        { resource: { pid: 1 }, metrics: [level('temperature', 20, 0.9), sessions(3, 0.1), sessions(4, 0.2)] },
+        { resource: { pid: 2 }, metrics: [level('temperature', 21, 0.1), sessions(10, 0.3)] },
+      ),
+    )
+    expect(intake.series()).toEqual([
+      series({ metric: 'temperature', points: [[NOON, 20]] }),
+      series({ metric: 'sessions', points: [[NOON, 14]] }),
+    ])
+    expect(balance).toMatchObject({ sent: 2, merged: 3 })
+  })
+
+  it('adds the counts of one series within a second, over the time they cover together', async () => {
+    const exporter = await exporting()
+    const delta = (value: number, from: number, to: number) =>
+      sum('hits', value, {}, { timeUnixNano: at(to), startTimeUnixNano: at(from), temporality: 'delta' })
+    await exporter.deliver(of({}, delta(1, -2, 0.1), delta(2, 0.1, 0.5), delta(4, 0.5, 0.9), delta(8, 0.9, 1.9)))
+    expect(intake.series()).toEqual([
+      series({ metric: 'hits', type: 'count', interval: 3, points: [[NOON, 7]] }),
+      series({ metric: 'hits', type: 'count', interval: 1, points: [[NOON + 1, 8]] }),
+    ])
+  })
+
+  it('sends many points of one series in order', async () => {
+    const points = Array.from(
+      { length: 2500 },
+      (_, index) => new NumberPoint({ value: index, timeUnixNano: at(2499 - index) }),
+    )
+    const balance = await (await exporting()).deliver(of({}, { name: 'm', type: 'gauge', points }))
+    const sent = intake.series()
+    expect(sent.flatMap((one) => one.points)).toEqual(points.map((_, index) => [NOON + index, 2499 - index]))
+    expect(balance).toMatchObject({ sent: 2500, merged: 0 })
+  })
+
+  it('sees names and tags as Datadog does when it looks for them', async () => {
+    const exporter = await exporting()
+    const delta = (name: string, value: number, tag: string) =>
+      sum(name, value, { path: tag }, { timeUnixNano: at(10), startTimeUnixNano: at(0), temporality: 'delta' })
+    const balance = await exporter.deliver(of({}, delta('a-b', 1, 'X'), delta('a_b', 2, 'x'), delta('a_b', 4, 'x ')))
+    expect(intake.series()).toEqual([
+      series({ metric: 'a_b', type: 'count', interval: 10, tags: ['path:x'], points: [[NOON + 10, 7]] }),
+    ])
+    expect(balance).toMatchObject({ sent: 1, merged: 2 })
+  })
+})
+
+describe('the way to Datadog', () => {
+  const tls = { key: readFileSync(tlsFile('server.key')), cert: readFileSync(tlsFile('server.pem')) }
+
+  it('leads through the proxy and past the private authority that the YAML names', async () => {
+    const secure = await start({ apiKey: 'good-key', tls })
+    const proxy = await startProxy()
+    cleanups.push(() => proxy.close())
+    const settings = `proxy_url: ${proxy.url}\ntls: { ca_file: "${tlsFile('ca.pem')}" }\nheaders: { X-Team: core }`
+    const balance = await (await exporting(settings, secure.url)).deliver(of({}, level('m', 1, 0)))
+    expect(balance).toMatchObject({ sent: 1, dropped: {} })
+    expect(proxy.tunnels.map(({ target }) => target)).toEqual([new URL(secure.url).host])
+    expect(secure.requests[0].headers).toMatchObject({ 'x-team': 'core', 'dd-api-key': 'good-key' })
+  })
+
+  it('keeps the path of an endpoint that has one', async () => {
+    intake.respondBy(() => ({ status: 202 }))
+    await (await exporting('', `${intake.url}/datadog/`)).deliver(of({}, level('m', 1, 0)))
+    expect(intake.requests[0].path).toBe('/datadog/api/v1/series')
+  })
+
+  it('uses its connections again', async () => {
+    const exporter = await exporting()
+    await exporter.deliver(...Array.from({ length: 10 }, (_, second) => of({}, level('m', 1, second))))
+    expect(intake.requests).toHaveLength(10)
+    // A second one may open before the first is free again.
+    expect(intake.connections()).toBeLessThanOrEqual(2)
+  })
+})
+
+describe('what Datadog answers', () => {
+  const many = (count: number): MetricBatch =>
+    of({}, ...Array.from({ length: count }, (_, index) => level(`m${index}`, index, 0)))
+
+  it.each([401, 403, 404, 408, 429, 500, 502, 503, 302])('sends again after %i', async (status) => {
+    intake.respondWith({ status }, { status, headers: { 'retry-after': '0' } })
+    const exporter = await exporting()
+    expect(await exporter.deliver(many(2))).toMatchObject({ sent: 2, dropped: {} })
+    expect(intake.requests.map((request) => request.status)).toEqual([status, status, 202])
+  })
+
+  it('sends again after a dropped connection', async () => {
+    intake.respondWith({ drop: true })
+    expect(await (await exporting()).deliver(many(2))).toMatchObject({ sent: 2, dropped: {} })
+  })
+
+  it('sends again after an answer that takes too long', async () => {
+    intake.respondWith({ delay: 60_000 })
+    expect(await (await exporting('timeout: 100ms')).deliver(many(2))).toMatchObject({ sent: 2, dropped: {} })
+  })
+
+  it('gives up at once on what will never be taken', async () => {
+    intake.respondWith({ status: 415, body: 'no' })
+    const balance = await (await exporting()).deliver(many(3))
+    expect(balance).toMatchObject({ sent: 0, dropped: { refused: 3 } })
+    expect(intake.requests).toHaveLength(1)
+  })
+
+  it('says that the key may be wrong, without the key', async () => {
+    const exporter = await exporting('retry_on_failure: { enabled: false }\nsite: datadoghq.eu')
+    intake.respondWith({ status: 403, body: '{"errors":["good-key is not a key"]}' })
+    await exporter.deliver(many(1))
+    const text = JSON.stringify(exporter.logs)
+    expect(text).toContain('403')
+    expect(text).toContain('a wrong API key, or the site of another account')
+    expect(text).not.toContain('good-key')
+  })
+
+  it('halves what is too large until it is taken, and drops only the series that is too large by itself', async () => {
+    intake.respondBy(({ body }) => {
+      const names = (body as { series: { metric: string }[] }).series.map(({ metric }) => metric)
+      return names.includes('m5') || names.length > 2 ? { status: 413 } : undefined
+    })
+    const balance = await (await exporting()).deliver(many(8))
+    expect(balance).toMatchObject({ sent: 7, dropped: { too_large: 1 } })
+    expect(intake.series().map(({ metric }) => metric)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4', 'm6', 'm7'])
+  })
+
+  it('halves what is refused as bad, so that one bad series costs little', async () => {
+    intake.respondBy(({ body }) => {
+      const names = (body as { series: { metric: string }[] }).series.map(({ metric }) => metric)
+      return names.includes('m37') ? { status: 400 } : undefined
+    })
+    const balance = await (await exporting()).deliver(many(64))
+    expect(balance).toMatchObject({ sent: 60, dropped: { bad_request: 4 } })
+    expect(intake.requests).toHaveLength(9)
+  })
+
+  it('asks at most 31 times when everything is refused as bad', async () => {
+    intake.respondBy(() => ({ status: 400 }))
+    const balance = await (await exporting()).deliver(many(1000))
+    expect(balance).toMatchObject({ sent: 0, dropped: { bad_request: 1000 } })
+    expect(intake.requests).toHaveLength(31)
+  })
+})
+
+describe('the account of points', () => {
+  it('is complete for whatever comes', async () => {
+    const exporter = await exporting('tags: ["b:x"]\ncompression: none')
+    const point = fc.record({
+      value: fc.oneof(
+        fc.integer({ min: -5, max: 5 }),
+        fc.constantFrom(NaN, Infinity, 1.5),
+        fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+      ),
+      seconds: fc.constantFrom(0, 0.5, 1, 10, 10.25),
+      attributes: fc.dictionary(fc.constantFrom('a', 'A', 'b', 'host'), fc.constantFrom('1', 'X', 'x', ''), {
+        maxKeys: 2,
+      }),
+      stale: fc.boolean(),
+    })
+    const metric = fc.record({
+      name: fc.constantFrom('m', 'n', 'n-', 'n_', '1'),
+      type: fc.constantFrom('gauge', 'sum', 'summary'),
+      temporality: fc.constantFrom('cumulative', 'delta', 'unspecified'),
+      monotonic: fc.boolean(),
+      points: fc.array(point, { maxLength: 4 }),
+    })
+    const batch = fc.array(
+      fc.record({ pid: fc.integer({ min: 1, max: 2 }), metrics: fc.array(metric, { maxLength: 4 }) }),
+      { maxLength: 2 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(batch, { maxLength: 3 }), async (batches) => {
+        await exporter.deliver(
+          ...batches.map((entries) =>
+            MetricBatch.of(
+              ...entries.map(({ pid, metrics }) => ({
+                resource: { 'process.pid': pid },
+                metrics: metrics.map(({ points, ...fields }) => ({
+                  ...(fields as MetricFields),
+                  points: points.map(({ value, seconds, attributes, stale }) =>
+                    fields.type === 'summary'
+                      ? new SummaryPoint({ timeUnixNano: at(seconds) })
+                      : new NumberPoint({
+                          value,
+                          timeUnixNano: at(seconds),
+                          attributes: Attributes.of(attributes),
+                          flags: stale ? NO_RECORDED_VALUE : 0,
+                        }),
+                  ),
+                })),
+              })),
+            ),
+          ),
+        )
+      }),
+      { numRuns: 60 },
+    )
+    const { handed_in, sent, merged, dropped, ...rest } = await exporter.deliver()
+    expect(dropped).not.toHaveProperty('unaccounted')
+    expect(dropped).not.toHaveProperty('exporter_error')
+    expect(rest).toEqual({ rejected: 0, queued: 0, in_flight: 0 })
+    expect(sent + merged + Object.values(dropped).reduce((all, points) => all + points, 0)).toBe(handed_in)
+    const seen = new Set<string>()
+    const points = intake.series().flatMap((one) => one.points)
+    expect(points).toHaveLength(sent)
+    for (const { path, body } of intake.requests) {
+      seen.clear()
+      expect(path).toBe('/api/v1/series')
+      for (const { metric, type, host, tags, points: pairs } of (body as { series: ReceivedSeries[] }).series) {
+        for (const [second] of pairs) {
+          const key = JSON.stringify([metric, type, host, tags, second])
+          expect(seen).not.toContain(key)
+          seen.add(key)
+        }
+      }
+    }
+  })
+})

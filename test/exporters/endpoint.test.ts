@@ -1,0 +1,65 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import type { ExporterComponent } from '../../src/component.ts'
+import { ConfigError } from '../../src/errors.ts'
+import datadogNative from '../../src/exporters/datadog_native.ts'
+import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
+import newrelicOtlp from '../../src/exporters/newrelic_otlp.ts'
+import otlpHttp from '../../src/exporters/otlp_http.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { checkComponent } from '../../src/pipeline/config.ts'
+import { gauge } from '../../src/testing.ts'
+import { testExporter } from '../kit/exporting.ts'
+import { startIntake } from '../kit/intake.ts'
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
+})
+
+describe.each([
+  { component: datadogNative, key: 'api_key: good-key', path: '/api/v1/series' },
+  { component: datadogOtlp, key: 'api_key: good-key', path: '/v1/metrics' },
+  { component: newrelicOtlp, key: 'api_key: good-key', path: '/v1/metrics' },
+  { component: otlpHttp, key: '', path: '/v1/metrics' },
+] as { component: ExporterComponent; key: string; path: string }[])(
+  'the endpoint of $component.type',
+  ({ component, key, path }) => {
+    const yaml = (endpoint: string, setting = 'endpoint') =>
+      `${component.type}:\n  ${setting}: ${JSON.stringify(endpoint)}\n  ${key}\n`
+
+    it.each([
+      ['http://joe:hunter2@localhost/base', 'holds a user or password'],
+      ['http://hunter2@localhost/base', 'holds a user or password'],
+      ['http://localhost/base?key=hunter2', 'holds a query'],
+      ['http://localhost/base?', 'holds a query'],
+      ['http://localhost/base#hunter2', 'holds a fragment'],
+      ['http://localhost/base#', 'holds a fragment'],
+    ])('is refused when something in it would be lost, without showing it: %s', async (endpoint, message) => {
+      const refused = (await checkComponent(component, yaml(endpoint)).catch((error: unknown) => error)) as ConfigError
+      expect(refused).toBeInstanceOf(ConfigError)
+      expect(refused.problems).toMatchObject([{ path: `${component.type}.endpoint` }])
+      expect(refused.message).toContain(message)
+      expect(refused.message).not.toContain('hunter2')
+    })
+
+    it.each(['', '/', '/base', '/base/', '/base//'])('keeps its path "%s" before that of the API', async (base) => {
+      const intake = await startIntake({ keyHeader: '' })
+      cleanups.push(() => intake.close())
+      intake.respondBy(() => ({ status: 202 }))
+      const exporter = await testExporter(component, yaml(intake.url + base))
+      cleanups.push(() => exporter.stop())
+      await exporter.deliver(MetricBatch.of({ metrics: [gauge('g', 1)] }))
+      expect(intake.requests.map((request) => request.path)).toEqual([base.replace(/\/+$/, '') + path])
+    })
+  },
+)
+
+describe('the metrics_endpoint of otlp_http', () => {
+  it.each([
+    ['http://joe:hunter2@localhost/base', 'holds a user or password'],
+    ['http://localhost/base#hunter2', 'holds a fragment'],
+  ])('is refused when something in it would be lost: %s', async (endpoint, message) => {
+    const refused = checkComponent(otlpHttp, `otlp_http: { metrics_endpoint: "${endpoint}" }`)
+    await expect(refused).rejects.toThrow(`otlp_http.metrics_endpoint: ${message}`)
+  })
+})

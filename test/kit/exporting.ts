@@ -1,0 +1,43 @@
+import type { ExporterComponent, Settings } from '../../src/component.ts'
+import type { MetricBatch } from '../../src/otlp/batch.ts'
+import { checkComponent } from '../../src/pipeline/config.ts'
+import { Delivery } from '../../src/pipeline/delivery.ts'
+import { Receipt } from '../../src/pipeline/receipt.ts'
+import { ExporterSheet } from '../../src/pipeline/telemetry.ts'
+import type { ExporterBalance } from '../../src/pipeline/telemetry.ts'
+import { testComponent } from '../../src/testing.ts'
+import type { LogLine } from '../../src/testing.ts'
+
+/** An exporter under test, with the pipeline's own delivery around it. */
+export interface ExporterTest {
+  /** Hands batches over, one after the other, and resolves with the balance once nothing is queued or in flight. */
+  readonly deliver: (...batches: readonly MetricBatch[]) => Promise<ExporterBalance>
+  /** The lines that the exporter and the delivery logged. */
+  readonly logs: readonly LogLine[]
+  readonly stop: () => Promise<void>
+}
+
+/** Starts an exporter by its entry in the YAML. Retries follow each other at once, so that tests need not wait. */
+export async function testExporter<S extends Settings>(
+  component: ExporterComponent<S>,
+  yaml: string,
+): Promise<ExporterTest> {
+  const { delivery } = await checkComponent(component, yaml)
+  const { created, log, logs, stop } = await testComponent(component, yaml)
+  if (delivery === undefined) throw new Error(`${component.type} has no delivery settings`)
+  const retry = { ...delivery.retry_on_failure, initial_interval: 1, max_interval: 1 }
+  const sheet = new ExporterSheet()
+  const settings = { ...delivery, retry_on_failure: retry }
+  return {
+    logs,
+    async deliver(...batches) {
+      for (const batch of batches) {
+        const queue = new Delivery(created, settings, sheet, log)
+        queue.offer({ batch, receipt: new Receipt(1) })
+        await queue.drain(new AbortController().signal)
+      }
+      return sheet.balance()
+    },
+    stop,
+  }
+}

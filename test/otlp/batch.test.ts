@@ -1,0 +1,106 @@
+import { describe, expect, it } from '@jest/globals'
+import { Attributes } from '../../src/otlp/attributes.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { NumberPoint } from '../../src/otlp/points.ts'
+import { splitBatch } from '../../src/otlp/split.ts'
+
+function gauge(name: string, ...values: number[]) {
+  return { name, type: 'gauge' as const, points: values.map((value) => new NumberPoint({ value })) }
+}
+
+const batch = MetricBatch.of(
+  { resource: { 'host.name': 'a' }, metrics: [gauge('one', 1, 2), gauge('two', 3)] },
+  { resource: { 'host.name': 'b' }, metrics: [gauge('three', 4)] },
+)
+
+function names(of: MetricBatch): string[] {
+  return [...of.metrics()].map(({ metric }) => metric.name)
+}
+
+function values(of: MetricBatch): unknown[] {
+  return [...of.metrics()].flatMap(({ metric }) => metric.points.map((point) => (point as NumberPoint).value))
+}
+
+describe('a batch', () => {
+  it('is the same batch when nothing changed', () => {
+    expect(batch.mapResources((resource) => resource)).toBe(batch)
+    expect(batch.mapMetrics((metric) => metric.withName(metric.name))).toBe(batch)
+    expect(batch.mapPoints((point) => point)).toBe(batch)
+    expect(batch.filterMetrics(() => true)).toBe(batch)
+    expect(batch.filterPoints(() => true)).toBe(batch)
+  })
+
+  it('shares what did not change', () => {
+    const renamed = batch.mapMetrics((metric) => (metric.name === 'one' ? metric.withName('uno') : metric))
+    expect(names(renamed)).toEqual(['uno', 'two', 'three'])
+    expect(names(batch)).toEqual(['one', 'two', 'three'])
+    expect(renamed.resources[1]).toBe(batch.resources[1])
+    expect(renamed.resources[0].scopes[0].metrics[1]).toBe(batch.resources[0].scopes[0].metrics[1])
+    expect(renamed.resources[0].scopes[0].metrics[0].points).toBe(batch.resources[0].scopes[0].metrics[0].points)
+  })
+
+  it('loses resources, scopes and metrics that a filter leaves empty', () => {
+    const filtered = batch.filterMetrics((metric) => metric.name === 'three')
+    expect(filtered.resources).toHaveLength(1)
+    expect(filtered.pointCount).toBe(1)
+    expect(names(batch.filterPoints((point) => (point as NumberPoint).value === 2))).toEqual(['one'])
+    expect(batch.filterMetrics(() => false).resources).toEqual([])
+  })
+
+  it('counts its data points', () => {
+    expect(batch.pointCount).toBe(4)
+    expect(MetricBatch.empty.pointCount).toBe(0)
+  })
+
+  it.each([
+    ['objects', batch],
+    ['bytes', MetricBatch.fromOtlp(batch.toOtlp())],
+  ])('counts its data points after every kind of change, made from %s', (_, from) => {
+    const renamed = from.mapMetrics((metric) => metric.withName(`x.${metric.name}`))
+    expect(renamed.pointCount).toBe(4)
+    expect(renamed.mapResources((resource) => resource.withAttributes(Attributes.empty)).pointCount).toBe(4)
+    expect(renamed.mapMetrics((metric) => metric.withPoints(metric.points.slice(1))).pointCount).toBe(1)
+    expect(renamed.filterPoints((point) => (point as NumberPoint).value !== 1).pointCount).toBe(3)
+    expect(MetricBatch.merge([renamed, from]).pointCount).toBe(8)
+  })
+
+  it('merges with others in order, from objects and from bytes', () => {
+    expect(values(MetricBatch.merge([batch, batch]))).toEqual([1, 2, 3, 4, 1, 2, 3, 4])
+    const encoded = MetricBatch.fromOtlp(batch.toOtlp())
+    const merged = MetricBatch.merge([encoded, encoded])
+    expect(values(merged)).toEqual([1, 2, 3, 4, 1, 2, 3, 4])
+    expect(values(MetricBatch.fromOtlp(merged.toOtlp()))).toEqual([1, 2, 3, 4, 1, 2, 3, 4])
+  })
+
+  it('lets go of the request it came in when little of it is left', () => {
+    const metrics = Array.from({ length: 200 }, (_, index) => gauge(`metric.${index}`, index))
+    const request = MetricBatch.fromOtlp(MetricBatch.of({ resource: { 'host.name': 'a' }, metrics }).toOtlp())
+    expect(request.compacted()).toBe(request)
+    expect(request.mapMetrics((metric) => metric.withName(`x.${metric.name}`)).compacted().pointCount).toBe(200)
+    const little = request.filterMetrics(({ name }) => name === 'metric.7')
+    const compacted = little.compacted()
+    expect(compacted).not.toBe(little)
+    expect(values(compacted)).toEqual([7])
+    for (const { metric } of compacted.metrics()) {
+      expect(metric.encoded?.source.bytes.buffer.byteLength).toBe(compacted.toOtlp().length)
+    }
+    const changed = little.mapPoints((point) => (point as NumberPoint).with({ value: 8 }))
+    expect(changed.compacted()).not.toBe(changed)
+    expect(values(changed.compacted())).toEqual([8])
+  })
+
+  it.each([1, 2, 3, 4, 5])('splits into parts of at most %i points that together are the batch', (size) => {
+    const parts = splitBatch(batch, size)
+    expect(parts.flatMap(values)).toEqual([1, 2, 3, 4])
+    expect(parts.map((part) => part.pointCount)).toEqual(
+      Array.from({ length: Math.ceil(4 / size) }, (_, index) => Math.min(size, 4 - index * size)),
+    )
+  })
+
+  it('keeps the resource of each part when it splits', () => {
+    const hosts = splitBatch(batch, 3).map((part) =>
+      part.resources.map(({ resource }) => resource.attributes.get('host.name')),
+    )
+    expect(hosts).toEqual([['a'], ['b']])
+  })
+})

@@ -1,0 +1,131 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import datadogNative from '../../src/exporters/datadog_native.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { CumulativeToDelta } from '../../src/otlp/delta.ts'
+import type { InitialValue } from '../../src/otlp/delta.ts'
+import { toOtlpJson } from '../../src/otlp/json.ts'
+import { testExporter } from '../kit/exporting.ts'
+import { startIntake } from '../kit/intake.ts'
+import { ExportMetricsServiceRequest as Reference } from '../kit/otlp_proto.ts'
+
+/*
+ * Differences are taken and Datadog's series are written from the bytes of a batch where that is possible, and from its
+ * objects where it is not. Nobody may be able to tell which it was.
+ */
+
+const SECOND = 1_000_000_000n
+
+/** A few series whose points go on, stand still, go back, begin anew, or hold odd things. */
+const point = fc.record({
+  series: fc.nat(3),
+  host: fc.option(fc.constantFrom('a', 'b'), { nil: undefined }),
+  step: fc.constantFrom(1, 1, 1, 1, 0, -1, 2),
+  value: fc.oneof(fc.nat(100), fc.constantFrom(0.5, 1e300, NaN, Infinity, -3)),
+  int: fc.boolean(),
+  start: fc.constantFrom(1, 1, 1, 1, 5, 0),
+  flags: fc.constantFrom(0, 0, 0, 0, 1),
+})
+/** No series twice at one time: what has the bytes it came with was one series for its sender, and is left as it is. */
+const points = fc.uniqueArray(point, {
+  maxLength: 4,
+  selector: ({ series, host, step }) => `${series} ${host} ${step}`,
+})
+const metric = fc.record({
+  name: fc.constantFrom('m', 'n', 'heka.m'),
+  kind: fc.constantFrom('counter', 'counter', 'counter', 'updown', 'gauge', 'delta'),
+  points,
+})
+const requests = fc.array(fc.uniqueArray(metric, { maxLength: 3, selector: ({ name }) => name }), {
+  minLength: 1,
+  maxLength: 5,
+})
+
+type Metric = typeof metric extends fc.Arbitrary<infer T> ? T : never
+
+function encode(metrics: readonly Metric[], round: number): Uint8Array {
+  const message = {
+    resourceMetrics: [
+      {
+        resource: { attributes: [{ key: 'host.name', value: { stringValue: 'h' } }] },
+        scopeMetrics: [
+          {
+            metrics: metrics.map(({ name, kind, points }) => {
+              const dataPoints = points.map(({ series, host, step, value, int, start, flags }) => ({
+                attributes: [
+                  { key: 'series', value: { stringValue: `${series}` } },
+                  ...(host === undefined ? [] : [{ key: 'Host.Kind', value: { stringValue: host } }]),
+                ],
+                startTimeUnixNano: `${BigInt(start) * SECOND}`,
+                timeUnixNano: `${BigInt(1000 + round * 10 + step) * SECOND}`,
+                flags,
+                ...(int && Number.isInteger(value) ? { asInt: `${BigInt(value)}` } : { asDouble: value }),
+              }))
+              if (kind === 'gauge') return { name, gauge: { dataPoints } }
+              const aggregationTemporality = kind === 'delta' ? 1 : 2
+              return { name, sum: { dataPoints, aggregationTemporality, isMonotonic: kind === 'counter' } }
+            }),
+          },
+        ],
+      },
+    ],
+  }
+  return Reference.encode(Reference.fromObject(message)).finish()
+}
+
+/** The same batch, of which no byte is left. */
+function asObjects(bytes: Uint8Array): MetricBatch {
+  return MetricBatch.fromOtlp(bytes).mapPoints((each) => each.with({}))
+}
+
+function counting() {
+  const counts: Record<string, number> = {}
+  const add = (reason: string, points: number): void => void (counts[reason] = (counts[reason] ?? 0) + points)
+  return { counts, account: { dropped: add, merged: (points: number) => add('merged', points) } }
+}
+
+describe('what is done by bytes', () => {
+  it.each<InitialValue>(['auto', 'keep', 'drop'])('is the difference that objects give (%s)', (initialValue) => {
+    fc.assert(
+      fc.property(requests, (rounds) => {
+        const results = [MetricBatch.fromOtlp.bind(MetricBatch), asObjects].map((read) => {
+          const { counts, account } = counting()
+          const delta = new CumulativeToDelta({ initialValue })
+          const batches = rounds.map((metrics, round) => delta.apply(read(encode(metrics, round)), account))
+          return { counts, sent: batches.map((batch) => toOtlpJson(MetricBatch.fromOtlp(batch.toOtlp()))) }
+        })
+        expect(results[0]).toEqual(results[1])
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it.each(['v1', 'v2'])('is what Datadog gets from objects (%s)', async (version) => {
+    const intake = await startIntake()
+    try {
+      const yaml = `datadog_native: { endpoint: "${intake.url}", api_key: k, series_version: ${version} }`
+      await fc.assert(
+        fc.asyncProperty(requests, async (rounds) => {
+          const results = []
+          for (const read of [MetricBatch.fromOtlp.bind(MetricBatch), asObjects]) {
+            const before = intake.series().length
+            const exporter = await testExporter(datadogNative, yaml)
+            const balances = []
+            for (const [round, metrics] of rounds.entries())
+              balances.push(await exporter.deliver(read(encode(metrics, round))))
+            const sent = intake
+              .series()
+              .slice(before)
+              .map((series) => JSON.stringify(series))
+              .sort()
+            results.push({ sent, balance: balances.at(-1) })
+          }
+          expect(results[0]).toEqual(results[1])
+        }),
+        { numRuns: 40 },
+      )
+    } finally {
+      await intake.close()
+    }
+  })
+})

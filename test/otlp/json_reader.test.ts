@@ -1,0 +1,304 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { Attributes } from '../../src/otlp/attributes.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { toOtlpJson } from '../../src/otlp/json.ts'
+import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
+import { Metric, ResourceMetrics, ScopeMetrics } from '../../src/otlp/metrics.ts'
+import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { Resource, Scope } from '../../src/otlp/resource.ts'
+import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+
+/** A request with that metric alone, or with that point of a gauge, as JSON. */
+const withMetric = (metric: string): string => `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[${metric}]}]}]}`
+const withPoint = (point: string): string => withMetric(`{"gauge":{"dataPoints":[${point}]}}`)
+const withValue = (value: string): string => withPoint(`{"attributes":[{"key":"k","value":${value}}]}`)
+
+function metricOf(json: string): Metric {
+  const [{ metric }] = [...fromOtlpJson(json).metrics()]
+  return metric
+}
+const pointOf = (json: string): NumberPoint => metricOf(json).points[0] as NumberPoint
+const valueOf = (json: string): unknown => pointOf(withValue(json)).attributes.get('k')
+
+const attributes = Attributes.from([
+  { key: 'text', value: { stringValue: 'é"\\\n' } },
+  { key: 'empty', value: { stringValue: '' } },
+  { key: 'yes', value: { boolValue: true } },
+  { key: 'no', value: { boolValue: false } },
+  { key: 'int', value: { intValue: -(2n ** 63n) } },
+  { key: 'zero', value: { intValue: 0 } },
+  { key: 'double', value: { doubleValue: 1 } },
+  { key: 'nan', value: { doubleValue: NaN } },
+  { key: 'bytes', value: { bytesValue: Buffer.from([0, 255, 254, 62]) } },
+  { key: 'list', value: { arrayValue: [{ intValue: 1 }, {}, { arrayValue: [] }] } },
+  { key: 'map', value: { kvlistValue: [{ key: 'a', value: { stringValue: 'b' } }] } },
+  { key: 'none', value: {} },
+])
+const exemplar = {
+  filteredAttributes: attributes,
+  timeUnixNano: 5n,
+  value: 2n ** 60n,
+  isInt: true,
+  spanId: Buffer.from('0102030405060708', 'hex'),
+  traceId: Buffer.from('0102030405060708090a0b0c0d0e0f10', 'hex'),
+}
+const times = { timeUnixNano: 2n ** 64n - 1n, startTimeUnixNano: 1_700_000_000_123_456_789n }
+const point = { attributes, ...times, flags: 1, exemplars: [exemplar, { ...exemplar, value: -0.5, isInt: false }] }
+
+/** Everything that OTLP metrics can say. */
+const full = MetricBatch.fromResources([
+  new ResourceMetrics({
+    resource: new Resource({ attributes, droppedAttributesCount: 3 }),
+    schemaUrl: 'https://opentelemetry.io/schemas/1.30.0',
+    scopes: [
+      new ScopeMetrics({
+        scope: new Scope({ name: 'shop', version: '1.2.0', attributes, droppedAttributesCount: 4 }),
+        schemaUrl: 'scope-schema',
+        metrics: [
+          new Metric({
+            name: 'gauge',
+            description: 'A gauge.',
+            unit: '1',
+            metadata: attributes,
+            type: 'gauge',
+            points: [
+              new NumberPoint({ ...point, value: 2n ** 63n - 1n }),
+              new NumberPoint({ value: 7, isInt: true }),
+              new NumberPoint({ value: -Infinity }),
+              new NumberPoint({}),
+            ],
+          }),
+          new Metric({
+            name: 'sum',
+            type: 'sum',
+            temporality: 'cumulative',
+            monotonic: true,
+            points: [new NumberPoint({ ...point, value: 0.1 })],
+          }),
+          new Metric({
+            name: 'histogram',
+            type: 'histogram',
+            temporality: 'delta',
+            points: [
+              new HistogramPoint({
+                ...point,
+                count: 2n ** 64n - 1n,
+                sum: 0,
+                min: -1,
+                max: 1e300,
+                bucketCounts: [1, 2n ** 63n],
+                explicitBounds: [0.5],
+              }),
+            ],
+          }),
+          new Metric({
+            name: 'exponential',
+            type: 'exponential_histogram',
+            temporality: 'cumulative',
+            points: [
+              new ExponentialHistogramPoint({
+                ...point,
+                count: 5,
+                sum: 6,
+                scale: -3,
+                zeroCount: 1,
+                zeroThreshold: 0.25,
+                positive: { offset: -2, bucketCounts: [1, 2] },
+                negative: { offset: 3, bucketCounts: [] },
+              }),
+            ],
+          }),
+          new Metric({
+            name: 'summary',
+            type: 'summary',
+            points: [
+              new SummaryPoint({
+                ...point,
+                exemplars: [],
+                count: 9,
+                sum: 10,
+                quantileValues: [
+                  { quantile: 0, value: 0 },
+                  { quantile: 0.99, value: NaN },
+                ],
+              }),
+            ],
+          }),
+          new Metric({ name: 'none', type: 'none' }),
+        ],
+      }),
+    ],
+  }),
+])
+
+const reference = (bytes: Uint8Array): object =>
+  ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(bytes), { longs: String })
+
+/** With every key as it stands in the `.proto`. */
+function protoNames(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(protoNames)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      protoNames(item),
+    ]),
+  )
+}
+
+describe('fromOtlpJson', () => {
+  it('reads back everything that is written, from text and bytes', () => {
+    const json = toOtlpJson(full)
+    expect(reference(fromOtlpJson(json).toOtlp())).toEqual(reference(full.toOtlp()))
+    expect(reference(fromOtlpJson(Buffer.from(json)).toOtlp())).toEqual(reference(full.toOtlp()))
+  })
+
+  it('takes the names of the .proto as well', () => {
+    const json = JSON.stringify(protoNames(JSON.parse(toOtlpJson(full))))
+    expect(json).toContain('resource_metrics')
+    expect(reference(fromOtlpJson(json).toOtlp())).toEqual(reference(full.toOtlp()))
+  })
+
+  it('reads any request that the reference writes as JSON', () => {
+    const integer = fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n)
+    const unsigned = fc.bigInt(0n, 2n ** 64n - 1n)
+    const points = fc.array(
+      fc.record({
+        timeUnixNano: unsigned.map(String),
+        value: fc.oneof(
+          integer.map((asInt) => ({ asInt: String(asInt) })),
+          fc.double({ noNaN: true, noDefaultInfinity: true }).map((asDouble) => ({ asDouble })),
+        ),
+        attributes: fc.array(fc.record({ key: fc.string(), value: fc.record({ stringValue: fc.string() }) })),
+        flags: fc.nat(),
+      }),
+      { minLength: 1, maxLength: 3 },
+    )
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), points, (name, generated) => {
+        const dataPoints = generated.map(({ value, ...rest }) => ({ ...rest, ...value }))
+        const json = { resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name, sum: { dataPoints } }] }] }] }
+        const bytes = ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(json)).finish()
+        const read = fromOtlpJson(JSON.stringify(json))
+        const expected = MetricBatch.fromOtlp(bytes)
+        expect(toOtlpJson(read)).toBe(toOtlpJson(expected))
+      }),
+    )
+  })
+
+  it('keeps long integers exact, as text and as numbers', () => {
+    expect(pointOf(withPoint('{"asInt":9007199254740993}')).value).toBe(9007199254740993n)
+    expect(pointOf(withPoint('{"asInt": -9223372036854775808 }')).value).toBe(-(2n ** 63n))
+    expect(pointOf(withPoint('{"timeUnixNano":1700000000123456789}')).timeUnixNano).toBe(1700000000123456789n)
+    expect(pointOf(withPoint('{"asDouble":12345678901234567890}')).value).toBe(Number('12345678901234567890'))
+    expect(pointOf(withPoint('{"asDouble":0.12345678901234567890}')).value).toBe(Number('0.12345678901234567890'))
+    expect(pointOf(withPoint('{"asDouble":1234567890123456e10}')).value).toBe(1234567890123456e10)
+    expect(valueOf('{"stringValue":"12345678901234567890"}')).toBe('12345678901234567890')
+    expect(valueOf('{"stringValue":"\\" 12345678901234567890 \\\\"}')).toBe('" 12345678901234567890 \\')
+  })
+
+  it('takes whole numbers in every form of proto3: 5, "5", 5.0, 5e0', () => {
+    for (const five of ['5', '"5"', '5.0', '"5.0"', '5e0', '"5e0"']) {
+      const { value, isInt } = pointOf(withPoint(`{"asInt":${five}}`))
+      expect({ value, isInt }).toEqual({ value: 5, isInt: true })
+    }
+  })
+
+  it('takes numbers as text, also those that JSON has not', () => {
+    const double = (text: string) => pointOf(withPoint(`{"asDouble":${text}}`)).value
+    expect(['1.5', '"1.5"', '"NaN"', '"Infinity"', '"-Infinity"'].map(double)).toEqual([
+      1.5,
+      1.5,
+      NaN,
+      Infinity,
+      -Infinity,
+    ])
+  })
+
+  it('takes enums by number and by name, and an unknown number as unspecified', () => {
+    const temporality = (text: string) => metricOf(withMetric(`{"sum":{"aggregationTemporality":${text}}}`)).temporality
+    expect(['1', '"AGGREGATION_TEMPORALITY_CUMULATIVE"', '7', 'null'].map(temporality)).toEqual([
+      'delta',
+      'cumulative',
+      'unspecified',
+      'unspecified',
+    ])
+  })
+
+  it('takes base64 in both alphabets, with and without padding, and ids as hex in either case', () => {
+    for (const text of ['+/8=', '-_8=', '-_8', '+/8']) {
+      expect(valueOf(`{"bytesValue":"${text}"}`)).toEqual(Buffer.from([0xfb, 0xff]))
+    }
+    const [found] = pointOf(withPoint('{"exemplars":[{"traceId":"0A0b","spanId":""}]}')).exemplars
+    expect([found.traceId, found.spanId]).toEqual([Buffer.from([10, 11]), Buffer.alloc(0)])
+  })
+
+  it('ignores unknown keys, and takes null as absent', () => {
+    const json = withMetric('{"name":null,"unheard_of":[1],"gauge":null,"sum":{"dataPoints":null,"__proto__":{"x":1}}}')
+    expect(metricOf(json)).toMatchObject({ name: '', type: 'sum', points: [] })
+    expect(valueOf('null')).toBeUndefined()
+    expect(valueOf('{"stringValue":null,"intValue":"3"}')).toBe(3)
+    expect(fromOtlpJson('{}').pointCount).toBe(0)
+  })
+
+  it.each([
+    ['is not JSON: ', ''],
+    ['is not JSON: Unexpected', '{"resourceMetrics":[}'],
+    ['must be an object', '[]'],
+    ['resourceMetrics: must be a list', '{"resourceMetrics":{}}'],
+    ['resourceMetrics[0]: must be an object', '{"resourceMetrics":[null]}'],
+    [
+      'resourceMetrics[1].resource.attributes[0].key: must be a text',
+      '{"resourceMetrics":[{},{"resource":{"attributes":[{"key":1}]}}]}',
+    ],
+    [
+      'resourceMetrics[0].scopeMetrics[0].metrics[1].sum.isMonotonic: must be true or false',
+      withMetric('{},{"sum":{"isMonotonic":1}}'),
+    ],
+    [
+      'sum.aggregationTemporality: must be a number or a name of the enum',
+      withMetric('{"sum":{"aggregationTemporality":"DELTA"}}'),
+    ],
+    [
+      'gauge.dataPoints[0].asInt: must be a whole number from -9223372036854775808 to 9223372036854775807',
+      withPoint('{"asInt":"1.5"}'),
+    ],
+    ['asInt: must be a whole number', withPoint('{"asInt":9223372036854775808}')],
+    ['timeUnixNano: must be a whole number from 0 to 18446744073709551615', withPoint('{"timeUnixNano":"-1"}')],
+    ['flags: must be a whole number from 0 to 4294967295', withPoint('{"flags":4294967296}')],
+    ['asDouble: must be a number', withPoint('{"asDouble":"1.5.5"}')],
+    ['gauge.dataPoints[0].asDouble: must be a number', withPoint('{"asDouble":true}')],
+    ['exemplars[0].traceId: must be hex', withPoint('{"exemplars":[{"traceId":"abc"}]}')],
+    ['attributes[0].value.bytesValue: must be base64', withValue('{"bytesValue":"!"}')],
+    [
+      'value.arrayValue.values[1].intValue: must be a whole number',
+      withValue('{"arrayValue":{"values":[{},{"intValue":{}}]}}'),
+    ],
+    ['byte 200: is nested more than 200 deep', '['.repeat(201)],
+    ['holds more than 2097152 objects, lists and members', `[${'{},'.repeat(2 ** 21)}0]`],
+  ])('says: %s', (message, json) => {
+    expect(() => fromOtlpJson(json)).toThrow(message)
+    expect(() => fromOtlpJson(json)).toThrow(expect.objectContaining({ name: 'MalformedError' }))
+  })
+
+  it('takes nesting as deep as anybody writes', () => {
+    const depth = 50
+    const json = '{"arrayValue":{"values":['.repeat(depth) + '{"intValue":1}' + ']}}'.repeat(depth)
+    expect(JSON.stringify(valueOf(json))).toBe('['.repeat(depth) + '1' + ']'.repeat(depth))
+  })
+
+  it('never throws anything but MalformedError, whatever the text', () => {
+    const json = toOtlpJson(full)
+    fc.assert(
+      fc.property(fc.nat(json.length), fc.nat(20), fc.string(), (start, length, text) => {
+        try {
+          fromOtlpJson(json.slice(0, start) + text + json.slice(start + length)).toOtlp()
+        } catch (error) {
+          expect(error).toMatchObject({ name: 'MalformedError' })
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})

@@ -1,0 +1,305 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { MalformedError } from '../../src/otlp/check.ts'
+import type { DataPoint } from '../../src/otlp/points.ts'
+import { ExportMetricsServiceRequest as Reference, Metric } from '../kit/otlp_proto.ts'
+
+const nanoseconds = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(String)
+const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String)
+const count = fc.oneof(fc.nat().map(String), nanoseconds)
+const double = fc.double({ noNaN: true })
+const bytes = fc.uint8Array({ maxLength: 16 }).map((array) => Buffer.from(array).toString('base64'))
+
+const { anyValue } = fc.letrec<{ anyValue: object; keyValue: object }>((tie) => ({
+  anyValue: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.record({ stringValue: fc.string() }),
+    fc.record({ boolValue: fc.boolean() }),
+    fc.record({ intValue: int64 }),
+    fc.record({ doubleValue: double }),
+    fc.record({ bytesValue: bytes }),
+    fc.constant({}),
+    fc.record({ arrayValue: fc.record({ values: fc.array(tie('anyValue'), { maxLength: 3 }) }) }),
+    fc.record({ kvlistValue: fc.record({ values: fc.array(tie('keyValue'), { maxLength: 3 }) }) }),
+  ),
+  keyValue: fc.record({ key: fc.string(), value: tie('anyValue') }),
+}))
+const attributes = fc.array(fc.record({ key: fc.string(), value: anyValue }), { maxLength: 3 })
+const optional = { requiredKeys: [] }
+const number = fc.oneof(fc.record({ asDouble: double }), fc.record({ asInt: int64 }))
+const exemplars = fc.array(
+  fc
+    .tuple(
+      number,
+      fc.record({ filteredAttributes: attributes, timeUnixNano: nanoseconds, spanId: bytes, traceId: bytes }),
+    )
+    .map(([value, fields]) => ({ ...fields, ...value })),
+  { maxLength: 2 },
+)
+const point = { attributes, startTimeUnixNano: nanoseconds, timeUnixNano: nanoseconds, flags: fc.nat(3) }
+const buckets = fc.record({ offset: fc.integer(), bucketCounts: fc.array(count, { maxLength: 4 }) })
+const numberPoints = fc.array(
+  fc
+    .tuple(fc.oneof(number, fc.constant({})), fc.record({ ...point, exemplars }, optional))
+    .map(([value, fields]) => ({ ...fields, ...value })),
+  { maxLength: 3 },
+)
+const histogramPoints = fc.array(
+  fc.record(
+    {
+      ...point,
+      exemplars,
+      count,
+      sum: double,
+      min: double,
+      max: double,
+      bucketCounts: fc.array(count, { maxLength: 4 }),
+      explicitBounds: fc.array(double, { maxLength: 4 }),
+    },
+    optional,
+  ),
+  { maxLength: 2 },
+)
+const exponentialPoints = fc.array(
+  fc.record(
+    {
+      ...point,
+      exemplars,
+      count,
+      sum: double,
+      min: double,
+      max: double,
+      scale: fc.integer({ min: -10, max: 20 }),
+      zeroCount: count,
+      zeroThreshold: double,
+      positive: buckets,
+      negative: buckets,
+    },
+    optional,
+  ),
+  { maxLength: 2 },
+)
+const summaryPoints = fc.array(
+  fc.record(
+    {
+      ...point,
+      count,
+      sum: double,
+      quantileValues: fc.array(fc.record({ quantile: double, value: double }), { maxLength: 3 }),
+    },
+    optional,
+  ),
+  { maxLength: 2 },
+)
+const temporality = fc.constantFrom(0, 1, 2)
+const data = fc.oneof(
+  fc.record({ gauge: fc.record({ dataPoints: numberPoints }) }),
+  fc.record({
+    sum: fc.record({ dataPoints: numberPoints, aggregationTemporality: temporality, isMonotonic: fc.boolean() }),
+  }),
+  fc.record({ histogram: fc.record({ dataPoints: histogramPoints, aggregationTemporality: temporality }) }),
+  fc.record({
+    exponentialHistogram: fc.record({ dataPoints: exponentialPoints, aggregationTemporality: temporality }),
+  }),
+  fc.record({ summary: fc.record({ dataPoints: summaryPoints }) }),
+  fc.constant({}),
+)
+const metric = fc
+  .tuple(
+    data,
+    fc.record({ name: fc.string(), description: fc.string(), unit: fc.string(), metadata: attributes }, optional),
+  )
+  .map(([kind, fields]) => ({ ...fields, ...kind }))
+const request = fc.record({
+  resourceMetrics: fc.array(
+    fc.record(
+      {
+        resource: fc.record({ attributes, droppedAttributesCount: fc.nat() }),
+        scopeMetrics: fc.array(
+          fc.record(
+            {
+              scope: fc.record({
+                name: fc.string(),
+                version: fc.string(),
+                attributes,
+                droppedAttributesCount: fc.nat(),
+              }),
+              metrics: fc.array(metric, { maxLength: 3 }),
+              schemaUrl: fc.string(),
+            },
+            { requiredKeys: ['scope', 'metrics'] },
+          ),
+          { maxLength: 2 },
+        ),
+        schemaUrl: fc.string(),
+      },
+      { requiredKeys: ['resource', 'scopeMetrics'] },
+    ),
+    { maxLength: 2 },
+  ),
+})
+
+function referenceEncode(value: object): Uint8Array {
+  return Reference.encode(Reference.fromObject(value)).finish()
+}
+
+/** What the reference decoder reads, with defaults filled in, so that equal meaning is equal data. */
+function meaning(bytes: Uint8Array): object {
+  return Reference.toObject(Reference.decode(bytes), { longs: String, bytes: String, arrays: true, defaults: true })
+}
+
+/** The same batch, written anew from its objects. */
+function rewritten(bytes: Uint8Array): Uint8Array {
+  return MetricBatch.fromResources(MetricBatch.fromOtlp(bytes).resources).toOtlp()
+}
+
+/** The bytes of a metric alone. */
+function metricBytes(value: object): Uint8Array {
+  return Metric.encode(Metric.fromObject(value)).finish()
+}
+
+/** A length-delimited field. */
+function nest(field: number, inner: Uint8Array): Buffer {
+  const length: number[] = []
+  for (let rest = inner.length; ; rest >>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest)
+    if (rest <= 127) break
+  }
+  return Buffer.concat([Buffer.from([(field << 3) | 2, ...length]), inner])
+}
+
+interface Meaning {
+  resourceMetrics: {
+    resource: { attributes: { key: string; value: object }[]; droppedAttributesCount: number } | null
+    scopeMetrics: { metrics: { name: string }[] }[]
+  }[]
+}
+
+describe('the protobuf form of a batch', () => {
+  it('means the same to the reference decoder after it was read and written, for every kind of metric and value', () => {
+    fc.assert(
+      fc.property(request, (value) => {
+        const bytes = referenceEncode(value)
+        expect(meaning(rewritten(bytes))).toEqual(meaning(bytes))
+      }),
+      { numRuns: Number(process.env.RUNS ?? 300) },
+    )
+  })
+
+  it('hands out the bytes it was made from as they came', () => {
+    fc.assert(
+      fc.property(request, (value) => {
+        const bytes = referenceEncode(value)
+        expect(MetricBatch.fromOtlp(bytes).toOtlp()).toBe(bytes)
+      }),
+    )
+  })
+
+  it('keeps fields it does not know', () => {
+    const unknownField = Buffer.from([0xa2, 0x06, 0x03, 1, 2, 3]) // field 100, three bytes
+    const point = Buffer.concat([Buffer.from([0x19, 1, 0, 0, 0, 0, 0, 0, 0]), unknownField])
+    const metric = Buffer.concat([nest(5, nest(1, point)), unknownField])
+    const bytes = nest(
+      1,
+      Buffer.concat([
+        nest(1, Buffer.alloc(0)),
+        nest(2, Buffer.concat([nest(1, Buffer.alloc(0)), nest(2, metric)])),
+        unknownField,
+      ]),
+    )
+    expect(Buffer.from(rewritten(bytes))).toEqual(bytes)
+  })
+
+  it('answers damaged bytes with one clear error or with what the reference reads', () => {
+    fc.assert(
+      fc.property(request, fc.nat(), fc.option(fc.record({ at: fc.nat(), bit: fc.nat(7) })), (value, length, flip) => {
+        const whole = referenceEncode(value)
+        const bytes = Buffer.from(whole.subarray(0, whole.length - (length % (whole.length + 1))))
+        if (flip !== null && bytes.length > 0) bytes[flip.at % bytes.length] ^= 1 << flip.bit
+        try {
+          MetricBatch.fromOtlp(bytes)
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedError)
+          expect((error as Error).message).toMatch(
+            /^(request|resource_metrics\[\d+\](\.scope_metrics\[\d+\](\.metrics\[\d+\])?)?): /,
+          )
+        }
+      }),
+      { numRuns: Number(process.env.RUNS ?? 500) },
+    )
+  })
+
+  it('edits through its views as the decoded objects would be edited, written oddly or not', () => {
+    const rename = (name: string): string => `heka.${name}`
+    fc.assert(
+      fc.property(request, fc.array(fc.tuple(metric, metric), { maxLength: 2 }), (value, twins) => {
+        // Metrics whose fields stand twice: what two encodings in a row mean is for the decoder to say.
+        const odd = twins.map(([first, second]) => {
+          const both = Buffer.concat([metricBytes(first), metricBytes(second)])
+          return nest(1, nest(2, nest(2, both)))
+        })
+        const bytes = Buffer.concat([referenceEncode(value), ...odd])
+        const batch = MetricBatch.fromOtlp(bytes)
+        const edited = batch
+          .mapMetrics((each) => each.withName(rename(each.name)))
+          .mapResources((resource) => resource.withAttributes(resource.attributes.with({ env: 'prod' })))
+        const expected = meaning(bytes) as Meaning
+        for (const entry of expected.resourceMetrics) {
+          for (const { metrics } of entry.scopeMetrics) for (const each of metrics) each.name = rename(each.name)
+          entry.resource ??= { attributes: [], droppedAttributesCount: 0 }
+          const value = { stringValue: 'prod' }
+          const known = entry.resource.attributes.find(({ key }) => key === 'env')
+          if (known === undefined) entry.resource.attributes.push({ key: 'env', value })
+          else known.value = value
+        }
+        expect(meaning(edited.toOtlp())).toEqual(expected)
+        expect(edited.pointCount).toBe(batch.pointCount)
+      }),
+      { numRuns: Number(process.env.RUNS ?? 200) },
+    )
+  })
+
+  it('reads only the points that may have an attribute it is asked for', () => {
+    fc.assert(
+      fc.property(request, fc.string({ maxLength: 3 }), (value, key) => {
+        const batch = MetricBatch.fromOtlp(referenceEncode(value))
+        const without = (point: DataPoint): DataPoint => point.withAttributes(point.attributes.without(new Set([key])))
+        expect(meaning(batch.mapPointsWith([key], without).toOtlp())).toEqual(
+          meaning(batch.mapPoints(without).toOtlp()),
+        )
+      }),
+    )
+    const plain = MetricBatch.fromOtlp(
+      referenceEncode({
+        resourceMetrics: [
+          { scopeMetrics: [{ metrics: [{ gauge: { dataPoints: [{ attributes: [{ key: 'a' }] }] } }] }] },
+        ],
+      }),
+    )
+    const fail = (): never => {
+      throw new Error('The point was read.')
+    }
+    expect(plain.mapPointsWith(['b'], fail)).toBe(plain)
+    expect(() => plain.mapPointsWith(['a'], fail)).toThrow('The point was read.')
+  })
+
+  it('holds int64 values and nanoseconds beyond 2^53 exactly', () => {
+    const bytes = referenceEncode({
+      resourceMetrics: [
+        {
+          scopeMetrics: [
+            {
+              metrics: [
+                { sum: { dataPoints: [{ asInt: '9223372036854775807', timeUnixNano: '18446744073709551615' }] } },
+              ],
+            },
+          ],
+        },
+      ],
+    })
+    const [point] = MetricBatch.fromOtlp(bytes).resources[0].scopes[0].metrics[0].points
+    expect(point).toMatchObject({ value: 9223372036854775807n, isInt: true, timeUnixNano: 18446744073709551615n })
+    expect(meaning(rewritten(bytes))).toEqual(meaning(bytes))
+  })
+})

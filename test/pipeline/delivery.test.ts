@@ -1,0 +1,394 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { request as httpRequest } from 'undici'
+import type { Exporter, ExportRequest } from '../../src/component.ts'
+import { divisible, partial, permanent, retryable } from '../../src/errors.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { NumberPoint } from '../../src/otlp/points.ts'
+import { Delivery } from '../../src/pipeline/delivery.ts'
+import { Receipt } from '../../src/pipeline/receipt.ts'
+import type { DeliveryConfig } from '../../src/pipeline/settings.ts'
+import { ExporterSheet } from '../../src/pipeline/telemetry.ts'
+
+type Answer = (response: ServerResponse, values: number[]) => void
+
+const status =
+  (code: number, headers: Record<string, string> = {}): Answer =>
+  (response) =>
+    response.writeHead(code, headers).end()
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+/** A destination on a real socket that answers as scripted, then 200, and remembers what it took. */
+async function startDestination(...script: Answer[]) {
+  const taken: number[][] = []
+  let attempts = 0
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      attempts += 1
+      const values = JSON.parse(Buffer.concat(chunks).toString()) as number[]
+      response.on('finish', () => response.statusCode === 200 && taken.push(values))
+      const answer = script.shift() ?? status(200)
+      answer(response, values)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closers.push(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return { url, taken, attempts: () => attempts }
+}
+
+interface ValuesRequest extends ExportRequest {
+  readonly values: readonly number[]
+}
+
+function valuesRequest(values: readonly number[]): ValuesRequest {
+  return {
+    values,
+    points: values.length,
+    bytes: JSON.stringify(values).length,
+    divide() {
+      if (values.length === 1) return undefined
+      const middle = values.length >> 1
+      return [valuesRequest(values.slice(0, middle)), valuesRequest(values.slice(middle))]
+    },
+  }
+}
+
+/** An exporter that posts the values of a batch as JSON and knows the kinds of errors. */
+function exporter(url: string): Exporter<ValuesRequest> {
+  return {
+    *encode(batch) {
+      yield valuesRequest(valuesOf(batch))
+    },
+    async send(request, signal) {
+      const { statusCode, headers, body } = await httpRequest(url, {
+        method: 'POST',
+        body: JSON.stringify(request.values),
+        signal,
+      }).catch((error: unknown) => {
+        throw retryable('The connection failed.', undefined, { cause: error })
+      })
+      await body.dump()
+      if (statusCode === 206) throw partial(Number(headers['x-rejected']), 'Some were rejected.')
+      if (statusCode === 400) throw permanent('The request is bad.', { reason: 'bad_request' })
+      if (statusCode === 413) throw divisible('The request is too large.', { reason: 'too_large' })
+      if (statusCode >= 429) {
+        const after = headers['retry-after'] === undefined ? undefined : Number(headers['retry-after']) * 1000
+        throw retryable(`Status ${statusCode}.`, after)
+      }
+    },
+  }
+}
+
+function valuesOf(batch: MetricBatch): number[] {
+  return [...batch.metrics()].flatMap(({ metric }) =>
+    metric.points.map((point) => (point as NumberPoint).value as number),
+  )
+}
+
+function batchOf(...values: number[]): MetricBatch {
+  return MetricBatch.of({
+    metrics: [{ name: 'm', type: 'gauge', points: values.map((value) => new NumberPoint({ value })) }],
+  })
+}
+
+interface Settings {
+  timeout?: number
+  retry?: Partial<DeliveryConfig['retry_on_failure']>
+  queue?: Partial<DeliveryConfig['sending_queue']>
+}
+
+function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }: Settings = {}) {
+  const sheet = new ExporterSheet()
+  const messages: string[] = []
+  const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
+  const config: DeliveryConfig = {
+    timeout,
+    retry_on_failure: {
+      enabled: true,
+      initial_interval: 5,
+      randomization_factor: 0.5,
+      multiplier: 1.5,
+      max_interval: 20,
+      max_elapsed_time: 5000,
+      ...retry,
+    },
+    sending_queue: {
+      enabled: true,
+      queue_size: 1000,
+      sizer: 'requests',
+      on_full: 'refuse',
+      num_consumers: 10,
+      batch: undefined,
+      ...queue,
+    },
+  }
+  const delivery = new Delivery(to, config, sheet, { debug: write, info: write, warn: write, error: write })
+  return {
+    sheet,
+    messages,
+    /** Offers a batch as a receiver that can be refused, or cannot. */
+    offer(batch: MetricBatch, refusable = true): Promise<'accepted' | 'refused'> {
+      return new Promise((resolve) => {
+        const tell = (refusal?: Error): void => resolve(refusal === undefined ? 'accepted' : 'refused')
+        const receipt = new Receipt(1, refusable ? tell : undefined)
+        if (!refusable) receipt.whenSettled(() => resolve('accepted'))
+        delivery.offer({ batch, receipt })
+      })
+    },
+    /** Stops; `patience` in milliseconds is the shutdown timeout. */
+    async drain(patience = 10_000): Promise<void> {
+      const deadline = new AbortController()
+      const timer = setTimeout(() => deadline.abort(), patience)
+      await delivery.drain(deadline.signal)
+      clearTimeout(timer)
+    },
+    /** handed in less everything that is accounted for; 0 at every moment. */
+    difference(): number {
+      const { handed_in, dropped, ...terms } = sheet.balance()
+      const lost = Object.values(dropped).reduce((sum, points) => sum + points, 0)
+      return handed_in - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
+    },
+  }
+}
+
+describe('delivery', () => {
+  it('sends what it took and counts it', async () => {
+    const destination = await startDestination()
+    const delivery = deliver(exporter(destination.url))
+    await expect(delivery.offer(batchOf(1, 2))).resolves.toBe('accepted')
+    await delivery.drain()
+    expect(destination.taken).toEqual([[1, 2]])
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 2, sent: 2, queued: 0, in_flight: 0, dropped: {} })
+  })
+
+  it('sends a request again until it is taken, after broken connections too', async () => {
+    const destination = await startDestination(
+      status(503),
+      (response) => response.destroy(),
+      status(429, { 'retry-after': '0' }),
+    )
+    const delivery = deliver(exporter(destination.url))
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[1]])
+    expect(destination.attempts()).toBe(4)
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: {} })
+    expect(delivery.messages.at(-1)).toContain('takes requests again')
+  })
+
+  it('waits as long as the destination asks for, instead of its own interval', async () => {
+    const destination = await startDestination(status(429, { 'retry-after': '1' }))
+    const delivery = deliver(exporter(destination.url), { retry: { max_elapsed_time: 900 } })
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    // A wait of one second does not fit into max_elapsed_time, while its own interval of milliseconds would.
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 0, dropped: { retries_exhausted: 1 } })
+    expect(destination.attempts()).toBe(1)
+  })
+
+  it('gives up after max_elapsed_time and says so', async () => {
+    const destination = await startDestination(...Array.from({ length: 1000 }, () => status(503)))
+    const delivery = deliver(exporter(destination.url), { retry: { max_elapsed_time: 500 } })
+    await delivery.offer(batchOf(1, 2, 3))
+    await delivery.drain()
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, dropped: { retries_exhausted: 3 } })
+    expect(destination.attempts()).toBeGreaterThan(1)
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('never sends again what is refused for good, or when retrying is off', async () => {
+    const destination = await startDestination(status(400), status(503))
+    const delivery = deliver(exporter(destination.url), { retry: { enabled: false }, queue: { num_consumers: 1 } })
+    await delivery.offer(batchOf(1))
+    await delivery.offer(batchOf(2, 3))
+    await delivery.offer(batchOf(4))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[4]])
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: { bad_request: 1, retryable: 2 } })
+  })
+
+  it('counts the rejected part of a request and does not send it again', async () => {
+    const destination = await startDestination(status(206, { 'x-rejected': '2' }))
+    const delivery = deliver(exporter(destination.url))
+    await delivery.offer(batchOf(1, 2, 3))
+    await delivery.drain()
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 1, rejected: 2 })
+    expect(destination.attempts()).toBe(1)
+  })
+
+  it('divides what is too large and drops only what cannot be divided', async () => {
+    const atMostTwo: Answer = (response, values) =>
+      response.writeHead(values.length > 2 || values.includes(13) ? 413 : 200).end()
+    const destination = await startDestination(...Array.from({ length: 20 }, () => atMostTwo))
+    const delivery = deliver(exporter(destination.url))
+    await delivery.offer(batchOf(1, 2, 3, 13, 5, 6, 7))
+    await delivery.drain()
+    expect(destination.taken.flat().sort()).toEqual([1, 2, 3, 5, 6, 7])
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 7, sent: 6, dropped: { too_large: 1 } })
+  })
+
+  it('takes an attempt that gets no answer within its timeout for failed', async () => {
+    const destination = await startDestination(() => undefined)
+    const delivery = deliver(exporter(destination.url), { timeout: 50 })
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[1]])
+    expect(delivery.messages[0]).toContain('No answer within 50 ms')
+  })
+
+  it('leaves an exporter behind that ignores its signal', async () => {
+    const delivery = deliver(
+      { ...exporter('http://unused'), send: () => new Promise(() => undefined) },
+      { timeout: 20, retry: { enabled: false } },
+    )
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    expect(delivery.sheet.balance().dropped).toEqual({ timeout: 1 })
+  })
+
+  it('refuses what a full queue cannot take, and counts it where it cannot be refused', async () => {
+    const destination = await startDestination((response) => void response)
+    const delivery = deliver(exporter(destination.url), { queue: { num_consumers: 1, queue_size: 1 } })
+    await expect(delivery.offer(batchOf(1))).resolves.toBe('accepted') // in flight, never answered
+    await expect(delivery.offer(batchOf(2))).resolves.toBe('accepted') // waits
+    await expect(delivery.offer(batchOf(3))).resolves.toBe('refused')
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 2, queued: 1, in_flight: 1, dropped: {} })
+    await expect(delivery.offer(batchOf(4, 5), false)).resolves.toBe('accepted')
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 4, dropped: { queue_full: 2 } })
+    expect(delivery.difference()).toBe(0)
+    await delivery.drain(10)
+    expect(delivery.sheet.balance()).toMatchObject({ queued: 0, in_flight: 0, dropped: { queue_full: 2, shutdown: 2 } })
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('drops the oldest to make room when told to', async () => {
+    const held: ServerResponse[] = []
+    const destination = await startDestination((response) => held.push(response))
+    const delivery = deliver(exporter(destination.url), {
+      queue: { num_consumers: 1, queue_size: 3, sizer: 'items', on_full: 'drop_oldest' },
+    })
+    await delivery.offer(batchOf(0))
+    await delivery.offer(batchOf(1))
+    await delivery.offer(batchOf(2, 3))
+    await delivery.offer(batchOf(4))
+    while (held.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    held[0].writeHead(200).end()
+    await delivery.drain()
+    expect(destination.taken).toEqual([[0], [2, 3], [4]])
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 4, dropped: { queue_full: 1 } })
+  })
+
+  it('accepts a batch only when it has been sent where there is no queue', async () => {
+    const held: ServerResponse[] = []
+    const destination = await startDestination((response) => held.push(response))
+    const delivery = deliver(exporter(destination.url), { queue: { enabled: false, num_consumers: 1 } })
+    let accepted = false
+    const first = delivery.offer(batchOf(1)).then(() => (accepted = true))
+    await expect(delivery.offer(batchOf(2))).resolves.toBe('refused')
+    while (held.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(accepted).toBe(false)
+    held[0].writeHead(200).end()
+    await first
+    expect(destination.taken).toEqual([[1]])
+    await delivery.drain()
+  })
+
+  it('joins small batches and splits large ones', async () => {
+    const destination = await startDestination()
+    const delivery = deliver(exporter(destination.url), {
+      queue: { num_consumers: 1, batch: { flush_timeout: 60_000, min_size: 4, max_size: 5 } },
+    })
+    await delivery.offer(batchOf(1, 2))
+    expect(delivery.sheet.balance()).toMatchObject({ queued: 2, in_flight: 0 })
+    await delivery.offer(batchOf(3, 4, 5, 6, 7, 8))
+    await delivery.offer(batchOf(9))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[1, 2, 3, 4, 5], [6, 7, 8], [9]])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('does not let a small batch wait longer than flush_timeout', async () => {
+    const destination = await startDestination()
+    const delivery = deliver(exporter(destination.url), {
+      queue: { batch: { flush_timeout: 10, min_size: 100, max_size: 0 } },
+    })
+    await delivery.offer(batchOf(1))
+    while (destination.taken.length === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+    expect(destination.taken).toEqual([[1]])
+    await delivery.drain()
+  })
+
+  it('counts what an exporter says it left out, and as a fault what it keeps silent about', async () => {
+    const destination = await startDestination()
+    const delivery = deliver({
+      ...exporter(destination.url),
+      prepare(batch, account) {
+        account.dropped('not_a_number', 1)
+        return batch.filterPoints((point) => (point as NumberPoint).value !== 1 && (point as NumberPoint).value !== 2)
+      },
+    })
+    await delivery.offer(batchOf(1, 2, 3))
+    await delivery.drain()
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: { not_a_number: 1, unaccounted: 1 } })
+    expect(delivery.sheet.faults).toBe(1)
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it.each(['prepare', 'encode'] as const)('survives an exporter whose %s throws', async (method) => {
+    const destination = await startDestination()
+    let failures = 0
+    const delivery = deliver({
+      ...exporter(destination.url),
+      [method](batch: MetricBatch) {
+        if (failures++ === 0) throw new Error('a bug')
+        return method === 'prepare' ? batch : [valuesRequest(valuesOf(batch))]
+      },
+    })
+    await delivery.offer(batchOf(1, 2))
+    await delivery.offer(batchOf(3))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[3]])
+    expect(delivery.sheet.balance().dropped).toEqual({ exporter_error: 2 })
+  })
+
+  it('understands the kinds of errors thrown by an exporter that imports nothing', async () => {
+    let attempts = 0
+    const delivery = deliver({
+      ...exporter('http://unused'),
+      async send() {
+        attempts += 1
+        if (attempts === 1) throw Object.assign(new Error('busy'), { kind: 'retryable', after: 1 })
+        throw Object.assign(new Error('no'), { kind: 'permanent', reason: 'not_mine' })
+      },
+    })
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    expect(delivery.sheet.balance().dropped).toEqual({ not_mine: 1 })
+  })
+
+  it('drops and counts what is not through when the shutdown timeout ends', async () => {
+    const destination = await startDestination(...Array.from({ length: 1000 }, () => status(503)))
+    const delivery = deliver(exporter(destination.url), {
+      retry: { initial_interval: 60_000, max_interval: 60_000, max_elapsed_time: 0 },
+      queue: { num_consumers: 1 },
+    })
+    await delivery.offer(batchOf(1))
+    await delivery.offer(batchOf(2, 3))
+    await delivery.drain(30)
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, queued: 0, in_flight: 0, dropped: { shutdown: 3 } })
+  })
+})

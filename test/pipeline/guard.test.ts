@@ -1,0 +1,258 @@
+import { describe, expect, it } from '@jest/globals'
+import { bufferCount, concatMap, delay, filter, map, of, Subject, take, throwError } from 'rxjs'
+import type { Observable } from 'rxjs'
+import type { ProcessorComponent } from '../../src/component.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { NumberPoint } from '../../src/otlp/points.ts'
+import { guard, MAX_IN_FLIGHT } from '../../src/pipeline/guard.ts'
+import { Receipt } from '../../src/pipeline/receipt.ts'
+import type { Envelope } from '../../src/pipeline/receipt.ts'
+import { PipelineSheet } from '../../src/pipeline/telemetry.ts'
+
+/** A batch of one gauge with the given values. */
+function batch(...values: number[]): MetricBatch {
+  return MetricBatch.of({
+    metrics: [{ name: 'm', type: 'gauge', points: values.map((value) => new NumberPoint({ value })) }],
+  })
+}
+
+function values(of: MetricBatch): unknown[] {
+  return [...of.metrics()].flatMap(({ metric }) => metric.points.map((point) => (point as NumberPoint).value))
+}
+
+/** A guarded processor between a source and a sink that closes every receipt, with the sheet of its pipeline. */
+function run(processor: ReturnType<ProcessorComponent['create']>, changes?: ProcessorComponent['changes']) {
+  const sheet = new PipelineSheet()
+  const source = new Subject<Envelope>()
+  const out: unknown[][] = []
+  const messages: string[] = []
+  const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
+  let completed = false
+  source.pipe(guard(processor, changes, sheet, { debug: write, info: write, warn: write, error: write })).subscribe({
+    next: (envelope) => {
+      out.push(values(envelope.batch))
+      sheet.handedOn += envelope.batch.pointCount
+      envelope.receipt.close()
+    },
+    complete: () => (completed = true),
+  })
+  return {
+    sheet,
+    out,
+    messages,
+    isComplete: () => completed,
+    complete: () => source.complete(),
+    /** Sends a batch and returns its outcome: what its receiver will be told. */
+    send(...points: number[]): Promise<'accepted' | 'refused'> {
+      sheet.accepted += points.length
+      return new Promise((resolve) => {
+        const receipt = new Receipt(1, (refusal) => resolve(refusal === undefined ? 'accepted' : 'refused'))
+        source.next({ batch: batch(...points), receipt })
+      })
+    },
+    /** accepted + created less everything that is accounted for; 0 at every moment. */
+    difference(): number {
+      const { accepted, created, dropped, ...terms } = sheet.balance()
+      const lost = Object.values(dropped).reduce((sum, points) => sum + points, 0)
+      return accepted + created - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
+    },
+  }
+}
+
+describe('a guarded function', () => {
+  it('costs one counted batch when it throws, and lives on', async () => {
+    const step = run((given) => {
+      if (values(given).includes(13)) throw new Error('no thirteens')
+      return given
+    })
+    await step.send(1, 2)
+    await expect(step.send(13, 14)).resolves.toBe('accepted')
+    await step.send(3)
+    expect(step.out).toEqual([[1, 2], [3]])
+    expect(step.sheet.balance().dropped).toEqual({ processor_error: 2 })
+    expect(step.messages).toEqual([expect.stringContaining('no thirteens')])
+    expect(step.difference()).toBe(0)
+  })
+
+  it('counts what it leaves out as it declares', async () => {
+    const keepFirst = (given: MetricBatch): MetricBatch => batch(values(given)[0] as number)
+    const filters = run(keepFirst, 'filters')
+    await filters.send(1, 2, 3)
+    expect(filters.sheet.balance()).toMatchObject({ filtered: 2, handed_on: 1 })
+    const merges = run(keepFirst, 'merges')
+    await merges.send(1, 2, 3)
+    expect(merges.sheet.balance()).toMatchObject({ merged: 2, handed_on: 1 })
+    const silent = run(keepFirst)
+    await silent.send(1, 2, 3)
+    expect(silent.sheet.balance()).toMatchObject({ dropped: { undeclared: 2 }, handed_on: 1 })
+    expect(silent.messages).toHaveLength(1)
+    const creates = run((given) => MetricBatch.merge([given, given]), 'creates')
+    await creates.send(1, 2)
+    expect(creates.sheet.balance()).toMatchObject({ created: 2, handed_on: 4 })
+    for (const step of [filters, merges, silent, creates]) expect(step.difference()).toBe(0)
+  })
+
+  it('takes a batch of which nothing is left', async () => {
+    const step = run(() => undefined, 'filters')
+    await expect(step.send(1, 2)).resolves.toBe('accepted')
+    expect(step.sheet.balance().filtered).toBe(2)
+  })
+
+  it.each([[{ resourceMetrics: [] }], [42], ['text'], [null], [true]])(
+    'refuses to pass on %p, which is not a batch',
+    async (result) => {
+      const step = run((() => result) as never)
+      await step.send(1)
+      expect(step.difference()).toBe(0)
+      expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
+      expect(step.messages[0]).toContain('must return a MetricBatch')
+    },
+  )
+
+  it('keeps the order of batches when it answers later, and holds them meanwhile', async () => {
+    let open = (): void => undefined
+    const gate = new Promise<void>((resolve) => (open = resolve))
+    const step = run((given) => gate.then(() => given))
+    const sent = [step.send(1), step.send(2, 3)]
+    expect(step.sheet.balance()).toMatchObject({ accepted: 3, held: 3 })
+    expect(step.difference()).toBe(0)
+    open()
+    await Promise.all(sent)
+    expect(step.out).toEqual([[1], [2, 3]])
+    expect(step.sheet.balance()).toMatchObject({ held: 0, handed_on: 3 })
+  })
+
+  it('counts a rejected promise like a throw', async () => {
+    const step = run(async () => Promise.reject(new Error('later')))
+    await Promise.all([step.send(1), step.send(2)])
+    expect(step.sheet.balance().dropped).toEqual({ processor_error: 2 })
+    expect(step.difference()).toBe(0)
+  })
+
+  it('refuses batches to their receiver when too many wait', async () => {
+    const release = new Subject<void>()
+    const step = run((given) => new Promise((resolve) => release.subscribe(() => resolve(given))))
+    const sent = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, index) => step.send(index))
+    await expect(sent[MAX_IN_FLIGHT]).resolves.toBe('refused')
+    expect(step.sheet.balance()).toMatchObject({ refused: 1, held: MAX_IN_FLIGHT })
+    expect(step.difference()).toBe(0)
+    const drained = Promise.all(sent)
+    while (step.out.length < MAX_IN_FLIGHT) {
+      release.next()
+      await Promise.resolve()
+    }
+    await drained
+    expect(step.difference()).toBe(0)
+  })
+
+  it('completes when the last batch in its hands is through', async () => {
+    const step = run(async (given) => Promise.resolve(given))
+    const sent = step.send(1)
+    step.complete()
+    expect(step.isComplete()).toBe(false)
+    await sent
+    await Promise.resolve()
+    await Promise.resolve()
+    expect(step.isComplete()).toBe(true)
+  })
+})
+
+describe('a guarded operator', () => {
+  it('is renewed when it fails; the batch in hand and what it held are counted', async () => {
+    const operator = (source: Observable<MetricBatch>) =>
+      source.pipe(
+        map((given) => {
+          if (values(given).includes(13)) throw new Error('no thirteens')
+          return given
+        }),
+        bufferCount(2),
+        map((batches) => MetricBatch.merge(batches)),
+      )
+    const step = run({ operator }, 'holds')
+    await step.send(1, 2)
+    expect(step.sheet.balance().held).toBe(2)
+    await expect(step.send(13)).resolves.toBe('accepted')
+    expect(step.sheet.balance()).toMatchObject({ held: 0, dropped: { processor_error: 3 } })
+    await step.send(4)
+    await step.send(5)
+    expect(step.out).toEqual([[4, 5]])
+    expect(step.difference()).toBe(0)
+  })
+
+  it('releases what it holds when the pipeline stops', async () => {
+    const step = run(
+      {
+        operator: (source) =>
+          source.pipe(
+            bufferCount(3),
+            map((batches) => MetricBatch.merge(batches)),
+          ),
+      },
+      'holds',
+    )
+    await step.send(1)
+    await step.send(2)
+    step.complete()
+    expect(step.out).toEqual([[1, 2]])
+    expect(step.isComplete()).toBe(true)
+    expect(step.sheet.balance()).toMatchObject({ held: 0, handed_on: 2 })
+    expect(step.difference()).toBe(0)
+  })
+
+  it('counts what it never released as lost', async () => {
+    const step = run({ operator: (source) => source.pipe(filter(() => false)) }, 'holds')
+    await step.send(1, 2)
+    step.complete()
+    expect(step.sheet.balance()).toMatchObject({ held: 0, dropped: { not_released: 2 } })
+  })
+
+  it('counts everything that goes in as merged and everything that comes out as created when it replaces', async () => {
+    const step = run(
+      {
+        operator: (source) =>
+          source.pipe(
+            bufferCount(2),
+            map(() => batch(7)),
+          ),
+      },
+      'replaces',
+    )
+    await step.send(1, 2)
+    await step.send(3)
+    expect(step.out).toEqual([[7]])
+    expect(step.sheet.balance()).toMatchObject({ accepted: 3, created: 1, merged: 3, held: 0, handed_on: 1 })
+  })
+
+  it('passes the receipt on with what it emits at once, and takes over what it emits later', async () => {
+    const step = run({ operator: (source) => source.pipe(concatMap((given) => of(given).pipe(delay(1)))) }, 'holds')
+    await expect(step.send(1)).resolves.toBe('accepted')
+    expect(step.sheet.balance().held).toBe(1)
+    await new Promise<void>((resolve) => {
+      const poll = setInterval(() => {
+        if (step.out.length === 0) return
+        clearInterval(poll)
+        resolve()
+      }, 1)
+    })
+    expect(step.sheet.balance()).toMatchObject({ held: 0, handed_on: 1 })
+  })
+
+  it.each([
+    ['fails at once', () => throwError(() => new Error('at once'))],
+    [
+      'throws when it is called',
+      () => {
+        throw new Error('at once')
+      },
+    ],
+    ['completes early', (source: Observable<MetricBatch>) => source.pipe(take(0))],
+  ])('that %s costs each batch it is given and never ends the stream', async (_name, operator) => {
+    const step = run({ operator })
+    await step.send(1)
+    await step.send(2, 3)
+    step.complete()
+    expect(step.sheet.balance()).toMatchObject({ dropped: { processor_error: 3 } })
+    expect(step.difference()).toBe(0)
+    expect(step.isComplete()).toBe(true)
+  })
+})

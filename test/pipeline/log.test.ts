@@ -1,0 +1,50 @@
+import { describe, expect, it } from '@jest/globals'
+import { componentLogger, createLogger, throttled } from '../../src/pipeline/log.ts'
+
+async function logger(encoding: 'console' | 'json', secrets: string[] = []) {
+  const lines: string[] = []
+  const log = await createLogger({ level: 'info', encoding }, secrets, { write: (line) => lines.push(line) })
+  return { log, lines }
+}
+
+describe('the log', () => {
+  it('is a JSON object a line, with level, time, component, message and fields', async () => {
+    const { log, lines } = await logger('json')
+    componentLogger(log, 'debug/one').warn('Something is odd.', { points: 3 })
+    log.debug('Nobody wants to know.')
+    expect(lines).toHaveLength(1)
+    expect(JSON.parse(lines[0])).toEqual({
+      level: 'warn',
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      component: 'debug/one',
+      msg: 'Something is odd.',
+      points: 3,
+    })
+  })
+
+  it('is a readable line when it is for people', async () => {
+    const { log, lines } = await logger('console')
+    componentLogger(log, 'debug/one').error('Something broke.', { points: 3 })
+    expect(lines).toEqual([
+      expect.stringMatching(/^\[\d\d:\d\d:\d\d\] ERROR: debug\/one: Something broke\. \{"points":3\}\n$/),
+    ])
+  })
+
+  it.each(['console', 'json'] as const)('never shows a secret, wherever it stands (%s)', async (encoding) => {
+    const { log, lines } = await logger(encoding, ['s3cr"et', 'other'])
+    log.error('The key s3cr"et was refused.', {
+      error: 'header DD-API-KEY: s3cr"et',
+      nested: { key: ['s3cr"et', 'other'] },
+    })
+    expect(lines.join('')).not.toMatch(/s3cr|other/)
+    expect(lines.join('').match(/\[REDACTED\]/g)).toHaveLength(4)
+  })
+
+  it('says the same thing about the same error once while it is throttled', async () => {
+    const { log, lines } = await logger('json')
+    const quiet = throttled(log)
+    for (let index = 0; index < 5; index += 1) quiet.error('It failed.', { error: 'a' })
+    quiet.error('It failed.', { error: 'b' })
+    expect(lines.map((line) => (JSON.parse(line) as { error: string }).error)).toEqual(['a', 'b'])
+  })
+})

@@ -1,0 +1,363 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { execFile } from 'node:child_process'
+import { closeSync, constants, openSync, readFileSync, readdirSync, statfsSync } from 'node:fs'
+import { mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { hostname, tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { ConfigError } from '../../src/errors.ts'
+import { loadConfig } from '../../src/pipeline/config.ts'
+import hostMetrics from '../../src/receivers/host_metrics.ts'
+import { loadPortableSystem } from '../../src/receivers/host_metrics/portable.ts'
+import type { PortableSystem } from '../../src/receivers/host_metrics/portable.ts'
+import { scrapers } from '../../src/receivers/host_metrics/receiver.ts'
+import type { Scraper } from '../../src/receivers/host_metrics/scraper.ts'
+import { testComponent } from '../../src/testing.ts'
+import { describeBatch, startScraping, valuesOf } from './host_metrics/scraping.ts'
+import type { Scraping } from './host_metrics/scraping.ts'
+
+const CASES = new URL('../cases/host_metrics/', import.meta.url).pathname
+const BOOT = 1_700_000_000_000_000_000n
+
+const cleanups: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function start(yaml: string, options?: Parameters<typeof startScraping>[1]): Promise<Scraping> {
+  const scraping = await startScraping(yaml, options)
+  cleanups.push(() => scraping.stop())
+  return scraping
+}
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'host-metrics-'))
+  cleanups.push(() => rm(folder, { recursive: true }))
+  return folder
+}
+
+/** A YAML entry that scrapes as fast as it is asked to, with everything in the given scrapers switched on. */
+function everything(names: readonly string[], settings = ''): string {
+  const switches = names.map((name) => {
+    const { metrics }: Scraper = scrapers[name as keyof typeof scrapers]
+    return `${name}: { metrics: { ${Object.keys(metrics)
+      .map((metric) => `${metric}: { enabled: true }`)
+      .join(', ')} } }`
+  })
+  return `host_metrics: { collection_interval: 1ms, initial_delay: 0s, ${settings} scrapers: { ${switches.join(', ')} } }`
+}
+
+/** The rows of a CSV file without quotes, by the names in its first line. */
+function readCsv(path: string): Record<string, string>[] {
+  const [head, ...rows] = readFileSync(path, 'utf8').trim().split('\n')
+  return rows.map((row) => Object.fromEntries(head.split(',').map((name, index) => [name, row.split(',')[index]])))
+}
+
+describe('the tables of the scrapers', () => {
+  const declared = Object.entries<Scraper>(scrapers).flatMap(([scraper, { metrics }]) =>
+    Object.entries(metrics).map(([metric, declaration]) => ({ scraper, metric, ...declaration })),
+  )
+  const rows = readCsv(join(CASES, 'metrics.csv'))
+
+  it("declare the collector's metrics, with their units, types, attributes and defaults", () => {
+    const rowOf = (row: Record<string, string>) => ({
+      scraper: row.scraper,
+      metric: row.metric,
+      unit: row.unit,
+      type: row.instrument,
+      monotonic: row.monotonic === 'true',
+      value: row.value_type,
+      attributes: row.attributes === '' ? [] : row.attributes.split(';'),
+      enabled: row.default_enabled === 'true',
+    })
+    expect(
+      declared.map(({ scraper, metric, unit, type, monotonic = false, value, attributes = [], enabled }) => {
+        return { scraper, metric, unit, type, monotonic, value, attributes, enabled }
+      }),
+    ).toEqual(rows.map(rowOf))
+  })
+
+  it('give each metric a sentence', () => {
+    for (const { doc } of declared) expect(doc).toMatch(/^[A-Z].*\.$/)
+  })
+})
+
+describe('scrapes in a row of a host below a folder', () => {
+  for (const name of readdirSync(CASES).filter((entry) => entry !== 'recorded' && !entry.includes('.'))) {
+    it(`yield what is expected: ${name.replaceAll('_', ' ')}`, async () => {
+      const folder = join(CASES, name)
+      const root = join(await temporaryFolder(), 'root')
+      const scraping = await start(readFileSync(join(folder, 'config.yaml'), 'utf8'), { env: { ROOT: root } })
+      for (const step of readdirSync(folder).filter((entry) => /^\d+$/.test(entry))) {
+        await symlink(join(folder, step), `${root}.next`)
+        await rename(`${root}.next`, root)
+        expect(await describeScrape(scraping, root)).toEqual(readFileSync(join(folder, `expected.${step}.txt`), 'utf8'))
+      }
+    })
+  }
+
+  /** One scrape as the golden files hold it: the resource, the points, what was counted so far and what was logged. */
+  async function describeScrape(scraping: Scraping, root: string): Promise<string> {
+    const before = BigInt(Date.now()) * 1_000_000n
+    const batch = await scraping.next()
+    const resource = batch.resources[0].resource.attributes.toObject()
+    const times = new Set<bigint>()
+    for (const { metric } of batch.metrics()) {
+      for (const point of metric.points) {
+        times.add(point.timeUnixNano)
+        expect(point.startTimeUnixNano).toBe(metric.type === 'sum' ? BOOT : 0n)
+      }
+    }
+    expect(times.size).toBe(1)
+    expect([...times][0]).toBeGreaterThanOrEqual(before)
+    const points = describeBatch(batch).join('\n')
+    const lines = [
+      ...Object.entries(resource).map(([key, value]) => `${key}: ${JSON.stringify(value)}`),
+      // How full the disk below the folder is, is no matter of the case.
+      points.replaceAll(/(?<=\{device="[^"]*",mode="[^"]*",mountpoint=.*\} (int|double) )\d.*/g, '*'),
+      // How many ticks of a millisecond pass between two scrapes, the machine decides.
+      ...Object.entries(scraping.counters())
+        .filter(([counter]) => !counter.startsWith('skipped_scrapes'))
+        .map(([counter, count]) => `${counter} ${count}`),
+      ...scraping.logs(),
+    ]
+    return `${lines.join('\n').replaceAll(root, 'ROOT')}\n`
+  }
+})
+
+describe('the host itself', () => {
+  const names = Object.keys(scrapers)
+  // What a virtual machine may lack: swap space, frequencies, huge pages, a firewall, and a disk of its own.
+  const mayLack =
+    /^system\.(paging\.(usage|utilization)|cpu\.frequency|memory\.linux|network\.conntrack|disk|filesystem)/
+
+  const onLinux = process.platform === 'linux' ? it : it.skip
+
+  onLinux('shows every metric of every scraper from /proc, but those that the machine lacks', async () => {
+    const scraping = await start(everything(names))
+    await scraping.next()
+    const seen = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
+    const all = Object.values<Scraper>(scrapers).flatMap(({ metrics }) => Object.keys(metrics))
+    expect(all.filter((name) => !seen.includes(name) && !mayLack.test(name))).toEqual([])
+    expect(seen.filter((name) => !all.includes(name))).toEqual([])
+  })
+
+  it('shows what systeminformation can fill, and nothing else, where there is no /proc', async () => {
+    const scraping = await start(everything(names), { portable: await loadPortableSystem() })
+    await scraping.next()
+    const seen = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
+    const declared = Object.values<Scraper>(scrapers).flatMap(({ metrics }) => Object.entries(metrics))
+    const linuxOnly = declared.filter(([, { on }]) => on === 'linux').map(([name]) => name)
+    expect(seen.filter((name) => linuxOnly.includes(name))).toEqual([])
+    const others = declared.map(([name]) => name).filter((name) => !linuxOnly.includes(name))
+    expect(others.filter((name) => !seen.includes(name) && !mayLack.test(name))).toEqual([])
+    expect(scraping.logs()).toEqual(['A scraper finds nothing to read on this operating system. {"scraper":"disk"}'])
+  })
+
+  onLinux('is said to be as full as statfs says', async () => {
+    const scraping = await start(
+      'host_metrics: { initial_delay: 0s, root_path: /, scrapers: { filesystem: { include_virtual_filesystems: true } } }',
+    )
+    const usage = valuesOf(await scraping.next(), 'system.filesystem.usage')
+    const { blocks, bfree, bavail, bsize } = statfsSync('/')
+    const [, used] = Object.entries(usage).find(([key]) => /mountpoint=\/ .*state=used/.test(key)) ?? []
+    // Others may write meanwhile.
+    expect(Math.abs(Number(used) - (blocks - bfree) * bsize)).toBeLessThan(1e9)
+    const [, reserved] = Object.entries(usage).find(([key]) => /mountpoint=\/ .*state=reserved/.test(key)) ?? []
+    expect(Math.abs(Number(reserved) - (bfree - bavail) * bsize)).toBeLessThan(1e9)
+    expect(Object.keys(usage).filter((key) => /type=(nfs|cifs|autofs)/.test(key))).toEqual([])
+  })
+
+  it('is named in the resource, with more on request', async () => {
+    const scraping = await start(
+      'host_metrics: { initial_delay: 0s, scrapers: { system: }, resource_attributes: { host.arch: { enabled: true }, host.cpu.model.name: { enabled: true }, host.ip: { enabled: true } } }',
+    )
+    const resource = (await scraping.next()).resources[0].resource.attributes.toObject()
+    expect(Object.keys(resource)).toEqual(['host.name', 'os.type', 'host.arch', 'host.ip', 'host.cpu.model.name'])
+    expect(resource['host.name']).toBe(hostname())
+    expect(resource['host.arch']).toMatch(/^(amd64|arm64)$/)
+  })
+})
+
+describe('recorded answers of another system', () => {
+  for (const platform of ['darwin', 'win32']) {
+    it(`yield what is expected: ${platform}`, async () => {
+      const path = join(CASES, 'recorded', platform)
+      const recorded = JSON.parse(readFileSync(`${path}.json`, 'utf8')) as Record<'os' | 'information', object>[]
+      let scrape = -1
+      /** Functions that answer what was recorded for the present scrape. */
+      const replay = (part: 'os' | 'information') =>
+        Object.fromEntries(
+          Object.keys(recorded[0][part]).map((name) => {
+            const answer = () => recorded[Math.max(0, scrape)][part][name as never]
+            return [name, part === 'os' ? answer : () => Promise.resolve(answer())]
+          }),
+        )
+      const portable = { platform, os: replay('os'), information: replay('information') } as unknown as PortableSystem
+      const attributes = ['host.id', 'os.description', 'os.version', 'host.cpu.vendor.id', 'host.cpu.cache.l2.size']
+      const scraping = await start(
+        everything(
+          Object.keys(scrapers),
+          `resource_attributes: { host.name: { enabled: false }, ${attributes.map((name) => `${name}: { enabled: true }`).join(', ')} },`,
+        ),
+        { portable },
+      )
+      const lines: string[] = []
+      for (scrape = 0; scrape < recorded.length; scrape++) {
+        const batch = await scraping.next()
+        const resource = Object.entries(batch.resources[0].resource.attributes.toObject())
+        lines.push(
+          `## Scrape ${scrape}`,
+          ...resource.map(([key, value]) => `${key}: ${JSON.stringify(value)}`),
+          ...describeBatch(batch),
+          ...scraping.logs(),
+        )
+      }
+      expect(`${lines.join('\n')}\n`).toBe(readFileSync(`${path}.expected.txt`, 'utf8'))
+    })
+  }
+})
+
+describe('what does not answer', () => {
+  it('costs a scraper its figures, counted and logged once, and no other scraper anything', async () => {
+    let answer = () => {}
+    const system = await loadPortableSystem()
+    const mem = () => new Promise<never>((_, reject) => (answer = () => reject(new Error('too late'))))
+    const portable = { ...system, information: { ...system.information, mem } }
+    const scraping = await start(
+      'host_metrics: { collection_interval: 1ms, initial_delay: 0s, timeout: 20ms, scrapers: { memory: , system: } }',
+      { portable },
+    )
+    for (let scrape = 1; scrape <= 3; scrape++) {
+      const names = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
+      expect(names).toEqual(['system.uptime'])
+      expect(scraping.counters()['scraper_errors{component="host_metrics",scraper="memory"}']).toBe(scrape)
+      expect(scraping.logs()).toHaveLength(scrape === 1 ? 1 : 0)
+      if (scrape === 2) answer()
+    }
+  })
+
+  const asRoot = process.platform === 'linux' ? it : it.skip
+
+  asRoot('is a mount that is left out, counted, not asked again meanwhile, and back once it has answered', async () => {
+    const root = await fakeRoot({
+      'proc/stat': 'btime 1700000000\n',
+      'proc/filesystems': '\text4\n',
+      'proc/1/mountinfo': '1 0 8:1 / /data rw - ext4 /dev/root rw\n',
+      'data/.keep': '',
+    })
+    await symlink('../devices/sda9', join(root, 'sys/dev/block/8:1'))
+    const scraping = await start(
+      `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { filesystem: , system: } }`,
+    )
+    await writeFile(join(root, 'proc/uptime'), '5.00 5.00\n')
+    // A pipe without a writer holds one of the threads of Node.js each, so that no statfs is ever begun.
+    const pipes = await Promise.all(['a', 'b', 'c', 'd'].map((name) => makePipe(join(root, name))))
+    const opened = pipes.map((pipe) => open(pipe, constants.O_RDONLY))
+
+    const started = performance.now()
+    expect(valuesOf(await scraping.next(), 'system.filesystem.usage')).toEqual({})
+    expect(performance.now() - started).toBeGreaterThan(900)
+    expect(scraping.logs()).toEqual([expect.stringContaining('/data does not answer')])
+
+    const again = performance.now()
+    const batch = await scraping.next()
+    expect(performance.now() - again).toBeLessThan(500)
+    expect([...batch.metrics()].map(({ metric }) => metric.name)).toEqual(['system.uptime'])
+    expect(scraping.counters()['scraper_errors{component="host_metrics",scraper="filesystem"}']).toBe(1)
+
+    for (const pipe of pipes) closeSync(openSync(pipe, constants.O_WRONLY))
+    for (const file of await Promise.all(opened)) await file.close()
+    const usage = valuesOf(await scraping.next(), 'system.filesystem.usage')
+    expect(Object.keys(usage)[0]).toBe('device=/dev/sda9 mode=rw mountpoint=/data type=ext4 state=used')
+    expect(scraping.logs()).toEqual([])
+  })
+
+  async function makePipe(path: string): Promise<string> {
+    await promisify(execFile)('mkfifo', [path])
+    return path
+  }
+
+  async function fakeRoot(files: Record<string, string>): Promise<string> {
+    const root = await temporaryFolder()
+    for (const [path, text] of Object.entries(files)) {
+      await mkdir(dirname(join(root, path)), { recursive: true })
+      await writeFile(join(root, path), text)
+    }
+    await mkdir(join(root, 'sys/dev/block'), { recursive: true })
+    return root
+  }
+})
+
+describe('the settings', () => {
+  it('take a scraper without settings for its defaults, and run only what is listed', async () => {
+    const scraping = await start('host_metrics: { initial_delay: 0s, scrapers: { memory: } }')
+    const names = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
+    expect(names).toEqual(['system.memory.usage'])
+  })
+
+  it.each([
+    ['scrapers: { }', 'needs at least one of cpu, memory, disk'],
+    ['scrapers: { cpus: }', 'did you mean "cpu"'],
+    ['scrapers: { cpu: { metrics: { system.cpu.tme: { enabled: true } } } }', 'did you mean "system.cpu.time"'],
+    ['scrapers: { disk: { include: { devices: ["("], match_type: regexp } } }', 'scrapers.disk.include.devices[0]'],
+    ['scrapers: { load: }, collection_interval: 0s', 'must be more than 0s'],
+  ])('refuse %s', async (settings, message) => {
+    const refused = testComponent(hostMetrics, `host_metrics: { ${settings} }`)
+    await expect(refused).rejects.toThrow(ConfigError)
+    await expect(refused).rejects.toThrow(message)
+  })
+})
+
+describe('root_path', () => {
+  const onLinux = process.platform === 'linux' ? it : it.skip
+
+  async function warningsOf(rootPath: string): Promise<string[]> {
+    const folder = await temporaryFolder()
+    await mkdir(join(folder, 'host/proc'), { recursive: true })
+    await writeFile(join(folder, 'host/proc/loadavg'), '0.25 0.5 0.75 1/100 1000\n')
+    const pipeline = `
+receivers: { host_metrics: { initial_delay: 0s, root_path: ${rootPath}, scrapers: { load: } } }
+exporters: { debug: }
+service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug] } } }
+`
+    await writeFile(join(folder, 'pipeline.yaml'), pipeline)
+    const config = await loadConfig({ files: [{ path: join(folder, 'pipeline.yaml') }], env: {} })
+    const receiver = config.receivers.get('host_metrics')?.config as { root_path: string | undefined }
+    expect(receiver.root_path).toBe(rootPath === '' ? undefined : resolve(folder, rootPath))
+    return config.warnings.map(({ path, message }) => `${path}: ${message}`.replaceAll(folder, 'FOLDER'))
+  }
+
+  it("is found from the YAML's folder, wherever the command runs", async () => {
+    expect(await warningsOf('./host')).toEqual([])
+  })
+
+  it('may be left empty for the host itself', async () => {
+    expect(await warningsOf('')).toEqual([])
+  })
+
+  it.each(['absent', 'pipeline.yaml', 'pipeline.yaml/below'])('is warned of when it is no folder: %s', async (path) => {
+    expect(await warningsOf(path)).toEqual([`receivers.host_metrics.root_path: FOLDER/${path} is not a folder here`])
+  })
+
+  onLinux('is the host itself when it is /', async () => {
+    const scraping = await start('host_metrics: { initial_delay: 0s, root_path: /, scrapers: { load: } }')
+    expect(valuesOf(await scraping.next(), 'system.cpu.load_average.1m')).toHaveProperty([''])
+  })
+})
+
+describe('the end', () => {
+  it('comes at once, in the middle of an interval and before the first scrape', async () => {
+    for (const delay of ['0s', '1h']) {
+      const { created, stop } = await testComponent(
+        hostMetrics,
+        `host_metrics: { collection_interval: 1h, initial_delay: ${delay}, scrapers: { load: } }`,
+      )
+      const batches = (created as AsyncIterable<unknown>)[Symbol.asyncIterator]()
+      if (delay === '0s') expect((await batches.next()).done).toBe(false)
+      const next = batches.next()
+      await stop()
+      expect((await next).done).toBe(true)
+    }
+  })
+})

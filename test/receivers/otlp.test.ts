@@ -1,0 +1,421 @@
+import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import zlib from 'node:zlib'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import protobuf from 'protobufjs'
+import { Agent, request } from 'undici'
+import { toOtlpJson } from '../../src/otlp/json.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { checkComponent, loadConfig } from '../../src/pipeline/config.ts'
+import { startPipeline } from '../../src/pipeline/pipeline.ts'
+import otlp from '../../src/receivers/otlp.ts'
+import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+import { gaugeRequest, startReceiving } from './otlp/receiving.ts'
+import type { Receiving, ReceivingOptions } from './otlp/receiving.ts'
+
+const tlsFile = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function start(options: ReceivingOptions): Promise<Receiving & { url: string }> {
+  const receiving = await startReceiving(options)
+  cleanups.push(receiving.stop)
+  return { ...receiving, url: `http://${receiving.addresses.HTTP}/v1/metrics` }
+}
+
+const http = (more = ''): string => `{ protocols: { http: { endpoint: "localhost:0"${more} } } }`
+const PROTOBUF = 'application/x-protobuf'
+
+interface Answer {
+  readonly status: number
+  readonly headers: Record<string, unknown>
+  readonly body: Buffer
+  /** A refusal's `google.rpc.Status`. */
+  readonly refusal: () => { code: number; message: string }
+}
+
+async function post(url: string, body: Uint8Array | string, headers: Record<string, string> = {}): Promise<Answer> {
+  const type = typeof body === 'string' ? 'application/json' : PROTOBUF
+  const response = await request(url, { method: 'POST', headers: { 'content-type': type, ...headers }, body })
+  return answerOf(response)
+}
+
+async function answerOf(response: Awaited<ReturnType<typeof request>>): Promise<Answer> {
+  const body = Buffer.from(await response.body.arrayBuffer())
+  const json = response.headers['content-type'] === 'application/json'
+  return {
+    status: response.statusCode,
+    headers: response.headers,
+    body,
+    refusal: () => (json ? JSON.parse(body.toString()) : Status.toObject(Status.decode(body))) as never,
+  }
+}
+
+/** google/rpc/status.proto, read by the reference. */
+const Status = protobuf
+  .parse('syntax = "proto3"; message Status { int32 code = 1; string message = 2; }')
+  .root.lookupType('Status')
+
+const containing = (text: string): unknown => expect.stringContaining(text)
+
+/** A raw connection, for what no well-behaved client sends. */
+async function connection(address = ''): Promise<Socket> {
+  const [host, port] = address.split(':')
+  const socket = connect(Number(port), host)
+  socket.on('error', () => {})
+  cleanups.push(() => socket.destroy())
+  await once(socket, 'connect')
+  return socket
+}
+
+async function readUntil(socket: Socket, text: string): Promise<string> {
+  let read = ''
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    read += chunk.toString('latin1')
+    if (read.includes(text)) break
+  }
+  return read
+}
+
+describe('the otlp receiver over HTTP', () => {
+  it('hands protobuf on byte for byte and answers with an empty response in protobuf', async () => {
+    const { url, arrived } = await start({ otlp: http() })
+    const sent = gaugeRequest(1, 2, 3)
+    const { status, headers, body } = await post(url, sent)
+    expect({ status, type: headers['content-type'], length: body.length }).toEqual({
+      status: 200,
+      type: PROTOBUF,
+      length: 0,
+    })
+    expect((await arrived(1))[0]).toEqual(sent)
+  })
+
+  it('takes JSON and answers in JSON', async () => {
+    const { url, arrived } = await start({ otlp: http() })
+    const sent = gaugeRequest(1, -0.5)
+    const { status, headers, body } = await post(url, toOtlpJson(MetricBatch.fromOtlp(sent)), {
+      'content-type': 'application/json; charset=utf-8',
+    })
+    expect({ status, type: headers['content-type'], body: body.toString() }).toEqual({
+      status: 200,
+      type: 'application/json',
+      body: '{}',
+    })
+    const [received] = await arrived(1)
+    expect(ExportMetricsServiceRequest.decode(received)).toEqual(ExportMetricsServiceRequest.decode(sent))
+  })
+
+  it('takes bodies in every compression that this Node has', async () => {
+    const { url, arrived } = await start({ otlp: http() })
+    const sent = gaugeRequest(1, 2, 3)
+    const { zstdCompressSync } = zlib as { zstdCompressSync?: (bytes: Uint8Array) => Buffer }
+    const bodies = { gzip: zlib.gzipSync(sent), deflate: zlib.deflateSync(sent), zstd: zstdCompressSync?.(sent) }
+    let count = 0
+    for (const [coding, body] of Object.entries(bodies)) {
+      if (body === undefined) {
+        const { status, headers } = await post(url, sent, { 'content-encoding': coding })
+        expect({ status, takes: headers['accept-encoding'] }).toEqual({ status: 415, takes: 'gzip, deflate' })
+        continue
+      }
+      expect(await post(url, body, { 'content-encoding': coding })).toMatchObject({ status: 200 })
+      expect((await arrived(++count))[count - 1]).toEqual(sent)
+    }
+    expect(count).toBeGreaterThanOrEqual(2)
+  })
+
+  it.each([
+    ['another path', 404, 5, 'metrics are received at /v1/metrics', { path: '/v1/traces' }],
+    ['another method', 405, 12, 'POST', { method: 'GET' }],
+    ['no content type', 415, 3, 'application/x-protobuf or application/json', { type: undefined }],
+    ['another content type', 415, 3, 'not text/plain', { type: 'text/plain' }],
+    ['an unknown compression', 415, 3, 'Content-Encoding must be', { coding: 'br' }],
+    ['broken protobuf', 400, 3, 'runs past its parent', { body: gaugeRequest(1).subarray(0, -1) }],
+    ['broken JSON', 400, 3, 'is not JSON', { type: 'application/json', body: '{' }],
+    [
+      'JSON that is not OTLP',
+      400,
+      3,
+      'resourceMetrics: must be a list',
+      { type: 'application/json', body: '{"resourceMetrics":1}' },
+    ],
+    ['broken compression', 400, 3, 'cannot be decompressed', { coding: 'gzip' }],
+    [
+      'truncated compression',
+      400,
+      3,
+      'cannot be decompressed',
+      { coding: 'gzip', body: zlib.gzipSync(gaugeRequest(1)).subarray(0, -9) },
+    ],
+  ])('refuses %s with %i and a google.rpc.Status', async (_what, status, code, message, given) => {
+    const { url, pipeline } = await start({ otlp: http() })
+    const {
+      path = '/v1/metrics',
+      method = 'POST',
+      type,
+      coding,
+      body = gaugeRequest(1),
+    } = {
+      type: PROTOBUF,
+      ...given,
+    } as { path?: string; method?: 'GET'; type?: string; coding?: string; body?: Buffer | string }
+    const headers: Record<string, string> = {}
+    if (type !== undefined) headers['content-type'] = type
+    if (coding !== undefined) headers['content-encoding'] = coding
+    const answer = await answerOf(
+      await request(new URL(path, url), { method, headers, ...(method === 'POST' && { body }) }),
+    )
+    expect(answer.status).toBe(status)
+    expect(answer.headers['content-type']).toBe(type === PROTOBUF ? PROTOBUF : 'application/json')
+    expect(answer.refusal()).toMatchObject({ code, message: containing(message) })
+    if (status === 405) expect(answer.headers.allow).toBe('POST')
+    expect(pipeline.telemetry.balance().pipelines.metrics.accepted).toBe(0)
+    expect(Object.values(pipeline.telemetry.counters())).toEqual([1])
+  })
+
+  it('refuses a body that is too large, on the wire, announced or not, and decompressed', async () => {
+    const { url } = await start({ otlp: http(', max_request_body_size: 1KiB') })
+    const large = Buffer.alloc(2000)
+    const bomb = zlib.gzipSync(Buffer.alloc(50_000_000))
+    const headers = { 'content-type': PROTOBUF }
+    const smallBomb = zlib.gzipSync(Buffer.alloc(100_000))
+    expect(bomb.length).toBeGreaterThan(1024)
+    expect(smallBomb.length).toBeLessThan(1024)
+    for (const answer of [
+      await post(url, large),
+      await post(url, bomb, { 'content-encoding': 'gzip' }),
+      await post(url, smallBomb, { 'content-encoding': 'gzip' }),
+      await answerOf(await request(url, { method: 'POST', headers, body: Readable.from([large]) })),
+    ]) {
+      expect(answer.status).toBe(413)
+      expect(answer.refusal()).toEqual({ code: 8, message: containing('1024 bytes') })
+    }
+    expect(await post(url, gaugeRequest(1))).toMatchObject({ status: 200 })
+  })
+
+  it('answers 503 with Retry-After when no queue takes the data, and counts it as refused', async () => {
+    const queue = ', sending_queue: { queue_size: 1, num_consumers: 1 }, retry_on_failure: { initial_interval: 2500ms }'
+    const { url, arrived, release, pipeline } = await start({ otlp: http(), exporter: queue, hold: true })
+    expect(await post(url, gaugeRequest(1))).toMatchObject({ status: 200 })
+    await arrived(1)
+    expect(await post(url, gaugeRequest(2))).toMatchObject({ status: 200 })
+    const refused = await post(url, gaugeRequest(3))
+    expect({ status: refused.status, after: refused.headers['retry-after'] }).toEqual({ status: 503, after: '3' })
+    expect(refused.refusal()).toMatchObject({ code: 14 })
+    release()
+    const balance = await pipeline.stop()
+    expect(balance.pipelines.metrics).toMatchObject({ accepted: 3, refused: 1, handed_on: 2 })
+    expect(balance.exporters.otlp_http).toMatchObject({ handed_in: 2, sent: 2 })
+  })
+
+  it('answers requests of pages from allowed origins, and their questions', async () => {
+    const cors = ', cors: { allowed_origins: ["https://*.example.com"], allowed_headers: [x-team], max_age: 1h }'
+    const { url } = await start({ otlp: http(cors) })
+    const ask = async (origin: string) => {
+      const headers = { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-team' }
+      return answerOf(await request(url, { method: 'OPTIONS', headers }))
+    }
+    expect(await ask('https://app.example.com')).toMatchObject({
+      status: 204,
+      headers: {
+        'access-control-allow-origin': 'https://app.example.com',
+        'access-control-allow-methods': 'POST',
+        'access-control-allow-headers': containing('x-team'),
+        'access-control-max-age': '3600',
+        vary: 'Origin',
+      },
+    })
+    for (const origin of ['https://evil.org', 'https://app.example.com.evil.org', 'https://appXexample.com']) {
+      expect((await ask(origin)).headers).not.toHaveProperty('access-control-allow-origin')
+    }
+    const answer = await post(url, gaugeRequest(1), { origin: 'https://app.example.com' })
+    expect(answer).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': 'https://app.example.com' } })
+  })
+
+  it('does not answer questions of pages without cors', async () => {
+    const { url } = await start({ otlp: http() })
+    const headers = { origin: 'https://a.example', 'access-control-request-method': 'POST' }
+    const answer = await answerOf(await request(url, { method: 'OPTIONS', headers }))
+    expect(answer.status).toBe(405)
+    expect(answer.headers).not.toHaveProperty('access-control-allow-origin')
+  })
+
+  it('takes TLS, and with client_ca_file only clients with a certificate', async () => {
+    const files = `cert_file: "${tlsFile('server.pem')}", key_file: "${tlsFile('server.key')}"`
+    const { addresses, arrived } = await start({
+      otlp: http(`, tls: { ${files}, client_ca_file: "${tlsFile('ca.pem')}", min_version: 1.3 }`),
+    })
+    const ca = readFileSync(tlsFile('ca.pem'))
+    const send = async (connect: object) => {
+      const dispatcher = new Agent({ connect: { ca, ...connect } })
+      try {
+        const headers = { 'content-type': PROTOBUF }
+        const body = gaugeRequest(1)
+        return await answerOf(
+          await request(`https://${addresses.HTTP}/v1/metrics`, { dispatcher, method: 'POST', headers, body }),
+        )
+      } finally {
+        await dispatcher.destroy()
+      }
+    }
+    await expect(send({})).rejects.toThrow()
+    const client = { cert: readFileSync(tlsFile('client.pem')), key: readFileSync(tlsFile('client.key')) }
+    await expect(send({ ...client, maxVersion: 'TLSv1.2' })).rejects.toThrow()
+    expect(await send(client)).toMatchObject({ status: 200 })
+    expect(await arrived(1)).toHaveLength(1)
+  })
+})
+
+describe('the otlp receiver and clients that do it harm', () => {
+  it('ends bodies that trickle with 408, and serves others meanwhile', async () => {
+    const { url, addresses } = await start({ otlp: http(', read_timeout: 400ms') })
+    const socket = await connection(addresses.HTTP)
+    const head = `POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: ${PROTOBUF}\r\ncontent-length: 100\r\n\r\n`
+    socket.write(head)
+    const trickle = setInterval(() => socket.write('x'), 50)
+    cleanups.push(() => clearInterval(trickle))
+    expect(await post(url, gaugeRequest(1))).toMatchObject({ status: 200 })
+    expect(await readUntil(socket, '\r\n\r\n')).toContain('408 Request Timeout')
+  })
+
+  it('closes connections that send nothing', async () => {
+    const { addresses } = await start({ otlp: http(', read_header_timeout: 200ms') })
+    const sockets = await Promise.all(Array.from({ length: 50 }, () => connection(addresses.HTTP)))
+    await Promise.all(sockets.map((socket) => once(socket.resume(), 'close')))
+  })
+
+  it('closes the connections that are quiet longest when there are too many', async () => {
+    const { url, addresses } = await start({
+      otlp: '{ admission: { max_connections: 3 }, protocols: { http: { endpoint: "localhost:0" } } }',
+    })
+    const dispatcher = new Agent({ connections: 1 })
+    cleanups.push(() => dispatcher.destroy())
+    let reconnected = 0
+    dispatcher.on('connect', () => reconnected++)
+    const send = async () => {
+      const { statusCode, body } = await request(url, {
+        dispatcher,
+        method: 'POST',
+        headers: { 'content-type': PROTOBUF },
+        body: gaugeRequest(1),
+      })
+      await body.dump()
+      return statusCode
+    }
+    expect(await send()).toBe(200)
+    const quiet: Socket[] = []
+    for (let count = 0; count < 20; count++) {
+      quiet.push(await connection(addresses.HTTP))
+      expect(await send()).toBe(200)
+    }
+    expect(reconnected).toBe(1)
+    for (const socket of quiet.slice(0, 18)) if (!socket.closed) await once(socket.resume(), 'close')
+    expect(quiet.slice(18).map((socket) => socket.closed)).toEqual([false, false])
+  })
+
+  it('refuses huge headers with 431', async () => {
+    const { url, addresses } = await start({ otlp: http() })
+    const socket = await connection(addresses.HTTP)
+    socket.write(`POST /v1/metrics HTTP/1.1\r\nhost: x\r\nx: ${'y'.repeat(100_000)}\r\n\r\n`)
+    expect(await readUntil(socket, '\r\n\r\n')).toContain('431 ')
+    expect(await post(url, gaugeRequest(1))).toMatchObject({ status: 200 })
+  })
+
+  it('lets the bodies that are longest on their way go when memory is full', async () => {
+    const { url, addresses } = await start({
+      otlp: '{ admission: { request_limit_mib: 2 }, protocols: { http: { endpoint: "localhost:0", max_request_body_size: 1MiB } } }',
+    })
+    const hostile: Socket[] = []
+    for (let count = 0; count < 3; count++) {
+      const socket = await connection(addresses.HTTP)
+      socket.write(
+        `POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: ${PROTOBUF}\r\ncontent-length: 1048576\r\n\r\n`,
+      )
+      socket.write(Buffer.alloc(1_000_000))
+      hostile.push(socket)
+    }
+    const refused = await readUntil(hostile[0], '\r\n\r\n')
+    expect(refused).toContain('503 Service Unavailable')
+    expect(refused).toContain('Retry-After: 1')
+    expect(await post(url, gaugeRequest(...Array<number>(20_000).fill(1)))).toMatchObject({ status: 200 })
+  })
+
+  it('refuses JSON that is nested without end, or made of brackets, before it is parsed', async () => {
+    const { url } = await start({ otlp: http() })
+    const deep = await post(url, '['.repeat(10_000_000))
+    const wide = await post(url, `[${'[],'.repeat(3_000_000)}0]`)
+    const inside = await post(url, `{"resourceMetrics":${'[{"x":'.repeat(100_000)}1${'}]'.repeat(100_000)}}`)
+    expect([deep.status, wide.status, inside.status]).toEqual([400, 400, 400])
+    expect(deep.refusal().message).toContain('nested more than')
+    expect(wide.refusal().message).toContain('holds more than')
+    expect(await post(url, '{}')).toMatchObject({ status: 200 })
+  })
+})
+
+describe('the otlp receiver in its life', () => {
+  it('answers what is in hand when it stops, and refuses bodies that do not arrive', async () => {
+    const queue = ', sending_queue: { enabled: false }'
+    const { url, addresses, arrived, release, pipeline } = await start({ otlp: http(), exporter: queue, hold: true })
+    const inHand = post(url, gaugeRequest(1))
+    await arrived(1)
+    const unfinished = await connection(addresses.HTTP)
+    unfinished.write(
+      `POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: ${PROTOBUF}\r\ncontent-length: 100\r\n\r\nx`,
+    )
+    const idle = await connection(addresses.HTTP)
+    const stopped = pipeline.stop()
+    expect(await readUntil(unfinished, '\r\n\r\n')).toContain('503 Service Unavailable')
+    release()
+    expect(await inHand).toMatchObject({ status: 200, headers: { connection: 'close' } })
+    await once(idle.resume(), 'close')
+    expect((await stopped).exporters.otlp_http).toMatchObject({ sent: 1 })
+    await expect(connection(addresses.HTTP)).rejects.toThrow('ECONNREFUSED')
+  })
+
+  it('ends with a clear error when the address is in use', async () => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    cleanups.push(() => other.close())
+    const { port } = other.address() as AddressInfo
+    const text = `
+receivers: { otlp: { protocols: { grpc: { endpoint: "127.0.0.1:0" }, http: { endpoint: "127.0.0.1:${port}" } } } }
+exporters: { debug: }
+service: { pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }`
+    const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
+    const logs: unknown[] = []
+    const log = (message: string, fields?: object) => void logs.push({ message, fields })
+    const pipeline = startPipeline(config, { log: { debug: log, info: log, warn: log, error: log } })
+    expect(await pipeline.ended).toEqual({ failed: true })
+    expect(logs).toContainEqual({
+      message: 'The receiver failed and has ended; the others go on.',
+      fields: {
+        error: `protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process listens there already`,
+      },
+    })
+    await pipeline.stop()
+  })
+
+  it.each([
+    ['otlp: {}', 'otlp.protocols: needs at least one of grpc, http'],
+    ['otlp: { admission: { max_connections: 0 } }', 'otlp.admission.max_connections: must be at least 1'],
+    ['otlp: { protocols: { http: { endpoint: nowhere } } }', 'otlp.protocols.http.endpoint: must be `host:port`'],
+    ['otlp: { protocols: { grpc: { endpoint: "localhost:99999" } } }', 'otlp.protocols.grpc.endpoint: must be'],
+    ['otlp: { protocols: { http: { metrics_url_path: x } } }', 'otlp.protocols.http.metrics_url_path: must start with'],
+    ['otlp: { protocols: { http: { max_request_body_size: 200MiB } } }', 'must be at most admission.request_limit_mib'],
+    ['otlp: { protocols: { http: { tls: { cert_file: a } } } }', 'otlp.protocols.http.tls.key_file: is required'],
+  ])('refuses %s', async (yaml, message) => {
+    await expect(checkComponent(otlp, yaml, {})).rejects.toThrow(message)
+  })
+
+  it('says which file of TLS cannot be read', async () => {
+    const receiving = await start({ otlp: http(', tls: { cert_file: /nowhere.pem, key_file: /nowhere.key }') })
+    expect(await receiving.pipeline.ended).toEqual({ failed: true })
+    expect(receiving.logs.join()).toMatch(/protocols\.http\.tls\.(cert|key)_file: ENOENT/)
+  })
+})

@@ -1,0 +1,219 @@
+import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { Client, compressionAlgorithms, credentials } from '@grpc/grpc-js'
+import type { ChannelCredentials, ClientOptions, ServiceError } from '@grpc/grpc-js'
+import protobuf from 'protobufjs'
+import { gaugeRequest, startReceiving } from './receiving.ts'
+import type { Receiving, ReceivingOptions } from './receiving.ts'
+
+const tlsFile = (name: string): Buffer => readFileSync(tlsPath(name))
+const tlsPath = (name: string): string => fileURLToPath(new URL(`../../kit/tls/${name}`, import.meta.url))
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function start(options: ReceivingOptions): Promise<Receiving & { address: string }> {
+  const receiving = await startReceiving(options)
+  cleanups.push(receiving.stop)
+  return { ...receiving, address: receiving.addresses.gRPC ?? '' }
+}
+
+const grpc = (more = ''): string => `{ protocols: { grpc: { endpoint: "localhost:0"${more} } } }`
+const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+const same = (bytes: Buffer): Buffer => bytes
+
+type Send = (body: Buffer, path?: string) => Promise<Buffer>
+
+function clientOf(
+  address: string,
+  channel: ChannelCredentials = credentials.createInsecure(),
+  options: ClientOptions = {},
+): Send {
+  const client = new Client(address, channel, options)
+  cleanups.push(() => client.close())
+  return (body, path = EXPORT) =>
+    new Promise((resolve, reject) => {
+      client.makeUnaryRequest(path, same, same, body, { deadline: Date.now() + 5000 }, (error, answer) =>
+        error === null ? resolve(answer as Buffer) : reject(error),
+      )
+    })
+}
+
+const refusalOf = (sent: Promise<Buffer>): Promise<ServiceError> =>
+  sent.then(
+    () => Promise.reject(new Error('The request was taken.')),
+    (error: ServiceError) => error,
+  )
+
+/** google/rpc/status.proto and error_details.proto, read by the reference. */
+const { root } = protobuf.parse(
+  `syntax = "proto3";
+message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+message Any { string type_url = 1; bytes value = 2; }
+message RetryInfo { Duration retry_delay = 1; }
+message Duration { int64 seconds = 1; int32 nanos = 2; }`,
+  { keepCase: true },
+)
+
+function detailsOf({ metadata }: ServiceError): unknown {
+  const [bytes] = metadata.get('grpc-status-details-bin')
+  const status = root.lookupType('Status')
+  return status.toObject(status.decode(bytes as Buffer))
+}
+
+describe('the otlp receiver over gRPC', () => {
+  it('hands requests on byte for byte, plain and compressed', async () => {
+    const { address, arrived } = await start({ otlp: grpc() })
+    const sent = gaugeRequest(1, 2, 3)
+    for (const algorithm of [
+      compressionAlgorithms.identity,
+      compressionAlgorithms.gzip,
+      compressionAlgorithms.deflate,
+    ]) {
+      const send = clientOf(address, undefined, { 'grpc.default_compression_algorithm': algorithm })
+      expect(await send(sent)).toHaveLength(0)
+    }
+    expect(await arrived(3)).toEqual([sent, sent, sent])
+  })
+
+  it('refuses what is not OTLP with INVALID_ARGUMENT, and says where it is broken', async () => {
+    const { address, pipeline } = await start({ otlp: grpc() })
+    const refusal = await refusalOf(clientOf(address)(gaugeRequest(1).subarray(0, -1)))
+    expect(refusal).toMatchObject({ code: 3, details: expect.stringContaining('runs past its parent') as unknown })
+    expect(detailsOf(refusal)).toEqual({ code: 3, message: refusal.details })
+    expect(pipeline.telemetry.counters()).toEqual({
+      'otlp_refused_requests{component="otlp",protocol="grpc",reason="malformed"}': 1,
+    })
+  })
+
+  it('refuses requests that are too large, plain or decompressed, with RESOURCE_EXHAUSTED', async () => {
+    const { address } = await start({ otlp: grpc(', max_recv_msg_size_mib: 1') })
+    const large = Buffer.alloc(1_100_000)
+    expect(await refusalOf(clientOf(address)(large))).toMatchObject({ code: 8 })
+    const compressing = { 'grpc.default_compression_algorithm': compressionAlgorithms.gzip }
+    expect(await refusalOf(clientOf(address, undefined, compressing)(large))).toMatchObject({ code: 8 })
+  })
+
+  it('knows no other method', async () => {
+    const { address } = await start({ otlp: grpc() })
+    const traces = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
+    expect(await refusalOf(clientOf(address)(gaugeRequest(1), traces))).toMatchObject({ code: 12 })
+  })
+
+  it('answers UNAVAILABLE with RetryInfo when no queue takes the data', async () => {
+    const queue = ', sending_queue: { queue_size: 1, num_consumers: 1 }, retry_on_failure: { initial_interval: 2500ms }'
+    const { address, arrived, release, pipeline } = await start({ otlp: grpc(), exporter: queue, hold: true })
+    const send = clientOf(address)
+    await send(gaugeRequest(1))
+    await arrived(1)
+    await send(gaugeRequest(2))
+    const refusal = await refusalOf(send(gaugeRequest(3)))
+    expect(refusal.code).toBe(14)
+    const { details } = detailsOf(refusal) as { details: { type_url: string; value: Buffer }[] }
+    expect(details[0].type_url).toBe('type.googleapis.com/google.rpc.RetryInfo')
+    const retryInfo = root.lookupType('RetryInfo')
+    expect(retryInfo.toObject(retryInfo.decode(details[0].value), { longs: Number })).toEqual({
+      retry_delay: { seconds: 2, nanos: 500_000_000 },
+    })
+    release()
+    const balance = await pipeline.stop()
+    expect(balance.pipelines.metrics).toMatchObject({ accepted: 3, refused: 1, handed_on: 2 })
+  })
+
+  it('takes TLS, and with client_ca_file only clients with a certificate', async () => {
+    const files = `cert_file: "${tlsPath('server.pem')}", key_file: "${tlsPath('server.key')}"`
+    const { address, arrived } = await start({
+      otlp: grpc(`, tls: { ${files}, client_ca_file: "${tlsPath('ca.pem')}" }`),
+    })
+    const ca = tlsFile('ca.pem')
+    const named = address.replace('127.0.0.1', 'localhost')
+    const send = clientOf(named, credentials.createSsl(ca, tlsFile('client.key'), tlsFile('client.pem')))
+    expect(await send(gaugeRequest(1))).toHaveLength(0)
+    expect(await arrived(1)).toHaveLength(1)
+    expect(await refusalOf(clientOf(named, credentials.createSsl(ca))(gaugeRequest(1)))).toMatchObject({ code: 14 })
+    expect(await refusalOf(clientOf(address)(gaugeRequest(1)))).toMatchObject({ code: 14 })
+  })
+
+  it('answers what is in hand when it stops, and ends idle connections', async () => {
+    const queue = ', sending_queue: { enabled: false }'
+    const { address, arrived, release, pipeline } = await start({ otlp: grpc(), exporter: queue, hold: true })
+    const inHand = clientOf(address)(gaugeRequest(1))
+    await arrived(1)
+    const idle = await connection(address)
+    const stopped = pipeline.stop()
+    release()
+    expect(await inHand).toHaveLength(0)
+    await once(idle.resume(), 'close')
+    expect((await stopped).exporters.otlp_http).toMatchObject({ sent: 1 })
+    expect(await refusalOf(clientOf(address)(gaugeRequest(1)))).toMatchObject({ code: 14 })
+  })
+})
+
+async function connection(address: string): Promise<Socket> {
+  const [host, port] = address.split(':')
+  const socket = connect(Number(port), host)
+  socket.on('error', () => {})
+  cleanups.push(() => socket.destroy())
+  await once(socket, 'connect')
+  return socket
+}
+
+/** Starts a call that never ends: `bytes` come of a message of `length`. Resolves with its end by the server. */
+function unfinishedCall(address: string, bytes: number, length = 2 ** 20): Promise<Record<string, unknown>> {
+  const session = connectHttp2(`http://${address}`)
+  session.on('error', () => {})
+  cleanups.push(() => session.destroy())
+  const stream = session.request(
+    { ':method': 'POST', ':path': EXPORT, 'content-type': 'application/grpc', te: 'trailers' },
+    { endStream: false },
+  )
+  stream.on('error', () => {})
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(length, 1)
+  stream.write(head)
+  stream.write(Buffer.alloc(bytes))
+  stream.resume()
+  let answer: Record<string, unknown> = {}
+  stream.on('response', (headers) => (answer = headers))
+  return new Promise((resolve) => void stream.on('close', () => resolve(answer)))
+}
+
+describe('the otlp receiver over gRPC and clients that do it harm', () => {
+  it('ends calls that do not arrive in time, and serves others meanwhile', async () => {
+    const { address } = await start({ otlp: grpc(', read_timeout: 300ms') })
+    const slow = [unfinishedCall(address, 10), unfinishedCall(address, 10, 10)]
+    expect(await clientOf(address)(gaugeRequest(1))).toHaveLength(0)
+    for (const call of slow) expect(await call).toMatchObject({ 'grpc-status': '4' })
+  })
+
+  it('lets the calls that are longest on their way go when memory is full', async () => {
+    const { address } = await start({
+      otlp: '{ admission: { request_limit_mib: 2 }, protocols: { grpc: { endpoint: "localhost:0", max_recv_msg_size_mib: 1 } } }',
+    })
+    const calls = [
+      unfinishedCall(address, 1_000_000),
+      unfinishedCall(address, 1_000_000),
+      unfinishedCall(address, 1_000_000),
+    ]
+    expect(await Promise.race(calls)).toMatchObject({ 'grpc-status': '14' })
+    expect(await clientOf(address)(gaugeRequest(...Array<number>(20_000).fill(1)))).toHaveLength(0)
+  })
+
+  it('closes connections that send nothing, and survives what is not HTTP/2', async () => {
+    const { address } = await start({
+      otlp: grpc(', keepalive: { server_parameters: { max_connection_idle: 200ms } }'),
+    })
+    const silent = await connection(address)
+    const loud = await connection(address)
+    loud.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(100))
+    await Promise.all([once(silent.resume(), 'close'), once(loud.resume(), 'close')])
+    expect(await clientOf(address)(gaugeRequest(1))).toHaveLength(0)
+  })
+})

@@ -1,0 +1,112 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { loadConfig } from '../../../src/pipeline/config.ts'
+import { startPipeline } from '../../../src/pipeline/pipeline.ts'
+import type { RunningPipeline } from '../../../src/pipeline/pipeline.ts'
+import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
+
+/** A pipeline from the receiver to a destination on a real socket, which keeps what arrives. */
+export interface Receiving {
+  /** `127.0.0.1:<port>`, by protocol, as logged. */
+  readonly addresses: { readonly HTTP?: string; readonly gRPC?: string }
+  readonly logs: readonly string[]
+  /** The bodies that arrived at the destination. */
+  readonly bodies: readonly Buffer[]
+  /** Resolves with the first `count` bodies. */
+  readonly arrived: (count: number) => Promise<readonly Buffer[]>
+  /** Lets the destination answer what it has got and whatever comes. */
+  readonly release: () => void
+  readonly pipeline: RunningPipeline
+  readonly stop: () => Promise<void>
+}
+
+export interface ReceivingOptions {
+  /** The settings of `otlp`, as YAML flow; ports 0. */
+  readonly otlp: string
+  /** Settings of the exporter besides where it sends. */
+  readonly exporter?: string
+  /** The destination answers only after `release`. */
+  readonly hold?: boolean
+}
+
+export async function startReceiving({ otlp, exporter = '', hold = false }: ReceivingOptions): Promise<Receiving> {
+  const bodies: Buffer[] = []
+  const held: ServerResponse[] = []
+  let holding = hold
+  let waiting: { count: number; resolve: (bodies: readonly Buffer[]) => void }[] = []
+  const destination = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      bodies.push(Buffer.concat(chunks))
+      waiting = waiting.filter(({ count, resolve }) => {
+        if (bodies.length >= count) resolve(bodies)
+        return bodies.length < count
+      })
+      if (holding) held.push(response)
+      else response.end()
+    })
+  })
+  destination.listen(0, '127.0.0.1')
+  await once(destination, 'listening')
+  const { port } = destination.address() as AddressInfo
+
+  const text = `
+receivers: { otlp: ${otlp} }
+exporters: { otlp_http: { endpoint: "http://127.0.0.1:${port}", compression: none${exporter} } }
+service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } } }
+`
+  const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
+  const logs: string[] = []
+  const addresses: Record<string, string> = {}
+  const expected = Object.values(
+    (config.receivers.get('otlp')?.config as { protocols: Record<string, unknown> }).protocols,
+  ).filter((protocol) => protocol !== undefined).length
+  let listening = () => {}
+  const opened = new Promise<void>((resolve) => (listening = resolve))
+  const write = (message: string, fields: object = {}): void => {
+    logs.push(`${message} ${JSON.stringify(fields)}`)
+    const protocol = /^Listening for OTLP over (\w+)$/.exec(message)?.[1]
+    if (protocol === undefined) return
+    addresses[protocol] = (fields as { address: string }).address
+    if (Object.keys(addresses).length === expected) listening()
+  }
+  const pipeline = startPipeline(config, { log: { debug: write, info: write, warn: write, error: write } })
+  await Promise.race([opened, pipeline.ended])
+  const release = (): void => {
+    holding = false
+    for (const response of held.splice(0)) response.end()
+  }
+  return {
+    addresses,
+    logs,
+    bodies,
+    pipeline,
+    release,
+    arrived: (count) =>
+      bodies.length >= count
+        ? Promise.resolve(bodies)
+        : new Promise((resolve) => void waiting.push({ count, resolve })),
+    async stop() {
+      release()
+      await pipeline.stop()
+      destination.closeAllConnections()
+      await new Promise((resolve) => destination.close(resolve))
+    },
+  }
+}
+
+/** A request of as many points as there are values, each at its own second, written by the reference. */
+export function gaugeRequest(...values: number[]): Buffer {
+  const dataPoints = values.map((asDouble) => ({ asDouble, timeUnixNano: 1_767_268_800e9 + asDouble * 1e9 }))
+  const metrics = [{ name: 'load', gauge: { dataPoints } }]
+  return Buffer.from(
+    ExportMetricsServiceRequest.encode(
+      ExportMetricsServiceRequest.fromObject({
+        resourceMetrics: [{ resource: {}, scopeMetrics: [{ scope: {}, metrics }] }],
+      }),
+    ).finish(),
+  )
+}
