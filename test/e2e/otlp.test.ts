@@ -71,6 +71,7 @@ service:
       })
       expect(answer.status).toBe(200)
       await whole.received(index + 1)
+      await grpc.received(index + 1)
       await differences.received(index + 1)
     }
     command.kill('SIGTERM')

@@ -1,5 +1,6 @@
 import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js'
 import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
+import { Arrivals } from './arrivals.ts'
 import { ExportMetricsServiceResponse } from './otlp_proto.ts'
 
 export interface GrpcRequest {
@@ -29,6 +30,8 @@ export interface GrpcReceiver {
   readonly requests: readonly GrpcRequest[]
   /** Answers the next requests with these, one each. */
   respondWith(...answers: readonly GrpcAnswer[]): void
+  /** Resolves when `count` requests have come in all. */
+  received(count: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -44,7 +47,7 @@ const asItIs = (bytes: Buffer): Buffer => bytes
 
 /** Starts a real gRPC server that takes OTLP metrics, on the loopback interface only. */
 export async function startGrpcReceiver(options: GrpcReceiverOptions = {}): Promise<GrpcReceiver> {
-  const requests: GrpcRequest[] = []
+  const requests = new Arrivals<GrpcRequest>()
   const answers: GrpcAnswer[] = []
   const { tls, maxMessage = 4 * 1024 * 1024, port = 0 } = options
   const server = new Server({ 'grpc.max_receive_message_length': maxMessage })
@@ -63,7 +66,7 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions = {}): Prom
     {
       export: (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => {
         const { code = 0, message = '', details, body, hang = false } = answers.shift() ?? {}
-        requests.push({ headers: call.metadata.getMap(), raw: call.request, code })
+        requests.add({ headers: call.metadata.getMap(), raw: call.request, code })
         if (hang) return
         if (code === 0) {
           return callback(null, Buffer.from(body ?? ExportMetricsServiceResponse.encode({}).finish()))
@@ -87,7 +90,8 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions = {}): Prom
   })
   return {
     endpoint: `127.0.0.1:${bound}`,
-    requests,
+    requests: requests.all,
+    received: (count) => requests.reached(count),
     respondWith: (...next) => void answers.push(...next),
     close: async () => server.forceShutdown(),
   }

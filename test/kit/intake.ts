@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
 import protobuf from 'protobufjs'
+import { Arrivals } from './arrivals.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from './otlp_proto.ts'
 
 const definitions = fileURLToPath(new URL('../datadog/agent_payload.proto', import.meta.url))
@@ -89,10 +90,9 @@ export interface Intake {
 
 /** Starts a local HTTP or HTTPS server that behaves as Datadog's intake, for the native API and for OTLP. */
 export async function startIntake(options: IntakeOptions = {}): Promise<Intake> {
-  const requests: ReceivedRequest[] = []
+  const requests = new Arrivals<ReceivedRequest>()
   const answers: Answer[] = []
   let rule: ((request: Omit<ReceivedRequest, 'status'>) => Answer | undefined) | undefined
-  let waiting: { count: number; resolve: () => void }[] = []
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = []
@@ -103,11 +103,7 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
     const { raw, body, problem } = decode(path, headers, wire)
     const received = { path, headers, wireBytes: wire.length, rawBytes: raw.length, raw, body }
     const answer = answers.shift() ?? rule?.(received) ?? judge(options, request.method ?? '', received, problem)
-    requests.push({ ...received, status: answer.drop === true ? 0 : (answer.status ?? 200) })
-    waiting = waiting.filter(({ count, resolve }) => {
-      if (requests.length >= count) resolve()
-      return requests.length < count
-    })
+    requests.add({ ...received, status: answer.drop === true ? 0 : (answer.status ?? 200) })
     if (answer.delay !== undefined) await wait(answer.delay, undefined, { ref: false })
     if (answer.drop === true) {
       request.socket.destroy()
@@ -127,13 +123,12 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
 
   return {
     url: `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
-    requests,
-    series: () => requests.filter(({ status }) => status === 202).flatMap(seriesOf),
+    requests: requests.all,
+    series: () => requests.all.filter(({ status }) => status === 202).flatMap(seriesOf),
     respondWith: (...next) => void answers.push(...next),
     respondBy: (next) => void (rule = next),
     connections: () => connections,
-    received: (count) =>
-      requests.length >= count ? Promise.resolve() : new Promise((resolve) => void waiting.push({ count, resolve })),
+    received: (count) => requests.reached(count),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
