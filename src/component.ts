@@ -146,8 +146,10 @@ export interface ProcessorComponent<S extends Settings = Settings> extends Decla
   create(context: Context<ConfigOf<S>>): ProcessBatch | { operator: OperatorFunction<MetricBatch, MetricBatch> }
 }
 
-/** Where an exporter says which data points will not be sent, and why. */
+/** Where an exporter says which data points will not be sent, and why, and which it added. */
 export interface Account {
+  /** `points` were made beside those that were handed in. */
+  created(points: number): void
   /** `points` became part of another point. */
   merged(points: number): void
   /** `points` are lost for `reason`, a `snake_case` word. */

@@ -226,15 +226,16 @@ describe.each(ofKind('processor'))('$title keeps to the contract:', ({ component
 
 describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component }) => {
   const accounting = () => {
-    const counts = { merged: 0, dropped: 0 }
+    const counts = { created: 0, merged: 0, dropped: 0 }
     const account = {
+      created: (points: number) => void (counts.created += points),
       merged: (points: number) => void (counts.merged += points),
       dropped: (reason: string, points: number) => {
         expect(reason).toMatch(/^[a-z][a-z0-9_]*$/)
         counts.dropped += points
       },
     }
-    return { account, total: () => counts.merged + counts.dropped }
+    return { account, total: () => counts.merged + counts.dropped - counts.created }
   }
 
   it('12. it accounts for every point before the queue and in its requests, also when they are divided', async () => {

@@ -55,6 +55,7 @@ export default defineComponent({
       encode(batch, account): readonly TextRequest[] {
         let dropped = 0
         const text = write(batch, {
+          created: (points) => account.created(points),
           merged: (points) => account.merged(points),
           dropped(reason, points) {
             dropped += points

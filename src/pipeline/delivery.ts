@@ -98,6 +98,10 @@ export class Delivery {
   #prepare(batch: MetricBatch): MetricBatch {
     let accounted = 0
     const account: Account = {
+      created: (points) => {
+        accounted -= points
+        this.sheet.created += points
+      },
       merged: (points) => {
         accounted += points
         this.sheet.merged(points)
@@ -182,6 +186,10 @@ export class Delivery {
     let reason = 'unaccounted'
     try {
       const requests = this.exporter.encode(batch, {
+        created: (points) => {
+          leave(-points)
+          this.sheet.created += points
+        },
         merged: (points) => {
           leave(points)
           this.sheet.merged(points)

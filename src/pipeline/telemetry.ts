@@ -1,10 +1,10 @@
-import type { Account, Counter, Meter } from '../component.ts'
+import type { Counter, Meter } from '../component.ts'
 
 /** Data points by reason. */
 export type Reasons = Readonly<Record<string, number>>
 
 /** What a sheet of either kind counts: losses with their reasons, and those among them that are faults. */
-class Losses implements Account {
+class Losses {
   #merged = 0
   readonly #dropped = new Map<string, number>()
   #faults = 0
@@ -66,9 +66,10 @@ export class PipelineSheet extends Losses {
   }
 }
 
-/** handed in = sent + rejected + merged + dropped(reason) + queued + in flight */
+/** handed in + created = sent + rejected + merged + dropped(reason) + queued + in flight */
 export interface ExporterBalance {
   readonly handed_in: number
+  readonly created: number
   readonly sent: number
   readonly rejected: number
   readonly merged: number
@@ -80,6 +81,7 @@ export interface ExporterBalance {
 /** The balance sheet of one exporter, in data points; right at every moment. */
 export class ExporterSheet extends Losses {
   handedIn = 0
+  created = 0
   sent = 0
   rejected = 0
   queued = 0
@@ -87,13 +89,13 @@ export class ExporterSheet extends Losses {
 
   balance(): ExporterBalance {
     const { merged, dropped } = this.losses
-    const { handedIn, sent, rejected, queued, inFlight } = this
-    return { handed_in: handedIn, sent, rejected, merged, dropped, queued, in_flight: inFlight }
+    const { handedIn, created, sent, rejected, queued, inFlight } = this
+    return { handed_in: handedIn, created, sent, rejected, merged, dropped, queued, in_flight: inFlight }
   }
 
   equation(): string {
-    const { handed_in, in_flight, ...rest } = this.balance()
-    return equation({ 'handed in': handed_in }, { ...rest, 'in flight': in_flight })
+    const { handed_in, created, in_flight, ...rest } = this.balance()
+    return equation({ 'handed in': handed_in, created }, { ...rest, 'in flight': in_flight })
   }
 }
 

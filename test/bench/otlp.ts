@@ -143,7 +143,7 @@ function rate(payload: Payload, run: (bytes: Uint8Array) => unknown): number {
 
 const tags = ['env:prod', 'team:platform', 'tier:one']
 const tagMap = new Map(tags.map((tag) => tag.split(':') as [string, string]))
-const account = { merged: () => undefined, dropped: () => undefined }
+const account = { created: () => undefined, merged: () => undefined, dropped: () => undefined }
 
 /** `datadog_native` without compression and without sending. */
 function toDatadog(version: 'v1' | 'v2'): (bytes: Uint8Array) => unknown {

@@ -100,6 +100,7 @@ describe.each(['v1', 'v2'])('datadog_native to series %s', (version) => {
     ])
     expect(balance).toEqual({
       handed_in: 4,
+      created: 0,
       sent: 3,
       rejected: 0,
       merged: 0,
@@ -200,6 +201,7 @@ describe('what becomes of the kinds of metrics', () => {
     )
     expect(balance).toMatchObject({
       handed_in: 10,
+      created: 0,
       sent: 1,
       dropped: {
         unsupported_type: 3,
@@ -512,7 +514,7 @@ describe('the account of points', () => {
     const { handed_in, sent, merged, dropped, ...rest } = await exporter.deliver()
     expect(dropped).not.toHaveProperty('unaccounted')
     expect(dropped).not.toHaveProperty('exporter_error')
-    expect(rest).toEqual({ rejected: 0, queued: 0, in_flight: 0 })
+    expect(rest).toEqual({ created: 0, rejected: 0, queued: 0, in_flight: 0 })
     expect(sent + merged + Object.values(dropped).reduce((all, points) => all + points, 0)).toBe(handed_in)
     const seen = new Set<string>()
     const points = intake.series().flatMap((one) => one.points)

@@ -167,6 +167,7 @@ describe('datadog_otlp', () => {
     })
     expect(balance).toMatchObject({
       handed_in: 11,
+      created: 0,
       sent: 7,
       dropped: { first_value: 2, unspecified_temporality: 1, not_finite: 1 },
     })

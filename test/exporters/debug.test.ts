@@ -102,6 +102,7 @@ async function encoded(yaml: string, input: MetricBatch): Promise<{ text: string
   const { created } = await testComponent(debug, yaml)
   const dropped: Record<string, number> = {}
   const account: Account = {
+    created: () => expect('created').toBe('never'),
     merged: () => expect('merged').toBe('never'),
     dropped: (reason, points) => void (dropped[reason] = (dropped[reason] ?? 0) + points),
   }

@@ -156,11 +156,11 @@ function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }: Setti
       await delivery.drain(deadline.signal)
       clearTimeout(timer)
     },
-    /** handed in less everything that is accounted for; 0 at every moment. */
+    /** handed in and created less everything that is accounted for; 0 at every moment. */
     difference(): number {
-      const { handed_in, dropped, ...terms } = sheet.balance()
+      const { handed_in, created, dropped, ...terms } = sheet.balance()
       const lost = Object.values(dropped).reduce((sum, points) => sum + points, 0)
-      return handed_in - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
+      return handed_in + created - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
     },
   }
 }
