@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { cpus, loadavg } from 'node:os'
 import { resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
@@ -8,10 +9,11 @@ import { mergeTags } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
+import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 
 /*
  * `npm run bench`: what one core does with OTLP, side by side with the plain way: decode with a protobufjs static module,
- * change the objects in place, encode. Both sides see the same bytes in the same run; what counts is the ratio.
+ * change the objects in place, encode. Both sides see the same bytes in the same run, by turns; what counts is the ratio.
  */
 
 interface PlainValue {
@@ -21,17 +23,37 @@ interface PlainAttribute {
   key: string
   value: PlainValue
 }
+interface PlainLong {
+  low: number
+  high: number
+}
 interface PlainPoint {
   attributes: PlainAttribute[]
-  startTimeUnixNano: { low: number; high: number }
-  timeUnixNano: { low: number; high: number }
+  startTimeUnixNano: PlainLong
+  timeUnixNano: PlainLong
+}
+interface PlainNumberPoint extends PlainPoint {
   asDouble: number
 }
+interface PlainHistogramPoint extends PlainPoint {
+  count: PlainLong
+  sum: number
+  min?: number
+  max?: number
+  bucketCounts: PlainLong[]
+  explicitBounds: number[]
+}
+interface PlainData<Point> {
+  aggregationTemporality: number
+  dataPoints: Point[]
+}
+interface PlainMetric {
+  name: string
+  sum?: PlainData<PlainNumberPoint> | null
+  histogram?: PlainData<PlainHistogramPoint> | null
+}
 interface PlainRequest {
-  resourceMetrics: {
-    resource: { attributes: PlainAttribute[] }
-    scopeMetrics: { metrics: { name: string; sum: { aggregationTemporality: number; dataPoints: PlainPoint[] } }[] }[]
-  }[]
+  resourceMetrics: { resource: { attributes: PlainAttribute[] }; scopeMetrics: { metrics: PlainMetric[] }[] }[]
 }
 interface PlainCodec<T> {
   decode(bytes: Uint8Array): T
@@ -52,25 +74,49 @@ async function plainCodec(): Promise<PlainCodec<PlainRequest>> {
 }
 
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 1.5)
+const TURNS = 3
 
 /** A payload whose time can be moved on in place, as a sender would send the next one. */
 interface Payload {
   readonly name: string
+  readonly kind: 'sum' | 'histogram'
   readonly points: number
   /** The next request: the same series a second later, or ever-new ones. */
-  next(): Uint8Array
+  readonly next: Record<Form, () => Uint8Array>
 }
 
-const attribute = (key: string, value: string): PlainAttribute => ({ key, value: { stringValue: value } })
+/** The two forms of OTLP. */
+type Form = 'protobuf' | 'json'
 
-/** Requests of `resources` x `metrics` x `points` cumulative sums with five attributes each, 143 bytes a point. */
+const attribute = (key: string, value: string): PlainAttribute => ({ key, value: { stringValue: value } })
+const long = (low: number, high = 0) => ({ low, high, unsigned: true })
+
+const ROUTE = '00000000'
+const START = long(1, 0x17000000)
+/** Bytes that stand nowhere else, in either form. */
+const TIME = long(0x7a7a7a7a, 0x17171717)
+const text = ({ low, high }: PlainLong): string => String((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0))
+
+/** A sum of 143 bytes, or a histogram of 12 buckets. */
+const data = {
+  sum: (times: object, value: number) => ({ ...times, asDouble: value }),
+  histogram: (times: object, value: number) => ({
+    ...times,
+    count: long(78),
+    sum: 1000 + value,
+    bucketCounts: Array.from({ length: 12 }, (_b, index) => long(index + 1)),
+    explicitBounds: [0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000],
+    min: 0.5,
+    max: 2500,
+  }),
+}
+
+/** Requests of `resources` x `metrics` x `points` cumulative points with five attributes each. */
 function payload(
   name: string,
   [resources, metrics, points]: readonly [number, number, number],
-  fresh = false,
+  { kind = 'sum', fresh = false }: { kind?: Payload['kind']; fresh?: boolean } = {},
 ): Payload {
-  const ROUTE = '00000000'
-  const marker = { low: 0x7a7a7a7a, high: 0x17171717, unsigned: true }
   const request = {
     resourceMetrics: Array.from({ length: resources }, (_r, r) => ({
       resource: {
@@ -83,62 +129,89 @@ function payload(
             name: `system.metric.name.${m}`,
             description: 'some description of metric',
             unit: 'By',
-            sum: {
+            [kind]: {
               aggregationTemporality: 2,
-              isMonotonic: true,
-              dataPoints: Array.from({ length: points }, (_p, p) => ({
-                attributes: [
+              ...(kind === 'sum' && { isMonotonic: true }),
+              dataPoints: Array.from({ length: points }, (_p, p) => {
+                const attributes = [
                   attribute('cpu', `cpu${p}`),
                   attribute('state', 'user'),
                   attribute('device', `eth${p}`),
                   attribute('http.route', `/users/${ROUTE}`),
                   attribute('region', 'us-east-1'),
-                ],
-                startTimeUnixNano: { low: 1, high: 0x17000000, unsigned: true },
-                timeUnixNano: marker,
-                asDouble: p * 1.5 + m,
-              })),
+                ]
+                return data[kind]({ attributes, startTimeUnixNano: START, timeUnixNano: TIME }, p * 1.5 + m)
+              }),
             },
           })),
         },
       ],
     })),
   }
-  const bytes = Buffer.from(plain.encode(request as unknown as PlainRequest).finish())
-  const times = places(bytes, Buffer.from([0x7a, 0x7a, 0x7a, 0x7a, 0x17, 0x17, 0x17, 0x17]))
-  const routes = fresh ? places(bytes, Buffer.from(ROUTE)) : []
-  let time = 0x17171717_00000000n
-  let route = 0
+  const protobuf = Buffer.from(plain.encode(request as unknown as PlainRequest).finish())
+  const json = Buffer.from(
+    JSON.stringify(request, (_key, value: unknown) =>
+      typeof value === 'object' && value !== null && 'low' in value ? text(value as PlainLong) : value,
+    ),
+  )
   return {
     name,
+    kind,
     points: resources * metrics * points,
-    next() {
-      time += 1_000_000_000n
-      for (const at of times) bytes.writeBigUInt64LE(time, at)
-      for (const at of routes) bytes.write((route++).toString().padStart(8, '0'), at, 'latin1')
-      return bytes
+    next: {
+      protobuf: moving(protobuf, Buffer.from('7a7a7a7a17171717', 'hex'), fresh, (time, at) =>
+        protobuf.writeBigUInt64LE(time, at),
+      ),
+      json: moving(json, Buffer.from(text(TIME)), fresh, (time, at) => json.write(String(time), at, 'latin1')),
     },
   }
 }
 
-function places(bytes: Buffer, text: Buffer): number[] {
+/** Moves a request on, in place: `write` the next time wherever the time is, and ever-new routes if they are to be `fresh`. */
+function moving(bytes: Buffer, timeBytes: Buffer, fresh: boolean, write: (time: bigint, at: number) => void) {
+  const times = places(bytes, timeBytes)
+  const routes = fresh ? places(bytes, Buffer.from(ROUTE)) : []
+  let time = 0x17171717_00000000n
+  let route = 0
+  return () => {
+    time += 1_000_000_000n
+    for (const at of times) write(time, at)
+    for (const at of routes) bytes.write((route++).toString().padStart(ROUTE.length, '0'), at, 'latin1')
+    return bytes
+  }
+}
+
+function places(bytes: Buffer, part: Buffer): number[] {
   const found: number[] = []
-  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + text.length)) found.push(at)
+  for (let at = bytes.indexOf(part); at >= 0; at = bytes.indexOf(part, at + part.length)) found.push(at)
   return found
 }
 
-/** Million points a second of CPU time, so that what else the machine does counts less. */
-function rate(payload: Payload, run: (bytes: Uint8Array) => unknown): number {
-  for (let index = 0; index < 10; index++) run(payload.next())
-  const start = process.cpuUsage()
-  const until = performance.now() + SECONDS * 1000
-  let count = 0
-  while (performance.now() < until) {
-    run(payload.next())
-    count++
+type Run = (bytes: Uint8Array) => unknown
+
+/**
+ * Million points a second of CPU time for each of the runs, so that what else the machine does counts less; by turns, so that
+ * it counts for all of them.
+ */
+function rates(make: () => Payload, form: Form, runs: readonly Run[]): number[] {
+  const sides = runs.map((run) => {
+    const { points, next } = make()
+    for (let index = 0; index < 10; index++) run(next[form]())
+    return { run, points, next: next[form], count: 0, microseconds: 0 }
+  })
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const side of sides) {
+      const start = process.cpuUsage()
+      const until = performance.now() + (SECONDS * 1000) / TURNS
+      while (performance.now() < until) {
+        side.run(side.next())
+        side.count += side.points
+      }
+      const { user, system } = process.cpuUsage(start)
+      side.microseconds += user + system
+    }
   }
-  const { user, system } = process.cpuUsage(start)
-  return (count * payload.points) / (user + system)
+  return sides.map(({ count, microseconds }) => count / microseconds)
 }
 
 const tags = ['env:prod', 'team:platform', 'tier:one']
@@ -146,7 +219,7 @@ const tagMap = new Map(tags.map((tag) => tag.split(':') as [string, string]))
 const account = { created: () => undefined, merged: () => undefined, dropped: () => undefined }
 
 /** `datadog_native` without compression and without sending. */
-function toDatadog(version: 'v1' | 'v2'): (bytes: Uint8Array) => unknown {
+function toDatadog(version: 'v1' | 'v2'): Run {
   const exporter = datadogNative.create({
     config: {
       site: 'datadoghq.com',
@@ -172,19 +245,81 @@ function toDatadog(version: 'v1' | 'v2'): (bytes: Uint8Array) => unknown {
   }
 }
 
+const seriesOf = (host: string, name: string, { attributes }: PlainPoint): string =>
+  `${host}|${name}|${attributes.map((each) => `${each.key}:${each.value.stringValue}`).join(',')}`
+
 /** The difference to the point before of each series, in place; the first value is left as it is. */
-function plainDelta(state: Map<string, number>, host: string, name: string, point: PlainPoint): string {
-  const key = `${host}|${name}|${point.attributes.map((each) => `${each.key}:${each.value.stringValue}`).join(',')}`
+function plainDelta(state: Map<string, number>, host: string, name: string, point: PlainNumberPoint): void {
+  const series = seriesOf(host, name, point)
   const value = point.asDouble
-  point.asDouble = value - (state.get(key) ?? 0)
-  state.set(key, value)
-  return key
+  point.asDouble = value - (state.get(series) ?? 0)
+  state.set(series, value)
+}
+
+interface PlainDistribution {
+  readonly sum: number
+  readonly count: number
+  readonly bucketCounts: readonly number[]
+}
+
+const toNumber = ({ low, high }: PlainLong): number => (high >>> 0) * 4294967296 + (low >>> 0)
+const toLong = (value: number): PlainLong => long(value | 0, (value / 4294967296) | 0)
+
+/** The same of histograms. */
+function plainHistogramDelta(
+  state: Map<string, PlainDistribution>,
+  host: string,
+  name: string,
+  point: PlainHistogramPoint,
+): void {
+  const series = seriesOf(host, name, point)
+  const before = state.get(series)
+  const now = { sum: point.sum, count: toNumber(point.count), bucketCounts: point.bucketCounts.map(toNumber) }
+  state.set(series, now)
+  if (before === undefined) return
+  point.sum = now.sum - before.sum
+  point.count = toLong(now.count - before.count)
+  point.bucketCounts = now.bucketCounts.map((count, index) => toLong(count - before.bucketCounts[index]))
+  delete point.min
+  delete point.max
+}
+
+const pointsOf = ({ sum, histogram }: PlainMetric): PlainPoint[] => sum?.dataPoints ?? histogram?.dataPoints ?? []
+
+/** A 64-bit integer of JSON, in the form that protobufjs encodes. */
+function jsonLong(text: unknown): PlainLong {
+  const bits = BigInt(text as string)
+  return long(Number(bits & 0xffffffffn) | 0, Number(bits >> 32n) | 0)
+}
+
+/** The plain way from JSON: parse, turn what protobuf has another form for in place, encode. */
+function plainJson(bytes: Uint8Array): Uint8Array {
+  const request = JSON.parse((bytes as Buffer).toString()) as PlainRequest
+  for (const { scopeMetrics } of request.resourceMetrics) {
+    for (const { metrics } of scopeMetrics) {
+      for (const metric of metrics) {
+        for (const point of pointsOf(metric)) {
+          point.startTimeUnixNano = jsonLong(point.startTimeUnixNano)
+          point.timeUnixNano = jsonLong(point.timeUnixNano)
+        }
+        for (const point of metric.histogram?.dataPoints ?? []) {
+          point.count = jsonLong(point.count)
+          point.bucketCounts = point.bucketCounts.map(jsonLong)
+        }
+      }
+    }
+  }
+  return plain.encode(request).finish()
 }
 
 interface Row {
   readonly name: string
-  readonly ours: () => (bytes: Uint8Array) => unknown
-  readonly plain: () => (bytes: Uint8Array) => unknown
+  /** What the request comes in; default: protobuf. */
+  readonly form?: Form
+  /** The kinds of payload it is for; default: all. */
+  readonly kinds?: readonly Payload['kind'][]
+  readonly ours: () => Run
+  readonly plain: () => Run
 }
 
 const rows: readonly Row[] = [
@@ -212,7 +347,7 @@ const rows: readonly Row[] = [
         for (const { metrics } of scopeMetrics) {
           for (const metric of metrics) {
             if (!metric.name.startsWith('heka.')) metric.name = `heka.${metric.name}`
-            for (const { attributes } of metric.sum.dataPoints) {
+            for (const { attributes } of pointsOf(metric)) {
               for (let index = attributes.length - 1; index >= 0; index--) {
                 if (tagMap.has(attributes[index].key) || attributes[index].key === 'host') attributes.splice(index, 1)
               }
@@ -231,14 +366,21 @@ const rows: readonly Row[] = [
     },
     plain: () => {
       const state = new Map<string, number>()
+      const histogramState = new Map<string, PlainDistribution>()
       return (bytes) => {
         const request = plain.decode(bytes)
         for (const { resource, scopeMetrics } of request.resourceMetrics) {
           const host = resource.attributes[0].value.stringValue ?? ''
           for (const { metrics } of scopeMetrics) {
-            for (const { name, sum } of metrics) {
-              sum.aggregationTemporality = 1
-              for (const point of sum.dataPoints) plainDelta(state, host, name, point)
+            for (const { name, sum, histogram } of metrics) {
+              if (sum) {
+                sum.aggregationTemporality = 1
+                for (const point of sum.dataPoints) plainDelta(state, host, name, point)
+              }
+              if (histogram) {
+                histogram.aggregationTemporality = 1
+                for (const point of histogram.dataPoints) plainHistogramDelta(histogramState, host, name, point)
+              }
             }
           }
         }
@@ -246,8 +388,14 @@ const rows: readonly Row[] = [
       }
     },
   },
-  { name: 'OTLP to Datadog v1 JSON', ours: () => toDatadog('v1'), plain: () => plainDatadog },
-  { name: 'OTLP to Datadog v2 protobuf', ours: () => toDatadog('v2'), plain: () => plainDatadog },
+  {
+    name: 'OTLP/JSON to OTLP',
+    form: 'json',
+    ours: () => (bytes) => fromOtlpJson(bytes).toOtlp(),
+    plain: () => plainJson,
+  },
+  { name: 'OTLP to Datadog v1 JSON', kinds: ['sum'], ours: () => toDatadog('v1'), plain: () => plainDatadog },
+  { name: 'OTLP to Datadog v2 protobuf', kinds: ['sum'], ours: () => toDatadog('v2'), plain: () => plainDatadog },
 ]
 
 const plainState = new Map<string, number>()
@@ -259,7 +407,7 @@ function plainDatadog(bytes: Uint8Array): Buffer {
     const own = resource.attributes.slice(1).map(({ key, value }) => `${key}:${value.stringValue}`)
     for (const { metrics } of scopeMetrics) {
       for (const { name, sum } of metrics) {
-        for (const point of sum.dataPoints) {
+        for (const point of sum?.dataPoints ?? []) {
           plainDelta(plainState, host, name, point)
           const seconds = Math.floor((point.timeUnixNano.high * 4294967296 + point.timeUnixNano.low) / 1e9)
           const all = [...own, ...point.attributes.map(({ key, value }) => `${key}:${value.stringValue}`)].sort()
@@ -281,16 +429,24 @@ function plainDatadog(bytes: Uint8Array): Buffer {
 const payloads: readonly (() => Payload)[] = [
   () => payload('10,000 points a request, repeated series', [10, 100, 10]),
   () => payload('10 points a request, repeated series', [1, 2, 5]),
-  () => payload('10,000 points a request, ever-new series', [10, 100, 10], true),
+  () => payload('10,000 points a request, ever-new series', [10, 100, 10], { fresh: true }),
+  () => payload('10,000 histograms a request, repeated series', [10, 100, 10], { kind: 'histogram' }),
 ]
 
+const [{ model }] = cpus()
+console.log(`${new Date().toISOString().slice(0, 10)}, Node.js ${process.versions.node}, ${cpus().length} x ${model}`)
+console.log(
+  `Load ${loadavg()[0].toFixed(1)} before the start. Million points a second of CPU time: this code, plain, ratio.`,
+)
+console.log('No straw man: on a quiet machine of this kind plain reaches 0.20 M/s for edits and 0.13 M/s for Datadog v1.')
 const only = process.env.BENCH_ROW
 for (const make of payloads) {
-  console.log(`\n${make().name}${' '.repeat(20)}`)
-  for (const { name, ours, plain: other } of rows) {
-    if (only !== undefined && !name.includes(only)) continue
-    const mine = rate(make(), ours())
-    const theirs = process.env.BENCH_OURS === undefined ? rate(make(), other()) : NaN
+  const { name, kind } = make()
+  console.log(`\n${name}`)
+  for (const { name, form = 'protobuf', kinds = [kind], ours, plain: other } of rows) {
+    if (!kinds.includes(kind) || (only !== undefined && !name.includes(only))) continue
+    const runs = process.env.BENCH_OURS === undefined ? [ours(), other()] : [ours()]
+    const [mine, theirs = NaN] = rates(make, form, runs)
     const ratio = `${(mine / theirs).toFixed(1)}x`
     console.log(
       `  ${name.padEnd(40)}${mine.toFixed(2).padStart(8)} M/s${theirs.toFixed(2).padStart(8)} M/s${ratio.padStart(9)}`,
