@@ -1,0 +1,154 @@
+import { normalizeTag } from '../../datadog/names.ts'
+import { subtractValues } from '../../otlp/aggregate.ts'
+import type { MetricBatch } from '../../otlp/batch.ts'
+import type { DeltaOptions } from '../../otlp/delta.ts'
+import type { Metric } from '../../otlp/metrics.ts'
+import type { DataPoint, SummaryPoint } from '../../otlp/points.ts'
+import type { Resource, Scope } from '../../otlp/resource.ts'
+import { SeriesIndex } from '../../otlp/series_index.ts'
+import { NO_TAGS, numberText } from './histograms.ts'
+import type { DerivedSample } from './histograms.ts'
+
+/** Whether quantiles are sent, as gauges. */
+export const SUMMARY_MODES = ['gauges', 'noquantiles'] as const
+export type SummaryMode = (typeof SUMMARY_MODES)[number]
+
+/**
+ * What Datadog gets for a point that `SummaryDifferences` has been through. `first_value`: nothing, since its count and sum
+ * were withheld and there are no quantiles to send.
+ */
+export function mapSummary(point: SummaryPoint, mode: SummaryMode): readonly DerivedSample[] | 'first_value' {
+  const samples: DerivedSample[] = []
+  if (point.startTimeUnixNano !== point.timeUnixNano) {
+    samples.push({ suffix: '.count', type: 'count', value: Number(point.count), tags: NO_TAGS, inUnit: false })
+    if (Number.isFinite(point.sum)) {
+      samples.push({ suffix: '.sum', type: 'count', value: point.sum, tags: NO_TAGS, inUnit: true })
+    }
+  }
+  if (mode === 'gauges') {
+    for (const { quantile, value } of point.quantileValues) {
+      // One without a value in the time it looks back on is NaN.
+      if (!Number.isFinite(value)) continue
+      const tags = [normalizeTag('quantile', numberText(quantile))]
+      samples.push({ suffix: '.quantile', type: 'gauge', value, tags, inUnit: true })
+    }
+  }
+  return samples.length === 0 ? 'first_value' : samples
+}
+
+/** Milliseconds; the same as of `CumulativeToDelta`. */
+const DEFAULT_TTL = 3_600_000
+const DEFAULT_MAX_SERIES = 1_000_000
+const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
+
+interface Series {
+  readonly count: number | bigint
+  readonly sum: number
+  readonly time: bigint
+  readonly start: bigint
+  /** `performance.now()` of the point. */
+  readonly seen: number
+}
+
+/**
+ * Turns count and sum of summaries, which OTLP knows as cumulative only, into the differences to the point before, by the rules
+ * of `CumulativeToDelta`; the quantiles stay. Where that withholds a first value, the point goes on for its quantiles: it covers
+ * no time (it starts when it ends), and its count and sum are 0. Remembers the last point of every series.
+ */
+export class SummaryDifferences {
+  readonly #initialValue: DeltaOptions['initialValue']
+  readonly #ttl: number
+  readonly #maxSeries: number
+  readonly #metrics = new Map<string, SeriesIndex<Series>>()
+  #size = 0
+  #lastSweep = performance.now()
+
+  constructor({ initialValue, ttl = DEFAULT_TTL, maxSeries = DEFAULT_MAX_SERIES }: DeltaOptions) {
+    this.#initialValue = initialValue
+    this.#ttl = ttl
+    this.#maxSeries = maxSeries
+  }
+
+  /** Series remembered. */
+  get size(): number {
+    return this.#size
+  }
+
+  /**
+   * Batches must come in order. Points left out are told to `account`: `no_recorded_value`, `out_of_order`,
+   * `duplicate_timestamp`, `too_many_series`. Metrics of other types stay as they are.
+   */
+  apply(batch: MetricBatch, account: { dropped(reason: string, points: number): void }): MetricBatch {
+    const now = performance.now()
+    if (now - this.#lastSweep > this.#ttl / 2) this.#sweep(now)
+    const emptied = new Set<Metric>()
+    const changed = batch.mapMetrics((metric, resource, scope) => {
+      if (metric.type !== 'summary') return metric
+      const known = this.#seriesOf(metric, resource, scope)
+      const points: DataPoint[] = []
+      for (const point of metric.points as readonly SummaryPoint[]) {
+        const result = this.#difference(known, point, now)
+        if (typeof result === 'string') account.dropped(result, 1)
+        else points.push(result)
+      }
+      const differences = metric.withPoints(points)
+      if (points.length === 0 && metric.points.length > 0) emptied.add(differences)
+      return differences
+    })
+    return emptied.size === 0 ? changed : changed.filterMetrics((metric) => !emptied.has(metric))
+  }
+
+  #seriesOf(metric: Metric, resource: Resource, scope: Scope): SeriesIndex<Series> {
+    const key = [metric.name, metric.unit, scope.name, scope.version, resource.attributes.identity].join('\n')
+    let series = this.#metrics.get(key)
+    if (series === undefined) this.#metrics.set(key, (series = new SeriesIndex<Series>()))
+    return series
+  }
+
+  /** The point as a difference, or why it is left out. */
+  #difference(known: SeriesIndex<Series>, point: SummaryPoint, now: number): SummaryPoint | string {
+    if (!point.hasValue) return 'no_recorded_value'
+    const { count, sum, timeUnixNano: time, startTimeUnixNano: start } = point
+    const key = point.attributes.bytesIdentity
+    let previous = known.get(key)
+    if (previous !== undefined && now - previous.seen > this.#ttl) {
+      known.delete(key)
+      this.#size--
+      previous = undefined
+    }
+    if (previous === undefined && this.#size >= this.#maxSeries) return 'too_many_series'
+    if (previous !== undefined && previous.time >= time) {
+      return previous.time === time ? 'duplicate_timestamp' : 'out_of_order'
+    }
+    known.set(key, { count, sum, time, start, seen: now })
+    if (previous === undefined) this.#size++
+    else if (start === 0n || (start !== time && start === previous.start)) {
+      const difference = subtractValues({ value: count, isInt: true }, { value: previous.count, isInt: true }).value ?? 0
+      // A sum may go back by itself, where values are negative; a count only when both began anew.
+      if (difference >= 0) {
+        return point.with({ count: difference, sum: sum - previous.sum, startTimeUnixNano: previous.time })
+      }
+    }
+    if (!this.#keepsFirst(point)) return point.with({ count: 0, sum: 0, startTimeUnixNano: time })
+    const before = previous !== undefined && previous.time > start ? previous.time : start
+    // 0, not known, where the source says that it began just now.
+    return point.with({ startTimeUnixNano: before === time ? 0n : before })
+  }
+
+  #keepsFirst({ startTimeUnixNano, timeUnixNano }: SummaryPoint): boolean {
+    if (this.#initialValue !== 'auto') return this.#initialValue === 'keep'
+    return startTimeUnixNano > processStart && startTimeUnixNano !== timeUnixNano
+  }
+
+  #sweep(now: number): void {
+    this.#lastSweep = now
+    for (const [metricKey, known] of this.#metrics) {
+      for (const [key, { seen }] of known) {
+        if (now - seen <= this.#ttl) continue
+        known.delete(key)
+        this.#size--
+      }
+      if (known.size === 0) this.#metrics.delete(metricKey)
+    }
+  }
+}
