@@ -38,16 +38,34 @@ export function overrideHost(batch: MetricBatch, hostname: string, mode: 'overri
   const changed = batch.mapResources((resource) => {
     const { attributes } = resource
     if (mode === 'fallback' && resolveHost(attributes).host !== undefined) return resource
-    const workload = hostlessWorkload(attributes)
-    return resource.withAttributes(
-      withHost(workload === undefined ? attributes : attributes.without(new Set([workload.attribute])), hostname).with({
-        'host.name': hostname,
-        'datadog.host.name': hostname,
-      }),
-    )
+    return resource.withAttributes(named(attributes, hostname).with({ 'host.name': hostname }))
   })
   if (mode === 'fallback') return changed
   return changed.mapPointsWith(['host'], (point) => point.withAttributes(withHost(point.attributes, hostname)))
+}
+
+/**
+ * Gives each resource the host that the settings of an exporter choose: the first of the attributes `from` that names one,
+ * before any rule of Datadog's; and `fallback` where these rules find none. What Datadog identifies by itself rather
+ * than by a host does not fall back.
+ */
+export function chooseHosts(batch: MetricBatch, from: readonly string[], fallback: string | undefined): MetricBatch {
+  if (from.length === 0 && fallback === undefined) return batch
+  return batch.mapResources((resource) => {
+    const { attributes } = resource
+    const chosen = from.map((key) => attributes.text(key)).find((name) => name && !INVALID_HOSTS.has(name))
+    if (chosen !== undefined) return resource.withAttributes(named(attributes, chosen))
+    const falls = fallback !== undefined && hostlessWorkload(attributes) === undefined
+    if (!falls || resolveHost(attributes).host !== undefined) return resource
+    return resource.withAttributes(named(attributes, fallback))
+  })
+}
+
+/** The attributes in which Datadog sees this host. */
+function named(attributes: Attributes, hostname: string): Attributes {
+  const workload = hostlessWorkload(attributes)
+  const host = workload === undefined ? attributes : attributes.without(new Set([workload.attribute]))
+  return withHost(host, hostname).with({ 'datadog.host.name': hostname })
 }
 
 function withHost(attributes: Attributes, hostname: string): Attributes {

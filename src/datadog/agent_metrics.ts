@@ -1,0 +1,366 @@
+import { Attributes } from '../otlp/attributes.ts'
+import { Metric } from '../otlp/metrics.ts'
+import { NumberPoint } from '../otlp/points.ts'
+
+/** What the OpenTelemetry metrics of one host, or of one of its devices, say for one time. */
+interface Figures {
+  /** The points in the given states added up, all of them when no state is given; NaN when there is none. */
+  readonly of: (metric: string, ...states: readonly string[]) => number
+  /** The same for each second of the time that a sum of differences covers; NaN when that is not known. */
+  readonly rate: (metric: string, ...states: readonly string[]) => number
+}
+
+/** A metric as the Datadog Agent names and measures it: a gauge, because the rates of its checks leave it as gauges. */
+interface AgentMetric {
+  readonly name: string
+  readonly unit: string
+  /** The OpenTelemetry metrics that `value` reads. */
+  readonly from: readonly string[]
+  /** `value` for people. */
+  readonly formula: string
+  /** NaN or infinite when there is nothing to send. */
+  readonly value: (figures: Figures) => number
+}
+
+/** Metrics that are read together. Those of the host have no tags of their own; others have those of the device. */
+interface AgentMetrics {
+  readonly title: string
+  readonly of: 'host' | 'device'
+  readonly metrics: readonly AgentMetric[]
+}
+
+const MIB = 1024 * 1024
+const KIB = 1024
+const SECTOR = 512
+const MILLISECONDS = 1000
+
+const CPU = 'system.cpu.time'
+const CPUS = 'system.cpu.logical.count'
+const MEMORY = 'system.memory.usage'
+const MEMORY_LIMIT = 'system.memory.limit'
+const MEMORY_AVAILABLE = 'system.linux.memory.available'
+const MEMORY_SHARED = 'system.memory.linux.shared'
+const SWAP = 'system.paging.usage'
+const DISK_IO = 'system.disk.io'
+const DISK_OPERATIONS = 'system.disk.operations'
+const DISK_MERGED = 'system.disk.merged'
+const DISK_TIME = 'system.disk.operation_time'
+const DISK_BUSY = 'system.disk.io_time'
+const DISK_WEIGHTED = 'system.disk.weighted_io_time'
+
+/**
+ * Source: datadog-agent (2026), pkg/collector/corechecks: system/cpu/cpu/cpu.go, system/cpu/load/load.go,
+ * system/memory/memory_nix.go, system/disk/diskv2/disk.go, system/disk/io/iostats_nix.go, net/networkv2/network.go; that
+ * a rate leaves the Agent as a gauge: pkg/metrics/rate.go.
+ */
+export const agentMetrics: readonly AgentMetrics[] = [
+  {
+    title: 'CPU, load and uptime',
+    of: 'host',
+    metrics: [
+      cpuShare('user', 'user', 'nice'),
+      cpuShare('system', 'system', 'interrupt', 'softirq'),
+      cpuShare('interrupt', 'interrupt', 'softirq'),
+      cpuShare('iowait', 'wait'),
+      cpuShare('idle', 'idle'),
+      cpuShare('stolen', 'steal'),
+      metric('system.cpu.num_cores', 'cores', [CPUS], 'as it is', ({ of }) => of(CPUS)),
+      ...['1', '5', '15'].flatMap((minutes) => {
+        const load = `system.cpu.load_average.${minutes}m`
+        return [
+          metric(`system.load.${minutes}`, 'threads', [load], 'as it is', ({ of }) => of(load)),
+          metric(
+            `system.load.norm.${minutes}`,
+            'threads',
+            [load, CPUS],
+            'load / CPUs',
+            ({ of }) => of(load) / of(CPUS),
+          ),
+        ]
+      }),
+      metric('system.uptime', 's', ['system.uptime'], 'as it is', ({ of }) => of('system.uptime')),
+    ],
+  },
+  {
+    title: 'Memory and swap',
+    of: 'host',
+    metrics: [
+      metric(
+        'system.mem.total',
+        'MiB',
+        [MEMORY_LIMIT, MEMORY],
+        'limit, else used + free + buffered + cached + inactive',
+        (figures) => memoryTotal(figures) / MIB,
+      ),
+      amount('system.mem.free', 'MiB', MEMORY, MIB, 'free'),
+      metric(
+        'system.mem.used',
+        'MiB',
+        [MEMORY_LIMIT, MEMORY],
+        'total - free',
+        (figures) => (memoryTotal(figures) - figures.of(MEMORY, 'free')) / MIB,
+      ),
+      metric(
+        'system.mem.usable',
+        'MiB',
+        [MEMORY_AVAILABLE, MEMORY],
+        'available, else free + buffered + cached + inactive',
+        (figures) => memoryUsable(figures) / MIB,
+      ),
+      metric(
+        'system.mem.pct_usable',
+        '0 to 1',
+        [MEMORY_AVAILABLE, MEMORY_LIMIT, MEMORY],
+        'usable / total',
+        (figures) => memoryUsable(figures) / memoryTotal(figures),
+      ),
+      amount('system.mem.cached', 'MiB', MEMORY, MIB, 'cached'),
+      amount('system.mem.buffered', 'MiB', MEMORY, MIB, 'buffered'),
+      amount('system.mem.slab', 'MiB', MEMORY, MIB, 'slab_reclaimable', 'slab_unreclaimable'),
+      amount('system.mem.slab_reclaimable', 'MiB', MEMORY, MIB, 'slab_reclaimable'),
+      amount('system.mem.shared', 'MiB', MEMORY_SHARED, MIB),
+      amount('system.swap.total', 'MiB', SWAP, MIB, 'used', 'free', 'cached'),
+      amount('system.swap.free', 'MiB', SWAP, MIB, 'free'),
+      amount('system.swap.used', 'MiB', SWAP, MIB, 'used'),
+      amount('system.swap.cached', 'MiB', SWAP, MIB, 'cached'),
+      metric(
+        'system.swap.pct_free',
+        '0 to 1',
+        [SWAP],
+        'free / (used + free + cached)',
+        ({ of }) => of(SWAP, 'free') / of(SWAP, 'used', 'free', 'cached'),
+      ),
+    ],
+  },
+  {
+    title: 'File systems',
+    of: 'device',
+    metrics: [
+      ...fileSystem('system.disk', 'KiB', 'system.filesystem.usage', KIB),
+      ...fileSystem('system.fs.inodes', 'inodes', 'system.filesystem.inodes.usage', 1),
+    ],
+  },
+  {
+    title: 'Disks',
+    of: 'device',
+    metrics: [
+      perSecond('system.io.r_s', 'reads/s', DISK_OPERATIONS, 'read'),
+      perSecond('system.io.w_s', 'writes/s', DISK_OPERATIONS, 'write'),
+      perSecond('system.io.rrqm_s', 'reads/s', DISK_MERGED, 'read'),
+      perSecond('system.io.wrqm_s', 'writes/s', DISK_MERGED, 'write'),
+      metric('system.io.rkb_s', 'KiB/s', [DISK_IO], 'read / s / 1024', ({ rate }) => rate(DISK_IO, 'read') / KIB),
+      metric('system.io.wkb_s', 'KiB/s', [DISK_IO], 'write / s / 1024', ({ rate }) => rate(DISK_IO, 'write') / KIB),
+      metric('system.io.util', '%', [DISK_BUSY], '100 * time / s', ({ rate }) => 100 * rate(DISK_BUSY)),
+      metric('system.io.avg_q_sz', 'requests', [DISK_WEIGHTED], 'time / s', ({ rate }) => rate(DISK_WEIGHTED)),
+      wait('system.io.await', 'read', 'write'),
+      wait('system.io.r_await', 'read'),
+      wait('system.io.w_await', 'write'),
+      metric('system.io.svctm', 'ms', [DISK_BUSY, DISK_OPERATIONS], '1000 * time / operations', ({ of }) =>
+        each(MILLISECONDS * of(DISK_BUSY), of(DISK_OPERATIONS, 'read', 'write')),
+      ),
+      metric(
+        'system.io.avg_rq_sz',
+        'sectors',
+        [DISK_IO, DISK_OPERATIONS],
+        'bytes / 512 / operations',
+        ({ of }) => each(of(DISK_IO, 'read', 'write') / SECTOR, of(DISK_OPERATIONS, 'read', 'write')),
+      ),
+    ],
+  },
+  {
+    title: 'Networks',
+    of: 'device',
+    metrics: [
+      perSecond('system.net.bytes_rcvd', 'bytes/s', 'system.network.io', 'receive'),
+      perSecond('system.net.bytes_sent', 'bytes/s', 'system.network.io', 'transmit'),
+      perSecond('system.net.packets_in.count', 'packets/s', 'system.network.packets', 'receive'),
+      perSecond('system.net.packets_in.error', 'errors/s', 'system.network.errors', 'receive'),
+      perSecond('system.net.packets_in.drop', 'packets/s', 'system.network.dropped', 'receive'),
+      perSecond('system.net.packets_out.count', 'packets/s', 'system.network.packets', 'transmit'),
+      perSecond('system.net.packets_out.error', 'errors/s', 'system.network.errors', 'transmit'),
+      perSecond('system.net.packets_out.drop', 'packets/s', 'system.network.dropped', 'transmit'),
+    ],
+  },
+]
+
+function metric(
+  name: string,
+  unit: string,
+  from: readonly string[],
+  formula: string,
+  value: AgentMetric['value'],
+): AgentMetric {
+  return { name, unit, from, formula, value }
+}
+
+function amount(name: string, unit: string, from: string, divisor: number, ...states: readonly string[]): AgentMetric {
+  return metric(name, unit, [from], states.join(' + ') || 'as it is', ({ of }) => of(from, ...states) / divisor)
+}
+
+function perSecond(name: string, unit: string, from: string, direction: string): AgentMetric {
+  return metric(name, unit, [from], `${direction} / s`, ({ rate }) => rate(from, direction))
+}
+
+/** Of the time of all CPUs together. */
+function cpuShare(name: string, ...states: readonly string[]): AgentMetric {
+  const formula = `100 * ${states.length > 1 ? `(${states.join(' + ')})` : states[0]} / all states, over all CPUs`
+  return metric(`system.cpu.${name}`, '%', [CPU], formula, ({ of }) => (100 * of(CPU, ...states)) / of(CPU))
+}
+
+/** Milliseconds that an operation took, waiting included. */
+function wait(name: string, ...directions: readonly string[]): AgentMetric {
+  const formula = `1000 * time / operations, ${directions.join(' + ')}`
+  return metric(name, 'ms', [DISK_TIME, DISK_OPERATIONS], formula, ({ of }) =>
+    each(MILLISECONDS * of(DISK_TIME, ...directions), of(DISK_OPERATIONS, ...directions)),
+  )
+}
+
+/** As the Agent counts: what is reserved is neither free nor in use, and what has no room at all is left out. */
+function fileSystem(prefix: string, unit: string, from: string, divisor: number): readonly AgentMetric[] {
+  const all = ({ of }: Figures): number => of(from, 'used', 'free', 'reserved') || NaN
+  const inUse = ({ of }: Figures): number => of(from, 'used') / of(from, 'used', 'free')
+  const part = (name: string): AgentMetric =>
+    metric(`${prefix}.${name}`, unit, [from], name, (figures) =>
+      Number.isNaN(all(figures)) ? NaN : figures.of(from, name) / divisor,
+    )
+  return [
+    metric(`${prefix}.total`, unit, [from], 'used + free + reserved', (figures) => all(figures) / divisor),
+    part('used'),
+    part('free'),
+    metric(`${prefix}.in_use`, '0 to 1', [from], 'used / (used + free)', inUse),
+    metric(`${prefix}.utilized`, '%', [from], '100 * used / (used + free)', (figures) => 100 * inUse(figures)),
+  ]
+}
+
+function memoryTotal({ of }: Figures): number {
+  return known(of(MEMORY_LIMIT)) ?? of(MEMORY, 'used', 'free', 'buffered', 'cached', 'inactive')
+}
+
+function memoryUsable({ of }: Figures): number {
+  return known(of(MEMORY_AVAILABLE)) ?? of(MEMORY, 'free', 'buffered', 'cached', 'inactive')
+}
+
+function known(figure: number): number | undefined {
+  return Number.isNaN(figure) ? undefined : figure
+}
+
+/** An average over `count`: 0 when there was none, as the Agent has it. */
+function each(sum: number, count: number): number {
+  return count === 0 ? 0 : sum / count
+}
+
+/** By the name of an OpenTelemetry metric: the metrics that are read together with it. */
+const readWith: ReadonlyMap<string, AgentMetrics> = new Map(
+  agentMetrics.flatMap((group) => group.metrics.flatMap(({ from }) => from.map((name) => [name, group] as const))),
+)
+
+/** The attributes that tell states and directions apart, by the names of today and of the newer semantic conventions. */
+const STATES: ReadonlySet<string> = new Set([
+  'state',
+  'direction',
+  'cpu.mode',
+  'system.memory.state',
+  'system.paging.state',
+  'system.filesystem.state',
+  'disk.io.direction',
+  'network.io.direction',
+])
+/** Newer words for a state. */
+const OLDER_STATES: Readonly<Record<string, string | undefined>> = { iowait: 'wait', kernel: 'system' }
+const DEVICES = ['device', 'system.device', 'network.interface.name'] as const
+
+/** Whether a metric of this name, in OpenTelemetry's words, has a part in any of the Agent's. */
+export function isRead(name: string): boolean {
+  return readWith.has(name)
+}
+
+/**
+ * What the Agent would say of one host, made from its OpenTelemetry metrics. Sums must be differences, since rates are
+ * made of them. `used`: the names of the metrics that something could be made of.
+ */
+export function toAgentMetrics(metrics: Iterable<Metric>): { metrics: readonly Metric[]; used: ReadonlySet<string> } {
+  const points = new Map<string, NumberPoint[]>()
+  const used = new Set<string>()
+  for (const [group, readings] of read(metrics)) {
+    for (const { figures, attributes, timeUnixNano } of readings) {
+      for (const { name, from, value } of group.metrics) {
+        const result = value(figures)
+        if (!Number.isFinite(result)) continue
+        for (const source of from) used.add(source)
+        const point = new NumberPoint({ value: result, isInt: false, attributes, timeUnixNano })
+        const others = points.get(name)
+        if (others === undefined) points.set(name, [point])
+        else others.push(point)
+      }
+    }
+  }
+  return { metrics: Array.from(points, ([name, of]) => new Metric({ name, type: 'gauge', points: of })), used }
+}
+
+interface Reading {
+  readonly timeUnixNano: bigint
+  readonly attributes: Attributes
+  readonly figures: Figures
+  readonly add: (metric: string, state: string | undefined, value: number, seconds: number) => void
+}
+
+/** The readings of each group: one for each time and, where the group is of devices, each device. */
+function read(metrics: Iterable<Metric>): Iterable<[AgentMetrics, Iterable<Reading>]> {
+  const groups = new Map<AgentMetrics, Map<string, Reading>>()
+  for (const metric of metrics) {
+    const group = readWith.get(metric.name)
+    if (group === undefined || (metric.type !== 'gauge' && metric.type !== 'sum')) continue
+    let readings = groups.get(group)
+    if (readings === undefined) groups.set(group, (readings = new Map<string, Reading>()))
+    for (const point of metric.points as readonly NumberPoint[]) {
+      const { attributes, timeUnixNano, startTimeUnixNano } = point
+      const own = group.of === 'host' ? Attributes.empty : attributes.without(STATES)
+      const key = `${timeUnixNano} ${own.identity}`
+      let reading = readings.get(key)
+      if (reading === undefined) readings.set(key, (reading = newReading(timeUnixNano, withDevice(own))))
+      const covered = metric.temporality === 'delta' && startTimeUnixNano > 0n ? timeUnixNano - startTimeUnixNano : 0n
+      reading.add(metric.name, stateOf(attributes), Number(point.value), Number(covered) / 1e9)
+    }
+  }
+  return Array.from(groups, ([group, readings]) => [group, readings.values()])
+}
+
+function stateOf(attributes: Attributes): string | undefined {
+  for (const { key } of attributes) {
+    if (!STATES.has(key)) continue
+    const state = attributes.text(key) as string
+    return OLDER_STATES[state] ?? state
+  }
+  return undefined
+}
+
+/** The tags of a device: `device` and, as the Agent adds it, `device_name`, the last part of its path. */
+function withDevice(attributes: Attributes): Attributes {
+  const key = DEVICES.find((name) => attributes.has(name))
+  if (key === undefined) return attributes
+  const device = attributes.text(key) as string
+  return attributes.with({ device, device_name: device.slice(device.lastIndexOf('/') + 1) })
+}
+
+function newReading(timeUnixNano: bigint, attributes: Attributes): Reading {
+  const amounts = new Map<string, number>()
+  const rates = new Map<string, number>()
+  const sum =
+    (values: ReadonlyMap<string, number>) =>
+    (metric: string, ...states: readonly string[]): number => {
+      if (states.length === 0) return values.get(metric) ?? NaN
+      const present = states.flatMap((state) => values.get(`${metric} ${state}`) ?? [])
+      return present.length === 0 ? NaN : present.reduce((all, value) => all + value)
+    }
+  return {
+    timeUnixNano,
+    attributes,
+    figures: { of: sum(amounts), rate: sum(rates) },
+    add(metric, state, value, seconds) {
+      for (const key of state === undefined ? [metric] : [metric, `${metric} ${state}`]) {
+        amounts.set(key, (amounts.get(key) ?? 0) + value)
+        rates.set(key, (rates.get(key) ?? 0) + value / (seconds > 0 ? seconds : NaN))
+      }
+    },
+  }
+}

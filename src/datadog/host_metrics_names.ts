@@ -1,0 +1,61 @@
+import type { Account } from '../component.ts'
+import { MetricBatch } from '../otlp/batch.ts'
+import { ResourceMetrics, ScopeMetrics } from '../otlp/metrics.ts'
+import type { Metric } from '../otlp/metrics.ts'
+import { Scope } from '../otlp/resource.ts'
+import { isRead, toAgentMetrics } from './agent_metrics.ts'
+
+/** Under which names metrics of hosts are sent; `both` are `otel` and `datadog`. */
+export const HOST_METRICS_NAMES = ['otel', 'otel_prefixed', 'datadog', 'both'] as const
+
+export type HostMetricsNames = (typeof HOST_METRICS_NAMES)[number]
+
+/** Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/metrics/metrics_remapping.go. */
+const OF_HOSTS = /^(?:system|process)\./
+const SCOPE = new Scope({ name: 'heka-pipeline/datadog_host_metrics' })
+
+/**
+ * Makes the step that gives the metrics of a batch the names under which they are sent. Sums of the batch must be
+ * differences already. `metricPrefix` is put in front of every name but those that Datadog's Agent has.
+ */
+export function metricNames(
+  names: HostMetricsNames,
+  metricPrefix: string | undefined,
+): (batch: MetricBatch, account: Pick<Account, 'created' | 'merged'>) => MetricBatch {
+  const derives = names === 'datadog' || names === 'both'
+  // Without a prefix the uptime has one name for OpenTelemetry and for the Agent, and is sent once.
+  const keptAsItIs = (name: string): boolean => names === 'both' && metricPrefix === undefined && name === UPTIME
+  const dotted = `${metricPrefix ?? ''}.`
+  const rename = (name: string): string => {
+    const own = names === 'otel_prefixed' && OF_HOSTS.test(name) ? `otel.${name}` : name
+    return metricPrefix === undefined || own.startsWith(dotted) ? own : dotted + own
+  }
+  const renames = names === 'otel_prefixed' || metricPrefix !== undefined
+
+  return (batch, account) => {
+    const derived: ResourceMetrics[] = []
+    const replaced = new Set<Metric>()
+    if (derives) {
+      for (const { resource, scopes } of batch.resources) {
+        const read = scopes.flatMap(({ metrics }) => metrics.filter(({ name }) => isRead(name) && !keptAsItIs(name)))
+        const { metrics, used } = toAgentMetrics(read)
+        if (metrics.length === 0) continue
+        derived.push(new ResourceMetrics({ resource, scopes: [new ScopeMetrics({ scope: SCOPE, metrics })] }))
+        if (names === 'datadog') for (const metric of read) if (used.has(metric.name)) replaced.add(metric)
+      }
+    }
+    let named = batch
+    if (replaced.size > 0) {
+      for (const { points } of replaced) account.merged(points.length)
+      named = named.filterMetrics((metric) => !replaced.has(metric))
+    }
+    if (renames) named = named.mapMetrics((metric) => metric.withName(rename(metric.name)))
+    if (derived.length === 0) return named
+    // As bytes, so that the batch can still be read by its bytes alone.
+    const added = MetricBatch.fromOtlp(MetricBatch.fromResources(derived).toOtlp())
+    account.created(added.pointCount)
+    return MetricBatch.merge([named, added])
+  }
+}
+
+const UPTIME = 'system.uptime'
