@@ -438,7 +438,9 @@ console.log(`${new Date().toISOString().slice(0, 10)}, Node.js ${process.version
 console.log(
   `Load ${loadavg()[0].toFixed(1)} before the start. Million points a second of CPU time: this code, plain, ratio.`,
 )
-console.log('No straw man: on a quiet machine of this kind plain reaches 0.20 M/s for edits and 0.13 M/s for Datadog v1.')
+console.log(
+  'No straw man: on a quiet machine of this kind plain reaches 0.20 M/s for edits and 0.13 M/s for Datadog v1.',
+)
 const only = process.env.BENCH_ROW
 for (const make of payloads) {
   const { name, kind } = make()
