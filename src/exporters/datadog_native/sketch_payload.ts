@@ -137,7 +137,10 @@ const REST = 100
 const BIN = 6
 
 /** All samples as one payload, and where each ends in it: any run of them is a payload, too. */
-export function writeSketches(samples: readonly SketchSample[]): { readonly bytes: Uint8Array; readonly ends: Uint32Array } {
+export function writeSketches(samples: readonly SketchSample[]): {
+  readonly bytes: Uint8Array
+  readonly ends: Uint32Array
+} {
   let most = 0
   for (const { series, sketch } of samples) {
     most += series.encoded.length + REST + BIN * (sketch.keys.length + Math.floor(sketch.count / MAX_BIN_COUNT))

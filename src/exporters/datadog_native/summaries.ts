@@ -123,7 +123,8 @@ export class SummaryDifferences {
     known.set(key, { count, sum, time, start, seen: now })
     if (previous === undefined) this.#size++
     else if (start === 0n || (start !== time && start === previous.start)) {
-      const difference = subtractValues({ value: count, isInt: true }, { value: previous.count, isInt: true }).value ?? 0
+      const difference =
+        subtractValues({ value: count, isInt: true }, { value: previous.count, isInt: true }).value ?? 0
       // A sum may go back by itself, where values are negative; a count only when both began anew.
       if (difference >= 0) {
         return point.with({ count: difference, sum: sum - previous.sum, startTimeUnixNano: previous.time })
