@@ -1,3 +1,4 @@
+import os from 'node:os'
 import { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 
@@ -44,21 +45,44 @@ export function overrideHost(batch: MetricBatch, hostname: string, mode: 'overri
   return changed.mapPointsWith(['host'], (point) => point.withAttributes(withHost(point.attributes, hostname)))
 }
 
+/** Whether Datadog takes a name for that of a host. */
+export function isHostName(name: string): boolean {
+  return name !== '' && !INVALID_HOSTS.has(name)
+}
+
+/** What an exporter's settings say about the hosts of what it sends. */
+export interface HostSettings {
+  readonly hostname: string | undefined
+  readonly host: { readonly from: readonly string[]; readonly fallback: 'none' | 'config' | 'os' }
+}
+
+/** The host of everything, whatever the data says; `undefined` when the settings leave it to the data. */
+export function overridingHost({ hostname, host }: HostSettings): string | undefined {
+  return host.fallback === 'config' ? undefined : hostname
+}
+
 /**
- * Gives each resource the host that the settings of an exporter choose: the first of the attributes `from` that names one,
- * before any rule of Datadog's; and `fallback` where these rules find none. What Datadog identifies by itself rather
- * than by a host does not fall back.
+ * Makes the step that gives each resource the host which the settings choose: the first of the attributes `from` that
+ * names one, before any rule of Datadog's; and the fallback where these rules find none. What Datadog identifies by itself
+ * rather than by a host does not fall back.
  */
-export function chooseHosts(batch: MetricBatch, from: readonly string[], fallback: string | undefined): MetricBatch {
-  if (from.length === 0 && fallback === undefined) return batch
-  return batch.mapResources((resource) => {
-    const { attributes } = resource
-    const chosen = from.map((key) => attributes.text(key)).find((name) => name && !INVALID_HOSTS.has(name))
-    if (chosen !== undefined) return resource.withAttributes(named(attributes, chosen))
-    const falls = fallback !== undefined && hostlessWorkload(attributes) === undefined
-    if (!falls || resolveHost(attributes).host !== undefined) return resource
-    return resource.withAttributes(named(attributes, fallback))
-  })
+export function hostChooser({ hostname, host }: HostSettings): (batch: MetricBatch) => MetricBatch {
+  const { from } = host
+  const fallback = host.fallback === 'none' ? undefined : host.fallback === 'os' ? os.hostname() : hostname
+  if (from.length === 0 && fallback === undefined) return (batch) => batch
+  const chosenHost = (attributes: Attributes): string | undefined => {
+    for (const key of from) {
+      const name = attributes.text(key)
+      if (name !== undefined && isHostName(name)) return name
+    }
+    const falls = hostlessWorkload(attributes) === undefined && resolveHost(attributes).host === undefined
+    return falls ? fallback : undefined
+  }
+  return (batch) =>
+    batch.mapResources((resource) => {
+      const chosen = chosenHost(resource.attributes)
+      return chosen === undefined ? resource : resource.withAttributes(named(resource.attributes, chosen))
+    })
 }
 
 /** The attributes in which Datadog sees this host. */

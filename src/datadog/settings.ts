@@ -2,6 +2,8 @@ import type { ConfigOf, Finding, Settings } from '../component.ts'
 import { compressionProblem } from '../http/compression.ts'
 import type { Compression } from '../http/compression.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
+import { isHostName } from './host.ts'
+import { HOST_METRICS_NAMES } from './host_metrics_names.ts'
 import { DEFAULT_EXCLUDE } from './resource_attributes.ts'
 import { repeatedKeys } from './tags.ts'
 
@@ -17,6 +19,9 @@ const SITES = [
   'ddog-gov.com',
   'us2.ddog-gov.com',
 ] as const
+
+/** Milliseconds; the same as in the collector's Datadog exporter. */
+const SHORTEST_PERIOD = 300_000
 
 /** The settings that both Datadog exporters have. */
 export const datadogSettings = {
@@ -43,6 +48,18 @@ export const datadogSettings = {
     format: 'hostname',
     default: undefined,
   },
+  host: {
+    from: {
+      doc: "Resource attributes that name the host: the first that is there counts, before Datadog's own rules.",
+      format: { list: 'string' },
+      default: [],
+    },
+    fallback: {
+      doc: 'The host of what names none: `none` leaves it without one, `os` takes the name of this machine, and `config` takes `hostname`, which then overrides nothing.',
+      format: ['none', 'config', 'os'],
+      default: 'none',
+    },
+  },
   tags: {
     doc: 'Tags of everything that is sent, each as `key:value`; they win over attributes of the same key.',
     format: 'tags',
@@ -58,6 +75,33 @@ export const datadogSettings = {
       doc: 'Resource attributes that do not become tags, of those included. The default leaves out what is long and tells no two series apart.',
       format: { list: 'string' },
       default: DEFAULT_EXCLUDE,
+    },
+  },
+  host_metrics_names: {
+    doc: "The names of host metrics: `otel` as they are, `otel_prefixed` with `otel.` before `system.` and `process.`, `datadog` those of Datadog's Agent wherever it has one, `both` those of the Agent beside those of OpenTelemetry.",
+    format: HOST_METRICS_NAMES,
+    default: 'otel',
+  },
+  host_metadata: {
+    enabled: {
+      doc: "Whether this machine is reported to Datadog's infrastructure list, with what it is made of. Datadog does not document this intake.",
+      format: 'boolean',
+      default: false,
+    },
+    tags: {
+      doc: 'Tags of the host in that list, each as `key:value`, beside those of `tags`.',
+      format: 'tags',
+      default: [],
+    },
+    reporter_period: {
+      doc: 'The time from one report to the next, at least 5m.',
+      format: 'duration',
+      default: '30m',
+    },
+    endpoint: {
+      doc: 'The address to report to instead of the one that the site has for its API, without the path.',
+      format: 'url',
+      default: undefined,
     },
   },
   initial_value: {
@@ -80,5 +124,15 @@ export function* checkDatadog(
   const problem = compressionProblem(config.compression)
   if (problem !== undefined) yield { path: 'compression', message: problem }
   yield* checkEndpoint('endpoint', config.endpoint)
+  yield* checkEndpoint('host_metadata.endpoint', config.host_metadata.endpoint)
+  if (config.host_metadata.reporter_period < SHORTEST_PERIOD) {
+    yield { path: 'host_metadata.reporter_period', message: 'is shorter than 5m' }
+  }
+  if (config.hostname !== undefined && !isHostName(config.hostname)) {
+    yield { path: 'hostname', message: `is a name that Datadog takes for no host: "${config.hostname}"` }
+  }
+  if (config.host.fallback === 'config' && config.hostname === undefined) {
+    yield { path: 'host.fallback', message: '`config` takes `hostname`, which is not set' }
+  }
   yield* checkHttp(config)
 }

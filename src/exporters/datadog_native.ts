@@ -1,5 +1,8 @@
 import { defineComponent } from '../component.ts'
 import { preparation, withHostAndTags } from '../datadog/batch.ts'
+import { hostChooser, overridingHost } from '../datadog/host.ts'
+import { hostMetadata } from '../datadog/host_metadata.ts'
+import { metricNames } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes } from '../datadog/resource_attributes.ts'
 import { checkDatadog, datadogSettings } from '../datadog/settings.ts'
 import { splitTag } from '../datadog/tags.ts'
@@ -28,6 +31,7 @@ are one series in one second are aggregated before they are sent, because Datado
 `,
   config: {
     ...datadogSettings,
+    host_metrics_names: { ...datadogSettings.host_metrics_names, default: 'both' },
     series_version: {
       doc: 'The version of the API: `v1` is JSON, `v2` protobuf.',
       format: ['v1', 'v2'],
@@ -39,7 +43,7 @@ are one series in one second are aggregated before they are sent, because Datado
       default: 'gzip',
     },
     metric_prefix: {
-      doc: 'Put in front of each name that does not carry it yet, followed by a dot.',
+      doc: "Put in front of each name that does not carry it yet, followed by a dot; not in front of the names of Datadog's Agent.",
       format: 'metric_name',
       default: undefined,
     },
@@ -80,11 +84,18 @@ datadog_native:
   create(context) {
     const { config } = context
     const format = formats[config.series_version]
-    const url = (config.endpoint ?? `https://api.${config.site}`).replace(/\/+$/, '') + format.path
+    const api = config.endpoint ?? `https://api.${config.site}`
+    const url = api.replace(/\/+$/, '') + format.path
+    const own = { hostname: overridingHost(config), tags: config.tags }
+    const choosingHosts = hostChooser(config)
+    const differences = preparation(config.initial_value, refusal)
+    const naming = metricNames(config.host_metrics_names, config.metric_prefix)
+    const reportHost = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
     const mapper = new SeriesMapper({
-      metricPrefix: config.metric_prefix,
+      // `naming` has put it before every name that gets it.
+      metricPrefix: undefined,
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
       chosen: (attribute) => ownTags.has(attribute) || chosen(attribute),
       encode: format.encode,
@@ -96,11 +107,14 @@ datadog_native:
     }
     const post = httpClient(context)
     return {
-      prepare: preparation(config.initial_value, refusal),
+      prepare(batch, account) {
+        reportHost()
+        return naming(differences(choosingHosts(batch), account), account)
+      },
       *encode(batch: MetricBatch, account) {
         const samples =
-          mapper.ofBytes(withHostAndTags(batch, config)) ??
-          mapper.ofPoints(withHostAndTags(aggregate(batch, account, { resolution: 1_000_000_000n }), config), account)
+          mapper.ofBytes(withHostAndTags(batch, own)) ??
+          mapper.ofPoints(withHostAndTags(aggregate(batch, account, { resolution: 1_000_000_000n }), own), account)
         yield* toRequests(samples, format, config.compression, account)
       },
       async send(request, signal) {

@@ -1,5 +1,8 @@
 import { defineComponent } from '../component.ts'
 import { preparation, withHostAndTags } from '../datadog/batch.ts'
+import { hostChooser, overridingHost } from '../datadog/host.ts'
+import { hostMetadata } from '../datadog/host_metadata.ts'
+import { metricNames } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, decidesHost } from '../datadog/resource_attributes.ts'
 import { checkDatadog, datadogSettings } from '../datadog/settings.ts'
 import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
@@ -53,6 +56,11 @@ datadog_otlp:
   create(context) {
     const { config } = context
     const chosen = chooseAttributes(config.resource_attributes)
+    const own = { hostname: overridingHost(config), tags: config.tags }
+    const choosingHosts = hostChooser(config)
+    const differences = preparation(config.initial_value, refusal)
+    const naming = metricNames(config.host_metrics_names, undefined)
+    const reportHost = hostMetadata(context, `https://api.${config.site}`)
     const otlp = otlpHttpExporter(context, {
       url: metricsUrl(config.endpoint ?? `https://otlp.${config.site}`),
       encoding: 'proto',
@@ -66,14 +74,17 @@ datadog_otlp:
     })
     return {
       ...otlp,
-      prepare: preparation(config.initial_value, refusal),
+      prepare(batch, account) {
+        reportHost()
+        return naming(differences(choosingHosts(batch), account), account)
+      },
       encode(batch: MetricBatch, account) {
         const asked = aggregate(batch, account, { resolution: 1_000_000_000n }).mapResources((resource) => {
           const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key))
           return resource.withAttributes(resource.attributes.without(new Set(left)))
         })
         // Datadog keeps one value a second of each series, and knows no scopes.
-        const series = aggregate(withHostAndTags(asked, config), account, {
+        const series = aggregate(withHostAndTags(asked, own), account, {
           resolution: 1_000_000_000n,
           distinct: true,
         })
