@@ -107,10 +107,24 @@ function readBigFixed64(reader: Reader, signed: boolean): bigint {
 
 /** A 64-bit number: a JavaScript number where it is safe, else a bigint. */
 function readFixed64(reader: Reader, signed = false): number | bigint {
+  const { pos } = reader
+  const low = reader.fixed32()
+  const high = reader.fixed32()
+  // Up to 2^53 it takes no bigint, which would cost most of reading a histogram.
+  if (high < 0x200000) return high * 4294967296 + low
+  reader.pos = pos
   return narrow(readBigFixed64(reader, signed))
 }
 
 function readVarint64(reader: Reader, signed: boolean): number | bigint {
+  const { pos } = reader
+  let small = 0
+  for (let scale = 1; scale < 2 ** 49 && reader.pos < reader.len; scale *= 128) {
+    const byte = reader.buf[reader.pos++]
+    small += (byte & 0x7f) * scale
+    if (byte < 0x80) return small
+  }
+  reader.pos = pos
   let value = 0n
   for (let shift = 0n; shift < 70n; shift += 7n) {
     if (reader.pos >= reader.len) throw new RangeError('a varint runs past the end of the data')
