@@ -34,22 +34,24 @@ export function keyOf(value: number): number {
   return value < 0 ? -key : key
 }
 
-/** Values by positive key, filled as they are asked for: a power costs far more than a look. */
+/** The values that the keys from 0 on stand for: a power costs far more than a look. */
 const values = new Float64Array(MAX_KEY + 2)
+for (let key = 1; key < values.length; key++) values[key] = GAMMA ** (key - BIAS)
 
 /** The value that a key stands for. */
 function valueOf(key: number): number {
-  if (key === 0) return 0
-  return key < 0 ? -(values[-key] ||= GAMMA ** (-key - BIAS)) : (values[key] ||= GAMMA ** (key - BIAS))
+  return key < 0 ? -values[-key] : values[key]
 }
 
 /** A distribution of at least one and at most `MAX_COUNT` values. Immutable. */
 export class Sketch {
   constructor(
-    /** Ascending, each once. */
+    /** Bins in ascending order of key, each key once. They stand from `start` to `end` between those of other sketches. */
     readonly keys: Int16Array,
-    /** By key, each at least 1. */
+    /** What each bin counts, at the same places; at least 1. */
     readonly counts: Uint32Array,
+    readonly start: number,
+    readonly end: number,
     readonly count: number,
     readonly sum: number,
     readonly min: number,
@@ -64,80 +66,89 @@ export class Sketch {
   mergedWith(other: Sketch): Sketch | undefined {
     const count = this.count + other.count
     if (count > MAX_COUNT) return undefined
-    bins.length = 0
-    let left = 0
-    let right = 0
-    while (left < this.keys.length || right < other.keys.length) {
-      const fromLeft = right === other.keys.length || this.keys[left] <= other.keys[right]
+    bins.begin()
+    let left = this.start
+    let right = other.start
+    while (left < this.end || right < other.end) {
+      const fromLeft = right === other.end || (left < this.end && this.keys[left] <= other.keys[right])
       if (fromLeft) bins.add(this.keys[left], this.counts[left++])
       else bins.add(other.keys[right], other.counts[right++])
     }
-    const sum = this.sum + other.sum
-    return bins.toSketch(sum, Math.min(this.min, other.min), Math.max(this.max, other.max))
+    return bins.toSketch(count, this.sum + other.sum, Math.min(this.min, other.min), Math.max(this.max, other.max))
   }
 }
 
-/** Collects bins from the lowest key to the highest. */
+/** Bins of the sketches that share two arrays: arrays of their own would cost more than what is in them. */
+const SHARED_BINS = 16_384
+
+/** Collects the bins of one sketch after the other, each from the lowest key to the highest. */
 class Bins {
-  length = 0
-  private keys = new Int16Array(1024)
-  private counts = new Uint32Array(1024)
+  private keys = new Int16Array(SHARED_BINS)
+  private counts = new Uint32Array(SHARED_BINS)
+  private start = 0
+  private end = 0
+
+  /** What was collected before, and did not become a sketch, is forgotten. */
+  begin(): void {
+    this.end = this.start
+  }
 
   /** `key`: not lower than any before. */
   add(key: number, count: number): void {
-    if (this.length > 0 && this.keys[this.length - 1] === key) {
-      this.counts[this.length - 1] += count
+    const { end } = this
+    if (end > this.start && this.keys[end - 1] === key) {
+      this.counts[end - 1] += count
       return
     }
-    if (this.length === this.keys.length) this.grow()
-    this.keys[this.length] = key
-    this.counts[this.length++] = count
+    if (end === this.keys.length) this.moveOn()
+    this.keys[this.end] = key
+    this.counts[this.end++] = count
   }
 
-  /** Undefined arguments are told by the bins. There is at least one. */
-  toSketch(sum: number | undefined, min: number | undefined, max: number | undefined): Sketch {
-    let count = 0
+  /** `count`: that of all bins, of which there is at least one. What is undefined is told by the bins. */
+  toSketch(count: number, sum: number | undefined, min: number | undefined, max: number | undefined): Sketch {
+    const { keys, counts, end } = this
+    const lowest = min ?? valueOf(keys[this.start])
+    const highest = max ?? valueOf(keys[end - 1])
+    const total = sum ?? this.sum()
+    if (end - this.start + Math.floor(count / MAX_BIN_COUNT) > MAX_BINS) this.collapse()
+    const sketch = new Sketch(keys, counts, this.start, end, count, total, lowest, highest)
+    this.start = end
+    return sketch
+  }
+
+  private sum(): number {
+    let sum = 0
+    for (let index = this.start; index < this.end; index++) sum += this.counts[index] * valueOf(this.keys[index])
+    return sum
+  }
+
+  /** Moves what the lowest bins count to the next as long as there are more than may be written. */
+  private collapse(): void {
+    const { counts } = this
     let written = 0
-    let binSum = 0
-    for (let index = 0; index < this.length; index++) {
-      count += this.counts[index]
-      written += binsOf(this.counts[index])
-      if (sum === undefined) binSum += this.counts[index] * valueOf(this.keys[index])
+    for (let index = this.start; index < this.end; index++) written += binsOf(counts[index])
+    for (; written > MAX_BINS; this.start++) {
+      const lower = counts[this.start]
+      const higher = counts[this.start + 1]
+      written += binsOf(lower + higher) - binsOf(lower) - binsOf(higher)
+      counts[this.start + 1] = lower + higher
     }
-    const lowest = this.keys[0]
-    const highest = this.keys[this.length - 1]
-    const start = written > MAX_BINS ? this.collapse(written) : 0
-    return new Sketch(
-      this.keys.slice(start, this.length),
-      this.counts.slice(start, this.length),
-      count,
-      sum ?? binSum,
-      min ?? valueOf(lowest),
-      max ?? valueOf(highest),
-    )
   }
 
-  /** Moves what the lowest bins count to the next until there are no more than may be written; returns the first left. */
-  private collapse(written: number): number {
-    let index = 0
-    for (let left = written; left > MAX_BINS; index++) {
-      const [lower, higher] = [this.counts[index], this.counts[index + 1]]
-      left += binsOf(lower + higher) - binsOf(lower) - binsOf(higher)
-      this.counts[index + 1] = lower + higher
-    }
-    return index
-  }
-
-  private grow(): void {
-    const { keys, counts } = this
-    this.keys = new Int16Array(keys.length * 2)
-    this.counts = new Uint32Array(keys.length * 2)
-    this.keys.set(keys)
-    this.counts.set(counts)
+  /** Takes the bins of the sketch at hand to new arrays; the old ones belong to the sketches before. */
+  private moveOn(): void {
+    const { keys, counts, start, end } = this
+    const length = Math.max(SHARED_BINS, 2 * (end - start))
+    this.keys = new Int16Array(length)
+    this.counts = new Uint32Array(length)
+    this.keys.set(keys.subarray(start, end))
+    this.counts.set(counts.subarray(start, end))
+    this.start = 0
+    this.end = end - start
   }
 }
 
-/** Used for one sketch after the other. */
 const bins = new Bins()
 
 /** How many bins are written for a key that counts so much. */
@@ -164,7 +175,7 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
   if (total > MAX_COUNT) return 'bucket_count_too_high'
   if (total === 0) return Number(histogram.count) === 0 ? 'no_observations' : 'malformed_histogram'
   const keys = keysOf(bounds) as Int16Array
-  bins.length = 0
+  bins.begin()
   let lowest: number | undefined
   let highest = 0
   for (let index = 0; index < bucketCounts.length; index++) {
@@ -184,6 +195,7 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
     } else interpolate(lower, upper, keys[index - 1], keys[index], count)
   }
   return bins.toSketch(
+    total,
     finite(histogram.sum),
     finite(histogram.min) ?? finite(lowest),
     finite(histogram.max) ?? finite(highest),
@@ -208,10 +220,10 @@ function withoutBuckets(histogram: ExplicitHistogram): Sketch | SketchRefusal {
   const [sum, min, max] = [finite(histogram.sum), finite(histogram.min), finite(histogram.max)]
   const place = min ?? max ?? (sum === undefined ? undefined : sum / count)
   if (place === undefined) return 'no_buckets'
-  bins.length = 0
+  bins.begin()
   if (min !== undefined && max !== undefined) interpolate(min, max, keyOf(min), keyOf(max), count)
   else bins.add(keyOf(place), count)
-  return bins.toSketch(sum, min, max)
+  return bins.toSketch(count, sum, min, max)
 }
 
 /**
@@ -220,12 +232,15 @@ function withoutBuckets(histogram: ExplicitHistogram): Sketch | SketchRefusal {
  */
 function interpolate(lower: number, upper: number, lowerKey: number, upperKey: number, count: number): void {
   const distance = upper - lower
+  /** A little less than what one of the values takes, so that most keys need no division. */
+  const step = (distance / count) * 0.999999
   let left = count
   let key = lowerKey
   let value = valueOf(lowerKey)
   let carried = 0
-  for (let next = lowerKey + 1; next <= upperKey && left > 0; next++) {
+  for (let next = lowerKey + 1; next <= upperKey; next++) {
     const nextValue = valueOf(next)
+    if (nextValue - value < step) continue
     const share = ((nextValue - value) / distance) * count
     if (share < 1) continue
     let here = Math.floor(share)
@@ -234,13 +249,13 @@ function interpolate(lower: number, upper: number, lowerKey: number, upperKey: n
       here++
       carried--
     }
-    if (here > left) here = left
+    if (here >= left) break
     bins.add(key, here)
     left -= here
     key = next
     value = nextValue
   }
-  if (left > 0) bins.add(key, left)
+  bins.add(key, left)
 }
 
 /** The keys of the bounds asked for last: most histograms of a batch have the same, and a logarithm is dear. */
@@ -296,10 +311,10 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
   if (!(total <= MAX_COUNT)) return total > MAX_COUNT ? 'bucket_count_too_high' : 'malformed_histogram'
   if (total === 0) return Number(histogram.count) === 0 ? 'no_observations' : 'malformed_histogram'
   const [sum, min, max] = [finite(histogram.sum), finite(histogram.min), finite(histogram.max)]
-  bins.length = 0
+  bins.begin()
   if (total === 1 && sum !== undefined) {
     bins.add(keyOf(sum), 1)
-    return bins.toSketch(sum, min ?? sum, max ?? sum)
+    return bins.toSketch(1, sum, min ?? sum, max ?? sum)
   }
   const lnBase = Math.min(Math.LN2 * 2 ** -histogram.scale, MAX_LN_BASE)
   const spread = { given: 0, counted: 0 }
@@ -312,7 +327,7 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
     const count = Number(positive.bucketCounts[index])
     if (count > 0) spreadBucket(positive.offset + index, lnBase, 1, count, spread)
   }
-  return bins.toSketch(sum, min, max)
+  return bins.toSketch(total, sum, min, max)
 }
 
 /** What has been given to keys so far, in parts of values, and how many whole values of it have been counted. */

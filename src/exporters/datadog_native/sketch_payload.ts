@@ -131,7 +131,7 @@ function halves(from: number, to: number): [number, number][] {
   ]
 }
 
-/** Two bytes of tag and length each at most, and the times and numbers of a Dogsketch. */
+/** The tags and lengths of the messages of a sample, its times and its numbers, at most. */
 const REST = 100
 /** A key and its count at most. */
 const BIN = 6
@@ -143,98 +143,98 @@ export function writeSketches(samples: readonly SketchSample[]): {
 } {
   let most = 0
   for (const { series, sketch } of samples) {
-    most += series.encoded.length + REST + BIN * (sketch.keys.length + Math.floor(sketch.count / MAX_BIN_COUNT))
+    most += series.encoded.length + REST + BIN * (sketch.end - sketch.start + Math.floor(sketch.count / MAX_BIN_COUNT))
   }
-  const out = Buffer.allocUnsafe(most)
-  const view = new DataView(out.buffer, out.byteOffset, out.length)
   const ends = new Uint32Array(samples.length)
-  let at = 0
-  for (let index = 0; index < samples.length; index++) {
-    at = writeSketch(out, view, at, samples[index])
-    ends[index] = at
+  const writer = new BackwardWriter(most)
+  for (let index = samples.length - 1; index >= 0; index--) {
+    ends[index] = writer.at
+    writeSketch(writer, samples[index])
   }
-  return { bytes: out.subarray(0, at), ends }
+  const start = writer.at
+  for (let index = 0; index < ends.length; index++) ends[index] -= start
+  return { bytes: writer.out.subarray(start), ends }
 }
 
-function writeSketch(out: Uint8Array, view: DataView, start: number, sample: SketchSample): number {
-  const { series, timestamp, sketch } = sample
-  const { keys, counts } = sketch
-  let keysLength = 0
-  let countsLength = 0
-  for (let index = 0; index < keys.length; index++) {
-    const keyLength = varintLength(zigzag(keys[index]))
-    let full = 0
-    let rest = counts[index]
-    if (rest > MAX_BIN_COUNT) {
-      full = Math.floor(rest / MAX_BIN_COUNT)
-      rest -= full * MAX_BIN_COUNT
+/** Writes from the end to the front, so that the length of a message is known where it has to stand. */
+class BackwardWriter {
+  readonly out: Buffer
+  at: number
+  private readonly view: DataView
+
+  constructor(length: number) {
+    this.out = Buffer.allocUnsafe(length)
+    this.view = new DataView(this.out.buffer, this.out.byteOffset, length)
+    this.at = length
+  }
+
+  byte(value: number): void {
+    this.out[--this.at] = value
+  }
+
+  bytes(value: Uint8Array): void {
+    this.at -= value.length
+    this.out.set(value, this.at)
+  }
+
+  double(tag: number, value: number): void {
+    this.at -= 8
+    this.view.setFloat64(this.at, value, true)
+    this.byte(tag)
+  }
+
+  /** `value`: a whole number from 0. */
+  varint(value: number): void {
+    const { out } = this
+    if (value < 128) out[--this.at] = value
+    else if (value < 16_384) {
+      out[--this.at] = value >> 7
+      out[--this.at] = (value & 127) | 128
+    } else {
+      let length = 2
+      for (let rest = Math.floor(value / 16_384); rest > 0; rest = Math.floor(rest / 128)) length++
+      this.at -= length
+      let rest = value
+      for (let index = 0; index < length - 1; index++, rest = Math.floor(rest / 128))
+        out[this.at + index] = (rest % 128) | 128
+      out[this.at + length - 1] = rest
     }
-    keysLength += keyLength * (full + (rest > 0 ? 1 : 0))
-    countsLength += FULL_BIN * full + (rest > 0 ? varintLength(rest) : 0)
   }
-  const numbersLength = 1 + varintLength(timestamp) + 1 + varintLength(sketch.count) + 4 * 9
-  const binsLength = 1 + varintLength(keysLength) + keysLength + 1 + varintLength(countsLength) + countsLength
-  const dogsketchLength = numbersLength + binsLength
-  let at = start
-  out[at++] = SKETCHES
-  at = writeVarint(out, at, series.encoded.length + 1 + varintLength(dogsketchLength) + dogsketchLength)
-  out.set(series.encoded, at)
-  at += series.encoded.length
-  out[at++] = DOGSKETCHES
-  at = writeVarint(out, at, dogsketchLength)
-  out[at++] = TS
-  at = writeVarint(out, at, timestamp)
-  out[at++] = CNT
-  at = writeVarint(out, at, sketch.count)
-  at = writeDouble(out, view, at, MIN, sketch.min)
-  at = writeDouble(out, view, at, MAX, sketch.max)
-  at = writeDouble(out, view, at, AVG, sketch.average)
-  at = writeDouble(out, view, at, SUM, sketch.sum)
-  out[at++] = K
-  at = writeVarint(out, at, keysLength)
-  for (let index = 0; index < keys.length; index++) {
-    const key = zigzag(keys[index])
-    for (let left = counts[index]; left > 0; left -= MAX_BIN_COUNT) at = writeVarint(out, at, key)
+
+  /** The tag and length of what stands from here to `end`. */
+  wrap(tag: number, end: number): void {
+    this.varint(end - this.at)
+    this.byte(tag)
   }
-  out[at++] = N
-  at = writeVarint(out, at, countsLength)
-  for (let index = 0; index < counts.length; index++) {
-    // The rest comes first, as the Agent writes it.
-    let left = counts[index]
-    const rest = left % MAX_BIN_COUNT
-    if (rest > 0) at = writeVarint(out, at, rest)
-    for (left -= rest; left > 0; left -= MAX_BIN_COUNT) at = writeVarint(out, at, MAX_BIN_COUNT)
-  }
-  return at
 }
 
-/** Bytes of `MAX_BIN_COUNT`. */
-const FULL_BIN = 3
-
-function writeDouble(out: Uint8Array, view: DataView, at: number, tag: number, value: number): number {
-  out[at] = tag
-  view.setFloat64(at + 1, value, true)
-  return at + 9
-}
-
-/** sint32: small numbers of either sign in few bytes. */
-function zigzag(value: number): number {
-  return (value << 1) ^ (value >> 31)
-}
-
-/** Of a whole number from 0. */
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) length++
-  return length
-}
-
-function writeVarint(out: Uint8Array, at: number, value: number): number {
-  let rest = value
-  while (rest > 127) {
-    out[at++] = (rest % 128) | 128
-    rest = Math.floor(rest / 128)
+function writeSketch(writer: BackwardWriter, { series, timestamp, sketch }: SketchSample): void {
+  const { keys, counts, start, end } = sketch
+  const last = writer.at
+  for (let index = end - 1; index >= start; index--) {
+    // In front of the full bins stands the rest, as the Agent writes them.
+    let count = counts[index]
+    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) writer.varint(MAX_BIN_COUNT)
+    writer.varint(count)
   }
-  out[at++] = rest
-  return at
+  writer.wrap(N, last)
+  const endOfKeys = writer.at
+  for (let index = end - 1; index >= start; index--) {
+    const key = keys[index]
+    // sint32: small numbers of either sign in few bytes.
+    const zigzag = key < 0 ? -2 * key - 1 : 2 * key
+    for (let count = counts[index]; count > 0; count -= MAX_BIN_COUNT) writer.varint(zigzag)
+  }
+  writer.wrap(K, endOfKeys)
+  writer.double(SUM, sketch.sum)
+  writer.double(AVG, sketch.average)
+  writer.double(MAX, sketch.max)
+  writer.double(MIN, sketch.min)
+  writer.varint(sketch.count)
+  writer.byte(CNT)
+  writer.varint(timestamp)
+  writer.byte(TS)
+  writer.wrap(DOGSKETCHES, last)
+  writer.bytes(series.encoded)
+  writer.wrap(SKETCHES, last)
 }
