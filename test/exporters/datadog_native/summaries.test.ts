@@ -133,6 +133,15 @@ describe('a summary', () => {
     ])
   })
 
+  it('goes on when it no longer says its start', () => {
+    const exporter = exporting('drop', 'noquantiles')
+    exporter.send(batchOf({ seconds: 10, count: 5, sum: 20 }))
+    expect(exporter.send(batchOf({ seconds: 20, count: 6, sum: 21, startTimeUnixNano: 0n }))).toEqual([
+      '.count count 1 observations 10s',
+      '.sum count 1 in unit 10s',
+    ])
+  })
+
   it('of negative values has a sum that goes back', () => {
     const exporter = exporting()
     exporter.send(batchOf({ seconds: 10, count: 5, sum: -20 }))
