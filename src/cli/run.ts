@@ -28,7 +28,11 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   process.on('unhandledRejection', (error) => {
     quiet.error('A promise was rejected and nobody waited for it.', { error: errorMessage(error) })
   })
-  const end = await Promise.race([pipeline.ended, firstSignal(), crashed])
+  const ended = pipeline.ended.catch(async (error: unknown) => {
+    await pipeline.stop()
+    throw error
+  })
+  const end = await Promise.race([ended, firstSignal(), crashed])
   if (typeof end === 'string' && end !== 'crashed') log.info(`Stopping on ${end}; a second signal ends at once.`)
   await pipeline.stop()
   if (end === 'crashed') return ExitCode.software

@@ -7,10 +7,17 @@ import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { throttled } from './log.ts'
 import { MemoryQueue } from './queue.ts'
-import type { Queue } from './queue.ts'
+import type { Queue, Taken } from './queue.ts'
+import { DiskQueue } from './queue/disk.ts'
 import type { Envelope } from './receipt.ts'
 import type { DeliveryConfig } from './settings.ts'
 import type { ExporterSheet } from './telemetry.ts'
+
+/** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
+const MAX_ELAPSED_TIME = 300_000
+
+/** Batches that may wait for room in a full queue; further ones are refused. */
+const MAX_BLOCKED = 1000
 
 /** The longest wait that a destination can impose with `Retry-After`. */
 const MAX_RETRY_AFTER = 300_000
@@ -23,12 +30,20 @@ export class Delivery {
   readonly #queue: Queue
   readonly #log: Logger
   readonly #abort = new AbortController()
+  /** Ends the waits of batches that are on disk: at a stop they stay there. */
+  readonly #leave = new AbortController()
+  readonly #maxElapsedTime: number
   /** Parts of a batch that was split, next to be sent. */
-  readonly #parts: MetricBatch[] = []
+  readonly #parts: Taken[] = []
+  /** Batches that wait for room in the queue. */
+  readonly #blocked: Envelope[] = []
   #consumers = 0
   #flushTimer: NodeJS.Timeout | undefined
   #flushDue = false
   #draining = false
+  #drained: Promise<void> | undefined
+  /** What is left stays on disk. */
+  #leaving = false
   #failing = false
   #whenIdle: (() => void) | undefined
 
@@ -37,40 +52,64 @@ export class Delivery {
     private readonly config: DeliveryConfig,
     private readonly sheet: ExporterSheet,
     log: Logger,
+    id: string,
   ) {
-    this.#queue = new MemoryQueue(config.sending_queue)
     this.#log = throttled(log)
+    const { directory } = config.sending_queue
+    this.#queue =
+      directory === undefined
+        ? new MemoryQueue(config.sending_queue)
+        : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log)
+    this.#maxElapsedTime = config.retry_on_failure.max_elapsed_time ?? (directory === undefined ? MAX_ELAPSED_TIME : 0)
+    sheet.queueStatus = () => this.#queue.status()
     // Every consumer listens while it sends or waits.
-    setMaxListeners(0, this.#abort.signal)
+    setMaxListeners(0, this.#abort.signal, this.#leave.signal)
   }
 
-  /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt. */
-  offer({ batch, receipt }: Envelope): void {
-    if (!this.#makeRoom(batch)) {
-      receipt.whenSettled((refused) => {
-        if (refused) return
-        this.sheet.handedIn += batch.pointCount
-        this.sheet.lost('queue_full', batch.pointCount)
-        this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
-      })
-      return receipt.refuse(retryable('The sending queue is full.', this.config.retry_on_failure.initial_interval))
+  /** What the queue on disk tells. */
+  get #events() {
+    return {
+      changed: () => {
+        this.#pump()
+        this.#checkIdle()
+      },
+      restored: (points: number) => {
+        this.sheet.restored += points
+        this.sheet.queued += points
+      },
+      lost: (reason: string, points: number) => {
+        this.sheet.queued -= points
+        this.sheet.lost(reason, points)
+      },
     }
-    this.sheet.handedIn += batch.pointCount
-    const prepared = this.#prepare(batch)
-    this.sheet.queued += prepared.pointCount
-    if (prepared.pointCount === 0) return receipt.close()
-    if (!this.config.sending_queue.enabled) {
-      void this.#consume(prepared).finally(() => receipt.close())
-      return
-    }
-    this.#queue.push(prepared.compacted())
-    receipt.close()
-    this.#pump()
   }
 
-  /** Sends what is left. Whatever has not been sent when `deadline` aborts is dropped and counted under `shutdown`. */
-  async drain(deadline: AbortSignal): Promise<void> {
+  /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
+  open(): Promise<void> {
+    return this.#queue.open()
+  }
+
+  /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
+  offer(envelope: Envelope): void {
+    if (this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
+      this.#take(envelope)
+      this.#pump()
+    } else if (this.#mayWait(envelope)) this.#blocked.push(envelope)
+    else this.#refuse(envelope)
+  }
+
+  /**
+   * Sends what is left, until `deadline` aborts. What is on disk stays there then, and also when the destination does not
+   * take it: that is counted as kept. All else that has not been sent is dropped and counted under `shutdown`.
+   */
+  drain(deadline: AbortSignal): Promise<void> {
+    return (this.#drained ??= this.#drain(deadline))
+  }
+
+  async #drain(deadline: AbortSignal): Promise<void> {
     this.#draining = true
+    this.#leave.abort()
+    for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const abort = (): void => this.#abort.abort()
     deadline.addEventListener('abort', abort, { once: true })
@@ -79,6 +118,50 @@ export class Delivery {
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
+    clearTimeout(this.#flushTimer)
+    for (const { batch, stored } of this.#parts.splice(0)) {
+      this.sheet.queued -= batch.pointCount
+      this.#leaveBehind(batch.pointCount, stored)
+    }
+    const { kept } = await this.#queue.close()
+    this.#leaveBehind(kept, true)
+    this.#leaveBehind(this.sheet.queued - kept, false)
+    this.sheet.queued = 0
+  }
+
+  /** Counts points that are not sent before the process ends. */
+  #leaveBehind(points: number, stored: boolean): void {
+    if (stored) this.sheet.kept += points
+    else this.sheet.lost('shutdown', points)
+  }
+
+  #mayWait({ receipt }: Envelope): boolean {
+    const waits = this.config.sending_queue.block_on_overflow && receipt.refusable
+    return waits && !this.#draining && this.#blocked.length < MAX_BLOCKED
+  }
+
+  #refuse({ batch, receipt }: Envelope): void {
+    receipt.whenSettled((refused) => {
+      if (refused) return
+      this.sheet.handedIn += batch.pointCount
+      this.sheet.lost('queue_full', batch.pointCount)
+      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
+    })
+    receipt.refuse(retryable('The sending queue is full.', this.config.retry_on_failure.initial_interval))
+  }
+
+  #take({ batch, receipt }: Envelope): void {
+    this.sheet.handedIn += batch.pointCount
+    const prepared = this.#prepare(batch)
+    this.sheet.queued += prepared.pointCount
+    if (prepared.pointCount === 0) return receipt.close()
+    if (!this.config.sending_queue.enabled) {
+      void this.#consume({ batch: prepared, stored: false, done: () => receipt.close() })
+      return
+    }
+    const written = this.#queue.push(prepared.compacted())
+    if (written === undefined) receipt.close()
+    else void written.then(() => receipt.close())
   }
 
   #makeRoom(batch: MetricBatch): boolean {
@@ -86,10 +169,10 @@ export class Delivery {
     if (this.#draining) return false
     if (!enabled) return this.#consumers < num_consumers
     while (!this.#queue.fits(batch)) {
-      if (on_full === 'refuse') return false
-      const oldest = this.#queue.shift() as MetricBatch
-      this.sheet.queued -= oldest.pointCount
-      this.sheet.lost('queue_full', oldest.pointCount)
+      const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
+      if (dropped === undefined) return false
+      this.sheet.queued -= dropped
+      this.sheet.lost('queue_full', dropped)
       this.#log.error('The sending queue is full; its oldest batch is dropped and counted.')
     }
     return true
@@ -136,19 +219,32 @@ export class Delivery {
 
   /** Starts consumers as long as there is work for them. */
   #pump(): void {
-    while (this.#consumers < this.config.sending_queue.num_consumers) {
-      const batch = this.#next()
-      if (batch === undefined) return
-      void this.#consume(batch)
+    if (this.#abort.signal.aborted || this.#leaving) return
+    do {
+      while (this.#consumers < this.config.sending_queue.num_consumers) {
+        const taken = this.#next()
+        if (taken === undefined) break
+        void this.#consume(taken)
+      }
+    } while (this.#admit())
+  }
+
+  /** Takes batches that waited for room. Returns whether it took any. */
+  #admit(): boolean {
+    let admitted = false
+    while (this.#blocked.length > 0 && this.#makeRoom(this.#blocked[0].batch)) {
+      this.#take(this.#blocked.shift() as Envelope)
+      admitted = true
     }
+    return admitted
   }
 
   /** The next batch to send, joined and split as `sending_queue.batch` says; `undefined` when there is nothing to send yet. */
-  #next(): MetricBatch | undefined {
+  #next(): Taken | undefined {
     const part = this.#parts.shift()
     if (part !== undefined) return part
     const { batch } = this.config.sending_queue
-    if (batch === undefined || this.#queue.length === 0) return this.#queue.shift()
+    if (batch === undefined || this.#queue.points === 0) return this.#queue.shift()
     if (this.#queue.points < batch.min_size && !this.#flushDue && !this.#draining) {
       this.#flushTimer ??= setTimeout(() => {
         this.#flushTimer = undefined
@@ -160,21 +256,36 @@ export class Delivery {
     clearTimeout(this.#flushTimer)
     this.#flushTimer = undefined
     this.#flushDue = false
-    const joined: MetricBatch[] = []
-    let points = 0
-    while (this.#queue.length > 0 && (points === 0 || points < Math.max(batch.min_size, batch.max_size))) {
-      const next = this.#queue.shift() as MetricBatch
-      joined.push(next)
-      points += next.pointCount
+    const joined = this.#join(Math.max(batch.min_size, batch.max_size))
+    if (joined === undefined || batch.max_size === 0) return joined
+    const parts = splitBatch(joined.batch, batch.max_size)
+    let left = parts.length
+    const done = (): void => {
+      if (--left === 0) joined.done()
     }
-    const merged = MetricBatch.merge(joined)
-    if (batch.max_size === 0) return merged
-    this.#parts.push(...splitBatch(merged, batch.max_size))
+    this.#parts.push(...parts.map((batch) => ({ batch, stored: joined.stored, done })))
     return this.#parts.shift()
   }
 
+  /** Batches of at least `size` data points together, or what there is of them, as one. */
+  #join(size: number): Taken | undefined {
+    const joined: Taken[] = []
+    for (let points = 0; points === 0 || points < size;) {
+      const next = this.#queue.shift()
+      if (next === undefined) break
+      joined.push(next)
+      points += next.batch.pointCount
+    }
+    if (joined.length < 2) return joined[0]
+    return {
+      batch: MetricBatch.merge(joined.map(({ batch }) => batch)),
+      stored: joined.every(({ stored }) => stored),
+      done: () => joined.forEach(({ done }) => done()),
+    }
+  }
+
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
-  async #consume(batch: MetricBatch): Promise<void> {
+  async #consume({ batch, stored, done }: Taken): Promise<void> {
     this.#consumers += 1
     let remaining = batch.pointCount
     this.sheet.queued -= remaining
@@ -184,6 +295,7 @@ export class Delivery {
       this.sheet.inFlight -= points
     }
     let reason = 'unaccounted'
+    let kept = false
     try {
       const requests = this.exporter.encode(batch, {
         created: (points) => {
@@ -200,8 +312,8 @@ export class Delivery {
         },
       })
       for (const request of requests) {
-        await this.#deliver(request)
-        leave(request.points)
+        kept = !(await this.#deliver(request, stored, leave))
+        if (kept) break
       }
     } catch (error) {
       reason = 'exporter_error'
@@ -209,58 +321,75 @@ export class Delivery {
         error: errorMessage(error),
       })
     }
-    this.#balance(reason, remaining)
+    if (kept) {
+      this.sheet.kept += remaining
+      this.#leaving = true
+    } else {
+      this.#balance(reason, remaining)
+      done()
+    }
     leave(remaining)
     this.#consumers -= 1
     this.#pump()
     this.#checkIdle()
   }
 
-  /** Sends one request until it is delivered or given up, and counts what became of its points. Never rejects. */
-  async #deliver(request: ExportRequest): Promise<void> {
-    const { enabled, max_elapsed_time, max_interval, multiplier, randomization_factor, ...retry } =
-      this.config.retry_on_failure
+  /**
+   * Sends one request until it is delivered or given up, counts what became of its points and tells `leave`. Returns
+   * false if instead the process stops and the request is left on disk. Never rejects.
+   */
+  async #deliver(request: ExportRequest, stored: boolean, leave: (points: number) => void): Promise<boolean> {
+    const { enabled, max_interval, multiplier, randomization_factor, ...retry } = this.config.retry_on_failure
     const started = performance.now()
     let interval = retry.initial_interval
+    const drop = (reason: string, error: DeliveryError): true => {
+      this.#drop(request, reason, error)
+      leave(request.points)
+      return true
+    }
     for (;;) {
       const error = await this.#attempt(request)
       if (error === undefined) {
         this.sheet.sent += request.points
+        leave(request.points)
         this.#recovered()
-        return
+        return true
       }
       switch (error.kind) {
         case 'partial':
           this.sheet.rejected += error.rejected
           this.sheet.sent += request.points - error.rejected
+          leave(request.points)
           this.#log.error('The destination rejected a part of a request.', {
             error: error.message,
             points: error.rejected,
           })
-          return
+          return true
         case 'permanent':
-          return this.#drop(request, error.reason, error)
+          return drop(error.reason, error)
         case 'divisible': {
           const parts = request.divide?.()
-          if (parts === undefined) return this.#drop(request, error.reason, error)
-          for (const part of parts) await this.#deliver(part)
-          return
+          if (parts === undefined) return drop(error.reason, error)
+          for (const part of parts) if (!(await this.#deliver(part, stored, leave))) return false
+          return true
         }
         case 'retryable': {
-          if (this.#abort.signal.aborted) return this.#drop(request, 'shutdown', error)
-          if (!enabled) return this.#drop(request, error.reason, error)
+          if (stored && this.#draining) return false
+          if (this.#abort.signal.aborted) return drop('shutdown', error)
+          if (!enabled) return drop(error.reason, error)
           const spread = randomization_factor * (2 * Math.random() - 1)
           const pause = error.after === undefined ? interval * (1 + spread) : Math.min(error.after, MAX_RETRY_AFTER)
           const elapsed = performance.now() - started
-          if (max_elapsed_time > 0 && elapsed + pause > max_elapsed_time) {
-            return this.#drop(request, 'retries_exhausted', error)
+          if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
+            return drop('retries_exhausted', error)
           }
           this.#failing = true
           this.#log.warn('A request could not be delivered; it will be sent again.', {
             error: error.message,
             after: `${Math.round(pause)}ms`,
           })
-          await wait(pause, undefined, { signal: this.#abort.signal }).catch(() => undefined)
+          const { signal } = stored ? this.#leave : this.#abort
+          await wait(pause, undefined, { signal }).catch(() => undefined)
           interval = Math.min(interval * multiplier, max_interval)
         }
       }
@@ -313,14 +442,7 @@ export class Delivery {
 
   #checkIdle(): void {
     if (!this.#draining || this.#consumers > 0) return
-    if (this.#abort.signal.aborted) this.#dropQueue()
-    if (this.#queue.length === 0 && this.#parts.length === 0) this.#whenIdle?.()
-  }
-
-  #dropQueue(): void {
-    for (let batch = this.#next(); batch !== undefined; batch = this.#next()) {
-      this.sheet.queued -= batch.pointCount
-      this.sheet.lost('shutdown', batch.pointCount)
-    }
+    const empty = this.#queue.length === 0 && this.#parts.length === 0
+    if (empty || this.#leaving || this.#abort.signal.aborted) this.#whenIdle?.()
   }
 }

@@ -46,18 +46,20 @@ export class Graph {
   readonly #flushed: Promise<unknown>
   /** What could not be created, by path: a processor is created once for each of its pipelines. */
   readonly #problems = new Map<string, Problem>()
+  readonly #exporters: PipelineConfig['exporters']
 
   constructor(
     config: PipelineConfig,
     private readonly options: GraphOptions,
   ) {
+    this.#exporters = config.exporters
     for (const exporter of used(config.exporters)) {
       const { context, lifetime } = this.#context(exporter)
       this.#exporterLifetimes.push(lifetime)
       const sheet = options.telemetry.exporter(exporter.id)
       const created = this.#create(exporter, context)
       if (created === undefined) continue
-      this.#deliveries.set(exporter.id, new Delivery(created, exporter.delivery, sheet, context.log))
+      this.#deliveries.set(exporter.id, new Delivery(created, exporter.delivery, sheet, context.log, exporter.id))
     }
     const sources = new Map<string, Receiver>()
     for (const receiver of used(config.receivers)) {
@@ -80,8 +82,13 @@ export class Graph {
     if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
   }
 
-  /** Starts the receivers. Resolves when all of them have ended by themselves, with whether one failed. */
+  /**
+   * Opens the queues, then starts the receivers. Resolves when all of them have ended by themselves, with whether one failed.
+   * @throws ConfigError when another process has the directory of a queue
+   */
   async run(): Promise<{ failed: boolean }> {
+    await Promise.all([...this.#deliveries].map(([id, delivery]) => delivery.open().catch(this.#inUse(id))))
+    if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
     const ends = await Promise.all(this.#receivers.map((receiver) => receiver.run()))
     return { failed: ends.includes('failed') }
   }
@@ -121,6 +128,18 @@ export class Graph {
       const path = `${component.kind}s.${id}`
       this.#problems.set(path, { severity: 'error', place, path, message: errorMessage(error) })
       return undefined
+    }
+  }
+
+  #inUse(id: string): (error: Error) => void {
+    return (error) => {
+      const path = `exporters.${id}.sending_queue.directory`
+      this.#problems.set(path, {
+        severity: 'error',
+        place: this.#exporters.get(id)!.place,
+        path,
+        message: error.message,
+      })
     }
   }
 
@@ -209,6 +228,7 @@ class Receiver {
 
   /** Subscribes; resolves when the receiver has ended, by itself or because it was stopped. */
   run(): Promise<'completed' | 'failed'> {
+    if (this.#stopped) return Promise.resolve('completed')
     return new Promise((resolve) => {
       this.#end = resolve
       this.#subscription = this.#source.batches.subscribe({

@@ -7,12 +7,15 @@ import type { Balance } from './telemetry.ts'
 
 /** A running pipeline. */
 export interface RunningPipeline {
-  /** Resolves when every receiver has ended by itself, with whether one failed. */
+  /**
+   * Resolves when every receiver has ended by itself, with whether one failed. Rejects with a ConfigError when nothing could
+   * start because another process has the directory of a queue.
+   */
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
   /**
    * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
-   * delivered by then is dropped and counted. May be called more than once: every call waits for the same stop.
+   * delivered by then is kept where its queue is on disk, else dropped, and counted. May be called more than once: every call waits for the same stop.
    */
   stop(): Promise<Balance>
 }

@@ -5,16 +5,47 @@ import type { DeliveryConfig } from './settings.ts'
 export interface Queue {
   /** Batches waiting. */
   readonly length: number
-  /** Data points waiting. */
+  /** Data points that `shift` gives without waiting. */
   readonly points: number
   /** Whether `batch` may be pushed now. A batch larger than the whole queue fits an empty one. */
   fits(batch: MetricBatch): boolean
-  push(batch: MetricBatch): void
-  /** Takes the oldest batch out. */
-  shift(): MetricBatch | undefined
+  /**
+   * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
+   * cannot write keeps batches in memory.
+   */
+  push(batch: MetricBatch): Promise<void> | undefined
+  /** Takes the oldest batch out; `undefined` when there is none, or none yet. */
+  shift(): Taken | undefined
+  /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
+  dropOldest(batch: MetricBatch): number | undefined
+  /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
+  open(): Promise<void>
+  /** Lets go of what it holds, and says how many of the data points waiting are kept for the next start. */
+  close(): Promise<{ kept: number }>
+  status(): QueueStatus
 }
 
-type QueueConfig = DeliveryConfig['sending_queue']
+/** A batch taken out of a queue. */
+export interface Taken {
+  readonly batch: MetricBatch
+  /** Whether it comes back at the next start unless `done` is called. */
+  readonly stored: boolean
+  /** Says that it was sent, or counted as lost: the queue need not keep it any longer. */
+  readonly done: () => void
+}
+
+export interface QueueStatus {
+  readonly batches: number
+  /** Bytes on disk; 0 for a queue in memory. */
+  readonly bytes_on_disk: number
+  /** Why batches wait in memory although they should be on disk. */
+  readonly problem?: { readonly since: Date; readonly message: string }
+}
+
+export type QueueConfig = DeliveryConfig['sending_queue']
+
+/** `queue_size` of a queue in memory when it is not set. */
+const DEFAULT_SIZE = 1000
 
 export class MemoryQueue implements Queue {
   #batches: MetricBatch[] = []
@@ -24,7 +55,7 @@ export class MemoryQueue implements Queue {
   readonly #sizer: QueueConfig['sizer']
 
   constructor(config: Pick<QueueConfig, 'queue_size' | 'sizer'>) {
-    this.#capacity = config.queue_size
+    this.#capacity = config.queue_size ?? DEFAULT_SIZE
     this.#sizer = config.sizer
   }
 
@@ -40,28 +71,47 @@ export class MemoryQueue implements Queue {
     return this.#batches.length === 0 || this.#size + this.#sizeOf(batch) <= this.#capacity
   }
 
-  push(batch: MetricBatch): void {
+  push(batch: MetricBatch): undefined {
     this.#batches.push(batch)
     this.#size += this.#sizeOf(batch)
     this.#points += batch.pointCount
   }
 
-  shift(): MetricBatch | undefined {
+  shift(): Taken | undefined {
     const batch = this.#batches.shift()
     if (batch === undefined) return undefined
     this.#size -= this.#sizeOf(batch)
     this.#points -= batch.pointCount
-    return batch
+    return { batch, stored: false, done: () => undefined }
+  }
+
+  dropOldest(): number | undefined {
+    return this.shift()?.batch.pointCount
+  }
+
+  async open(): Promise<void> {}
+
+  async close(): Promise<{ kept: number }> {
+    return { kept: 0 }
+  }
+
+  status(): QueueStatus {
+    return { batches: this.length, bytes_on_disk: 0 }
   }
 
   #sizeOf(batch: MetricBatch): number {
-    switch (this.#sizer) {
-      case 'requests':
-        return 1
-      case 'items':
-        return batch.pointCount
-      case 'bytes':
-        return batch.toOtlp().length
-    }
+    return sizeOf(this.#sizer, batch.pointCount, () => batch.toOtlp().length)
+  }
+}
+
+/** What a batch counts for in the units of `sizer`. */
+export function sizeOf(sizer: QueueConfig['sizer'], points: number, bytes: () => number): number {
+  switch (sizer) {
+    case 'requests':
+      return 1
+    case 'items':
+      return points
+    case 'bytes':
+      return bytes()
   }
 }

@@ -26,6 +26,11 @@ export class Receipt {
     this.#tell = tell
   }
 
+  /** Whether the batch can go back to its receiver. */
+  get refusable(): boolean {
+    return this.#tell !== undefined
+  }
+
   /** Announces `count` more branches. */
   branch(count: number): void {
     this.#branches += count

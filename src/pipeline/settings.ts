@@ -18,9 +18,9 @@ export const deliverySettings = {
     multiplier: { doc: 'The interval grows by this factor with each retry, from 1.', format: 'number', default: 1.5 },
     max_interval: { doc: 'The interval grows no further than this.', format: 'duration', default: '30s' },
     max_elapsed_time: {
-      doc: 'A request that is not delivered after this time is dropped and counted; `0s` means never.',
+      doc: 'A request that is not delivered after this time is dropped and counted; `0s` means never. Default: `300s`, or `0s` where the queue is on disk.',
       format: 'duration',
-      default: '300s',
+      default: undefined,
     },
   },
   sending_queue: {
@@ -29,7 +29,21 @@ export const deliverySettings = {
       format: 'boolean',
       default: true,
     },
-    queue_size: { doc: 'How much the queue holds, in units of `sizer`.', format: 'nat', default: 1000 },
+    directory: {
+      doc: 'A folder that makes the queue durable: a batch is taken when it is flushed to a folder of this exporter in it, and sent after a restart if it was not before. Several exporters may share it, several processes may not.',
+      format: 'path',
+      default: undefined,
+    },
+    max_disk_size: {
+      doc: 'How much the queue may take on disk. Beyond it, it is full.',
+      format: 'bytes',
+      default: '1GiB',
+    },
+    queue_size: {
+      doc: 'How much the queue holds, in units of `sizer`. Default: `1000`, or as much as `max_disk_size` allows where the queue is on disk.',
+      format: 'nat',
+      default: undefined,
+    },
     sizer: {
       doc: 'What `queue_size` counts: batches (`requests`), data points (`items`) or their OTLP `bytes`.',
       format: ['requests', 'items', 'bytes'],
@@ -39,6 +53,11 @@ export const deliverySettings = {
       doc: 'What happens to a batch when the queue is full: `refuse` it to its receiver, or `drop_oldest` to make room.',
       format: ['refuse', 'drop_oldest'],
       default: 'refuse',
+    },
+    block_on_overflow: {
+      doc: 'Whether a full queue lets a receiver that can be refused wait for room instead. One that cannot, like `host_metrics`, never waits.',
+      format: 'boolean',
+      default: false,
     },
     num_consumers: { doc: 'How many requests may be in flight at once, from 1.', format: 'nat', default: 10 },
     batch: {

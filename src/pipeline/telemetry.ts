@@ -1,4 +1,5 @@
 import type { Counter, Meter } from '../component.ts'
+import type { QueueStatus } from './queue.ts'
 
 /** Data points by reason. */
 export type Reasons = Readonly<Record<string, number>>
@@ -66,14 +67,18 @@ export class PipelineSheet extends Losses {
   }
 }
 
-/** handed in + created = sent + rejected + merged + dropped(reason) + queued + in flight */
+/** handed in + restored + created = sent + rejected + merged + dropped(reason) + kept + queued + in flight */
 export interface ExporterBalance {
   readonly handed_in: number
+  /** Found on disk at the start. */
+  readonly restored: number
   readonly created: number
   readonly sent: number
   readonly rejected: number
   readonly merged: number
   readonly dropped: Reasons
+  /** Left on disk at the stop. */
+  readonly kept: number
   readonly queued: number
   readonly in_flight: number
 }
@@ -81,21 +86,36 @@ export interface ExporterBalance {
 /** The balance sheet of one exporter, in data points; right at every moment. */
 export class ExporterSheet extends Losses {
   handedIn = 0
+  restored = 0
   created = 0
   sent = 0
   rejected = 0
+  kept = 0
   queued = 0
   inFlight = 0
+  /** How its sending queue is now, once there is one. */
+  queueStatus?: () => QueueStatus
 
   balance(): ExporterBalance {
     const { merged, dropped } = this.losses
-    const { handedIn, created, sent, rejected, queued, inFlight } = this
-    return { handed_in: handedIn, created, sent, rejected, merged, dropped, queued, in_flight: inFlight }
+    const { handedIn, restored, created, sent, rejected, kept, queued, inFlight } = this
+    return {
+      handed_in: handedIn,
+      restored,
+      created,
+      sent,
+      rejected,
+      merged,
+      dropped,
+      kept,
+      queued,
+      in_flight: inFlight,
+    }
   }
 
   equation(): string {
-    const { handed_in, created, in_flight, ...rest } = this.balance()
-    return equation({ 'handed in': handed_in, created }, { ...rest, 'in flight': in_flight })
+    const { handed_in, restored, created, in_flight, ...rest } = this.balance()
+    return equation({ 'handed in': handed_in, restored, created }, { ...rest, 'in flight': in_flight })
   }
 }
 
@@ -164,6 +184,13 @@ export class Telemetry {
     ]
   }
 
+  /** The state of each sending queue, by the id of its exporter. */
+  queues(): Record<string, QueueStatus> {
+    const queues: Record<string, QueueStatus> = {}
+    for (const [id, { queueStatus }] of this.#exporters) if (queueStatus !== undefined) queues[id] = queueStatus()
+    return queues
+  }
+
   /** The components' own counters, by `name{label="value",...}`. */
   counters(): Readonly<Record<string, number>> {
     return Object.fromEntries(this.#counters)
@@ -182,7 +209,8 @@ export class Telemetry {
     const sheets = [...this.#pipelines.values(), ...this.#exporters.values()]
     const dropped = sheets.some((sheet) => Object.keys(sheet.losses.dropped).some((reason) => reason !== 'first_value'))
     const exporters = [...this.#exporters.values()]
-    return !dropped && exporters.some(({ sent }) => sent > 0) && exporters.every(({ rejected }) => rejected === 0)
+    const left = exporters.some(({ rejected, kept }) => rejected > 0 || kept > 0)
+    return !dropped && !left && exporters.some(({ sent }) => sent > 0)
   }
 }
 

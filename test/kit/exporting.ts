@@ -32,7 +32,7 @@ export async function testExporter<S extends Settings>(
     logs,
     async deliver(...batches) {
       for (const batch of batches) {
-        const queue = new Delivery(created, settings, sheet, log)
+        const queue = new Delivery(created, settings, sheet, log, component.type)
         queue.offer({ batch, receipt: new Receipt(1) })
         await queue.drain(new AbortController().signal)
       }

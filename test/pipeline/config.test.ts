@@ -44,7 +44,7 @@ describe('loadConfig', () => {
     expect(config.processors.get('metric_prefix')).toMatchObject({ config: { prefix: 'heka' }, used: false })
     const sink = config.exporters.get('test_sink')!
     expect(sink.config).toEqual({ site: 'us', api_key: '0123', hostname: undefined, endpoint: undefined, headers: {} })
-    expect(sink.delivery).toMatchObject({ timeout: 3000, sending_queue: { queue_size: 1000, batch: undefined } })
+    expect(sink.delivery).toMatchObject({ timeout: 3000, sending_queue: { num_consumers: 10, batch: undefined } })
     expect(Object.fromEntries(config.pipelines)).toEqual({
       'metrics/b': { receivers: ['testsource/a'], processors: [], exporters: ['test_sink'] },
     })

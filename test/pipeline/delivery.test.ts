@@ -128,15 +128,18 @@ function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }: Setti
     },
     sending_queue: {
       enabled: true,
-      queue_size: 1000,
+      directory: undefined,
+      max_disk_size: 2 ** 20,
+      queue_size: undefined,
       sizer: 'requests',
       on_full: 'refuse',
+      block_on_overflow: false,
       num_consumers: 10,
       batch: undefined,
       ...queue,
     },
   }
-  const delivery = new Delivery(to, config, sheet, { debug: write, info: write, warn: write, error: write })
+  const delivery = new Delivery(to, config, sheet, { debug: write, info: write, warn: write, error: write }, 'values')
   return {
     sheet,
     messages,
@@ -158,9 +161,9 @@ function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }: Setti
     },
     /** handed in and created less everything that is accounted for; 0 at every moment. */
     difference(): number {
-      const { handed_in, created, dropped, ...terms } = sheet.balance()
+      const { handed_in, restored, created, dropped, ...terms } = sheet.balance()
       const lost = Object.values(dropped).reduce((sum, points) => sum + points, 0)
-      return handed_in + created - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
+      return handed_in + restored + created - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
     },
   }
 }

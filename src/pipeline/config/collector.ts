@@ -16,7 +16,7 @@ export const collectorHints: readonly Hint[] = [
   {
     path: /^extensions$/,
     message:
-      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is in memory, and there is no health check, pprof or zpages endpoint; delete the section',
+      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is kept on disk by `sending_queue.directory`, and there is no health check, pprof or zpages endpoint; delete the section',
   },
   {
     path: /^service\.extensions$/,
@@ -108,13 +108,13 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\..*\.sending_queue\.storage$/,
-    message: 'queues are in memory only in this version; what waits is lost when the process ends before it is sent',
-    instead: 'sending_queue: { queue_size: 1000 }',
+    message: 'a queue is kept on disk by naming a folder, without an extension',
+    instead: 'sending_queue: { directory: /var/lib/heka-pipeline, max_disk_size: 1GiB }',
   },
   {
-    path: /^exporters\..*\.sending_queue\.(block_on_overflow|blocking)$/,
-    message: 'a full queue never blocks: it refuses the batch to its receiver, or drops the oldest one',
-    instead: 'sending_queue: { on_full: refuse }',
+    path: /^exporters\..*\.sending_queue\.blocking$/,
+    message: 'it is called block_on_overflow',
+    instead: 'sending_queue: { block_on_overflow: true }',
   },
   {
     path: /^exporters\..*\.sending_queue\.wait_for_result$/,

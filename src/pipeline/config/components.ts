@@ -158,6 +158,8 @@ function ownFindings(component: Component, config: unknown): Finding[] {
   }
 }
 
+const MIN_DISK_SIZE = 2 ** 20
+
 /** The rules of the delivery settings that their formats cannot say. */
 function* deliveryFindings({
   timeout,
@@ -169,8 +171,14 @@ function* deliveryFindings({
     yield { path: 'retry_on_failure.randomization_factor', message: 'must be from 0 to 1' }
   }
   if (retry.multiplier < 1) yield { path: 'retry_on_failure.multiplier', message: 'must be at least 1' }
-  if (queue.queue_size < 1) yield { path: 'sending_queue.queue_size', message: 'must be at least 1' }
+  if (queue.queue_size === 0) yield { path: 'sending_queue.queue_size', message: 'must be at least 1' }
   if (queue.num_consumers < 1) yield { path: 'sending_queue.num_consumers', message: 'must be at least 1' }
+  if (queue.directory !== undefined && !queue.enabled) {
+    yield { path: 'sending_queue.directory', message: 'needs `enabled: true`: without a queue nothing is kept' }
+  }
+  if (queue.max_disk_size < MIN_DISK_SIZE) {
+    yield { path: 'sending_queue.max_disk_size', message: 'must be at least 1MiB' }
+  }
   const { batch } = queue
   if (batch === undefined) return
   if (batch.flush_timeout === 0) yield { path: 'sending_queue.batch.flush_timeout', message: 'must be longer than 0s' }

@@ -1,0 +1,477 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from '../../component.ts'
+import { errorMessage } from '../../errors.ts'
+import { MetricBatch } from '../../otlp/batch.ts'
+import { sizeOf } from '../queue.ts'
+import type { Queue, QueueConfig, QueueStatus, Taken } from '../queue.ts'
+import { FolderLock, InUseError } from './lock.ts'
+import { RecordLog } from './log.ts'
+import type { Place } from './log.ts'
+import { HEADER_SIZE } from './record.ts'
+import type { Segment } from './segment.ts'
+import { count } from './segment.ts'
+
+/** Bytes of a segment: what is read, and what space is given back, at once. A small queue has eight segments. */
+const SEGMENT_SIZE = 8 * 2 ** 20
+
+/** Bytes of batches that are held in memory while they are written, or because they cannot be. */
+const MAX_HELD = 64 * 2 ** 20
+
+/** Milliseconds that the start and the stop wait for a disk that does not answer. */
+const PATIENCE = 5000
+
+/** Milliseconds between attempts on a disk that failed. */
+const RETRY_INTERVAL = 1000
+
+/** What a queue on disk tells the delivery around it. */
+export interface QueueEvents {
+  /** There may be something to `shift`, or room to `push`. */
+  changed(): void
+  /** Data points came back from an earlier process. */
+  restored(points: number): void
+  /** Waiting data points are gone. */
+  lost(reason: string, points: number): void
+}
+
+interface Entry {
+  readonly payload: Uint8Array
+  readonly points: number
+  /** The batch that was pushed; one that was read from disk is made when it is taken. */
+  readonly batch?: MetricBatch
+}
+
+interface StoredEntry extends Entry {
+  readonly place: Omit<Place, 'offset'>
+}
+
+interface Writing extends Entry {
+  readonly resolve: () => void
+}
+
+/**
+ * A queue in the folder of one exporter. A batch is taken when it is flushed to a `RecordLog`; what fits into memory is
+ * handed out from there, and read back only after that was not enough. When the disk fails, batches wait in memory,
+ * and are written as soon as it takes them again.
+ */
+export class DiskQueue implements Queue {
+  readonly #folder: string
+  readonly #segmentSize: number
+  #lock: FolderLock | undefined
+  #records: RecordLog | undefined
+  #opening: Promise<void> | undefined
+  #closed = false
+  /** All that waits, in the three places below and on disk. */
+  readonly #waiting = { records: 0, points: 0, bytes: 0 }
+  /** Next to be handed out; the records before `#position`. */
+  #ready: StoredEntry[] = []
+  readonly #readySize = { records: 0, points: 0, bytes: 0 }
+  /** To be written, or being so. */
+  #writing: Writing[] = []
+  /** What the disk could not take. */
+  #memory: Entry[] = []
+  readonly #heldSize = { records: 0, points: 0, bytes: 0 }
+  #memoryPoints = 0
+  /** The first record that was not handed out or made ready. */
+  #position: { segment: Segment; offset: number } | undefined
+  #committing: Promise<void> | undefined
+  #reading: Promise<void> | undefined
+  #unreadable = false
+  #problem: { readonly since: Date; readonly message: string } | undefined
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(
+    directory: string,
+    id: string,
+    private readonly config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
+    private readonly events: QueueEvents,
+    private readonly log: Logger,
+  ) {
+    this.#folder = queueFolder(directory, id)
+    this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
+  }
+
+  get length(): number {
+    return this.#waiting.records
+  }
+
+  get points(): number {
+    return this.#readySize.points + (this.#memoryIsNext ? this.#memoryPoints : 0)
+  }
+
+  fits(batch: MetricBatch): boolean {
+    const length = batch.toOtlp().length
+    const { queue_size: capacity = Infinity, sizer } = this.config
+    const { records, points, bytes } = this.#waiting
+    const size = sizeOf(sizer, batch.pointCount, () => length)
+    if (records > 0 && { requests: records, items: points, bytes }[sizer] + size > capacity) return false
+    return this.#fitsMemory(length) && this.#fitsDisk(length)
+  }
+
+  push(batch: MetricBatch): Promise<void> | undefined {
+    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount }
+    this.#count(this.#waiting, entry, 1)
+    this.#count(this.#heldSize, entry, 1)
+    if (this.#problem !== undefined) {
+      this.#remember(entry)
+      return undefined
+    }
+    return new Promise((resolve) => {
+      this.#writing.push({ ...entry, resolve })
+      this.#commit()
+    })
+  }
+
+  shift(): Taken | undefined {
+    for (;;) {
+      const entry = this.#next()
+      if (entry === undefined) return undefined
+      const batch = entry.batch ?? readBatch(entry)
+      if (batch !== undefined) {
+        let done = false
+        const finish = (): void => {
+          if (!done && 'place' in entry) this.#acknowledge(entry)
+          done = true
+        }
+        return { batch, stored: 'place' in entry, done: finish }
+      }
+      if ('place' in entry) this.#acknowledge(entry)
+      this.events.lost('corrupt', entry.points)
+      this.log.error('A batch in the queue on disk cannot be read; it is dropped and counted.')
+    }
+  }
+
+  dropOldest(batch: MetricBatch): number | undefined {
+    if (this.#memory.length > 0 && !this.#fitsMemory(batch.toOtlp().length)) return this.#forget()?.points
+    const entry = this.#takeReady()
+    if (entry !== undefined) {
+      this.#acknowledge(entry)
+      return entry.points
+    }
+    return this.#dropUnread() ?? this.#forget()?.points
+  }
+
+  async open(): Promise<void> {
+    let late = false
+    this.#opening = this.#open()
+      .catch((error: unknown) => {
+        if (error instanceof InUseError && !late) throw error
+        this.#failed(error)
+      })
+      .finally(() => clearTimeout(timer))
+    let timer: NodeJS.Timeout | undefined
+    // A disk that hangs must not keep the process from starting.
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
+    await Promise.race([this.#opening, patience])
+    late = true
+  }
+
+  async close(): Promise<{ kept: number }> {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    let timer: NodeJS.Timeout | undefined
+    // A disk that hangs must not keep the process from ending.
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
+    await Promise.race([this.#finish(), patience])
+    clearTimeout(timer)
+    const lost = this.#memoryPoints + this.#writing.reduce((sum, { points }) => sum + points, 0)
+    return { kept: this.#waiting.points - lost }
+  }
+
+  status(): QueueStatus {
+    return {
+      batches: this.length,
+      bytes_on_disk: this.#records?.bytes ?? 0,
+      ...(this.#problem !== undefined && { problem: this.#problem }),
+    }
+  }
+
+  async #finish(): Promise<void> {
+    await this.#opening?.catch(() => undefined)
+    await this.#committing
+    await this.#reading
+    // A last attempt: what the disk takes now is not lost.
+    this.#rewrite()
+    await this.#committing
+    await this.#records?.close()
+    await this.#lock?.release()
+  }
+
+  async #open(): Promise<void> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    this.#lock ??= await FolderLock.acquire(this.#folder)
+    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, (error) => this.#failed(error))
+    this.#records = records
+    for (const { waiting } of records.segments) {
+      this.#waiting.records += waiting.records
+      this.#waiting.points += waiting.points
+      this.#waiting.bytes += waiting.bytes
+    }
+    const [first] = records.segments
+    if (first !== undefined) this.#position = { segment: first, offset: 0 }
+    const restored = records.segments.reduce((sum, { waiting }) => sum + waiting.points, 0)
+    if (restored > 0) {
+      this.events.restored(restored)
+      this.log.info('What an earlier process did not send is sent now.', { points: restored })
+    }
+    this.#commit()
+    this.#readAhead()
+  }
+
+  #fitsMemory(bytes: number): boolean {
+    return this.#heldSize.records === 0 || this.#heldSize.bytes + bytes <= MAX_HELD
+  }
+
+  #fitsDisk(bytes: number): boolean {
+    const records = this.#records
+    if (records === undefined || this.#problem !== undefined) return true
+    const held = this.#heldSize
+    if (records.finished && held.records === 0) return true
+    const used = records.bytes + held.bytes + held.records * HEADER_SIZE
+    return used + bytes + HEADER_SIZE <= this.config.max_disk_size
+  }
+
+  #count(size: Segment['waiting'], { points, payload }: Entry, sign: 1 | -1): void {
+    count(size, { points, length: payload.length }, sign)
+  }
+
+  // ---- writing ----
+
+  /** Writes what there is to write, a group at a time: one flush serves all that were pushed during the one before. */
+  #commit(): void {
+    if (this.#records === undefined || this.#committing !== undefined || this.#writing.length === 0) return
+    this.#committing = this.#writeGroups(this.#records).finally(() => (this.#committing = undefined))
+  }
+
+  async #writeGroups(records: RecordLog): Promise<void> {
+    while (this.#writing.length > 0) {
+      const group = this.#nextGroup()
+      let places: Place[]
+      try {
+        places = await records.append(group, Date.now())
+      } catch (error) {
+        this.#writing.unshift(...group)
+        return this.#failed(error)
+      }
+      group.forEach((entry, index) => this.#written(entry, places[index]))
+      this.#recovered()
+      for (const { resolve } of group) resolve()
+      this.#readAhead()
+      this.events.changed()
+    }
+  }
+
+  #nextGroup(): Writing[] {
+    let length = 0
+    let bytes = 0
+    while (length < this.#writing.length && bytes < this.#segmentSize) bytes += this.#writing[length++].payload.length
+    return this.#writing.splice(0, length)
+  }
+
+  /** A batch that is next to be read and has room in memory stays there. */
+  #written(entry: Writing, place: Place): void {
+    this.#count(this.#heldSize, entry, -1)
+    this.#position ??= { segment: place.segment, offset: 0 }
+    this.#advance()
+    const { segment, offset } = this.#position
+    if (segment !== place.segment || offset !== place.offset || this.#readySize.bytes >= this.#segmentSize) return
+    this.#makeReady({ batch: entry.batch, payload: entry.payload, points: entry.points, place })
+    this.#position = { segment, offset: offset + HEADER_SIZE + entry.payload.length }
+  }
+
+  // ---- reading ----
+
+  get #hasUnread(): boolean {
+    return this.#position !== undefined && this.#position.offset < this.#position.segment.size
+  }
+
+  /** Whether nothing older than what waits in memory can be handed out. */
+  get #memoryIsNext(): boolean {
+    return this.#ready.length === 0 && (!this.#hasUnread || this.#unreadable)
+  }
+
+  #next(): Entry | StoredEntry | undefined {
+    const entry = this.#takeReady() ?? (this.#memoryIsNext ? this.#forget() : undefined)
+    this.#readAhead()
+    return entry
+  }
+
+  #makeReady(entry: StoredEntry): void {
+    this.#ready.push(entry)
+    this.#count(this.#readySize, entry, 1)
+    this.#count(entry.place.segment.waiting, entry, -1)
+    entry.place.segment.out += 1
+  }
+
+  #takeReady(): StoredEntry | undefined {
+    const entry = this.#ready.shift()
+    if (entry === undefined) return undefined
+    this.#count(this.#readySize, entry, -1)
+    this.#count(this.#waiting, entry, -1)
+    return entry
+  }
+
+  #acknowledge({ place: { segment, index }, points, payload }: StoredEntry): void {
+    this.#records?.acknowledge(segment, { index, points, length: payload.length })
+  }
+
+  /** Moves the position on from segments that are read to their end and get no more records. */
+  #advance(): void {
+    for (;;) {
+      if (this.#hasUnread || this.#position === undefined || this.#records?.isActive(this.#position.segment)) return
+      const segment = this.#records?.after(this.#position.segment)
+      if (segment === undefined) return
+      this.#position = { segment, offset: 0 }
+    }
+  }
+
+  /** Reads the next segment as soon as half of the last one was handed out. */
+  #readAhead(): void {
+    if (this.#reading !== undefined || this.#closed || this.#records === undefined) return
+    this.#advance()
+    if (!this.#hasUnread || this.#readySize.bytes > this.#segmentSize / 2) return
+    this.#reading = this.#read(this.#records, this.#position!).finally(() => {
+      this.#reading = undefined
+      if (!this.#unreadable) this.#readAhead()
+      this.events.changed()
+    })
+  }
+
+  async #read(records: RecordLog, position: { segment: Segment; offset: number }): Promise<void> {
+    const { segment, offset } = position
+    const { size } = segment
+    const expected = { ...segment.waiting }
+    let found: Awaited<ReturnType<RecordLog['read']>> = []
+    try {
+      found = await records.read(segment, offset)
+      this.#unreadable = false
+    } catch (error) {
+      // A file that is not there any more is read as empty.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.#unreadable = true
+        return this.#failed(error)
+      }
+    }
+    // What was dropped meanwhile to make room is not handed out.
+    if (this.#position !== position) return
+    this.#position = { segment, offset: size }
+    for (const { index, points, length, payload } of found) {
+      this.#makeReady({ payload, points, place: { segment, index } })
+      count(expected, { points, length }, -1)
+    }
+    this.#forgetWaiting(segment, expected)
+    if (expected.records > 0 || expected.points > 0) {
+      this.events.lost('corrupt', expected.points)
+      this.log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
+        batches: expected.records,
+        points: expected.points,
+      })
+    }
+  }
+
+  /** Takes away what was waiting in a segment and never will be handed out. */
+  #forgetWaiting(segment: Segment, gone: Readonly<Segment['waiting']>): void {
+    for (const size of [segment.waiting, this.#waiting]) {
+      size.records -= gone.records
+      size.points -= gone.points
+      size.bytes -= gone.bytes
+    }
+    this.#records?.tidy(segment)
+  }
+
+  /** Drops what was not read of the oldest segment, and so gives its space back. */
+  #dropUnread(): number | undefined {
+    this.#advance()
+    if (!this.#hasUnread) return undefined
+    const { segment } = this.#position!
+    const dropped = { ...segment.waiting }
+    this.#position = { segment, offset: segment.size }
+    this.#forgetWaiting(segment, dropped)
+    return dropped.points
+  }
+
+  // ---- when the disk fails ----
+
+  #remember(entry: Entry): void {
+    this.#memory.push(entry)
+    this.#memoryPoints += entry.points
+    this.events.changed()
+  }
+
+  #forget(): Entry | undefined {
+    const entry = this.#memory.shift()
+    if (entry === undefined) return undefined
+    this.#memoryPoints -= entry.points
+    this.#count(this.#heldSize, entry, -1)
+    this.#count(this.#waiting, entry, -1)
+    return entry
+  }
+
+  #failed(error: unknown): void {
+    const message = errorMessage(error)
+    if (this.#problem === undefined) {
+      this.log.error(
+        'The queue cannot use its directory. Until it can, batches wait in memory and do not survive a crash.',
+        {
+          directory: this.#folder,
+          error: message,
+        },
+      )
+    }
+    this.#problem = { since: this.#problem?.since ?? new Date(), message }
+    for (const { resolve, ...entry } of this.#writing.splice(0)) {
+      this.#remember(entry)
+      resolve()
+    }
+    if (!this.#closed) this.#retry ??= setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
+  }
+
+  async #tryAgain(): Promise<void> {
+    this.#retry = undefined
+    try {
+      if (this.#records === undefined) await (this.#opening = this.#open())
+      await this.#records?.retry()
+      await this.#committing
+      if (this.#memory.length === 0) {
+        await this.#records?.writable()
+        this.#recovered()
+      }
+    } catch (error) {
+      return this.#failed(error)
+    }
+    if (this.#unreadable) {
+      this.#unreadable = false
+      this.#readAhead()
+    }
+    this.#rewrite()
+  }
+
+  /** Moves what waits in memory to where it is written. */
+  #rewrite(): void {
+    const entries = this.#memory.splice(0).map((entry) => ({ ...entry, resolve: () => undefined }))
+    this.#memoryPoints = 0
+    this.#writing.push(...entries)
+    this.#commit()
+  }
+
+  #recovered(): void {
+    if (this.#problem === undefined) return
+    this.#problem = undefined
+    this.log.info('The queue uses its directory again.', { directory: this.#folder })
+    this.#rewrite()
+  }
+}
+
+/** The folder of an exporter's queue below the directory of its settings. */
+export function queueFolder(directory: string, id: string): string {
+  return join(directory, encodeURIComponent(id))
+}
+
+function readBatch({ payload, points }: Entry): MetricBatch | undefined {
+  try {
+    const batch = MetricBatch.fromOtlp(payload)
+    return batch.pointCount === points ? batch : undefined
+  } catch {
+    return undefined
+  }
+}

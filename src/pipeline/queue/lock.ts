@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import { link, open, rename, unlink } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import type { Server } from 'node:net'
+import { join } from 'node:path'
+
+/** Another process uses the folder. */
+export class InUseError extends Error {
+  override readonly name = 'InUseError'
+}
+
+/** The system's limit for the path of a socket is 104 to 108 bytes. */
+const LONGEST_PATH = 100
+
+/** How long a holder of the lock may take to say who it is. */
+const PATIENCE = 1000
+
+/**
+ * Holds a folder for this process until `release` or until the process dies: a Unix socket named `lock`, on which it listens.
+ * The system itself knows whether somebody listens, also across containers that share the folder, whatever has become of
+ * process numbers.
+ */
+export class FolderLock {
+  private constructor(
+    private readonly path: string,
+    private readonly server: Server,
+  ) {}
+
+  /**
+   * @throws InUseError when another process, or another queue of this one, holds the folder; else what the file system says
+   */
+  static async acquire(folder: string): Promise<FolderLock> {
+    const path = join(folder, 'lock')
+    const own = `${path}.${randomBytes(6).toString('hex')}`
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.end(String(process.pid))
+    })
+    server.unref()
+    await atShortPath(own, (short) => {
+      return new Promise<void>((resolve, reject) => {
+        server.once('error', reject).listen(short, resolve)
+      })
+    })
+    try {
+      // Its name appears only now that somebody listens.
+      while (!(await linked(own, path))) await removeStale(path)
+    } catch (error) {
+      server.close()
+      throw error
+    } finally {
+      await unlink(own).catch(() => undefined)
+    }
+    return new FolderLock(path, server)
+  }
+
+  async release(): Promise<void> {
+    await unlink(this.path).catch(() => undefined)
+    await new Promise((resolve) => this.server.close(resolve))
+  }
+}
+
+async function linked(own: string, path: string): Promise<boolean> {
+  try {
+    await link(own, path)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Removes the lock of a dead process. @throws InUseError when its process lives */
+async function removeStale(path: string): Promise<void> {
+  await refuseIfHeld(path)
+  // Somebody else may take over at the same time: what was moved away is asked again before it is deleted.
+  const moved = `${path}.${randomBytes(6).toString('hex')}`
+  try {
+    await rename(path, moved)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return
+    throw error
+  }
+  try {
+    await refuseIfHeld(moved)
+  } catch (error) {
+    await link(moved, path).catch(() => undefined)
+    throw error
+  } finally {
+    await unlink(moved)
+  }
+}
+
+async function refuseIfHeld(path: string): Promise<void> {
+  const holder = await atShortPath(path, askHolder)
+  if (holder !== undefined) throw new InUseError(`is used by another process${holder === '' ? '' : ` (${holder})`}`)
+}
+
+/** Who listens: its process number as it sees it, '' when it is too busy to say, `undefined` when nobody does. */
+function askHolder(path: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    let answer: string | undefined
+    socket.setEncoding('utf8').setTimeout(PATIENCE, () => socket.destroy())
+    socket.on('connect', () => (answer = ''))
+    socket.on('data', (text: string) => (answer = `process ${text}`))
+    socket.on('error', (error) => {
+      // Anything else, like too many who wait for the holder, is no proof that there is none.
+      if (!['ECONNREFUSED', 'ENOENT'].includes(codeOf(error) ?? '')) answer ??= ''
+    })
+    socket.on('close', () => resolve(answer))
+  })
+}
+
+/** Calls `use` with a path that means the same and is short enough for a socket; Linux can name files by an open folder. */
+async function atShortPath<T>(path: string, use: (path: string) => Promise<T>): Promise<T> {
+  if (Buffer.byteLength(path) <= LONGEST_PATH || process.platform !== 'linux') return use(path)
+  const folder = await open(join(path, '..'))
+  try {
+    return await use(`/proc/self/fd/${folder.fd}/${path.slice(path.lastIndexOf('/') + 1)}`)
+  } finally {
+    await folder.close()
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code
+}

@@ -1,0 +1,233 @@
+import { mkdir, open, unlink, writeFile } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Logger } from '../../component.ts'
+import { errorMessage } from '../../errors.ts'
+import { encodeHeader, HEADER_SIZE } from './record.ts'
+import type { Damage, RecordHeader, StoredRecord } from './record.ts'
+import { count, listSegments, Segment, writeAll } from './segment.ts'
+
+/** A batch to append. */
+export interface Appended {
+  readonly payload: Uint8Array
+  readonly points: number
+}
+
+/** Where a record stands. */
+export interface Place {
+  readonly segment: Segment
+  readonly offset: number
+  readonly index: number
+}
+
+/** Where what is damaged is kept, below the folder of the queue. */
+export const CORRUPT = 'corrupt'
+
+/**
+ * An append-only log in segment files. Records are appended and flushed in groups, handed out in order, and acknowledged in
+ * any order; a segment whose records are all acknowledged is deleted. The caller holds the lock of the folder and
+ * appends one group at a time.
+ */
+export class RecordLog {
+  /** Oldest first. */
+  readonly segments: Segment[] = []
+  #active: { readonly segment: Segment; readonly file: FileHandle } | undefined
+  #sequence = 1
+  /** Segments to be deleted, those that could not be included. */
+  readonly #deleted = new Set<Segment>()
+  readonly #background = new Set<Promise<void>>()
+  /** Bytes set aside as damaged. */
+  #setAside = 0
+
+  /** @param failed told of errors when nobody waits for what failed: acknowledging, deleting */
+  private constructor(
+    private readonly folder: string,
+    private readonly segmentSize: number,
+    private readonly log: Logger,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  /** Reads what an earlier process left behind. @throws what the file system says */
+  static async open(
+    folder: string,
+    segmentSize: number,
+    log: Logger,
+    failed: (error: unknown) => void,
+  ): Promise<RecordLog> {
+    const opened = new RecordLog(folder, segmentSize, log, failed)
+    for (const segment of await listSegments(folder)) {
+      opened.#sequence = segment.sequence + 1
+      const torn = await segment.restore()
+      if (torn > 0) {
+        log.info('The last write of an earlier process was not finished, and cut off.', { file: segment.path, torn })
+        await segment.cut()
+      }
+      opened.segments.push(segment)
+      opened.tidy(segment)
+    }
+    return opened
+  }
+
+  /** What it takes on disk. */
+  get bytes(): number {
+    return this.segments.reduce((sum, segment) => sum + segment.bytes, 0)
+  }
+
+  /** Whether nothing in it is still to be sent. */
+  get finished(): boolean {
+    return this.segments.every((segment) => segment.finished)
+  }
+
+  isActive(segment: Segment): boolean {
+    return segment === this.#active?.segment
+  }
+
+  /** The segment behind another one. */
+  after({ sequence }: Segment): Segment | undefined {
+    return this.segments.find((segment) => segment.sequence > sequence)
+  }
+
+  /**
+   * Writes a group of records and flushes it once. Resolves with their places.
+   * @throws what the file system says; then none of them is in the log
+   */
+  async append(group: readonly Appended[], time: number): Promise<Place[]> {
+    const { segment, file } = await this.writable()
+    let { size: offset, records: index } = segment
+    const buffers: Uint8Array[] = []
+    const places: Place[] = []
+    for (const { payload, points } of group) {
+      buffers.push(encodeHeader(segment.salt, { index, points, time }, payload), payload)
+      places.push({ segment, offset, index })
+      offset += HEADER_SIZE + payload.length
+      index += 1
+    }
+    try {
+      await writeAll(file, buffers, segment.size)
+      await file.datasync()
+    } catch (error) {
+      await this.#abandon()
+      throw error
+    }
+    segment.size = offset
+    segment.records = index
+    for (const { payload, points } of group) {
+      segment.points += points
+      count(segment.waiting, { points, length: payload.length }, 1)
+    }
+    return places
+  }
+
+  /** Makes sure that there is a segment to append to, and so finds out whether the folder takes one. */
+  async writable(): Promise<{ segment: Segment; file: FileHandle }> {
+    if (this.#active !== undefined && this.#active.segment.size < this.segmentSize) return this.#active
+    await this.retire()
+    const segment = new Segment(this.folder, this.#sequence)
+    const file = await open(segment.path, 'wx', 0o600)
+    try {
+      // So that its name, too, survives the loss of power.
+      const folder = await open(this.folder)
+      await folder.sync().finally(() => folder.close())
+    } catch (error) {
+      await file.close()
+      await unlink(segment.path).catch(() => undefined)
+      throw error
+    }
+    this.#sequence += 1
+    this.segments.push(segment)
+    return (this.#active = { segment, file })
+  }
+
+  /** Ends the segment that is appended to: the next group goes into a new one. */
+  async retire(): Promise<void> {
+    if (this.#active === undefined) return
+    const { segment, file } = this.#active
+    this.#active = undefined
+    segment.seal()
+    await file.close()
+    this.tidy(segment)
+  }
+
+  /** Records of a segment from `offset` on, as far as they are flushed. What is damaged is set aside. @throws what the file system says */
+  async read(segment: Segment, offset: number): Promise<StoredRecord[]> {
+    const { bytes, records, damages } = await segment.read(offset)
+    for (const damage of damages) {
+      await this.#keepDamaged(segment, offset, damage, bytes)
+    }
+    // Behind the end of a sealed segment may stand what was written, but not flushed, before its disk failed.
+    return records.filter(({ index }) => index < segment.records && !segment.acknowledged.has(index))
+  }
+
+  /** Notes that a record that was handed out need not be sent any more. */
+  acknowledge(segment: Segment, record: Pick<RecordHeader, 'index' | 'points' | 'length'>): void {
+    segment.out -= 1
+    segment.acknowledge(record)
+    this.tidy(segment)
+  }
+
+  /** Deletes a segment in which nothing is to be sent any more, or writes down what was acknowledged. */
+  tidy(segment: Segment): void {
+    if (!segment.finished || this.isActive(segment)) return this.#inBackground(() => segment.writeAcks())
+    const position = this.segments.indexOf(segment)
+    if (position === -1) return
+    this.segments.splice(position, 1)
+    this.#deleted.add(segment)
+    this.#inBackground(() => this.#delete(segment))
+  }
+
+  /** Does what failed before. @throws what the file system says */
+  async retry(): Promise<void> {
+    for (const segment of this.#deleted) await this.#delete(segment)
+    for (const segment of this.segments) await segment.writeAcks()
+  }
+
+  /** Writes down what is known and closes all files. Never throws: what could not be written is sent a second time. */
+  async close(): Promise<void> {
+    try {
+      await this.retire()
+      await Promise.all(this.#background)
+      await this.retry()
+    } catch (error) {
+      this.failed(error)
+    }
+    for (const segment of this.segments) await segment.close().catch(() => undefined)
+  }
+
+  async #delete(segment: Segment): Promise<void> {
+    await segment.delete()
+    this.#deleted.delete(segment)
+  }
+
+  /** A segment that could not be written to gets no more records: what its file holds beyond them is not known. */
+  async #abandon(): Promise<void> {
+    const { segment, file } = this.#active!
+    await file.truncate(segment.size).catch(() => undefined)
+    await this.retire().catch(() => undefined)
+  }
+
+  #inBackground(act: () => Promise<void>): void {
+    const done = act()
+      .catch(this.failed)
+      .finally(() => this.#background.delete(done))
+    this.#background.add(done)
+  }
+
+  async #keepDamaged(segment: Segment, from: number, { start, end, header }: Damage, bytes: Buffer): Promise<void> {
+    const file = join(this.folder, CORRUPT, `${segment.name}-${from + start}`)
+    const length = end - start
+    this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
+      file,
+      bytes: length,
+      ...(header !== undefined && { points: header.points }),
+    })
+    // A disk that fails again and again must not fill up with what is of no use.
+    if (this.#setAside + length > this.segmentSize) return
+    this.#setAside += length
+    try {
+      await mkdir(join(this.folder, CORRUPT), { recursive: true, mode: 0o700 })
+      await writeFile(file, bytes.subarray(start, end), { mode: 0o600 })
+    } catch (error) {
+      this.log.error('What is damaged could not be set aside.', { file, error: errorMessage(error) })
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import { crc32 } from 'node:zlib'
+
+/*
+ * A record of the queue on disk: a header of 32 bytes, all numbers little endian, and the OTLP bytes of one batch.
+ *
+ *    0  magic          4   `HEKQ`
+ *    4  index          4   its place in the segment, from 0
+ *    8  points         4   data points of the batch
+ *   12  length         4   bytes behind the header
+ *   16  time           8   milliseconds since 1970 as a double, when it was taken
+ *   24  payload CRC    4
+ *   28  header CRC     4   of the 28 bytes before, started with the salt of the segment
+ *
+ * The salt stands in the name of the file and is random, so nothing that a client sends can pass for a header: after
+ * damage the next record is found by looking for one.
+ */
+
+export const HEADER_SIZE = 32
+
+const MAGIC = Buffer.from('HEKQ')
+const CHECKED = 28
+
+export interface RecordHeader {
+  readonly index: number
+  readonly points: number
+  /** Milliseconds since 1970. */
+  readonly time: number
+  /** Bytes of the payload. */
+  readonly length: number
+}
+
+export interface StoredRecord extends RecordHeader {
+  /** Shares the memory it was read into. */
+  readonly payload: Buffer
+}
+
+/** Bytes that are not records, `end` excluded. */
+export interface Damage {
+  readonly start: number
+  readonly end: number
+  /** A record, or what may have become one, that was not written to its end before the process or the host died. */
+  readonly torn: boolean
+  /** The record that stood there, when its header can still be read. */
+  readonly header?: RecordHeader
+}
+
+/** The header to write before `payload`. */
+export function encodeHeader(salt: number, { index, points, time }: Omit<RecordHeader, 'length'>, payload: Uint8Array) {
+  const header = Buffer.allocUnsafe(HEADER_SIZE)
+  MAGIC.copy(header)
+  header.writeUInt32LE(index, 4)
+  header.writeUInt32LE(points, 8)
+  header.writeUInt32LE(payload.length, 12)
+  header.writeDoubleLE(time, 16)
+  header.writeUInt32LE(crc32(payload), 24)
+  header.writeUInt32LE(crc32(header.subarray(0, CHECKED), salt), CHECKED)
+  return header
+}
+
+/** Every whole record in `bytes`, in order, and what lies between them. Never throws, whatever the bytes. */
+export function readRecords(bytes: Buffer, salt: number): { records: StoredRecord[]; damages: Damage[] } {
+  const records: StoredRecord[] = []
+  const damages: Damage[] = []
+  let next = 0
+  let offset = 0
+  while (offset < bytes.length) {
+    const header = headerAt(bytes, offset, salt)
+    if (header === undefined || header.index < next) {
+      const start = offset
+      offset = findHeader(bytes, offset + 1, salt)
+      damages.push({ start, end: offset, torn: offset === bytes.length && isTail(bytes.subarray(start)) })
+      continue
+    }
+    const payload = bytes.subarray(offset + HEADER_SIZE, offset + HEADER_SIZE + header.length)
+    const end = offset + HEADER_SIZE + payload.length
+    const torn = payload.length < header.length
+    if (torn || crc32(payload) !== bytes.readUInt32LE(offset + 24)) damages.push({ start: offset, end, torn, header })
+    else records.push({ ...header, payload })
+    next = header.index + 1
+    offset = end
+  }
+  return { records, damages }
+}
+
+function headerAt(bytes: Buffer, offset: number, salt: number): RecordHeader | undefined {
+  if (offset + HEADER_SIZE > bytes.length || !MAGIC.equals(bytes.subarray(offset, offset + MAGIC.length))) {
+    return undefined
+  }
+  const checksum = crc32(bytes.subarray(offset, offset + CHECKED), salt)
+  if (checksum !== bytes.readUInt32LE(offset + CHECKED)) return undefined
+  return {
+    index: bytes.readUInt32LE(offset + 4),
+    points: bytes.readUInt32LE(offset + 8),
+    length: bytes.readUInt32LE(offset + 12),
+    time: bytes.readDoubleLE(offset + 16),
+  }
+}
+
+/** Where the next header begins, or where the bytes end. */
+function findHeader(bytes: Buffer, from: number, salt: number): number {
+  let offset = bytes.indexOf(MAGIC, from)
+  while (offset !== -1 && headerAt(bytes, offset, salt) === undefined) offset = bytes.indexOf(MAGIC, offset + 1)
+  return offset === -1 ? bytes.length : offset
+}
+
+/** The beginning of a header, or the zeros that a file system may leave where a write was lost with the power. */
+function isTail(bytes: Buffer): boolean {
+  return bytes.length < HEADER_SIZE || bytes.every((byte) => byte === 0)
+}

@@ -1,0 +1,243 @@
+import { randomBytes } from 'node:crypto'
+import { constants, open, readdir, readFile, stat, truncate, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { HEADER_SIZE, readRecords } from './record.ts'
+
+/** `<sequence>-<salt>.log`: a file of records; beside it `<sequence>-<salt>.acks`. */
+const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
+
+/*
+ * An entry of an acknowledgement file, 16 bytes: index, points and length of a record that need not be sent any more, and a
+ * CRC started with the salt. The index SEALED says instead that the segment gets no more records, and how many points
+ * and (as the length) records it has.
+ */
+const ENTRY_SIZE = 16
+const SEALED = 0xffff_ffff
+
+interface Entry {
+  readonly index: number
+  readonly points: number
+  readonly length: number
+}
+
+/** What waits in a segment: records that were not handed out yet. */
+export interface Waiting {
+  records: number
+  points: number
+  /** Of the payloads. */
+  bytes: number
+}
+
+/** One file of the log, and what this process knows of it. */
+export class Segment {
+  /** Bytes of the file that hold records, all of them flushed. */
+  size = 0
+  /** Records it has had, and their points; the next one gets this index. */
+  records = 0
+  points = 0
+  readonly waiting: Waiting = { records: 0, points: 0, bytes: 0 }
+  /** Records that were handed out and are not acknowledged. */
+  out = 0
+  /** Indices of the records that were acknowledged before this process. */
+  readonly acknowledged = new Set<number>()
+  #unwritten: Entry[] = []
+  #file: FileHandle | undefined
+  #fileSize = 0
+  #writing: Promise<void> | undefined
+
+  constructor(
+    private readonly folder: string,
+    readonly sequence: number,
+    readonly salt = randomBytes(4).readUInt32LE(),
+  ) {}
+
+  /** The file's name without its ending. */
+  get name(): string {
+    return `${String(this.sequence).padStart(10, '0')}-${this.salt.toString(16).padStart(8, '0')}`
+  }
+
+  get path(): string {
+    return join(this.folder, `${this.name}.log`)
+  }
+
+  get #acksPath(): string {
+    return join(this.folder, `${this.name}.acks`)
+  }
+
+  /** Whether nothing in it is still to be sent. */
+  get finished(): boolean {
+    return this.waiting.records === 0 && this.out === 0
+  }
+
+  /** What it takes on disk. */
+  get bytes(): number {
+    return this.size + this.#fileSize
+  }
+
+  /**
+   * Finds out what a segment of an earlier process holds: from its acknowledgement file or, where that does not say how
+   * many records there are because the process died, by reading it. Returns how many bytes at its end were torn.
+   */
+  async restore(): Promise<number> {
+    const { size } = await stat(this.path)
+    const bytes = await readFile(this.#acksPath).catch(ignoreMissing)
+    this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
+    const { entries, sealed } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
+    this.size = size
+    if (sealed !== undefined) {
+      this.records = sealed.length
+      this.points = sealed.points
+      Object.assign(this.waiting, {
+        records: this.records,
+        points: this.points,
+        bytes: size - this.records * HEADER_SIZE,
+      })
+    } else {
+      const { records, damages } = readRecords(await readFile(this.path), this.salt)
+      const torn = damages.find((damage) => damage.torn)
+      if (torn !== undefined) this.size = torn.start
+      const damaged = damages.flatMap((damage) => (damage.torn ? [] : (damage.header ?? [])))
+      for (const { index, points, length } of [...records, ...damaged]) {
+        this.records = Math.max(this.records, index + 1)
+        this.points += points
+        count(this.waiting, { points, length }, 1)
+      }
+    }
+    for (const { index, points, length } of entries.values()) {
+      this.acknowledged.add(index)
+      count(this.waiting, { points, length }, -1)
+    }
+    return size - this.size
+  }
+
+  /** Cuts off what was not written to its end. */
+  async cut(): Promise<void> {
+    await truncate(this.path, this.size)
+  }
+
+  /** Reads the records from `offset` on, as far as they are flushed. */
+  async read(offset: number): Promise<ReturnType<typeof readRecords> & { bytes: Buffer }> {
+    const file = await open(this.path)
+    try {
+      const buffer = Buffer.allocUnsafe(this.size - offset)
+      let filled = 0
+      for (;;) {
+        const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, offset + filled)
+        filled += bytesRead
+        if (bytesRead === 0 || filled === buffer.length) break
+      }
+      const bytes = buffer.subarray(0, filled)
+      return { bytes, ...readRecords(bytes, this.salt) }
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Notes that a record need not be sent any more; `writeAcks` writes it down. */
+  acknowledge(entry: Entry): void {
+    this.#unwritten.push(entry)
+  }
+
+  /** Notes that no more records come. */
+  seal(): void {
+    this.#unwritten.push({ index: SEALED, points: this.points, length: this.records })
+  }
+
+  /**
+   * Writes down what was acknowledged. Never flushed: if it is lost with the power, records are sent a second time.
+   * @throws what the file system says; nothing is forgotten then
+   */
+  async writeAcks(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing.catch(() => undefined)
+    if (this.#unwritten.length === 0) return
+    this.#writing = this.#writeAcks()
+    try {
+      await this.#writing
+    } finally {
+      this.#writing = undefined
+    }
+  }
+
+  async #writeAcks(): Promise<void> {
+    const entries = this.#unwritten
+    this.#unwritten = []
+    try {
+      this.#file ??= await open(this.#acksPath, constants.O_WRONLY | constants.O_CREAT, 0o600)
+      const bytes = Buffer.concat(entries.map((entry) => encodeEntry(entry, this.salt)))
+      await writeAll(this.#file, [bytes], this.#fileSize)
+      this.#fileSize += bytes.length
+    } catch (error) {
+      this.#unwritten = [...entries, ...this.#unwritten]
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing.catch(() => undefined)
+    await this.#file?.close()
+    this.#file = undefined
+  }
+
+  /** Deletes its files. May be called again after it failed. */
+  async delete(): Promise<void> {
+    this.#unwritten = []
+    await this.close()
+    await unlink(this.path).catch(ignoreMissing)
+    await unlink(this.#acksPath).catch(ignoreMissing)
+  }
+}
+
+/** The segments in a folder, oldest first, not yet restored. */
+export async function listSegments(folder: string): Promise<Segment[]> {
+  const segments: Segment[] = []
+  for (const name of (await readdir(folder)).sort()) {
+    const [, sequence, salt] = NAME.exec(name) ?? []
+    if (sequence !== undefined) segments.push(new Segment(folder, Number(sequence), parseInt(salt, 16)))
+  }
+  return segments
+}
+
+/** Adds records to what waits, or takes them away with a negative sign; no damage makes that negative. */
+export function count(waiting: Waiting, { points, length }: Pick<Entry, 'points' | 'length'>, sign: 1 | -1): void {
+  waiting.records = Math.max(0, waiting.records + sign)
+  waiting.points = Math.max(0, waiting.points + sign * points)
+  waiting.bytes = Math.max(0, waiting.bytes + sign * length)
+}
+
+/** Writes all of the buffers; a single call may write less when the disk is nearly full. */
+export async function writeAll(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  const { bytesWritten } = await file.writev(buffers, position)
+  const total = buffers.reduce((sum, { length }) => sum + length, 0)
+  if (bytesWritten === 0 && total > 0) throw new Error('nothing could be written')
+  if (bytesWritten === total) return
+  await writeAll(file, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten)
+}
+
+function encodeEntry({ index, points, length }: Entry, salt: number): Buffer {
+  const bytes = Buffer.allocUnsafe(ENTRY_SIZE)
+  bytes.writeUInt32LE(index, 0)
+  bytes.writeUInt32LE(points, 4)
+  bytes.writeUInt32LE(length, 8)
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 12), salt), 12)
+  return bytes
+}
+
+/** The acknowledgements by index, and the seal. Entries that are damaged are left out: their records are sent again. */
+function readEntries(bytes: Buffer, salt: number): { entries: Map<number, Entry>; sealed: Entry | undefined } {
+  const entries = new Map<number, Entry>()
+  for (let offset = 0; offset + ENTRY_SIZE <= bytes.length; offset += ENTRY_SIZE) {
+    if (crc32(bytes.subarray(offset, offset + 12), salt) !== bytes.readUInt32LE(offset + 12)) continue
+    const [index, points, length] = [0, 4, 8].map((field) => bytes.readUInt32LE(offset + field))
+    entries.set(index, { index, points, length })
+  }
+  const sealed = entries.get(SEALED)
+  entries.delete(SEALED)
+  return { entries, sealed }
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  return undefined
+}
