@@ -1,449 +1,195 @@
-import { Attributes } from './attributes.ts'
-import type { AnyValue, KeyValue } from './attributes.ts'
 import { MetricBatch } from './batch.ts'
 import { MalformedError } from './check.ts'
-import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
-import type { MetricType, Temporality } from './metrics.ts'
-import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from './points.ts'
-import type { Buckets, DataPoint, Exemplar, Quantile } from './points.ts'
-import { Resource, Scope } from './resource.ts'
+import { request } from './json_messages.ts'
+import type { Field, Message } from './json_messages.ts'
+import { INT32, INT64, JsonInteger, UINT32, UINT64, readDouble } from './json_number.ts'
+import { ProtobufOutput } from './json_output.ts'
+import { JsonText, Mistake, QUOTE } from './json_text.ts'
 
 /*
- * Reads the JSON form of OTLP. Sources: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON
- * mapping, https://protobuf.dev/programming-guides/json/.
+ * The JSON form of OTLP, turned into protobuf in one pass: no value becomes an object on the way. Sources:
+ * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping,
+ * https://protobuf.dev/programming-guides/json/.
  */
 
-/**
- * Objects, lists and members that a text may hold. Parsed they take many times the bytes of the text, and `JSON.parse`
- * cannot be stopped on its way: 20 MiB of brackets would hold more than a gigabyte for seconds.
- */
-const MAX_VALUES = 2 ** 21
-/** How deep they may be nested; about 60 levels of attribute values. */
-const MAX_DEPTH = 200
+// One pass runs at a time.
+const output = new ProtobufOutput()
+const integer = new JsonInteger()
 
 /**
  * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`. Keys are in lower camel case or as in the `.proto`;
- * 64-bit integers are text or numbers, exact either way; unknown keys are ignored, and `null` means absent.
+ * 64-bit integers are text or numbers, exact either way; unknown keys are ignored, `null` means absent, and of a key that
+ * stands twice in an object the last counts.
  * @throws MalformedError that names the place: `resourceMetrics[0].scopeMetrics[2].metrics[7].name: must be a text`
  */
 export function fromOtlpJson(json: string | Uint8Array): MetricBatch {
-  const value = parse(typeof json === 'string' ? Buffer.from(json) : json)
+  const text = new JsonText(typeof json === 'string' ? Buffer.from(json) : json)
   try {
-    return MetricBatch.fromResources(list(object(value), 'resourceMetrics', readResourceMetrics))
+    readMessage(text, request)
+    text.end()
+    return MetricBatch.fromOtlp(output.take())
   } catch (error) {
     if (error instanceof Mistake) {
       throw new MalformedError(error.path === '' ? error.message : `${error.path}: ${error.message}`)
     }
     throw error
+  } finally {
+    output.clear()
   }
 }
 
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-/** Digits of an integer that a JavaScript number may not hold exactly. */
-const LONG = 16
-
-/**
- * Parses a text within the limits. Long integers become text, which means the same and loses nothing.
- * @throws MalformedError
- */
-function parse(bytes: Uint8Array): unknown {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-  let text = ''
-  let copied = 0
-  let depth = 0
-  let values = 0
-  for (let index = 0; index < buffer.length; index++) {
-    switch (buffer[index]) {
-      case QUOTE:
-        for (index++; index < buffer.length && buffer[index] !== QUOTE; index++)
-          if (buffer[index] === BACKSLASH) index++
-        break
-      case 0x7b: // {
-      case 0x5b: // [
-        depth++
-        values++
-        if (depth > MAX_DEPTH) throw new MalformedError(`byte ${index}: is nested more than ${MAX_DEPTH} deep`)
-        break
-      case 0x7d: // }
-      case 0x5d: // ]
-        depth--
-        break
-      case 0x3a: // :
-        values++
-        break
-      case 0x2d: // -
-      case 0x30: // 0
-      case 0x31:
-      case 0x32:
-      case 0x33:
-      case 0x34:
-      case 0x35:
-      case 0x36:
-      case 0x37:
-      case 0x38:
-      case 0x39: {
-        const start = index
-        let integer = true
-        for (; isOfNumber(buffer[index + 1]); index++) integer &&= isDigit(buffer[index + 1])
-        if (integer && index + 1 - start >= LONG) {
-          text += `${buffer.toString('utf8', copied, start)}"${buffer.toString('latin1', start, index + 1)}"`
-          copied = index + 1
-        }
-      }
+function readMessage(text: JsonText, message: Message): void {
+  const { keys, fields } = message
+  const start = output.at
+  let seen = 0
+  let replaced: Map<number, number> | undefined
+  let key = -1
+  text.openObject()
+  for (let first = true; text.nextMember(first); first = false) {
+    output.reserve(text.left)
+    // Encoders write fields in one order, so the key after the last one is mostly it.
+    let tries = keys.length
+    do key = key + 1 < keys.length ? key + 1 : 0
+    while (!text.skipKey(keys[key]) && --tries > 0)
+    const field = tries > 0 ? fields[key] : message.byName.get(text.string())
+    text.skipColon()
+    if (field === undefined) {
+      text.skipValue()
+      continue
     }
-    if (values > MAX_VALUES) throw new MalformedError(`holds more than ${MAX_VALUES} objects, lists and members`)
-  }
-  try {
-    return JSON.parse(copied === 0 ? buffer.toString() : text + buffer.toString('utf8', copied))
-  } catch (error) {
-    throw new MalformedError(`is not JSON: ${(error as Error).message}`, { cause: error })
-  }
-}
-
-function isDigit(byte: number): boolean {
-  return byte >= 0x30 && byte <= 0x39
-}
-
-/** Digits and `.`, `e`, `E`, `+`, `-`. */
-function isOfNumber(byte: number): boolean {
-  return isDigit(byte) || byte === 0x2e || byte === 0x65 || byte === 0x45 || byte === 0x2b || byte === 0x2d
-}
-
-/** Something wrong, with the path to it, which grows on the way out. */
-class Mistake extends Error {
-  path = ''
-
-  within(place: string): this {
-    this.path = this.path === '' ? place : `${place}.${this.path}`
-    return this
-  }
-}
-
-type Json = Readonly<Record<string, unknown>>
-
-function object(value: unknown): Json {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
-  throw new Mistake('must be an object')
-}
-
-/** Names as in the `.proto`, by their lower camel case. */
-const protoNames = new Map<string, string>()
-
-/** The value of a key in either spelling; `undefined` when it is absent or `null`. */
-function field(from: Json, name: string): unknown {
-  const value = from[name]
-  if (value !== undefined && value !== null) return value
-  let protoName = protoNames.get(name)
-  if (protoName === undefined) {
-    protoName = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-    protoNames.set(name, protoName)
-  }
-  return from[protoName] ?? undefined
-}
-
-/** Reads what stands at `place`; a mistake in it carries the place. */
-function at<T>(place: string, read: (value: unknown) => T, value: unknown): T {
-  try {
-    return read(value)
-  } catch (error) {
-    throw error instanceof Mistake ? error.within(place) : error
-  }
-}
-
-function list<T>(from: Json, name: string, read: (item: unknown) => T): T[] {
-  const value = field(from, name)
-  if (value === undefined) return []
-  if (!Array.isArray(value)) throw new Mistake('must be a list').within(name)
-  return value.map((item, index) => {
+    const bit = 1 << field.number
+    if ((seen & bit) !== 0) (replaced ??= new Map<number, number>()).set(field.number, output.at)
+    seen |= bit
+    if (text.skipNull()) continue
     try {
-      return read(item)
+      if (field.repeated) readList(text, field)
+      else readField(text, field)
     } catch (error) {
-      throw error instanceof Mistake ? error.within(`${name}[${index}]`) : error
+      throw error instanceof Mistake ? error.within(field.name) : error
     }
-  })
-}
-
-function optional<T>(from: Json, name: string, read: (value: unknown) => T): T | undefined {
-  const value = field(from, name)
-  return value === undefined ? undefined : at(name, read, value)
-}
-
-function readText(value: unknown): string {
-  if (typeof value === 'string') return value
-  throw new Mistake('must be a text')
-}
-
-function readBoolean(value: unknown): boolean {
-  if (typeof value === 'boolean') return value
-  throw new Mistake('must be true or false')
-}
-
-/** Whole numbers may be written as text, and with a fraction of zero or an exponent. */
-function readBigInt(value: unknown, least: bigint, most: bigint): bigint {
-  let integer: bigint | undefined
-  if (typeof value === 'string' && /^-?\d+$/.test(value)) integer = BigInt(value)
-  else if (typeof value === 'number' || (typeof value === 'string' && /^-?\d[\d.eE+-]*$/.test(value))) {
-    const number = Number(value)
-    if (Number.isInteger(number)) integer = BigInt(number)
   }
-  if (integer !== undefined && integer >= least && integer <= most) return integer
-  throw new Mistake(`must be a whole number from ${least} to ${most}, as text or number`)
+  if (replaced !== undefined) output.drop(start, replaced)
 }
 
-/** A 64-bit number: a JavaScript number where it is safe, else a bigint. */
-function narrow(value: bigint): number | bigint {
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : value
-}
-
-function readInt64(value: unknown): number | bigint {
-  return Number.isSafeInteger(value) ? (value as number) : narrow(readBigInt(value, -(2n ** 63n), 2n ** 63n - 1n))
-}
-
-function readUint64(value: unknown): number | bigint {
-  return narrow(readTime(value))
-}
-
-function readTime(value: unknown): bigint {
-  return readBigInt(value, 0n, 2n ** 64n - 1n)
-}
-
-function readInt32(value: unknown): number {
-  return Number(readBigInt(value, -(2n ** 31n), 2n ** 31n - 1n))
-}
-
-function readUint32(value: unknown): number {
-  return Number(readBigInt(value, 0n, 2n ** 32n - 1n))
-}
-
-/** JSON has no NaN and no infinities; proto3 writes them as text. */
-function readDouble(value: unknown): number {
-  if (typeof value === 'number') return value
-  if (typeof value === 'string' && /^(?:NaN|-?Infinity|-?\d[\d.eE+-]*)$/.test(value)) {
-    const number = Number(value)
-    if (!Number.isNaN(number) || value === 'NaN') return number
+function readList(text: JsonText, field: Field): void {
+  const { message } = field
+  const before = output.at
+  let start = before
+  let index = 0
+  text.openList()
+  if (message === undefined) {
+    output.byte(field.tag)
+    start = output.open(1)
   }
-  throw new Mistake('must be a number')
-}
-
-/** Base64 in either alphabet, with or without padding. */
-function readBytes(value: unknown): Uint8Array {
-  if (typeof value === 'string' && /^[\w+/-]*={0,2}$/.test(value)) return Buffer.from(value, 'base64')
-  throw new Mistake('must be base64')
-}
-
-/** Trace and span ids, unlike other bytes. */
-function readHex(value: unknown): Uint8Array {
-  if (typeof value === 'string' && /^(?:[\da-fA-F]{2})*$/.test(value)) return Buffer.from(value, 'hex')
-  throw new Mistake('must be hex')
-}
-
-function readResourceMetrics(value: unknown): ResourceMetrics {
-  const from = object(value)
-  return new ResourceMetrics({
-    resource: optional(from, 'resource', readResource),
-    scopes: list(from, 'scopeMetrics', readScopeMetrics),
-    schemaUrl: optional(from, 'schemaUrl', readText),
-  })
-}
-
-function readResource(value: unknown): Resource {
-  const from = object(value)
-  return new Resource({
-    attributes: attributes(from, 'attributes'),
-    droppedAttributesCount: optional(from, 'droppedAttributesCount', readUint32),
-  })
-}
-
-function readScopeMetrics(value: unknown): ScopeMetrics {
-  const from = object(value)
-  return new ScopeMetrics({
-    scope: optional(from, 'scope', readScope),
-    metrics: list(from, 'metrics', readMetric),
-    schemaUrl: optional(from, 'schemaUrl', readText),
-  })
-}
-
-function readScope(value: unknown): Scope {
-  const from = object(value)
-  return new Scope({
-    name: optional(from, 'name', readText),
-    version: optional(from, 'version', readText),
-    attributes: attributes(from, 'attributes'),
-    droppedAttributesCount: optional(from, 'droppedAttributesCount', readUint32),
-  })
-}
-
-/** metrics.proto, `oneof data` of `Metric`. */
-const dataReaders: readonly (readonly [name: string, type: MetricType, read: (point: unknown) => DataPoint])[] = [
-  ['gauge', 'gauge', readNumberPoint],
-  ['sum', 'sum', readNumberPoint],
-  ['histogram', 'histogram', readHistogramPoint],
-  ['exponentialHistogram', 'exponential_histogram', readExponentialHistogramPoint],
-  ['summary', 'summary', readSummaryPoint],
-]
-
-function readMetric(value: unknown): Metric {
-  const from = object(value)
-  const fields = {
-    name: optional(from, 'name', readText),
-    description: optional(from, 'description', readText),
-    unit: optional(from, 'unit', readText),
-    metadata: attributes(from, 'metadata'),
+  try {
+    for (; text.nextItem(index === 0); index++) {
+      output.reserve(text.left)
+      if (message === undefined) readScalar(text, field)
+      else readField(text, field)
+    }
+  } catch (error) {
+    throw error instanceof Mistake ? error.within(`[${index}]`) : error
   }
-  for (const [name, type, readPoint] of dataReaders) {
-    const data = optional(from, name, object)
-    if (data === undefined) continue
-    return at(
-      name,
-      () =>
-        new Metric({
-          ...fields,
-          type,
-          points: list(data, 'dataPoints', readPoint),
-          temporality: optional(data, 'aggregationTemporality', readTemporality),
-          monotonic: optional(data, 'isMonotonic', readBoolean),
-        }),
-      data,
-    )
-  }
-  return new Metric({ ...fields, type: 'none' })
+  if (index === 0) output.at = before
+  else if (message === undefined) output.close(start, 1)
 }
 
-/** metrics.proto, `enum AggregationTemporality`, by number and name. */
-const temporalities: ReadonlyMap<unknown, Temporality> = new Map<unknown, Temporality>(
-  (['unspecified', 'delta', 'cumulative'] as const).flatMap((name, number) => [
-    [number, name],
-    [`AGGREGATION_TEMPORALITY_${name.toUpperCase()}`, name],
-  ]),
-)
-
-/** A number that this version does not know means `unspecified`, as in protobuf. */
-function readTemporality(value: unknown): Temporality {
-  const temporality = temporalities.get(value)
-  if (temporality === undefined && typeof value === 'string')
-    throw new Mistake('must be a number or a name of the enum')
-  return temporality ?? 'unspecified'
+function readField(text: JsonText, field: Field): void {
+  const { message } = field
+  const before = output.at
+  output.byte(field.tag)
+  if (message !== undefined) {
+    const { width } = message
+    const start = output.open(width)
+    readMessage(text, message)
+    message.width = output.close(start, width)
+  } else if (!readScalar(text, field) && !field.explicit) output.at = before
 }
 
-function pointFields(from: Json) {
-  return {
-    attributes: attributes(from, 'attributes'),
-    timeUnixNano: optional(from, 'timeUnixNano', readTime),
-    startTimeUnixNano: optional(from, 'startTimeUnixNano', readTime),
-    flags: optional(from, 'flags', readUint32),
+/** Writes a scalar as it stands behind its tag. Returns whether it is another than proto3 leaves out. */
+function readScalar(text: JsonText, field: Field): boolean {
+  switch (field.holds) {
+    case 'string': {
+      const start = output.open(1)
+      output.at = text.copyString(output.bytes, start)
+      return closeBytes(start)
+    }
+    case 'fixed64':
+      integer.read(text, UINT64)
+      output.fixed64(integer.low, integer.high)
+      return true
+    case 'sfixed64':
+      integer.read(text, INT64)
+      output.fixed64(integer.low, integer.high)
+      return true
+    case 'double':
+      output.double(readDouble(text))
+      return true
+    case 'int64':
+      integer.read(text, INT64)
+      return writeVarint()
+    case 'uint64':
+      integer.read(text, UINT64)
+      return writeVarint()
+    case 'uint32':
+      integer.read(text, UINT32)
+      return writeVarint()
+    case 'sint32': {
+      integer.read(text, INT32)
+      // Zigzag: the sign is the last bit.
+      output.varint(((integer.low << 1) ^ -(integer.high & 1)) >>> 0, 0)
+      return integer.low !== 0
+    }
+    case 'temporality':
+      readTemporality(text)
+      return writeVarint()
+    case 'bool': {
+      const value = text.boolean()
+      output.byte(value ? 1 : 0)
+      return value
+    }
+    case 'base64':
+      // In either alphabet, with or without padding.
+      return writeBytes(text, /^[\w+/-]*={0,2}$/, 'base64')
+    case 'hex':
+      return writeBytes(text, /^(?:[\da-fA-F]{2})*$/, 'hex')
+    case 'message':
+      throw new TypeError(`${field.name} holds a message`)
   }
 }
 
-/** `oneof value` of a number point or an exemplar. */
-function numberValue(from: Json): { value: number | bigint | undefined; isInt: boolean } {
-  const int = optional(from, 'asInt', readInt64)
-  return int === undefined
-    ? { value: optional(from, 'asDouble', readDouble), isInt: false }
-    : { value: int, isInt: true }
+/** Writes what `integer` has read. */
+function writeVarint(): boolean {
+  output.varint(integer.low, integer.high)
+  return integer.low !== 0 || integer.high !== 0
 }
 
-function readNumberPoint(value: unknown): DataPoint {
-  const from = object(value)
-  return new NumberPoint({ ...pointFields(from), ...numberValue(from), exemplars: exemplars(from) })
-}
+/** metrics.proto, `enum AggregationTemporality`, by number. */
+const temporalities = ['UNSPECIFIED', 'DELTA', 'CUMULATIVE'].map((name) => `AGGREGATION_TEMPORALITY_${name}`)
 
-function distribution(from: Json) {
-  return {
-    ...pointFields(from),
-    count: optional(from, 'count', readUint64),
-    sum: optional(from, 'sum', readDouble),
-    min: optional(from, 'min', readDouble),
-    max: optional(from, 'max', readDouble),
-    exemplars: exemplars(from),
+/** Reads the number of an enum or its name; a number that this version does not know stays what it is. */
+function readTemporality(text: JsonText): void {
+  if (text.peek() !== QUOTE) {
+    integer.read(text, INT32)
+    return
   }
+  integer.low = temporalities.indexOf(text.string())
+  integer.high = 0
+  if (integer.low < 0) throw new Mistake('must be a number or a name of the enum')
 }
 
-function readHistogramPoint(value: unknown): DataPoint {
-  const from = object(value)
-  return new HistogramPoint({
-    ...distribution(from),
-    bucketCounts: list(from, 'bucketCounts', readUint64),
-    explicitBounds: list(from, 'explicitBounds', readDouble),
-  })
+function writeBytes(text: JsonText, pattern: RegExp, encoding: 'base64' | 'hex'): boolean {
+  const value = text.peek() === QUOTE ? text.string() : undefined
+  if (value === undefined) throw text.mistake(`must be ${encoding}`)
+  if (!pattern.test(value)) throw new Mistake(`must be ${encoding}`)
+  const start = output.open(1)
+  output.at += output.bytes.write(value, start, encoding)
+  return closeBytes(start)
 }
 
-function readExponentialHistogramPoint(value: unknown): DataPoint {
-  const from = object(value)
-  return new ExponentialHistogramPoint({
-    ...distribution(from),
-    scale: optional(from, 'scale', readInt32),
-    zeroCount: optional(from, 'zeroCount', readUint64),
-    zeroThreshold: optional(from, 'zeroThreshold', readDouble),
-    positive: optional(from, 'positive', readBuckets),
-    negative: optional(from, 'negative', readBuckets),
-  })
-}
-
-function readBuckets(value: unknown): Buckets {
-  const from = object(value)
-  return { offset: optional(from, 'offset', readInt32) ?? 0, bucketCounts: list(from, 'bucketCounts', readUint64) }
-}
-
-function readSummaryPoint(value: unknown): DataPoint {
-  const from = object(value)
-  return new SummaryPoint({
-    ...pointFields(from),
-    count: optional(from, 'count', readUint64),
-    sum: optional(from, 'sum', readDouble),
-    quantileValues: list(from, 'quantileValues', readQuantile),
-  })
-}
-
-function readQuantile(value: unknown): Quantile {
-  const from = object(value)
-  return { quantile: optional(from, 'quantile', readDouble) ?? 0, value: optional(from, 'value', readDouble) ?? 0 }
-}
-
-const NO_BYTES = new Uint8Array()
-
-function exemplars(from: Json): Exemplar[] {
-  return list(from, 'exemplars', readExemplar)
-}
-
-function readExemplar(value: unknown): Exemplar {
-  const from = object(value)
-  const { value: number = 0, isInt } = numberValue(from)
-  return {
-    filteredAttributes: attributes(from, 'filteredAttributes'),
-    timeUnixNano: optional(from, 'timeUnixNano', readTime) ?? 0n,
-    value: number,
-    isInt,
-    spanId: optional(from, 'spanId', readHex) ?? NO_BYTES,
-    traceId: optional(from, 'traceId', readHex) ?? NO_BYTES,
-  }
-}
-
-function attributes(from: Json, name: string): Attributes {
-  return Attributes.from(list(from, name, readKeyValue))
-}
-
-function readKeyValue(value: unknown): KeyValue {
-  const from = object(value)
-  return { key: optional(from, 'key', readText) ?? '', value: optional(from, 'value', readAnyValue) ?? {} }
-}
-
-/** common.proto, `oneof value` of `AnyValue`. */
-function readAnyValue(value: unknown): AnyValue {
-  const from = object(value)
-  const stringValue = optional(from, 'stringValue', readText)
-  if (stringValue !== undefined) return { stringValue }
-  const intValue = optional(from, 'intValue', readInt64)
-  if (intValue !== undefined) return { intValue }
-  const boolValue = optional(from, 'boolValue', readBoolean)
-  if (boolValue !== undefined) return { boolValue }
-  const doubleValue = optional(from, 'doubleValue', readDouble)
-  if (doubleValue !== undefined) return { doubleValue }
-  const arrayValue = optional(from, 'arrayValue', (array) => list(object(array), 'values', readAnyValue))
-  if (arrayValue !== undefined) return { arrayValue }
-  const kvlistValue = optional(from, 'kvlistValue', (map) => list(object(map), 'values', readKeyValue))
-  if (kvlistValue !== undefined) return { kvlistValue }
-  const bytesValue = optional(from, 'bytesValue', readBytes)
-  return bytesValue === undefined ? {} : { bytesValue }
+/** Ends what a length of one byte was left for. Returns whether it holds any. */
+function closeBytes(start: number): boolean {
+  const some = output.at > start
+  output.close(start, 1)
+  return some
 }

@@ -13,6 +13,9 @@ import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 const withMetric = (metric: string): string => `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[${metric}]}]}]}`
 const withPoint = (point: string): string => withMetric(`{"gauge":{"dataPoints":[${point}]}}`)
 const withValue = (value: string): string => withPoint(`{"attributes":[{"key":"k","value":${value}}]}`)
+/** A value in so many lists. */
+const nested = (depth: number): string =>
+  '{"arrayValue":{"values":['.repeat(depth) + '{"intValue":1}' + ']}}'.repeat(depth)
 
 function metricOf(json: string): Metric {
   const [{ metric }] = [...fromOtlpJson(json).metrics()]
@@ -275,17 +278,15 @@ describe('fromOtlpJson', () => {
       'value.arrayValue.values[1].intValue: must be a whole number',
       withValue('{"arrayValue":{"values":[{},{"intValue":{}}]}}'),
     ],
-    ['byte 200: is nested more than 200 deep', '['.repeat(201)],
-    ['holds more than 2097152 objects, lists and members', `[${'{},'.repeat(2 ** 21)}0]`],
+    ['byte 204: is nested more than 200 deep', `{"x":${'['.repeat(200)}`],
+    ['metrics[0]: more than 100 messages are nested', withValue(nested(47))],
   ])('says: %s', (message, json) => {
     expect(() => fromOtlpJson(json)).toThrow(message)
     expect(() => fromOtlpJson(json)).toThrow(expect.objectContaining({ name: 'MalformedError' }))
   })
 
   it('takes nesting as deep as anybody writes', () => {
-    const depth = 50
-    const json = '{"arrayValue":{"values":['.repeat(depth) + '{"intValue":1}' + ']}}'.repeat(depth)
-    expect(JSON.stringify(valueOf(json))).toBe('['.repeat(depth) + '1' + ']'.repeat(depth))
+    expect(JSON.stringify(valueOf(nested(46)))).toBe('['.repeat(46) + '1' + ']'.repeat(46))
   })
 
   it('never throws anything but MalformedError, whatever the text', () => {

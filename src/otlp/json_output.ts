@@ -1,0 +1,126 @@
+/** Bytes kept for the next request; what a larger one takes is let go of. */
+const KEPT = 4 * 1024 * 1024
+/** A field without its text: tag, length, ten bytes of a number, and the lengths of the messages it may open. */
+const FIELD = 64
+
+const MASK = 127
+const MORE = 128
+
+/** Protobuf, written from front to back into memory that grows and is used again. */
+export class ProtobufOutput {
+  at = 0
+  bytes: Buffer
+  private view: DataView
+
+  constructor() {
+    this.bytes = Buffer.allocUnsafeSlow(FIELD)
+    this.view = new DataView(this.bytes.buffer)
+  }
+
+  /**
+   * Makes room for a field and for `text` bytes more. Asked before every field with all that is left to be read, it leaves
+   * no need to ask again for the texts, which never take more than they took.
+   */
+  reserve(text: number): void {
+    const needed = this.at + text + FIELD
+    if (needed <= this.bytes.length) return
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
+    this.bytes.copy(larger, 0, 0, this.at)
+    this.bytes = larger
+    this.view = new DataView(larger.buffer)
+  }
+
+  /** A copy of all that was written. What comes next begins a new one. */
+  take(): Buffer {
+    const taken = Buffer.allocUnsafeSlow(this.at)
+    this.bytes.copy(taken, 0, 0, this.at)
+    this.clear()
+    return taken
+  }
+
+  /** Forgets what was written. */
+  clear(): void {
+    this.at = 0
+    if (this.bytes.length > KEPT) {
+      this.bytes = Buffer.allocUnsafeSlow(FIELD)
+      this.view = new DataView(this.bytes.buffer)
+    }
+  }
+
+  byte(byte: number): void {
+    this.bytes[this.at++] = byte
+  }
+
+  fixed64(low: number, high: number): void {
+    this.view.setUint32(this.at, low, true)
+    this.view.setUint32(this.at + 4, high, true)
+    this.at += 8
+  }
+
+  double(value: number): void {
+    this.view.setFloat64(this.at, value, true)
+    this.at += 8
+  }
+
+  /** A varint of 64 bits, given as two unsigned halves. */
+  varint(low: number, high: number): void {
+    const { bytes } = this
+    while (high > 0 || low > MASK) {
+      bytes[this.at++] = (low & MASK) | MORE
+      low = ((low >>> 7) | (high << 25)) >>> 0
+      high >>>= 7
+    }
+    bytes[this.at++] = low
+  }
+
+  /** Leaves `width` bytes for a length. Returns where what has the length begins. */
+  open(width: number): number {
+    this.at += width
+    return this.at
+  }
+
+  /** Puts the length of what was written since `open`; what was written moves if it takes another width, which is returned. */
+  close(start: number, width: number): number {
+    const length = this.at - start
+    const needed = length < 2 ** 7 ? 1 : length < 2 ** 14 ? 2 : length < 2 ** 21 ? 3 : length < 2 ** 28 ? 4 : 5
+    if (needed !== width) this.move(start, needed - width)
+    const { bytes } = this
+    let at = start - width
+    let rest = length
+    for (; rest > MASK; rest >>>= 7) bytes[at++] = (rest & MASK) | MORE
+    bytes[at] = rest
+    return needed
+  }
+
+  /**
+   * Takes out of the message that begins at `start` each field that stands before the place which `replaced` has for its
+   * number.
+   */
+  drop(start: number, replaced: ReadonlyMap<number, number>): void {
+    const { bytes } = this
+    let to = start
+    for (let at = start; at < this.at;) {
+      const field = at
+      const tag = bytes[at++]
+      if ((tag & 7) === 1) at += 8
+      else {
+        let value = 0
+        for (let scale = 1; ; scale *= MORE) {
+          value += (bytes[at] & MASK) * scale
+          if (bytes[at++] < MORE) break
+        }
+        if ((tag & 7) === 2) at += value
+      }
+      if (field < (replaced.get(tag >>> 3) ?? 0)) continue
+      bytes.copyWithin(to, field, at)
+      to += at - field
+    }
+    this.at = to
+  }
+
+  private move(start: number, by: number): void {
+    this.reserve(0)
+    this.bytes.copyWithin(start + by, start, this.at)
+    this.at += by
+  }
+}
