@@ -1,18 +1,29 @@
 import type { Attributes } from '../otlp/attributes.ts'
 
 /**
- * Resource attributes that are no tags unless asked for: what describes at length, and what other attributes say already.
- * Nothing that tells two senders apart stands here, since their series would overwrite each other.
+ * Resource attributes that are no tags unless asked for: those that are new with every start of a process, what says which
+ * SDK wrote the data, and what describes at length. What names a pod, container or task stays, and so does all that people
+ * filter by.
  */
 export const DEFAULT_EXCLUDE = [
-  'telemetry.*',
+  'service.instance.id',
+  'faas.instance',
+  'process.*pid',
+  'process.creation.time',
   'process.command*',
   'process.executable.path',
+  'process.executable.build_id.*',
   'process.runtime.description',
-  'os.description',
+  'telemetry.*',
+  'k8s.*.uid',
+  'container.command*',
+  'container.image.id',
+  'container.image.repo_digests',
+  'aws.log.*',
   'host.cpu.*',
   'host.ip',
   'host.mac',
+  'os.description',
 ] as const
 
 /**
@@ -88,9 +99,13 @@ const HOST_ATTRIBUTES: ReadonlySet<string> = new Set([
   'host.name',
 ])
 
-/** Whether Datadog may read the host from an attribute, so that it cannot be left out. */
-export function decidesHost(attribute: string): boolean {
-  return HOST_ATTRIBUTES.has(attribute)
+/** Attributes by which Datadog knows an Azure App Service instance, which has no host, besides those above. */
+const APP_SERVICE_ATTRIBUTES: ReadonlySet<string> = new Set(['service.name', 'service.instance.id'])
+
+/** Whether Datadog may read from an attribute of the resource which host it has, so that it cannot be left out. */
+export function decidesHost(attribute: string, resource: Attributes): boolean {
+  if (HOST_ATTRIBUTES.has(attribute)) return true
+  return APP_SERVICE_ATTRIBUTES.has(attribute) && /^azure[._]app_service$/.test(resource.text('cloud.platform') ?? '')
 }
 
 /** Makes the choice of a `resource_attributes` setting: whether an attribute, by its name in the data, is to be a tag. */
@@ -131,7 +146,7 @@ export function resourceTags(
   for (const key of attributes.keys()) {
     if (!chosen(key) || key === 'host' || key.startsWith('datadog.host.')) continue
     const value = attributes.text(key) ?? ''
-    if (value === host && decidesHost(key)) continue
+    if (value === host && HOST_ATTRIBUTES.has(key)) continue
     const tag = tagKey(key)
     const rank = tag === key ? -1 : key.startsWith(CONTAINER_TAG) ? TAG_KEYS.size : TABLE_ORDER.indexOf(key)
     const earlier = tags.get(tag)

@@ -72,7 +72,7 @@ export const datadogSettings = {
       default: ['*'],
     },
     exclude: {
-      doc: 'Resource attributes that do not become tags, of those included. The default leaves out what is long and tells no two series apart.',
+      doc: 'Resource attributes that do not become tags, of those included. The default leaves out what is new with every start of a process, what says which SDK wrote the data, and long descriptions.',
       format: { list: 'string' },
       default: DEFAULT_EXCLUDE,
     },

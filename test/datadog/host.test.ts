@@ -1,5 +1,6 @@
+import os from 'node:os'
 import { describe, expect, it } from '@jest/globals'
-import { overrideHost, resolveHost } from '../../src/datadog/host.ts'
+import { hostChooser, isHostName, overrideHost, overridingHost, resolveHost } from '../../src/datadog/host.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import type { AttributeValue } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
@@ -174,5 +175,62 @@ describe('overrideHost', () => {
   it('returns the same batch when it says the host already', () => {
     const batch = overrideHost(batchOf(host), 'given', 'override')
     expect(overrideHost(batch, 'given', 'override')).toBe(batch)
+  })
+})
+
+describe('hostChooser', () => {
+  const hosts = (settings: Partial<Parameters<typeof hostChooser>[0]['host']>, hostname?: string) =>
+    hostChooser({ hostname, host: { from: [], fallback: 'none', ...settings } })
+  const hostOf = (batch: MetricBatch) => resolveHost(resourceOf(batch)).host
+
+  it.each(rows)('lets an attribute of `from` decide for $resource, whatever else it says', ({ resource }) => {
+    const batch = batchOf({ ...resource, 'node.name': 'n-1' })
+    expect(hostOf(hosts({ from: ['absent', 'node.name'] })(batch))).toBe('n-1')
+  })
+
+  it.each(rows)('without a fallback leaves $resource as it is', ({ resource }) => {
+    const batch = batchOf(resource)
+    expect(hosts({ from: ['absent'] })(batch)).toBe(batch)
+    expect(hosts({})(batch)).toBe(batch)
+  })
+
+  const workloads = rows.filter(({ rule }) => /task|instance|replica/.test(rule) && rule.endsWith('is not a host'))
+  const others = rows.filter((row) => !workloads.includes(row))
+
+  it.each(others)('falls back for $resource only if it has no host', ({ resource, host: own }) => {
+    expect(hostOf(hosts({ fallback: 'config' }, 'given')(batchOf(resource)))).toBe(own ?? 'given')
+    expect(hostOf(hosts({ fallback: 'os' }, 'given')(batchOf(resource)))).toBe(own ?? os.hostname())
+  })
+
+  it.each(workloads)('does not fall back for $resource: $rule', ({ resource }) => {
+    const batch = batchOf(resource)
+    expect(hosts({ fallback: 'config' }, 'given')(batch)).toBe(batch)
+  })
+
+  it('passes over attributes of `from` that name no host', () => {
+    const batch = batchOf({ 'node.name': '', 'machine.name': 'localhost', 'vm.name': 'vm-1' })
+    expect(hostOf(hosts({ from: ['node.name', 'machine.name', 'vm.name'] })(batch))).toBe('vm-1')
+  })
+
+  it('keeps other attributes, the name of the host among them', () => {
+    const changed = hosts({ from: ['node.name'] })(batchOf({ ...host, 'node.name': 'n-1' }))
+    expect(resourceOf(changed).toObject()).toEqual({ ...host, 'node.name': 'n-1', 'datadog.host.name': 'n-1' })
+  })
+})
+
+describe('overridingHost', () => {
+  it('is the hostname, unless that is only the fallback', () => {
+    const of = (fallback: 'none' | 'config' | 'os') =>
+      overridingHost({ hostname: 'given', host: { from: [], fallback } })
+    expect([of('none'), of('os'), of('config')]).toEqual(['given', 'given', undefined])
+  })
+})
+
+describe('isHostName', () => {
+  it('refuses what Datadog takes for no host', () => {
+    expect(['web-1', '10.0.0.1', '', 'localhost', '127.0.0.1', '0.0.0.0'].filter(isHostName)).toEqual([
+      'web-1',
+      '10.0.0.1',
+    ])
   })
 })

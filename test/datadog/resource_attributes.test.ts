@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
-import { chooseAttributes, DEFAULT_EXCLUDE, resourceTags, tagKey } from '../../src/datadog/resource_attributes.ts'
+import {
+  chooseAttributes,
+  decidesHost,
+  DEFAULT_EXCLUDE,
+  resourceTags,
+  tagKey,
+} from '../../src/datadog/resource_attributes.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 
 const all = (): boolean => true
@@ -32,13 +38,65 @@ describe('resourceTags', () => {
 })
 
 describe('tagKey', () => {
-  it('translates by the table and leaves other names alone', () => {
-    expect(['service.name', 'k8s.pod.name', 'datadog.container.tag.rack', 'team'].map(tagKey)).toEqual([
-      'service',
-      'pod_name',
-      'rack',
-      'team',
-    ])
+  it.each([
+    // Unified service tagging.
+    ['deployment.environment', 'env'],
+    ['deployment.environment.name', 'env'],
+    ['service.name', 'service'],
+    ['service.version', 'version'],
+    ['tags.datadoghq.com/env', 'env'],
+    ['tags.datadoghq.com/service', 'service'],
+    ['tags.datadoghq.com/version', 'version'],
+    // Containers and clouds.
+    ['container.id', 'container_id'],
+    ['container.name', 'container_name'],
+    ['container.image.name', 'image_name'],
+    ['container.image.tag', 'image_tag'],
+    ['container.runtime', 'runtime'],
+    ['cloud.provider', 'cloud_provider'],
+    ['cloud.region', 'region'],
+    ['cloud.availability_zone', 'zone'],
+    // ECS and Fargate.
+    ['aws.ecs.task.family', 'task_family'],
+    ['aws.ecs.task.arn', 'task_arn'],
+    ['aws.ecs.task.revision', 'task_version'],
+    ['aws.ecs.cluster.arn', 'ecs_cluster_name'],
+    ['aws.ecs.container.arn', 'ecs_container_name'],
+    // Kubernetes.
+    ['k8s.container.name', 'kube_container_name'],
+    ['k8s.cluster.name', 'kube_cluster_name'],
+    ['k8s.deployment.name', 'kube_deployment'],
+    ['k8s.replicaset.name', 'kube_replica_set'],
+    ['k8s.statefulset.name', 'kube_stateful_set'],
+    ['k8s.daemonset.name', 'kube_daemon_set'],
+    ['k8s.job.name', 'kube_job'],
+    ['k8s.cronjob.name', 'kube_cronjob'],
+    ['k8s.namespace.name', 'kube_namespace'],
+    ['k8s.pod.name', 'pod_name'],
+    ['app.kubernetes.io/name', 'kube_app_name'],
+    ['app.kubernetes.io/instance', 'kube_app_instance'],
+    ['app.kubernetes.io/version', 'kube_app_version'],
+    ['app.kubernetes.io/component', 'kube_app_component'],
+    ['app.kubernetes.io/part-of', 'kube_app_part_of'],
+    ['app.kubernetes.io/managed-by', 'kube_app_managed_by'],
+    // Of the user's own, of Datadog's own, and of nobody.
+    ['datadog.container.tag.rack', 'rack'],
+    ['kube_qos', 'kube_qos'],
+    ['process.executable.name', 'process.executable.name'],
+    ['os.type', 'os.type'],
+    ['team', 'team'],
+  ])('makes %s the tag %s', (attribute, key) => expect(tagKey(attribute)).toBe(key))
+})
+
+describe('decidesHost', () => {
+  it('holds the attributes of an instance only where Datadog tells Azure App Services apart by them', () => {
+    const keys = ['host.name', 'service.instance.id', 'service.version']
+    const deciding = (resource: Record<string, string>) =>
+      keys.filter((key) => decidesHost(key, Attributes.of(resource)))
+    expect(deciding({})).toEqual(['host.name'])
+    expect(deciding({ 'cloud.platform': 'azure_vm' })).toEqual(['host.name'])
+    expect(deciding({ 'cloud.platform': 'azure.app_service' })).toEqual(['host.name', 'service.instance.id'])
+    expect(deciding({ 'cloud.platform': 'azure_app_service' })).toEqual(['host.name', 'service.instance.id'])
   })
 })
 
@@ -54,10 +112,26 @@ describe('chooseAttributes', () => {
     expect(['a', 'b'].filter(chooseAttributes({ include: ['*'], exclude: [] }))).toEqual(['a', 'b'])
   })
 
-  it('leaves out by default only what tells no two senders apart', () => {
-    const chosen = chooseAttributes({ include: ['*'], exclude: DEFAULT_EXCLUDE })
-    const kept = ['service.instance.id', 'process.pid', 'container.id', 'k8s.pod.uid', 'host.id', 'os.type']
-    expect(kept.filter(chosen)).toEqual(kept)
-    expect(['telemetry.sdk.name', 'process.command_args', 'host.mac'].filter(chosen)).toEqual([])
-  })
+  const byDefault = chooseAttributes({ include: ['*'], exclude: DEFAULT_EXCLUDE })
+
+  it.each([
+    ...['service.name', 'service.namespace', 'service.version', 'deployment.environment.name', 'host.name', 'host.id'],
+    ...['host.type', 'os.type', 'os.version', 'process.executable.name', 'process.runtime.name', 'process.owner'],
+    ...['container.id', 'container.name', 'container.image.name', 'container.image.tag', 'container.runtime'],
+    ...['k8s.pod.name', 'k8s.namespace.name', 'k8s.deployment.name', 'k8s.node.name', 'k8s.cluster.name'],
+    ...['cloud.provider', 'cloud.region', 'cloud.availability_zone', 'cloud.account.id', 'aws.ecs.task.arn'],
+    ...['aws.ecs.container.arn', 'datadog.container.tag.rack', 'app.kubernetes.io/name', 'kube_qos', 'team'],
+  ])('has %s by default: people filter by it, or it says where it came from', (attribute) =>
+    expect(byDefault(attribute)).toBe(true),
+  )
+
+  it.each([
+    ...['service.instance.id', 'faas.instance', 'process.pid', 'process.parent_pid', 'process.vpid'],
+    ...['process.session_leader.pid', 'process.creation.time', 'k8s.pod.uid', 'k8s.deployment.uid'],
+    ...['process.command', 'process.command_line', 'process.command_args', 'process.executable.path'],
+    ...['process.runtime.description', 'telemetry.sdk.name', 'telemetry.distro.version', 'container.image.id'],
+    ...['container.command_args', 'aws.log.group.arns', 'host.cpu.model.name', 'host.ip', 'host.mac', 'os.description'],
+  ])('has %s only when asked for: it makes new series for nothing', (attribute) =>
+    expect(byDefault(attribute)).toBe(false),
+  )
 })

@@ -254,7 +254,6 @@ describe('names, hosts and tags', () => {
       'os.type:bsd',
       'pod_name:shop-7',
       'rack:r1',
-      'service.instance.id:i-1',
       'service:shop',
       'state:idle',
       'x',
