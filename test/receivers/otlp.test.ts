@@ -346,14 +346,13 @@ describe('the otlp receiver and clients that do it harm', () => {
     expect(await post(url, gaugeRequest(...Array<number>(20_000).fill(1)))).toMatchObject({ status: 200 })
   })
 
-  it('refuses JSON that is nested without end, or made of brackets, before it is parsed', async () => {
+  it('refuses JSON that is nested without end, and passes over brackets that mean nothing', async () => {
     const { url } = await start({ otlp: http() })
-    const deep = await post(url, '['.repeat(10_000_000))
-    const wide = await post(url, `[${'[],'.repeat(3_000_000)}0]`)
+    const deep = await post(url, `{"x":${'['.repeat(10_000_000)}`)
+    const wide = await post(url, `{"x":[${'[],'.repeat(3_000_000)}0]}`)
     const inside = await post(url, `{"resourceMetrics":${'[{"x":'.repeat(100_000)}1${'}]'.repeat(100_000)}}`)
-    expect([deep.status, wide.status, inside.status]).toEqual([400, 400, 400])
+    expect([deep.status, wide.status, inside.status]).toEqual([400, 200, 400])
     expect(deep.refusal().message).toContain('nested more than')
-    expect(wide.refusal().message).toContain('holds more than')
     expect(await post(url, '{}')).toMatchObject({ status: 200 })
   })
 })
