@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ConfigError, errorMessage } from '../errors.ts'
 import { ExitCode, writeProblems } from './exit.ts'
 import type { ConfigOptions } from './options.ts'
+import type { QueueAction } from './queue.ts'
 
 /*
  * The heka-pipeline command. Each subcommand is a file of its own, loaded when it is asked for.
@@ -105,6 +106,16 @@ program
   .action(async () => {
     const { printSchema } = await import('./schema.ts')
     await printSchema()
+  })
+
+program
+  .command('queue')
+  .description('shows, exports or drops what sending queues hold on disk')
+  .addArgument(new Argument('<action>', 'what to do').choices(['list', 'inspect', 'export', 'drop']))
+  .argument('<directory>', 'a `sending_queue.directory`, or the folder of one exporter in it')
+  .action(async (action: QueueAction, directory: string) => {
+    const { queueCommand } = await import('./queue.ts')
+    process.exitCode = await queueCommand(action, directory)
   })
 
 process.on('uncaughtException', (error) => {

@@ -1,12 +1,11 @@
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { sizeOf } from '../queue.ts'
 import type { Queue, QueueConfig, QueueStatus, Taken } from '../queue.ts'
 import { FolderLock, InUseError } from './lock.ts'
-import { RecordLog } from './log.ts'
+import { queueFolder, RecordLog } from './log.ts'
 import type { Place } from './log.ts'
 import { HEADER_SIZE } from './record.ts'
 import type { Segment } from './segment.ts'
@@ -240,7 +239,7 @@ export class DiskQueue implements Queue {
   /** Writes what there is to write, a group at a time: one flush serves all that were pushed during the one before. */
   #commit(): void {
     if (this.#records === undefined || this.#committing !== undefined || this.#writing.length === 0) return
-    this.#committing = this.#writeGroups(this.#records).finally(() => (this.#committing = undefined))
+    this.#committing = this.#writeGroups(this.#records)
   }
 
   async #writeGroups(records: RecordLog): Promise<void> {
@@ -251,7 +250,8 @@ export class DiskQueue implements Queue {
         places = await records.append(group, Date.now())
       } catch (error) {
         this.#writing.unshift(...group)
-        return this.#failed(error)
+        this.#failed(error)
+        break
       }
       group.forEach((entry, index) => this.#written(entry, places[index]))
       this.#recovered()
@@ -259,6 +259,8 @@ export class DiskQueue implements Queue {
       this.#readAhead()
       this.events.changed()
     }
+    // At once, not when the promise settles: whoever was resolved above may push before that.
+    this.#committing = undefined
   }
 
   #nextGroup(): Writing[] {
@@ -460,11 +462,6 @@ export class DiskQueue implements Queue {
     this.log.info('The queue uses its directory again.', { directory: this.#folder })
     this.#rewrite()
   }
-}
-
-/** The folder of an exporter's queue below the directory of its settings. */
-export function queueFolder(directory: string, id: string): string {
-  return join(directory, encodeURIComponent(id))
 }
 
 function readBatch({ payload, points }: Entry): MetricBatch | undefined {

@@ -60,6 +60,11 @@ export class FolderLock {
   }
 }
 
+/** Whether a process holds a folder now. */
+export async function isHeld(folder: string): Promise<boolean> {
+  return (await atShortPath(join(folder, 'lock'), askHolder)) !== undefined
+}
+
 async function linked(own: string, path: string): Promise<boolean> {
   try {
     await link(own, path)

@@ -23,6 +23,11 @@ export interface Place {
 /** Where what is damaged is kept, below the folder of the queue. */
 export const CORRUPT = 'corrupt'
 
+/** The folder of an exporter's queue below the directory of its settings. */
+export function queueFolder(directory: string, id: string): string {
+  return join(directory, encodeURIComponent(id))
+}
+
 /**
  * An append-only log in segment files. Records are appended and flushed in groups, handed out in order, and acknowledged in
  * any order; a segment whose records are all acknowledged is deleted. The caller holds the lock of the folder and

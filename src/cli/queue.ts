@@ -1,0 +1,86 @@
+import { resolve } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MetricBatch } from '../otlp/batch.ts'
+import { toOtlpJson } from '../otlp/json.ts'
+import { InUseError } from '../pipeline/queue/lock.ts'
+import { dropQueue, findQueues, storedRecords } from '../pipeline/queue/stored.ts'
+import type { StoredQueue } from '../pipeline/queue/stored.ts'
+import { ExitCode } from './exit.ts'
+
+export type QueueAction = 'list' | 'inspect' | 'export' | 'drop'
+
+/**
+ * `heka-pipeline queue ACTION DIRECTORY`; DIRECTORY as in `sending_queue.directory`, or the folder of one exporter in it.
+ * Returns the exit code.
+ */
+export async function queueCommand(action: QueueAction, directory: string): Promise<number> {
+  const queues = await findQueues(resolve(directory))
+  if (queues.length === 0) {
+    process.stderr.write(`There is nothing in a queue in ${directory}.\n`)
+    return action === 'list' ? ExitCode.ok : ExitCode.failure
+  }
+  if (action === 'drop') return drop(queues)
+  const lines = { list, inspect, export: exportLines }[action](queues)
+  await pipeline(Readable.from(lines), process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {
+    // Whoever read it has seen enough.
+    if (error.code !== 'EPIPE') throw error
+  })
+  return ExitCode.ok
+}
+
+async function* list(queues: readonly StoredQueue[]): AsyncGenerator<string> {
+  for (const queue of queues) {
+    const { records, points, bytes } = queue.waiting
+    let since = ''
+    for await (const oldest of storedRecords(queue)) {
+      since = `, the oldest from ${time(oldest.time)}`
+      break
+    }
+    const use = queue.inUse ? ', used by a process' : ''
+    yield `${queue.id}: ${records} batches, ${points} data points, ${bytes} bytes${since}${use}\n`
+  }
+}
+
+async function* inspect(queues: readonly StoredQueue[]): AsyncGenerator<string> {
+  for (const queue of queues) {
+    yield `${queue.id}\n`
+    for await (const { time: taken, points, length, payload } of storedRecords(queue)) {
+      yield `  ${time(taken)}  ${points} data points  ${length} bytes  ${metricNames(MetricBatch.fromOtlp(payload))}\n`
+    }
+  }
+}
+
+async function* exportLines(queues: readonly StoredQueue[]): AsyncGenerator<string> {
+  for (const queue of queues) {
+    for await (const { payload } of storedRecords(queue)) yield `${toOtlpJson(MetricBatch.fromOtlp(payload))}\n`
+  }
+}
+
+async function drop(queues: readonly StoredQueue[]): Promise<number> {
+  let code: number = ExitCode.ok
+  for (const queue of queues) {
+    try {
+      const { records, points } = await dropQueue(queue)
+      process.stdout.write(`${queue.id}: dropped ${records} batches, ${points} data points\n`)
+    } catch (error) {
+      if (!(error instanceof InUseError)) throw error
+      process.stderr.write(`${queue.id}: ${error.message}; stop it first\n`)
+      code = ExitCode.failure
+    }
+  }
+  return code
+}
+
+/** The names that are shown of a batch with many metrics. */
+const NAMES = 5
+
+function metricNames(batch: MetricBatch): string {
+  const names = [...new Set(Array.from(batch.metrics(), ({ metric }) => metric.name))]
+  const more = names.length > NAMES ? ` and ${names.length - NAMES} more` : ''
+  return names.slice(0, NAMES).join(', ') + more
+}
+
+function time(milliseconds: number): string {
+  return new Date(milliseconds).toISOString()
+}

@@ -1,0 +1,178 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach } from '@jest/globals'
+import { request as httpRequest } from 'undici'
+import type { Exporter, ExportRequest } from '../../src/component.ts'
+import { divisible, partial, permanent, retryable } from '../../src/errors.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { NumberPoint } from '../../src/otlp/points.ts'
+import { Delivery } from '../../src/pipeline/delivery.ts'
+import { Receipt } from '../../src/pipeline/receipt.ts'
+import type { DeliveryConfig } from '../../src/pipeline/settings.ts'
+import { ExporterSheet } from '../../src/pipeline/telemetry.ts'
+
+export type Answer = (response: ServerResponse, values: number[]) => void
+
+export const status =
+  (code: number, headers: Record<string, string> = {}): Answer =>
+  (response) =>
+    response.writeHead(code, headers).end()
+
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+/** A destination on a real socket that answers as scripted, then 200 or as it is told, and remembers what it took. */
+export async function startDestination(...script: Answer[]) {
+  const taken: number[][] = []
+  let attempts = 0
+  let otherwise = status(200)
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      attempts += 1
+      const values = JSON.parse(Buffer.concat(chunks).toString()) as number[]
+      response.on('finish', () => response.statusCode === 200 && taken.push(values))
+      const answer = script.shift() ?? otherwise
+      answer(response, values)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  closers.push(async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    url,
+    taken,
+    attempts: () => attempts,
+    /** How it answers what the script does not reach. */
+    answerWith: (answer: Answer) => void (otherwise = answer),
+  }
+}
+
+export interface ValuesRequest extends ExportRequest {
+  readonly values: readonly number[]
+}
+
+export function valuesRequest(values: readonly number[]): ValuesRequest {
+  return {
+    values,
+    points: values.length,
+    bytes: JSON.stringify(values).length,
+    divide() {
+      if (values.length === 1) return undefined
+      const middle = values.length >> 1
+      return [valuesRequest(values.slice(0, middle)), valuesRequest(values.slice(middle))]
+    },
+  }
+}
+
+/** An exporter that posts the values of a batch as JSON and knows the kinds of errors. */
+export function exporter(url: string): Exporter<ValuesRequest> {
+  return {
+    *encode(batch) {
+      yield valuesRequest(valuesOf(batch))
+    },
+    async send(request, signal) {
+      const { statusCode, headers, body } = await httpRequest(url, {
+        method: 'POST',
+        body: JSON.stringify(request.values),
+        signal,
+      }).catch((error: unknown) => {
+        throw retryable('The connection failed.', undefined, { cause: error })
+      })
+      await body.dump()
+      if (statusCode === 206) throw partial(Number(headers['x-rejected']), 'Some were rejected.')
+      if (statusCode === 400) throw permanent('The request is bad.', { reason: 'bad_request' })
+      if (statusCode === 413) throw divisible('The request is too large.', { reason: 'too_large' })
+      if (statusCode >= 429) {
+        const after = headers['retry-after'] === undefined ? undefined : Number(headers['retry-after']) * 1000
+        throw retryable(`Status ${statusCode}.`, after)
+      }
+    },
+  }
+}
+
+export function valuesOf(batch: MetricBatch): number[] {
+  return [...batch.metrics()].flatMap(({ metric }) =>
+    metric.points.map((point) => (point as NumberPoint).value as number),
+  )
+}
+
+export function batchOf(...values: number[]): MetricBatch {
+  return MetricBatch.of({
+    metrics: [{ name: 'm', type: 'gauge', points: values.map((value) => new NumberPoint({ value })) }],
+  })
+}
+
+export interface DeliverySettings {
+  timeout?: number
+  retry?: Partial<DeliveryConfig['retry_on_failure']>
+  queue?: Partial<DeliveryConfig['sending_queue']>
+}
+
+/** The pipeline's own delivery around an exporter, as a receiver sees it. */
+export function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }: DeliverySettings = {}) {
+  const sheet = new ExporterSheet()
+  const messages: string[] = []
+  const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
+  const config: DeliveryConfig = {
+    timeout,
+    retry_on_failure: {
+      enabled: true,
+      initial_interval: 5,
+      randomization_factor: 0.5,
+      multiplier: 1.5,
+      max_interval: 20,
+      max_elapsed_time: 5000,
+      ...retry,
+    },
+    sending_queue: {
+      enabled: true,
+      directory: undefined,
+      max_disk_size: 2 ** 20,
+      queue_size: undefined,
+      sizer: 'requests',
+      on_full: 'refuse',
+      block_on_overflow: false,
+      num_consumers: 10,
+      batch: undefined,
+      ...queue,
+    },
+  }
+  const delivery = new Delivery(to, config, sheet, { debug: write, info: write, warn: write, error: write }, 'values')
+  return {
+    sheet,
+    messages,
+    open: () => delivery.open(),
+    /** Offers a batch as a receiver that can be refused, or cannot. */
+    offer(batch: MetricBatch, refusable = true): Promise<'accepted' | 'refused'> {
+      return new Promise((resolve) => {
+        const tell = (refusal?: Error): void => resolve(refusal === undefined ? 'accepted' : 'refused')
+        const receipt = new Receipt(1, refusable ? tell : undefined)
+        if (!refusable) receipt.whenSettled(() => resolve('accepted'))
+        delivery.offer({ batch, receipt })
+      })
+    },
+    /** Stops; `patience` in milliseconds is the shutdown timeout. */
+    async drain(patience = 10_000): Promise<void> {
+      const deadline = new AbortController()
+      const timer = setTimeout(() => deadline.abort(), patience)
+      await delivery.drain(deadline.signal)
+      clearTimeout(timer)
+    },
+    /** handed in and created less everything that is accounted for; 0 at every moment. */
+    difference(): number {
+      const { handed_in, restored, created, dropped, ...terms } = sheet.balance()
+      const lost = Object.values(dropped).reduce((sum, points) => sum + points, 0)
+      return handed_in + restored + created - lost - Object.values(terms).reduce((sum, points) => sum + points, 0)
+    },
+  }
+}
