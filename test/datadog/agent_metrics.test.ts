@@ -45,11 +45,16 @@ function counted(name: string, points: Points, seconds = 10, time = NOON): Metri
   })
 }
 
-const directed = (first: number, second: number, device: string, [one, other] = ['read', 'write']): Points => [
+const directed = (
+  first: number,
+  second: number,
+  device: string,
+  [one, other]: readonly [string, string] = ['read', 'write'],
+): Points => [
   [first, { device, direction: one }],
   [second, { device, direction: other }],
 ]
-const DIRECTIONS = ['receive', 'transmit']
+const DIRECTIONS = ['receive', 'transmit'] as const
 
 /** What the host-metrics receiver says of a machine with two CPUs, a disk, a file system and a network. */
 const machine: readonly Metric[] = [

@@ -69,6 +69,7 @@ const LIMITS: Readonly<Record<string, { wire: number; raw: number }>> = {
   '/api/v1/series': { wire: 3_200_000, raw: 62_914_560 },
   '/api/v2/series': { wire: 512_000, raw: 5_242_880 },
   '/v1/metrics': { wire: 512_000, raw: 5_242_880 },
+  '/intake': { wire: 5_242_880, raw: 5_242_880 },
 }
 
 export interface Intake {
@@ -195,6 +196,7 @@ function judge(
   if (problem !== undefined) return errors(400, problem)
   if (path === '/api/v1/series')
     return { status: 202, body: '{"status":"ok"}', headers: { 'content-type': 'text/json' } }
+  if (path === '/intake') return { status: 202, body: '{"status":"ok"}' }
   if (path === '/api/v2/series') return { status: 202, body: '{"errors":[]}' }
   return {
     status: 200,

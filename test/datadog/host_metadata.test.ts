@@ -1,0 +1,148 @@
+import os from 'node:os'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import type { ConfigOf, ExporterComponent } from '../../src/component.ts'
+import { hostMetadata } from '../../src/datadog/host_metadata.ts'
+import type { datadogSettings } from '../../src/datadog/settings.ts'
+import datadogNative from '../../src/exporters/datadog_native.ts'
+import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { checkComponent } from '../../src/pipeline/config.ts'
+import { gauge } from '../../src/testing.ts'
+import { testExporter } from '../kit/exporting.ts'
+import { startIntake } from '../kit/intake.ts'
+import type { Intake } from '../kit/intake.ts'
+
+const cleanups: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
+})
+
+let intake: Intake
+beforeEach(async () => {
+  intake = await startIntake({ apiKey: 'good-key' })
+  cleanups.push(() => intake.close())
+})
+
+const reports = () => intake.requests.filter(({ path }) => path === '/intake')
+const batch = () => MetricBatch.of({ metrics: [gauge('load', 1)] })
+
+interface Report {
+  readonly gohai: string
+  readonly [key: string]: unknown
+}
+
+/** The function under test with these settings, reporting every few milliseconds instead of minutes. */
+async function reporting(settings: string, period = 5) {
+  const yaml = `datadog_native: { endpoint: "${intake.url}", api_key: good-key, ${settings} }`
+  const { config } = await checkComponent(datadogNative, yaml)
+  const checked = config as ConfigOf<typeof datadogSettings>
+  const stopping = new AbortController()
+  const logs: string[] = []
+  const log = (message: string, fields?: object) => void logs.push(`${message} ${JSON.stringify(fields)}`)
+  const ends: (() => void | Promise<void>)[] = []
+  const report = hostMetadata(
+    {
+      config: { ...checked, host_metadata: { ...checked.host_metadata, reporter_period: period } },
+      log: { debug: log, info: log, warn: log, error: log },
+      signal: stopping.signal,
+      onStop: (cleanup) => void ends.unshift(cleanup),
+    },
+    intake.url,
+  )
+  const stop = async () => {
+    stopping.abort()
+    for (const end of ends) await end()
+  }
+  cleanups.push(stop)
+  return { report, logs, stop }
+}
+
+const exporters: readonly (readonly [string, ExporterComponent, string])[] = [
+  ['datadog_native', datadogNative, ''],
+  ['datadog_otlp', datadogOtlp, 'endpoint: '],
+]
+
+describe.each(exporters)('%s', (type, component) => {
+  const exporting = async (settings: string) => {
+    const { url } = intake
+    const exporter = await testExporter(component, `${type}: { endpoint: "${url}", api_key: good-key${settings} }`)
+    cleanups.push(() => exporter.stop())
+    return exporter
+  }
+
+  it('reports nothing unless it is asked to', async () => {
+    await (await exporting('')).deliver(batch())
+    expect(intake.requests.map(({ path }) => path)).not.toContain('/intake')
+  })
+
+  it('reports this host with its tags and what it is made of, once the first batch has come', async () => {
+    const exporter = await exporting(
+      `, hostname: web-1, tags: ["env:prod"], host_metadata: { enabled: true, endpoint: "${intake.url}", tags: ["rack:r1", "env:prod"] }`,
+    )
+    await exporter.deliver(batch(), batch())
+    await intake.received(3)
+    expect(reports()).toHaveLength(1)
+    const [{ headers, body, status }] = reports()
+    expect(status).toBe(202)
+    expect(headers).toMatchObject({ 'dd-api-key': 'good-key', 'content-type': 'application/json' })
+    const { gohai, ...rest } = body as Report
+    expect(rest).toEqual({
+      internalHostname: 'web-1',
+      'agent-flavor': 'heka-pipeline',
+      meta: {
+        hostname: 'web-1',
+        'socket-hostname': os.hostname(),
+        'socket-fqdn': '',
+        'instance-id': '',
+        'ec2-hostname': '',
+        host_aliases: [],
+      },
+      'host-tags': { otel: ['env:prod', 'rack:r1'] },
+    })
+    expect(JSON.parse(gohai)).toMatchObject({
+      platform: { hostname: 'web-1', kernel_release: os.release(), machine: os.machine() },
+      cpu: { cpu_logical_processors: String(os.cpus().length) },
+      memory: { total: expect.stringMatching(/^\d+kB$/) },
+      network: { ipaddress: expect.any(String) },
+    })
+  })
+})
+
+describe('host metadata', () => {
+  it('is reported again after each period, under the name of the machine where no other is given', async () => {
+    const { report } = await reporting('host_metadata: { enabled: true }')
+    report()
+    report()
+    await intake.received(3)
+    const names = new Set(reports().map(({ body }) => (body as Report).internalHostname))
+    expect(names).toEqual(new Set([os.hostname()]))
+  })
+
+  it('that is refused, or not answered, is logged without the key and reported again', async () => {
+    intake.respondWith({ status: 403, body: '{"errors":["no good-key"]}' }, { drop: true })
+    const { report, logs } = await reporting('host_metadata: { enabled: true }')
+    report()
+    await intake.received(3)
+    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202])
+    expect(logs[0]).toContain('403 {\\"errors\\":[\\"no ***\\"]}')
+    expect(logs[1]).toContain('could not be reported')
+    expect(logs.join()).not.toContain('good-key')
+  })
+
+  it('is not reported once the component has stopped', async () => {
+    const { report, stop, logs } = await reporting('host_metadata: { enabled: true }')
+    await stop()
+    report()
+    expect(reports()).toEqual([])
+    expect(logs).toEqual([])
+  })
+
+  it('that is on its way when the component stops is given up without a word', async () => {
+    intake.respondBy(() => ({ delay: 60_000 }))
+    const { report, stop, logs } = await reporting('host_metadata: { enabled: true }')
+    report()
+    await intake.received(1)
+    await stop()
+    expect(logs).toEqual([])
+  })
+})
