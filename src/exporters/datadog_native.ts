@@ -13,7 +13,7 @@ import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import * as formats from './datadog_native/formats.ts'
 import { responseError } from './datadog_native/response.ts'
-import { toRequests } from './datadog_native/requests.ts'
+import { RequestWriter } from './datadog_native/requests.ts'
 import type { SeriesRequest } from './datadog_native/requests.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
 
@@ -98,8 +98,9 @@ datadog_native:
       metricPrefix: undefined,
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
       chosen: (attribute) => ownTags.has(attribute) || chosen(attribute),
-      encode: format.encode,
+      encode: format.series,
     })
+    const writer = new RequestWriter(mapper.series, format, config.compression)
     const headers = {
       'dd-api-key': config.api_key,
       'content-type': format.contentType,
@@ -111,11 +112,13 @@ datadog_native:
         reportHost()
         return naming(differences(choosingHosts(batch), account), account)
       },
-      *encode(batch: MetricBatch, account) {
-        const samples =
-          mapper.ofBytes(withHostAndTags(batch, own)) ??
-          mapper.ofPoints(withHostAndTags(aggregate(batch, account, { resolution: 1_000_000_000n }), own), account)
-        yield* toRequests(samples, format, config.compression, account)
+      encode(batch: MetricBatch, account) {
+        if (!mapper.ofBytes(withHostAndTags(batch, own), writer)) {
+          writer.discard()
+          const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
+          mapper.ofPoints(withHostAndTags(aggregated, own), writer, account)
+        }
+        return writer.take(account)
       },
       async send(request, signal) {
         const { body, depth } = request as SeriesRequest

@@ -10,7 +10,10 @@ export type Compression = 'gzip' | 'deflate' | 'zstd' | 'none'
 const LEVEL = 1
 
 /** In Node from 22.15 and 23.8 on; the types of Node 20 do not know it. */
-const zstdCompressSync = (zlib as { zstdCompressSync?: (bytes: Uint8Array) => Buffer }).zstdCompressSync
+const { zstdCompressSync, zstdDecompressSync } = zlib as {
+  zstdCompressSync?: (bytes: Uint8Array) => Buffer
+  zstdDecompressSync?: (bytes: Uint8Array) => Buffer
+}
 
 /** Why this version of Node cannot compress that way; `undefined` when it can. */
 export function compressionProblem(compression: Compression): string | undefined {
@@ -29,6 +32,21 @@ export function compress(bytes: Uint8Array, compression: Compression): Uint8Arra
       return zstdCompressSync(bytes)
     case 'none':
       return bytes
+  }
+}
+
+/** What `compress` made its result of. */
+export function decompress(bytes: Uint8Array, compression: Compression): Buffer {
+  switch (compression) {
+    case 'gzip':
+      return zlib.gunzipSync(bytes)
+    case 'deflate':
+      return zlib.inflateSync(bytes)
+    case 'zstd':
+      if (zstdDecompressSync === undefined) throw new Error(compressionProblem('zstd'))
+      return zstdDecompressSync(bytes)
+    case 'none':
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 }
 

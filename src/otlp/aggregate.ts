@@ -23,7 +23,7 @@ export function aggregate(
   options: AggregateOptions,
 ): MetricBatch {
   // Points that are as they came were several series for their sender; only changes can have made one of them.
-  if (options.resolution === 1n && ![...batch.metrics()].some(({ metric }) => metric.encodedPoints === undefined)) {
+  if (options.resolution === 1n && batch.everyMetric((metric) => metric.pointsAsCame)) {
     return batch
   }
   const series = new Map<string, Map<string, Group>>()

@@ -1,4 +1,4 @@
-import { Encoded } from './message.ts'
+import { Encoded, viewOf } from './message.ts'
 
 /** A value as OTLP holds it: exactly one kind, so that an int stays an int. Source: `opentelemetry/proto/common/v1/common.proto`. */
 export type AnyValue =
@@ -120,6 +120,16 @@ export class Attributes implements Iterable<KeyValue> {
     if (this.encoded === undefined) return this.identity
     const { source, start, end } = this.encoded
     return source.bytes.toString('latin1', start, end)
+  }
+
+  /** The bytes of which `bytesIdentity` is the text, or others as good. */
+  get identityBytes(): { readonly view: DataView; readonly start: number; readonly end: number } {
+    if (this.encoded !== undefined) {
+      const { source, start, end } = this.encoded
+      return { view: source.view, start, end }
+    }
+    const bytes = Buffer.from(this.identity)
+    return { view: viewOf(bytes), start: 0, end: bytes.length }
   }
 
   /** Every attribute as plain JavaScript. */

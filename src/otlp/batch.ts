@@ -140,6 +140,10 @@ export class MetricBatch {
     }
   }
 
+  everyMetric(test: (metric: Metric) => boolean): boolean {
+    return this.resources.every(({ scopes }) => scopes.every(({ metrics }) => metrics.every(test)))
+  }
+
   mapResources(change: (resource: Resource) => Resource): MetricBatch {
     return this.#withResources(
       mapShared(this.resources, (entry) => entry.withResource(change(entry.resource))),

@@ -14,20 +14,19 @@ const SECOND = 1_000_000_000n
 export class NumberPointCursor {
   /** Whether `next` ended because there were no more points. */
   complete = false
-  /** Where the temporality's one byte is; -1 as long as it has not come by. */
-  temporalityAt = -1
+  /** Where the attributes of the point are; 0 and 0 when it has none. */
+  attributesStart = 0
+  attributesEnd = 0
   /** Where the fields of the point begin behind their tags; -1 for one that is not there. */
   valueAt = -1
   startAt = -1
   timeAt = -1
   isInt = false
   source: Source | undefined
+  view: DataView = new DataView(new ArrayBuffer(0))
   private bytes: Buffer = Buffer.alloc(0)
-  private view: DataView = new DataView(new ArrayBuffer(0))
   private at = 0
   private end = 0
-  private attributesStart = -1
-  private attributesEnd = -1
   /** The last time that was turned into seconds, and what came out: most points of a batch have the same. */
   private lastLow = 0
   private lastHigh = 0
@@ -42,18 +41,16 @@ export class NumberPointCursor {
   }
 
   /** Goes to the front of the metric's points; `false` when they are not there as bytes. */
-  open(metric: Metric): boolean {
+  open({ encoded, shape }: Metric): boolean {
     this.complete = false
-    this.temporalityAt = -1
-    const { encodedPoints } = metric
-    if (encodedPoints === undefined || (metric.type !== 'gauge' && metric.type !== 'sum')) return false
-    const { source, start, end } = encodedPoints
-    if (!source.regular) return false
+    if (encoded === undefined || shape === undefined) return false
+    if (shape.type !== 'gauge' && shape.type !== 'sum') return false
+    const { source } = encoded
     this.source = source
     this.bytes = source.bytes
     this.view = source.view
-    this.at = start
-    this.end = end
+    this.at = shape.dataStart
+    this.end = shape.dataEnd
     return true
   }
 
@@ -61,11 +58,8 @@ export class NumberPointCursor {
   next(): boolean {
     const { bytes } = this
     while (this.at < this.end) {
-      const tag = bytes[this.at++]
-      if (tag === 0x0a) return this.point(this.at + this.length())
-      // AggregationTemporality aggregation_temporality = 2; bool is_monotonic = 3; in one byte each.
-      if ((tag !== 0x10 && tag !== 0x18) || bytes[this.at] > 127) return false
-      if (tag === 0x10) this.temporalityAt = this.at
+      if (bytes[this.at++] === 0x0a) return this.point(this.at + this.length())
+      // Temporality and monotonicity, in one byte each.
       this.at++
     }
     this.complete = true
@@ -83,24 +77,8 @@ export class NumberPointCursor {
     return this.view.getUint32(this.timeAt, true) === 0 && this.view.getUint32(this.timeAt + 4, true) === 0
   }
 
-  /** Whether the attributes are written with just these bytes. */
-  hasAttributes(expected: Uint8Array): boolean {
-    const { bytes, attributesStart } = this
-    const { length } = expected
-    if (attributesStart < 0 ? length !== 0 : this.attributesEnd - attributesStart !== length) return false
-    for (let index = 0; index < length; index++) {
-      if (bytes[attributesStart + index] !== expected[index]) return false
-    }
-    return true
-  }
-
-  /** A text for the attributes by which `Attributes.bytesIdentity` knows them, too. */
-  attributesKey(): string {
-    return this.attributesStart < 0 ? '' : this.bytes.toString('latin1', this.attributesStart, this.attributesEnd)
-  }
-
   attributes(): Attributes {
-    if (this.attributesStart < 0) return Attributes.empty
+    if (this.attributesEnd === 0) return Attributes.empty
     const { source, attributesStart, attributesEnd } = this
     return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readNumberPointAttributes))
   }
@@ -165,12 +143,13 @@ export class NumberPointCursor {
   private point(end: number): boolean {
     const { bytes, view } = this
     let at = this.at
-    this.attributesStart = this.attributesEnd = this.startAt = this.timeAt = this.valueAt = -1
+    this.attributesStart = this.attributesEnd = 0
+    this.startAt = this.timeAt = this.valueAt = -1
     while (at < end) {
       switch (bytes[at]) {
         case 0x3a: // repeated KeyValue attributes = 7;
-          if (bytes[at + 1] > 127 || (this.attributesEnd >= 0 && this.attributesEnd !== at)) return false
-          if (this.attributesStart < 0) this.attributesStart = at
+          if (bytes[at + 1] > 127 || (this.attributesEnd !== 0 && this.attributesEnd !== at)) return false
+          if (this.attributesEnd === 0) this.attributesStart = at
           at += 2 + bytes[at + 1]
           this.attributesEnd = at
           continue

@@ -17,7 +17,11 @@ export interface Source {
 /** A copy of a request that may be changed in place. */
 export function copyOf(source: Source): Source {
   const bytes = Buffer.from(source.bytes)
-  return { ...source, bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) }
+  return { ...source, bytes, view: viewOf(bytes) }
+}
+
+export function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
 /** One of 32 bits for a text in UTF-8: different bits are certainly different texts. */

@@ -1,5 +1,7 @@
 import { Attributes } from './attributes.ts'
 import { Encoded, Message } from './message.ts'
+import { shapeOf } from './metric_shape.ts'
+import type { MetricShape } from './metric_shape.ts'
 import type { DataPoint } from './points.ts'
 import { Resource, Scope } from './resource.ts'
 
@@ -32,12 +34,23 @@ export class Metric extends Message<MetricFields> {
   readonly renamed: string | undefined
   private knownName: string | undefined
   private knownPoints: readonly DataPoint[] | undefined
+  /** `null`: it has none. */
+  private knownShape: MetricShape | null | undefined
 
   constructor(source: MetricFields | Encoded<MetricFields>, renamed?: string) {
     super(source)
     this.renamed = renamed
     this.knownName = renamed
     this.knownPoints = undefined
+    this.knownShape = undefined
+  }
+
+  /** Where its parts are; `undefined` unless it is as it came, and written as encoders do. */
+  get shape(): MetricShape | undefined {
+    if (this.knownShape === undefined) {
+      this.knownShape = (this.encoded === undefined ? undefined : shapeOf(this.encoded)) ?? null
+    }
+    return this.knownShape ?? undefined
   }
 
   get name(): string {
@@ -57,21 +70,20 @@ export class Metric extends Message<MetricFields> {
   }
 
   get type(): MetricType {
-    return this.fields.type
+    return this.shape?.type ?? this.fields.type
   }
 
   get temporality(): Temporality {
-    return this.fields.temporality ?? 'unspecified'
+    return this.shape?.temporality ?? this.fields.temporality ?? 'unspecified'
   }
 
   get monotonic(): boolean {
-    return this.fields.monotonic ?? false
+    return this.shape?.monotonic ?? this.fields.monotonic ?? false
   }
 
-  /** The points as they came, while they still are what came. */
-  get encodedPoints(): Encoded<readonly DataPoint[]> | undefined {
-    const { points } = this.fields
-    return points instanceof Encoded ? points : undefined
+  /** Whether the points still are what came, as bytes. */
+  get pointsAsCame(): boolean {
+    return this.shape !== undefined || this.fields.points instanceof Encoded
   }
 
   get points(): readonly DataPoint[] {

@@ -4,8 +4,9 @@ import { Attributes } from './attributes.ts'
 import type { AnyValue, KeyValue } from './attributes.ts'
 import { Encoded, readerAt } from './message.ts'
 import type { ReadFields, Source } from './message.ts'
+import { temporalities } from './metric_shape.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
-import type { MetricFields, MetricType, ResourceMetricsFields, ScopeMetricsFields, Temporality } from './metrics.ts'
+import type { MetricFields, MetricType, ResourceMetricsFields, ScopeMetricsFields } from './metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from './points.ts'
 import type {
   Buckets,
@@ -274,9 +275,6 @@ const metricTypes: Readonly<Record<number, Exclude<MetricType, 'none'>>> = {
   11: 'summary',
 }
 const metricFields = Object.fromEntries(Object.entries(metricTypes).map(([field, type]) => [type, Number(field)]))
-
-/** `enum AggregationTemporality`, by number. */
-const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']
 
 function readMetric(source: Source, start: number, end: number): MetricFields {
   const reader = readerAt(source.bytes, start)

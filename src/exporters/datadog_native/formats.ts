@@ -1,25 +1,33 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
-import type { Sample, Series } from './series.ts'
+import type { BytesIndex } from '../../otlp/bytes_index.ts'
+import type { Series } from './series.ts'
 
-/** A version of Datadog's API for series: how samples are written, and what one request may hold. */
+/**
+ * A version of Datadog's API for series: how samples are written, and what one request may hold. A sample is what all of its
+ * series have in common, then what all of its moment have in common, then its value: only the last is made for each anew.
+ */
 export interface SeriesFormat {
   readonly path: string
   readonly contentType: string
   /** Bytes of the body on the wire, bytes before compression, and points. */
   readonly limits: { readonly wire: number; readonly raw: number; readonly points: number }
-  /** What all samples of a series have in common. */
-  readonly encode: (series: Pick<Series, 'metric' | 'type' | 'host' | 'tags'>) => Uint8Array
-  /** The body of a request; `length`: at least what its samples add up to by `maxLength`. */
-  write(samples: readonly Sample[], length: number): Uint8Array
-  /** Bytes that a sample adds to a body at most. */
-  maxLength(sample: Sample): number
+  readonly open: string
+  readonly close: string
+  /** Bytes that a sample adds to those of its series and moment at most. */
+  readonly rest: number
+  series(series: Series): Uint8Array
+  /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 when that is not known. */
+  moment(timestamp: number, interval: number): Uint8Array
+  /** Writes a sample to `out`, where there is room for it, at `at`; returns where it ends. */
+  write(out: Buffer, at: number, known: BytesIndex, series: number, moment: Uint8Array, value: number): number
+  /** A body with the first `count` samples of a body, and one with the others. */
+  divide(body: Buffer, count: number): readonly [Buffer, Buffer]
 }
 
 const OPEN = '{"series":['
 const CLOSE = ']}'
-/** `,"interval":<int>,"points":[[<int>,<double>]]},` */
-const V1_REST = 96
+const SAMPLE_END = ']]}'
 
 /** Source: datadog-api-client-typescript, v1/openapi.yaml, `MetricsPayload`; 62,914,560 bytes raw are allowed. */
 export const v1: SeriesFormat = {
@@ -27,40 +35,78 @@ export const v1: SeriesFormat = {
   contentType: 'application/json',
   // Raw as the Datadog Agent, which keeps each compression short.
   limits: { wire: 3_200_000, raw: 4_194_304, points: Infinity },
-  encode({ metric, type, host, tags }) {
+  open: OPEN,
+  close: CLOSE,
+  // A comma, a number and the end.
+  rest: 1 + 24 + SAMPLE_END.length,
+  series({ metric, type, host, tags }) {
     return Buffer.from(JSON.stringify({ metric, type, host, tags }).slice(0, -1))
   },
-  write(samples, length) {
-    const out = Buffer.allocUnsafe(OPEN.length + CLOSE.length + length)
-    let at = out.write(OPEN, 'latin1')
-    for (const { series, timestamp, value, interval } of samples) {
-      if (at > OPEN.length) out[at++] = COMMA
-      out.set(series.encoded, at)
-      at += series.encoded.length
-      const covered = interval === undefined ? '' : `,"interval":${interval}`
-      at += out.write(`${covered},"points":[[${timestamp},${value}]]}`, at, 'latin1')
-    }
-    at += out.write(CLOSE, at, 'latin1')
-    return out.subarray(0, at)
+  moment(timestamp, interval) {
+    return Buffer.from(`${interval === 0 ? '' : `,"interval":${interval}`},"points":[[${timestamp},`)
   },
-  maxLength: ({ series }) => series.encoded.length + V1_REST,
+  write(out, at, known, series, moment, value) {
+    let end = at
+    if (at > OPEN.length) out[end++] = COMMA
+    end = known.copy(series, out, end)
+    for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
+    end = writeNumber(out, end, value)
+    out[end++] = BRACKET
+    out[end++] = BRACKET
+    out[end++] = BRACE
+    return end
+  },
+  divide(body, count) {
+    const { series } = JSON.parse(body.toString()) as { series: unknown[] }
+    return [
+      Buffer.from(JSON.stringify({ series: series.slice(0, count) })),
+      Buffer.from(JSON.stringify({ series: series.slice(count) })),
+    ]
+  },
 }
 
 const COMMA = ','.charCodeAt(0)
+const MINUS = '-'.charCodeAt(0)
+const ZERO = '0'.charCodeAt(0)
+const BRACKET = ']'.charCodeAt(0)
+const BRACE = '}'.charCodeAt(0)
+
+/** As `JSON.stringify`; whole numbers, which most are, without making a text. */
+function writeNumber(out: Buffer, at: number, value: number): number {
+  let rest = Math.abs(value)
+  if (rest > 999_999_999 || rest !== Math.floor(rest)) {
+    return at + out.write(JSON.stringify(value), at, 'latin1')
+  }
+  let end = at
+  if (value < 0) out[end++] = MINUS
+  let digits = 1
+  for (let limit = 10; limit <= rest; limit *= 10) digits++
+  end += digits
+  for (let place = end - 1; digits > 0; place--, digits--) {
+    const tenth = Math.floor(rest / 10)
+    out[place] = ZERO + rest - tenth * 10
+    rest = tenth
+  }
+  return end
+}
 
 const VARINT = 0
 const FIXED64 = 1
 const LENGTH_DELIMITED = 2
 const HOST = 'host'
-/** The tag and length of a series, its point and its interval. */
-const V2_REST = 64
+/** repeated MetricSeries series = 1; */
+const SERIES = (1 << 3) | LENGTH_DELIMITED
 
 /** Source: agent-payload, proto/metrics/agent_payload.proto, `MetricPayload`; limits: the API reference and the Agent. */
 export const v2: SeriesFormat = {
   path: '/api/v2/series',
   contentType: 'application/x-protobuf',
   limits: { wire: 512_000, raw: 5_242_880, points: 10_000 },
-  encode({ metric, type, host, tags }) {
+  open: '',
+  close: '',
+  // The tag and length of a series, and a double.
+  rest: 1 + 5 + 8,
+  series({ metric, type, host, tags }) {
     const writer = protobuf.Writer.create()
     if (host !== undefined) {
       // repeated Resource resources = 1;
@@ -74,32 +120,29 @@ export const v2: SeriesFormat = {
     writer.uint32((5 << 3) | VARINT).int32(V2_TYPES[type]) // MetricType type = 5;
     return writer.finish()
   },
-  write(samples, length) {
-    const out = Buffer.allocUnsafe(length)
-    const view = new DataView(out.buffer, out.byteOffset, out.length)
-    let at = 0
-    for (const { series, timestamp, value, interval } of samples) {
-      const pointLength = 9 + 1 + varintLength(timestamp)
-      const intervalLength = interval === undefined ? 0 : 1 + varintLength(interval)
-      out[at++] = (1 << 3) | LENGTH_DELIMITED // repeated MetricSeries series = 1;
-      at = writeVarint(out, at, series.encoded.length + 2 + pointLength + intervalLength)
-      out.set(series.encoded, at)
-      at += series.encoded.length
-      out[at++] = (4 << 3) | LENGTH_DELIMITED // repeated MetricPoint points = 4;
-      out[at++] = pointLength
-      out[at++] = (1 << 3) | FIXED64 // double value = 1;
-      view.setFloat64(at, value, true)
-      at += 8
-      out[at++] = (2 << 3) | VARINT // int64 timestamp = 2;
-      at = writeVarint(out, at, timestamp)
-      if (interval !== undefined) {
-        out[at++] = (8 << 3) | VARINT // int64 interval = 8;
-        at = writeVarint(out, at, interval)
-      }
-    }
-    return out.subarray(0, at)
+  moment(timestamp, interval) {
+    const point = protobuf.Writer.create()
+    point.uint32((2 << 3) | VARINT).int64(timestamp) // int64 timestamp = 2;
+    point.uint32((1 << 3) | FIXED64) // double value = 1; which follows
+    const start = point.finish()
+    const writer = protobuf.Writer.create()
+    if (interval > 0) writer.uint32((8 << 3) | VARINT).int64(interval) // int64 interval = 8;
+    writer.uint32((4 << 3) | LENGTH_DELIMITED).uint32(start.length + 8) // repeated MetricPoint points = 4;
+    return Buffer.concat([writer.finish(), start])
   },
-  maxLength: ({ series }) => series.encoded.length + V2_REST,
+  write(out, at, known, series, moment, value) {
+    let end = at
+    out[end++] = SERIES
+    end = writeVarint(out, end, known.length(series) + moment.length + 8)
+    end = known.copy(series, out, end)
+    for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
+    return out.writeDoubleLE(value, end)
+  },
+  divide(body, count) {
+    const reader = protobuf.Reader.create(body)
+    for (let index = 0; index < count; index++) reader.skipType(reader.uint32() & 7)
+    return [body.subarray(0, reader.pos), body.subarray(reader.pos)]
+  },
 }
 
 /** enum MetricType { UNSPECIFIED = 0; COUNT = 1; RATE = 2; GAUGE = 3; } */
@@ -109,19 +152,11 @@ function writeString(writer: Writer, field: number, value: string): void {
   writer.uint32((field << 3) | LENGTH_DELIMITED).string(value)
 }
 
-/** Of a whole number from 0. */
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) length++
-  return length
-}
-
+/** `value`: less than 2^31. */
 function writeVarint(out: Uint8Array, at: number, value: number): number {
+  let end = at
   let rest = value
-  while (rest > 127) {
-    out[at++] = (rest % 128) | 128
-    rest = Math.floor(rest / 128)
-  }
-  out[at++] = rest
-  return at
+  for (; rest > 127; rest >>= 7) out[end++] = (rest & 127) | 128
+  out[end++] = rest
+  return end
 }

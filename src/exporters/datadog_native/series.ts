@@ -5,32 +5,20 @@ import { resourceTags } from '../../datadog/resource_attributes.ts'
 import { anyValueText } from '../../otlp/attributes.ts'
 import type { Attributes } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
+import { BytesIndex, grown } from '../../otlp/bytes_index.ts'
 import { NumberPointCursor } from '../../otlp/cursor.ts'
+import { viewOf } from '../../otlp/message.ts'
+import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { NumberPoint } from '../../otlp/points.ts'
-import { SeriesIndex } from '../../otlp/series_index.ts'
 
-/** What Datadog knows a series by; one object for all that are the same to Datadog. */
+/** What Datadog knows a series by. */
 export interface Series {
   readonly metric: string
   readonly type: 'count' | 'gauge'
   readonly host: string | undefined
   /** Sorted and unique. */
   readonly tags: readonly string[]
-  /** The above as the API's format writes it. */
-  readonly encoded: Uint8Array
-  /** The number of the batch that brought its last sample. */
-  batch: number
-}
-
-/** One value of a series in one second. */
-export interface Sample {
-  readonly series: Series
-  /** Seconds since 1970. */
-  readonly timestamp: number
-  readonly value: number
-  /** Seconds that a count covers; `undefined` when it is not known. */
-  readonly interval: number | undefined
 }
 
 export interface SeriesOptions {
@@ -39,12 +27,24 @@ export interface SeriesOptions {
   readonly countInterval: number | undefined
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
-  readonly encode: (series: Pick<Series, 'metric' | 'type' | 'host' | 'tags'>) => Uint8Array
+  readonly encode: (series: Series) => Uint8Array
+}
+
+/** Takes one value of a series in one second, as `RequestWriter.add` does. */
+export interface SampleSink {
+  add(series: number, timestamp: number, value: number, interval: number): void
 }
 
 const SECOND = 1_000_000_000n
-/** Series remembered from one batch to the next. */
-const MAX_KNOWN = 100_000
+/** Milliseconds after which a series that sends nothing is forgotten. */
+const TTL = 3_600_000
+/** Series remembered at most. */
+const MAX_KNOWN = 1_000_000
+
+/** What is known of the bytes of a series: which series of Datadog's they are, and when they came last, in seconds. */
+const SERIES = 0
+const SEEN = 1
+const STRIDE = 2
 
 /**
  * Turns batches that hold gauges, sums of differences and non-monotonic sums only into samples of Datadog's series. What
@@ -52,115 +52,134 @@ const MAX_KNOWN = 100_000
  * Datadog does is most of the work.
  */
 export class SeriesMapper {
+  /** Datadog's series, as the API's format writes them. */
+  readonly series = new BytesIndex()
   readonly #options: SeriesOptions
-  readonly #known = new Map<string, Map<string, SeriesIndex<Series>>>()
-  readonly #byText = new Map<string, Series>()
+  readonly #metrics = new MetricIndex(({ type, name }, resource) =>
+    [type, name, resource.attributes.identity].join('\n'),
+  )
+  /** The bytes they come as; their owner is `ownerOf` the metric. */
+  readonly #known = new BytesIndex()
   readonly #cursor = new NumberPointCursor()
+  #places = new Int32Array(64 * STRIDE)
+  /** By series: the number of the batch that brought its last sample. */
+  #batches = new Int32Array(64)
   #batch = 0
+  #now = 0
+  #lastSweep = performance.now()
 
   constructor(options: SeriesOptions) {
     this.#options = options
   }
 
   /**
-   * One sample for each point, by its bytes alone; `undefined` when a point cannot be read that way, or when two points
-   * turn out to be one series.
+   * One sample for each point, by its bytes alone; `false`, and nothing that counts in `samples`, when a point cannot be read
+   * that way, or when two points turn out to be one series.
    */
-  ofBytes(batch: MetricBatch): readonly Sample[] | undefined {
+  ofBytes(batch: MetricBatch, samples: SampleSink): boolean {
     this.#begin()
-    const samples: Sample[] = []
     const cursor = this.#cursor
+    const number = this.#batch
+    const { countInterval } = this.#options
     for (const { resource, scopes } of batch.resources) {
-      const byMetric = this.#ofResource(resource.attributes)
-      for (const scope of scopes) {
-        for (const metric of scope.metrics) {
-          if (!cursor.open(metric)) return undefined
+      for (const { scope, metrics } of scopes) {
+        for (const metric of metrics) {
+          if (!cursor.open(metric)) return false
           const type = typeOf(metric)
-          const known = this.#ofMetric(byMetric, metric, type)
-          if (known === undefined) return undefined
+          const owner = ownerOf(this.#metrics.numberOf(metric, resource, scope, this.#now), type)
           while (cursor.next()) {
-            let series = known.find(cursor)
-            if (series === undefined) {
-              series = this.#series(metric, type, resource.attributes, cursor.attributes())
-              known.set(cursor.attributesKey(), series)
-            }
-            if (series.batch === this.#batch) return undefined
-            series.batch = this.#batch
-            const interval =
-              type === 'gauge' ? undefined : (this.#options.countInterval ?? wholeSeconds(cursor.elapsed()))
-            samples.push({ series, timestamp: cursor.seconds(), value: cursor.value(), interval })
+            const { view, attributesStart, attributesEnd } = cursor
+            const known = this.#known.find(owner, view, attributesStart, attributesEnd)
+            if (known < 0 && this.#nameOf(metric) === '') return false
+            const series =
+              known < 0
+                ? this.#add(owner, this.#seriesOf(metric, type, resource.attributes, cursor.attributes()), cursor)
+                : this.#seen(known)
+            if (this.#batches[series] === number) return false
+            this.#batches[series] = number
+            const interval = type === 'gauge' ? 0 : (countInterval ?? wholeSeconds(cursor.elapsed()))
+            samples.add(series, cursor.seconds(), cursor.value(), interval)
           }
-          if (!cursor.complete) return undefined
+          if (!cursor.complete) return false
         }
       }
     }
-    return samples
+    return true
   }
 
   /**
    * Samples of any batch. Points that are one series in one second, since Datadog reads names and tags alike, are
    * aggregated, because Datadog keeps only the last that arrives: sums are added, of gauges the latest stays.
    */
-  ofPoints(batch: MetricBatch, account: Account): readonly Sample[] {
+  ofPoints(batch: MetricBatch, samples: SampleSink, account: Account): void {
     this.#begin()
-    const groups = new Map<Series, Map<number, Group>>()
+    const groups = new Map<number, { readonly type: Series['type']; readonly seconds: Map<number, Group> }>()
     let merged = 0
-    for (const { resource, scopes } of batch.resources) {
-      const byMetric = this.#ofResource(resource.attributes)
-      for (const metric of scopes.flatMap((scope) => scope.metrics)) {
-        const type = typeOf(metric)
-        const known = this.#ofMetric(byMetric, metric, type)
-        if (known === undefined) {
-          account.dropped('invalid_name', metric.points.length)
-          continue
-        }
-        for (const point of metric.points as readonly NumberPoint[]) {
-          const key = point.attributes.bytesIdentity
-          let series = known.get(key)
-          if (series === undefined) {
-            series = this.#series(metric, type, resource.attributes, point.attributes)
-            known.set(key, series)
-          }
-          let seconds = groups.get(series)
-          if (seconds === undefined) groups.set(series, (seconds = new Map<number, Group>()))
-          if (addPoint(seconds, metric, point)) merged++
-        }
+    for (const { metric, resource, scope } of batch.metrics()) {
+      const type = typeOf(metric)
+      if (this.#nameOf(metric) === '') {
+        account.dropped('invalid_name', metric.points.length)
+        continue
+      }
+      const owner = ownerOf(this.#metrics.numberOf(metric, resource, scope, this.#now), type)
+      for (const point of metric.points as readonly NumberPoint[]) {
+        const { view, start, end } = point.attributes.identityBytes
+        const known = this.#known.find(owner, view, start, end)
+        const series =
+          known < 0
+            ? this.#add(owner, this.#seriesOf(metric, type, resource.attributes, point.attributes), {
+                view,
+                attributesStart: start,
+                attributesEnd: end,
+              })
+            : this.#seen(known)
+        let group = groups.get(series)
+        if (group === undefined) groups.set(series, (group = { type, seconds: new Map<number, Group>() }))
+        if (addPoint(group.seconds, metric, point)) merged++
       }
     }
     if (merged > 0) account.merged(merged)
-    const samples: Sample[] = []
-    for (const [series, seconds] of groups) {
+    for (const [series, { type, seconds }] of groups) {
       for (const [timestamp, { value, start, time }] of [...seconds].sort(([left], [right]) => left - right)) {
-        const interval =
-          series.type === 'gauge' ? undefined : (this.#options.countInterval ?? wholeSeconds(elapsed(start, time)))
-        samples.push({ series, timestamp, value, interval })
+        const interval = type === 'gauge' ? 0 : (this.#options.countInterval ?? wholeSeconds(elapsed(start, time)))
+        samples.add(series, timestamp, value, interval)
       }
     }
-    return samples
   }
 
-  /** Keeps the memory bounded. Only between batches, so that within one the same series is the same object. */
+  /** Keeps the memory bounded. Only between batches, so that within one the same series is the same number. */
   #begin(): void {
     this.#batch++
-    if (this.#byText.size <= MAX_KNOWN) return
-    this.#known.clear()
-    this.#byText.clear()
+    this.#now = performance.now()
+    const full = this.#known.size > MAX_KNOWN
+    if (!full && this.#now - this.#lastSweep < TTL / 2) return
+    this.#lastSweep = this.#now
+    const before = full ? Infinity : (this.#now - TTL) / 1000
+    const used = new Set<number>()
+    this.#known.forget((known) => {
+      if (this.#places[known * STRIDE + SEEN] < before) return true
+      used.add(this.#places[known * STRIDE + SERIES])
+      return false
+    })
+    this.series.forget((series) => !used.has(series))
+    this.#metrics.forget(before * 1000)
   }
 
-  #ofResource(resource: Attributes): Map<string, SeriesIndex<Series>> {
-    return entry(this.#known, resource.identity, () => new Map<string, SeriesIndex<Series>>())
+  #seen(known: number): number {
+    this.#places[known * STRIDE + SEEN] = this.#now / 1000
+    return this.#places[known * STRIDE + SERIES]
   }
 
-  /** What is known of the series of a metric, by their attributes; `undefined` when Datadog takes no such name. */
-  #ofMetric(
-    byMetric: Map<string, SeriesIndex<Series>>,
-    metric: Metric,
-    type: Series['type'],
-  ): SeriesIndex<Series> | undefined {
-    const known = byMetric.get(`${type} ${metric.name}`)
-    if (known !== undefined) return known
-    if (this.#nameOf(metric) === '') return undefined
-    return entry(byMetric, `${type} ${metric.name}`, () => new SeriesIndex<Series>())
+  /** Remembers of which series the bytes are. */
+  #add(
+    owner: number,
+    series: number,
+    { view, attributesStart, attributesEnd }: Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>,
+  ): number {
+    const known = this.#known.add(owner, view, attributesStart, attributesEnd)
+    if ((known + 1) * STRIDE > this.#places.length) this.#places = grown(this.#places)
+    this.#places[known * STRIDE + SERIES] = series
+    return this.#seen(known)
   }
 
   #nameOf(metric: Metric): string {
@@ -170,22 +189,23 @@ export class SeriesMapper {
     )
   }
 
-  #series(metric: Metric, type: Series['type'], resource: Attributes, point: Attributes): Series {
+  #seriesOf(metric: Metric, type: Series['type'], resource: Attributes, point: Attributes): number {
     const resolved = resolveHost(resource)
     const host = point.text('host') ?? resolved.host
     const tags = allTags(resourceTags(resource, this.#options.chosen, resolved.host), point)
-    const name = this.#nameOf(metric)
-    return entry(this.#byText, [type, name, host ?? '', ...tags].join('\n'), () => {
-      const known = { metric: name, type, host, tags }
-      return { ...known, encoded: this.#options.encode(known), batch: 0 }
-    })
+    const view = viewOf(this.#options.encode({ metric: this.#nameOf(metric), type, host, tags }))
+    const known = this.series.find(0, view, 0, view.byteLength)
+    if (known >= 0) return known
+    const series = this.series.add(0, view, 0, view.byteLength)
+    if (series >= this.#batches.length) this.#batches = grown(this.#batches)
+    this.#batches[series] = 0
+    return series
   }
 }
 
-function entry<T>(map: Map<string, T>, key: string, make: () => T): T {
-  let value = map.get(key)
-  if (value === undefined) map.set(key, (value = make()))
-  return value
+/** The same metric as counts is not the same series as gauges. */
+function ownerOf(metric: number, type: Series['type']): number {
+  return metric * 2 + (type === 'count' ? 1 : 0)
 }
 
 function typeOf(metric: Metric): Series['type'] {
@@ -234,7 +254,7 @@ function elapsed(start: bigint, time: bigint): number | undefined {
   return start === 0n || start >= time ? undefined : Number(time - start)
 }
 
-/** Datadog takes whole seconds only, and divides by them. */
-function wholeSeconds(nanoseconds: number | undefined): number | undefined {
-  return nanoseconds === undefined ? undefined : Math.max(1, Math.round(nanoseconds / Number(SECOND)))
+/** Datadog takes whole seconds only, and divides by them; 0 is what is not known. */
+function wholeSeconds(nanoseconds: number | undefined): number {
+  return nanoseconds === undefined ? 0 : Math.max(1, Math.round(nanoseconds / Number(SECOND)))
 }

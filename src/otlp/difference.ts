@@ -1,0 +1,153 @@
+import { addValues, subtractValues } from './aggregate.ts'
+import type { NumberValue } from './aggregate.ts'
+import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, NumberPoint } from './points.ts'
+
+/** A point of a kind that can be cumulative. */
+export type CumulativePoint = NumberPoint | HistogramPoint | ExponentialHistogramPoint
+
+/** What is remembered of the last number of a series. */
+export interface RememberedNumber extends NumberValue {
+  readonly kind: 'number'
+  readonly timeUnixNano: bigint
+  readonly startTimeUnixNano: bigint
+}
+
+export type Remembered = RememberedNumber | HistogramPoint | ExponentialHistogramPoint
+
+/** What was counted between two points of a series; `undefined` when the series began anew in between. */
+export function differenceOf(previous: Remembered, point: CumulativePoint): DataPoint | undefined {
+  const { startTimeUnixNano: start, timeUnixNano: time } = point
+  const continues = start === 0n || (start !== time && start === previous.startTimeUnixNano)
+  if (!continues) return undefined
+  const startTimeUnixNano = previous.timeUnixNano
+  if (point.kind === 'number' && previous.kind === 'number') {
+    const difference = subtractValues(point, previous)
+    return isNegative(difference) ? undefined : point.with({ ...difference, startTimeUnixNano })
+  }
+  if (point.kind === 'exponential_histogram' && previous.kind === 'exponential_histogram') {
+    return exponentialDifference(previous, point)
+  }
+  if (point.kind !== 'histogram' || previous.kind !== 'histogram') return undefined
+  if (!sameNumbers(point.explicitBounds, previous.explicitBounds)) return undefined
+  if (point.bucketCounts.length !== previous.bucketCounts.length) return undefined
+  const count = subtractInts(point.count, previous.count)
+  const bucketCounts = point.bucketCounts.map((value, index) => subtractInts(value, previous.bucketCounts[index]))
+  if (count < 0 || bucketCounts.some((value) => value < 0)) return undefined
+  return point.with({ startTimeUnixNano, count, bucketCounts, sum: sumOf(previous, point), ...NO_EXTREMES })
+}
+
+/** The extremes of all time are not those of the difference. */
+const NO_EXTREMES = { min: undefined, max: undefined }
+
+function sumOf(previous: { readonly sum?: number }, point: { readonly sum?: number }): number | undefined {
+  return point.sum === undefined || previous.sum === undefined ? undefined : point.sum - previous.sum
+}
+
+/**
+ * The difference of exponential histograms, at the scale and zero threshold of the later. A histogram only ever grows
+ * coarser, so the earlier is brought to them; where it is the coarser one, the series began anew. So it did, as far as one
+ * can tell, where a new zero threshold divides a bucket that held something.
+ */
+function exponentialDifference(
+  previous: ExponentialHistogramPoint,
+  point: ExponentialHistogramPoint,
+): ExponentialHistogramPoint | undefined {
+  if (point.scale > previous.scale || point.zeroThreshold < previous.zeroThreshold) return undefined
+  const [positive, negative] = [
+    coarsen(previous.positive, previous, point),
+    coarsen(previous.negative, previous, point),
+  ]
+  const count = subtractInts(point.count, previous.count)
+  const zeroBefore = addInts(previous.zeroCount, addInts(positive.zeros, negative.zeros))
+  const zeroCount = subtractInts(point.zeroCount, zeroBefore)
+  if (count < 0 || zeroCount < 0) return undefined
+  const above = subtractBuckets(point.positive, positive.counts)
+  const below = subtractBuckets(point.negative, negative.counts)
+  if (above === 'anew' || below === 'anew') return undefined
+  return point.with({
+    startTimeUnixNano: previous.timeUnixNano,
+    count,
+    zeroCount,
+    sum: sumOf(previous, point),
+    positive: above,
+    negative: below,
+    ...NO_EXTREMES,
+  })
+}
+
+/**
+ * The counts of one side by bucket index at the scale of `to`, and the count of what lies within its zero threshold.
+ * A bucket `i` holds (base^i, base^(i+1)]; one scale less makes one bucket of two. Source: OpenTelemetry specification,
+ * metrics/data-model.md, exponential histogram.
+ */
+function coarsen(
+  buckets: Buckets | undefined,
+  { scale }: ExponentialHistogramPoint,
+  to: ExponentialHistogramPoint,
+): { counts: Map<number, number | bigint>; zeros: number | bigint } {
+  const counts = new Map<number, number | bigint>()
+  let zeros: number | bigint = 0
+  // Beyond 2^53 every index is 0 or -1.
+  const factor = 2 ** Math.min(scale - to.scale, 53)
+  const firstAboveZero = bucketsBelow(to.zeroThreshold, scale)
+  buckets?.bucketCounts.forEach((count, position) => {
+    const index = buckets.offset + position
+    if (index < firstAboveZero) zeros = addInts(zeros, count)
+    else {
+      const coarse = Math.floor(index / factor)
+      counts.set(coarse, addInts(counts.get(coarse) ?? 0, count))
+    }
+  })
+  return { counts, zeros }
+}
+
+/** The index of the first bucket that does not lie wholly within a threshold, at a scale. */
+function bucketsBelow(threshold: number, scale: number): number {
+  if (threshold === 0) return -Infinity
+  const exact = Math.log2(threshold) * 2 ** scale
+  const nearest = Math.round(exact)
+  // A threshold is nearly always a bound of a bucket, which the logarithm may miss by a hair.
+  return Math.abs(exact - nearest) < 1e-6 ? nearest : Math.floor(exact)
+}
+
+function subtractBuckets(
+  buckets: Buckets | undefined,
+  previous: Map<number, number | bigint>,
+): Buckets | undefined | 'anew' {
+  const bucketCounts = buckets?.bucketCounts.map((count, position) => {
+    const index = buckets.offset + position
+    const before = previous.get(index) ?? 0
+    previous.delete(index)
+    return subtractInts(count, before)
+  })
+  const lost = [...previous.values()].some((count) => count > 0)
+  if (lost || bucketCounts?.some((count) => count < 0)) return 'anew'
+  return buckets && { ...buckets, bucketCounts: bucketCounts ?? [] }
+}
+
+/** A first value as a difference. It starts where the series does, or at the point before the counter went back. */
+export function countedFromZero(previous: Remembered | undefined, point: CumulativePoint): DataPoint {
+  const start =
+    previous !== undefined && previous.timeUnixNano > point.startTimeUnixNano
+      ? previous.timeUnixNano
+      : point.startTimeUnixNano
+  if (point.kind === 'number') return point.with({ startTimeUnixNano: start })
+  if (point.kind === 'histogram') return point.with({ startTimeUnixNano: start, ...NO_EXTREMES })
+  return point.with({ startTimeUnixNano: start, ...NO_EXTREMES })
+}
+
+function addInts(left: number | bigint, right: number | bigint): number | bigint {
+  return addValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
+}
+
+function subtractInts(left: number | bigint, right: number | bigint): number | bigint {
+  return subtractValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
+}
+
+function isNegative({ value }: NumberValue): boolean {
+  return value !== undefined && value < 0
+}
+
+function sameNumbers(left: readonly number[], right: readonly number[]): boolean {
+  return left.length === right.length && left.every((value, index) => value === right[index])
+}

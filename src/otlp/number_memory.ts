@@ -1,0 +1,157 @@
+import { grown } from './bytes_index.ts'
+import type { NumberPointCursor } from './cursor.ts'
+import type { RememberedNumber } from './difference.ts'
+import type { NumberPoint } from './points.ts'
+
+/*
+ * What is remembered of a series, in 32-bit places: when it was seen (a double), its value (a double or an int, as on the
+ * wire), its time and start (64 bits each), and two small numbers.
+ */
+const SEEN = 0
+const VALUE = 2
+const TIME = 4
+const START = 6
+const PASS = 8
+const KIND = 9
+const STRIDE = 10
+
+const NOTHING = 0
+const DOUBLE = 1
+const INT = 2
+
+/** The last point of each of many series of numbers, by their number, in one array instead of an object for each. */
+export class NumberMemory {
+  #places = new Int32Array(64 * STRIDE)
+  #doubles = new Float64Array(this.#places.buffer)
+
+  /** Makes room for a series, of which nothing is known yet. */
+  clear(series: number): void {
+    while ((series + 1) * STRIDE > this.#places.length) {
+      this.#places = grown(this.#places)
+      this.#doubles = new Float64Array(this.#places.buffer)
+    }
+    this.#places.fill(0, series * STRIDE, (series + 1) * STRIDE)
+  }
+
+  knows(series: number): boolean {
+    return this.#places[series * STRIDE + KIND] !== NOTHING
+  }
+
+  seen(series: number): number {
+    return this.#doubles[(series * STRIDE + SEEN) / 2]
+  }
+
+  see(series: number, now: number): void {
+    this.#doubles[(series * STRIDE + SEEN) / 2] = now
+  }
+
+  /** Marks the series; `false` when it was marked with this number already. */
+  mark(series: number, pass: number): boolean {
+    const at = series * STRIDE + PASS
+    if (this.#places[at] === pass) return false
+    this.#places[at] = pass
+    return true
+  }
+
+  get(series: number): RememberedNumber | undefined {
+    const at = series * STRIDE
+    const kind = this.#places[at + KIND]
+    if (kind === NOTHING) return undefined
+    const isInt = kind === INT
+    const exact = isInt ? this.#signed(at + VALUE) : 0n
+    return {
+      kind: 'number',
+      isInt,
+      value: !isInt ? this.#doubles[(at + VALUE) / 2] : narrow(exact),
+      timeUnixNano: BigInt.asUintN(64, this.#signed(at + TIME)),
+      startTimeUnixNano: BigInt.asUintN(64, this.#signed(at + START)),
+    }
+  }
+
+  set(series: number, { value, isInt, timeUnixNano, startTimeUnixNano }: NumberPoint): void {
+    const at = series * STRIDE
+    if (isInt) this.#write(at + VALUE, BigInt(value ?? 0))
+    else this.#doubles[(at + VALUE) / 2] = Number(value ?? 0)
+    this.#write(at + TIME, timeUnixNano)
+    this.#write(at + START, startTimeUnixNano)
+    this.#places[at + KIND] = isInt ? INT : DOUBLE
+  }
+
+  forget(series: number): void {
+    this.#places[series * STRIDE + KIND] = NOTHING
+  }
+
+  /**
+   * The difference between the cursor's point and what is remembered; NaN unless it is a later one of the same run, which
+   * says the same start, and has grown. Beyond 2^53 a difference is left to those who count exactly.
+   */
+  differenceTo(series: number, { view, isInt, valueAt, timeAt, startAt }: NumberPointCursor): number {
+    const places = this.#places
+    const at = series * STRIDE
+    if (startAt < 0 || places[at + KIND] !== (isInt ? INT : DOUBLE)) return NaN
+    const startLow = view.getInt32(startAt, true)
+    const startHigh = view.getInt32(startAt + 4, true)
+    if (startLow !== places[at + START] || startHigh !== places[at + START + 1]) return NaN
+    if (startLow === 0 && startHigh === 0) return NaN
+    const low = view.getInt32(timeAt, true)
+    const high = view.getInt32(timeAt + 4, true)
+    if (startLow === low && startHigh === high) return NaN
+    const beforeHigh = places[at + TIME + 1]
+    if (high === beforeHigh ? low >>> 0 <= places[at + TIME] >>> 0 : high >>> 0 < beforeHigh >>> 0) return NaN
+    if (!isInt) {
+      const difference = view.getFloat64(valueAt, true) - this.#doubles[(at + VALUE) / 2]
+      return difference >= 0 ? difference : NaN
+    }
+    const difference =
+      (view.getInt32(valueAt + 4, true) - places[at + VALUE + 1]) * 4294967296 +
+      (view.getUint32(valueAt, true) - (places[at + VALUE] >>> 0))
+    return difference >= 0 && difference <= Number.MAX_SAFE_INTEGER ? difference : NaN
+  }
+
+  /** Takes over the point at these places, and writes the difference and where it starts in their stead. */
+  replace(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, difference: number): void {
+    const places = this.#places
+    const at = series * STRIDE
+    const timeLow = places[at + TIME]
+    const timeHigh = places[at + TIME + 1]
+    this.#take(at, view, valueAt, timeAt)
+    view.setInt32(startAt, timeLow, true)
+    view.setInt32(startAt + 4, timeHigh, true)
+    if (places[at + KIND] === DOUBLE) view.setFloat64(valueAt, difference, true)
+    else {
+      view.setUint32(valueAt, difference % 4294967296, true)
+      view.setUint32(valueAt + 4, Math.floor(difference / 4294967296), true)
+    }
+  }
+
+  /** Takes over the point at these places as the first of its series. */
+  begin(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, isInt: boolean): void {
+    const at = series * STRIDE
+    this.#places[at + KIND] = isInt ? INT : DOUBLE
+    this.#places[at + START] = startAt < 0 ? 0 : view.getInt32(startAt, true)
+    this.#places[at + START + 1] = startAt < 0 ? 0 : view.getInt32(startAt + 4, true)
+    this.#take(at, view, valueAt, timeAt)
+  }
+
+  #take(at: number, view: DataView, valueAt: number, timeAt: number): void {
+    const places = this.#places
+    places[at + VALUE] = view.getInt32(valueAt, true)
+    places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
+    places[at + TIME] = view.getInt32(timeAt, true)
+    places[at + TIME + 1] = view.getInt32(timeAt + 4, true)
+  }
+
+  #signed(at: number): bigint {
+    return (BigInt(this.#places[at + 1]) << 32n) | BigInt(this.#places[at] >>> 0)
+  }
+
+  #write(at: number, value: bigint): void {
+    this.#places[at] = Number(BigInt.asIntN(32, value))
+    this.#places[at + 1] = Number(BigInt.asIntN(32, value >> 32n))
+  }
+}
+
+function narrow(value: bigint): number | bigint {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}
