@@ -13,8 +13,9 @@ import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import * as formats from './datadog_native/formats.ts'
 import { responseError } from './datadog_native/response.ts'
-import { RequestWriter } from './datadog_native/requests.ts'
+import { toRequests } from './datadog_native/requests.ts'
 import type { SeriesRequest } from './datadog_native/requests.ts'
+import { Samples } from './datadog_native/samples.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
 
 export default defineComponent({
@@ -100,7 +101,7 @@ datadog_native:
       chosen: (attribute) => ownTags.has(attribute) || chosen(attribute),
       encode: format.series,
     })
-    const writer = new RequestWriter(mapper.series, format, config.compression)
+    const samples = new Samples()
     const headers = {
       'dd-api-key': config.api_key,
       'content-type': format.contentType,
@@ -113,12 +114,13 @@ datadog_native:
         return naming(differences(choosingHosts(batch), account), account)
       },
       encode(batch: MetricBatch, account) {
-        if (!mapper.ofBytes(withHostAndTags(batch, own), writer)) {
-          writer.discard()
+        samples.clear()
+        if (!mapper.ofBytes(withHostAndTags(batch, own), samples)) {
+          samples.clear()
           const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
-          mapper.ofPoints(withHostAndTags(aggregated, own), writer, account)
+          mapper.ofPoints(withHostAndTags(aggregated, own), samples, account)
         }
-        return writer.take(account)
+        return toRequests(samples, mapper.series, format, config.compression, account)
       },
       async send(request, signal) {
         const { body, depth } = request as SeriesRequest

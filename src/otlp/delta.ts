@@ -145,11 +145,9 @@ export class CumulativeToDelta {
     { valueAt, startAt, timeAt, isInt }: NumberPointCursor,
     difference: number,
   ): void {
-    if ((index + 1) * STEP > this.#steps.length) {
+    if (index === this.#differences.length) {
       this.#steps = grown(this.#steps)
-      const differences = new Float64Array(this.#steps.length / STEP)
-      differences.set(this.#differences)
-      this.#differences = differences
+      this.#differences = grown(this.#differences)
     }
     const steps = this.#steps
     const at = index * STEP

@@ -1,3 +1,6 @@
+import { BytesIndex, grown } from './bytes_index.ts'
+import { viewOf } from './message.ts'
+import type { Encoded } from './message.ts'
 import type { Metric } from './metrics.ts'
 import type { Resource, Scope } from './resource.ts'
 
@@ -6,19 +9,27 @@ interface Known {
   seen: number
 }
 
+/** The owner of what has none above it. */
+const TOP = -1
+const UNKNOWN = -1
+
 /**
  * Numbers metrics by what `identify` says of them. A metric that came as bytes is found again by those of its resource,
- * scope, name, description and unit, of which no text is made then.
+ * its scope, and its name, description and unit, so that no text is made of them.
  */
 export class MetricIndex {
   readonly #identify: (metric: Metric, resource: Resource, scope: Scope) => string
   readonly #byIdentity = new Map<string, Known>()
-  readonly #byBytes = new Map<string, Map<string, Known>>()
   readonly #free: number[] = []
-  /** The resource and scope that were asked for last, and what is known below them. */
+  /** Resources, scopes below them, and metrics below those, as their bytes. */
+  readonly #parts = new BytesIndex()
+  /** By part: the number of the metric it is, and when it was asked for. */
+  #numbers = new Int32Array(64)
+  #seen = new Float64Array(64)
+  /** The resource and scope that were asked for last, and the part they are. */
   #resource: Resource | undefined
   #scope: Scope | undefined
-  #below = new Map<string, Known>()
+  #above = UNKNOWN
 
   constructor(identify: (metric: Metric, resource: Resource, scope: Scope) => string) {
     this.#identify = identify
@@ -26,38 +37,64 @@ export class MetricIndex {
 
   /** `now` is what `forget` asks for later. */
   numberOf(metric: Metric, resource: Resource, scope: Scope, now: number): number {
-    const { encoded, shape } = metric
-    if (encoded === undefined || shape === undefined) return this.#identified(metric, resource, scope, now).number
+    const { encoded, shape, renamed } = metric
+    if (encoded === undefined || shape === undefined) return this.#identified(metric, resource, scope, now)
     if (resource !== this.#resource || scope !== this.#scope) {
+      const ofResource = this.#partOf(TOP, resource.encoded, () => resource.attributes.identity, now)
+      this.#above = this.#partOf(ofResource, scope.encoded, () => `${scope.name}\n${scope.version}`, now)
       this.#resource = resource
       this.#scope = scope
-      const above = `${resourceKey(resource)}\n${scopeKey(scope)}`
-      this.#below = this.#byBytes.get(above) ?? new Map<string, Known>()
-      this.#byBytes.set(above, this.#below)
     }
-    const header = encoded.source.bytes.toString('latin1', encoded.start, shape.headerEnd)
-    const key = metric.renamed === undefined ? header : `${metric.renamed}\n${header}`
-    let known = this.#below.get(key)
-    if (known === undefined) this.#below.set(key, (known = this.#identified(metric, resource, scope, now)))
-    known.seen = now
-    return known.number
+    // No part has a negative number, so that a new name is not taken for a metric.
+    const owner = renamed === undefined ? this.#above : this.#partOfText(TOP - 1 - this.#above, renamed, now)
+    const part = this.#part(owner, encoded.source.view, encoded.start, shape.headerEnd, now)
+    const number = this.#numbers[part]
+    // Its identity must stay known as long as it does.
+    if (number === UNKNOWN) return (this.#numbers[part] = this.#identified(metric, resource, scope, now))
+    return number
   }
 
   /** Forgets what was not asked for since `before`. The numbers will be given anew. */
   forget(before: number): void {
     this.#resource = this.#scope = undefined
-    for (const [above, below] of this.#byBytes) {
-      for (const [key, { seen }] of below) if (seen < before) below.delete(key)
-      if (below.size === 0) this.#byBytes.delete(above)
-    }
+    const alive = new Set<number>()
+    this.#parts.forget((part) => {
+      if (this.#seen[part] < before) return true
+      alive.add(this.#numbers[part])
+      return false
+    })
     for (const [key, { number, seen }] of this.#byIdentity) {
-      if (seen >= before) continue
+      if (seen >= before || alive.has(number)) continue
       this.#byIdentity.delete(key)
       this.#free.push(number)
     }
   }
 
-  #identified(metric: Metric, resource: Resource, scope: Scope, now: number): Known {
+  #partOf(owner: number, encoded: Encoded<object> | undefined, text: () => string, now: number): number {
+    if (encoded === undefined) return this.#partOfText(owner, text(), now)
+    return this.#part(owner, encoded.source.view, encoded.start, encoded.end, now)
+  }
+
+  #partOfText(owner: number, text: string, now: number): number {
+    const bytes = Buffer.from(text)
+    return this.#part(owner, viewOf(bytes), 0, bytes.length, now)
+  }
+
+  #part(owner: number, view: DataView, start: number, end: number, now: number): number {
+    let part = this.#parts.find(owner, view, start, end)
+    if (part < 0) {
+      part = this.#parts.add(owner, view, start, end)
+      if (part >= this.#numbers.length) {
+        this.#numbers = grown(this.#numbers)
+        this.#seen = grown(this.#seen)
+      }
+      this.#numbers[part] = UNKNOWN
+    }
+    this.#seen[part] = now
+    return part
+  }
+
+  #identified(metric: Metric, resource: Resource, scope: Scope, now: number): number {
     const key = this.#identify(metric, resource, scope)
     let known = this.#byIdentity.get(key)
     if (known === undefined) {
@@ -65,18 +102,6 @@ export class MetricIndex {
       this.#byIdentity.set(key, known)
     }
     known.seen = now
-    return known
+    return known.number
   }
-}
-
-function resourceKey({ encoded, attributes }: Resource): string {
-  return encoded === undefined ? attributes.identity : latin1(encoded)
-}
-
-function scopeKey(scope: Scope): string {
-  return scope.encoded === undefined ? `${scope.name}\n${scope.version}` : latin1(scope.encoded)
-}
-
-function latin1({ source, start, end }: { source: { bytes: Buffer }; start: number; end: number }): string {
-  return source.bytes.toString('latin1', start, end)
 }

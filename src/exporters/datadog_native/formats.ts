@@ -14,20 +14,27 @@ export interface SeriesFormat {
   readonly limits: { readonly wire: number; readonly raw: number; readonly points: number }
   readonly open: string
   readonly close: string
-  /** Bytes that a sample adds to those of its series and moment at most. */
+  /** Bytes that a sample adds to those of its series at most. */
   readonly rest: number
   series(series: Series): Uint8Array
   /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 when that is not known. */
   moment(timestamp: number, interval: number): Uint8Array
-  /** Writes a sample to `out`, where there is room for it, at `at`; returns where it ends. */
-  write(out: Buffer, at: number, known: BytesIndex, series: number, moment: Uint8Array, value: number): number
+  /** Writes a sample behind `known`, to `out` at `at`; returns where it ends. */
+  write(
+    out: Buffer,
+    at: number,
+    first: boolean,
+    known: BytesIndex,
+    series: number,
+    moment: Uint8Array,
+    value: number,
+  ): number
   /** A body with the first `count` samples of a body, and one with the others. */
   divide(body: Buffer, count: number): readonly [Buffer, Buffer]
 }
 
 const OPEN = '{"series":['
 const CLOSE = ']}'
-const SAMPLE_END = ']]}'
 
 /** Source: datadog-api-client-typescript, v1/openapi.yaml, `MetricsPayload`; 62,914,560 bytes raw are allowed. */
 export const v1: SeriesFormat = {
@@ -37,18 +44,18 @@ export const v1: SeriesFormat = {
   limits: { wire: 3_200_000, raw: 4_194_304, points: Infinity },
   open: OPEN,
   close: CLOSE,
-  // A comma, a number and the end.
-  rest: 1 + 24 + SAMPLE_END.length,
+  // `,` and `,"interval":<int>,"points":[[<int>,<double>]]}`
+  rest: 96,
   series({ metric, type, host, tags }) {
     return Buffer.from(JSON.stringify({ metric, type, host, tags }).slice(0, -1))
   },
   moment(timestamp, interval) {
     return Buffer.from(`${interval === 0 ? '' : `,"interval":${interval}`},"points":[[${timestamp},`)
   },
-  write(out, at, known, series, moment, value) {
+  write(out, at, first, known, series, moment, value) {
     let end = at
-    if (at > OPEN.length) out[end++] = COMMA
-    end = known.copy(series, out, end)
+    if (!first) out[end++] = COMMA
+    end = known.copy(series, end)
     for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
     end = writeNumber(out, end, value)
     out[end++] = BRACKET
@@ -104,8 +111,8 @@ export const v2: SeriesFormat = {
   limits: { wire: 512_000, raw: 5_242_880, points: 10_000 },
   open: '',
   close: '',
-  // The tag and length of a series, and a double.
-  rest: 1 + 5 + 8,
+  // The tag and length of a series, its interval and its point.
+  rest: 64,
   series({ metric, type, host, tags }) {
     const writer = protobuf.Writer.create()
     if (host !== undefined) {
@@ -130,11 +137,11 @@ export const v2: SeriesFormat = {
     writer.uint32((4 << 3) | LENGTH_DELIMITED).uint32(start.length + 8) // repeated MetricPoint points = 4;
     return Buffer.concat([writer.finish(), start])
   },
-  write(out, at, known, series, moment, value) {
+  write(out, at, _first, known, series, moment, value) {
     let end = at
     out[end++] = SERIES
     end = writeVarint(out, end, known.length(series) + moment.length + 8)
-    end = known.copy(series, out, end)
+    end = known.copy(series, end)
     for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
     return out.writeDoubleLE(value, end)
   },

@@ -11,6 +11,7 @@ import { viewOf } from '../../otlp/message.ts'
 import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { NumberPoint } from '../../otlp/points.ts'
+import type { Samples } from './samples.ts'
 
 /** What Datadog knows a series by. */
 export interface Series {
@@ -28,11 +29,6 @@ export interface SeriesOptions {
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
   readonly encode: (series: Series) => Uint8Array
-}
-
-/** Takes one value of a series in one second, as `RequestWriter.add` does. */
-export interface SampleSink {
-  add(series: number, timestamp: number, value: number, interval: number): void
 }
 
 const SECOND = 1_000_000_000n
@@ -76,7 +72,7 @@ export class SeriesMapper {
    * One sample for each point, by its bytes alone; `false`, and nothing that counts in `samples`, when a point cannot be read
    * that way, or when two points turn out to be one series.
    */
-  ofBytes(batch: MetricBatch, samples: SampleSink): boolean {
+  ofBytes(batch: MetricBatch, samples: Samples): boolean {
     this.#begin()
     const cursor = this.#cursor
     const number = this.#batch
@@ -111,7 +107,7 @@ export class SeriesMapper {
    * Samples of any batch. Points that are one series in one second, since Datadog reads names and tags alike, are
    * aggregated, because Datadog keeps only the last that arrives: sums are added, of gauges the latest stays.
    */
-  ofPoints(batch: MetricBatch, samples: SampleSink, account: Account): void {
+  ofPoints(batch: MetricBatch, samples: Samples, account: Account): void {
     this.#begin()
     const groups = new Map<number, { readonly type: Series['type']; readonly seconds: Map<number, Group> }>()
     let merged = 0
