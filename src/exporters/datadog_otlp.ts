@@ -80,7 +80,9 @@ datadog_otlp:
       },
       encode(batch: MetricBatch, account) {
         const asked = aggregate(batch, account, { resolution: 1_000_000_000n }).mapResources((resource) => {
-          const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
+          const left = resource.attributes
+            .keys()
+            .filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
           return resource.withAttributes(resource.attributes.without(new Set(left)))
         })
         // Datadog keeps one value a second of each series, and knows no scopes.

@@ -100,6 +100,7 @@ describe.each(['v1', 'v2'])('datadog_native to series %s', (version) => {
     ])
     expect(balance).toEqual({
       handed_in: 4,
+      restored: 0,
       created: 0,
       sent: 3,
       rejected: 0,
@@ -107,6 +108,7 @@ describe.each(['v1', 'v2'])('datadog_native to series %s', (version) => {
       dropped: { first_value: 1 },
       queued: 0,
       in_flight: 0,
+      kept: 0,
     })
   })
 
@@ -513,7 +515,7 @@ describe('the account of points', () => {
     const { handed_in, sent, merged, dropped, ...rest } = await exporter.deliver()
     expect(dropped).not.toHaveProperty('unaccounted')
     expect(dropped).not.toHaveProperty('exporter_error')
-    expect(rest).toEqual({ created: 0, rejected: 0, queued: 0, in_flight: 0 })
+    expect(rest).toEqual({ created: 0, restored: 0, rejected: 0, queued: 0, in_flight: 0, kept: 0 })
     expect(sent + merged + Object.values(dropped).reduce((all, points) => all + points, 0)).toBe(handed_in)
     const seen = new Set<string>()
     const points = intake.series().flatMap((one) => one.points)

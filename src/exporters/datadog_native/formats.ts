@@ -16,7 +16,7 @@ export interface SeriesFormat {
   readonly close: string
   /** Bytes that a sample adds to those of its series at most. */
   readonly rest: number
-  series(series: Series): Uint8Array
+  readonly series: (series: Series) => Uint8Array
   /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 when that is not known. */
   moment(timestamp: number, interval: number): Uint8Array
   /** Writes a sample behind `known`, to `out` at `at`; returns where it ends. */

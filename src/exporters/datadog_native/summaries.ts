@@ -5,7 +5,6 @@ import type { DeltaOptions } from '../../otlp/delta.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint, SummaryPoint } from '../../otlp/points.ts'
 import type { Resource, Scope } from '../../otlp/resource.ts'
-import { SeriesIndex } from '../../otlp/series_index.ts'
 import { NO_TAGS, numberText } from './histograms.ts'
 import type { DerivedSample } from './histograms.ts'
 
@@ -59,7 +58,7 @@ export class SummaryDifferences {
   readonly #initialValue: DeltaOptions['initialValue']
   readonly #ttl: number
   readonly #maxSeries: number
-  readonly #metrics = new Map<string, SeriesIndex<Series>>()
+  readonly #metrics = new Map<string, Map<string, Series>>()
   #size = 0
   #lastSweep = performance.now()
 
@@ -98,15 +97,15 @@ export class SummaryDifferences {
     return emptied.size === 0 ? changed : changed.filterMetrics((metric) => !emptied.has(metric))
   }
 
-  #seriesOf(metric: Metric, resource: Resource, scope: Scope): SeriesIndex<Series> {
+  #seriesOf(metric: Metric, resource: Resource, scope: Scope): Map<string, Series> {
     const key = [metric.name, metric.unit, scope.name, scope.version, resource.attributes.identity].join('\n')
     let series = this.#metrics.get(key)
-    if (series === undefined) this.#metrics.set(key, (series = new SeriesIndex<Series>()))
+    if (series === undefined) this.#metrics.set(key, (series = new Map<string, Series>()))
     return series
   }
 
   /** The point as a difference, or why it is left out. */
-  #difference(known: SeriesIndex<Series>, point: SummaryPoint, now: number): SummaryPoint | string {
+  #difference(known: Map<string, Series>, point: SummaryPoint, now: number): SummaryPoint | string {
     if (!point.hasValue) return 'no_recorded_value'
     const { count, sum, timeUnixNano: time, startTimeUnixNano: start } = point
     const key = point.attributes.bytesIdentity
