@@ -376,16 +376,19 @@ const inputs: [string, fc.Arbitrary<readonly number[]>][] = [
   ['exponential', seeds.map((seed) => randomNumbers(seed, COUNT).map((each) => -Math.log(1 - each) / 50))],
   [
     'adversarial',
-    fc.array(
-      fc.oneof(
-        fc.double({ min: -1e200, max: 1e200, noNaN: true }),
-        fc.double({ min: -211, max: 211, noNaN: true }).map((power) => 10 ** power),
-        fc.double({ min: -9, max: 211, noNaN: true }).map((power) => -(10 ** power)),
-        fc.constantFrom(0, 1, -1, 1e-9, 1.0078125, 1e211, 5e-324),
-        fc.integer({ min: -1300, max: 20_000 }).map((step) => (1 + 1 / 64) ** (step + 0.5)),
-      ),
-      { minLength: 1, maxLength: 300 },
-    ),
+    fc
+      .array(
+        fc.oneof(
+          fc.double({ min: -1e200, max: 1e200, noNaN: true }),
+          fc.double({ min: -211, max: 211, noNaN: true }).map((power) => 10 ** power),
+          fc.double({ min: -9, max: 211, noNaN: true }).map((power) => -(10 ** power)),
+          fc.constantFrom(0, 1, -1, 1e-9, 1.0078125, 1e211, 5e-324),
+          fc.integer({ min: -1300, max: 20_000 }).map((step) => (1 + 1 / 64) ** (step + 0.5)),
+        ),
+        { minLength: 1, maxLength: 300 },
+      )
+      // To a test -0 is not 0.
+      .map((data) => data.map((value) => value + 0)),
   ],
 ]
 
