@@ -1,3 +1,5 @@
+import { JsonPiece } from './json_text.ts'
+
 /*
  * The messages of OTLP metrics as JSON has them: for each key the number of its field and what it holds.
  * Source: opentelemetry-proto 1.x, collector/metrics/v1/metrics_service.proto, metrics/v1/metrics.proto,
@@ -41,7 +43,7 @@ export interface Field {
 
 export interface Message {
   /** The keys, quoted: in lower camel case, in the order in which encoders write them, then as in the `.proto`. */
-  readonly keys: readonly Uint8Array[]
+  readonly keys: readonly JsonPiece[]
   /** The field of each key. */
   readonly fields: readonly Field[]
   readonly byName: ReadonlyMap<string, Field>
@@ -188,7 +190,7 @@ function toMessage(definition: Readonly<Record<string, Definition>>): Message {
   })
   const byName = new Map([...named, ...protoNamed])
   return {
-    keys: Array.from(byName.keys(), (name) => Buffer.from(`"${name}"`)),
+    keys: Array.from(byName.keys(), (name) => new JsonPiece(`"${name}"`)),
     fields: [...byName.values()],
     byName,
     width: 1,
@@ -202,3 +204,4 @@ function toField(name: string, { number, holds, repeated = false, explicit = fal
 }
 
 export const request = messages.get('ExportMetricsServiceRequest') as Message
+export const keyValue = messages.get('KeyValue') as Message

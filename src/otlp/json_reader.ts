@@ -1,10 +1,10 @@
 import { MetricBatch } from './batch.ts'
 import { MalformedError } from './check.ts'
-import { request } from './json_messages.ts'
+import { keyValue, request } from './json_messages.ts'
 import type { Field, Message } from './json_messages.ts'
 import { INT32, INT64, JsonInteger, UINT32, UINT64, readDouble } from './json_number.ts'
 import { ProtobufOutput } from './json_output.ts'
-import { JsonText, Mistake, QUOTE } from './json_text.ts'
+import { JsonPiece, JsonText, Mistake, QUOTE } from './json_text.ts'
 
 /*
  * The JSON form of OTLP, turned into protobuf in one pass: no value becomes an object on the way. Sources:
@@ -50,7 +50,7 @@ function readMessage(text: JsonText, message: Message): void {
     // Encoders write fields in one order, so the key after the last one is mostly it.
     let tries = keys.length
     do key = key + 1 < keys.length ? key + 1 : 0
-    while (!text.skipKey(keys[key]) && --tries > 0)
+    while (!text.skip(keys[key]) && --tries > 0)
     const field = tries > 0 ? fields[key] : message.byName.get(text.string())
     text.skipColon()
     if (field === undefined) {
@@ -94,11 +94,51 @@ function readList(text: JsonText, field: Field): void {
   else if (message === undefined) output.close(start, 1)
 }
 
+const ATTRIBUTE = new JsonPiece('{"key":"')
+const VALUE = new JsonPiece(',"value":{"stringValue":"')
+
+/**
+ * Reads the attribute that almost all points have, a text under a key, where it is written without spaces; most of the time
+ * of `OTLP/JSON to OTLP` goes into those. Returns `false`, and has read nothing, where it is another.
+ */
+function readTextAttribute(text: JsonText): boolean {
+  const { at } = text
+  const start = output.at
+  text.peek()
+  if (text.skip(ATTRIBUTE)) {
+    const attribute = output.open(1)
+    output.byte(0x0a) // string key = 1;
+    readText(text)
+    if (text.skip(VALUE)) {
+      output.byte(0x12) // AnyValue value = 2;
+      const value = output.open(1)
+      output.byte(0x0a) // string string_value = 1;
+      readText(text)
+      if (text.skipBraces()) {
+        output.close(value, 1)
+        output.close(attribute, 1)
+        return true
+      }
+    }
+  }
+  text.at = at
+  output.at = start
+  return false
+}
+
+/** Writes the text behind the quote that was just read. Returns whether there is any. */
+function readText(text: JsonText): boolean {
+  const start = output.open(1)
+  output.at = text.copyText(output.bytes, start)
+  return closeBytes(start)
+}
+
 function readField(text: JsonText, field: Field): void {
   const { message } = field
   const before = output.at
   output.byte(field.tag)
   if (message !== undefined) {
+    if (message === keyValue && readTextAttribute(text)) return
     const { width } = message
     const start = output.open(width)
     readMessage(text, message)
@@ -109,11 +149,9 @@ function readField(text: JsonText, field: Field): void {
 /** Writes a scalar as it stands behind its tag. Returns whether it is another than proto3 leaves out. */
 function readScalar(text: JsonText, field: Field): boolean {
   switch (field.holds) {
-    case 'string': {
-      const start = output.open(1)
-      output.at = text.copyString(output.bytes, start)
-      return closeBytes(start)
-    }
+    case 'string':
+      text.openText()
+      return readText(text)
     case 'fixed64':
       integer.read(text, UINT64)
       output.fixed64(integer.low, integer.high)

@@ -28,6 +28,21 @@ export class Mistake extends Error {
   }
 }
 
+/** A piece of a JSON text, as 32-bit words to compare at once; the last may begin within the one before it. */
+export class JsonPiece {
+  readonly length: number
+  readonly words: Int32Array
+
+  /** `text`: in ASCII, of four characters or more. */
+  constructor(text: string) {
+    const bytes = Buffer.from(text)
+    this.length = bytes.length
+    this.words = Int32Array.from({ length: Math.ceil(bytes.length / 4) }, (_word, index) =>
+      bytes.readInt32LE(Math.min(index * 4, bytes.length - 4)),
+    )
+  }
+}
+
 /**
  * A JSON text in UTF-8, read once from front to back. It takes exactly what `JSON.parse` takes, to a depth of `MAX_DEPTH`;
  * everything throws a `MalformedError` that names the byte where the text stops being JSON.
@@ -37,12 +52,14 @@ export class JsonText {
   /** Where reading goes on. */
   at = 0
   readonly bytes: Buffer
+  private readonly view: DataView
   private depth = 0
 
   constructor(bytes: Uint8Array) {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     // What is not UTF-8 becomes U+FFFD, as everywhere in JavaScript.
     this.bytes = isUtf8(bytes) ? buffer : Buffer.from(buffer.toString())
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length)
   }
 
   /** Bytes that are left to be read. */
@@ -82,12 +99,22 @@ export class JsonText {
     return true
   }
 
-  /** Goes over a key if it is this one: its bytes, quoted. Keys that are written with escapes are not found so. */
-  skipKey(key: Uint8Array): boolean {
-    const { bytes, at } = this
-    const { length } = key
-    for (let index = 1; index < length; index++) if (bytes[at + index] !== key[index]) return false
+  /** Goes over a piece of text if it stands here byte by byte, so not with other spaces or escapes. */
+  skip({ length, words }: JsonPiece): boolean {
+    const { view, at } = this
+    if (at + length > view.byteLength) return false
+    const last = words.length - 1
+    for (let word = 0; word < last; word++) if (view.getInt32(at + word * 4, true) !== words[word]) return false
+    if (view.getInt32(at + length - 4, true) !== words[last]) return false
     this.at = at + length
+    return true
+  }
+
+  /** Goes over two braces that close objects, if they stand here together. */
+  skipBraces(): boolean {
+    const { bytes, at } = this
+    if (bytes[at] !== CLOSE_OBJECT || bytes[at + 1] !== CLOSE_OBJECT) return false
+    this.at += 2
     return true
   }
 
@@ -137,21 +164,27 @@ export class JsonText {
       : bytes.toString('utf8', start + 1, at - 1)
   }
 
-  /**
-   * Writes a text to `to`, which has room for as many bytes as are left here, from `start`. Returns where it ends.
-   * @throws Mistake when the value is none
-   */
-  copyString(to: Buffer, start: number): number {
-    const { bytes } = this
+  /** Goes over the quote that begins a text. @throws Mistake when the value is none */
+  openText(): void {
     if (this.peek() !== QUOTE) throw this.mistake('must be a text')
+    this.at++
+  }
+
+  /**
+   * Writes the text whose quote was just read to `to`, which has room for as many bytes as are left here, from `start`.
+   * Returns where it ends.
+   */
+  copyText(to: Buffer, start: number): number {
+    const { bytes } = this
     let end = start
-    for (let at = this.at + 1; bytes[at] >= SPACE && bytes[at] !== BACKSLASH; at++) {
+    for (let at = this.at; bytes[at] >= SPACE && bytes[at] !== BACKSLASH; at++) {
       if (bytes[at] === QUOTE) {
         this.at = at + 1
         return end
       }
       to[end++] = bytes[at]
     }
+    this.at--
     return start + to.write(this.string(), start)
   }
 
