@@ -5,7 +5,7 @@ import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import { encodeHeader, HEADER_SIZE } from './record.ts'
 import type { Damage, RecordHeader, StoredRecord } from './record.ts'
-import { count, listSegments, Segment, writeAll } from './segment.ts'
+import { count, deleteOrphans, listSegments, Segment, writeAll } from './segment.ts'
 
 /** A batch to append. */
 export interface Appended {
@@ -60,6 +60,7 @@ export class RecordLog {
     failed: (error: unknown) => void,
   ): Promise<RecordLog> {
     const opened = new RecordLog(folder, segmentSize, log, failed)
+    await deleteOrphans(folder)
     for (const segment of await listSegments(folder)) {
       opened.#sequence = segment.sequence + 1
       const torn = await segment.restore()

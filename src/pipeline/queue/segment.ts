@@ -199,6 +199,14 @@ export async function listSegments(folder: string): Promise<Segment[]> {
   return segments
 }
 
+/** Deletes acknowledgement files whose segment is gone: their process died between the two. */
+export async function deleteOrphans(folder: string): Promise<void> {
+  const names = new Set(await readdir(folder))
+  for (const name of names) {
+    if (name.endsWith('.acks') && !names.has(name.replace(/acks$/, 'log'))) await unlink(join(folder, name))
+  }
+}
+
 /** Adds records to what waits, or takes them away with a negative sign; no damage makes that negative. */
 export function count(waiting: Waiting, { points, length }: Pick<Entry, 'points' | 'length'>, sign: 1 | -1): void {
   waiting.records = Math.max(0, waiting.records + sign)

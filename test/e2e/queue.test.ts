@@ -1,0 +1,154 @@
+import { writeFile } from 'node:fs/promises'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { request } from 'undici'
+import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
+import type { RunningCommand } from '../kit/command.ts'
+import { startIntake } from '../kit/intake.ts'
+import type { Intake } from '../kit/intake.ts'
+import { gaugeRequest } from '../receivers/otlp/receiving.ts'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function startDestination(): Promise<Intake> {
+  const intake = await startIntake({ keyHeader: '' })
+  cleanups.push(() => intake.close())
+  return intake
+}
+
+/** A folder with a gateway in `pipeline.yaml` whose queue is in `queue`. */
+async function gateway(destination: Intake) {
+  const folder = await temporaryFolder({})
+  cleanups.push(folder.remove)
+  await writeFile(
+    folder.path('pipeline.yaml'),
+    `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters:
+  otlp_http:
+    endpoint: "${destination.url}"
+    sending_queue: { directory: queue }
+    retry_on_failure: { initial_interval: 50ms, max_interval: 100ms }
+service:
+  telemetry: { logs: { encoding: json } }
+  pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } }
+`,
+  )
+  return folder
+}
+
+async function start(config: string): Promise<{ command: RunningCommand; send: (value: number) => Promise<number> }> {
+  const command = startCommand(['--config', config])
+  cleanups.push(() => command.kill('SIGKILL'))
+  await command.waitFor('Listening for OTLP over HTTP')
+  const address = /"address":"([^"]+)"/.exec(command.stderr())?.[1]
+  return {
+    command,
+    async send(value) {
+      const { statusCode, body } = await request(`http://${address}/v1/metrics`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-protobuf' },
+        body: gaugeRequest(value),
+      })
+      await body.dump()
+      return statusCode
+    },
+  }
+}
+
+/** The values of all requests that the destination took. */
+function valuesAt({ requests }: Intake): Set<number> {
+  const texts = requests.filter(({ status }) => status === 200).map(({ body }) => JSON.stringify(body))
+  return new Set(
+    texts.flatMap((text) => Array.from(text.matchAll(/"asDouble":([\d.]+)/g), ([, value]) => Number(value))),
+  )
+}
+
+const until = async (condition: () => boolean): Promise<void> => {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))
+}
+
+describe('a queue on disk', () => {
+  it('loses nothing that was answered with 200, however often the process is killed', async () => {
+    const destination = await startDestination()
+    let busy = true
+    destination.respondBy(({ body }) => (busy || JSON.stringify(body).includes('7') ? { status: 503 } : undefined))
+    const folder = await gateway(destination)
+    const acknowledged: number[] = []
+    let next = 0
+    for (let round = 0; round < 3; round += 1) {
+      const { command, send } = await start(folder.path('pipeline.yaml'))
+      const enough = acknowledged.length + 40
+      // Senders go on until the process dies under them.
+      const senders = Array.from({ length: 8 }, async () => {
+        for (;;) {
+          const value = next++
+          if ((await send(value)) === 200) acknowledged.push(value)
+        }
+      })
+      await until(() => acknowledged.length >= enough)
+      busy = round === 0
+      command.kill('SIGKILL')
+      await Promise.allSettled(senders)
+      expect(await command.ended).toBe('SIGKILL')
+    }
+    expect(acknowledged.length).toBeGreaterThanOrEqual(120)
+
+    destination.respondBy(undefined)
+    const { command } = await start(folder.path('pipeline.yaml'))
+    await until(() => acknowledged.every((value) => valuesAt(destination).has(value)))
+    command.kill('SIGTERM')
+    expect(await command.ended).toBe(0)
+    const [, restored, sent] = /handed in 0 \+ restored (\d+) = sent (\d+)"/.exec(command.stderr()) ?? []
+    expect(Number(restored)).toBeGreaterThan(0)
+    expect(sent).toBe(restored)
+    const { stderr } = await runCommand(['queue', 'list', folder.path('queue')])
+    expect(stderr).toContain('There is nothing in a queue')
+  })
+
+  it('is shown, exported and dropped by the command, and used by one process at a time', async () => {
+    const destination = await startDestination()
+    destination.respondBy(() => ({ status: 503 }))
+    const folder = await gateway(destination)
+    const { command, send } = await start(folder.path('pipeline.yaml'))
+    for (const value of [1, 2]) expect(await send(value)).toBe(200)
+
+    const second = await runCommand(['--config', folder.path('pipeline.yaml')])
+    expect(second.code).toBe(78)
+    expect(second.stderr).toMatch(
+      /pipeline.yaml:4:3 exporters.otlp_http.sending_queue.directory: is used by another process \(process \d+\)/,
+    )
+    const queue = (action: string) => runCommand(['queue', action, folder.path('queue')])
+    expect((await queue('list')).stdout).toMatch(
+      /^otlp_http: 2 batches, 2 data points, \d+ bytes, the oldest from .*, used by/,
+    )
+    const refused = await queue('drop')
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('is used by another process')])
+
+    command.kill('SIGTERM')
+    expect(await command.ended).toBe(0)
+    expect(command.stderr()).toContain('exporter otlp_http: handed in 2 = sent 0 + kept 2')
+    expect((await queue('inspect')).stdout).toMatch(
+      /^otlp_http\n( {2}\S+Z {2}1 data points {2}\d+ bytes {2}load\n){2}$/,
+    )
+    const lines = (await queue('export')).stdout.trim().split('\n')
+    expect(lines.map((line) => /"asDouble":(\d)/.exec(line)?.[1])).toEqual(['1', '2'])
+    expect((await queue('drop')).stdout).toBe('otlp_http: dropped 2 batches, 2 data points\n')
+    expect((await queue('list')).stdout).toBe('')
+  })
+
+  it('starts in memory where its directory cannot be written', async () => {
+    const destination = await startDestination()
+    const folder = await gateway(destination)
+    await writeFile(folder.path('queue'), 'not a folder')
+    const { command, send } = await start(folder.path('pipeline.yaml'))
+    expect(command.stderr()).toContain('The queue cannot use its directory')
+    expect(await send(1)).toBe(200)
+    await destination.received(1)
+    command.kill('SIGTERM')
+    expect(await command.ended).toBe(0)
+    expect(command.stderr()).toContain('handed in 1 = sent 1')
+  })
+})

@@ -1,0 +1,279 @@
+import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import type { MetricBatch } from '../../../src/otlp/batch.ts'
+import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
+import { temporaryFolder } from '../../kit/command.ts'
+import { batchOf, deliver, exporter, startDestination, status } from '../../kit/delivering.ts'
+import type { DeliverySettings } from '../../kit/delivering.ts'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function folder(files: Readonly<Record<string, string>> = {}): Promise<string> {
+  const made = await temporaryFolder(files)
+  cleanups.push(made.remove)
+  return made.path('')
+}
+
+type Opened = ReturnType<typeof deliver>
+
+/** A delivery whose queue is in `directory`, opened. */
+async function start(
+  url: string,
+  directory: string,
+  { retry, queue, ...rest }: DeliverySettings = {},
+): Promise<Opened> {
+  const delivery = deliver(exporter(url), {
+    ...rest,
+    retry: { max_elapsed_time: undefined, ...retry },
+    queue: { directory, ...queue },
+  })
+  await delivery.open()
+  cleanups.push(() => delivery.drain(0))
+  return delivery
+}
+
+/** A destination that answers 503 until it is told otherwise. */
+async function deadDestination() {
+  const destination = await startDestination()
+  destination.answerWith(status(503))
+  return destination
+}
+
+async function until(condition: () => unknown): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+/** Some 17 KB. */
+const large = (first: number): MetricBatch =>
+  batchOf(...Array.from({ length: 1000 }, (_, index) => first + index / 1000))
+
+const files = async (directory: string): Promise<string[]> => (await readdir(join(directory, 'values'))).sort()
+
+describe('a queue on disk', () => {
+  it('takes a batch when it is in the file, sends it, and leaves nothing behind', async () => {
+    const [destination, directory] = [await startDestination(), await folder()]
+    const delivery = await start(destination.url, directory)
+    expect(await Promise.all([1, 2, 3].map((value) => delivery.offer(batchOf(value))))).toEqual(
+      Array.from({ length: 3 }, () => 'accepted'),
+    )
+    await delivery.drain()
+    expect(destination.taken.flat().sort()).toEqual([1, 2, 3])
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, sent: 3, kept: 0, queued: 0, dropped: {} })
+    expect(await files(directory)).toEqual([])
+  })
+
+  it('keeps what could not be sent at the stop, and sends it after the next start, once', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory)
+    for (const value of [1, 2, 3]) await first.offer(batchOf(value, value))
+    await first.drain()
+    expect(first.sheet.balance()).toMatchObject({
+      handed_in: 6,
+      sent: 0,
+      kept: 6,
+      queued: 0,
+      in_flight: 0,
+      dropped: {},
+    })
+    expect(first.difference()).toBe(0)
+
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory)
+    await second.offer(batchOf(4))
+    await second.drain()
+    expect(destination.taken.flat().sort()).toEqual([1, 1, 2, 2, 3, 3, 4])
+    expect(second.sheet.balance()).toMatchObject({ handed_in: 1, restored: 6, sent: 7, kept: 0 })
+    expect(second.sheet.equation()).toBe('handed in 1 + restored 6 = sent 7')
+    expect(second.difference()).toBe(0)
+    expect(await files(directory)).toEqual([])
+  })
+
+  it('hands out in order what it had to leave on disk, across segments and a restart', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { max_disk_size: 2 ** 22, num_consumers: 1 }
+    const first = await start(destination.url, directory, { queue })
+    for (let value = 0; value < 150; value += 1) await first.offer(large(value))
+    await first.drain()
+    expect(first.sheet.balance()).toMatchObject({ handed_in: 150_000, kept: 150_000 })
+    expect((await files(directory)).filter((name) => name.endsWith('.log')).length).toBeGreaterThan(3)
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory, { queue })
+    for (let value = 150; value < 170; value += 1) await second.offer(large(value))
+    await second.drain()
+    expect(destination.taken.map(([value]) => value)).toEqual(Array.from({ length: 170 }, (_, value) => value))
+    expect(second.sheet.balance()).toMatchObject({ restored: 150_000, sent: 170_000, dropped: {} })
+    expect(await files(directory)).toEqual([])
+  })
+
+  it('refuses what does not fit its disk, keeps the start of an outage, and gives the space back after it', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const delivery = await start(destination.url, directory, { queue: { max_disk_size: 2 ** 20, num_consumers: 1 } })
+    const outcomes: string[] = []
+    for (let value = 0; value < 100; value += 1) outcomes.push(await delivery.offer(large(value)))
+    const accepted = outcomes.filter((outcome) => outcome === 'accepted').length
+    expect(outcomes).toEqual(outcomes.map((_, index) => (index < accepted ? 'accepted' : 'refused')))
+    expect(accepted).toBeGreaterThan(40)
+    expect(delivery.sheet.queueStatus?.().bytes_on_disk).toBeLessThanOrEqual(2 ** 20)
+    expect(await delivery.offer(large(100), false)).toBe('accepted') // cannot be refused
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: (accepted + 1) * 1000, dropped: { queue_full: 1000 } })
+    expect(delivery.difference()).toBe(0)
+
+    destination.answerWith(status(200))
+    await until(() => delivery.sheet.sent === accepted * 1000)
+    expect(delivery.sheet.queueStatus?.().bytes_on_disk).toBeLessThan(2 ** 18)
+    expect(await delivery.offer(large(101))).toBe('accepted')
+    await delivery.drain()
+    expect(destination.taken.map(([value]) => value)).toEqual([...Array(accepted).keys(), 101])
+  })
+
+  it('drops the oldest to make room when told to, and counts it', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { max_disk_size: 2 ** 20, on_full: 'drop_oldest', num_consumers: 1 } as const
+    const delivery = await start(destination.url, directory, { queue })
+    for (let value = 0; value < 150; value += 1) expect(await delivery.offer(large(value))).toBe('accepted')
+    const dropped = delivery.sheet.balance().dropped.queue_full
+    expect(dropped).toBeGreaterThan(50_000)
+    expect(delivery.difference()).toBe(0)
+    destination.answerWith(status(200))
+    await delivery.drain()
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 150_000, sent: 150_000 - dropped, kept: 0 })
+    expect(destination.taken.at(-1)?.[0]).toBe(149)
+  })
+
+  it('counts its size in batches, too, also those it found at the start', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { queue_size: 2, num_consumers: 1 }
+    const first = await start(destination.url, directory, { queue })
+    const outcomes = []
+    for (let value = 0; value < 5; value += 1) outcomes.push(await first.offer(batchOf(value)))
+    expect(outcomes).toEqual(['accepted', 'accepted', 'accepted', 'refused', 'refused'])
+    await first.drain()
+    const second = await start(destination.url, directory, { queue })
+    expect(await second.offer(batchOf(5))).toBe('refused')
+    await second.drain()
+    expect(second.sheet.balance()).toMatchObject({ restored: 3, kept: 3 })
+  })
+
+  it('lets receivers wait for room where block_on_overflow says so', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { queue_size: 1, num_consumers: 1, block_on_overflow: true }
+    const delivery = await start(destination.url, directory, { queue })
+    await delivery.offer(batchOf(0))
+    await delivery.offer(batchOf(1))
+    let outcome: string | undefined
+    const waiting = delivery.offer(batchOf(2)).then((result) => (outcome = result))
+    expect(await delivery.offer(batchOf(3), false)).toBe('accepted')
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, dropped: { queue_full: 1 } })
+    expect(outcome).toBeUndefined()
+    destination.answerWith(status(200))
+    expect(await waiting).toBe('accepted')
+    await delivery.drain()
+    expect(destination.taken.flat()).toEqual([0, 1, 2])
+  })
+
+  it('joins and splits batches, and forgets them only when every part was sent', async () => {
+    const [destination, directory] = [await startDestination(), await folder()]
+    const queue = { num_consumers: 1, batch: { flush_timeout: 60_000, min_size: 4, max_size: 4 } }
+    const first = await start(destination.url, directory, { queue })
+    destination.answerWith((response, values) => response.writeHead(values.includes(5) ? 503 : 200).end())
+    await first.offer(batchOf(1, 2, 3))
+    await first.offer(batchOf(4, 5, 6))
+    await until(() => first.sheet.sent === 4)
+    await first.drain()
+    expect(first.sheet.balance()).toMatchObject({ sent: 4, kept: 2 })
+    expect(first.difference()).toBe(0)
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory, { queue })
+    await second.drain()
+    // At least once: the first part of what was joined is sent again.
+    expect(destination.taken).toEqual([
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
+      [5, 6],
+    ])
+    expect(second.sheet.balance()).toMatchObject({ restored: 6, sent: 6 })
+  })
+
+  it('sets what is damaged aside, counts it, and sends the rest', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory, { queue: { max_disk_size: 2 ** 20 } })
+    for (let value = 0; value < 40; value += 1) await first.offer(large(value))
+    await first.drain()
+    const logs = (await files(directory))
+      .filter((name) => name.endsWith('.log'))
+      .map((name) => join(directory, 'values', name))
+    expect(logs.length).toBeGreaterThan(3)
+    const [flipped, cut, gone] = logs
+    const bytes = await readFile(flipped)
+    bytes[bytes.length >> 1] ^= 4
+    await writeFile(flipped, bytes)
+    await truncate(cut, 1000)
+    await rm(gone)
+    destination.answerWith(status(200))
+
+    const second = await start(destination.url, directory)
+    await second.drain()
+    const { restored, sent, dropped } = second.sheet.balance()
+    expect(sent).toBeGreaterThan(10_000)
+    expect(dropped.corrupt).toBeGreaterThan(1000)
+    expect(restored).toBe(sent + dropped.corrupt)
+    expect(second.difference()).toBe(0)
+    expect(
+      destination.taken.every(
+        (values) => values.length === 1000 && values.every((value, index) => value === values[0] + index / 1000),
+      ),
+    ).toBe(true)
+    expect(second.messages.join('\n')).toContain('A part of the queue on disk is damaged')
+    expect(await files(directory)).toEqual(['corrupt'])
+    expect(await readdir(join(directory, 'values', 'corrupt'))).toHaveLength(2)
+  })
+
+  it('cuts off what was not written to its end', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory)
+    for (const value of [1, 2]) await first.offer(batchOf(value))
+    await first.drain()
+    const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
+    const bytes = await readFile(log)
+    const salt = parseInt(/-(\w+)\.log$/.exec(log)![1], 16)
+    const header = encodeHeader(salt, { index: 2, points: 1, time: 0 }, batchOf(3).toOtlp())
+    await writeFile(log, Buffer.concat([bytes, header, batchOf(3).toOtlp().subarray(0, 10)]))
+    await rm(acks) // A process that dies has not said that it wrote all.
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory)
+    await second.drain()
+    expect(destination.taken.flat().sort()).toEqual([1, 2])
+    expect(second.sheet.balance()).toMatchObject({ restored: 2, sent: 2, dropped: {} })
+    expect(await files(directory)).toEqual([])
+  })
+
+  it('waits in memory while its directory cannot be used, says so, and goes back to it', async () => {
+    const destination = await deadDestination()
+    const directory = await folder({ values: 'a file where the folder should be' })
+    const delivery = await start(destination.url, directory)
+    expect(delivery.messages[0]).toContain('The queue cannot use its directory')
+    expect(await delivery.offer(batchOf(1))).toBe('accepted')
+    expect(delivery.sheet.queueStatus?.().problem?.message).toContain('EEXIST')
+    await rm(join(directory, 'values'))
+    await until(() => delivery.sheet.queueStatus?.().problem === undefined)
+    expect(delivery.messages.join('\n')).toContain('The queue uses its directory again')
+    expect(await delivery.offer(batchOf(2))).toBe('accepted')
+    await delivery.drain(50)
+    const { kept, dropped } = delivery.sheet.balance()
+    // The first was in flight before the directory could be used; it was never on disk.
+    expect({ kept, dropped }).toEqual({ kept: 1, dropped: { shutdown: 1 } })
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('is for one process only', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    await start(destination.url, directory)
+    const second = deliver(exporter(destination.url), { queue: { directory } })
+    await expect(second.open()).rejects.toThrow('is used by another process')
+    await second.drain()
+  })
+})
