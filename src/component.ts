@@ -181,6 +181,11 @@ export interface ExporterComponent<S extends Settings = Settings> extends Declar
   readonly kind: 'exporter'
   /** Default of the pipeline's `timeout` setting around this exporter, as in the YAML. */
   readonly timeout?: string
+  /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
+  checkProcessors?(
+    config: ConfigOf<S>,
+    processors: readonly { readonly id: string; readonly type: string }[],
+  ): Iterable<Finding>
   create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
 }
 

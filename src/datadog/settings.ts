@@ -4,6 +4,7 @@ import type { Compression } from '../http/compression.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
 import { isHostName } from './host.ts'
 import { HOST_METRICS_NAMES } from './host_metrics_names.ts'
+import type { HostMetricsNames } from './host_metrics_names.ts'
 import { DEFAULT_EXCLUDE } from './resource_attributes.ts'
 import { repeatedKeys } from './tags.ts'
 
@@ -111,6 +112,24 @@ export const datadogSettings = {
   },
   ...httpSettings,
 } as const satisfies Settings
+
+/**
+ * Warns of a processor behind which no metric of a host has the name it is known by. `instead`: where else the exporter
+ * could get the prefix from.
+ */
+export function* checkNames(
+  { host_metrics_names: names }: { readonly host_metrics_names: HostMetricsNames },
+  processors: readonly { readonly id: string; readonly type: string }[],
+  instead: string,
+): Generator<Finding> {
+  const prefixing = processors.find(({ type }) => type === 'metric_prefix')
+  if (names === 'otel' || prefixing === undefined) return
+  yield {
+    path: 'host_metrics_names',
+    message: `\`${names}\` knows no metric of a host behind the processor ${prefixing.id}, which renames them all: ${instead}, or set \`host_metrics_names: otel\``,
+    severity: 'warning',
+  }
+}
 
 /** The rules that span the settings of both Datadog exporters. */
 export function* checkDatadog(

@@ -4,7 +4,7 @@ import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
 import { metricNames } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes } from '../datadog/resource_attributes.ts'
-import { checkDatadog, datadogSettings } from '../datadog/settings.ts'
+import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { splitTag } from '../datadog/tags.ts'
 import { httpClient } from '../http/client.ts'
 import { contentEncoding } from '../http/compression.ts'
@@ -82,6 +82,8 @@ datadog_native:
       yield { path: 'count_interval', message: 'is not a whole number of seconds from 1s on' }
     }
   },
+  checkProcessors: (config, processors) =>
+    checkNames(config, processors, 'set the `metric_prefix` of this exporter instead'),
   create(context) {
     const { config } = context
     const format = formats[config.series_version]

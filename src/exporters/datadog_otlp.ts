@@ -4,7 +4,7 @@ import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
 import { metricNames } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, decidesHost } from '../datadog/resource_attributes.ts'
-import { checkDatadog, datadogSettings } from '../datadog/settings.ts'
+import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -53,6 +53,7 @@ datadog_otlp:
   ],
   timeout: '30s',
   check: checkDatadog,
+  checkProcessors: (config, processors) => checkNames(config, processors, 'leave it out of the pipeline'),
   create(context) {
     const { config } = context
     const chosen = chooseAttributes(config.resource_attributes)

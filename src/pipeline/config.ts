@@ -3,7 +3,14 @@ import { ConfigError } from '../errors.ts'
 import type { Place, Problem } from '../errors.ts'
 import { checkFormat, checkKeys, checkSettings, join, report } from './config/check.ts'
 import type { Check } from './config/check.ts'
-import { checkComponentSettings, findComponent, loadModules, parseId, reportUnknownType } from './config/components.ts'
+import {
+  checkComponentSettings,
+  checkProcessors,
+  findComponent,
+  loadModules,
+  parseId,
+  reportUnknownType,
+} from './config/components.ts'
 import { declarationMistakes } from './config/declaration.ts'
 import { inOrder, readInput } from './config/input.ts'
 import type { ConfigInput } from './config/input.ts'
@@ -124,6 +131,15 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const receivers = await checkSection('receivers', entries.receivers, used.receivers, custom, check)
   const processors = await checkSection('processors', entries.processors, used.processors, custom, check)
   const exporters = await checkSection('exporters', entries.exporters, used.exporters, custom, check)
+  throwErrors(inOrder(problems, sources))
+  for (const references of Object.values(pipelines)) {
+    const before = references.processors.flatMap((id) => processors.configured.get(id) ?? [])
+    const types = before.map(({ id, component }) => ({ id, type: component.type }))
+    for (const id of references.exporters) {
+      const exporter = exporters.configured.get(id) as ConfiguredExporter
+      checkProcessors(exporter, types, entries.exporters.get(id) as Entry, join('exporters', id), check)
+    }
+  }
   const warnings = inOrder(problems, sources)
   throwErrors(warnings)
   return {

@@ -3,7 +3,7 @@ import { ConfigError } from '../../src/errors.ts'
 import type { ExporterComponent } from '../../src/component.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
-import { checkComponent } from '../../src/pipeline/config.ts'
+import { checkComponent, loadConfig } from '../../src/pipeline/config.ts'
 
 const exporters: readonly [string, ExporterComponent][] = [
   ['datadog_native', datadogNative],
@@ -55,6 +55,26 @@ describe.each(exporters)('the settings of %s', (type, component) => {
     }
   })
 
+  it('refuse a host name that Datadog takes for no host, and a fallback that is not there', async () => {
+    expect(await mistakes('api_key: k, hostname: localhost')).toEqual([
+      '.hostname: is a name that Datadog takes for no host: "localhost"',
+    ])
+    expect(await mistakes('api_key: k, host: { fallback: config }')).toEqual([
+      '.host.fallback: `config` takes `hostname`, which is not set',
+    ])
+    expect(await mistakes('api_key: k, hostname: web-1, host: { from: [node], fallback: config }')).toEqual([])
+  })
+
+  it('refuse reports of the host that come too often, or to an address that cannot be one', async () => {
+    expect(await mistakes('api_key: k, host_metadata: { reporter_period: 299s }')).toEqual([
+      '.host_metadata.reporter_period: is shorter than 5m',
+    ])
+    expect(await mistakes('api_key: k, host_metadata: { endpoint: "https://a/?b" }')).toEqual([
+      expect.stringContaining('.host_metadata.endpoint: holds a query'),
+    ])
+    expect(await mistakes('api_key: k, host_metadata: { enabled: true, reporter_period: 5m }')).toEqual([])
+  })
+
   it('refuse a key that two tags give different values', async () => {
     expect(await mistakes('api_key: k, tags: ["a:1", "a:2"]')).toEqual([
       expect.stringContaining('.tags: gives "a" twice'),
@@ -88,5 +108,42 @@ describe('the settings of datadog_native alone', () => {
     )
     const { problems } = error as ConfigError
     expect(problems.map((problem) => problem.path)).toContain(`datadog_native.${path}`)
+  })
+})
+
+describe('a metric_prefix processor before an exporter that knows metrics of hosts by their names', () => {
+  const warnings = async (exporters: string, ...pipelines: readonly string[]): Promise<string[]> => {
+    const text = `
+receivers: { host_metrics: { scrapers: { load: } } }
+processors: { metric_prefix/own: { prefix: heka }, tag_merge: { tags: ["a:1"] } }
+exporters:
+  ${exporters}
+service:
+  pipelines:
+${pipelines.map((processors, index) => `    metrics/${index}: { receivers: [host_metrics], processors: [${processors}], exporters: [${exporters.split(':')[0]}] }`).join('\n')}
+`
+    const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: { DD_API_KEY: 'k' } })
+    return config.warnings
+      .filter(({ message }) => message !== 'is not used by any pipeline')
+      .map(({ place: { line, column }, path, message }) => `${line}:${column} ${path}: ${message}`)
+  }
+  const behind = (names: string) => `\`${names}\` knows no metric of a host behind the processor metric_prefix/own`
+
+  it('is warned of, once for several pipelines, where the setting stands', async () => {
+    expect(await warnings('datadog_native:', 'tag_merge, metric_prefix/own', 'metric_prefix/own')).toEqual([
+      expect.stringContaining(`5:3 exporters.datadog_native.host_metrics_names: ${behind('both')}`),
+    ])
+    expect(await warnings('datadog_native/eu: { host_metrics_names: datadog }', 'metric_prefix/own')).toEqual([
+      expect.stringContaining(`5:44 exporters.datadog_native/eu.host_metrics_names: ${behind('datadog')}`),
+    ])
+    expect(await warnings('datadog_otlp: { host_metrics_names: otel_prefixed }', 'metric_prefix/own')).toEqual([
+      expect.stringContaining(`exporters.datadog_otlp.host_metrics_names: ${behind('otel_prefixed')}`),
+    ])
+  })
+
+  it('is well where no names are known, or no such processor comes first', async () => {
+    expect(await warnings('datadog_native: { host_metrics_names: otel }', 'metric_prefix/own')).toEqual([])
+    expect(await warnings('datadog_otlp:', 'metric_prefix/own')).toEqual([])
+    expect(await warnings('datadog_native: { metric_prefix: heka }', 'tag_merge', '')).toEqual([])
   })
 })

@@ -40,7 +40,7 @@ service:
 }
 
 const native = (name: string, url: string, more = ''): string =>
-  `  datadog_native/${name}: { endpoint: "${url}", api_key: ${KEY}${more} }`
+  `  datadog_native/${name}: { endpoint: "${url}", api_key: ${KEY}, host_metrics_names: otel${more} }`
 
 describe('host metrics to Datadog', () => {
   it("deliver this host's metrics natively: prefixed, tagged, with the host overridden, counters as differences", async () => {
@@ -62,7 +62,7 @@ describe('host metrics to Datadog', () => {
     const series = datadog.series()
     expect(series.length).toBeGreaterThan(50)
     for (const { metric, host, tags } of series) {
-      expect(metric).toMatch(/^heka\.system\./)
+      expect(metric).toMatch(/^(heka\.system\.|system\.)/)
       expect(host).toBe('my-host')
       expect(tags.some((tag) => tag.startsWith('env:'))).toBe(true)
     }
@@ -72,6 +72,23 @@ describe('host metrics to Datadog', () => {
     // The difference of one second, not the thousands since boot.
     expect(processes[0].points[0][1]).toBeLessThan(1000)
     expect(series.filter(({ metric }) => metric === 'heka.system.cpu.load_average.1m')).toHaveLength(2)
+    // And what the dashboards of Datadog's Agent look for, as far as every Linux machine has it.
+    const agents = new Set(series.map(({ metric }) => metric).filter((metric) => metric.startsWith('system.')))
+    const cpu = ['user', 'system', 'iowait', 'idle', 'stolen', 'interrupt', 'num_cores']
+    const load = ['1', '5', '15', 'norm.1', 'norm.5', 'norm.15']
+    const memory = ['total', 'free', 'used', 'usable', 'pct_usable', 'cached', 'buffered', 'slab', 'shared']
+    const network = ['bytes_rcvd', 'bytes_sent', 'packets_in.count', 'packets_in.error', 'packets_out.count']
+    for (const name of [
+      ...cpu.map((part) => `system.cpu.${part}`),
+      ...load.map((part) => `system.load.${part}`),
+      ...memory.map((part) => `system.mem.${part}`),
+      ...network.map((part) => `system.net.${part}`),
+      'system.uptime',
+    ]) {
+      expect({ name, sent: agents.has(name) }).toEqual({ name, sent: true })
+    }
+    const shares = series.filter(({ metric }) => /^system\.cpu\.(user|system|iowait|idle|stolen)$/.test(metric))
+    expect(shares.reduce((sum, { points: [[, value]] }) => sum + value, 0)).toBeCloseTo(100, 6)
     expect(`${stdout}${stderr}`).not.toContain(KEY)
   })
 

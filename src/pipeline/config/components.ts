@@ -1,4 +1,4 @@
-import type { Component, ComponentKind, Finding } from '../../component.ts'
+import type { Component, ComponentKind, ExporterComponent, Finding } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Place } from '../../errors.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../load.ts'
@@ -9,7 +9,7 @@ import type { Check, Checked } from './check.ts'
 import { collectorHint } from './collector.ts'
 import { declarationMistakes } from './declaration.ts'
 import { closest } from './suggest.ts'
-import type { MapNode, Node } from './yaml.ts'
+import type { Entry, MapNode, Node } from './yaml.ts'
 
 /**
  * Loads the components that `specifiers` bring. Everything wrong with a module is reported where `node`, the list of them,
@@ -135,24 +135,49 @@ export function checkComponentSettings(
   const delivery = Object.fromEntries(Object.entries(all).filter(isDelivery)) as unknown as DeliveryConfig
   if (check.problems.length === before) {
     const findings = [
-      ...ownFindings(component, config),
+      ...findingsOf(() => component.check?.(config as never)),
       ...(component.kind === 'exporter' ? deliveryFindings(delivery) : []),
     ]
-    for (const { path: below, message, severity = 'error' } of findings) {
-      check.problems.push({
-        severity,
-        place: locate(node, place, below),
-        path: below === '' ? path : join(path, below),
-        message,
-      })
-    }
+    reportFindings(findings, node, place, path, check)
   }
   return { settings: component.kind === 'exporter' ? { config, delivery } : { config }, shown }
 }
 
-function ownFindings(component: Component, config: unknown): Finding[] {
+/** Checks the rules of an exporter about the processors that stand before it in a pipeline. */
+export function checkProcessors(
+  { component, config }: { readonly component: ExporterComponent; readonly config: unknown },
+  processors: readonly { readonly id: string; readonly type: string }[],
+  { key, value }: Entry,
+  path: string,
+  check: Check,
+): void {
+  const findings = findingsOf(() => component.checkProcessors?.(config as never, processors))
+  // Several pipelines may show the same.
+  const isNew = ({ message }: Finding) =>
+    !check.problems.some((known) => known.message === message && known.path.startsWith(`${path}.`))
+  reportFindings(findings.filter(isNew), value, key, path, check)
+}
+
+function reportFindings(
+  findings: readonly Finding[],
+  node: Node | undefined,
+  place: Place,
+  path: string,
+  check: Check,
+) {
+  for (const { path: below, message, severity = 'error' } of findings) {
+    check.problems.push({
+      severity,
+      place: locate(node, place, below),
+      path: below === '' ? path : join(path, below),
+      message,
+    })
+  }
+}
+
+function findingsOf(rules: () => Iterable<Finding> | undefined): Finding[] {
   try {
-    return [...(component.check?.(config as never) ?? [])]
+    return [...(rules() ?? [])]
   } catch (error) {
     return [{ path: '', message: `its check failed: ${errorMessage(error)}` }]
   }

@@ -8,7 +8,7 @@ import type { Check } from './check.ts'
 const TYPE = /^[a-z][a-z0-9_]{0,62}$/
 
 const KEYS = ['kind', 'type', 'aliases', 'summary', 'description', 'config', 'examples', 'check', 'create']
-const KEYS_OF_KIND = { receiver: [], processor: ['changes'], exporter: ['timeout'] }
+const KEYS_OF_KIND = { receiver: [], processor: ['changes'], exporter: ['timeout', 'checkProcessors'] }
 const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
 const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret']
 
@@ -36,6 +36,9 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   if (!isText(summary)) yield '`summary` must be a sentence about the component'
   if (typeof create !== 'function') yield '`create` must be a function'
   if (check !== undefined && typeof check !== 'function') yield '`check` must be a function'
+  if (exported.checkProcessors !== undefined && typeof exported.checkProcessors !== 'function') {
+    yield '`checkProcessors` must be a function'
+  }
   if (examples !== undefined && !isExamples(examples)) yield '`examples` must be a list of `{ title, yaml }`'
   if (exported.changes !== undefined && !CHANGES.includes(exported.changes as string)) {
     yield `\`changes\` must be one of ${CHANGES.join(', ')}`
