@@ -7,7 +7,9 @@ import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import { Resource, Scope } from '../../src/otlp/resource.ts'
+import { Ambiguous, jsonToProtobuf } from '../kit/otlp_json_reference.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+import { request } from '../kit/otlp_requests.ts'
 
 /** A request with that metric alone, or with that point of a gauge, as JSON. */
 const withMetric = (metric: string): string => `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[${metric}]}]}]}`
@@ -136,7 +138,12 @@ const full = MetricBatch.fromResources([
 ])
 
 const reference = (bytes: Uint8Array): object =>
-  ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(bytes), { longs: String })
+  ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(bytes), {
+    longs: String,
+    bytes: String,
+    arrays: true,
+    defaults: true,
+  })
 
 /** With every key as it stands in the `.proto`. */
 function protoNames(value: unknown): unknown {
@@ -148,6 +155,57 @@ function protoNames(value: unknown): unknown {
       protoNames(item),
     ]),
   )
+}
+
+/** As JSON has it: ids in hex, other bytes in base64, and what is no number as text. */
+function forJson(key: string, value: unknown): unknown {
+  if (/^(?:span|trace)_?[iI]d$/.test(key)) return Buffer.from(value as string, 'base64').toString('hex')
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+}
+
+/** Pieces that make the most of a place they are put in. */
+const pieces = [
+  ...['"', '\\', '{', '}', '[', ']', ',', ':', '-', '.', '0', '1', '9', 'e', 'E5', '+', ' ', '\n', '\0', 'é', '\ufeff'],
+  ...['null', 'true', 'false', '{}', '[]', '""', '\\u00e9', '\\ud800', '\\"', '12345678901234567890', '1e400', '"NaN"'],
+  ...['"name":"x",', '"name":null,', '"attributes":[],', '"asInt":"7",', '"flags":0,', '"value":{"intValue":1},'],
+  ...['"x":[{"y":null}],', '"dataPoints":[{}],', '"resource":{},', '"\\u006eame":"n",', '"time_unix_nano":5,'],
+]
+
+/** A change to a text in UTF-8: a piece or a part of it put in place of a few bytes, or a bit that is another. */
+const damage: fc.Arbitrary<(text: Buffer) => Buffer> = fc.oneof(
+  fc.tuple(fc.nat(), fc.nat(8), fc.constantFrom(...pieces)).map(
+    ([at, length, piece]) =>
+      (text: Buffer) =>
+        spliced(text, at, length, Buffer.from(piece)),
+  ),
+  fc.tuple(fc.nat(), fc.nat(), fc.nat(60)).map(
+    ([at, from, length]) =>
+      (text: Buffer) =>
+        spliced(text, at, 0, partOf(text, from, length)),
+  ),
+  fc.tuple(fc.nat(), fc.nat(7)).map(
+    ([at, bit]) =>
+      (text: Buffer) =>
+        spliced(text, at, 1, Buffer.of(partOf(text, at, 1)[0] ^ (1 << bit))),
+  ),
+)
+
+function partOf(text: Buffer, at: number, length: number): Buffer {
+  const start = at % text.length
+  return text.subarray(start, start + length)
+}
+
+function spliced(text: Buffer, at: number, length: number, piece: Uint8Array): Buffer {
+  const start = at % text.length
+  return Buffer.concat([text.subarray(0, start), piece, text.subarray(start + length)])
+}
+
+function attempt(read: () => object): { result?: object; error?: unknown } {
+  try {
+    return { result: read() }
+  } catch (error) {
+    return { error }
+  }
 }
 
 describe('fromOtlpJson', () => {
@@ -245,9 +303,54 @@ describe('fromOtlpJson', () => {
     expect(fromOtlpJson('{}').pointCount).toBe(0)
   })
 
+  it('takes the last value of a key that stands twice, also when it is null or in the other spelling', () => {
+    expect(metricOf(withMetric('{"name":"a","gauge":{},"name":"b"}')).name).toBe('b')
+    expect(metricOf(withMetric('{"name":"a","name":null,"unit":"s"}'))).toMatchObject({ name: '', unit: 's' })
+    expect(pointOf(withPoint('{"timeUnixNano":1,"asInt":7,"time_unix_nano":2}'))).toMatchObject({
+      timeUnixNano: 2n,
+      value: 7,
+    })
+    const twice = '{"gauge":{"dataPoints":[{"asInt":1},{"asInt":2}],"dataPoints":[{"asInt":3}]}}'
+    expect(metricOf(withMetric(twice)).points.map((each) => (each as NumberPoint).value)).toEqual([3])
+    expect(fromOtlpJson(withMetric(twice)).pointCount).toBe(1)
+  })
+
+  it('reads lists whose numbers take more room than their digits, and texts of any length', () => {
+    const zeros = Array.from({ length: 100_000 }, () => 0)
+    const [point] = metricOf(
+      withMetric(`{"histogram":{"dataPoints":[{"bucketCounts":${JSON.stringify(zeros)}}]}}`),
+    ).points
+    expect((point as HistogramPoint).bucketCounts).toEqual(zeros)
+    for (const length of [127, 128, 16_383, 16_384, 6_000_000]) {
+      const text = 'é'.repeat(length / 2).padStart(length / 2 + (length % 2), 'e')
+      expect(valueOf(`{"stringValue":"${text}"}`)).toBe(text)
+      expect(valueOf(`{"stringValue":"\\n${text}"}`)).toBe(`\n${text}`)
+    }
+  })
+
+  it('begins anew after a request that it refused', () => {
+    const json = withPoint('{"asInt":1,"attributes":[{"key":"k","value":{"stringValue":"v"}}]}')
+    const whole = fromOtlpJson(json).toOtlp()
+    expect(() => fromOtlpJson(json.slice(0, -5))).toThrow('is not JSON: Unexpected end')
+    expect(fromOtlpJson(json).toOtlp()).toEqual(whole)
+  })
+
+  it('makes U+FFFD of what is not Unicode', () => {
+    expect(valueOf('{"stringValue":"a\\ud800b"}')).toBe('a\ufffdb')
+    const bytes = Buffer.from(withValue('{"stringValue":"aXb"}'))
+    bytes[bytes.indexOf('aXb') + 1] = 0xff
+    const [{ metric }] = [...fromOtlpJson(bytes).metrics()]
+    expect(metric.points[0].attributes.get('k')).toBe('a\ufffdb')
+  })
+
   it.each([
     ['is not JSON: ', ''],
     ['is not JSON: Unexpected', '{"resourceMetrics":[}'],
+    ['is not JSON: Unexpected "é" at byte 20', '{"resourceMetrics":[é]}'],
+    ['is not JSON: Unexpected "}" at byte 22', '{"resourceMetrics":[],}'],
+    ['is not JSON: Unexpected "x" at byte 3', '{} x'],
+    ['is not JSON: Unexpected "1" at byte', withPoint('{"asDouble":01}')],
+    ['metrics[0].name: must be a text', withMetric('{"name":12345678901234567890}')],
     ['must be an object', '[]'],
     ['resourceMetrics: must be a list', '{"resourceMetrics":{}}'],
     ['resourceMetrics[0]: must be an object', '{"resourceMetrics":[null]}'],
@@ -289,17 +392,27 @@ describe('fromOtlpJson', () => {
     expect(JSON.stringify(valueOf(nested(46)))).toBe('['.repeat(46) + '1' + ']'.repeat(46))
   })
 
-  it('never throws anything but MalformedError, whatever the text', () => {
-    const json = toOtlpJson(full)
+  it('reads what the reference reads, and refuses what it refuses, from any text whole or damaged', () => {
     fc.assert(
-      fc.property(fc.nat(json.length), fc.nat(20), fc.string(), (start, length, text) => {
-        try {
-          fromOtlpJson(json.slice(0, start) + text + json.slice(start + length)).toOtlp()
-        } catch (error) {
-          expect(error).toMatchObject({ name: 'MalformedError' })
-        }
-      }),
-      { numRuns: 300 },
+      fc.property(
+        request,
+        fc.nat(2),
+        fc.boolean(),
+        fc.array(damage, { maxLength: 3 }),
+        (value, space, odd, damages) => {
+          const whole = JSON.stringify(odd ? protoNames(value) : value, forJson, space)
+          const bytes = damages.reduce<Buffer>((text, change) => change(text), Buffer.from(whole))
+          const read = attempt(() => reference(fromOtlpJson(bytes).toOtlp()))
+          const expected = attempt(() => reference(jsonToProtobuf(bytes.toString())))
+          if (read.error !== undefined) expect(read.error).toMatchObject({ name: 'MalformedError' })
+          if (expected.error instanceof Ambiguous) return
+          expect({ ...read, error: read.error !== undefined }).toEqual({
+            ...expected,
+            error: expected.error !== undefined,
+          })
+        },
+      ),
+      { numRuns: Number(process.env.RUNS ?? 500) },
     )
   })
 })
