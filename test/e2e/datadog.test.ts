@@ -57,7 +57,7 @@ describe('host metrics to Datadog', () => {
       ],
       { env: { DD_API_KEY: KEY } },
     )
-    expect(stderr).toMatch(/Data points of exporter datadog_native: handed in \d+ = sent \d+/)
+    expect(stderr).toMatch(/Data points of exporter datadog_native: handed in \d+ \+ created \d+ = sent \d+/)
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
     const series = datadog.series()
     expect(series.length).toBeGreaterThan(50)
