@@ -2,7 +2,7 @@ import { Attributes } from './attributes.ts'
 import { Encoded } from './message.ts'
 import type { Source } from './message.ts'
 import type { Metric } from './metrics.ts'
-import { readNumberPointAttributes } from './wire.ts'
+import { readAttributeFields } from './wire.ts'
 
 const SECOND = 1_000_000_000n
 
@@ -80,7 +80,7 @@ export class NumberPointCursor {
   attributes(): Attributes {
     if (this.attributesEnd === 0) return Attributes.empty
     const { source, attributesStart, attributesEnd } = this
-    return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readNumberPointAttributes))
+    return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readAttributeFields))
   }
 
   /** The value as a number, which an int beyond 2^53 only comes close to. */

@@ -3,11 +3,14 @@ import { BytesIndex, grown } from './bytes_index.ts'
 import { NumberPointCursor } from './cursor.ts'
 import { countedFromZero, differenceOf } from './difference.ts'
 import type { CumulativePoint } from './difference.ts'
+import { HistogramCursor } from './histogram_cursor.ts'
+import { fieldLength, HistogramDeltaWriter, lengthWithoutExtremes } from './histogram_delta.ts'
+import { HistogramMemory } from './histogram_memory.ts'
 import { copyOf } from './message.ts'
 import type { Source } from './message.ts'
 import { MetricIndex } from './metric_index.ts'
 import { Metric } from './metrics.ts'
-import { NumberMemory } from './number_memory.ts'
+import { PointMemory } from './point_memory.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
 
 /**
@@ -55,10 +58,12 @@ export class CumulativeToDelta {
     [type, name, unit, scope.name, scope.version, resource.attributes.identity].join('\n'),
   )
   readonly #series = new BytesIndex()
-  readonly #numbers = new NumberMemory()
-  /** The last points of the series that are no numbers. */
-  readonly #histograms = new Map<number, HistogramPoint | ExponentialHistogramPoint>()
+  readonly #points = new PointMemory()
+  readonly #histograms = new HistogramMemory()
+  /** The last points of the series for which neither of these is made. */
+  readonly #others = new Map<number, HistogramPoint | ExponentialHistogramPoint>()
   readonly #cursor = new NumberPointCursor()
+  readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
   /** By point: what it grew by; NaN for the first of a series. */
   #differences = new Float64Array(64)
@@ -86,10 +91,14 @@ export class CumulativeToDelta {
     if (now - this.#lastSweep > this.#ttl / 2) this.#sweep(now)
     const emptied = new Set<Metric>()
     const copies = new Map<Source, Source>()
+    const writers = new Map<Source, HistogramDeltaWriter>()
     const converted = batch.mapMetrics((metric, resource, scope) => {
       if (!isConvertible(metric) || !chosen(metric)) return metric
       const owner = this.#metrics.numberOf(metric, resource, scope, now)
-      const changed = this.#inPlace(metric, owner, now, account, copies) ?? this.#byPoints(metric, owner, now, account)
+      const changed =
+        this.#inPlace(metric, owner, now, account, copies) ??
+        this.#histogramsByBytes(metric, owner, now, account, writers) ??
+        this.#byPoints(metric, owner, now, account)
       if (changed !== 'empty') return changed
       emptied.add(metric)
       return metric
@@ -110,17 +119,17 @@ export class CumulativeToDelta {
     copies: Map<Source, Source>,
   ): Metric | 'empty' | undefined {
     const cursor = this.#cursor
-    const numbers = this.#numbers
+    const points = this.#points
     if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
     while (cursor.next()) {
       const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
-      if (series < 0 || !numbers.mark(series, pass)) return undefined
-      const difference = numbers.differenceTo(series, cursor)
+      if (series < 0 || !points.mark(series, pass)) return undefined
+      const difference = points.differenceTo(series, cursor)
       if (Number.isNaN(difference)) {
-        if (numbers.knows(series)) return undefined
+        if (points.knows(series)) return undefined
         if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       }
       this.#step(count++, series, cursor, difference)
@@ -139,16 +148,63 @@ export class CumulativeToDelta {
     return new Metric(metric.encoded.in(copy), metric.renamed)
   }
 
+  /** `#inPlace` for histograms, whose points become shorter. */
+  #histogramsByBytes(
+    metric: Metric,
+    owner: number,
+    now: number,
+    account: Account,
+    writers: Map<Source, HistogramDeltaWriter>,
+  ): Metric | 'empty' | undefined {
+    const cursor = this.#histogramCursor
+    const points = this.#points
+    if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
+    const pass = this.#nextPass()
+    let count = 0
+    let withheld = 0
+    let length = 0
+    while (cursor.next()) {
+      const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || this.#others.has(series) || !points.mark(series, pass)) return undefined
+      if (points.knows(series)) {
+        if (!points.precedes(series, cursor) || !this.#histograms.precedes(series, cursor)) return undefined
+      } else if (!cursor.isExact()) return undefined
+      else if (!this.#keepsFirst(cursor.begin(), cursor.time())) withheld++
+      if (count === this.#differences.length) this.#growSteps()
+      this.#steps[count++ * STEP + SERIES] = series
+      length += fieldLength(lengthWithoutExtremes(cursor))
+    }
+    if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
+    for (let index = 0; index < count; index++) points.see(seriesOf(index), now)
+    cursor.open(metric)
+    if (withheld > 0) {
+      for (let index = 0; cursor.next(); index++) {
+        points.beginTimes(seriesOf(index), cursor)
+        this.#histograms.begin(seriesOf(index), cursor)
+      }
+      account.dropped('first_value', withheld)
+      return 'empty'
+    }
+    const { source } = metric.encoded
+    let writer = writers.get(source)
+    if (writer === undefined) writers.set(source, (writer = new HistogramDeltaWriter(source)))
+    const written = writer.write(metric.encoded, metric.shape, cursor, length, seriesOf, points, this.#histograms)
+    return new Metric(written, metric.renamed)
+  }
+
+  #growSteps(): void {
+    this.#steps = grown(this.#steps)
+    this.#differences = grown(this.#differences)
+  }
+
   #step(
     index: number,
     series: number,
     { valueAt, startAt, timeAt, isInt }: NumberPointCursor,
     difference: number,
   ): void {
-    if (index === this.#differences.length) {
-      this.#steps = grown(this.#steps)
-      this.#differences = grown(this.#differences)
-    }
+    if (index === this.#differences.length) this.#growSteps()
     const steps = this.#steps
     const at = index * STEP
     steps[at + SERIES] = series
@@ -161,16 +217,16 @@ export class CumulativeToDelta {
 
   /** Remembers the points of the steps, and puts the differences in their place; a first one stays as it is. */
   #commit(count: number, view: DataView, now: number): void {
-    const numbers = this.#numbers
+    const points = this.#points
     const steps = this.#steps
     for (let index = 0; index < count; index++) {
       const at = index * STEP
       const series = steps[at + SERIES]
       const difference = this.#differences[index]
       const [valueAt, startAt, timeAt] = [steps[at + VALUE_AT], steps[at + START_AT], steps[at + TIME_AT]]
-      if (Number.isNaN(difference)) numbers.begin(series, view, valueAt, startAt, timeAt, steps[at + IS_INT] === 1)
-      else numbers.replace(series, view, valueAt, startAt, timeAt, difference)
-      numbers.see(series, now)
+      if (Number.isNaN(difference)) points.begin(series, view, valueAt, startAt, timeAt, steps[at + IS_INT] === 1)
+      else points.replace(series, view, valueAt, startAt, timeAt, difference)
+      points.see(series, now)
     }
   }
 
@@ -187,11 +243,11 @@ export class CumulativeToDelta {
     if (series < 0) {
       if (this.#series.size >= this.#maxSeries) return -1
       series = this.#series.add(owner, view, start, end)
-      this.#numbers.clear(series)
-      this.#numbers.see(series, now)
-    } else if (now - this.#numbers.seen(series) > this.#ttl) {
-      this.#numbers.forget(series)
-      this.#histograms.delete(series)
+      this.#points.clear(series)
+      this.#points.see(series, now)
+    } else if (now - this.#points.seen(series) > this.#ttl) {
+      this.#points.forget(series)
+      this.#forgetHistogram(series)
     }
     return series
   }
@@ -211,7 +267,8 @@ export class CumulativeToDelta {
         account.dropped('too_many_series', 1)
         continue
       }
-      const previous = this.#numbers.get(series) ?? this.#histograms.get(series)
+      const previous =
+        this.#points.get(series) ?? this.#histograms.get(series, this.#points.times(series)) ?? this.#others.get(series)
       if (previous !== undefined && previous.timeUnixNano >= point.timeUnixNano) {
         const same = previous.timeUnixNano === point.timeUnixNano
         account.dropped(same ? 'duplicate_timestamp' : 'out_of_order', 1)
@@ -228,9 +285,21 @@ export class CumulativeToDelta {
   }
 
   #remember(series: number, point: CumulativePoint, now: number): void {
-    this.#numbers.see(series, now)
-    if (point.kind === 'number') this.#numbers.set(series, point)
-    else this.#histograms.set(series, withoutBytes(point))
+    this.#points.see(series, now)
+    if (point.kind === 'number') this.#points.set(series, point)
+    else if (point.kind === 'histogram' && this.#histograms.set(series, point)) {
+      this.#points.setTimes(series, point)
+      this.#others.delete(series)
+    } else {
+      this.#points.forget(series)
+      this.#histograms.forget(series)
+      this.#others.set(series, withoutBytes(point))
+    }
+  }
+
+  #forgetHistogram(series: number): void {
+    this.#histograms.forget(series)
+    this.#others.delete(series)
   }
 
   #keepsFirst(start: bigint, time: bigint): boolean {
@@ -242,8 +311,8 @@ export class CumulativeToDelta {
     this.#lastSweep = now
     const before = now - this.#ttl
     this.#series.forget((series) => {
-      if (this.#numbers.seen(series) >= before) return false
-      this.#histograms.delete(series)
+      if (this.#points.seen(series) >= before) return false
+      this.#forgetHistogram(series)
       return true
     })
     this.#metrics.forget(before)

@@ -51,9 +51,9 @@ export class Encoded<Fields> {
     return this.read(this.source, this.start, this.end)
   }
 
-  /** The same message in a copy of its request, in which it was changed in place. */
-  in(source: Source): Encoded<Fields> {
-    return new Encoded(source, this.start, this.end, this.read)
+  /** The message as it stands, changed, in other bytes: by default where it stood, in a copy of its request. */
+  in(source: Source, start = this.start, end = this.end): Encoded<Fields> {
+    return new Encoded(source, start, end, this.read)
   }
 
   /** Whether it is read by `read`, which tells what kind of message it is. */

@@ -471,7 +471,7 @@ function readNumberPoint(source: Source, start: number, end: number): NumberPoin
   const attributes =
     attributesStart < 0
       ? Attributes.empty
-      : Attributes.fromWire(new Encoded(source, attributesStart, attributesEnd, readNumberPointAttributes))
+      : Attributes.fromWire(new Encoded(source, attributesStart, attributesEnd, readAttributeFields))
   return {
     attributes,
     startTimeUnixNano,
@@ -485,7 +485,7 @@ function readNumberPoint(source: Source, start: number, end: number): NumberPoin
 }
 
 /** A run of field 7 of number points. */
-export function readNumberPointAttributes(source: Source, start: number, end: number): readonly KeyValue[] {
+export function readAttributeFields(source: Source, start: number, end: number): readonly KeyValue[] {
   const reader = readerAt(source.bytes, start)
   const attributes: KeyValue[] = []
   while (reader.pos < end) {
@@ -527,7 +527,7 @@ function readOtherNumberPoint(source: Source, start: number, end: number): Numbe
 
 function writeNumberPoint(writer: Writer, point: NumberPoint): void {
   const { encoded } = point.attributes
-  if (encoded?.reads(readNumberPointAttributes) === true) writer.raw(encoded.bytes())
+  if (encoded?.reads(readAttributeFields) === true) writer.raw(encoded.bytes())
   else for (const attribute of point.attributes) writeMessage(writer, 7, attribute, writeKeyValue)
   if (point.value !== undefined) {
     if (point.isInt) writeFixed64(writer, 6, point.value)
@@ -537,17 +537,45 @@ function writeNumberPoint(writer: Writer, point: NumberPoint): void {
   writeUint32(writer, 8, point.flags)
 }
 
+/** The attributes of a point, as they are met: one run of bytes where they stand side by side, else what they hold. */
+class AttributeRun {
+  readonly #source: Source
+  #start = -1
+  #end = -1
+  #read: KeyValue[] | undefined
+
+  constructor(source: Source) {
+    this.#source = source
+  }
+
+  /** Takes the attribute behind whose tag, of one byte, the reader stands. */
+  add(reader: Reader): void {
+    const start = reader.pos - 1
+    const end = messageEnd(reader)
+    if (this.#start < 0) this.#start = start
+    else if (this.#end !== start) this.#read ??= [...readAttributeFields(this.#source, this.#start, this.#end)]
+    if (this.#read !== undefined) this.#read.push(readKeyValue(reader, end))
+    this.#end = reader.pos = end
+  }
+
+  all(): Attributes {
+    if (this.#read !== undefined) return Attributes.from(this.#read)
+    if (this.#start < 0) return Attributes.empty
+    return Attributes.fromWire(new Encoded(this.#source, this.#start, this.#end, readAttributeFields))
+  }
+}
+
 function readHistogramPoint(source: Source, start: number, end: number): HistogramPointFields {
   const reader = readerAt(source.bytes, start)
   const point: Mutable<HistogramPointFields> = {}
-  const attributes: KeyValue[] = []
+  const attributes = new AttributeRun(source)
   const exemplars: Exemplar[] = []
   const bucketCounts: (number | bigint)[] = []
   const explicitBounds: number[] = []
   point.unknown = readFields(reader, end, (field, wire) => {
     if (field === 9 && wire === LENGTH_DELIMITED) {
       // repeated KeyValue attributes = 9;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
+      attributes.add(reader)
     } else if (field === 4 && wire === FIXED64) {
       // fixed64 count = 4;
       point.count = readFixed64(reader)
@@ -577,7 +605,7 @@ function readHistogramPoint(source: Source, start: number, end: number): Histogr
   })
   return {
     ...point,
-    attributes: Attributes.from(attributes),
+    attributes: attributes.all(),
     exemplars,
     bucketCounts,
     explicitBounds,
@@ -605,12 +633,12 @@ function writeHistogramPoint(writer: Writer, point: HistogramPoint): void {
 function readExponentialHistogramPoint(source: Source, start: number, end: number): ExponentialHistogramPointFields {
   const reader = readerAt(source.bytes, start)
   const point: Mutable<ExponentialHistogramPointFields> = {}
-  const attributes: KeyValue[] = []
+  const attributes = new AttributeRun(source)
   const exemplars: Exemplar[] = []
   point.unknown = readFields(reader, end, (field, wire) => {
     if (field === 1 && wire === LENGTH_DELIMITED) {
       // repeated KeyValue attributes = 1;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
+      attributes.add(reader)
     } else if (field === 4 && wire === FIXED64) {
       // fixed64 count = 4;
       point.count = readFixed64(reader)
@@ -647,7 +675,7 @@ function readExponentialHistogramPoint(source: Source, start: number, end: numbe
     } else return readTimes(reader, field, wire, point)
     return true
   })
-  return { ...point, attributes: Attributes.from(attributes), exemplars }
+  return { ...point, attributes: attributes.all(), exemplars }
 }
 
 function writeExponentialHistogramPoint(writer: Writer, point: ExponentialHistogramPoint): void {
@@ -694,12 +722,12 @@ function writeBuckets(writer: Writer, buckets: Buckets): void {
 function readSummaryPoint(source: Source, start: number, end: number): SummaryPointFields {
   const reader = readerAt(source.bytes, start)
   const point: Mutable<SummaryPointFields> = {}
-  const attributes: KeyValue[] = []
+  const attributes = new AttributeRun(source)
   const quantileValues: Quantile[] = []
   point.unknown = readFields(reader, end, (field, wire) => {
     if (field === 7 && wire === LENGTH_DELIMITED) {
       // repeated KeyValue attributes = 7;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
+      attributes.add(reader)
     } else if (field === 4 && wire === FIXED64) {
       // fixed64 count = 4;
       point.count = readFixed64(reader)
@@ -715,7 +743,7 @@ function readSummaryPoint(source: Source, start: number, end: number): SummaryPo
     } else return readTimes(reader, field, wire, point)
     return true
   })
-  return { ...point, attributes: Attributes.from(attributes), quantileValues }
+  return { ...point, attributes: attributes.all(), quantileValues }
 }
 
 function writeSummaryPoint(writer: Writer, point: SummaryPoint): void {

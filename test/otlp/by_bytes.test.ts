@@ -36,6 +36,28 @@ const metric = fc.record({
   kind: fc.constantFrom('counter', 'counter', 'counter', 'updown', 'gauge', 'delta'),
   points,
 })
+/** The same with the points of a histogram: counts for `value`, and what one may hold beside them. */
+const histogram = fc.record({
+  name: fc.constantFrom('h', 'i'),
+  points: fc.uniqueArray(
+    fc.record({
+      series: fc.nat(2),
+      step: fc.constantFrom(1, 1, 1, 1, 0, -1, 2),
+      start: fc.constantFrom(1, 1, 1, 1, 5, 0),
+      counts: fc.array(fc.nat(30), { minLength: 0, maxLength: 3 }),
+      bounds: fc.constantFrom([0, 10], [0, 10], [0, 10], [5], []),
+      sum: fc.option(fc.constantFrom(1.5, 100, -4, NaN)),
+      extremes: fc.constantFrom([], ['min'], ['max'], ['min', 'max']),
+      large: fc.constantFrom(0, 0, 0, 1),
+      flags: fc.constantFrom(0, 0, 0, 0, 1),
+    }),
+    { maxLength: 4, selector: ({ series, step }) => `${series} ${step}` },
+  ),
+})
+const histogramRequests = fc.array(fc.uniqueArray(histogram, { maxLength: 2, selector: ({ name }) => name }), {
+  minLength: 2,
+  maxLength: 6,
+})
 const requests = fc.array(fc.uniqueArray(metric, { maxLength: 3, selector: ({ name }) => name }), {
   minLength: 1,
   maxLength: 5,
@@ -73,6 +95,45 @@ function encode(metrics: readonly Metric[], round: number): Uint8Array {
   return Reference.encode(Reference.fromObject(message)).finish()
 }
 
+type Histogram = typeof histogram extends fc.Arbitrary<infer T> ? T : never
+
+/** Every round counts on by what `counts` says, so that most points go on from the one before. */
+function encodeHistograms(metrics: readonly Histogram[], round: number): Uint8Array {
+  const message = {
+    resourceMetrics: [
+      {
+        scopeMetrics: [
+          {
+            metrics: metrics.map(({ name, points }) => ({
+              name,
+              histogram: {
+                aggregationTemporality: 2,
+                dataPoints: points.map(({ series, step, start, counts, bounds, sum, extremes, large, flags }) => {
+                  const base = BigInt(round * 20) + (large === 1 ? 2n ** 53n : 0n)
+                  const buckets = Array.from({ length: bounds.length + 1 }, (_, at) => base + BigInt(counts[at] ?? 7))
+                  return {
+                    attributes: [{ key: 'series', value: { intValue: series } }],
+                    startTimeUnixNano: `${BigInt(start) * SECOND}`,
+                    timeUnixNano: `${BigInt(1000 + round * 10 + step) * SECOND}`,
+                    count: `${buckets.reduce((all, bucket) => all + bucket)}`,
+                    bucketCounts: buckets.map(String),
+                    explicitBounds: bounds,
+                    ...(sum === null ? {} : { sum: sum + round * 100 }),
+                    ...(extremes.includes('min') ? { min: 1 } : {}),
+                    ...(extremes.includes('max') ? { max: 9 } : {}),
+                    flags,
+                  }
+                }),
+              },
+            })),
+          },
+        ],
+      },
+    ],
+  }
+  return Reference.encode(Reference.fromObject(message)).finish()
+}
+
 /** The same batch, of which no byte is left. */
 function asObjects(bytes: Uint8Array): MetricBatch {
   return MetricBatch.fromOtlp(bytes).mapPoints((each) => each.with({}))
@@ -99,6 +160,24 @@ describe('what is done by bytes', () => {
       { numRuns: 300 },
     )
   })
+
+  it.each<InitialValue>(['auto', 'keep', 'drop'])(
+    'is the difference that objects of histograms give (%s)',
+    (initialValue) => {
+      fc.assert(
+        fc.property(histogramRequests, (rounds) => {
+          const results = [MetricBatch.fromOtlp.bind(MetricBatch), asObjects].map((read) => {
+            const { counts, account } = counting()
+            const delta = new CumulativeToDelta({ initialValue })
+            const batches = rounds.map((metrics, round) => delta.apply(read(encodeHistograms(metrics, round)), account))
+            return { counts, sent: batches.map((batch) => toOtlpJson(MetricBatch.fromOtlp(batch.toOtlp()))) }
+          })
+          expect(results[0]).toEqual(results[1])
+        }),
+        { numRuns: 1000 },
+      )
+    },
+  )
 
   it.each(['v1', 'v2'])('is what Datadog gets from objects (%s)', async (version) => {
     const intake = await startIntake()

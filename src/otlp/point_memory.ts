@@ -18,9 +18,18 @@ const STRIDE = 10
 const NOTHING = 0
 const DOUBLE = 1
 const INT = 2
+/** The value is no number and is remembered elsewhere. */
+const OTHER = 3
 
-/** The last point of each of many series of numbers, by their number, in one array instead of an object for each. */
-export class NumberMemory {
+/** Where the times of a point are; `startAt`: -1 when it has no start. */
+interface Times {
+  readonly view: DataView
+  readonly timeAt: number
+  readonly startAt: number
+}
+
+/** The last points and times of many series, by their number, in one array instead of an object for each. */
+export class PointMemory {
   #places = new Int32Array(64 * STRIDE)
   #doubles = new Float64Array(this.#places.buffer)
 
@@ -53,51 +62,73 @@ export class NumberMemory {
     return true
   }
 
+  /** `undefined` when nothing is known, or no number. */
   get(series: number): RememberedNumber | undefined {
     const at = series * STRIDE
     const kind = this.#places[at + KIND]
-    if (kind === NOTHING) return undefined
+    if (kind === NOTHING || kind === OTHER) return undefined
     const isInt = kind === INT
-    const exact = isInt ? this.#signed(at + VALUE) : 0n
+    const value = isInt ? narrow(this.#signed(at + VALUE)) : this.#doubles[(at + VALUE) / 2]
+    return { kind: 'number', isInt, value, ...this.times(series) }
+  }
+
+  times(series: number): { timeUnixNano: bigint; startTimeUnixNano: bigint } {
+    const at = series * STRIDE
     return {
-      kind: 'number',
-      isInt,
-      value: !isInt ? this.#doubles[(at + VALUE) / 2] : narrow(exact),
       timeUnixNano: BigInt.asUintN(64, this.#signed(at + TIME)),
       startTimeUnixNano: BigInt.asUintN(64, this.#signed(at + START)),
     }
   }
 
-  set(series: number, { value, isInt, timeUnixNano, startTimeUnixNano }: NumberPoint): void {
+  set(series: number, point: NumberPoint): void {
     const at = series * STRIDE
+    const { value, isInt } = point
     if (isInt) this.#write(at + VALUE, BigInt(value ?? 0))
     else this.#doubles[(at + VALUE) / 2] = Number(value ?? 0)
+    this.setTimes(series, point)
+    this.#places[at + KIND] = isInt ? INT : DOUBLE
+  }
+
+  /** For a point whose value is remembered elsewhere. */
+  setTimes(
+    series: number,
+    { timeUnixNano, startTimeUnixNano }: Pick<NumberPoint, 'timeUnixNano' | 'startTimeUnixNano'>,
+  ): void {
+    const at = series * STRIDE
     this.#write(at + TIME, timeUnixNano)
     this.#write(at + START, startTimeUnixNano)
-    this.#places[at + KIND] = isInt ? INT : DOUBLE
+    this.#places[at + KIND] = OTHER
   }
 
   forget(series: number): void {
     this.#places[series * STRIDE + KIND] = NOTHING
   }
 
-  /**
-   * The difference between the cursor's point and what is remembered; NaN unless it is a later one of the same run, which
-   * says the same start, and has grown. Beyond 2^53 a difference is left to those who count exactly.
-   */
-  differenceTo(series: number, { view, isInt, valueAt, timeAt, startAt }: NumberPointCursor): number {
+  /** Whether the point at these times is a later one of the same run: it says the same start, and another time than that. */
+  precedes(series: number, { view, timeAt, startAt }: Times): boolean {
+    if (startAt < 0) return false
     const places = this.#places
     const at = series * STRIDE
-    if (startAt < 0 || places[at + KIND] !== (isInt ? INT : DOUBLE)) return NaN
     const startLow = view.getInt32(startAt, true)
     const startHigh = view.getInt32(startAt + 4, true)
-    if (startLow !== places[at + START] || startHigh !== places[at + START + 1]) return NaN
-    if (startLow === 0 && startHigh === 0) return NaN
+    if (startLow !== places[at + START] || startHigh !== places[at + START + 1]) return false
+    if (startLow === 0 && startHigh === 0) return false
     const low = view.getInt32(timeAt, true)
     const high = view.getInt32(timeAt + 4, true)
-    if (startLow === low && startHigh === high) return NaN
+    if (startLow === low && startHigh === high) return false
     const beforeHigh = places[at + TIME + 1]
-    if (high === beforeHigh ? low >>> 0 <= places[at + TIME] >>> 0 : high >>> 0 < beforeHigh >>> 0) return NaN
+    return high === beforeHigh ? low >>> 0 > places[at + TIME] >>> 0 : high >>> 0 > beforeHigh >>> 0
+  }
+
+  /**
+   * The difference between the cursor's point and what is remembered; NaN unless it goes on from that and has grown. Beyond
+   * 2^53 a difference is left to those who count exactly.
+   */
+  differenceTo(series: number, cursor: NumberPointCursor): number {
+    const { view, isInt, valueAt } = cursor
+    const places = this.#places
+    const at = series * STRIDE
+    if (places[at + KIND] !== (isInt ? INT : DOUBLE) || !this.precedes(series, cursor)) return NaN
     if (!isInt) {
       const difference = view.getFloat64(valueAt, true) - this.#doubles[(at + VALUE) / 2]
       return difference >= 0 ? difference : NaN
@@ -108,15 +139,13 @@ export class NumberMemory {
     return difference >= 0 && difference <= Number.MAX_SAFE_INTEGER ? difference : NaN
   }
 
-  /** Takes over the point at these places, and writes the difference and where it starts in their stead. */
+  /** Takes over the number at these places, and writes the difference and where it starts in their stead. */
   replace(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, difference: number): void {
     const places = this.#places
     const at = series * STRIDE
-    const timeLow = places[at + TIME]
-    const timeHigh = places[at + TIME + 1]
-    this.#take(at, view, valueAt, timeAt)
-    view.setInt32(startAt, timeLow, true)
-    view.setInt32(startAt + 4, timeHigh, true)
+    places[at + VALUE] = view.getInt32(valueAt, true)
+    places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
+    this.replaceTimes(series, view, timeAt, view, startAt)
     if (places[at + KIND] === DOUBLE) view.setFloat64(valueAt, difference, true)
     else {
       view.setUint32(valueAt, difference % 4294967296, true)
@@ -124,21 +153,35 @@ export class NumberMemory {
     }
   }
 
-  /** Takes over the point at these places as the first of its series. */
-  begin(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, isInt: boolean): void {
+  /** Writes the time that is remembered as the start in `out`, and takes over the time in `view`. */
+  replaceTimes(series: number, view: DataView, timeAt: number, out: DataView, startAt: number): void {
+    const places = this.#places
     const at = series * STRIDE
-    this.#places[at + KIND] = isInt ? INT : DOUBLE
-    this.#places[at + START] = startAt < 0 ? 0 : view.getInt32(startAt, true)
-    this.#places[at + START + 1] = startAt < 0 ? 0 : view.getInt32(startAt + 4, true)
-    this.#take(at, view, valueAt, timeAt)
+    const timeLow = view.getInt32(timeAt, true)
+    const timeHigh = view.getInt32(timeAt + 4, true)
+    out.setInt32(startAt, places[at + TIME], true)
+    out.setInt32(startAt + 4, places[at + TIME + 1], true)
+    places[at + TIME] = timeLow
+    places[at + TIME + 1] = timeHigh
   }
 
-  #take(at: number, view: DataView, valueAt: number, timeAt: number): void {
-    const places = this.#places
-    places[at + VALUE] = view.getInt32(valueAt, true)
-    places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
-    places[at + TIME] = view.getInt32(timeAt, true)
-    places[at + TIME + 1] = view.getInt32(timeAt + 4, true)
+  /** Takes over the number at these places as the first of its series. */
+  begin(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, isInt: boolean): void {
+    const at = series * STRIDE
+    this.#places[at + VALUE] = view.getInt32(valueAt, true)
+    this.#places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
+    this.beginTimes(series, { view, timeAt, startAt })
+    this.#places[at + KIND] = isInt ? INT : DOUBLE
+  }
+
+  /** `begin` for a point whose value is remembered elsewhere. */
+  beginTimes(series: number, { view, timeAt, startAt }: Times): void {
+    const at = series * STRIDE
+    this.#places[at + START] = startAt < 0 ? 0 : view.getInt32(startAt, true)
+    this.#places[at + START + 1] = startAt < 0 ? 0 : view.getInt32(startAt + 4, true)
+    this.#places[at + TIME] = view.getInt32(timeAt, true)
+    this.#places[at + TIME + 1] = view.getInt32(timeAt + 4, true)
+    this.#places[at + KIND] = OTHER
   }
 
   #signed(at: number): bigint {

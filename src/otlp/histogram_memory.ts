@@ -1,0 +1,107 @@
+import { uint64 } from './histogram_cursor.ts'
+import type { HistogramCursor } from './histogram_cursor.ts'
+import { HistogramPoint } from './points.ts'
+
+/** A point in one array: these three, then as many buckets, then the bounds. */
+const COUNT = 0
+/** NaN: it was not taken. */
+const SUM = 1
+const BUCKETS = 2
+const FIRST = 3
+
+/** What is remembered of the last point of each of many series of histograms with explicit bounds, but for its times. */
+export class HistogramMemory {
+  readonly #points = new Map<number, Float64Array>()
+
+  forget(series: number): void {
+    this.#points.delete(series)
+  }
+
+  /** Returns whether the point can be remembered exactly. */
+  set(series: number, { count, sum, bucketCounts, explicitBounds }: HistogramPoint): boolean {
+    if (typeof count === 'bigint' || Number.isNaN(sum)) return false
+    if (bucketCounts.some((bucket) => typeof bucket === 'bigint')) return false
+    const numbers = [count, sum ?? NaN, bucketCounts.length, ...(bucketCounts as readonly number[]), ...explicitBounds]
+    this.#points.set(series, Float64Array.from(numbers))
+    return true
+  }
+
+  get(series: number, times: { timeUnixNano: bigint; startTimeUnixNano: bigint }): HistogramPoint | undefined {
+    const point = this.#points.get(series)
+    if (point === undefined) return undefined
+    const behind = FIRST + point[BUCKETS]
+    return new HistogramPoint({
+      ...times,
+      count: point[COUNT],
+      sum: Number.isNaN(point[SUM]) ? undefined : point[SUM],
+      bucketCounts: [...point.subarray(FIRST, behind)],
+      explicitBounds: [...point.subarray(behind)],
+    })
+  }
+
+  /** Whether the cursor's point has the buckets of what is remembered, and none of its numbers has gone back. */
+  precedes(series: number, cursor: HistogramCursor): boolean {
+    const point = this.#points.get(series)
+    if (point === undefined) return false
+    const { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd, countAt, sumAt } = cursor
+    const buckets = point[BUCKETS]
+    if (bucketsEnd - bucketsStart !== buckets * 8) return false
+    if (boundsEnd - boundsStart !== (point.length - FIRST - buckets) * 8) return false
+    if (Number.isNaN(point[SUM]) !== sumAt < 0) return false
+    const count = uint64(view, countAt)
+    if (count < point[COUNT] || count > Number.MAX_SAFE_INTEGER) return false
+    let index = FIRST
+    for (let at = bucketsStart; at < bucketsEnd; at += 8) {
+      const bucket = uint64(view, at)
+      if (bucket < point[index++] || bucket > Number.MAX_SAFE_INTEGER) return false
+    }
+    for (let at = boundsStart; at < boundsEnd; at += 8) if (view.getFloat64(at, true) !== point[index++]) return false
+    return true
+  }
+
+  /** Takes over the cursor's point, which `set` could remember, as the first of its series. */
+  begin(
+    series: number,
+    { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd, countAt, sumAt }: HistogramCursor,
+  ): void {
+    const buckets = (bucketsEnd - bucketsStart) / 8
+    const point = new Float64Array(FIRST + buckets + (boundsEnd - boundsStart) / 8)
+    point[COUNT] = uint64(view, countAt)
+    point[SUM] = sumAt < 0 ? NaN : view.getFloat64(sumAt, true)
+    point[BUCKETS] = buckets
+    let index = FIRST
+    for (let at = bucketsStart; at < bucketsEnd; at += 8) point[index++] = uint64(view, at)
+    for (let at = boundsStart; at < boundsEnd; at += 8) point[index++] = view.getFloat64(at, true)
+    this.#points.set(series, point)
+  }
+
+  /**
+   * Takes over the cursor's point, which goes on from what is remembered, and writes the differences to `out`, where each
+   * field stands `shift` behind its place in the point.
+   */
+  replace(series: number, cursor: HistogramCursor, out: DataView, shift: (at: number) => number): void {
+    const point = this.#points.get(series) as Float64Array
+    const { view, bucketsStart, bucketsEnd, countAt, sumAt } = cursor
+    point[COUNT] = difference(view, countAt, point[COUNT], out, shift(countAt))
+    if (sumAt >= 0) {
+      const sum = view.getFloat64(sumAt, true)
+      out.setFloat64(shift(sumAt), sum - point[SUM], true)
+      point[SUM] = sum
+    }
+    const to = shift(bucketsStart) - bucketsStart
+    let index = FIRST
+    for (let at = bucketsStart; at < bucketsEnd; at += 8) {
+      point[index] = difference(view, at, point[index], out, at + to)
+      index++
+    }
+  }
+}
+
+/** Writes how much a number has grown; returns the number. */
+function difference(view: DataView, at: number, before: number, out: DataView, to: number): number {
+  const value = uint64(view, at)
+  const grown = value - before
+  out.setUint32(to, grown % 4294967296, true)
+  out.setUint32(to + 4, Math.floor(grown / 4294967296), true)
+  return value
+}
