@@ -39,8 +39,10 @@ service:
   return folder
 }
 
-async function start(config: string): Promise<{ command: RunningCommand; send: (value: number) => Promise<number> }> {
-  const command = startCommand(['--config', config])
+async function start(
+  args: readonly string[],
+): Promise<{ command: RunningCommand; send: (value: number) => Promise<number> }> {
+  const command = startCommand(args)
   cleanups.push(() => command.kill('SIGKILL'))
   await command.waitFor('Listening for OTLP over HTTP')
   const address = /"address":"([^"]+)"/.exec(command.stderr())?.[1]
@@ -79,7 +81,7 @@ describe('a queue on disk', () => {
     const acknowledged: number[] = []
     let next = 0
     for (let round = 0; round < 3; round += 1) {
-      const { command, send } = await start(folder.path('pipeline.yaml'))
+      const { command, send } = await start(['--config', folder.path('pipeline.yaml')])
       const enough = acknowledged.length + 40
       // Senders go on until the process dies under them.
       const senders = Array.from({ length: 8 }, async () => {
@@ -97,7 +99,7 @@ describe('a queue on disk', () => {
     expect(acknowledged.length).toBeGreaterThanOrEqual(120)
 
     destination.respondBy(undefined)
-    const { command } = await start(folder.path('pipeline.yaml'))
+    const { command } = await start(['--config', folder.path('pipeline.yaml')])
     await until(() => acknowledged.every((value) => valuesAt(destination).has(value)))
     command.kill('SIGTERM')
     expect(await command.ended).toBe(0)
@@ -112,7 +114,7 @@ describe('a queue on disk', () => {
     const destination = await startDestination()
     destination.respondBy(() => ({ status: 503 }))
     const folder = await gateway(destination)
-    const { command, send } = await start(folder.path('pipeline.yaml'))
+    const { command, send } = await start(['--config', folder.path('pipeline.yaml')])
     for (const value of [1, 2]) expect(await send(value)).toBe(200)
 
     const second = await runCommand(['--config', folder.path('pipeline.yaml')])
@@ -139,11 +141,45 @@ describe('a queue on disk', () => {
     expect((await queue('list')).stdout).toBe('')
   })
 
+  it('refuses only what no queue took, and counts what a full one could not take beside another', async () => {
+    const [healthy, dead] = [await startDestination(), await startDestination()]
+    dead.respondBy(() => ({ status: 503 }))
+    const folder = await gateway(healthy)
+    const second = `${folder.path('pipeline.yaml')}.dead.yaml`
+    await writeFile(
+      second,
+      `
+exporters:
+  otlp_http/dead:
+    endpoint: "${dead.url}"
+    sending_queue: { directory: queue, queue_size: 1, num_consumers: 1 }
+service: { pipelines: { metrics: { exporters: [otlp_http, otlp_http/dead] }, metrics/alone: { receivers: [otlp], exporters: [otlp_http/dead] } } }
+`,
+    )
+    const both = await start(['--config', folder.path('pipeline.yaml'), '--config', second])
+    for (const value of [1, 2, 3]) expect(await both.send(value)).toBe(200)
+    both.command.kill('SIGTERM')
+    expect(await both.command.ended).toBe(0)
+    expect(both.command.stderr()).toContain('exporter otlp_http: handed in 3 = sent 3')
+    expect(both.command.stderr()).toContain(
+      'exporter otlp_http/dead: handed in 6 = sent 0 + dropped(queue_full) 4 + kept 2',
+    )
+
+    const alone = await start([
+      ...['--config', folder.path('pipeline.yaml'), '--config', second],
+      ...['--set', 'service.pipelines.metrics.exporters=[otlp_http/dead]'],
+    ])
+    expect(await alone.send(4)).toBe(503)
+    alone.command.kill('SIGTERM')
+    expect(await alone.command.ended).toBe(0)
+    expect(alone.command.stderr()).toContain('exporter otlp_http/dead: handed in 0 + restored 2 = sent 0 + kept 2')
+  })
+
   it('starts in memory where its directory cannot be written', async () => {
     const destination = await startDestination()
     const folder = await gateway(destination)
     await writeFile(folder.path('queue'), 'not a folder')
-    const { command, send } = await start(folder.path('pipeline.yaml'))
+    const { command, send } = await start(['--config', folder.path('pipeline.yaml')])
     expect(command.stderr()).toContain('The queue cannot use its directory')
     expect(await send(1)).toBe(200)
     await destination.received(1)

@@ -1,6 +1,5 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
-import { permanent, retryable } from '../../src/errors.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
 import type { NumberPoint } from '../../src/otlp/points.ts'
 import type { Answer } from '../kit/delivering.ts'

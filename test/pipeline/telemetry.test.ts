@@ -14,6 +14,9 @@ describe('the balance sheet', () => {
     exporter.sent = 2
     exporter.inFlight = 3
     expect(exporter.equation()).toBe('handed in 5 = sent 2 + in flight 3')
+    exporter.restored = 4
+    exporter.kept = 4
+    expect(exporter.equation()).toBe('handed in 5 + restored 4 = sent 2 + kept 4 + in flight 3')
     expect(new ExporterSheet().equation()).toBe('handed in 0 = sent 0')
   })
 
@@ -27,6 +30,14 @@ describe('the balance sheet', () => {
     telemetry.pipeline('metrics').held = 4
     telemetry.abandonHeld()
     expect(telemetry.balance().pipelines.metrics).toMatchObject({ held: 0, dropped: { shutdown: 4 } })
+    expect(telemetry.allSent).toBe(false)
+  })
+
+  it('does not take what is left on disk for sent', () => {
+    const telemetry = new Telemetry()
+    const sheet = telemetry.exporter('debug')
+    sheet.sent = 1
+    sheet.kept = 1
     expect(telemetry.allSent).toBe(false)
   })
 
