@@ -1,9 +1,11 @@
-import { Agent, EnvHttpProxyAgent, ProxyAgent, request } from 'undici'
+import { Agent, EnvHttpProxyAgent, ProxyAgent } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { DeliveryError, errorMessage, permanent, retryable } from '../errors.ts'
 import { checkHeaders } from './headers.ts'
-import { checkTls, readTlsFiles, tlsSettings } from './tls.ts'
+import { watchPem } from './pem.ts'
+import type { Pem } from './pem.ts'
+import { checkTls, readTls, tlsSettings } from './tls.ts'
 
 /** The settings of every component that sends HTTP requests. */
 export const httpSettings = {
@@ -50,6 +52,7 @@ export function* checkEndpoint(path: string, url: string | undefined, { whole = 
 }
 
 export interface HttpRequest {
+  /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
   readonly signal: AbortSignal
@@ -71,37 +74,31 @@ export interface HttpResponse {
  */
 export type Post = (url: string, request: HttpRequest) => Promise<HttpResponse>
 
-/** Makes the client of one component: kept-alive connections by its settings, opened at the first request. */
-export function httpClient({ config, onStop }: Pick<Context<HttpConfig>, 'config' | 'onStop'>): Post {
-  let dispatcher: Promise<Dispatcher> | undefined
+/**
+ * Makes the client of one component: kept-alive connections by its settings, opened at the first request. When its TLS files
+ * change, new connections take the place of the old ones, on which the requests in hand still end.
+ */
+export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' | 'onStop' | 'signal'>): Post {
+  const { config, onStop } = context
+  let opened: Promise<Connections> | undefined
   onStop(async () => {
-    await (await dispatcher?.catch(() => undefined))?.destroy()
+    await (await opened?.catch(() => undefined))?.dispatcher.destroy()
   })
-  const ownHeaders = lowerCased(config.headers)
+  const ownHeaders = { 'user-agent': 'heka-pipeline', ...lowerCased(config.headers) }
 
-  return async (url, { headers, body, signal, maxResponse }) => {
-    dispatcher ??= openDispatcher(config)
-    let agent: Dispatcher
+  return async (url, request) => {
+    opened ??= open(context)
+    let connections: Connections
     try {
-      agent = await dispatcher
+      connections = await opened
     } catch (error) {
-      dispatcher = undefined
+      opened = undefined
       if (error instanceof DeliveryError) throw error
       throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
     }
     try {
-      const response = await request(url, {
-        dispatcher: agent,
-        method: 'POST',
-        headers: { 'user-agent': 'heka-pipeline', ...ownHeaders, ...lowerCased(headers) },
-        body,
-        signal,
-      })
-      return {
-        status: response.statusCode,
-        headers: response.headers,
-        body: await readAtMost(response.body, maxResponse),
-      }
+      const headers = { ...ownHeaders, ...request.headers }
+      return await exchange(connections.dispatcher, url, { ...request, headers })
     } catch (error) {
       const message = `POST ${withoutSecrets(url)}: ${failure(error)}`
       if ((error as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw permanent(message, { cause: error })
@@ -110,14 +107,88 @@ export function httpClient({ config, onStop }: Pick<Context<HttpConfig>, 'config
   }
 }
 
-async function openDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig): Promise<Dispatcher> {
-  const { ca, cert, key } = await readTlsFiles(tls)
+/** Those to all servers; replaced as a whole. */
+interface Connections {
+  dispatcher: Dispatcher
+}
+
+async function open({
+  config,
+  log,
+  signal,
+}: Pick<Context<HttpConfig>, 'config' | 'log' | 'signal'>): Promise<Connections> {
+  const read = (): Promise<Pem> => readTls(config.tls)
+  const pem = await read()
+  const connections = { dispatcher: makeDispatcher(config, pem) }
+  watchPem(pem, { read, interval: config.tls.reload_interval, log, signal }, (changed) => {
+    const before = connections.dispatcher
+    connections.dispatcher = makeDispatcher(config, changed)
+    void before.close()
+  })
+  return connections
+}
+
+function makeDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig, { ca, cert, key }: Pem): Dispatcher {
   const secure = { ca, cert, key, rejectUnauthorized: !tls.insecure_skip_verify }
   // The pipeline's timeout aborts a request; undici's own would only blur it.
   const options = { connect: secure, headersTimeout: 0, bodyTimeout: 0 }
   const proxied = { ...options, requestTls: secure, proxyTls: { ca, rejectUnauthorized: !tls.insecure_skip_verify } }
   if (proxyUrl !== undefined) return new ProxyAgent({ ...proxied, uri: proxyUrl })
   return proxiedByEnvironment() ? new EnvHttpProxyAgent(proxied) : new Agent(options)
+}
+
+/**
+ * One request and its answer. Handed to the dispatcher without undici's `request()` and its stream around every body, which would
+ * take a third of the time of a small request (docs/decisions/0054-small-requests.md).
+ */
+function exchange(
+  dispatcher: Dispatcher,
+  url: string,
+  { headers, body, signal, maxResponse }: HttpRequest,
+): Promise<HttpResponse> {
+  const { origin, pathname, search } = new URL(url)
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted()
+    let controller: Dispatcher.DispatchController | undefined
+    let head: Pick<HttpResponse, 'status' | 'headers'>
+    const chunks: Buffer[] = []
+    let length = 0
+    const abort = (): void => {
+      const reason = signal.reason as Error
+      controller?.abort(reason)
+      reject(reason)
+    }
+    const answered = (): void => {
+      signal.removeEventListener('abort', abort)
+      resolve({ ...head, body: Buffer.concat(chunks).subarray(0, maxResponse) })
+    }
+    signal.addEventListener('abort', abort)
+    dispatcher.dispatch(
+      { origin, path: pathname + search, method: 'POST', headers, body },
+      {
+        onRequestStart(started) {
+          controller = started
+          // While it waited for a connection.
+          if (signal.aborted) abort()
+        },
+        onResponseStart(_controller, status, responseHeaders) {
+          head = { status, headers: responseHeaders }
+        },
+        onResponseData(_controller, chunk) {
+          chunks.push(chunk)
+          length += chunk.length
+          if (length < maxResponse) return
+          answered()
+          controller?.abort(new Error('The rest of the answer is not read.'))
+        },
+        onResponseEnd: answered,
+        onResponseError(_controller, error) {
+          signal.removeEventListener('abort', abort)
+          reject(error)
+        },
+      },
+    )
+  })
 }
 
 /** @throws DeliveryError `permanent`, without the value, which may hold a password */
@@ -135,18 +206,6 @@ function proxiedByEnvironment(): boolean {
     throw permanent(message, { reason: 'proxy' })
   }
   return set.length > 0
-}
-
-async function readAtMost(body: Dispatcher.ResponseData['body'], limit: number): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    chunks.push(chunk)
-    length += chunk.length
-    // Leaving the loop destroys the stream, and the connection with it.
-    if (length >= limit) break
-  }
-  return Buffer.concat(chunks).subarray(0, limit)
 }
 
 /** A failure in the words of its deepest cause, which names the host, the certificate or the timeout. */

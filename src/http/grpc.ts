@@ -1,9 +1,12 @@
+import type Grpc from '@grpc/grpc-js'
 import type { Client, Metadata, ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs/minimal.js'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { DeliveryError, divisible, errorMessage, permanent, retryable } from '../errors.ts'
 import { checkOwnedHeaders } from './headers.ts'
-import { checkTls, readTlsFiles, tlsSettings } from './tls.ts'
+import { watchPem } from './pem.ts'
+import type { Pem } from './pem.ts'
+import { checkTls, readTls, tlsSettings } from './tls.ts'
 
 /** The settings of every component that sends over gRPC. */
 export const grpcSettings = {
@@ -30,6 +33,38 @@ export const grpcSettings = {
     format: { map: 'string' },
     default: {},
     secret: true,
+  },
+  keepalive: {
+    time: {
+      doc: 'A connection on which nothing came for this time is asked whether it is still there; `0s` means never.',
+      format: 'duration',
+      default: '10s',
+    },
+    timeout: {
+      doc: 'How long the answer to that may take before the connection is closed; `0s` means the default of gRPC, 20 s.',
+      format: 'duration',
+      default: '10s',
+    },
+    permit_without_stream: {
+      doc: 'Asks also while no request is on its way. Many servers close connections that ask often.',
+      format: 'boolean',
+      default: false,
+    },
+  },
+  balancer_name: {
+    doc: 'Which addresses of a name requests go to: to all in turn (`round_robin`), or to the first that answers (`pick_first`).',
+    format: ['round_robin', 'pick_first'],
+    default: 'round_robin',
+  },
+  wait_for_ready: {
+    doc: 'Lets a request wait for a connection until its `timeout`, instead of failing, to be sent again, as soon as none can be made.',
+    format: 'boolean',
+    default: false,
+  },
+  authority: {
+    doc: 'The name of the receiver in requests, for proxies that choose by it, where `endpoint` does not say it.',
+    format: 'string',
+    default: undefined,
   },
 } as const satisfies Settings
 
@@ -64,21 +99,23 @@ export type UnaryCall = (message: Uint8Array, signal: AbortSignal) => Promise<Ui
 
 /**
  * Makes the client of one method, `/package.Service/Method`. gRPC is loaded and the connection opened with the first call,
- * and closed when the component stops.
+ * and closed when the component stops. When its TLS files change, a new connection takes the place of the old one, on which
+ * the calls in hand still end.
  */
 export function grpcClient(
-  { config, onStop }: Pick<Context<GrpcConfig>, 'config' | 'onStop'>,
+  context: Pick<Context<GrpcConfig>, 'config' | 'log' | 'onStop' | 'signal'>,
   method: string,
 ): UnaryCall {
-  let opened: Promise<{ client: Client; metadata: Metadata }> | undefined
+  const { config, onStop } = context
+  let opened: Promise<Connection> | undefined
   onStop(async () => {
     const connection = await opened?.catch(() => undefined)
     connection?.client.close()
   })
 
   return async (message, signal) => {
-    opened ??= open(config)
-    let connection
+    opened ??= open(context)
+    let connection: Connection
     try {
       connection = await opened
     } catch (error) {
@@ -99,20 +136,42 @@ export function grpcClient(
   }
 }
 
+interface Connection {
+  client: Client
+  /** Sent with every call. */
+  readonly metadata: Metadata
+}
+
 async function open({
-  endpoint,
-  tls,
-  compression,
-  headers,
-}: GrpcConfig): Promise<{ client: Client; metadata: Metadata }> {
+  config,
+  log,
+  signal,
+}: Pick<Context<GrpcConfig>, 'config' | 'log' | 'signal'>): Promise<Connection> {
   // The default export, because a bundled CommonJS module has no other.
-  const { Client, compressionAlgorithms, credentials, Metadata } = (await import('@grpc/grpc-js')).default
-  const { ca, cert, key } = await readTlsFiles(tls).catch((error: unknown) => {
+  const grpc = (await import('@grpc/grpc-js')).default
+  const read = (): Promise<Pem> => readTls(config.tls)
+  const pem = await read().catch((error: unknown) => {
     throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
   })
+  const metadata = new grpc.Metadata({ waitForReady: config.wait_for_ready })
+  for (const [name, value] of Object.entries(config.headers)) metadata.set(name, value)
+  const connection = { client: makeClient(grpc, config, pem), metadata }
+  watchPem(pem, { read, interval: config.tls.reload_interval, log, signal }, (changed) => {
+    const before = connection.client
+    connection.client = makeClient(grpc, config, changed)
+    before.close()
+  })
+  return connection
+}
+
+function makeClient(
+  { Client, compressionAlgorithms, credentials }: typeof Grpc,
+  { endpoint, tls, compression, keepalive, balancer_name: balancer, authority }: GrpcConfig,
+  { ca, cert, key }: Pem,
+): Client {
   const [, scheme, target] = ENDPOINT.exec(endpoint) as RegExpExecArray
   const plain = scheme === undefined ? tls.insecure : scheme.toLowerCase() === 'http'
-  const client = new Client(
+  return new Client(
     target,
     plain
       ? credentials.createInsecure()
@@ -120,15 +179,17 @@ async function open({
     {
       'grpc.primary_user_agent': 'heka-pipeline',
       'grpc.default_compression_algorithm': compressionAlgorithms[compression === 'gzip' ? 'gzip' : 'identity'],
+      'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ [balancer]: {} }] }),
+      'grpc.keepalive_permit_without_calls': keepalive.permit_without_stream ? 1 : 0,
+      ...(keepalive.time > 0 ? { 'grpc.keepalive_time_ms': keepalive.time } : {}),
+      ...(keepalive.timeout > 0 ? { 'grpc.keepalive_timeout_ms': keepalive.timeout } : {}),
+      ...(authority === undefined ? {} : { 'grpc.default_authority': authority }),
       // The pipeline retries; a connection must be tried again no later than a request is.
       'grpc.enable_retries': 0,
       'grpc.max_reconnect_backoff_ms': 5000,
       'grpc.enable_channelz': 0,
     },
   )
-  const metadata = new Metadata()
-  for (const [name, value] of Object.entries(headers)) metadata.set(name, value)
-  return { client, metadata }
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

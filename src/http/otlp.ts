@@ -28,7 +28,7 @@ const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json
  * docs/specification.md, OTLP/HTTP.
  */
 export function otlpHttpExporter(
-  context: Pick<Context<HttpConfig>, 'config' | 'onStop' | 'log'>,
+  context: Pick<Context<HttpConfig>, 'config' | 'log' | 'onStop' | 'signal'>,
   destination: OtlpDestination,
 ) {
   const { url, encoding, compression, secrets = [] } = destination

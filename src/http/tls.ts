@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import type { ConfigOf, Finding, Settings } from '../component.ts'
-import { errorMessage } from '../errors.ts'
+import { readPem, reloadInterval } from './pem.ts'
+import type { Pem } from './pem.ts'
 
 /** The `tls` settings of every component that opens connections. */
 export const tlsSettings = {
@@ -20,6 +20,7 @@ export const tlsSettings = {
     format: 'boolean',
     default: false,
   },
+  reload_interval: reloadInterval,
 } as const satisfies Settings
 
 export type TlsConfig = ConfigOf<typeof tlsSettings>
@@ -38,28 +39,11 @@ export function* checkTls(tls: TlsConfig): Generator<Finding> {
   }
 }
 
-/** What is in the files of the TLS settings. */
-export interface TlsFiles {
-  readonly ca: Buffer | undefined
-  readonly cert: Buffer | undefined
-  readonly key: Buffer | undefined
-}
-
 /** Reads the files that the TLS settings name. Throws with the name of the setting when one cannot be read. */
-export async function readTlsFiles(tls: TlsConfig): Promise<TlsFiles> {
-  const [ca, cert, key] = await Promise.all([
-    readSetting('tls.ca_file', tls.ca_file),
-    readSetting('tls.cert_file', tls.cert_file),
-    readSetting('tls.key_file', tls.key_file),
-  ])
-  return { ca, cert, key }
-}
-
-async function readSetting(path: string, file: string | undefined): Promise<Buffer | undefined> {
-  if (file === undefined) return undefined
-  try {
-    return await readFile(file)
-  } catch (error) {
-    throw new Error(`${path}: ${errorMessage(error)}`, { cause: error })
-  }
+export function readTls(tls: TlsConfig): Promise<Pem> {
+  return readPem('tls', {
+    ca: ['ca_file', tls.ca_file],
+    cert: ['cert_file', tls.cert_file],
+    key: ['key_file', tls.key_file],
+  })
 }

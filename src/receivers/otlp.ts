@@ -1,6 +1,7 @@
 import { Observable } from 'rxjs'
 import { defineComponent } from '../component.ts'
 import type { Finding } from '../component.ts'
+import { reloadInterval } from '../http/pem.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { parseEndpoint } from './otlp/listen.ts'
 import { serve } from './otlp/serve.ts'
@@ -17,6 +18,7 @@ const tls = {
         default: undefined,
       },
       min_version: { doc: 'The oldest version of TLS that is taken.', format: ['1.2', '1.3'], default: '1.2' },
+      reload_interval: reloadInterval,
     },
   },
   default: undefined,

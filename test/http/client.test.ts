@@ -17,8 +17,16 @@ function tlsFile(name: string): string {
 }
 
 const secure = { key: readFileSync(tlsFile('server.key')), cert: readFileSync(tlsFile('server.pem')) }
-const noTls = { ca_file: undefined, cert_file: undefined, key_file: undefined, insecure_skip_verify: false }
+const noTls = {
+  ca_file: undefined,
+  cert_file: undefined,
+  key_file: undefined,
+  insecure_skip_verify: false,
+  reload_interval: 0,
+}
 const unset: HttpConfig = { proxy_url: undefined, tls: noTls, headers: {} }
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 /** Closed after each test, last opened first. */
 const cleanups: (() => void | Promise<void>)[] = []
@@ -39,11 +47,18 @@ async function proxy(): Promise<Proxy> {
 }
 
 function client(config: Partial<HttpConfig> = {}): Post {
-  return httpClient({ config: { ...unset, ...config }, onStop: (cleanup) => void cleanups.push(cleanup) })
+  const stop = new AbortController()
+  cleanups.push(() => stop.abort())
+  return httpClient({
+    config: { ...unset, ...config },
+    log: silent,
+    signal: stop.signal,
+    onStop: (cleanup) => void cleanups.push(cleanup),
+  })
 }
 
 const request = {
-  headers: { 'DD-API-KEY': 'key', 'content-type': 'application/json' },
+  headers: { 'dd-api-key': 'key', 'content-type': 'application/json' },
   body: Buffer.from('{"series":[]}'),
   signal: new AbortController().signal,
   maxResponse: 1000,

@@ -140,8 +140,8 @@ export const collectorHints: readonly Hint[] = [
     message: 'there are only metrics in this version; delete it',
   },
   {
-    path: /^exporters\.otlp.*\.(balancer_name|keepalive|read_buffer_size|write_buffer_size|wait_for_ready|authority)$/,
-    message: 'connections are as gRPC has them by default, one to each destination; delete it',
+    path: /^exporters\.otlp.*\.(read|write)_buffer_size$/,
+    message: 'the buffers of connections are as gRPC has them by default; delete it',
   },
   {
     path: /^exporters\..*\.auth$/,

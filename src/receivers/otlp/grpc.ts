@@ -12,7 +12,7 @@ import {
 } from '@grpc/grpc-js'
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
 import { MetricBatch } from '../../otlp/batch.ts'
-import { Connections, GRACE, listen, tlsOptions } from './listen.ts'
+import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
 import { deliverRequest, encodeStatus, reasons, Refusal } from './refusal.ts'
 import type { Receiving } from './serve.ts'
@@ -82,7 +82,9 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   const server: Server =
     config.tls === undefined
       ? createServer(inject)
-      : createSecureServer({ ...(await tlsOptions(config.tls, 'grpc')), ALPNProtocols: ['h2'] }, inject)
+      : await secured(config.tls, 'grpc', context, (tls) =>
+          createSecureServer({ ...tls, ALPNProtocols: ['h2'] }, inject),
+        )
   const listener = await listen(server, config.endpoint, 'grpc', connections, receiving)
   let drained: Promise<void> | undefined
   return {

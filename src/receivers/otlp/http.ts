@@ -6,7 +6,7 @@ import { MetricBatch } from '../../otlp/batch.ts'
 import { fromOtlpJson } from '../../otlp/json_reader.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
-import { Connections, listen, tlsOptions } from './listen.ts'
+import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
 import { deliverRequest, encodeStatus, reasons, Refusal, statusJson } from './refusal.ts'
 import type { Receiving } from './serve.ts'
@@ -47,7 +47,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
   const server: Server =
     config.tls === undefined
       ? createServer(options, handler)
-      : createSecureServer({ ...options, ...(await tlsOptions(config.tls, 'http')) }, handler)
+      : await secured(config.tls, 'http', context, (tls) => createSecureServer({ ...options, ...tls }, handler))
   return listen(server, config.endpoint, 'http', connections, receiving)
 
   /** Answers one request. Never rejects. */

@@ -1,9 +1,10 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import type { AddressInfo, Server, Socket } from 'node:net'
-import type { SecureVersion, TlsOptions } from 'node:tls'
+import type { SecureVersion, Server as SecureServer, TlsOptions } from 'node:tls'
 import { errorMessage } from '../../errors.ts'
+import { readPem, watchPem } from '../../http/pem.ts'
+import type { Pem } from '../../http/pem.ts'
 import type { Receiving } from './serve.ts'
 
 export interface Address {
@@ -24,28 +25,36 @@ export interface TlsConfig {
   readonly key_file: string
   readonly client_ca_file: string | undefined
   readonly min_version: string
+  readonly reload_interval: number
 }
 
-/** Reads the files of the TLS settings. */
-export async function tlsOptions(config: TlsConfig, protocol: string): Promise<TlsOptions> {
-  const read = async (setting: 'cert_file' | 'key_file' | 'client_ca_file'): Promise<string | undefined> => {
-    const file = config[setting]
-    if (file === undefined) return undefined
-    try {
-      return await readFile(file, 'utf8')
-    } catch (error) {
-      throw new Error(`protocols.${protocol}.tls.${setting}: ${errorMessage(error)}`, { cause: error })
-    }
-  }
-  const [cert, key, ca] = await Promise.all([read('cert_file'), read('key_file'), read('client_ca_file')])
-  return {
-    cert,
-    key,
-    ca,
+/**
+ * Makes a server that speaks TLS by the settings. Connections that begin after the files have changed use what they hold then.
+ * @throws naming the setting when a file cannot be read
+ */
+export async function secured<S extends SecureServer>(
+  config: TlsConfig,
+  protocol: string,
+  { log, signal }: Receiving['context'],
+  create: (options: TlsOptions) => S,
+): Promise<S> {
+  const { client_ca_file: ca, cert_file: cert, key_file: key, reload_interval: interval } = config
+  const read = (): Promise<Pem> =>
+    readPem(`protocols.${protocol}.tls`, {
+      ca: ['client_ca_file', ca],
+      cert: ['cert_file', cert],
+      key: ['key_file', key],
+    })
+  const options = (pem: Pem): TlsOptions => ({
+    ...pem,
     requestCert: ca !== undefined,
     rejectUnauthorized: ca !== undefined,
     minVersion: `TLSv${config.min_version}` as SecureVersion,
-  }
+  })
+  const pem = await read()
+  const server = create(options(pem))
+  watchPem(pem, { read, interval, log, signal }, (changed) => server.setSecureContext(options(changed)))
+  return server
 }
 
 /** How long what is on its way, in or out, may still take when the receiver stops, in milliseconds. */
