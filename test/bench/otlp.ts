@@ -154,13 +154,14 @@ function payload(
       typeof value === 'object' && value !== null && 'low' in value ? text(value as PlainLong) : value,
     ),
   )
+  const view = new DataView(protobuf.buffer, protobuf.byteOffset, protobuf.length)
   return {
     name,
     kind,
     points: resources * metrics * points,
     next: {
       protobuf: moving(protobuf, Buffer.from('7a7a7a7a17171717', 'hex'), fresh, (time, at) =>
-        protobuf.writeBigUInt64LE(time, at),
+        view.setBigUint64(at, time, true),
       ),
       json: moving(json, Buffer.from(text(TIME)), fresh, (time, at) => json.write(String(time), at, 'latin1')),
     },

@@ -47,7 +47,7 @@ const histogram = fc.record({
       counts: fc.array(fc.nat(30), { minLength: 0, maxLength: 3 }),
       bounds: fc.constantFrom([0, 10], [0, 10], [0, 10], [5], []),
       sum: fc.option(fc.constantFrom(1.5, 100, -4, NaN)),
-      extremes: fc.constantFrom([], ['min'], ['max'], ['min', 'max']),
+      extremes: fc.constantFrom<readonly string[]>([], ['min'], ['max'], ['min', 'max']),
       large: fc.constantFrom(0, 0, 0, 1),
       flags: fc.constantFrom(0, 0, 0, 0, 1),
     }),
