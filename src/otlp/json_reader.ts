@@ -19,7 +19,7 @@ const integer = new JsonInteger()
 /**
  * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`. Keys are in lower camel case or as in the `.proto`;
  * 64-bit integers are text or numbers, exact either way; unknown keys are ignored, `null` means absent, and of a key that
- * stands twice in an object the last counts.
+ * stands twice in an object the last counts, though both must be well-formed.
  * @throws MalformedError that names the place: `resourceMetrics[0].scopeMetrics[2].metrics[7].name: must be a text`
  */
 export function fromOtlpJson(json: string | Uint8Array): MetricBatch {

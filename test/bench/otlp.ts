@@ -9,6 +9,7 @@ import { mergeTags } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
+import { toOtlpJson } from '../../src/otlp/json.ts'
 import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 
 /*
@@ -236,6 +237,9 @@ function toDatadog(version: 'v1' | 'v2'): Run {
       series_version: version,
       compression: 'none',
       metric_prefix: undefined,
+      histograms: { mode: 'distributions', send_aggregation_metrics: false },
+      summaries: { mode: 'gauges' },
+      sketches: { endpoint: undefined, compression: 'none', max_size: 2_621_440, max_raw_size: 4_194_304 },
       count_interval: undefined,
       proxy_url: undefined,
       tls: {
@@ -303,7 +307,7 @@ function jsonLong(text: unknown): PlainLong {
 }
 
 /** The plain way from JSON: parse, turn what protobuf has another form for in place, encode. */
-function plainJson(bytes: Uint8Array): Uint8Array {
+function plainFromJson(bytes: Uint8Array): Uint8Array {
   const request = JSON.parse((bytes as Buffer).toString()) as PlainRequest
   for (const { scopeMetrics } of request.resourceMetrics) {
     for (const { metrics } of scopeMetrics) {
@@ -320,6 +324,28 @@ function plainJson(bytes: Uint8Array): Uint8Array {
     }
   }
   return plain.encode(request).finish()
+}
+
+const jsonText = (value: PlainLong): PlainLong => text(value) as unknown as PlainLong
+
+/** The plain way to JSON: decode, turn what JSON has another form for in place, stringify. */
+function plainToJson(bytes: Uint8Array): Uint8Array {
+  const request = plain.decode(bytes)
+  for (const { scopeMetrics } of request.resourceMetrics) {
+    for (const { metrics } of scopeMetrics) {
+      for (const metric of metrics) {
+        for (const point of pointsOf(metric)) {
+          point.startTimeUnixNano = jsonText(point.startTimeUnixNano)
+          point.timeUnixNano = jsonText(point.timeUnixNano)
+        }
+        for (const point of metric.histogram?.dataPoints ?? []) {
+          point.count = jsonText(point.count)
+          point.bucketCounts = point.bucketCounts.map(jsonText)
+        }
+      }
+    }
+  }
+  return Buffer.from(JSON.stringify(request))
 }
 
 interface Row {
@@ -402,7 +428,12 @@ const rows: readonly Row[] = [
     name: 'OTLP/JSON to OTLP',
     form: 'json',
     ours: () => (bytes) => fromOtlpJson(bytes).toOtlp(),
-    plain: () => plainJson,
+    plain: () => plainFromJson,
+  },
+  {
+    name: 'OTLP to OTLP/JSON',
+    ours: () => (bytes) => Buffer.from(toOtlpJson(MetricBatch.fromOtlp(bytes))),
+    plain: () => plainToJson,
   },
   { name: 'OTLP to Datadog v1 JSON', kinds: ['sum'], ours: () => toDatadog('v1'), plain: () => plainDatadog },
   { name: 'OTLP to Datadog v2 protobuf', kinds: ['sum'], ours: () => toDatadog('v2'), plain: () => plainDatadog },

@@ -21,6 +21,18 @@ export function jsonToProtobuf(json: string): Uint8Array {
   return ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(request)).finish()
 }
 
+/** Whether a key stands twice in an object: then the text has more keys than what it means. */
+export function repeatsKeys(json: string): boolean {
+  const written = [...json.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/gs)].filter(([, colon]) => colon !== undefined)
+  return written.length !== countKeys(JSON.parse(json))
+}
+
+function countKeys(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const inside = Object.values(value).reduce<number>((count, item) => count + countKeys(item), 0)
+  return Array.isArray(value) ? inside : inside + Object.keys(value).length
+}
+
 function toMessage(value: unknown, type: Type): object {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || 'long' in value) {
     throw new Error(`${type.name} must be an object`)

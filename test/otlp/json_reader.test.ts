@@ -7,7 +7,7 @@ import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import { Resource, Scope } from '../../src/otlp/resource.ts'
-import { Ambiguous, jsonToProtobuf } from '../kit/otlp_json_reference.ts'
+import { Ambiguous, jsonToProtobuf, repeatsKeys } from '../kit/otlp_json_reference.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import { request } from '../kit/otlp_requests.ts'
 
@@ -172,32 +172,21 @@ const pieces = [
 ]
 
 /** A change to a text in UTF-8: a piece or a part of it put in place of a few bytes, or a bit that is another. */
-const damage: fc.Arbitrary<(text: Buffer) => Buffer> = fc.oneof(
-  fc.tuple(fc.nat(), fc.nat(8), fc.constantFrom(...pieces)).map(
-    ([at, length, piece]) =>
-      (text: Buffer) =>
-        spliced(text, at, length, Buffer.from(piece)),
-  ),
-  fc.tuple(fc.nat(), fc.nat(), fc.nat(60)).map(
-    ([at, from, length]) =>
-      (text: Buffer) =>
-        spliced(text, at, 0, partOf(text, from, length)),
-  ),
-  fc.tuple(fc.nat(), fc.nat(7)).map(
-    ([at, bit]) =>
-      (text: Buffer) =>
-        spliced(text, at, 1, Buffer.of(partOf(text, at, 1)[0] ^ (1 << bit))),
-  ),
+const damage = fc.oneof(
+  fc.record({ at: fc.nat(), length: fc.nat(8), piece: fc.constantFrom(...pieces) }),
+  fc.record({ at: fc.nat(), from: fc.nat(), length: fc.nat(60) }),
+  fc.record({ at: fc.nat(), bit: fc.nat(7) }),
 )
+type Damage = typeof damage extends fc.Arbitrary<infer T> ? T : never
 
-function partOf(text: Buffer, at: number, length: number): Buffer {
-  const start = at % text.length
-  return text.subarray(start, start + length)
-}
-
-function spliced(text: Buffer, at: number, length: number, piece: Uint8Array): Buffer {
-  const start = at % text.length
-  return Buffer.concat([text.subarray(0, start), piece, text.subarray(start + length)])
+function damaged(text: Buffer, change: Damage): Buffer {
+  const at = change.at % text.length
+  const put = (piece: Uint8Array, length: number): Buffer =>
+    Buffer.concat([text.subarray(0, at), piece, text.subarray(at + length)])
+  if ('piece' in change) return put(Buffer.from(change.piece), change.length)
+  if ('bit' in change) return put(Buffer.of(text[at] ^ (1 << change.bit)), 1)
+  const from = change.from % text.length
+  return put(text.subarray(from, from + change.length), 0)
 }
 
 function attempt(read: () => object): { result?: object; error?: unknown } {
@@ -401,11 +390,13 @@ describe('fromOtlpJson', () => {
         fc.array(damage, { maxLength: 3 }),
         (value, space, odd, damages) => {
           const whole = JSON.stringify(odd ? protoNames(value) : value, forJson, space)
-          const bytes = damages.reduce<Buffer>((text, change) => change(text), Buffer.from(whole))
+          const bytes = damages.reduce<Buffer>(damaged, Buffer.from(whole))
           const read = attempt(() => reference(fromOtlpJson(bytes).toOtlp()))
           const expected = attempt(() => reference(jsonToProtobuf(bytes.toString())))
           if (read.error !== undefined) expect(read.error).toMatchObject({ name: 'MalformedError' })
           if (expected.error instanceof Ambiguous) return
+          // A value that another replaces must be well-formed as well; the reference never sees it.
+          if (read.error !== undefined && expected.error === undefined && repeatsKeys(bytes.toString())) return
           expect({ ...read, error: read.error !== undefined }).toEqual({
             ...expected,
             error: expected.error !== undefined,
