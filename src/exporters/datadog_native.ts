@@ -6,17 +6,20 @@ import { metricNames } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes } from '../datadog/resource_attributes.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { splitTag } from '../datadog/tags.ts'
-import { httpClient } from '../http/client.ts'
-import { contentEncoding } from '../http/compression.ts'
+import { checkEndpoint, httpClient } from '../http/client.ts'
+import { compressionProblem, contentEncoding } from '../http/compression.ts'
+import type { Compression } from '../http/compression.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
-import * as formats from './datadog_native/formats.ts'
+import { v1, v2 } from './datadog_native/formats.ts'
+import { HISTOGRAM_MODES } from './datadog_native/histograms.ts'
 import { responseError } from './datadog_native/response.ts'
 import { toRequests } from './datadog_native/requests.ts'
-import type { SeriesRequest } from './datadog_native/requests.ts'
-import { Samples } from './datadog_native/samples.ts'
+import type { BodyFormat, NativeRequest } from './datadog_native/requests.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
+import { sketchFormat, toSketchRequests } from './datadog_native/sketch_payload.ts'
+import { SUMMARY_MODES, SummaryDifferences } from './datadog_native/summaries.ts'
 
 export default defineComponent({
   kind: 'exporter',
@@ -24,8 +27,8 @@ export default defineComponent({
   summary: "Sends metrics to Datadog's own metrics API.",
   description: `
 Gauges and non-monotonic sums arrive as gauges, monotonic sums as counts: of a cumulative sum Datadog gets the *difference*
-to the point before it. Histograms and summaries are not sent by this exporter; they are counted as dropped
-(\`unsupported_type\`), and \`datadog_otlp\` takes them.
+to the point before it. Histograms of both kinds arrive as distributions, of which Datadog computes any percentile; summaries
+as \`.count\`, \`.sum\` and a \`.quantile\` for each quantile.
 
 Resource attributes become tags, by Datadog's names where it has some (\`service.name\` arrives as \`service\`). Points that
 are one series in one second are aggregated before they are sent, because Datadog would keep only the last.
@@ -47,6 +50,47 @@ are one series in one second are aggregated before they are sent, because Datado
       doc: "Put in front of each name that does not carry it yet, followed by a dot; not in front of the names of Datadog's Agent.",
       format: 'metric_name',
       default: undefined,
+    },
+    histograms: {
+      mode: {
+        doc: 'What histograms become: `distributions`; `counters`, a count for each bucket, tagged with its bounds; or `nobuckets`, nothing but what `send_aggregation_metrics` adds. Exponential histograms always become distributions.',
+        format: HISTOGRAM_MODES,
+        default: 'distributions',
+      },
+      send_aggregation_metrics: {
+        doc: 'Whether `.count`, `.sum`, `.min` and `.max` of every histogram are sent as metrics of their own as well.',
+        format: 'boolean',
+        default: false,
+      },
+    },
+    summaries: {
+      mode: {
+        doc: 'Whether the quantiles of summaries are sent: `gauges`, or `noquantiles`.',
+        format: SUMMARY_MODES,
+        default: 'gauges',
+      },
+    },
+    sketches: {
+      endpoint: {
+        doc: "The address for distributions instead of `endpoint` or that of the site's API, without the path. Datadog does not document this intake; it is the one its Agent sends to.",
+        format: 'url',
+        default: undefined,
+      },
+      compression: {
+        doc: 'How the bodies of distributions are compressed.',
+        format: ['gzip', 'deflate', 'zstd', 'none'],
+        default: 'deflate',
+      },
+      max_size: {
+        doc: "The most bytes of one body of distributions on the wire. The default is the Agent's.",
+        format: 'bytes',
+        default: '2560KiB',
+      },
+      max_raw_size: {
+        doc: "The most bytes of one body of distributions before compression. The default is the Agent's.",
+        format: 'bytes',
+        default: '4MiB',
+      },
     },
     count_interval: {
       doc: 'The interval told for every count, in whole seconds, by which `as_rate()` divides. When it is unset, each count tells the time it really covers.',
@@ -81,51 +125,68 @@ datadog_native:
     if (config.count_interval !== undefined && (config.count_interval < 1000 || config.count_interval % 1000 !== 0)) {
       yield { path: 'count_interval', message: 'is not a whole number of seconds from 1s on' }
     }
+    const { histograms, sketches } = config
+    if (histograms.mode === 'nobuckets' && !histograms.send_aggregation_metrics) {
+      yield { path: 'histograms.mode', message: '`nobuckets` sends nothing unless `send_aggregation_metrics` is true' }
+    }
+    yield* checkEndpoint('sketches.endpoint', sketches.endpoint)
+    const problem = compressionProblem(sketches.compression)
+    if (problem !== undefined) yield { path: 'sketches.compression', message: problem }
   },
   checkProcessors: (config, processors) =>
     checkNames(config, processors, 'set the `metric_prefix` of this exporter instead'),
   create(context) {
     const { config } = context
-    const format = formats[config.series_version]
+    const { histograms, sketches } = config
+    const format = { v1, v2 }[config.series_version]
+    const ofSketches = sketchFormat({ wire: sketches.max_size, raw: sketches.max_raw_size })
     const api = config.endpoint ?? `https://api.${config.site}`
-    const url = api.replace(/\/+$/, '') + format.path
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
     const differences = preparation(config.initial_value, refusal)
+    const summaryDifferences = new SummaryDifferences({ initialValue: config.initial_value })
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
     const reportHost = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
     const mapper = new SeriesMapper({
-      // `naming` has put it before every name that gets it.
-      metricPrefix: undefined,
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
       chosen: (attribute) => ownTags.has(attribute) || chosen(attribute),
       encode: format.series,
+      histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
+      summaries: config.summaries.mode,
+      log: context.log,
     })
-    const samples = new Samples()
-    const headers = {
-      'dd-api-key': config.api_key,
-      'content-type': format.contentType,
-      ...contentEncoding(config.compression),
-    }
+    const destination = (to: BodyFormat, address: string, compression: Compression) => ({
+      url: address.replace(/\/+$/, '') + to.path,
+      headers: { 'dd-api-key': config.api_key, 'content-type': to.contentType, ...contentEncoding(compression) },
+    })
+    const destinations = new Map([
+      [format, destination(format, api, config.compression)],
+      [ofSketches, destination(ofSketches, sketches.endpoint ?? api, sketches.compression)],
+    ])
     const post = httpClient(context)
     return {
       prepare(batch, account) {
         reportHost()
-        return naming(differences(choosingHosts(batch), account), account)
+        const prepared = summaryDifferences.apply(differences(choosingHosts(batch), account), account)
+        return naming(prepared, account)
       },
       encode(batch: MetricBatch, account) {
-        samples.clear()
-        if (!mapper.ofBytes(withHostAndTags(batch, own), samples)) {
-          samples.clear()
+        if (!mapper.map(withHostAndTags(batch, own), account, { distinct: false })) {
           const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
-          mapper.ofPoints(withHostAndTags(aggregated, own), samples, account)
+          mapper.map(withHostAndTags(aggregated, own), account, { distinct: true })
         }
-        return toRequests(samples, mapper.series, format, config.compression, account)
+        const { samples, series } = mapper
+        const distributions = mapper.sketches.written(series)
+        return [
+          ...toSketchRequests(distributions, ofSketches, sketches.compression, account),
+          ...toRequests(samples, series, format, config.compression, account),
+        ]
       },
       async send(request, signal) {
-        const { body, depth } = request as SeriesRequest
+        const { format, body, depth } = request as NativeRequest
+        const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
         const error = responseError(response, { url, apiKey: config.api_key, depth })
         if (error !== undefined) throw error
@@ -134,8 +195,9 @@ datadog_native:
   },
 })
 
-function refusal(metric: Metric): string | undefined {
-  if (metric.type === 'gauge') return undefined
-  if (metric.type !== 'sum') return 'unsupported_type'
-  return metric.temporality === 'unspecified' ? 'unspecified_temporality' : undefined
+/** Of cumulative metrics Datadog gets differences; without a temporality nobody knows what a value is. */
+function refusal({ type, temporality }: Metric): string | undefined {
+  if (type === 'gauge' || type === 'summary') return undefined
+  if (type === 'none') return 'unsupported_type'
+  return temporality === 'unspecified' ? 'unspecified_temporality' : undefined
 }

@@ -38,6 +38,12 @@ export class BytesIndex {
     return this.#entries[number * STRIDE + LENGTH]
   }
 
+  /** A view of a text, until one is added or forgotten, or room is asked for. */
+  bytes(number: number): Uint8Array {
+    const start = this.#entries[number * STRIDE + START]
+    return this.#bytes.subarray(start, start + this.length(number))
+  }
+
   /** Copies a text to `at` in what `behind` gave; returns where it ends. */
   copy(number: number, at: number): number {
     const entry = number * STRIDE

@@ -8,12 +8,19 @@ import datadogNative from '../../src/exporters/datadog_native.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields } from '../../src/otlp/metrics.ts'
-import { HistogramPoint, NO_RECORDED_VALUE, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import {
+  ExponentialHistogramPoint,
+  HistogramPoint,
+  NO_RECORDED_VALUE,
+  NumberPoint,
+  SummaryPoint,
+} from '../../src/otlp/points.ts'
+import type { DataPoint } from '../../src/otlp/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
 import { readV1, readV2 } from '../kit/datadog_models.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
-import { startIntake } from '../kit/intake.ts'
+import { seriesOf, startIntake } from '../kit/intake.ts'
 import type { Intake, IntakeOptions, ReceivedSeries } from '../kit/intake.ts'
 import { startProxy } from '../kit/proxy.ts'
 
@@ -187,6 +194,7 @@ describe('what becomes of the kinds of metrics', () => {
       of(
         {},
         { name: 'h', type: 'histogram', temporality: 'delta', points: [new HistogramPoint(time)] },
+        { name: 'h', type: 'histogram', points: [new HistogramPoint(time)] },
         { name: 's', type: 'summary', points: [new SummaryPoint(time), new SummaryPoint(time)] },
         { name: 'empty', type: 'none' },
         sum('odd', 1, {}, { ...time, temporality: 'unspecified' }),
@@ -202,12 +210,14 @@ describe('what becomes of the kinds of metrics', () => {
       ),
     )
     expect(balance).toMatchObject({
-      handed_in: 10,
+      handed_in: 11,
       created: 0,
       sent: 1,
       dropped: {
-        unsupported_type: 3,
-        unspecified_temporality: 1,
+        no_observations: 1,
+        first_value: 1,
+        duplicate_timestamp: 1,
+        unspecified_temporality: 2,
         not_finite: 2,
         no_recorded_value: 1,
         no_timestamp: 1,
@@ -341,14 +351,14 @@ describe('points that become one series in one second', () => {
     ])
   })
 
-  it('sends many points of one series in order', async () => {
+  it('sends many points of one series, each in its second', async () => {
     const points = Array.from(
       { length: 2500 },
       (_, index) => new NumberPoint({ value: index, timeUnixNano: at(2499 - index) }),
     )
     const balance = await (await exporting()).deliver(of({}, { name: 'm', type: 'gauge', points }))
     const sent = intake.series()
-    expect(sent.flatMap((one) => one.points)).toEqual(points.map((_, index) => [NOON + index, 2499 - index]))
+    expect(sent.flatMap((one) => one.points)).toEqual(points.map((_, index) => [NOON + 2499 - index, index]))
     expect(balance).toMatchObject({ sent: 2500, merged: 0 })
   })
 
@@ -460,76 +470,137 @@ describe('what Datadog answers', () => {
 })
 
 describe('the account of points', () => {
-  it('is complete for whatever comes', async () => {
-    const exporter = await exporting('tags: ["b:x"]\ncompression: none')
-    const point = fc.record({
-      value: fc.oneof(
-        fc.integer({ min: -5, max: 5 }),
-        fc.constantFrom(NaN, Infinity, 1.5),
-        fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
-      ),
-      seconds: fc.constantFrom(0, 0.5, 1, 10, 10.25),
-      attributes: fc.dictionary(fc.constantFrom('a', 'A', 'b', 'host'), fc.constantFrom('1', 'X', 'x', ''), {
-        maxKeys: 2,
-      }),
-      stale: fc.boolean(),
+  const attributes = fc.dictionary(fc.constantFrom('a', 'A', 'b', 'host'), fc.constantFrom('1', 'X', 'x', ''), {
+    maxKeys: 2,
+  })
+  const shared = {
+    timeUnixNano: fc.constantFrom(0, 0.5, 1, 10, 10.25).map(at),
+    startTimeUnixNano: fc.constantFrom(0n, BOOT, at(-1)),
+    attributes: attributes.map((values) => Attributes.of(values)),
+    flags: fc.constantFrom(0, 0, 0, NO_RECORDED_VALUE),
+  }
+  const value = fc.oneof(
+    fc.integer({ min: -5, max: 5 }),
+    fc.constantFrom(NaN, Infinity, 1.5),
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
+  )
+  const extreme = fc.constantFrom(undefined, -1, 0, 7, NaN)
+  const totals = {
+    count: fc.constantFrom(0, 1, 6, 70_000, 2 ** 40),
+    sum: fc.constantFrom(undefined, 0, -3.5, 100, NaN, Infinity),
+    min: extreme,
+    max: extreme,
+  }
+  const counts = fc.array(fc.constantFrom(0, 1, 2, 70_000, 2 ** 40), { maxLength: 4 })
+  const buckets = fc.option(fc.record({ offset: fc.integer({ min: -2000, max: 2000 }), bucketCounts: counts }), {
+    nil: undefined,
+  })
+  const number = fc.record({ ...shared, value }).map((fields) => new NumberPoint(fields))
+  const histogram = fc
+    .record({
+      ...shared,
+      ...totals,
+      bucketCounts: counts,
+      explicitBounds: fc.array(fc.constantFrom(-1, 0, 1, 5, 5, 1e300, NaN), { maxLength: 4 }),
     })
-    const metric = fc.record({
+    .map((fields) => new HistogramPoint(fields))
+  const exponential = fc
+    .record({
+      ...shared,
+      ...totals,
+      scale: fc.integer({ min: -10, max: 20 }),
+      zeroCount: fc.constantFrom(0, 3),
+      positive: buckets,
+      negative: buckets,
+    })
+    .map((fields) => new ExponentialHistogramPoint(fields))
+  const summary = fc
+    .record({
+      ...shared,
+      count: totals.count,
+      sum: fc.constantFrom(0, 5, NaN),
+      quantileValues: fc.array(fc.record({ quantile: fc.constantFrom(0, 0.5, 1), value: fc.constantFrom(1, NaN) }), {
+        maxLength: 3,
+      }),
+    })
+    .map((fields) => new SummaryPoint(fields))
+  const metricOf = (type: MetricFields['type'], point: fc.Arbitrary<DataPoint>): fc.Arbitrary<MetricFields> =>
+    fc.record({
+      type: fc.constant(type),
       name: fc.constantFrom('m', 'n', 'n-', 'n_', '1'),
-      type: fc.constantFrom('gauge', 'sum', 'summary'),
-      temporality: fc.constantFrom('cumulative', 'delta', 'unspecified'),
+      unit: fc.constantFrom('', 'By', 's'),
+      temporality: fc.constantFrom('cumulative', 'delta', 'delta', 'unspecified'),
       monotonic: fc.boolean(),
       points: fc.array(point, { maxLength: 4 }),
     })
-    const batch = fc.array(
-      fc.record({ pid: fc.integer({ min: 1, max: 2 }), metrics: fc.array(metric, { maxLength: 4 }) }),
-      { maxLength: 2 },
+  const metric = fc.oneof(
+    metricOf('gauge', number),
+    metricOf('sum', number),
+    metricOf('histogram', histogram),
+    metricOf('exponential_histogram', exponential),
+    metricOf('summary', summary),
+  )
+  const batches = fc.array(
+    fc
+      .array(fc.record({ pid: fc.integer({ min: 1, max: 2 }), metrics: fc.array(metric, { maxLength: 4 }) }), {
+        maxLength: 2,
+      })
+      .map((entries) =>
+        MetricBatch.of(...entries.map(({ pid, metrics }) => ({ resource: { 'process.pid': pid }, metrics }))),
+      ),
+    { maxLength: 3 },
+  )
+
+  it.each([
+    ['distributions', 'v1'],
+    ['counters', 'v2'],
+  ])('is complete for whatever comes, histograms as %s, series %s', async (mode, version) => {
+    const exporter = await exporting(
+      `tags: ["b:x"]\ncompression: none\nhistograms: { mode: ${mode}, send_aggregation_metrics: true }\nseries_version: ${version}`,
     )
     await fc.assert(
-      fc.asyncProperty(fc.array(batch, { maxLength: 3 }), async (batches) => {
-        await exporter.deliver(
-          ...batches.map((entries) =>
-            MetricBatch.of(
-              ...entries.map(({ pid, metrics }) => ({
-                resource: { 'process.pid': pid },
-                metrics: metrics.map(({ points, ...fields }) => ({
-                  ...(fields as MetricFields),
-                  points: points.map(({ value, seconds, attributes, stale }) =>
-                    fields.type === 'summary'
-                      ? new SummaryPoint({ timeUnixNano: at(seconds) })
-                      : new NumberPoint({
-                          value,
-                          timeUnixNano: at(seconds),
-                          attributes: Attributes.of(attributes),
-                          flags: stale ? NO_RECORDED_VALUE : 0,
-                        }),
-                  ),
-                })),
-              })),
-            ),
-          ),
-        )
+      fc.asyncProperty(batches, fc.boolean(), async (all, asBytes) => {
+        await exporter.deliver(...(asBytes ? all.map((batch) => MetricBatch.fromOtlp(batch.toOtlp())) : all))
       }),
       { numRuns: 60 },
     )
-    const { handed_in, sent, merged, dropped, ...rest } = await exporter.deliver()
+    const { handed_in, created, sent, merged, dropped, ...rest } = await exporter.deliver()
     expect(dropped).not.toHaveProperty('unaccounted')
     expect(dropped).not.toHaveProperty('exporter_error')
-    expect(rest).toEqual({ created: 0, restored: 0, rejected: 0, queued: 0, in_flight: 0, kept: 0 })
-    expect(sent + merged + Object.values(dropped).reduce((all, points) => all + points, 0)).toBe(handed_in)
-    const seen = new Set<string>()
-    const points = intake.series().flatMap((one) => one.points)
-    expect(points).toHaveLength(sent)
-    for (const { path, body } of intake.requests) {
-      seen.clear()
-      expect(path).toBe('/api/v1/series')
-      for (const { metric, type, host, tags, points: pairs } of (body as { series: ReceivedSeries[] }).series) {
-        for (const [second] of pairs) {
-          const key = JSON.stringify([metric, type, host, tags, second])
-          expect(seen).not.toContain(key)
-          seen.add(key)
-        }
+    expect(rest).toEqual({ restored: 0, rejected: 0, queued: 0, in_flight: 0, kept: 0 })
+    expect(created).toBeGreaterThan(0)
+    expect(sent + merged + Object.values(dropped).reduce((all, points) => all + points, 0)).toBe(handed_in + created)
+    expect(intake.sketches().length).toBeGreaterThan(0)
+    expect(intake.series().length + intake.sketches().length).toBe(sent)
+    expect(new Set(intake.requests.map(({ status }) => status))).toEqual(new Set([202]))
+    // Whatever one encoding yields stays together in one request here: it is small.
+    for (const request of intake.requests) {
+      const seen = new Set<string>()
+      for (const { metric, type, host, tags, points } of seriesOf(request)) {
+        const key = JSON.stringify([metric, type, host, tags, points[0][0]])
+        expect(points).toHaveLength(1)
+        expect(Number.isFinite(points[0][1])).toBe(true)
+        expect(seen).not.toContain(key)
+        seen.add(key)
       }
     }
+  })
+
+  it('and what is sent are the same whether batches come as bytes or as objects', async () => {
+    await fc.assert(
+      fc.asyncProperty(batches, async (all) => {
+        const results = []
+        for (const given of [all, all.map((batch) => MetricBatch.fromOtlp(batch.toOtlp()))]) {
+          const own = await startIntake()
+          const exporter = await exporting('histograms: { send_aggregation_metrics: true }', own.url)
+          const balance = await exporter.deliver(...given)
+          results.push({ balance, series: own.series(), sketches: own.sketches() })
+          await exporter.stop()
+          await own.close()
+        }
+        expect(results[1]).toEqual(results[0])
+      }),
+      { numRuns: 40 },
+    )
   })
 })

@@ -9,8 +9,11 @@ import zlib from 'node:zlib'
 import protobuf from 'protobufjs'
 import { Arrivals } from './arrivals.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from './otlp_proto.ts'
+import { readSketches } from './sketch_payload.ts'
+import type { ReceivedSketch } from './sketch_payload.ts'
 
 const definitions = fileURLToPath(new URL('../datadog/agent_payload.proto', import.meta.url))
+const SKETCHES = '/api/beta/sketches'
 const MetricPayload = new protobuf.Root()
   .loadSync(definitions, { keepCase: true })
   .lookupType('datadog.agentpayload.MetricPayload')
@@ -24,6 +27,8 @@ export interface ReceivedSeries {
   readonly host: string | undefined
   readonly tags: readonly string[]
   readonly interval: number | undefined
+  /** Only version 2 has one. */
+  readonly unit?: string
   /** Seconds and value. */
   readonly points: readonly (readonly [number, number])[]
 }
@@ -69,6 +74,8 @@ const LIMITS: Readonly<Record<string, { wire: number; raw: number }>> = {
   '/api/v1/series': { wire: 3_200_000, raw: 62_914_560 },
   '/api/v2/series': { wire: 512_000, raw: 5_242_880 },
   '/v1/metrics': { wire: 512_000, raw: 5_242_880 },
+  // Not documented: what the Agent keeps to.
+  [SKETCHES]: { wire: 2_621_440, raw: 4_194_304 },
   '/intake': { wire: 5_242_880, raw: 5_242_880 },
 }
 
@@ -78,6 +85,8 @@ export interface Intake {
   readonly requests: readonly ReceivedRequest[]
   /** The series of all requests that were taken, of both versions of the API. */
   series(): readonly ReceivedSeries[]
+  /** The distributions of all requests that were taken. */
+  sketches(): readonly ReceivedSketch[]
   /** Answers the next requests with these, one each. */
   respondWith(...answers: readonly Answer[]): void
   /** Answers every request from now on by this, until it is called with `undefined`; the exceptions of `respondWith` come first. */
@@ -126,6 +135,10 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
     url: `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests: requests.all,
     series: () => requests.all.filter(({ status }) => status === 202).flatMap(seriesOf),
+    sketches: () =>
+      requests.all
+        .filter(({ path, status }) => path === SKETCHES && status === 202)
+        .flatMap(({ body }) => body as readonly ReceivedSketch[]),
     respondWith: (...next) => void answers.push(...next),
     respondBy: (next) => void (rule = next),
     connections: () => connections,
@@ -173,6 +186,7 @@ function decompress(wire: Buffer, encoding: string | undefined): Buffer {
 function parse(path: string, contentType: string, raw: Buffer): unknown {
   if (path === '/api/v1/validate') return undefined
   if (contentType.startsWith('application/json')) return JSON.parse(raw.toString('utf8'))
+  if (path === SKETCHES) return readSketches(raw)
   const type = path === '/v1/metrics' ? ExportMetricsServiceRequest : MetricPayload
   return type.toObject(type.decode(raw), { ...PLAIN, longs: path === '/v1/metrics' ? String : Number })
 }
@@ -197,6 +211,7 @@ function judge(
   if (path === '/api/v1/series')
     return { status: 202, body: '{"status":"ok"}', headers: { 'content-type': 'text/json' } }
   if (path === '/intake') return { status: 202, body: '{"status":"ok"}' }
+  if (path === SKETCHES) return { status: 202 }
   if (path === '/api/v2/series') return { status: 202, body: '{"errors":[]}' }
   return {
     status: 200,
@@ -207,7 +222,8 @@ function judge(
 
 const V2_TYPES: readonly string[] = ['', 'count', 'rate', 'gauge']
 
-function seriesOf({ path, body }: ReceivedRequest): readonly ReceivedSeries[] {
+/** The series of one request. */
+export function seriesOf({ path, body }: ReceivedRequest): readonly ReceivedSeries[] {
   if (path === '/api/v1/series') {
     return (body as { series: (ReceivedSeries & { tags?: string[] })[] }).series.map((series) => ({
       metric: series.metric,
@@ -224,6 +240,7 @@ function seriesOf({ path, body }: ReceivedRequest): readonly ReceivedSeries[] {
     type: number
     tags: string[]
     interval: number
+    unit: string
     resources: { type: string; name: string }[]
     points: { timestamp: number; value: number }[]
   }
@@ -233,6 +250,7 @@ function seriesOf({ path, body }: ReceivedRequest): readonly ReceivedSeries[] {
     host: series.resources.find(({ type }) => type === 'host')?.name,
     tags: series.tags,
     interval: series.interval === 0 ? undefined : series.interval,
+    ...(series.unit !== '' && { unit: series.unit }),
     points: series.points.map(({ timestamp, value }) => [timestamp, value] as const),
   }))
 }

@@ -1,17 +1,16 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
+import type { BodyFormat } from './requests.ts'
 import type { Series } from './series.ts'
 
 /**
  * A version of Datadog's API for series: how samples are written, and what one request may hold. A sample is what all of its
  * series have in common, then what all of its moment have in common, then its value: only the last is made for each anew.
  */
-export interface SeriesFormat {
-  readonly path: string
-  readonly contentType: string
-  /** Bytes of the body on the wire, bytes before compression, and points. */
-  readonly limits: { readonly wire: number; readonly raw: number; readonly points: number }
+export interface SeriesFormat extends BodyFormat {
+  /** Points of one body. */
+  readonly maxPoints: number
   readonly open: string
   readonly close: string
   /** Bytes that a sample adds to those of its series at most. */
@@ -29,8 +28,6 @@ export interface SeriesFormat {
     moment: Uint8Array,
     value: number,
   ): number
-  /** A body with the first `count` samples of a body, and one with the others. */
-  divide(body: Buffer, count: number): readonly [Buffer, Buffer]
 }
 
 const OPEN = '{"series":['
@@ -41,7 +38,8 @@ export const v1: SeriesFormat = {
   path: '/api/v1/series',
   contentType: 'application/json',
   // Raw as the Datadog Agent, which keeps each compression short.
-  limits: { wire: 3_200_000, raw: 4_194_304, points: Infinity },
+  limits: { wire: 3_200_000, raw: 4_194_304 },
+  maxPoints: Infinity,
   open: OPEN,
   close: CLOSE,
   // `,` and `,"interval":<int>,"points":[[<int>,<double>]]}`
@@ -108,12 +106,13 @@ const SERIES = (1 << 3) | LENGTH_DELIMITED
 export const v2: SeriesFormat = {
   path: '/api/v2/series',
   contentType: 'application/x-protobuf',
-  limits: { wire: 512_000, raw: 5_242_880, points: 10_000 },
+  limits: { wire: 512_000, raw: 5_242_880 },
+  maxPoints: 10_000,
   open: '',
   close: '',
   // The tag and length of a series, its interval and its point.
   rest: 64,
-  series({ metric, type, host, tags }) {
+  series({ metric, type, host, tags, unit }) {
     const writer = protobuf.Writer.create()
     if (host !== undefined) {
       // repeated Resource resources = 1;
@@ -125,6 +124,7 @@ export const v2: SeriesFormat = {
     writeString(writer, 2, metric) // string metric = 2;
     for (const tag of tags) writeString(writer, 3, tag) // repeated string tags = 3;
     writer.uint32((5 << 3) | VARINT).int32(V2_TYPES[type]) // MetricType type = 5;
+    if (unit !== undefined) writeString(writer, 6, unit) // string unit = 6;
     return writer.finish()
   },
   moment(timestamp, interval) {
@@ -145,11 +145,14 @@ export const v2: SeriesFormat = {
     for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
     return out.writeDoubleLE(value, end)
   },
-  divide(body, count) {
-    const reader = protobuf.Reader.create(body)
-    for (let index = 0; index < count; index++) reader.skipType(reader.uint32() & 7)
-    return [body.subarray(0, reader.pos), body.subarray(reader.pos)]
-  },
+  divide: divideMessages,
+}
+
+/** A body that holds nothing but one repeated field. */
+export function divideMessages(body: Buffer, count: number): readonly [Buffer, Buffer] {
+  const reader = protobuf.Reader.create(body)
+  for (let index = 0; index < count; index++) reader.skipType(reader.uint32() & 7)
+  return [body.subarray(0, reader.pos), body.subarray(reader.pos)]
 }
 
 /** enum MetricType { UNSPECIFIED = 0; COUNT = 1; RATE = 2; GAUGE = 3; } */

@@ -5,8 +5,19 @@ import type { BytesIndex } from '../../otlp/bytes_index.ts'
 import type { SeriesFormat } from './formats.ts'
 import type { Samples } from './samples.ts'
 
-/** One body for Datadog's series API. */
-export interface SeriesRequest extends ExportRequest {
+/** What is sent to one of Datadog's intakes. */
+export interface BodyFormat {
+  readonly path: string
+  readonly contentType: string
+  /** Bytes of a body on the wire, and before compression. */
+  readonly limits: { readonly wire: number; readonly raw: number }
+  /** A body with the first `count` samples of a body, and one with the others. */
+  divide(body: Buffer, count: number): readonly [Buffer, Buffer]
+}
+
+/** One body for one of Datadog's intakes. */
+export interface NativeRequest extends ExportRequest {
+  readonly format: BodyFormat
   readonly body: Uint8Array
   readonly rawBytes: number
   /** How often it was halved. */
@@ -16,30 +27,74 @@ export interface SeriesRequest extends ExportRequest {
 /** How much smaller compression makes a body, at the least; only a guess, since every body is measured. */
 const COMPRESSION_RATIO = 4
 
+/** Bytes of a raw body that will keep the limits, as far as one can tell. */
+export function likelyLength({ limits }: BodyFormat, compression: Compression): number {
+  return Math.min(limits.raw, compression === 'none' ? limits.wire : limits.wire * COMPRESSION_RATIO)
+}
+
 /**
- * Packs samples into requests within the limits of the format; one too large for any is told to `account`. `known` holds
- * their series as the format writes them.
+ * Makes a request of a raw body and the number of samples in it, or several where it turns out too large; a sample too large
+ * by itself is told to `account`.
  */
+export function requestMaker(
+  format: BodyFormat,
+  compression: Compression,
+  account: Pick<Account, 'dropped'>,
+): (raw: Buffer, points: number) => readonly NativeRequest[] {
+  const { wire, raw: maxRaw } = format.limits
+
+  return (raw, points) => measured(toRequest(raw, points, 0))
+
+  function toRequest(raw: Buffer, points: number, depth: number): NativeRequest {
+    // The memory of the raw body is used again.
+    const body = compression === 'none' ? Buffer.from(raw) : compress(raw, compression)
+    return {
+      format,
+      points,
+      bytes: body.length,
+      rawBytes: raw.length,
+      body,
+      depth,
+      divide: () => (points === 1 ? undefined : halves(body, points, depth + 1)),
+    }
+  }
+
+  function measured(request: NativeRequest): readonly NativeRequest[] {
+    const { body, bytes, rawBytes, points } = request
+    if (bytes <= wire && rawBytes <= maxRaw) return [request]
+    if (points > 1) return halves(body, points, 0).flatMap(measured)
+    account.dropped('too_large', 1)
+    return []
+  }
+
+  function halves(body: Uint8Array, points: number, depth: number): NativeRequest[] {
+    const middle = Math.ceil(points / 2)
+    const [first, second] = format.divide(decompress(body, compression), middle)
+    return [toRequest(first, middle, depth), toRequest(second, points - middle, depth)]
+  }
+}
+
+/** Packs samples into requests within the limits of the format. `known` holds their series as the format writes them. */
 export function toRequests(
   samples: Samples,
   known: BytesIndex,
   format: SeriesFormat,
   compression: Compression,
-  account: Account,
-): SeriesRequest[] {
-  const { wire, raw, points: maxPoints } = format.limits
-  const maxLength = Math.min(raw, compression === 'none' ? wire : wire * COMPRESSION_RATIO)
-  const requests: SeriesRequest[] = []
+  account: Pick<Account, 'dropped'>,
+): readonly NativeRequest[] {
+  const maxLength = likelyLength(format, compression)
+  const make = requestMaker(format, compression, account)
+  const requests: NativeRequest[] = []
   for (let start = 0; start < samples.count;) {
     let end = start
     let length = format.open.length + format.close.length
     do length += known.length(samples.series[end++]) + format.rest
     while (
       end < samples.count &&
-      end - start < maxPoints &&
+      end - start < format.maxPoints &&
       length + known.length(samples.series[end]) + format.rest <= maxLength
     )
-    requests.push(...measured(toRequest(write(start, end, length), end - start, 0)))
+    requests.push(...make(write(start, end, length), end - start))
     start = end
   }
   return requests
@@ -61,32 +116,5 @@ export function toRequests(
     }
     at += out.write(format.close, at, 'latin1')
     return out.subarray(begin, at)
-  }
-
-  function toRequest(written: Buffer, points: number, depth: number): SeriesRequest {
-    const body = compression === 'none' ? Buffer.from(written) : compress(written, compression)
-    return {
-      points,
-      bytes: body.length,
-      rawBytes: written.length,
-      body,
-      depth,
-      divide: () => (points === 1 ? undefined : halves(body, points, depth + 1)),
-    }
-  }
-
-  /** The request, or several when it turned out too large. */
-  function measured(request: SeriesRequest): SeriesRequest[] {
-    const { body, bytes, rawBytes, points } = request
-    if (bytes <= wire && rawBytes <= raw) return [request]
-    if (points > 1) return halves(body, points, 0).flatMap(measured)
-    account.dropped('too_large', 1)
-    return []
-  }
-
-  function halves(body: Uint8Array, points: number, depth: number): SeriesRequest[] {
-    const middle = Math.ceil(points / 2)
-    const [first, second] = format.divide(decompress(body, compression), middle)
-    return [toRequest(first, middle, depth), toRequest(second, points - middle, depth)]
   }
 }

@@ -1,4 +1,4 @@
-import type { Account } from '../../component.ts'
+import type { Account, Logger } from '../../component.ts'
 import { resolveHost } from '../../datadog/host.ts'
 import { normalizeName, normalizeTag } from '../../datadog/names.ts'
 import { resourceTags } from '../../datadog/resource_attributes.ts'
@@ -10,25 +10,43 @@ import { NumberPointCursor } from '../../otlp/cursor.ts'
 import { viewOf } from '../../otlp/message.ts'
 import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
-import type { NumberPoint } from '../../otlp/points.ts'
-import type { Samples } from './samples.ts'
+import type {
+  DataPoint,
+  ExponentialHistogramPoint,
+  HistogramPoint,
+  NumberPoint,
+  SummaryPoint,
+} from '../../otlp/points.ts'
+import type { Resource } from '../../otlp/resource.ts'
+import { mapHistogram, NO_TAGS } from './histograms.ts'
+import type { DerivedSample, HistogramSettings } from './histograms.ts'
+import { Samples, SketchSamples } from './samples.ts'
+import { SentSeconds } from './sent_seconds.ts'
+import { encodeSketchSeries } from './sketch_payload.ts'
+import { mapSummary } from './summaries.ts'
+import type { SummaryMode } from './summaries.ts'
+import { unitName } from './units.ts'
 
-/** What Datadog knows a series by. */
+/** What Datadog knows a series by, and its unit. */
 export interface Series {
   readonly metric: string
   readonly type: 'count' | 'gauge'
   readonly host: string | undefined
   /** Sorted and unique. */
   readonly tags: readonly string[]
+  /** By Datadog's name. */
+  readonly unit: string | undefined
 }
 
 export interface SeriesOptions {
-  readonly metricPrefix: string | undefined
   /** Seconds; instead of the time each count really covers. */
   readonly countInterval: number | undefined
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
   readonly encode: (series: Series) => Uint8Array
+  readonly histograms: HistogramSettings
+  readonly summaries: SummaryMode
+  readonly log: Pick<Logger, 'warn'>
 }
 
 const SECOND = 1_000_000_000n
@@ -36,31 +54,56 @@ const SECOND = 1_000_000_000n
 const TTL = 3_600_000
 /** Series remembered at most. */
 const MAX_KNOWN = 1_000_000
+/** Names of metrics remembered at most, to tell of each once. */
+const MAX_NAMES = 10_000
 
 /** What is known of the bytes of a series: which series of Datadog's they are, and when they came last, in seconds. */
 const SERIES = 0
 const SEEN = 1
 const STRIDE = 2
+/** Instead of a series: the metric has no name that Datadog takes. */
+const NAMELESS = -1
+/** Instead of a series: none of this kind has been asked for. */
+const NOT_YET = -2
+
+/** The same bytes are another series as counts, as gauges, and as what is made of a histogram or summary. */
+const KINDS = 3
+const GAUGE = 0
+const COUNT = 1
+const WHOLE = 2
+
+/** The longest that suffix and tags of a derived sample can be. */
+const MAX_VARIANT = 4096
+
+type PointBytes = Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>
 
 /**
- * Turns batches that hold gauges, sums of differences and non-monotonic sums only into samples of Datadog's series. What
- * is known of a series is remembered from batch to batch by the bytes it came as, because writing names and tags as
- * Datadog does is most of the work.
+ * Turns batches of differences into samples of Datadog's series and distributions. What is known of a series is remembered from
+ * batch to batch by the bytes it came as, because writing names and tags as Datadog does is most of the work.
  */
 export class SeriesMapper {
-  /** Datadog's series, as the API's format writes them. */
+  /** What the last batch became. Samples that are one series in one second, as Datadog reads names and tags, are one. */
+  readonly samples = new Samples()
+  readonly sketches = new SketchSamples()
+  /** Datadog's series, as the format of their API writes them. */
   readonly series = new BytesIndex()
   readonly #options: SeriesOptions
   readonly #metrics = new MetricIndex(({ type, name }, resource) =>
     [type, name, resource.attributes.identity].join('\n'),
   )
-  /** The bytes they come as; their owner is `ownerOf` the metric. */
+  /** The bytes they come as; their owner is that of the metric, or for derived samples that of the point. */
   readonly #known = new BytesIndex()
   readonly #cursor = new NumberPointCursor()
   #places = new Int32Array(64 * STRIDE)
-  /** By series: the number of the batch that brought its last sample. */
-  #batches = new Int32Array(64)
-  #batch = 0
+  /** By series: the bytes that brought its last sample. */
+  #origins = new Int32Array(64)
+  readonly #sent = new SentSeconds()
+  /** One name has one unit at Datadog: the first that came. */
+  readonly #units = new Map<string, string | undefined>()
+  readonly #variant = Buffer.alloc(MAX_VARIANT)
+  readonly #variantView = viewOf(this.#variant)
+  #tally = new Tally()
+  readonly #warned = new Set<string>()
   #now = 0
   #lastSweep = performance.now()
 
@@ -69,83 +112,191 @@ export class SeriesMapper {
   }
 
   /**
-   * One sample for each point, by its bytes alone; `false`, and nothing that counts in `samples`, when a point cannot be read
-   * that way, or when two points turn out to be one series.
+   * Fills `samples` and `sketches`: sums that meet are added, of gauges the latest stays. `distinct`: points of a sum that goes
+   * up and down, where they meet, are of different series and add up, too. Without it `false`, and nothing said to `account`,
+   * when such points meet: `aggregate` must see the batch first.
    */
-  ofBytes(batch: MetricBatch, samples: Samples): boolean {
+  map(batch: MetricBatch, account: Account, { distinct }: { readonly distinct: boolean }): boolean {
     this.#begin()
-    const cursor = this.#cursor
-    const number = this.#batch
-    const { countInterval } = this.#options
     for (const { resource, scopes } of batch.resources) {
       for (const { scope, metrics } of scopes) {
         for (const metric of metrics) {
-          if (!cursor.open(metric)) return false
-          const type = typeOf(metric)
-          const owner = ownerOf(this.#metrics.numberOf(metric, resource, scope, this.#now), type)
-          while (cursor.next()) {
-            const { view, attributesStart, attributesEnd } = cursor
-            const known = this.#known.find(owner, view, attributesStart, attributesEnd)
-            if (known < 0 && this.#nameOf(metric) === '') return false
-            const series =
-              known < 0
-                ? this.#add(owner, this.#seriesOf(metric, type, resource.attributes, cursor.attributes()), cursor)
-                : this.#seen(known)
-            if (this.#batches[series] === number) return false
-            this.#batches[series] = number
-            const interval = type === 'gauge' ? 0 : (countInterval ?? wholeSeconds(cursor.elapsed()))
-            samples.add(series, cursor.seconds(), cursor.value(), interval)
-          }
-          if (!cursor.complete) return false
+          const number = this.#metrics.numberOf(metric, resource, scope, this.#now)
+          if (metric.type !== 'gauge' && metric.type !== 'sum') this.#addWhole(metric, number, resource)
+          else if (!this.#addNumbers(metric, number, resource, distinct)) return false
         }
       }
+    }
+    this.#settle()
+    this.#tally.tell(account)
+    return true
+  }
+
+  /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `map`. */
+  #addNumbers(metric: Metric, number: number, resource: Resource, distinct: boolean): boolean {
+    const cursor = this.#cursor
+    const isCount = metric.type === 'sum' && metric.temporality === 'delta'
+    const adds = metric.type === 'sum'
+    const ambiguous = adds && !isCount && !distinct
+    const kind = isCount ? COUNT : GAUGE
+    const owner = number * KINDS + kind
+    let read = 0
+    if (cursor.open(metric)) {
+      for (; cursor.next(); read++) {
+        const { view, attributesStart, attributesEnd } = cursor
+        let known = this.#known.find(owner, view, attributesStart, attributesEnd)
+        if (known < 0) {
+          known = this.#add(owner, cursor, this.#seriesOf(metric, kind, resource.attributes, cursor.attributes()))
+        }
+        const time = view.getInt32(cursor.timeAt, true)
+        const covered = isCount ? (cursor.elapsed() ?? 0) : NaN
+        if (!this.#put(metric, known, cursor.seconds(), cursor.value(), time, covered, adds) && ambiguous) return false
+      }
+      if (cursor.complete) return true
+    }
+    const points = metric.points as readonly NumberPoint[]
+    for (; read < points.length; read++) {
+      const point = points[read]
+      const bytes = bytesOf(point)
+      let known = this.#known.find(owner, bytes.view, bytes.attributesStart, bytes.attributesEnd)
+      if (known < 0) {
+        known = this.#add(owner, bytes, this.#seriesOf(metric, kind, resource.attributes, point.attributes))
+      }
+      const covered = isCount ? elapsed(point) : NaN
+      const second = secondOf(point)
+      if (!this.#put(metric, known, second, Number(point.value), lowBitsOf(point), covered, adds) && ambiguous)
+        return false
     }
     return true
   }
 
-  /**
-   * Samples of any batch. Points that are one series in one second, since Datadog reads names and tags alike, are
-   * aggregated, because Datadog keeps only the last that arrives: sums are added, of gauges the latest stays.
-   */
-  ofPoints(batch: MetricBatch, samples: Samples, account: Account): void {
-    this.#begin()
-    const groups = new Map<number, { readonly type: Series['type']; readonly seconds: Map<number, Group> }>()
-    let merged = 0
-    for (const { metric, resource, scope } of batch.metrics()) {
-      const type = typeOf(metric)
-      if (this.#nameOf(metric) === '') {
-        account.dropped('invalid_name', metric.points.length)
+  /** The points of a histogram of either kind or of a summary. */
+  #addWhole(metric: Metric, number: number, resource: Resource): void {
+    const owner = number * KINDS + WHOLE
+    for (const point of metric.points) {
+      const bytes = bytesOf(point)
+      let known = this.#known.find(owner, bytes.view, bytes.attributesStart, bytes.attributesEnd)
+      if (known < 0) known = this.#add(owner, bytes, normalizeName(metric.name) === '' ? NAMELESS : NOT_YET)
+      if (this.#seen(known) === NAMELESS) {
+        this.#tally.dropped('invalid_name')
         continue
       }
-      const owner = ownerOf(this.#metrics.numberOf(metric, resource, scope, this.#now), type)
-      for (const point of metric.points as readonly NumberPoint[]) {
-        const { view, start, end } = point.attributes.identityBytes
-        const known = this.#known.find(owner, view, start, end)
-        const series =
-          known < 0
-            ? this.#add(owner, this.#seriesOf(metric, type, resource.attributes, point.attributes), {
-                view,
-                attributesStart: start,
-                attributesEnd: end,
-              })
-            : this.#seen(known)
-        let group = groups.get(series)
-        if (group === undefined) groups.set(series, (group = { type, seconds: new Map<number, Group>() }))
-        if (addPoint(group.seconds, metric, point)) merged++
+      if (point.kind === 'summary') this.#addSummary(metric, known, resource, point)
+      else this.#addHistogram(metric, known, resource, point as HistogramPoint | ExponentialHistogramPoint)
+    }
+  }
+
+  #addHistogram(
+    metric: Metric,
+    known: number,
+    resource: Resource,
+    point: HistogramPoint | ExponentialHistogramPoint,
+  ): void {
+    const mapped = mapHistogram(point, this.#options.histograms)
+    if (typeof mapped === 'string') {
+      this.#tally.dropped(mapped)
+      return
+    }
+    const { sketch, samples } = mapped
+    if (sketch !== undefined) {
+      let series = this.#places[known * STRIDE + SERIES]
+      if (series === NOT_YET) {
+        series = this.#sketchSeriesOf(metric, resource.attributes, point.attributes)
+        this.#places[known * STRIDE + SERIES] = series
+      }
+      if (!this.sketches.put(series, secondOf(point), sketch)) {
+        this.#tally.merged++
+        this.#warnOnce(metric, this.#origins[series] !== known)
+      }
+      this.#origins[series] = known
+    }
+    this.#tally.created += samples.length - (sketch === undefined ? 1 : 0)
+    for (const sample of samples) this.#addDerived(metric, known, resource, point, sample)
+  }
+
+  #addSummary(metric: Metric, known: number, resource: Resource, point: SummaryPoint): void {
+    const samples = mapSummary(point, this.#options.summaries)
+    if (typeof samples === 'string') {
+      this.#tally.dropped(samples)
+      return
+    }
+    this.#tally.created += samples.length - 1
+    for (const sample of samples) this.#addDerived(metric, known, resource, point, sample)
+  }
+
+  #addDerived(metric: Metric, whole: number, resource: Resource, point: DataPoint, sample: DerivedSample): void {
+    const { suffix, type, tags } = sample
+    const text = tags === NO_TAGS ? suffix : `${suffix}\n${tags.join('\n')}`
+    const length = this.#variant.write(text)
+    // No metric is negative.
+    const owner = -1 - whole
+    let known = this.#known.find(owner, this.#variantView, 0, length)
+    if (known < 0) {
+      const kind = type === 'count' ? COUNT : GAUGE
+      const series = this.#seriesOf(metric, kind, resource.attributes, point.attributes, sample)
+      known = this.#add(owner, { view: this.#variantView, attributesStart: 0, attributesEnd: length }, series)
+    }
+    const isCount = type === 'count'
+    const covered = isCount ? elapsed(point) : NaN
+    this.#put(metric, known, secondOf(point), sample.value, lowBitsOf(point), covered, isCount)
+  }
+
+  /** `false` when the value met another of its series and second, of which it is a part now. */
+  #put(
+    metric: Metric,
+    known: number,
+    second: number,
+    value: number,
+    time: number,
+    covered: number,
+    adds: boolean,
+  ): boolean {
+    const series = this.#seen(known)
+    if (series === NAMELESS) {
+      this.#tally.dropped('invalid_name')
+      return true
+    }
+    if (this.#sent.mayHold(series, second)) {
+      const isGauge = Number.isNaN(covered)
+      if (!isGauge) this.#warnOnce(metric, this.#sent.holdsCount(series, second))
+      else if (this.#sent.holdsLater(series, second, time)) {
+        this.#tally.merged++
+        this.#warnOnce(metric, this.#origins[series] !== known)
+        return true
       }
     }
-    if (merged > 0) account.merged(merged)
-    for (const [series, { type, seconds }] of groups) {
-      for (const [timestamp, { value, start, time }] of [...seconds].sort(([left], [right]) => left - right)) {
-        const interval = type === 'gauge' ? 0 : (this.#options.countInterval ?? wholeSeconds(elapsed(start, time)))
-        samples.add(series, timestamp, value, interval)
+    const added = this.samples.put(series, second, value, time, covered, adds)
+    if (!added) {
+      this.#tally.merged++
+      this.#warnOnce(metric, this.#origins[series] !== known)
+    }
+    this.#origins[series] = known
+    return added
+  }
+
+  /** Puts counts where none was sent before, now that all of the batch is known, and remembers when what was sent. */
+  #settle(): void {
+    const { samples } = this
+    const { countInterval } = this.#options
+    const { series, timestamps, times, covered, intervals, count, repeated } = samples
+    const order = repeated ? inOrderOfTime(timestamps, count) : undefined
+    for (let position = 0; position < count; position++) {
+      const index = order === undefined ? position : order[position]
+      if (Number.isNaN(covered[index])) {
+        this.#sent.takeGauge(series[index], timestamps[index], times[index])
+        intervals[index] = 0
+      } else {
+        timestamps[index] = this.#sent.takeCount(series[index], timestamps[index])
+        intervals[index] = countInterval ?? wholeSeconds(covered[index])
       }
     }
   }
 
   /** Keeps the memory bounded. Only between batches, so that within one the same series is the same number. */
   #begin(): void {
-    this.#batch++
+    this.samples.clear()
+    this.sketches.clear()
+    this.#tally = new Tally()
     this.#now = performance.now()
     const full = this.#known.size > MAX_KNOWN
     if (!full && this.#now - this.#lastSweep < TTL / 2) return
@@ -159,6 +310,7 @@ export class SeriesMapper {
     })
     this.series.forget((series) => !used.has(series))
     this.#metrics.forget(before * 1000)
+    this.#units.clear()
   }
 
   #seen(known: number): number {
@@ -167,50 +319,104 @@ export class SeriesMapper {
   }
 
   /** Remembers of which series the bytes are. */
-  #add(
-    owner: number,
-    series: number,
-    { view, attributesStart, attributesEnd }: Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>,
-  ): number {
+  #add(owner: number, { view, attributesStart, attributesEnd }: PointBytes, series: number): number {
     const known = this.#known.add(owner, view, attributesStart, attributesEnd)
     if ((known + 1) * STRIDE > this.#places.length) this.#places = grown(this.#places)
     this.#places[known * STRIDE + SERIES] = series
-    return this.#seen(known)
+    return known
   }
 
-  #nameOf(metric: Metric): string {
-    const { metricPrefix: prefix } = this.#options
-    return normalizeName(
-      prefix === undefined || metric.name.startsWith(`${prefix}.`) ? metric.name : `${prefix}.${metric.name}`,
-    )
+  #seriesOf(
+    metric: Metric,
+    kind: typeof COUNT | typeof GAUGE,
+    resource: Attributes,
+    point: Attributes,
+    derived?: DerivedSample,
+  ): number {
+    const name = normalizeName(metric.name + (derived?.suffix ?? ''))
+    if (name === '') return NAMELESS
+    const type = kind === COUNT ? 'count' : 'gauge'
+    const unit = this.#unitOf(name, derived === undefined || derived.inUnit ? metric.unit : '')
+    const identity = this.#hostAndTags(resource, point, derived?.tags ?? NO_TAGS)
+    return this.#numberOf(kind, this.#options.encode({ metric: name, type, unit, ...identity }))
   }
 
-  #seriesOf(metric: Metric, type: Series['type'], resource: Attributes, point: Attributes): number {
-    const resolved = resolveHost(resource)
-    const host = point.text('host') ?? resolved.host
-    const tags = allTags(resourceTags(resource, this.#options.chosen, resolved.host), point)
-    const view = viewOf(this.#options.encode({ metric: this.#nameOf(metric), type, host, tags }))
-    const known = this.series.find(0, view, 0, view.byteLength)
+  #sketchSeriesOf(metric: Metric, resource: Attributes, point: Attributes): number {
+    const identity = this.#hostAndTags(resource, point, NO_TAGS)
+    return this.#numberOf(WHOLE, encodeSketchSeries({ metric: normalizeName(metric.name), ...identity }))
+  }
+
+  /** The number of a series of Datadog's by what it is written as. */
+  #numberOf(kind: number, encoded: Uint8Array): number {
+    const view = viewOf(encoded)
+    const known = this.series.find(kind, view, 0, view.byteLength)
     if (known >= 0) return known
-    const series = this.series.add(0, view, 0, view.byteLength)
-    if (series >= this.#batches.length) this.#batches = grown(this.#batches)
-    this.#batches[series] = 0
+    const series = this.series.add(kind, view, 0, view.byteLength)
+    while (series >= this.#origins.length) this.#origins = grown(this.#origins)
+    this.#sent.forget(series)
     return series
   }
+
+  #unitOf(name: string, unit: string): string | undefined {
+    if (this.#units.has(name)) return this.#units.get(name)
+    if (this.#units.size >= MAX_NAMES) this.#units.clear()
+    const named = unitName(unit)
+    this.#units.set(name, named)
+    return named
+  }
+
+  #hostAndTags(
+    resource: Attributes,
+    point: Attributes,
+    more: readonly string[],
+  ): { readonly host: string | undefined; readonly tags: readonly string[] } {
+    const resolved = resolveHost(resource)
+    const host = point.text('host') ?? resolved.host
+    return { host, tags: allTags(resourceTags(resource, this.#options.chosen, resolved.host), point, more) }
+  }
+
+  #warnOnce({ name }: Metric, collided: boolean): void {
+    if (!collided || this.#warned.has(name) || this.#warned.size >= MAX_NAMES) return
+    this.#warned.add(name)
+    this.#options.log.warn(
+      'Several series of a metric are one at Datadog, which keeps one value a second: their counts are added or moved to the next second, of gauges the latest stays. An attribute that tells them apart, or fewer and larger batches, would change that.',
+      { metric: name },
+    )
+  }
 }
 
-/** The same metric as counts is not the same series as gauges. */
-function ownerOf(metric: number, type: Series['type']): number {
-  return metric * 2 + (type === 'count' ? 1 : 0)
+/** What became of points, to be told once it is certain. */
+class Tally {
+  created = 0
+  merged = 0
+  readonly #dropped = new Map<string, number>()
+
+  dropped(reason: string): void {
+    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1)
+  }
+
+  tell(account: Account): void {
+    if (this.created > 0) account.created(this.created)
+    if (this.merged > 0) account.merged(this.merged)
+    for (const [reason, points] of this.#dropped) account.dropped(reason, points)
+  }
 }
 
-function typeOf(metric: Metric): Series['type'] {
-  return metric.type === 'sum' && metric.temporality === 'delta' ? 'count' : 'gauge'
+function bytesOf(point: DataPoint): PointBytes {
+  const { view, start, end } = point.attributes.identityBytes
+  return { view, attributesStart: start, attributesEnd: end }
 }
 
-/** A point's own attributes win over tags of the resource. Its attribute `host` is Datadog's host and no tag. */
-function allTags(ofResource: ReadonlyMap<string, string>, attributes: Attributes): readonly string[] {
-  const tags = new Set<string>()
+/**
+ * A point's own attributes win over tags of the resource. Its attribute `host` is Datadog's host and no tag. `more` are
+ * normalised.
+ */
+function allTags(
+  ofResource: ReadonlyMap<string, string>,
+  attributes: Attributes,
+  more: readonly string[],
+): readonly string[] {
+  const tags = new Set<string>(more)
   for (const [key, value] of ofResource) if (!attributes.has(key)) tags.add(normalizeTag(key, value))
   const seen = new Set(['host'])
   for (const { key, value } of attributes) {
@@ -221,36 +427,24 @@ function allTags(ofResource: ReadonlyMap<string, string>, attributes: Attributes
   return [...tags].sort()
 }
 
-/** The points of one series in one second. */
-interface Group {
-  value: number
-  time: bigint
-  start: bigint
+function secondOf({ timeUnixNano }: DataPoint): number {
+  return Number(timeUnixNano / SECOND)
 }
 
-/** Returns whether the point became part of another. */
-function addPoint(seconds: Map<number, Group>, metric: Metric, point: NumberPoint): boolean {
-  const { timeUnixNano: time, startTimeUnixNano: start } = point
-  const value = Number(point.value)
-  const timestamp = Number(time / SECOND)
-  const same = seconds.get(timestamp)
-  if (same === undefined) {
-    seconds.set(timestamp, { value, time, start })
-    return false
-  }
-  if (metric.type === 'sum') same.value += value
-  else if (time >= same.time) same.value = value
-  if (time > same.time) same.time = time
-  if (start < same.start) same.start = start
-  return true
+function lowBitsOf({ timeUnixNano }: DataPoint): number {
+  return Number(BigInt.asIntN(32, timeUnixNano))
 }
 
-/** Nanoseconds between two times; `undefined` when the first is not known or not before the second. */
-function elapsed(start: bigint, time: bigint): number | undefined {
-  return start === 0n || start >= time ? undefined : Number(time - start)
+/** Nanoseconds from the start of a point to its time; 0 when the first is not known or not before the second. */
+function elapsed({ startTimeUnixNano: start, timeUnixNano: time }: DataPoint): number {
+  return start === 0n || start >= time ? 0 : Number(time - start)
 }
 
 /** Datadog takes whole seconds only, and divides by them; 0 is what is not known. */
-function wholeSeconds(nanoseconds: number | undefined): number {
-  return nanoseconds === undefined ? 0 : Math.max(1, Math.round(nanoseconds / Number(SECOND)))
+function wholeSeconds(nanoseconds: number): number {
+  return nanoseconds === 0 ? 0 : Math.max(1, Math.round(nanoseconds / Number(SECOND)))
+}
+
+function inOrderOfTime(timestamps: Float64Array, count: number): Uint32Array {
+  return new Uint32Array(count).map((_, index) => index).sort((left, right) => timestamps[left] - timestamps[right])
 }

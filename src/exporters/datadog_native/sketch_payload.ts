@@ -1,8 +1,10 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
-import type { Account, ExportRequest } from '../../component.ts'
-import { compress } from '../../http/compression.ts'
+import type { Account } from '../../component.ts'
 import type { Compression } from '../../http/compression.ts'
+import { divideMessages } from './formats.ts'
+import { likelyLength, requestMaker } from './requests.ts'
+import type { BodyFormat, NativeRequest } from './requests.ts'
 import { MAX_BIN_COUNT } from './sketch.ts'
 import type { Sketch } from './sketch.ts'
 
@@ -10,8 +12,6 @@ import type { Sketch } from './sketch.ts'
  * The protobuf body of `POST /api/beta/sketches`. Source: agent-payload, proto/metrics/agent_payload.proto, `SketchPayload`.
  * The address is not in Datadog's API reference: it is the Agent's.
  */
-
-export const SKETCHES_PATH = '/api/beta/sketches'
 
 const VARINT = 0
 const FIXED64 = 1
@@ -55,80 +55,37 @@ function writeString(writer: Writer, tag: number, text: string): void {
 
 /** The distribution of one series in one second. */
 export interface SketchSample {
-  /** `encoded` by `encodeSketchSeries`. */
-  readonly series: { readonly encoded: Uint8Array }
+  /** By `encodeSketchSeries`. */
+  readonly encoded: Uint8Array
   /** Seconds since 1970. */
   readonly timestamp: number
   readonly sketch: Sketch
 }
 
-/** Bytes of a request on the wire, and before compression. */
-export interface SketchLimits {
-  readonly wire: number
-  readonly raw: number
+/** The intake of distributions. Its address and limits are the Agent's, since Datadog does not document it. */
+export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
+  return { path: '/api/beta/sketches', contentType: 'application/x-protobuf', limits, divide: divideMessages }
 }
 
-/** Not documented; the Agent's. Source: datadog-agent, `serializer_max_payload_size` and its uncompressed fellow. */
-export const SKETCH_LIMITS: SketchLimits = { wire: 2_621_440, raw: 4_194_304 }
-
-/** One body for `POST /api/beta/sketches`. */
-export interface SketchRequest extends ExportRequest {
-  readonly body: Uint8Array
-  /** How often it was halved. */
-  readonly depth: number
-}
-
-/** How much smaller compression makes a body, at the least; only a guess, since every body is measured. */
-const COMPRESSION_RATIO = 2
-
-/** Packs samples into requests within the limits; one too large for any is told to `account`. */
-export function* toSketchRequests(
+/** Packs samples into requests within the limits of the format; one too large for any is told to `account`. */
+export function toSketchRequests(
   samples: readonly SketchSample[],
-  limits: SketchLimits,
+  format: BodyFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): Generator<SketchRequest> {
+): readonly NativeRequest[] {
   const { bytes, ends } = writeSketches(samples)
-  const maxLength = Math.min(limits.raw, compression === 'none' ? limits.wire : limits.wire * COMPRESSION_RATIO)
-  let first = 0
-  for (let index = 1; index < samples.length; index++) {
-    if (ends[index] - startOf(first) <= maxLength) continue
-    yield* measured(first, index)
-    first = index
+  const maxLength = likelyLength(format, compression)
+  const make = requestMaker(format, compression, account)
+  const requests: NativeRequest[] = []
+  for (let first = 0, start = 0; first < samples.length;) {
+    let last = first
+    while (last + 1 < samples.length && ends[last + 1] - start <= maxLength) last++
+    requests.push(...make(bytes.subarray(start, ends[last]), last + 1 - first))
+    start = ends[last]
+    first = last + 1
   }
-  if (samples.length > 0) yield* measured(first, samples.length)
-
-  function startOf(index: number): number {
-    return index === 0 ? 0 : ends[index - 1]
-  }
-
-  /** The samples from `from` until before `to` as one request, or as several when it turns out too large. */
-  function* measured(from: number, to: number): Generator<SketchRequest> {
-    const request = toRequest(from, to, 0)
-    if (request.bytes <= limits.wire && ends[to - 1] - startOf(from) <= limits.raw) yield request
-    else if (to - from === 1) account.dropped('too_large', 1)
-    else for (const [start, end] of halves(from, to)) yield* measured(start, end)
-  }
-
-  function toRequest(from: number, to: number, depth: number): SketchRequest {
-    const body = compress(bytes.subarray(startOf(from), ends[to - 1]), compression)
-    return {
-      points: to - from,
-      bytes: body.length,
-      body,
-      depth,
-      divide: () =>
-        to - from === 1 ? undefined : halves(from, to).map(([start, end]) => toRequest(start, end, depth + 1)),
-    }
-  }
-}
-
-function halves(from: number, to: number): [number, number][] {
-  const middle = Math.ceil((from + to) / 2)
-  return [
-    [from, middle],
-    [middle, to],
-  ]
+  return requests
 }
 
 /** The tags and lengths of the messages of a sample, its times and its numbers, at most. */
@@ -138,12 +95,12 @@ const BIN = 6
 
 /** All samples as one payload, and where each ends in it: any run of them is a payload, too. */
 export function writeSketches(samples: readonly SketchSample[]): {
-  readonly bytes: Uint8Array
+  readonly bytes: Buffer
   readonly ends: Uint32Array
 } {
   let most = 0
-  for (const { series, sketch } of samples) {
-    most += series.encoded.length + REST + BIN * (sketch.end - sketch.start + Math.floor(sketch.count / MAX_BIN_COUNT))
+  for (const { encoded, sketch } of samples) {
+    most += encoded.length + REST + BIN * (sketch.end - sketch.start + Math.floor(sketch.count / MAX_BIN_COUNT))
   }
   const ends = new Uint32Array(samples.length)
   const writer = new BackwardWriter(most)
@@ -208,7 +165,7 @@ class BackwardWriter {
   }
 }
 
-function writeSketch(writer: BackwardWriter, { series, timestamp, sketch }: SketchSample): void {
+function writeSketch(writer: BackwardWriter, { encoded, timestamp, sketch }: SketchSample): void {
   const { keys, counts, start, end } = sketch
   const last = writer.at
   for (let index = end - 1; index >= start; index--) {
@@ -235,6 +192,6 @@ function writeSketch(writer: BackwardWriter, { series, timestamp, sketch }: Sket
   writer.varint(timestamp)
   writer.byte(TS)
   writer.wrap(DOGSKETCHES, last)
-  writer.bytes(series.encoded)
+  writer.bytes(encoded)
   writer.wrap(SKETCHES, last)
 }

@@ -23,7 +23,7 @@ const ACCURACY = 1 / 128
 function arrived(sketch: Sketch | SketchRefusal): ReceivedDogsketch {
   if (!(sketch instanceof Sketch)) throw new Error(`refused: ${sketch}`)
   const encoded = encodeSketchSeries({ metric: 'm', host: undefined, tags: [] })
-  const [received] = readSketches(writeSketches([{ series: { encoded }, timestamp: 1, sketch }]).bytes)
+  const [received] = readSketches(writeSketches([{ encoded, timestamp: 1, sketch }]).bytes)
   return received.dogsketches[0]
 }
 

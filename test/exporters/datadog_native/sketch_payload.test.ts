@@ -2,18 +2,20 @@ import zlib from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { Sketch, sketchOfHistogram } from '../../../src/exporters/datadog_native/sketch.ts'
+import type { BodyFormat, NativeRequest } from '../../../src/exporters/datadog_native/requests.ts'
 import {
   encodeSketchSeries,
-  SKETCH_LIMITS,
+  sketchFormat,
   toSketchRequests,
 } from '../../../src/exporters/datadog_native/sketch_payload.ts'
-import type { SketchLimits, SketchRequest, SketchSample } from '../../../src/exporters/datadog_native/sketch_payload.ts'
+import type { SketchSample } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import type { Compression } from '../../../src/http/compression.ts'
 import { HistogramPoint } from '../../../src/otlp/points.ts'
 import { readSketches } from '../../kit/sketch_payload.ts'
 import type { ReceivedSketch } from '../../kit/sketch_payload.ts'
 
 const NOON = 1_767_268_800
+const LIMITS: BodyFormat['limits'] = { wire: 2_621_440, raw: 4_194_304 }
 
 function sketch(bucketCounts: readonly number[], sum = 1): Sketch {
   const count = bucketCounts.reduce((total, each) => total + each, 0)
@@ -22,7 +24,7 @@ function sketch(bucketCounts: readonly number[], sum = 1): Sketch {
 }
 
 function sample(metric: string, tags: readonly string[], made: Sketch, host?: string): SketchSample {
-  return { series: { encoded: encodeSketchSeries({ metric, host, tags }) }, timestamp: NOON, sketch: made }
+  return { encoded: encodeSketchSeries({ metric, host, tags }), timestamp: NOON, sketch: made }
 }
 
 function binsOf({ keys, counts, start, end }: Sketch): {
@@ -33,16 +35,12 @@ function binsOf({ keys, counts, start, end }: Sketch): {
 }
 
 interface Sent {
-  readonly requests: readonly SketchRequest[]
+  readonly requests: readonly NativeRequest[]
   readonly sketches: readonly ReceivedSketch[]
   readonly dropped: number
 }
 
-function send(
-  samples: readonly SketchSample[],
-  limits: SketchLimits = SKETCH_LIMITS,
-  compression: Compression = 'none',
-): Sent {
+function send(samples: readonly SketchSample[], limits = LIMITS, compression: Compression = 'none'): Sent {
   let dropped = 0
   const account = {
     dropped(reason: string, points: number) {
@@ -50,7 +48,7 @@ function send(
       dropped += points
     },
   }
-  const requests = [...toSketchRequests(samples, limits, compression, account)]
+  const requests = toSketchRequests(samples, sketchFormat(limits), compression, account)
   return { requests, sketches: requests.flatMap(({ body }) => readSketches(opened(body, compression))), dropped }
 }
 
@@ -163,13 +161,13 @@ describe('splitting', () => {
 
   it('again halves what the destination finds too large, down to single sketches', () => {
     const all = ['a', 'b', 'c', 'd', 'e'].map((metric) => sample(metric, [], sketch([0, 9, 0])))
-    const [request] = send(all, SKETCH_LIMITS, 'deflate').requests
+    const [request] = send(all, LIMITS, 'deflate').requests
     const single: string[] = []
-    const divide = (part: SketchRequest): void => {
+    const divide = (part: NativeRequest): void => {
       const parts = part.divide?.()
       if (parts === undefined) single.push(readSketches(zlib.inflateSync(part.body))[0].metric)
       else {
-        for (const half of parts as readonly SketchRequest[]) {
+        for (const half of parts as readonly NativeRequest[]) {
           expect(half.depth).toBe(part.depth + 1)
           divide(half)
         }
