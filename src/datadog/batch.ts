@@ -4,6 +4,7 @@ import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/cursor.ts'
 import { CumulativeToDelta, missingValue } from '../otlp/delta.ts'
 import type { InitialValue } from '../otlp/delta.ts'
+import { HistogramCursor } from '../otlp/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { overrideHost } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
@@ -18,7 +19,8 @@ export function preparation(
   refuses: (metric: Metric) => string | undefined,
 ): (batch: MetricBatch, account: Account) => MetricBatch {
   const differences = new CumulativeToDelta({ initialValue })
-  const cursor = new NumberPointCursor()
+  const numbers = new NumberPointCursor()
+  const histograms = new HistogramCursor()
   return (batch, account) => {
     const sendable = batch
       .filterMetrics((metric) => {
@@ -32,7 +34,7 @@ export function preparation(
           if (reason !== undefined) account.dropped(reason, 1)
           return reason === undefined
         },
-        (metric) => !cursor.reads(metric),
+        (metric) => !numbers.reads(metric) && !histograms.reads(metric),
       )
     return differences.apply(aggregate(sendable, account, { resolution: 1n }), account)
   }

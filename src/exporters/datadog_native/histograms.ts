@@ -1,7 +1,7 @@
 import { normalizeTag } from '../../datadog/names.ts'
-import type { ExponentialHistogramPoint, HistogramPoint } from '../../otlp/points.ts'
+import type { ExponentialHistogramPoint } from '../../otlp/points.ts'
 import { countInBuckets, Sketch, sketchOfExponential, sketchOfHistogram } from './sketch.ts'
-import type { SketchRefusal } from './sketch.ts'
+import type { ExplicitHistogram, SketchRefusal } from './sketch.ts'
 
 /** Distributions, a count for each bucket, or neither. */
 export const HISTOGRAM_MODES = ['distributions', 'counters', 'nobuckets'] as const
@@ -25,6 +25,9 @@ export interface DerivedSample {
   readonly inUnit: boolean
 }
 
+/** A point of a histogram with explicit bounds, as an object or as it stands on the wire. */
+export type Explicit = ExplicitHistogram & { readonly kind: 'histogram' }
+
 /** What is sent for one point of a histogram: at least one of both. */
 export interface MappedHistogram {
   readonly sketch: Sketch | undefined
@@ -39,7 +42,7 @@ const NO_SAMPLES: readonly DerivedSample[] = []
  * counted as dropped. A point is sent whole or not at all.
  */
 export function mapHistogram(
-  point: HistogramPoint | ExponentialHistogramPoint,
+  point: Explicit | ExponentialHistogramPoint,
   settings: HistogramSettings,
 ): MappedHistogram | SketchRefusal | 'not_finite' {
   if (point.kind === 'exponential_histogram') return withSketch(sketchOfExponential(point), point, settings)
@@ -55,7 +58,7 @@ export function mapHistogram(
 
 function withSketch(
   sketch: Sketch | SketchRefusal,
-  point: HistogramPoint | ExponentialHistogramPoint,
+  point: Explicit | ExponentialHistogramPoint,
   { sendAggregationMetrics }: HistogramSettings,
 ): MappedHistogram | SketchRefusal {
   const samples = sendAggregationMetrics ? aggregations(point) : NO_SAMPLES
@@ -66,7 +69,7 @@ function withSketch(
 }
 
 /** None of a sum that is no number: then the count may be wrong as well. A sum that was not taken is left out. */
-function aggregations({ count, sum, min, max }: HistogramPoint | ExponentialHistogramPoint): DerivedSample[] {
+function aggregations({ count, sum, min, max }: Explicit | ExponentialHistogramPoint): DerivedSample[] {
   if (sum !== undefined && !Number.isFinite(sum)) return []
   const samples: DerivedSample[] = [
     { suffix: '.count', type: 'count', value: Number(count), tags: NO_TAGS, inUnit: false },
@@ -81,11 +84,12 @@ function aggregations({ count, sum, min, max }: HistogramPoint | ExponentialHist
   return samples
 }
 
-function addBuckets(samples: DerivedSample[], { bucketCounts, explicitBounds }: HistogramPoint): void {
+function addBuckets(samples: DerivedSample[], { bucketCounts, explicitBounds }: Explicit): void {
   const tags = bucketTags(explicitBounds)
-  bucketCounts.forEach((count, index) => {
-    samples.push({ suffix: '.bucket', type: 'count', value: Number(count), tags: tags[index], inUnit: false })
-  })
+  for (let index = 0; index < bucketCounts.length; index++) {
+    const value = Number(bucketCounts[index])
+    samples.push({ suffix: '.bucket', type: 'count', value, tags: tags[index], inUnit: false })
+  }
 }
 
 /** The tags of the bounds asked for last: most histograms of a batch have the same. */
@@ -94,10 +98,11 @@ let known: { readonly bounds: readonly number[]; readonly tags: readonly (readon
   tags: [tagsOfBucket(-Infinity, Infinity)],
 }
 
-function bucketTags(bounds: readonly number[]): readonly (readonly string[])[] {
-  if (bounds.length !== known.bounds.length || bounds.some((bound, index) => bound !== known.bounds[index])) {
-    const edges = [-Infinity, ...bounds, Infinity]
-    known = { bounds: [...bounds], tags: edges.slice(1).map((upper, index) => tagsOfBucket(edges[index], upper)) }
+function bucketTags(bounds: ArrayLike<number>): readonly (readonly string[])[] {
+  if (bounds.length !== known.bounds.length || known.bounds.some((bound, index) => bound !== bounds[index])) {
+    const own = Array.from(bounds)
+    const edges = [-Infinity, ...own, Infinity]
+    known = { bounds: own, tags: edges.slice(1).map((upper, index) => tagsOfBucket(edges[index], upper)) }
   }
   return known.tags
 }

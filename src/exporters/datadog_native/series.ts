@@ -10,22 +10,19 @@ import { NumberPointCursor } from '../../otlp/cursor.ts'
 import { viewOf } from '../../otlp/message.ts'
 import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
-import type {
-  DataPoint,
-  ExponentialHistogramPoint,
-  HistogramPoint,
-  NumberPoint,
-  SummaryPoint,
-} from '../../otlp/points.ts'
+import type { DataPoint, ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../otlp/points.ts'
 import type { Resource } from '../../otlp/resource.ts'
 import { mapHistogram, NO_TAGS } from './histograms.ts'
-import type { DerivedSample, HistogramSettings } from './histograms.ts'
+import type { DerivedSample, Explicit, HistogramSettings } from './histograms.ts'
+import { PlaceOfPoint } from './place.ts'
+import type { Place } from './place.ts'
 import { Samples, SketchSamples } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
 import { encodeSketchSeries } from './sketch_payload.ts'
 import { mapSummary } from './summaries.ts'
 import type { SummaryMode } from './summaries.ts'
 import { unitName } from './units.ts'
+import { WireHistogram } from './wire_histogram.ts'
 
 /** What Datadog knows a series by, and its unit. */
 export interface Series {
@@ -49,7 +46,7 @@ export interface SeriesOptions {
   readonly log: Pick<Logger, 'warn'>
 }
 
-const SECOND = 1_000_000_000n
+const SECOND = 1_000_000_000
 /** Milliseconds after which a series that sends nothing is forgotten. */
 const TTL = 3_600_000
 /** Series remembered at most. */
@@ -94,6 +91,7 @@ export class SeriesMapper {
   /** The bytes they come as; their owner is that of the metric, or for derived samples that of the point. */
   readonly #known = new BytesIndex()
   readonly #cursor = new NumberPointCursor()
+  readonly #histogram = new WireHistogram()
   #places = new Int32Array(64 * STRIDE)
   /** By series: the bytes that brought its last sample. */
   #origins = new Int32Array(64)
@@ -162,83 +160,106 @@ export class SeriesMapper {
       if (known < 0) {
         known = this.#add(owner, bytes, this.#seriesOf(metric, kind, resource.attributes, point.attributes))
       }
-      const covered = isCount ? elapsed(point) : NaN
-      const second = secondOf(point)
-      if (!this.#put(metric, known, second, Number(point.value), lowBitsOf(point), covered, adds) && ambiguous)
-        return false
+      const place = new PlaceOfPoint(point)
+      const covered = isCount ? place.elapsed() : NaN
+      const added = this.#put(metric, known, place.seconds(), Number(point.value), place.lowTime(), covered, adds)
+      if (!added && ambiguous) return false
     }
     return true
   }
 
-  /** The points of a histogram of either kind or of a summary. */
+  /** The points of a histogram of either kind or of a summary, by their bytes as far as the cursor reads them. */
   #addWhole(metric: Metric, number: number, resource: Resource): void {
     const owner = number * KINDS + WHOLE
-    for (const point of metric.points) {
-      const bytes = bytesOf(point)
-      let known = this.#known.find(owner, bytes.view, bytes.attributesStart, bytes.attributesEnd)
-      if (known < 0) known = this.#add(owner, bytes, normalizeName(metric.name) === '' ? NAMELESS : NOT_YET)
-      if (this.#seen(known) === NAMELESS) {
-        this.#tally.dropped('invalid_name')
-        continue
+    const histogram = this.#histogram
+    const { cursor } = histogram
+    let read = 0
+    if (cursor.open(metric)) {
+      for (; cursor.next(); read++) {
+        histogram.read()
+        const known = this.#wholeOf(metric, owner, cursor)
+        if (known >= 0) this.#addHistogram(metric, known, resource, histogram, histogram)
       }
-      if (point.kind === 'summary') this.#addSummary(metric, known, resource, point)
-      else this.#addHistogram(metric, known, resource, point as HistogramPoint | ExponentialHistogramPoint)
+      if (cursor.complete) return
     }
+    const { points } = metric
+    for (; read < points.length; read++) {
+      const point = points[read]
+      const known = this.#wholeOf(metric, owner, bytesOf(point))
+      if (known < 0) continue
+      const place = new PlaceOfPoint(point)
+      if (point.kind === 'summary') {
+        this.#addMapped(metric, known, resource, mapSummary(point, this.#options.summaries), place)
+      } else this.#addHistogram(metric, known, resource, point as HistogramPoint | ExponentialHistogramPoint, place)
+    }
+  }
+
+  /** The number of the bytes of a histogram or summary; -1 when it has no name that Datadog takes, which is counted. */
+  #wholeOf(metric: Metric, owner: number, bytes: PointBytes): number {
+    let known = this.#known.find(owner, bytes.view, bytes.attributesStart, bytes.attributesEnd)
+    if (known < 0) known = this.#add(owner, bytes, normalizeName(metric.name) === '' ? NAMELESS : NOT_YET)
+    if (this.#seen(known) !== NAMELESS) return known
+    this.#tally.dropped('invalid_name')
+    return -1
   }
 
   #addHistogram(
     metric: Metric,
     known: number,
     resource: Resource,
-    point: HistogramPoint | ExponentialHistogramPoint,
+    point: Explicit | ExponentialHistogramPoint,
+    place: Place,
   ): void {
     const mapped = mapHistogram(point, this.#options.histograms)
-    if (typeof mapped === 'string') {
-      this.#tally.dropped(mapped)
+    if (typeof mapped === 'string' || mapped.sketch === undefined) {
+      this.#addMapped(metric, known, resource, typeof mapped === 'string' ? mapped : mapped.samples, place)
       return
     }
-    const { sketch, samples } = mapped
-    if (sketch !== undefined) {
-      let series = this.#places[known * STRIDE + SERIES]
-      if (series === NOT_YET) {
-        series = this.#sketchSeriesOf(metric, resource.attributes, point.attributes)
-        this.#places[known * STRIDE + SERIES] = series
-      }
-      if (!this.sketches.put(series, secondOf(point), sketch)) {
-        this.#tally.merged++
-        this.#warnOnce(metric, this.#origins[series] !== known)
-      }
-      this.#origins[series] = known
+    let series = this.#places[known * STRIDE + SERIES]
+    if (series === NOT_YET) {
+      series = this.#sketchSeriesOf(metric, resource.attributes, place.attributes())
+      this.#places[known * STRIDE + SERIES] = series
     }
-    this.#tally.created += samples.length - (sketch === undefined ? 1 : 0)
-    for (const sample of samples) this.#addDerived(metric, known, resource, point, sample)
+    if (!this.sketches.put(series, place.seconds(), mapped.sketch)) {
+      this.#tally.merged++
+      this.#warnOnce(metric, this.#origins[series] !== known)
+    }
+    this.#origins[series] = known
+    if (mapped.samples.length === 0) return
+    this.#tally.created++
+    this.#addMapped(metric, known, resource, mapped.samples, place)
   }
 
-  #addSummary(metric: Metric, known: number, resource: Resource, point: SummaryPoint): void {
-    const samples = mapSummary(point, this.#options.summaries)
+  /** What a point became beside a distribution, or why it became nothing. */
+  #addMapped(
+    metric: Metric,
+    whole: number,
+    resource: Resource,
+    samples: readonly DerivedSample[] | string,
+    place: Place,
+  ): void {
     if (typeof samples === 'string') {
       this.#tally.dropped(samples)
       return
     }
     this.#tally.created += samples.length - 1
-    for (const sample of samples) this.#addDerived(metric, known, resource, point, sample)
+    for (const sample of samples) this.#addDerived(metric, whole, resource, sample, place)
   }
 
-  #addDerived(metric: Metric, whole: number, resource: Resource, point: DataPoint, sample: DerivedSample): void {
+  #addDerived(metric: Metric, whole: number, resource: Resource, sample: DerivedSample, place: Place): void {
     const { suffix, type, tags } = sample
     const text = tags === NO_TAGS ? suffix : `${suffix}\n${tags.join('\n')}`
     const length = this.#variant.write(text)
     // No metric is negative.
     const owner = -1 - whole
+    const isCount = type === 'count'
     let known = this.#known.find(owner, this.#variantView, 0, length)
     if (known < 0) {
-      const kind = type === 'count' ? COUNT : GAUGE
-      const series = this.#seriesOf(metric, kind, resource.attributes, point.attributes, sample)
+      const series = this.#seriesOf(metric, isCount ? COUNT : GAUGE, resource.attributes, place.attributes(), sample)
       known = this.#add(owner, { view: this.#variantView, attributesStart: 0, attributesEnd: length }, series)
     }
-    const isCount = type === 'count'
-    const covered = isCount ? elapsed(point) : NaN
-    this.#put(metric, known, secondOf(point), sample.value, lowBitsOf(point), covered, isCount)
+    const covered = isCount ? place.elapsed() : NaN
+    this.#put(metric, known, place.seconds(), sample.value, place.lowTime(), covered, isCount)
   }
 
   /** `false` when the value met another of its series and second, of which it is a part now. */
@@ -427,22 +448,9 @@ function allTags(
   return [...tags].sort()
 }
 
-function secondOf({ timeUnixNano }: DataPoint): number {
-  return Number(timeUnixNano / SECOND)
-}
-
-function lowBitsOf({ timeUnixNano }: DataPoint): number {
-  return Number(BigInt.asIntN(32, timeUnixNano))
-}
-
-/** Nanoseconds from the start of a point to its time; 0 when the first is not known or not before the second. */
-function elapsed({ startTimeUnixNano: start, timeUnixNano: time }: DataPoint): number {
-  return start === 0n || start >= time ? 0 : Number(time - start)
-}
-
 /** Datadog takes whole seconds only, and divides by them; 0 is what is not known. */
 function wholeSeconds(nanoseconds: number): number {
-  return nanoseconds === 0 ? 0 : Math.max(1, Math.round(nanoseconds / Number(SECOND)))
+  return nanoseconds === 0 ? 0 : Math.max(1, Math.round(nanoseconds / SECOND))
 }
 
 function inOrderOfTime(timestamps: Float64Array, count: number): Uint32Array {
