@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { cpus, loadavg } from 'node:os'
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
 import pbjs from 'protobufjs-cli/pbjs.js'
@@ -8,7 +8,9 @@ import { overrideHost } from '../../src/datadog/host.ts'
 import { mergeTags } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
+import { NumberPointCursor } from '../../src/otlp/cursor.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
+import { HistogramCursor } from '../../src/otlp/histogram_cursor.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
 import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 
@@ -61,17 +63,30 @@ interface PlainCodec<T> {
   encode(message: T): { finish(): Uint8Array }
 }
 
-const plain = await plainCodec()
+const otlp = await plainModule<{ opentelemetry: { proto: { ExportMetricsServiceRequest: PlainCodec<PlainRequest> } } }>(
+  'test/kit/otlp.proto',
+)
+const plain = otlp.opentelemetry.proto.ExportMetricsServiceRequest
+const agent = await plainModule<{ datadog: { agentpayload: { SketchPayload: PlainCodec<object> } } }>(
+  'test/datadog/agent_payload.proto',
+)
+const plainSketchPayload = agent.datadog.agentpayload.SketchPayload
 
-/** The plain way: the static module that protobufjs makes of the published definitions. */
-async function plainCodec(): Promise<PlainCodec<PlainRequest>> {
+/** The plain way: the static module that protobufjs makes of published definitions. */
+async function plainModule<T>(definitions: string): Promise<T> {
   const require = createRequire(import.meta.url)
-  const module = resolve('node_modules/.cache/otlp.cjs')
-  const definitions = 'test/kit/otlp.proto'
-  const flags = ['--no-create', '--no-verify', '--no-convert', '--no-delimited']
+  const module = resolve(`node_modules/.cache/${basename(definitions, '.proto')}.cjs`)
+  // One root for each: they know nothing of each other.
+  const flags = [
+    '--no-create',
+    '--no-verify',
+    '--no-convert',
+    '--no-delimited',
+    '--root',
+    basename(definitions, '.proto'),
+  ]
   await promisify(pbjs.main)(['-t', 'static-module', '-w', 'commonjs', ...flags, '-o', module, definitions])
-  return (require(module) as { opentelemetry: { proto: { ExportMetricsServiceRequest: PlainCodec<PlainRequest> } } })
-    .opentelemetry.proto.ExportMetricsServiceRequest
+  return require(module) as T
 }
 
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 1.5)
@@ -156,14 +171,19 @@ function payload(
     ),
   )
   const view = new DataView(protobuf.buffer, protobuf.byteOffset, protobuf.length)
+  const grow = growing(protobuf, view)
+  const next = moving(protobuf, Buffer.from('7a7a7a7a17171717', 'hex'), fresh, (time, at) =>
+    view.setBigUint64(at, time, true),
+  )
   return {
     name,
     kind,
     points: resources * metrics * points,
     next: {
-      protobuf: moving(protobuf, Buffer.from('7a7a7a7a17171717', 'hex'), fresh, (time, at) =>
-        view.setBigUint64(at, time, true),
-      ),
+      protobuf: () => {
+        grow()
+        return next()
+      },
       json: moving(json, Buffer.from(text(TIME)), fresh, (time, at) => json.write(String(time), at, 'latin1')),
     },
   }
@@ -180,6 +200,29 @@ function moving(bytes: Buffer, timeBytes: Buffer, fresh: boolean, write: (time: 
     for (const at of times) write(time, at)
     for (const at of routes) bytes.write((route++).toString().padStart(ROUTE.length, '0'), at, 'latin1')
     return bytes
+  }
+}
+
+/** Lets every value of a request grow, in place: a sum by 3, each bucket of a histogram by as many as its place says. */
+function growing(protobuf: Buffer, view: DataView): () => void {
+  const sums: number[] = []
+  const counts: { readonly at: number; readonly by: number }[] = []
+  const numbers = new NumberPointCursor()
+  const histograms = new HistogramCursor()
+  for (const { metric } of MetricBatch.fromOtlp(protobuf).metrics()) {
+    if (numbers.open(metric)) while (numbers.next()) sums.push(numbers.valueAt)
+    if (!histograms.open(metric)) continue
+    while (histograms.next()) {
+      const { bucketsStart, bucketsEnd, countAt, sumAt } = histograms
+      sums.push(sumAt)
+      let by = 0
+      for (let at = bucketsStart, index = 1; at < bucketsEnd; at += 8, by += index++) counts.push({ at, by: index })
+      counts.push({ at: countAt, by })
+    }
+  }
+  return () => {
+    for (const at of sums) view.setFloat64(at, view.getFloat64(at, true) + 3, true)
+    for (const { at, by } of counts) view.setUint32(at, view.getUint32(at, true) + by, true)
   }
 }
 
@@ -231,7 +274,7 @@ function toDatadog(version: 'v1' | 'v2'): Run {
       host_metrics_names: 'both',
       host_metadata: { enabled: false, tags: [], reporter_period: 1_800_000, endpoint: undefined },
       tags: [],
-      initial_value: 'auto',
+      initial_value: 'keep',
       resource_attributes: { include: ['*'], exclude: [] },
       endpoint: undefined,
       series_version: version,
@@ -437,6 +480,15 @@ const rows: readonly Row[] = [
   },
   { name: 'OTLP to Datadog v1 JSON', kinds: ['sum'], ours: () => toDatadog('v1'), plain: () => plainDatadog },
   { name: 'OTLP to Datadog v2 protobuf', kinds: ['sum'], ours: () => toDatadog('v2'), plain: () => plainDatadog },
+  {
+    name: 'histograms to Datadog sketches',
+    kinds: ['histogram'],
+    ours: () => toDatadog('v2'),
+    plain: () => {
+      const state = new Map<string, PlainDistribution>()
+      return (bytes) => plainSketches(state, bytes)
+    },
+  },
 ]
 
 const plainState = new Map<string, number>()
@@ -465,6 +517,67 @@ function plainDatadog(bytes: Uint8Array): Buffer {
     }
   }
   return Buffer.from(JSON.stringify({ series }))
+}
+
+/** The sketches of a request, as objects whose bins are counted in a map, encoded by a protobufjs static module. */
+function plainSketches(state: Map<string, PlainDistribution>, bytes: Uint8Array): Uint8Array {
+  const sketches: object[] = []
+  for (const { resource, scopeMetrics } of plain.decode(bytes).resourceMetrics) {
+    const host = resource.attributes[0].value.stringValue ?? ''
+    const own = resource.attributes.slice(1).map(({ key, value }) => `${key}:${value.stringValue}`)
+    for (const { metrics } of scopeMetrics) {
+      for (const { name, histogram } of metrics) {
+        for (const point of histogram?.dataPoints ?? []) {
+          plainHistogramDelta(state, host, name, point)
+          const tags = [...own, ...point.attributes.map(({ key, value }) => `${key}:${value.stringValue}`)].sort()
+          const bins = plainBins(point.bucketCounts.map(toNumber), point.explicitBounds)
+          const cnt = toNumber(point.count)
+          const keys = [...bins.keys()].sort((left, right) => left - right)
+          const dogsketch = {
+            ts: Math.floor(toNumber(point.timeUnixNano) / 1e9),
+            cnt,
+            min: point.min ?? point.explicitBounds[0],
+            max: point.max ?? point.explicitBounds[point.explicitBounds.length - 1],
+            avg: point.sum / cnt,
+            sum: point.sum,
+            k: keys,
+            n: keys.map((key) => bins.get(key)),
+          }
+          sketches.push({ metric: name, host, tags, dogsketches: [dogsketch] })
+        }
+      }
+    }
+  }
+  return plainSketchPayload.encode({ sketches }).finish()
+}
+
+const GAMMA = 1 + 2 / 128
+const powers = Array.from({ length: 4096 }, (_, key) => GAMMA ** (key - 1338))
+const plainKey = (value: number): number => (value === 0 ? 0 : Math.round(Math.log(value) / Math.log(GAMMA)) + 1338)
+
+/** The values of each bucket spread over the keys between its bounds as the Agent does, bucket by bucket. */
+function plainBins(counts: readonly number[], bounds: readonly number[]): Map<number, number> {
+  const bins = new Map<number, number>()
+  const add = (key: number, count: number): unknown => bins.set(key, (bins.get(key) ?? 0) + count)
+  counts.forEach((count, index) => {
+    if (count === 0) return
+    if (index === 0 || bounds[index - 1] === 0) return add(plainKey(bounds[index]), count)
+    const lower = bounds[index - 1]
+    if (index === bounds.length) return add(plainKey(lower), count)
+    const [first, last] = [plainKey(lower), plainKey(bounds[index])]
+    const distance = bounds[index] - lower
+    let left = count
+    let from = first
+    for (let key = first + 1; key <= last && left > 0; key++) {
+      const share = Math.floor(((powers[key] - powers[from]) / distance) * count)
+      if (share < 1) continue
+      add(from, Math.min(share, left))
+      left -= share
+      from = key
+    }
+    if (left > 0) add(from, left)
+  })
+  return bins
 }
 
 const payloads: readonly (() => Payload)[] = [

@@ -72,6 +72,13 @@ const WHOLE = 2
 /** The longest that suffix and tags of a derived sample can be. */
 const MAX_VARIANT = 4096
 
+/** What a resource gives to all of its series. */
+interface ResourceTags {
+  readonly attributes: Attributes
+  readonly host: string | undefined
+  readonly tags: readonly (readonly [key: string, tag: string])[]
+}
+
 type PointBytes = Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>
 
 /**
@@ -96,6 +103,7 @@ export class SeriesMapper {
   /** By series: the bytes that brought its last sample. */
   #origins = new Int32Array(64)
   readonly #sent = new SentSeconds()
+  #lastResource: ResourceTags | undefined
   /** One name has one unit at Datadog: the first that came. */
   readonly #units = new Map<string, string | undefined>()
   readonly #variant = Buffer.alloc(MAX_VARIANT)
@@ -317,6 +325,8 @@ export class SeriesMapper {
   #begin(): void {
     this.samples.clear()
     this.sketches.clear()
+    // It must not keep the batch that it came in.
+    this.#lastResource = undefined
     this.#tally = new Tally()
     this.#now = performance.now()
     const full = this.#known.size > MAX_KNOWN
@@ -386,14 +396,32 @@ export class SeriesMapper {
     return named
   }
 
+  /** A point's own attributes win over tags of the resource. Its attribute `host` is Datadog's host and no tag. */
   #hostAndTags(
     resource: Attributes,
     point: Attributes,
     more: readonly string[],
   ): { readonly host: string | undefined; readonly tags: readonly string[] } {
-    const resolved = resolveHost(resource)
-    const host = point.text('host') ?? resolved.host
-    return { host, tags: allTags(resourceTags(resource, this.#options.chosen, resolved.host), point, more) }
+    const { host, tags: ofResource } = this.#ofResource(resource)
+    const tags = new Set(more)
+    for (const [key, tag] of ofResource) if (!point.has(key)) tags.add(tag)
+    const seen = new Set(['host'])
+    for (const { key, value } of point) {
+      if (!seen.has(key)) tags.add(normalizeTag(key, anyValueText(value)))
+      seen.add(key)
+    }
+    tags.delete('')
+    return { host: point.text('host') ?? host, tags: [...tags].sort() }
+  }
+
+  /** The host and the tags of a resource, by key. The last one is asked for again and again. */
+  #ofResource(attributes: Attributes): ResourceTags {
+    if (this.#lastResource?.attributes !== attributes) {
+      const { host } = resolveHost(attributes)
+      const tags = [...resourceTags(attributes, this.#options.chosen, host)]
+      this.#lastResource = { attributes, host, tags: tags.map(([key, value]) => [key, normalizeTag(key, value)]) }
+    }
+    return this.#lastResource
   }
 
   #warnOnce({ name }: Metric, collided: boolean): void {
@@ -410,42 +438,22 @@ export class SeriesMapper {
 class Tally {
   created = 0
   merged = 0
-  readonly #dropped = new Map<string, number>()
+  private readonly reasons = new Map<string, number>()
 
   dropped(reason: string): void {
-    this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1)
+    this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1)
   }
 
   tell(account: Account): void {
     if (this.created > 0) account.created(this.created)
     if (this.merged > 0) account.merged(this.merged)
-    for (const [reason, points] of this.#dropped) account.dropped(reason, points)
+    for (const [reason, points] of this.reasons) account.dropped(reason, points)
   }
 }
 
 function bytesOf(point: DataPoint): PointBytes {
   const { view, start, end } = point.attributes.identityBytes
   return { view, attributesStart: start, attributesEnd: end }
-}
-
-/**
- * A point's own attributes win over tags of the resource. Its attribute `host` is Datadog's host and no tag. `more` are
- * normalised.
- */
-function allTags(
-  ofResource: ReadonlyMap<string, string>,
-  attributes: Attributes,
-  more: readonly string[],
-): readonly string[] {
-  const tags = new Set<string>(more)
-  for (const [key, value] of ofResource) if (!attributes.has(key)) tags.add(normalizeTag(key, value))
-  const seen = new Set(['host'])
-  for (const { key, value } of attributes) {
-    if (!seen.has(key)) tags.add(normalizeTag(key, anyValueText(value)))
-    seen.add(key)
-  }
-  tags.delete('')
-  return [...tags].sort()
 }
 
 /** Datadog takes whole seconds only, and divides by them; 0 is what is not known. */

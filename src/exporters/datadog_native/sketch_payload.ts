@@ -74,6 +74,7 @@ export function toSketchRequests(
   compression: Compression,
   account: Pick<Account, 'dropped'>,
 ): readonly NativeRequest[] {
+  if (samples.length === 0) return []
   const { bytes, ends } = writeSketches(samples)
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
