@@ -173,9 +173,9 @@ datadog_native:
         return naming(prepared, account)
       },
       encode(batch: MetricBatch, account) {
-        if (!mapper.map(withHostAndTags(batch, own), account, { distinct: false })) {
+        if (!mapper.map(withHostAndTags(batch, own), account, { distinct: false, origin: batch })) {
           const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
-          mapper.map(withHostAndTags(aggregated, own), account, { distinct: true })
+          mapper.map(withHostAndTags(aggregated, own), account, { distinct: true, origin: batch })
         }
         const { samples, series } = mapper
         const distributions = mapper.sketches.written(series)

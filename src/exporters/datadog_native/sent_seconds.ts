@@ -16,6 +16,22 @@ export class SentSeconds {
   #last = new Float64Array(64)
   /** Of a count: a bit for each second of the window, the last one lowest. Of a gauge: its time, as in `Samples`. */
   #details = new Int32Array(64)
+  /** What was remembered of series before the last batch changed it, in the order of the changes. */
+  #changed = { series: new Int32Array(64), last: new Float64Array(64), details: new Int32Array(64), count: 0 }
+  #batch: WeakRef<object> | undefined
+
+  /** The same batch again as the last time takes the same seconds again. */
+  begin(batch: object): void {
+    const { series, last, details } = this.#changed
+    if (this.#batch?.deref() === batch) {
+      for (let index = this.#changed.count - 1; index >= 0; index--) {
+        this.#last[series[index]] = last[index]
+        this.#details[series[index]] = details[index]
+      }
+    }
+    this.#changed.count = 0
+    this.#batch = new WeakRef(batch)
+  }
 
   /** Of the series nothing is known. */
   forget(series: number): void {
@@ -44,9 +60,7 @@ export class SentSeconds {
   }
 
   takeGauge(series: number, timestamp: number, time: number): void {
-    if (timestamp < this.#last[series]) return
-    this.#last[series] = timestamp
-    this.#details[series] = time
+    if (timestamp >= this.#last[series]) this.#change(series, timestamp, time)
   }
 
   /**
@@ -58,18 +72,31 @@ export class SentSeconds {
     const taken = this.#details[series]
     const before = last - timestamp
     if (before < 0) {
-      this.#last[series] = timestamp
-      this.#details[series] = before > -WINDOW ? (taken << -before) | 1 : 1
+      this.#change(series, timestamp, before > -WINDOW ? (taken << -before) | 1 : 1)
       return timestamp
     }
     if (before >= WINDOW && (taken !== ALL || before >= FARTHEST)) return timestamp
     for (let bit = Math.min(before, WINDOW - 1); bit >= 0; bit--) {
       if ((taken & (1 << bit)) !== 0) continue
-      this.#details[series] = taken | (1 << bit)
+      this.#change(series, last, taken | (1 << bit))
       return last - bit
     }
-    this.#last[series] = last + 1
-    this.#details[series] = (taken << 1) | 1
+    this.#change(series, last + 1, (taken << 1) | 1)
     return last + 1
+  }
+
+  #change(series: number, last: number, details: number): void {
+    const changed = this.#changed
+    const index = changed.count++
+    if (index === changed.series.length) {
+      changed.series = grown(changed.series)
+      changed.last = grown(changed.last)
+      changed.details = grown(changed.details)
+    }
+    changed.series[index] = series
+    changed.last[index] = this.#last[series]
+    changed.details[index] = this.#details[series]
+    this.#last[series] = last
+    this.#details[series] = details
   }
 }

@@ -120,10 +120,16 @@ export class SeriesMapper {
   /**
    * Fills `samples` and `sketches`: sums that meet are added, of gauges the latest stays. `distinct`: points of a sum that goes
    * up and down, where they meet, are of different series and add up, too. Without it `false`, and nothing said to `account`,
-   * when such points meet: `aggregate` must see the batch first.
+   * when such points meet: `aggregate` must see the batch first. `origin`: the batch as it came to be encoded; the one of the
+   * last time again becomes the same again.
    */
-  map(batch: MetricBatch, account: Account, { distinct }: { readonly distinct: boolean }): boolean {
+  map(
+    batch: MetricBatch,
+    account: Account,
+    { distinct, origin }: { readonly distinct: boolean; readonly origin: MetricBatch },
+  ): boolean {
     this.#begin()
+    this.#sent.begin(origin)
     for (const { resource, scopes } of batch.resources) {
       for (const { scope, metrics } of scopes) {
         for (const metric of metrics) {
@@ -134,6 +140,8 @@ export class SeriesMapper {
       }
     }
     this.#settle()
+    // It must not keep the batch that it came in.
+    this.#lastResource = undefined
     this.#tally.tell(account)
     return true
   }
@@ -325,8 +333,6 @@ export class SeriesMapper {
   #begin(): void {
     this.samples.clear()
     this.sketches.clear()
-    // It must not keep the batch that it came in.
-    this.#lastResource = undefined
     this.#tally = new Tally()
     this.#now = performance.now()
     const full = this.#known.size > MAX_KNOWN

@@ -56,6 +56,21 @@ describe('the second of a count', () => {
   })
 })
 
+describe('a batch that comes twice in a row', () => {
+  it('takes the same seconds again, and one that comes later takes others', () => {
+    const sent = fresh()
+    const [first, second] = [{}, {}]
+    const take = (batch: object, ...seconds: number[]): readonly number[] => {
+      sent.begin(batch)
+      return places(sent, ...seconds)
+    }
+    expect(take(first, 10, 10, 50)).toEqual([10, 11, 50])
+    expect(take(second, 10, 50, 51, 49)).toEqual([10, 51, 52, 49])
+    expect(take(second, 10, 50, 51, 49)).toEqual([10, 51, 52, 49])
+    expect(take(first, 50, 49)).toEqual([53, 54])
+  })
+})
+
 describe('the time of a gauge', () => {
   it('tells the later within a second, over the end of 32 bits', () => {
     const sent = fresh()
