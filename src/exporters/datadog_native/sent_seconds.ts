@@ -18,19 +18,21 @@ export class SentSeconds {
   #details = new Int32Array(64)
   /** What was remembered of series before the last batch changed it, in the order of the changes. */
   #changed = { series: new Int32Array(64), last: new Float64Array(64), details: new Int32Array(64), count: 0 }
-  #batch: WeakRef<object> | undefined
+  /** Holds the last batch only. */
+  #lastBatch = new WeakSet<object>()
 
   /** The same batch again as the last time takes the same seconds again. */
   begin(batch: object): void {
     const { series, last, details } = this.#changed
-    if (this.#batch?.deref() === batch) {
+    if (this.#lastBatch.has(batch)) {
       for (let index = this.#changed.count - 1; index >= 0; index--) {
         this.#last[series[index]] = last[index]
         this.#details[series[index]] = details[index]
       }
     }
     this.#changed.count = 0
-    this.#batch = new WeakRef(batch)
+    // A WeakRef would keep every batch to the end of the task.
+    this.#lastBatch = new WeakSet([batch])
   }
 
   /** Of the series nothing is known. */
