@@ -284,7 +284,7 @@ export class DiskQueue implements Queue {
   // ---- reading ----
 
   get #hasUnread(): boolean {
-    return this.#position !== undefined && this.#position.offset < this.#position.segment.size
+    return this.#position !== undefined && this.#position.segment.waiting.records > 0
   }
 
   /** Whether nothing older than what waits in memory can be handed out. */

@@ -41,8 +41,9 @@ export class RecordLog {
   /** Segments to be deleted, those that could not be included. */
   readonly #deleted = new Set<Segment>()
   readonly #background = new Set<Promise<void>>()
-  /** Bytes set aside as damaged. */
-  #setAside = 0
+  /** Bytes set aside as damaged, and the names of their files. */
+  #setAsideBytes = 0
+  readonly #setAside = new Set<string>()
 
   /** @param failed told of errors when nobody waits for what failed: acknowledging, deleting */
   private constructor(
@@ -63,10 +64,16 @@ export class RecordLog {
     await deleteOrphans(folder)
     for (const segment of await listSegments(folder)) {
       opened.#sequence = segment.sequence + 1
-      const torn = await segment.restore()
-      if (torn > 0) {
-        log.info('The last write of an earlier process was not finished, and cut off.', { file: segment.path, torn })
-        await segment.cut()
+      const contents = await segment.restore()
+      for (const damage of contents?.damages ?? []) {
+        if (damage.torn) {
+          const bytes = damage.end - damage.start
+          log.info('The last write of an earlier process was not finished, and is cut off.', {
+            file: segment.path,
+            bytes,
+          })
+          await segment.cut()
+        } else await opened.#keepDamaged(segment, 0, damage, contents!.bytes)
       }
       opened.segments.push(segment)
       opened.tidy(segment)
@@ -220,6 +227,8 @@ export class RecordLog {
 
   async #keepDamaged(segment: Segment, from: number, { start, end, header }: Damage, bytes: Buffer): Promise<void> {
     const file = join(this.folder, CORRUPT, `${segment.name}-${from + start}`)
+    if (this.#setAside.has(file)) return
+    this.#setAside.add(file)
     const length = end - start
     this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
       file,
@@ -227,8 +236,8 @@ export class RecordLog {
       ...(header !== undefined && { points: header.points }),
     })
     // A disk that fails again and again must not fill up with what is of no use.
-    if (this.#setAside + length > this.segmentSize) return
-    this.#setAside += length
+    if (this.#setAsideBytes + length > this.segmentSize) return
+    this.#setAsideBytes += length
     try {
       await mkdir(join(this.folder, CORRUPT), { recursive: true, mode: 0o700 })
       await writeFile(file, bytes.subarray(start, end), { mode: 0o600 })

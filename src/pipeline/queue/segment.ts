@@ -4,6 +4,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { HEADER_SIZE, readRecords } from './record.ts'
+import type { Damage, StoredRecord } from './record.ts'
 
 /** `<sequence>-<salt>.log`: a file of records; beside it `<sequence>-<salt>.acks`. */
 const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
@@ -20,6 +21,13 @@ interface Entry {
   readonly index: number
   readonly points: number
   readonly length: number
+}
+
+/** What a segment's file holds from an offset on. */
+export interface SegmentContents {
+  readonly bytes: Buffer
+  readonly records: readonly StoredRecord[]
+  readonly damages: readonly Damage[]
 }
 
 /** What waits in a segment: records that were not handed out yet. */
@@ -78,38 +86,41 @@ export class Segment {
 
   /**
    * Finds out what a segment of an earlier process holds: from its acknowledgement file or, where that does not say how
-   * many records there are because the process died, by reading it. Returns how many bytes at its end were torn.
+   * many records there are because the process died, by reading it. Returns what was read then.
    */
-  async restore(): Promise<number> {
+  async restore(): Promise<SegmentContents | undefined> {
     const { size } = await stat(this.path)
     const bytes = await readFile(this.#acksPath).catch(ignoreMissing)
     this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
     const { entries, sealed } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
     this.size = size
+    let contents: SegmentContents | undefined
+    /** Whether a record was counted: what is acknowledged of one that cannot be seen any more was not. */
+    let counted = (index: number): boolean => index < this.records
     if (sealed !== undefined) {
       this.records = sealed.length
       this.points = sealed.points
-      Object.assign(this.waiting, {
-        records: this.records,
-        points: this.points,
-        bytes: size - this.records * HEADER_SIZE,
-      })
+      const length = Math.max(0, size - this.records * HEADER_SIZE)
+      Object.assign(this.waiting, { records: this.records, points: this.points, bytes: length })
     } else {
-      const { records, damages } = readRecords(await readFile(this.path), this.salt)
+      contents = await this.read(0)
+      const { records, damages } = contents
       const torn = damages.find((damage) => damage.torn)
       if (torn !== undefined) this.size = torn.start
       const damaged = damages.flatMap((damage) => (damage.torn ? [] : (damage.header ?? [])))
-      for (const { index, points, length } of [...records, ...damaged]) {
-        this.records = Math.max(this.records, index + 1)
-        this.points += points
-        count(this.waiting, { points, length }, 1)
+      const seen = new Map([...records, ...damaged].map((record) => [record.index, record]))
+      for (const record of seen.values()) {
+        this.records = Math.max(this.records, record.index + 1)
+        this.points += record.points
+        count(this.waiting, record, 1)
       }
+      counted = (index) => seen.has(index)
     }
-    for (const { index, points, length } of entries.values()) {
-      this.acknowledged.add(index)
-      count(this.waiting, { points, length }, -1)
+    for (const entry of entries.values()) {
+      this.acknowledged.add(entry.index)
+      if (counted(entry.index)) count(this.waiting, entry, -1)
     }
-    return size - this.size
+    return contents
   }
 
   /** Cuts off what was not written to its end. */
@@ -118,7 +129,7 @@ export class Segment {
   }
 
   /** Reads the records from `offset` on, as far as they are flushed. */
-  async read(offset: number): Promise<ReturnType<typeof readRecords> & { bytes: Buffer }> {
+  async read(offset: number): Promise<SegmentContents> {
     const file = await open(this.path)
     try {
       const buffer = Buffer.allocUnsafe(this.size - offset)

@@ -52,7 +52,8 @@ async function readQueue(folder: string): Promise<StoredQueue | undefined> {
   const segments: Segment[] = []
   const waiting = nothing()
   for (const segment of await listSegments(folder)) {
-    if ((await unlessDeleted(segment.restore())) === undefined) continue
+    const there = await unlessDeleted(segment.restore().then(() => true))
+    if (there === undefined) continue
     segments.push(segment)
     waiting.records += segment.waiting.records
     waiting.points += segment.waiting.points
