@@ -158,12 +158,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
       metric('system.io.svctm', 'ms', [DISK_BUSY, DISK_OPERATIONS], '1000 * time / operations', ({ of }) =>
         each(MILLISECONDS * of(DISK_BUSY), of(DISK_OPERATIONS, 'read', 'write')),
       ),
-      metric(
-        'system.io.avg_rq_sz',
-        'sectors',
-        [DISK_IO, DISK_OPERATIONS],
-        'bytes / 512 / operations',
-        ({ of }) => each(of(DISK_IO, 'read', 'write') / SECTOR, of(DISK_OPERATIONS, 'read', 'write')),
+      metric('system.io.avg_rq_sz', 'sectors', [DISK_IO, DISK_OPERATIONS], 'bytes / 512 / operations', ({ of }) =>
+        each(of(DISK_IO, 'read', 'write') / SECTOR, of(DISK_OPERATIONS, 'read', 'write')),
       ),
     ],
   },
