@@ -172,6 +172,28 @@ export class MetricBatch {
     return this.#withResources(resources, pointCount)
   }
 
+  /** `mapMetrics` in which several metrics may come of one; never none. */
+  flatMapMetrics(change: (metric: Metric) => readonly Metric[]): MetricBatch {
+    let grown = 0
+    const resources = mapShared(this.resources, (entry) =>
+      entry.withScopes(
+        mapShared(entry.scopes, (scopeMetrics) => {
+          let same = true
+          const metrics = scopeMetrics.metrics.flatMap((metric) => {
+            const changed = change(metric)
+            same &&= changed.length === 1 && changed[0] === metric
+            // As in `mapMetrics`: to count those of a metric that only got another name, they need not be read.
+            const renamed = changed.length === 1 && changed[0].encoded === metric.encoded
+            if (!renamed || metric.encoded === undefined) grown += countPoints(changed) - countPoints([metric])
+            return changed
+          })
+          return same ? scopeMetrics : scopeMetrics.withMetrics(metrics)
+        }),
+      ),
+    )
+    return this.#withResources(resources, this.#pointCount === undefined ? undefined : this.#pointCount + grown)
+  }
+
   /** Keeps the metrics that `keep` accepts; scopes and resources left without a metric go with them. */
   filterMetrics(keep: (metric: Metric, resource: Resource, scope: Scope) => boolean): MetricBatch {
     return this.#withResources(
@@ -232,6 +254,10 @@ export class MetricBatch {
     batch.#pointCount = pointCount
     return batch
   }
+}
+
+function countPoints(metrics: readonly Metric[]): number {
+  return metrics.reduce((count, metric) => count + metric.points.length, 0)
 }
 
 /** `array.map`, but the same array when every item stayed the same. */

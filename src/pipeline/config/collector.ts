@@ -69,8 +69,8 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^processors\.(transform|metrics_?transform)$/,
-    message: `there is no language for transformations; a prefix is put before names by metric_prefix, attributes are set by tag_merge, and for anything else ${MODULE}`,
-    instead: 'processors: { metric_prefix: { prefix: heka } }',
+    message: `there is no language for transformations; names, units, labels and scales are changed by rename, a prefix is put before names by metric_prefix, attributes are set by tag_merge, and for anything else ${MODULE}`,
+    instead: 'processors: { rename: { transforms: [{ include: system.cpu.time, new_name: cpu.seconds }] } }',
   },
   {
     path: /^processors\.cumulative_?to_?delta.*\.metric_types$/,

@@ -1,0 +1,275 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rename as moveTo, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import { toOtlpJson } from '../../src/otlp/json.ts'
+import type { Metric } from '../../src/otlp/metrics.ts'
+import { HistogramPoint, NumberPoint } from '../../src/otlp/points.ts'
+import { checkComponent } from '../../src/pipeline/config.ts'
+import { loadBuiltin } from '../../src/pipeline/load.ts'
+import filter from '../../src/processors/filter.ts'
+import rename from '../../src/processors/rename.ts'
+import { gauge, sum, testProcessor } from '../../src/testing.ts'
+import { describeBatch, startScraping } from '../receivers/host_metrics/scraping.ts'
+
+const cleanups: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+const at = { timeUnixNano: 1_700_000_000_000_000_000n }
+
+/** What the transforms, one a line of YAML, make of the metrics, which come as they do over the wire. */
+async function renamed(transforms: readonly string[], ...metrics: readonly Metric[]): Promise<string[]> {
+  const { process } = await testProcessor(rename, `rename: { transforms: [${transforms.join(', ')}] }`)
+  return describeBatch(await process(MetricBatch.fromOtlp(MetricBatch.of({ metrics }).toOtlp())))
+}
+
+/** Puts points of one name into one metric. */
+function joined(...metrics: readonly Metric[]): Metric {
+  return metrics[0].withPoints(metrics.flatMap(({ points }) => points))
+}
+
+const cpu = joined(
+  sum('cpu', 1, { cpu: 'a', state: 'user' }, at),
+  sum('cpu', 2, { cpu: 'a', state: 'idle' }, at),
+  sum('cpu', 4, { cpu: 'b', state: 'user' }, at),
+  sum('cpu', 9, { cpu: 'b', state: 'idle' }, at),
+)
+
+describe('rename: names', () => {
+  it('gives a metric another name and leaves the others alone', async () => {
+    expect(await renamed(['{ include: a, new_name: b }'], gauge('a', 1), gauge('ab', 2))).toEqual([
+      '# b: gauge, ',
+      '{} double 1',
+      '# ab: gauge, ',
+      '{} double 2',
+    ])
+  })
+
+  it('puts what groups found into the new name', async () => {
+    const transforms = [
+      "{ include: '^system\\.(\\w+)\\.(?<rest>.*)$', match_type: regexp, new_name: '$rest.$${1}.of.$1_$9' }",
+      "{ include: '^usage', match_type: regexp, new_name: '$2' }",
+    ]
+    // `$1_` is a name of its own, and unknown.
+    expect(await renamed(transforms, gauge('system.cpu.time', 1), gauge('usage', 2))).toEqual([
+      '# time.cpu.of.: gauge, ',
+      '{} double 1',
+      '# $2: gauge, ',
+      '{} double 2',
+    ])
+  })
+
+  it('lets a transform find what those before it made, copies included', async () => {
+    const transforms = [
+      '{ include: a, new_name: b }',
+      '{ include: b, action: insert, new_name: c }',
+      '{ include: c, new_name: d, new_unit: By }',
+    ]
+    expect(await renamed(transforms, gauge('a', 1))).toEqual([
+      '# b: gauge, ',
+      '{} double 1',
+      '# d: gauge, By',
+      '{} double 1',
+    ])
+  })
+
+  it('copies only the data points whose labels match, one that is not there counting as empty', async () => {
+    const transforms = [
+      "{ include: cpu, match_type: regexp, action: insert, new_name: busy, experimental_match_labels: { state: '^us', zone: '^$' } }",
+      '{ include: cpu, action: insert, new_name: none, experimental_match_labels: { state: us } }',
+    ]
+    const lines = await renamed(transforms, cpu)
+    expect(lines.slice(5)).toEqual([
+      '# busy: monotonic cumulative sum, ',
+      '{cpu="a",state="user"} double 1',
+      '{cpu="b",state="user"} double 4',
+    ])
+  })
+
+  it('changes nothing but the name, histograms and unknown fields included, and counts every point', async () => {
+    const metrics = [
+      sum('a', 2n ** 60n, { route: '/' }, { ...at, unit: '{request}', startTimeUnixNano: 1n }),
+      gauge('h', 1, {}, at).with({
+        type: 'histogram',
+        temporality: 'delta',
+        points: [new HistogramPoint({ ...at, count: 1, bucketCounts: [1] })],
+      }),
+    ]
+    const unknown = Buffer.from([0xf8, 0x07, 0x2a])
+    const bytes = MetricBatch.of({ metrics: [metrics[0].with({ unknown }), metrics[1]] }).toOtlp()
+    const yaml = 'rename: { transforms: [{ include: "^(.)$", match_type: regexp, new_name: x.$1 }] }'
+    const { process, balance } = await testProcessor(rename, yaml)
+    const batch = MetricBatch.fromOtlp(bytes)
+    const out = await process(batch)
+    // Nothing below the name was read.
+    const encodings = (of: MetricBatch) => Array.from(of.metrics(), ({ metric }) => metric.encoded)
+    expect(encodings(out)).toEqual(encodings(batch))
+    expect(encodings(out)).not.toContain(undefined)
+    const expected = metrics.map((metric) => metric.withName(`x.${metric.name}`))
+    expect(toOtlpJson(MetricBatch.fromOtlp(out.toOtlp()))).toEqual(toOtlpJson(MetricBatch.of({ metrics: expected })))
+    expect(Buffer.from(out.toOtlp()).includes(unknown)).toBe(true)
+    expect(balance()).toMatchObject({ accepted: 2, merged: 2, created: 2, handed_on: 2, dropped: {} })
+  })
+
+  it('returns the same batch when no name fits', async () => {
+    const { process } = await testProcessor(rename, 'rename: { transforms: [{ include: a, new_name: b }] }')
+    const batch = MetricBatch.of({ metrics: [gauge('c', 1)] })
+    expect(await process(batch)).toBe(batch)
+  })
+})
+
+describe('rename: labels and values', () => {
+  it.each([
+    ['sum', ['{state="user"} double 5', '{state="idle"} double 11']],
+    ['mean', ['{state="user"} double 2.5', '{state="idle"} double 5.5']],
+    ['min', ['{state="user"} double 1', '{state="idle"} double 2']],
+    ['max', ['{state="user"} double 4', '{state="idle"} double 9']],
+  ])('aggregates labels away by their %s', async (type, points) => {
+    const operation = `{ action: aggregate_labels, label_set: [state], aggregation_type: ${type} }`
+    const lines = await renamed([`{ include: cpu, operations: [${operation}] }`], cpu)
+    expect(lines.slice(1)).toEqual(points)
+  })
+
+  it('counts what is aggregated: three points of four are merged, and the copy is created', async () => {
+    const operation = '{ action: aggregate_labels, label_set: [], aggregation_type: sum }'
+    const yaml = `rename: { transforms: [{ include: cpu, action: insert, new_name: total, operations: [${operation}] }] }`
+    const { process, balance } = await testProcessor(rename, yaml)
+    const out = await process(MetricBatch.fromOtlp(MetricBatch.of({ metrics: [cpu, gauge('other', 1)] }).toOtlp()))
+    expect(out.pointCount).toBe(6)
+    expect(MetricBatch.fromOtlp(out.toOtlp()).pointCount).toBe(6)
+    expect(balance()).toMatchObject({ accepted: 5, merged: 5, created: 6, handed_on: 6, dropped: {} })
+  })
+
+  it('aggregates neither over times nor with points without a value, and sums large ints exactly', async () => {
+    const metric = joined(
+      sum('a', 2n ** 62n, { x: '1' }, { ...at, startTimeUnixNano: 5n }),
+      sum('a', 3n, { x: '2' }, { ...at, startTimeUnixNano: 4n }),
+      sum('a', 7n, { x: '1' }, { timeUnixNano: 1n }),
+    )
+    const none = new NumberPoint({ ...at, flags: 1 })
+    const operation = '{ action: aggregate_labels, label_set: [], aggregation_type: sum }'
+    const { process } = await testProcessor(
+      rename,
+      `rename: { transforms: [{ include: a, operations: [${operation}] }] }`,
+    )
+    const out = await process(MetricBatch.of({ metrics: [metric.withPoints([...metric.points, none])] }))
+    const points = [...out.metrics()].flatMap(({ metric: { points } }) => points)
+    expect(points).toMatchObject([
+      { value: 2n ** 62n + 3n, isInt: true, startTimeUnixNano: 4n },
+      { value: 7n, timeUnixNano: 1n },
+      { value: undefined, hasValue: false },
+    ])
+  })
+
+  it('makes one value of several', async () => {
+    const memory = joined(
+      gauge('memory', 1, { state: 'slab_a', node: 'x' }, at),
+      gauge('memory', 2, { state: 'slab_b', node: 'x' }, at),
+      gauge('memory', 4, { state: 'slab', node: 'x' }, at),
+      gauge('memory', 8, { state: 'free', node: 'x' }, at),
+    )
+    const operation =
+      '{ action: aggregate_label_values, label: state, aggregated_values: [slab_a, slab_b], new_value: slab, aggregation_type: sum }'
+    const lines = await renamed([`{ include: memory, operations: [${operation}] }`], memory)
+    expect(lines.slice(1)).toEqual(['{state="slab",node="x"} double 7', '{state="free",node="x"} double 8'])
+  })
+
+  it('renames labels and their values, and adds labels', async () => {
+    const operations = [
+      '{ action: update_label, label: state, new_label: mode, value_actions: [{ value: wait, new_value: iowait }] }',
+      '{ action: add_label, new_label: source, new_value: host }',
+    ]
+    const lines = await renamed(
+      [`{ include: a, operations: [${operations.join(', ')}] }`],
+      joined(gauge('a', 1, { state: 'wait', mode: 'old' }, at), gauge('a', 2, { cpu: '0' }, at)),
+    )
+    expect(lines.slice(1)).toEqual(['{mode="iowait",source="host"} double 1', '{cpu="0",source="host"} double 2'])
+  })
+
+  it.each([
+    [gauge('a', 3n), 2, 'int 6'],
+    [gauge('a', 3n), 0.5, 'double 1.5'],
+    [gauge('a', 0.25), 100, 'double 25'],
+    [gauge('a', 2n ** 60n), 3, `int ${3n * 2n ** 60n}`],
+    [gauge('a', 2n ** 62n), 4, `double ${2 ** 64}`],
+  ])('scales %#', async (metric, factor, value) => {
+    const operation = `{ action: experimental_scale_value, experimental_scale: ${factor} }`
+    const lines = await renamed([`{ include: a, operations: [${operation}] }`], metric)
+    expect(lines).toEqual(['# a: gauge, ', `{} ${value}`])
+  })
+})
+
+describe('rename: settings', () => {
+  it('goes by the names it has in the collector, which writes its settings the same', async () => {
+    for (const name of ['metrics_transform', 'metricstransform']) {
+      expect(await loadBuiltin('processor', name)).toBe(rename)
+      const yaml = `${name}: { transforms: [{ include: a, match_type: strict, action: update, new_name: b, operations: [] }] }`
+      await expect(checkComponent(rename, yaml)).resolves.toBeDefined()
+    }
+  })
+
+  it.each([
+    ['{}', 'rename.transforms: is required'],
+    ['{ transforms: [{ include: a }] }', 'transforms[0]: changes nothing'],
+    ['{ transforms: [{ include: a, action: insert }] }', 'transforms[0].new_name: is missing; a copy needs'],
+    ['{ transforms: [{ include: a, new_name: "" }] }', 'transforms[0].new_name: must not be empty'],
+    ['{ transforms: [{ include: "(", match_type: regexp, new_name: b }] }', 'transforms[0].include: is not a regular'],
+    [
+      '{ transforms: [{ include: a, new_name: b, experimental_match_labels: { x: y } }] }',
+      'transforms[0].experimental_match_labels: needs `action: insert`',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: aggregate_labels, label_set: [] }] }] }',
+      'transforms[0].operations[0].aggregation_type: is missing; aggregate_labels needs it',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: add_label, new_label: b, new_value: c, label: d }] }] }',
+      'operations[0].label: has no meaning for add_label, which takes new_label, new_value',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: update_label, label: d }] }] }',
+      'operations[0]: changes nothing: give new_label or value_actions',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: experimental_scale_value, experimental_scale: 0 }] }] }',
+      'experimental_scale: must not be 0',
+    ],
+    [
+      '{ transforms: [{ include: a, action: combine, new_name: b }] }',
+      'transforms[0].action: must be `update` or `insert`',
+    ],
+  ])('refuses %s', async (yaml, message) => {
+    await expect(testProcessor(rename, `rename: ${yaml}`)).rejects.toThrow(message)
+  })
+})
+
+describe('config/heka_names.yaml', () => {
+  it("yields the Heka Insights Agent's metrics from those of a host", async () => {
+    const cases = new URL('../cases/heka_names/', import.meta.url).pathname
+    const shipped = parse(readFileSync(new URL('../../config/heka_names.yaml', import.meta.url), 'utf8')) as {
+      receivers: { host_metrics: object }
+      processors: Record<string, object>
+    }
+    const folder = await mkdtemp(join(tmpdir(), 'heka-names-'))
+    cleanups.push(() => rm(folder, { recursive: true }))
+    const settings = { ...shipped.receivers.host_metrics, collection_interval: '1ms', initial_delay: '0s' }
+    const root = join(folder, 'root')
+    await symlink(join(cases, '0'), root)
+    const scraping = await startScraping(JSON.stringify({ host_metrics: { ...settings, root_path: root } }))
+    cleanups.push(() => scraping.stop())
+    const entry = (id: string) => JSON.stringify({ [id]: shipped.processors[id] })
+    const renaming = await testProcessor(rename, entry('rename/heka_names'))
+    const filtering = await testProcessor(filter, entry('filter/heka_names'))
+
+    await scraping.next()
+    await symlink(join(cases, '1'), `${root}.next`)
+    await moveTo(`${root}.next`, root)
+    const out = await filtering.process(await renaming.process(await scraping.next()))
+    expect(`${describeBatch(out).join('\n')}\n`).toEqual(readFileSync(join(cases, 'expected.txt'), 'utf8'))
+  })
+})
