@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { defineComponent } from '../component.ts'
-import { resourceAttributes } from './host_metrics/inventory.ts'
+import { resourceAttributes } from '../host/inventory.ts'
 import { describeScrapers } from './host_metrics/page.ts'
 import { collect, scrapers } from './host_metrics/receiver.ts'
 import { checkSelections } from './host_metrics/selection.ts'

@@ -68,7 +68,7 @@ export const collectorHints: readonly Hint[] = [
     instead: 'processors: { tag_merge: { tags: ["env:production"], on_conflict: override } }',
   },
   {
-    path: /^processors\.(transform|metrics_?transform)$/,
+    path: /^processors\.transform$/,
     message: `there is no language for transformations; names, units, labels and scales are changed by rename, a prefix is put before names by metric_prefix, attributes are set by tag_merge, and for anything else ${MODULE}`,
     instead: 'processors: { rename: { transforms: [{ include: system.cpu.time, new_name: cpu.seconds }] } }',
   },

@@ -1,14 +1,22 @@
 import os from 'node:os'
-import type { AttributeValue } from '../../otlp/attributes.ts'
-import type { Information } from './portable.ts'
-import type { Root } from './root.ts'
+import type { AttributeValue } from '../otlp/attributes.ts'
+
+/** The files of the host. Paths are given without a leading slash. */
+export interface HostFiles {
+  /** Whether they are those this process sees as `/`. */
+  readonly isOwn: boolean
+  /** @throws what `fs` throws */
+  text(path: string): string
+  /** The same, or `undefined` where there is no such file or it may not be read. */
+  optionalText(path: string): string | undefined
+}
 
 /** Whom to ask. */
 export interface Host {
-  readonly root: Root
+  readonly root: HostFiles
   readonly platform: NodeJS.Platform
   /** Loads systeminformation, which costs memory and time. */
-  readonly information: () => Promise<Information>
+  readonly information: () => Promise<Pick<typeof import('systeminformation'), 'cpu' | 'osInfo' | 'uuid'>>
 }
 
 interface ResourceAttribute {
@@ -22,7 +30,7 @@ interface ResourceAttribute {
 const OS_TYPES: Partial<Record<string, string>> = { win32: 'windows', sunos: 'solaris' }
 const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', ia32: 'x86', arm: 'arm32' }
 
-/** What the receiver can say of the host, by the names of the OpenTelemetry semantic conventions. */
+/** What can be said of the host, by the names of the OpenTelemetry semantic conventions. */
 export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
   'host.name': {
     doc: 'Name of the host; below a `root_path`, the one in its `/etc/hostname`.',
