@@ -4,7 +4,7 @@ export default {
   testMatch: ['**/*.test.ts'],
   // Processes are started and sockets opened: on a busy machine that takes its time.
   testTimeout: 30_000,
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/live/', '<rootDir>/test/bench/'],
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [

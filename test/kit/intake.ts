@@ -63,6 +63,8 @@ export interface IntakeOptions {
   readonly apiKey?: string
   /** The header that carries the key; '' when none is asked for. Default: Datadog's. */
   readonly keyHeader?: string
+  /** Where it listens. Default: a free port of 127.0.0.1. */
+  readonly listen?: { readonly host: string; readonly port: number }
   /** Makes it an HTTPS server. */
   readonly tls?: ServerOptions
   /** Bytes on the wire and after decompression beyond which it answers 413. Default: Datadog's, by path. */
@@ -128,7 +130,8 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
   const server: Server = options.tls === undefined ? createServer(listener) : createSecureServer(options.tls, listener)
   let connections = 0
   server.on('connection', () => connections++)
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const listen = options.listen ?? { host: '127.0.0.1', port: 0 }
+  await new Promise<void>((resolve) => server.listen(listen, resolve))
   const { port } = server.address() as AddressInfo
 
   return {

@@ -1,0 +1,135 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { describe, expect, it } from '@jest/globals'
+import type { ReceivedSeries } from '../kit/intake.ts'
+import { gaugeRequest } from '../receivers/otlp/receiving.ts'
+
+/** Where docker-compose.test.yml shows what its intake took, and where its sidecar receives. */
+const { COMPOSE_INTAKE, COMPOSE_OTLP, WITH_COLLECTOR } = process.env
+
+const suite = COMPOSE_INTAKE === undefined ? describe.skip : describe
+const withCollector = WITH_COLLECTOR === '1' ? it : it.skip
+
+suite('in containers, which `docker compose -f docker-compose.test.yml run --rm test-runner` starts', () => {
+  it('the counts of an application arrive natively as differences, named, tagged and with their host', async () => {
+    const orders = await untilAtLeast(3, async () => named('heka.shop.orders', await series()))
+    for (const { type, host, tags, points } of orders) {
+      expect({ type, host }).toEqual({ type: 'count', host: 'compose-host' })
+      expect(tags).toEqual(expect.arrayContaining(['env:compose', 'team:platform', 'service:shop', 'kind:book']))
+      // The application counts seven with each collection, of which two may share a second.
+      for (const [, value] of points) expect([7, 14]).toContain(value)
+    }
+    const [basket] = await untilAtLeast(1, async () => named('heka.shop.basket.size', await series()))
+    expect(basket).toMatchObject({ type: 'gauge', host: 'compose-host' })
+    expect(basket.points[0][1]).toBe(42)
+  })
+
+  it('and over OTLP', async () => {
+    const orders = await untilAtLeast(3, () => ofOtlp('/otlp', 'shop.orders'))
+    for (const { resource, metric } of orders) {
+      expect(resource).toMatchObject({ 'service.name': 'shop', env: 'compose', seen: 'yes' })
+      expect(metric.sum).toMatchObject({ aggregationTemporality: DELTA, isMonotonic: true })
+      expect(metric.sum?.dataPoints.map(({ asInt, asDouble }) => Number(asInt ?? asDouble) % 7)).toEqual([0])
+    }
+  })
+
+  it('a processor in TypeScript runs in the image', async () => {
+    const [basket] = await untilAtLeast(1, async () => named('heka.shop.basket.size', await series()))
+    expect(basket.tags).toContain('seen:yes')
+  })
+
+  it("the sidecar's host metrics are those of the host, not of its own container", async () => {
+    // Docker's bridges exist on the host only; a container has no interfaces but eth0 and lo.
+    const received = await untilAtLeast(1, async () =>
+      named('heka.system.network.io', await series()).filter(({ tags }) =>
+        tags.some((tag) => /^device:(docker|br-)/.test(tag)),
+      ),
+    )
+    expect(received[0]).toMatchObject({ type: 'count', host: 'compose-host' })
+    const usages = await untilAtLeast(1, async () => named('heka.system.filesystem.usage', await series()))
+    expect(usages.some(({ tags }) => tags.includes('mountpoint:/'))).toBe(true)
+    expect(usages.some(({ tags }) => tags.some((tag) => tag.startsWith('mountpoint:/hostfs')))).toBe(false)
+  })
+
+  it("the metrics of Datadog's Agent arrive for its dashboards", async () => {
+    for (const name of ['system.cpu.user', 'system.mem.total', 'system.disk.total', 'system.net.bytes_rcvd'])
+      expect((await untilAtLeast(1, async () => named(name, await series()))).length).toBeGreaterThan(0)
+  })
+
+  it('what another container sends over OTLP is taken, and refused when it is malformed', async () => {
+    const post = async (body: Uint8Array): Promise<number> => {
+      const response = await fetch(`${COMPOSE_OTLP}/v1/metrics`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-protobuf' },
+        body,
+      })
+      return response.status
+    }
+    expect(await post(gaugeRequest(11.5))).toBe(200)
+    expect(await post(Uint8Array.of(10, 200, 1))).toBe(400)
+    const [load] = await untilAtLeast(1, async () => named('heka.load', await series()))
+    expect(load.points[0][1]).toBe(11.5)
+  })
+
+  withCollector('an OpenTelemetry Collector takes the same metrics and passes them on', async () => {
+    const orders = await untilAtLeast(3, () => ofOtlp('/collector', 'shop.orders'))
+    for (const { resource, metric } of orders) {
+      expect(resource).toMatchObject({ 'service.name': 'shop', env: 'compose', seen: 'yes' })
+      expect(metric.sum).toMatchObject({ aggregationTemporality: CUMULATIVE, isMonotonic: true })
+    }
+  })
+})
+
+const DELTA = 1
+const CUMULATIVE = 2
+
+async function shown<T>(path: string): Promise<readonly T[]> {
+  const response = await fetch(`${COMPOSE_INTAKE}${path}`)
+  return (await response.json()) as readonly T[]
+}
+
+const series = (): Promise<readonly ReceivedSeries[]> => shown('/series')
+
+function named(name: string, received: readonly ReceivedSeries[]): readonly ReceivedSeries[] {
+  return received.filter(({ metric }) => metric === name)
+}
+
+interface ReceivedMetric {
+  readonly name: string
+  readonly sum?: { readonly dataPoints: readonly { asInt?: string; asDouble?: number }[] }
+}
+
+interface ReceivedRequest {
+  readonly resourceMetrics: readonly {
+    readonly resource: { readonly attributes: readonly { key: string; value: { stringValue?: string } }[] }
+    readonly scopeMetrics: readonly { readonly metrics: readonly ReceivedMetric[] }[]
+  }[]
+}
+
+/** The metrics of a name in everything that came over OTLP, each with the texts of its resource. */
+async function ofOtlp(path: string, name: string) {
+  const requests = await shown<ReceivedRequest>(path)
+  return requests.flatMap(({ resourceMetrics }) =>
+    resourceMetrics.flatMap(({ resource, scopeMetrics }) =>
+      scopeMetrics
+        .flatMap(({ metrics }) => metrics)
+        .filter((metric) => metric.name === name)
+        .map((metric) => ({
+          metric,
+          resource: Object.fromEntries(resource.attributes.map(({ key, value }) => [key, value.stringValue])),
+        })),
+    ),
+  )
+}
+
+/** Asks until as many have arrived; the containers may still be starting. Throws what the last answer was after 25 s. */
+async function untilAtLeast<T>(count: number, ask: () => Promise<readonly T[]>): Promise<readonly T[]> {
+  for (const deadline = Date.now() + 25_000; ; await wait(200)) {
+    try {
+      const found = await ask()
+      if (found.length >= count) return found
+      if (Date.now() > deadline) throw new Error(`Only ${found.length} of ${count} have arrived.`)
+    } catch (error) {
+      if (Date.now() > deadline) throw error
+    }
+  }
+}
