@@ -81,13 +81,15 @@ export interface ProcessorTest {
 
 /**
  * Starts a processor with the settings that `yaml` gives it, `type: {...}` as in a pipeline file.
+ * `env` (default: `process.env`) fills `${env:...}`.
  * @throws ConfigError when they are not right
  */
 export async function testProcessor<S extends Settings>(
   component: ProcessorComponent<S>,
   yaml: string,
+  { env }: Pick<TestOptions, 'env'> = {},
 ): Promise<ProcessorTest> {
-  const { created, log, logs, stop } = await testComponent(component, yaml)
+  const { created, log, logs, stop } = await testComponent(component, yaml, { env })
   const sheet = new PipelineSheet()
   const emitted: MetricBatch[] = []
   const origins: Receipt[] = []

@@ -78,11 +78,6 @@ export const collectorHints: readonly Hint[] = [
     instead: 'processors: { cumulative_to_delta: { include: { match_type: regexp, metrics: ["duration$"] } } }',
   },
   {
-    path: /^processors\.resource_?detection$/,
-    message: 'it is not needed: host_metrics itself says which host it is on',
-    instead: 'receivers: { host_metrics: { scrapers: { cpu: }, resource_attributes: { host.id: { enabled: true } } } }',
-  },
-  {
     path: /^processors\.(k8s_?attributes|group_?by_?attrs|probabilistic_?sampler|span|tail_?sampling|delta_?to_?cumulative)$/,
     message: `there is no such processor in this version; ${MODULE}`,
   },

@@ -1,0 +1,119 @@
+import { isDeepStrictEqual } from 'node:util'
+import { defineComponent } from '../component.ts'
+import type { Settings } from '../component.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { detect, detectors } from './resource_detection/detect.ts'
+import type { DetectorName } from './resource_detection/detect.ts'
+import { switches } from './resource_detection/detector.ts'
+import type { Detector, Found } from './resource_detection/detector.ts'
+
+const names = Object.keys(detectors) as DetectorName[]
+
+const cloud = ['ec2', 'gcp', 'azure'] as const satisfies DetectorName[]
+
+export default defineComponent({
+  kind: 'processor',
+  type: 'resource_detection',
+  summary: 'Finds out where it runs, and says so in the resource attributes of everything that passes.',
+  description: `
+The detectors are asked all at once, when the first batch comes, which waits for them no longer than \`timeout\`:
+
+${names.map((name) => `- \`${name}\`: ${detectors[name].doc}`).join('\n')}
+
+Of attributes that several find, the one of the detector that stands first in \`detectors\` counts. What a detector cannot find
+out is logged, and never keeps the pipeline from starting nor a data point from passing. Each attribute has a switch of its own,
+but those of \`env\`, which are set as they are given. Metadata services are asked directly, past any proxy.
+
+[host_metrics](../receivers/host_metrics.md) says by itself which host it is on. In front of others, a gateway wants
+\`override: false\`, or everything becomes its own; [Datadog's rules](../datadog.md) about hosts read these attributes.
+`,
+  config: {
+    detectors: { doc: 'What is asked, the most trusted first.', format: { list: names }, default: ['env'] },
+    override: {
+      doc: 'Whether what is detected wins over an attribute that the data has (`true`), or the other way round.',
+      format: 'boolean',
+      default: true,
+    },
+    timeout: { doc: 'How long the detectors may take.', format: 'duration', default: '5s' },
+    refresh_interval: {
+      doc: 'Time after which the detectors are asked again, each keeping what it found until it finds something new. `0s`: never.',
+      format: 'duration',
+      default: '0s',
+    },
+    env: detectors.env.settings,
+    system: settingsOf(detectors.system),
+    docker: settingsOf(detectors.docker),
+    kubernetes: settingsOf(detectors.kubernetes),
+    ec2: settingsOf(detectors.ec2),
+    gcp: settingsOf(detectors.gcp),
+    azure: settingsOf(detectors.azure),
+  },
+  examples: [
+    { title: 'What the environment and the system say', yaml: 'resource_detection: { detectors: [env, system] }' },
+    {
+      title: 'On a machine of Amazon EC2, whose host is named by its id',
+      yaml: `
+resource_detection:
+  detectors: [env, ec2, system]
+  timeout: 2s
+  ec2:
+    resource_attributes:
+      host.name: { enabled: false }
+`,
+    },
+    {
+      title: 'In a pod, for what comes from its other containers',
+      yaml: `
+resource_detection/pod:
+  detectors: [kubernetes]
+  override: false
+  kubernetes:
+    node_name: \${env:MY_NODE_NAME:-unknown}
+`,
+    },
+  ],
+  *check({ detectors, timeout, ...config }) {
+    if (detectors.length === 0) yield { path: 'detectors', message: 'is empty, so that nothing is detected' }
+    if (timeout === 0) yield { path: 'timeout', message: 'must be longer than 0s' }
+    for (const name of cloud) {
+      if (config[name].endpoint.includes('?')) yield { path: `${name}.endpoint`, message: 'must not hold a query' }
+    }
+  },
+  create({ config, log, signal, onStop }) {
+    const known = new Map<DetectorName, Found>()
+    let detected: Found | undefined
+    let first: Promise<void> | undefined
+    let timer: NodeJS.Timeout | undefined
+    onStop(() => clearTimeout(timer))
+
+    async function refresh(): Promise<void> {
+      for (const [name, found] of await detect(config.detectors, config, { log, signal, timeout: config.timeout })) {
+        if (found !== undefined) known.set(name, found)
+      }
+      const inOrder = config.detectors.map((name) => known.get(name) ?? {})
+      const found = Object.assign({}, ...inOrder.reverse()) as Found
+      if (!isDeepStrictEqual(found, detected)) log.info('The resource was detected.', { attributes: found })
+      detected = found
+      if (config.refresh_interval === 0 || signal.aborted) return
+      timer = setTimeout(() => void refresh(), config.refresh_interval)
+    }
+
+    const add = (batch: MetricBatch, found: Found): MetricBatch =>
+      batch.mapResources((resource) => {
+        const { attributes } = resource
+        const missing = () => Object.fromEntries(Object.entries(found).filter(([key]) => !attributes.has(key)))
+        return resource.withAttributes(attributes.with(config.override ? found : missing()))
+      })
+
+    return (batch) => {
+      if (detected !== undefined) return add(batch, detected)
+      first ??= refresh()
+      return first.then(() => add(batch, detected ?? {}))
+    }
+  },
+})
+
+/** The settings of a detector, and a switch for each of its attributes. */
+function settingsOf<const S extends Settings>({ settings, attributes }: Detector<S>) {
+  return { ...settings, resource_attributes: switches(attributes) }
+}

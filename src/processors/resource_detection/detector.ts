@@ -1,0 +1,58 @@
+import type { ConfigOf, Setting, Settings } from '../../component.ts'
+import type { AttributeValue } from '../../otlp/attributes.ts'
+
+/** Attributes that a detector can find, by their names in the semantic conventions. */
+export type AttributeTable = Readonly<Record<string, { readonly doc: string; readonly enabled: boolean }>>
+
+export type Found = Readonly<Record<string, AttributeValue>>
+
+/** What a detector is given beside its settings. */
+export interface Detection {
+  /** Aborted when it takes too long, or when the pipeline stops. */
+  readonly signal: AbortSignal
+  /** Names of the attributes that are switched on. */
+  readonly wanted: readonly string[]
+  /** Reports what could not be found while something else could. */
+  readonly fail: (cause: string, error: unknown) => void
+}
+
+/** Asks one source what it knows of the resource. */
+export interface Detector<S extends Settings = Settings> {
+  /** One sentence for the component's page. */
+  readonly doc: string
+  readonly attributes: AttributeTable
+  /** Settings beside `resource_attributes`. */
+  readonly settings: S
+  /** Attributes that are `undefined`, empty or not wanted are left out by the caller. Throws when the source does not answer. */
+  detect(config: ConfigOf<S>, detection: Detection): Promise<Found>
+}
+
+/** Lends types to a detector and returns it as it is. */
+export function defineDetector<const S extends Settings>(detector: Detector<S>): Detector<S> {
+  return detector
+}
+
+interface Switch extends Settings {
+  readonly enabled: Setting<'boolean'> & { readonly default: boolean }
+}
+
+/** A switch for each attribute of a detector. */
+export function switches(attributes: AttributeTable): Readonly<Record<string, Switch>> {
+  return Object.fromEntries(
+    Object.entries(attributes).map(([name, { doc, enabled }]) => [
+      name,
+      { enabled: { doc: `Whether \`${name}\` is set. ${doc}`, format: 'boolean', default: enabled } },
+    ]),
+  )
+}
+
+/** What virtual machines of every cloud have. */
+export const cloudAttributes = {
+  'cloud.provider': { doc: 'The cloud.', enabled: true },
+  'cloud.platform': { doc: 'The service of the cloud that this runs on.', enabled: true },
+  'cloud.account.id': { doc: 'The account, project or subscription.', enabled: true },
+  'cloud.region': { doc: 'The region.', enabled: true },
+  'cloud.availability_zone': { doc: 'The zone within the region.', enabled: true },
+  'host.id': { doc: 'Identity of the machine in its cloud.', enabled: true },
+  'host.name': { doc: 'Name of the machine.', enabled: true },
+} as const satisfies AttributeTable

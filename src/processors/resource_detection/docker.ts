@@ -1,0 +1,59 @@
+import { hostFiles } from '../../host/files.ts'
+import type { HostFiles } from '../../host/inventory.ts'
+import { askForJson, textOf } from './ask.ts'
+import { defineDetector } from './detector.ts'
+import type { Found } from './detector.ts'
+
+export const docker = defineDetector({
+  doc: 'the container this runs in, and what Docker says of it where its socket is mounted',
+  attributes: {
+    'container.id': { doc: 'From `/proc/self`, without asking Docker.', enabled: true },
+    'container.name': { doc: 'Asks Docker.', enabled: true },
+    'container.image.name': { doc: 'Asks Docker.', enabled: true },
+    'host.name': { doc: 'Name of the host of the containers. Asks Docker.', enabled: true },
+    'os.type': { doc: 'Operating system of the host of the containers. Asks Docker.', enabled: true },
+  },
+  settings: {
+    socket: { doc: "Docker's socket.", format: 'path', default: '/var/run/docker.sock' },
+  },
+  async detect({ socket }, { signal, wanted, fail }) {
+    const id = containerId(hostFiles())
+    if (wanted.every((name) => name === 'container.id')) return { 'container.id': id }
+    try {
+      return { 'container.id': id, ...(await askDocker(socket, id, signal)) }
+    } catch (error) {
+      // In a container, not to be given the socket is the rule.
+      if (id === undefined) throw error
+      fail('Docker does not say more than the id of the container.', error)
+      return { 'container.id': id }
+    }
+  },
+})
+
+/** Source: Docker Engine API, `SystemInfo` and `ContainerInspect`. */
+async function askDocker(socketPath: string, id: string | undefined, signal: AbortSignal): Promise<Found> {
+  const inspect = async (path: string) => askForJson(`http://docker${path}`, { signal, socketPath })
+  const [info, container] = await Promise.all([inspect('/info'), id && inspect(`/containers/${id}/json`)])
+  const { Name: name, Config: config } = container || {}
+  return {
+    'host.name': textOf(info.Name),
+    'os.type': textOf(info.OSType),
+    'container.name': textOf(name)?.replace(/^\//, ''),
+    'container.image.name': textOf((config as { Image?: unknown } | undefined)?.Image),
+  }
+}
+
+/**
+ * The id of the container this process runs in; `undefined` outside of one, or where its runtime leaves no trace. With version 1
+ * of cgroups it stands in the path of the group; with version 2, where a container sees only its own part of the tree, in
+ * what Docker and Podman mount into it.
+ */
+export function containerId(files: HostFiles): string | undefined {
+  const groups = files.optionalText('proc/self/cgroup') ?? ''
+  const ofGroup = /[-/:]([\da-f]{64}|[\da-f]{32}-\d+)(?:\.scope)?$/m.exec(groups)?.[1]
+  if (ofGroup !== undefined) return ofGroup
+  const mounts = files.optionalText('proc/self/mountinfo') ?? ''
+  // In a pod, the files come from the sandbox, whose id is another.
+  if (mounts.includes('/kubelet/pods/')) return undefined
+  return /\/(?:docker\/containers|overlay-containers)\/([\da-f]{64})\//.exec(mounts)?.[1]
+}
