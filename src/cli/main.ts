@@ -31,12 +31,22 @@ function withConfig(command: Command): Command {
       'overrides one setting, as exporters.debug.format=otlp_json; repeatable',
       override,
     )
+    .option(
+      '--from-env',
+      'makes the configuration from the variables of the Heka Insights Agent; files are laid over it',
+    )
+    .option('--env-file <file>', 'variables of a file, for those that the environment does not set')
 }
 
 /** The options given before the name of a subcommand, then its own. */
 function configOptions(own: Partial<ConfigOptions>): ConfigOptions {
   const given = [...new Set([program.opts<Partial<ConfigOptions>>(), own])]
-  return { config: given.flatMap(({ config = [] }) => config), set: given.flatMap(({ set = [] }) => set) }
+  return {
+    config: given.flatMap(({ config = [] }) => config),
+    set: given.flatMap(({ set = [] }) => set),
+    fromEnv: given.some(({ fromEnv = false }) => fromEnv),
+    envFile: given.findLast(({ envFile }) => envFile !== undefined)?.envFile,
+  }
 }
 
 const text = ['text', 'json'] as const

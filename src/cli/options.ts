@@ -1,16 +1,39 @@
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { parseEnv } from 'node:util'
+import { ConfigError, errorMessage } from '../errors.ts'
 import type { ConfigInput } from '../pipeline/config.ts'
 
 /** The options that say which configuration a command is about. */
 export interface ConfigOptions {
   readonly config: readonly string[]
   readonly set: readonly string[]
+  /** Whether the variables of the Heka Insights Agent make the configuration, over which the files are laid. */
+  readonly fromEnv: boolean
+  /** A file of variables, for those that the environment does not set. */
+  readonly envFile?: string
 }
 
 /** The configuration that runs when none is given. */
 export const defaultConfig = fileURLToPath(new URL('../../config/default.yaml', import.meta.url))
 
-export function configInput({ config, set }: ConfigOptions): ConfigInput {
-  const files = config.length > 0 ? config : [defaultConfig]
-  return { files: files.map((path) => ({ path })), sets: set, env: process.env }
+/** @throws ConfigError when the file of variables cannot be read, or a variable of the Heka Insights Agent is not right */
+export async function configInput({ config, set, fromEnv, envFile }: ConfigOptions): Promise<ConfigInput> {
+  const env = envFile === undefined ? process.env : { ...readEnvFile(envFile), ...process.env }
+  const files = config.map((path) => ({ path }))
+  if (fromEnv) {
+    const { configFromEnv, trimmed } = await import('./from_env.ts')
+    const variables = trimmed(env)
+    return { files: [{ name: 'environment', text: configFromEnv(variables) }, ...files], sets: set, env: variables }
+  }
+  return { files: files.length > 0 ? files : [{ path: defaultConfig }], sets: set, env }
+}
+
+function readEnvFile(path: string): NodeJS.Dict<string> {
+  try {
+    return parseEnv(readFileSync(path, 'utf8'))
+  } catch (error) {
+    const message = `cannot be read: ${errorMessage(error)}`
+    throw new ConfigError([{ severity: 'error', place: { source: path }, path: '', message }])
+  }
 }

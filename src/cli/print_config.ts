@@ -4,5 +4,5 @@ import type { ConfigOptions } from './options.ts'
 
 /** Prints the merged configuration with secrets hidden. @throws ConfigError */
 export async function printEffectiveConfig(options: ConfigOptions): Promise<void> {
-  process.stdout.write(await printConfig(configInput(options)))
+  process.stdout.write(await printConfig(await configInput(options)))
 }

@@ -12,7 +12,7 @@ import type { ConfigOptions } from './options.ts'
  * @throws ConfigError
  */
 export async function run(options: ConfigOptions & { once: boolean }, version: string): Promise<number> {
-  const config = await loadConfig(configInput(options))
+  const config = await loadConfig(await configInput(options))
   const log = await createLogger(config.service.telemetry.logs, config.secrets)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
   const pipeline = startPipeline(config, { log, once: options.once })

@@ -15,7 +15,10 @@ export async function validate(options: ConfigOptions & { format: 'text' | 'json
   if (options.format === 'json') process.stdout.write(`${JSON.stringify({ valid, problems }, null, 2)}\n`)
   else {
     writeProblems(problems)
-    const which = options.config.length > 0 ? 'The configuration' : `The default configuration, ${defaultConfig},`
+    const which =
+      options.config.length > 0 || options.fromEnv
+        ? 'The configuration'
+        : `The default configuration, ${defaultConfig},`
     if (valid) process.stdout.write(`${which} is valid.\n`)
   }
   return valid ? ExitCode.ok : ExitCode.config
@@ -24,7 +27,7 @@ export async function validate(options: ConfigOptions & { format: 'text' | 'json
 async function findProblems(options: ConfigOptions): Promise<readonly Problem[]> {
   let warnings: readonly Problem[] = []
   try {
-    const config = await loadConfig(configInput(options))
+    const config = await loadConfig(await configInput(options))
     warnings = config.warnings
     const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
     const graph = new Graph(config, { log, telemetry: new Telemetry() })

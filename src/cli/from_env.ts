@@ -1,0 +1,219 @@
+import { stringify } from 'yaml'
+import { isHostName } from '../datadog/host.ts'
+import { datadogSettings } from '../datadog/settings.ts'
+import { ConfigError } from '../errors.ts'
+import type { Problem } from '../errors.ts'
+import { readText, words } from '../formats.ts'
+import type { FormatTypes } from '../formats.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+const EXPORTER_TYPES = ['console', 'otlp_http', 'datadog_otlp', 'datadog_native', 'newrelic_otlp'] as const
+
+/** The agent's short names of Datadog's sites. */
+const SITES: Readonly<Record<string, string>> = {
+  us3: 'us3.datadoghq.com',
+  us5: 'us5.datadoghq.com',
+  ap1: 'ap1.datadoghq.com',
+  ap2: 'ap2.datadoghq.com',
+}
+
+/** The environment as the agent reads it: blanks around values do not count. */
+export function trimmed(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.trim()]))
+}
+
+/**
+ * The pipeline that the environment variables of the Heka Insights Agent amount to, as YAML in which keys stay variables.
+ * `env`: as `trimmed` returns it. Source: heka-insights-agent, `src/config/runtime.py`.
+ * @throws ConfigError with every variable that is not right
+ */
+export function configFromEnv(env: Environment): string {
+  const variables = new Variables(env)
+  const interval = variables.seconds('CPU_POLL_INTERVAL_SECONDS', 5)
+  const { processors = {}, ...exporters } = exporterOf(variables)
+  if (variables.problems.length > 0) throw new ConfigError(variables.problems)
+  return stringify({
+    receivers: {
+      host_metrics: {
+        collection_interval: `${interval}s`,
+        scrapers: {
+          cpu: { metrics: { 'system.cpu.utilization': { enabled: true } } },
+          memory: {
+            metrics: {
+              'system.memory.limit': { enabled: true },
+              'system.linux.memory.available': { enabled: true },
+            },
+          },
+          disk: {},
+          paging: {},
+        },
+      },
+    },
+    processors,
+    exporters,
+    service: {
+      pipelines: {
+        metrics: {
+          receivers: ['host_metrics'],
+          processors: Object.keys(processors),
+          exporters: Object.keys(exporters),
+        },
+      },
+    },
+  })
+}
+
+interface Parts {
+  readonly processors?: Readonly<Record<string, object>>
+  readonly [exporter: string]: object | undefined
+}
+
+function exporterOf(variables: Variables): Parts {
+  const type = variables.word('EXPORTER_TYPE', EXPORTER_TYPES) ?? 'console'
+  if (type === 'console') return { debug: {} }
+  const initial = variables.seconds('OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS', 1)
+  const longest = variables.seconds('OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS', 5)
+  const attempts = variables.whole('OTLP_HTTP_RETRY_MAX_ATTEMPTS', 5)
+  const delivery = {
+    timeout: `${variables.whole('OTLP_HTTP_TIMEOUT_SECONDS', 10)}s`,
+    retry_on_failure: {
+      enabled: attempts > 1,
+      initial_interval: `${initial}s`,
+      max_interval: `${Math.max(initial, longest)}s`,
+      multiplier: 2,
+    },
+  }
+  // How long a destination asks to be left alone, it says itself. What is not right is a mistake all the same.
+  variables.whole('OTLP_RETRY_AFTER_DEFAULT_SECONDS', 5)
+  variables.whole('OTLP_RETRY_AFTER_MAX_SECONDS', 300)
+  const agent: Record<string, string> =
+    variables.text('HEKA_AGENT_ID') === undefined ? {} : { 'x-agent-id': '${env:HEKA_AGENT_ID}' }
+  if (type === 'datadog_native') {
+    const metric_prefix = variables.checked('DATADOG_METRIC_PREFIX', 'metric_name', (text) =>
+      text.replace(/^\.+|\.+$/g, ''),
+    )
+    return { datadog_native: { ...datadog(variables), metric_prefix, headers: agent, ...delivery } }
+  }
+
+  const headers = { ...variables.pairs('OTLP_HTTP_HEADERS'), ...agent }
+  const attributes = variables.pairs('OTLP_RESOURCE_ATTRIBUTES')
+  if (type === 'otlp_http') {
+    const metrics_endpoint = variables.required('OTLP_HTTP_ENDPOINT', type, 'url')
+    return { processors: setAttributes(attributes), otlp_http: { metrics_endpoint, headers, ...delivery } }
+  }
+  if (type === 'datadog_otlp') {
+    const { 'host.name': host, ...others } = attributes
+    const processors = setAttributes(host === undefined || !isHostName(host) ? others : attributes)
+    return { processors, datadog_otlp: { ...datadog(variables), headers, ...delivery } }
+  }
+  const newrelic = {
+    // The exporter adds the path.
+    endpoint: variables.required('NEWRELIC_OTLP_ENDPOINT', type, 'url')?.replace(/\/v1\/metrics\/*$/, ''),
+    api_key: variables.required('NEWRELIC_API_KEY', type) && '${env:NEWRELIC_API_KEY}',
+    service_name: variables.required('NEWRELIC_SERVICE_NAME', type),
+    environment: variables.checked('NEWRELIC_ENVIRONMENT', 'string'),
+    host_name: variables.checked('NEWRELIC_HOST_NAME', 'string'),
+  }
+  return {
+    processors: { ...setAttributes(attributes), cumulative_to_delta: {} },
+    newrelic_otlp: { ...newrelic, headers, ...delivery },
+  }
+}
+
+/** The settings that both of Datadog's exporters take. */
+function datadog(variables: Variables): object {
+  const type = 'datadog_otlp or datadog_native'
+  variables.required('DATADOG_API_KEY', type)
+  const site = variables.required('DATADOG_SITE', type)?.toLowerCase() ?? ''
+  const domain = SITES[site] ?? site
+  const known = datadogSettings.site.format
+  if (site !== '' && !known.some((each) => each === domain)) {
+    variables.report('DATADOG_SITE', `must be ${words([...known, ...Object.keys(SITES)])}`)
+  }
+  const hostname = variables.checked('DATADOG_HOSTNAME', 'hostname')
+  return {
+    site: domain,
+    api_key: '${env:DATADOG_API_KEY}',
+    // Names that Datadog takes for no host leave it to the name of this machine.
+    hostname: hostname !== undefined && isHostName(hostname) ? hostname : undefined,
+    tags: variables.checked('DATADOG_TAGS', 'tags'),
+  }
+}
+
+/** The processor that sets resource attributes, if there are any. */
+function setAttributes(attributes: Readonly<Record<string, string>>): Readonly<Record<string, object>> {
+  const pairs = Object.entries(attributes)
+  if (pairs.length === 0) return {}
+  const text = pairs.map((pair) => pair.map(encodeURIComponent).join('=')).join(',')
+  const settings = { resource_attributes: text, service_name: attributes['service.name'] }
+  return { 'resource_detection/agent': { detectors: ['env'], env: settings } }
+}
+
+/** Reads the environment, and collects what is wrong with it. Never repeats a value. */
+class Variables {
+  readonly problems: Problem[] = []
+
+  constructor(private readonly env: Environment) {}
+
+  report(name: string, message: string): void {
+    this.problems.push({ severity: 'error', place: { source: name }, path: '', message })
+  }
+
+  /** The value; an empty one is none. */
+  text(name: string): string | undefined {
+    return this.env[name] || undefined
+  }
+
+  /** The text of a variable that must be set and in a format. A dollar is doubled, as YAML here wants it. */
+  required(name: string, exporter: string, format: keyof FormatTypes = 'string'): string | undefined {
+    if (this.text(name) === undefined) this.report(name, `is required when EXPORTER_TYPE is ${exporter}`)
+    return this.checked(name, format)
+  }
+
+  /** The same for a variable that may be unset. */
+  checked(name: string, format: keyof FormatTypes, change = (text: string) => text): string | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const changed = change(text)
+    const read = readText(format, changed)
+    if ('mistake' in read) this.report(name, read.mistake)
+    return literal(changed)
+  }
+
+  word<const Word extends string>(name: string, allowed: readonly Word[]): Word | undefined {
+    const text = this.text(name)?.toLowerCase()
+    if (text !== undefined && !allowed.some((word) => word === text)) this.report(name, `must be ${words(allowed)}`)
+    return text as Word | undefined
+  }
+
+  /** A number of seconds above 0. */
+  seconds(name: string, otherwise: number): number {
+    const seconds = Number(this.text(name) ?? otherwise)
+    if (seconds > 0 && 'value' in readText('duration', `${seconds}s`)) return seconds
+    this.report(name, 'must be a number of seconds above 0')
+    return otherwise
+  }
+
+  whole(name: string, otherwise: number): number {
+    const value = this.seconds(name, otherwise)
+    if (!Number.isInteger(value)) this.report(name, 'must be a whole number above 0')
+    return value
+  }
+
+  /** `key=value` pairs with commas between them. */
+  pairs(name: string): Readonly<Record<string, string>> {
+    const text = this.text(name)
+    if (text === undefined) return {}
+    const pairs = text.split(',').map((pair) => /^\s*([^=\s][^=]*?)\s*=\s*(\S.*?)\s*$/.exec(pair))
+    if (!pairs.every((pair) => pair !== null)) {
+      this.report(name, 'must be pairs `key=value` with commas between them')
+      return {}
+    }
+    return Object.fromEntries(pairs.map(([, key, value]) => [key, literal(value)]))
+  }
+}
+
+function literal(text: string): string {
+  return text.replaceAll('$', () => '$$')
+}
