@@ -32,7 +32,7 @@ export function defineDetector<const S extends Settings>(detector: Detector<S>):
   return detector
 }
 
-interface Switch extends Settings {
+export interface Switch extends Settings {
   readonly enabled: Setting<'boolean'> & { readonly default: boolean }
 }
 
