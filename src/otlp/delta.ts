@@ -92,13 +92,16 @@ export class CumulativeToDelta {
     const emptied = new Set<Metric>()
     const copies = new Map<Source, Source>()
     const writers = new Map<Source, HistogramDeltaWriter>()
+    /** By request: where the last metric that was changed by its bytes ends. */
+    const ends = new Map<Source, number>()
     const converted = batch.mapMetrics((metric, resource, scope) => {
       if (!isConvertible(metric) || !chosen(metric)) return metric
       const owner = this.#metrics.numberOf(metric, resource, scope, now)
-      const changed =
-        this.#inPlace(metric, owner, now, account, copies) ??
-        this.#histogramsByBytes(metric, owner, now, account, writers) ??
-        this.#byPoints(metric, owner, now, account)
+      const byBytes = standsFirst(metric, ends)
+        ? (this.#inPlace(metric, owner, now, account, copies) ??
+          this.#histogramsByBytes(metric, owner, now, account, writers))
+        : undefined
+      const changed = byBytes ?? this.#byPoints(metric, owner, now, account)
       if (changed !== 'empty') return changed
       emptied.add(metric)
       return metric
@@ -325,6 +328,16 @@ export function missingValue(point: DataPoint): 'no_recorded_value' | 'not_finit
   if (point.kind !== 'number') return undefined
   if (point.value === undefined) return 'no_recorded_value'
   return typeof point.value === 'bigint' || Number.isFinite(point.value) ? undefined : 'not_finite'
+}
+
+/**
+ * Whether the metric stands behind all that were changed by their bytes, as those of a request do. The same bytes again, under
+ * another name, have no second place in a copy of the request.
+ */
+function standsFirst({ encoded }: Metric, ends: Map<Source, number>): boolean {
+  if (encoded === undefined || encoded.start < (ends.get(encoded.source) ?? 0)) return false
+  ends.set(encoded.source, encoded.end)
+  return true
 }
 
 function isConvertible(metric: Metric): boolean {

@@ -179,6 +179,38 @@ describe('what is done by bytes', () => {
     },
   )
 
+  it('is right for a metric that stands in a batch a second time under another name', () => {
+    const twice = (bytes: Uint8Array): MetricBatch =>
+      MetricBatch.fromOtlp(bytes).flatMapMetrics((metric) => [metric, metric.withName(`copy.${metric.name}`)])
+    const point = { series: 1, step: 1, start: 1, flags: 0 } as const
+    const counter = (value: number): Metric => {
+      return { name: 'm', kind: 'counter', points: [{ ...point, host: undefined, value, int: true }] }
+    }
+    const counts = (count: number): Histogram => {
+      const histogram = { ...point, bounds: [0, 10], sum: 2, extremes: ['min', 'max'], large: 0 } as const
+      return { name: 'h', points: [{ ...histogram, counts: [count, count, count] }] }
+    }
+    for (const rounds of [
+      [1, 10, 100, 1000].map((value, round) => encode([counter(value)], round)),
+      [1, 2, 4, 8].map((count, round) => encodeHistograms([counts(count)], round)),
+    ]) {
+      const delta = new CumulativeToDelta({ initialValue: 'drop' })
+      const sent = rounds.map((bytes) => MetricBatch.fromOtlp(delta.apply(twice(bytes), counting().account).toOtlp()))
+      for (const batch of sent.slice(1)) {
+        const [first, second] = Array.from(batch.metrics(), ({ metric }) => metric)
+        expect(second.name).toBe(`copy.${first.name}`)
+        expect(toOtlpJson(MetricBatch.of({ metrics: [second.withName(first.name)] }))).toEqual(
+          toOtlpJson(MetricBatch.of({ metrics: [first] })),
+        )
+      }
+      const values = sent.slice(1).map((batch) => {
+        const [point] = batch.resources[0].scopes[0].metrics[0].points
+        return point.kind === 'number' ? point.value : point.kind === 'histogram' ? point.bucketCounts[0] : undefined
+      })
+      expect(values).toEqual(sent[1].resources[0].scopes[0].metrics[0].type === 'sum' ? [9, 90, 900] : [21, 22, 24])
+    }
+  })
+
   it.each(['v1', 'v2'])('is what Datadog gets from objects (%s)', async (version) => {
     const intake = await startIntake()
     try {
