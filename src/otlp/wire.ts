@@ -499,12 +499,12 @@ export function readAttributeFields(source: Source, start: number, end: number):
 function readOtherNumberPoint(source: Source, start: number, end: number): NumberPointFields {
   const reader = readerAt(source.bytes, start)
   const point: Mutable<NumberPointFields> = {}
-  const attributes: KeyValue[] = []
+  const attributes = new AttributeRun(source)
   const exemplars: Exemplar[] = []
   point.unknown = readFields(reader, end, (field, wire) => {
     if (field === 7 && wire === LENGTH_DELIMITED) {
       // repeated KeyValue attributes = 7;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
+      attributes.add(reader)
     } else if (field === 4 && wire === FIXED64) {
       // double as_double = 4;
       point.value = reader.double()
@@ -522,7 +522,7 @@ function readOtherNumberPoint(source: Source, start: number, end: number): Numbe
     } else return readTimes(reader, field, wire, point)
     return true
   })
-  return { ...point, attributes: Attributes.from(attributes), exemplars }
+  return { ...point, attributes: attributes.all(), exemplars }
 }
 
 function writeNumberPoint(writer: Writer, point: NumberPoint): void {

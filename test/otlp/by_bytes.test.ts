@@ -5,6 +5,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import type { InitialValue } from '../../src/otlp/delta.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
+import type { NumberPoint } from '../../src/otlp/points.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest as Reference } from '../kit/otlp_proto.ts'
@@ -15,16 +16,19 @@ import { ExportMetricsServiceRequest as Reference } from '../kit/otlp_proto.ts'
  */
 
 const SECOND = 1_000_000_000n
+/** Its length takes two bytes. */
+const LONG = 'long'.repeat(40)
 
 /** A few series whose points go on, stand still, go back, begin anew, or hold odd things. */
 const point = fc.record({
   series: fc.nat(3),
-  host: fc.option(fc.constantFrom('a', 'b'), { nil: undefined }),
+  host: fc.option(fc.constantFrom('a', 'b', LONG), { nil: undefined }),
   step: fc.constantFrom(1, 1, 1, 1, 0, -1, 2),
   value: fc.oneof(fc.nat(100), fc.constantFrom(0.5, 1e300, NaN, Infinity, -3)),
   int: fc.boolean(),
   start: fc.constantFrom(1, 1, 1, 1, 5, 0),
   flags: fc.constantFrom(0, 0, 0, 0, 1),
+  exemplars: fc.constantFrom<readonly object[]>([], [], [], [{ asDouble: 1 }]),
 })
 /** No series twice at one time: what has the bytes it came with was one series for its sender, and is left as it is. */
 const points = fc.uniqueArray(point, {
@@ -50,6 +54,7 @@ const histogram = fc.record({
       extremes: fc.constantFrom<readonly string[]>([], ['min'], ['max'], ['min', 'max']),
       large: fc.constantFrom(0, 0, 0, 1),
       flags: fc.constantFrom(0, 0, 0, 0, 1),
+      exemplars: fc.constantFrom<readonly object[]>([], [], [], [{ asDouble: 1 }]),
     }),
     { maxLength: 4, selector: ({ series, step }) => `${series} ${step}` },
   ),
@@ -73,7 +78,7 @@ function encode(metrics: readonly Metric[], round: number): Uint8Array {
         scopeMetrics: [
           {
             metrics: metrics.map(({ name, kind, points }) => {
-              const dataPoints = points.map(({ series, host, step, value, int, start, flags }) => ({
+              const dataPoints = points.map(({ series, host, step, value, int, start, flags, exemplars }) => ({
                 attributes: [
                   { key: 'series', value: { stringValue: `${series}` } },
                   ...(host === undefined ? [] : [{ key: 'Host.Kind', value: { stringValue: host } }]),
@@ -81,6 +86,7 @@ function encode(metrics: readonly Metric[], round: number): Uint8Array {
                 startTimeUnixNano: `${BigInt(start) * SECOND}`,
                 timeUnixNano: `${BigInt(1000 + round * 10 + step) * SECOND}`,
                 flags,
+                exemplars,
                 ...(int && Number.isInteger(value) ? { asInt: `${BigInt(value)}` } : { asDouble: value }),
               }))
               if (kind === 'gauge') return { name, gauge: { dataPoints } }
@@ -108,22 +114,25 @@ function encodeHistograms(metrics: readonly Histogram[], round: number): Uint8Ar
               name,
               histogram: {
                 aggregationTemporality: 2,
-                dataPoints: points.map(({ series, step, start, counts, bounds, sum, extremes, large, flags }) => {
-                  const base = BigInt(round * 20) + (large === 1 ? 2n ** 53n : 0n)
-                  const buckets = Array.from({ length: bounds.length + 1 }, (_, at) => base + BigInt(counts[at] ?? 7))
-                  return {
-                    attributes: [{ key: 'series', value: { intValue: series } }],
-                    startTimeUnixNano: `${BigInt(start) * SECOND}`,
-                    timeUnixNano: `${BigInt(1000 + round * 10 + step) * SECOND}`,
-                    count: `${buckets.reduce((all, bucket) => all + bucket)}`,
-                    bucketCounts: buckets.map(String),
-                    explicitBounds: bounds,
-                    ...(sum === null ? {} : { sum: sum + round * 100 }),
-                    ...(extremes.includes('min') ? { min: 1 } : {}),
-                    ...(extremes.includes('max') ? { max: 9 } : {}),
-                    flags,
-                  }
-                }),
+                dataPoints: points.map(
+                  ({ series, step, start, counts, bounds, sum, extremes, large, flags, exemplars }) => {
+                    const base = BigInt(round * 20) + (large === 1 ? 2n ** 53n : 0n)
+                    const buckets = Array.from({ length: bounds.length + 1 }, (_, at) => base + BigInt(counts[at] ?? 7))
+                    return {
+                      attributes: [{ key: 'series', value: { intValue: series } }],
+                      startTimeUnixNano: `${BigInt(start) * SECOND}`,
+                      timeUnixNano: `${BigInt(1000 + round * 10 + step) * SECOND}`,
+                      count: `${buckets.reduce((all, bucket) => all + bucket)}`,
+                      bucketCounts: buckets.map(String),
+                      explicitBounds: bounds,
+                      ...(sum === null ? {} : { sum: sum + round * 100 }),
+                      ...(extremes.includes('min') ? { min: 1 } : {}),
+                      ...(extremes.includes('max') ? { max: 9 } : {}),
+                      flags,
+                      exemplars,
+                    }
+                  },
+                ),
               },
             })),
           },
@@ -179,10 +188,22 @@ describe('what is done by bytes', () => {
     },
   )
 
+  it('goes on from a point whether or not one of the two carries exemplars', () => {
+    const delta = new CumulativeToDelta({ initialValue: 'drop' })
+    const values = [1, 10, 100, 1000].map((value, round) => {
+      const exemplars = round === 1 || round === 3 ? [{ asDouble: 1 }] : []
+      const point = { series: 1, host: 'a', step: 1, value, int: true, start: 1, flags: 0, exemplars } as const
+      const bytes = encode([{ name: 'm', kind: 'counter', points: [point] }], round)
+      const batch = delta.apply(MetricBatch.fromOtlp(bytes), counting().account)
+      return Array.from(batch.metrics(), ({ metric }) => (metric.points[0] as NumberPoint).value)
+    })
+    expect(values).toEqual([[], [9], [90], [900]])
+  })
+
   it('is right for a metric that stands in a batch a second time under another name', () => {
     const twice = (bytes: Uint8Array): MetricBatch =>
       MetricBatch.fromOtlp(bytes).flatMapMetrics((metric) => [metric, metric.withName(`copy.${metric.name}`)])
-    const point = { series: 1, step: 1, start: 1, flags: 0 } as const
+    const point = { series: 1, step: 1, start: 1, flags: 0, exemplars: [] } as const
     const counter = (value: number): Metric => {
       return { name: 'm', kind: 'counter', points: [{ ...point, host: undefined, value, int: true }] }
     }
