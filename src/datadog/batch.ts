@@ -1,7 +1,7 @@
 import type { Account } from '../component.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
-import { NumberPointCursor } from '../otlp/cursor.ts'
+import { NumberPointCursor } from '../otlp/number_cursor.ts'
 import { CumulativeToDelta, missingValue } from '../otlp/delta.ts'
 import type { InitialValue } from '../otlp/delta.ts'
 import { HistogramCursor } from '../otlp/histogram_cursor.ts'

@@ -1,6 +1,6 @@
 import type { MetricBatch } from './batch.ts'
 import { BytesIndex, grown } from './bytes_index.ts'
-import { NumberPointCursor } from './cursor.ts'
+import { NumberPointCursor } from './number_cursor.ts'
 import { countedFromZero, differenceOf } from './difference.ts'
 import type { CumulativePoint } from './difference.ts'
 import { HistogramCursor } from './histogram_cursor.ts'
@@ -172,7 +172,7 @@ export class CumulativeToDelta {
       if (points.knows(series)) {
         if (!points.precedes(series, cursor) || !this.#histograms.precedes(series, cursor)) return undefined
       } else if (!cursor.isExact()) return undefined
-      else if (!this.#keepsFirst(cursor.begin(), cursor.time())) withheld++
+      else if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       if (count === this.#differences.length) this.#growSteps()
       this.#steps[count++ * STEP + SERIES] = series
       length += fieldLength(lengthWithoutExtremes(cursor))

@@ -12,8 +12,8 @@ const DELTA_FIELD = [0x10, 0x01]
 const EXTREME = 9
 
 /** Bytes of the cursor's point without its extremes, which are those of all time and not of a difference. */
-export function lengthWithoutExtremes({ start, end, minAt, maxAt }: HistogramCursor): number {
-  return end - start - (minAt < 0 ? 0 : EXTREME) - (maxAt < 0 ? 0 : EXTREME)
+export function lengthWithoutExtremes({ pointStart, pointEnd, minAt, maxAt }: HistogramCursor): number {
+  return pointEnd - pointStart - (minAt < 0 ? 0 : EXTREME) - (maxAt < 0 ? 0 : EXTREME)
 }
 
 /** Bytes of a field of one byte's tag that holds `length` bytes. */
@@ -57,7 +57,7 @@ export class HistogramDeltaWriter {
       const { minAt, maxAt } = cursor
       const moved = (place: number): number =>
         place -
-        cursor.start +
+        cursor.pointStart +
         to -
         (minAt >= 0 && minAt < place ? EXTREME : 0) -
         (maxAt >= 0 && maxAt < place ? EXTREME : 0)
@@ -77,20 +77,20 @@ export class HistogramDeltaWriter {
 
 function copyWithoutExtremes(
   bytes: Buffer,
-  { start, end, minAt, maxAt }: HistogramCursor,
+  { pointStart, pointEnd, minAt, maxAt }: HistogramCursor,
   out: Buffer,
   to: number,
 ): number {
   const first = minAt < 0 || (maxAt >= 0 && maxAt < minAt) ? maxAt : minAt
   const second = first === minAt ? maxAt : minAt
-  let from = start
+  let from = pointStart
   let at = to
   for (const extreme of [first, second]) {
     if (extreme < 0) continue
     at += bytes.copy(out, at, from, extreme - 1)
     from = extreme + EXTREME - 1
   }
-  return at + bytes.copy(out, at, from, end)
+  return at + bytes.copy(out, at, from, pointEnd)
 }
 
 function varintLength(value: number): number {

@@ -1,5 +1,5 @@
 import { grown } from './bytes_index.ts'
-import type { NumberPointCursor } from './cursor.ts'
+import type { NumberPointCursor } from './number_cursor.ts'
 import type { RememberedNumber } from './difference.ts'
 import type { NumberPoint } from './points.ts'
 

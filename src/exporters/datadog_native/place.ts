@@ -18,7 +18,7 @@ export class PlaceOfPoint implements Place {
   constructor(private readonly point: DataPoint) {}
 
   seconds(): number {
-    return secondOf(this.point.timeUnixNano)
+    return Number(this.point.timeUnixNano / SECOND)
   }
 
   lowTime(): number {
@@ -26,20 +26,11 @@ export class PlaceOfPoint implements Place {
   }
 
   elapsed(): number {
-    return elapsedBetween(this.point.startTimeUnixNano, this.point.timeUnixNano)
+    const { startTimeUnixNano: start, timeUnixNano: time } = this.point
+    return start === 0n || start >= time ? 0 : Number(time - start)
   }
 
   attributes(): Attributes {
     return this.point.attributes
   }
-}
-
-/** Whole seconds since 1970 of nanoseconds. */
-export function secondOf(time: bigint): number {
-  return Number(time / SECOND)
-}
-
-/** As of `Place`. */
-export function elapsedBetween(start: bigint, time: bigint): number {
-  return start === 0n || start >= time ? 0 : Number(time - start)
 }

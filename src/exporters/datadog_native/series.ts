@@ -6,7 +6,7 @@ import { anyValueText } from '../../otlp/attributes.ts'
 import type { Attributes } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { BytesIndex, grown } from '../../otlp/bytes_index.ts'
-import { NumberPointCursor } from '../../otlp/cursor.ts'
+import { NumberPointCursor } from '../../otlp/number_cursor.ts'
 import { viewOf } from '../../otlp/message.ts'
 import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
@@ -162,8 +162,8 @@ export class SeriesMapper {
         if (known < 0) {
           known = this.#add(owner, cursor, this.#seriesOf(metric, kind, resource.attributes, cursor.attributes()))
         }
-        const time = view.getInt32(cursor.timeAt, true)
-        const covered = isCount ? (cursor.elapsed() ?? 0) : NaN
+        const time = cursor.lowTime()
+        const covered = isCount ? cursor.elapsed() : NaN
         if (!this.#put(metric, known, cursor.seconds(), cursor.value(), time, covered, adds) && ambiguous) return false
       }
       if (cursor.complete) return true
@@ -194,7 +194,7 @@ export class SeriesMapper {
       for (; cursor.next(); read++) {
         histogram.read()
         const known = this.#wholeOf(metric, owner, cursor)
-        if (known >= 0) this.#addHistogram(metric, known, resource, histogram, histogram)
+        if (known >= 0) this.#addHistogram(metric, known, resource, histogram, cursor)
       }
       if (cursor.complete) return
     }

@@ -1,11 +1,8 @@
-import type { Attributes } from '../../otlp/attributes.ts'
 import { HistogramCursor, uint64 } from '../../otlp/histogram_cursor.ts'
 import type { Explicit } from './histograms.ts'
-import { elapsedBetween, secondOf } from './place.ts'
-import type { Place } from './place.ts'
 
 /** The point of a histogram at which its cursor stands. Used again for every point. */
-export class WireHistogram implements Explicit, Place {
+export class WireHistogram implements Explicit {
   readonly cursor = new HistogramCursor()
   readonly kind = 'histogram'
   count = 0
@@ -14,9 +11,6 @@ export class WireHistogram implements Explicit, Place {
   max: number | undefined
   bucketCounts: Float64Array = new Float64Array()
   explicitBounds: Float64Array = new Float64Array()
-  /** The last time that was turned into seconds, and what came out: most points of a batch have the same. */
-  private last = { low: 0, high: 0, seconds: 0 }
-
   /** Takes over what the point says. */
   read(): void {
     const { cursor } = this
@@ -32,28 +26,6 @@ export class WireHistogram implements Explicit, Place {
     for (let index = 0, at = boundsStart; at < boundsEnd; index++, at += 8) {
       this.explicitBounds[index] = view.getFloat64(at, true)
     }
-  }
-
-  seconds(): number {
-    const { view, timeAt } = this.cursor
-    const low = view.getInt32(timeAt, true)
-    const high = view.getInt32(timeAt + 4, true)
-    if (low !== this.last.low || high !== this.last.high) {
-      this.last = { low, high, seconds: secondOf(this.cursor.time()) }
-    }
-    return this.last.seconds
-  }
-
-  lowTime(): number {
-    return this.cursor.view.getInt32(this.cursor.timeAt, true)
-  }
-
-  elapsed(): number {
-    return elapsedBetween(this.cursor.begin(), this.cursor.time())
-  }
-
-  attributes(): Attributes {
-    return this.cursor.attributes()
   }
 }
 
