@@ -15,7 +15,15 @@ export type QueueAction = 'list' | 'inspect' | 'export' | 'drop'
  * Returns the exit code.
  */
 export async function queueCommand(action: QueueAction, directory: string): Promise<number> {
-  const queues = await findQueues(resolve(directory))
+  let queues: readonly StoredQueue[]
+  try {
+    queues = await findQueues(resolve(directory))
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === undefined) throw error
+    process.stderr.write(`cannot read ${directory}: ${message}; give the \`sending_queue.directory\` of an exporter\n`)
+    return ExitCode.usage
+  }
   if (queues.length === 0) {
     process.stderr.write(`There is nothing in a queue in ${directory}.\n`)
     return action === 'list' ? ExitCode.ok : ExitCode.failure

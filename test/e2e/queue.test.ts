@@ -141,6 +141,14 @@ describe('a queue on disk', () => {
     expect((await queue('list')).stdout).toBe('')
   })
 
+  it('is asked for by a folder that is there', async () => {
+    const { code, stderr } = await runCommand(['queue', 'list', '/nowhere/queue'])
+    expect(code).toBe(64)
+    expect(stderr).toMatch(
+      /^cannot read \/nowhere\/queue: ENOENT.*give the `sending_queue.directory` of an exporter\n$/,
+    )
+  })
+
   it('refuses only what no queue took, and counts what a full one could not take beside another', async () => {
     const [healthy, dead] = [await startDestination(), await startDestination()]
     dead.respondBy(() => ({ status: 503 }))
