@@ -9,6 +9,7 @@ const LENGTH = 3
 const NEXT = 4
 const STRIDE = 5
 const NONE = -1
+const MIN_BYTES = 4096
 
 /**
  * Numbers texts, from 0 on, by an owner's number and their bytes. All of them lie one behind the other in few large arrays:
@@ -17,7 +18,7 @@ const NONE = -1
  * delta" and "OTLP to Datadog".
  */
 export class BytesIndex {
-  #bytes = Buffer.allocUnsafeSlow(4096)
+  #bytes = Buffer.allocUnsafeSlow(MIN_BYTES)
   #view = viewOf(this.#bytes)
   #used = 0
   #entries = new Int32Array(64 * STRIDE)
@@ -108,22 +109,21 @@ export class BytesIndex {
         free.add(number)
       }
     }
-    const kept = Buffer.allocUnsafeSlow(this.#bytes.length)
-    let used = 0
+    let needed = 0
+    for (let number = 0; number < this.#count; number++) if (!free.has(number)) needed += this.length(number)
+    const kept = Buffer.allocUnsafeSlow(Math.max(MIN_BYTES, needed * 2))
+    this.#last = NONE
+    this.#used = 0
     for (let number = 0; number < this.#count; number++) {
       const entry = number * STRIDE
       this.#entries[entry + NEXT] = NONE
       if (free.has(number)) continue
-      const start = this.#entries[entry + START]
-      this.#bytes.copy(kept, used, start, start + this.#entries[entry + LENGTH])
-      this.#entries[entry + START] = used
-      used += this.#entries[entry + LENGTH]
+      kept.set(this.bytes(number), this.#used)
+      this.#entries[entry + START] = this.#used
+      this.#used += this.#entries[entry + LENGTH]
     }
-    this.#last = NONE
-    this.#used = used
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(4096, 2 ** Math.ceil(Math.log2(used + 1))))
-    this.#bytes.set(kept.subarray(0, used))
-    this.#view = viewOf(this.#bytes)
+    this.#bytes = kept
+    this.#view = viewOf(kept)
     this.#rehash(this.#slots.length, free)
   }
 

@@ -29,8 +29,8 @@ export interface DeltaOptions {
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
-const DEFAULT_TTL = 3_600_000
-const DEFAULT_MAX_SERIES = 1_000_000
+export const DEFAULT_TTL = 3_600_000
+export const DEFAULT_MAX_SERIES = 1_000_000
 const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
 
 type Account = { dropped(reason: string, points: number): void }
@@ -133,7 +133,7 @@ export class CumulativeToDelta {
       const difference = points.differenceTo(series, cursor)
       if (Number.isNaN(difference)) {
         if (points.knows(series)) return undefined
-        if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
+        if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
       }
       this.#step(count++, series, cursor, difference)
     }
@@ -172,7 +172,7 @@ export class CumulativeToDelta {
       if (points.knows(series)) {
         if (!points.precedes(series, cursor) || !this.#histograms.precedes(series, cursor)) return undefined
       } else if (!cursor.isExact()) return undefined
-      else if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
+      else if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
       if (count === this.#differences.length) this.#growSteps()
       this.#steps[count++ * STEP + SERIES] = series
       length += fieldLength(lengthWithoutExtremes(cursor))
@@ -280,7 +280,7 @@ export class CumulativeToDelta {
       this.#remember(series, point, now)
       const difference = previous === undefined ? undefined : differenceOf(previous, point)
       if (difference !== undefined) points.push(difference)
-      else if (this.#keepsFirst(point.startTimeUnixNano, point.timeUnixNano)) {
+      else if (keepsFirst(this.#initialValue, point.startTimeUnixNano, point.timeUnixNano)) {
         points.push(countedFromZero(previous, point))
       } else account.dropped(previous === undefined ? 'first_value' : 'counter_reset', 1)
     }
@@ -305,11 +305,6 @@ export class CumulativeToDelta {
     this.#others.delete(series)
   }
 
-  #keepsFirst(start: bigint, time: bigint): boolean {
-    if (this.#initialValue !== 'auto') return this.#initialValue === 'keep'
-    return start > processStart && start !== time
-  }
-
   #sweep(now: number): void {
     this.#lastSweep = now
     const before = now - this.#ttl
@@ -320,6 +315,12 @@ export class CumulativeToDelta {
     })
     this.#metrics.forget(before)
   }
+}
+
+/** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
+export function keepsFirst(initialValue: InitialValue, start: bigint, time: bigint): boolean {
+  if (initialValue !== 'auto') return initialValue === 'keep'
+  return start > processStart && start !== time
 }
 
 /** Why a point holds no value to work with, as the reason under which it is counted; `undefined` when it does. */

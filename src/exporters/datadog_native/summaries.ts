@@ -1,6 +1,7 @@
 import { normalizeTag } from '../../datadog/names.ts'
 import { subtractValues } from '../../otlp/aggregate.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
+import { DEFAULT_MAX_SERIES, DEFAULT_TTL, keepsFirst } from '../../otlp/delta.ts'
 import type { DeltaOptions } from '../../otlp/delta.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint, SummaryPoint } from '../../otlp/points.ts'
@@ -34,11 +35,6 @@ export function mapSummary(point: SummaryPoint, mode: SummaryMode): readonly Der
   }
   return samples.length === 0 ? 'first_value' : samples
 }
-
-/** Milliseconds; the same as of `CumulativeToDelta`. */
-const DEFAULT_TTL = 3_600_000
-const DEFAULT_MAX_SERIES = 1_000_000
-const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
 
 interface Series {
   readonly count: number | bigint
@@ -129,15 +125,10 @@ export class SummaryDifferences {
         return point.with({ count: difference, sum: sum - previous.sum, startTimeUnixNano: previous.time })
       }
     }
-    if (!this.#keepsFirst(point)) return point.with({ count: 0, sum: 0, startTimeUnixNano: time })
+    if (!keepsFirst(this.#initialValue, start, time)) return point.with({ count: 0, sum: 0, startTimeUnixNano: time })
     const before = previous !== undefined && previous.time > start ? previous.time : start
     // 0, not known, where the source says that it began just now.
     return point.with({ startTimeUnixNano: before === time ? 0n : before })
-  }
-
-  #keepsFirst({ startTimeUnixNano, timeUnixNano }: SummaryPoint): boolean {
-    if (this.#initialValue !== 'auto') return this.#initialValue === 'keep'
-    return startTimeUnixNano > processStart && startTimeUnixNano !== timeUnixNano
   }
 
   #sweep(now: number): void {
