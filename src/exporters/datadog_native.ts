@@ -152,7 +152,7 @@ datadog_native:
     const mapper = new SeriesMapper({
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
       chosen: (attribute) => ownTags.has(attribute) || chosen(attribute),
-      encode: format.series,
+      writer: format,
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,
       log: context.log,

@@ -28,6 +28,9 @@ export class BytesIndex {
   /** Open addressing: a number plus one where its hash leads, or as near behind as there was room. */
   #slots = new Int32Array(128)
   #last = NONE
+  /** Of the text last looked for in vain: its hash, and the slot that it would have. */
+  #missedHash = 0
+  #missedSlot = 0
   /** A sender that chooses texts of one hash would have to know it. */
   readonly #seed = Math.floor(Math.random() * 0x100000000) | 0
 
@@ -72,16 +75,19 @@ export class BytesIndex {
     }
     const hash = this.#hash(owner, view, start, end)
     const mask = this.#slots.length - 1
-    for (let slot = hash & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
+    let slot = hash & mask
+    for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const number = this.#slots[slot] - 1
       if (this.#entries[number * STRIDE + HASH] === hash && this.#is(number, owner, view, start, end)) {
         return this.#follow(number)
       }
     }
+    this.#missedHash = hash
+    this.#missedSlot = slot
     return NONE
   }
 
-  /** Gives a text that is not known a number. */
+  /** Gives the text that `find` has just looked for in vain a number. */
   add(owner: number, view: DataView, start: number, end: number): number {
     const length = end - start
     const number = this.#free.pop() ?? this.#count++
@@ -89,42 +95,53 @@ export class BytesIndex {
     this.#reserve(length)
     const entry = number * STRIDE
     this.#entries[entry + OWNER] = owner
-    this.#entries[entry + HASH] = this.#hash(owner, view, start, end)
+    this.#entries[entry + HASH] = this.#missedHash
     this.#entries[entry + START] = this.#used
     this.#entries[entry + LENGTH] = length
     this.#entries[entry + NEXT] = NONE
-    this.#bytes.set(new Uint8Array(view.buffer, view.byteOffset + start, length), this.#used)
-    this.#used += length
+    this.#write(view, start, end)
     if (this.size * 2 > this.#slots.length) this.#rehash(this.#slots.length * 2)
-    else this.#place(number)
+    else this.#slots[this.#missedSlot] = number + 1
     return this.#follow(number)
   }
 
   /** Forgets the numbers for which `gone` says so; they will be given anew. The others stay what they are. */
   forget(gone: (number: number) => boolean): void {
-    const free = new Set(this.#free)
-    for (let number = 0; number < this.#count; number++) {
-      if (!free.has(number) && gone(number)) {
-        this.#free.push(number)
-        free.add(number)
-      }
-    }
+    const isFree = new Uint8Array(this.#count)
+    for (const number of this.#free) isFree[number] = 1
     let needed = 0
-    for (let number = 0; number < this.#count; number++) if (!free.has(number)) needed += this.length(number)
+    for (let number = 0; number < this.#count; number++) {
+      if (isFree[number] === 1) continue
+      if (gone(number)) {
+        isFree[number] = 1
+        this.#free.push(number)
+      } else needed += this.length(number)
+    }
     const kept = Buffer.allocUnsafeSlow(Math.max(MIN_BYTES, needed * 2))
     this.#last = NONE
     this.#used = 0
     for (let number = 0; number < this.#count; number++) {
       const entry = number * STRIDE
       this.#entries[entry + NEXT] = NONE
-      if (free.has(number)) continue
-      kept.set(this.bytes(number), this.#used)
+      if (isFree[number] === 1) continue
+      const start = this.#entries[entry + START]
+      this.#bytes.copy(kept, this.#used, start, start + this.#entries[entry + LENGTH])
       this.#entries[entry + START] = this.#used
       this.#used += this.#entries[entry + LENGTH]
     }
     this.#bytes = kept
     this.#view = viewOf(kept)
-    this.#rehash(this.#slots.length, free)
+    this.#rehash(this.#slots.length, isFree)
+  }
+
+  /** Word by word: a view of so few bytes would take longer to make than they take to copy. */
+  #write(view: DataView, start: number, end: number): void {
+    const own = this.#view
+    let at = this.#used
+    let from = start
+    for (; from + 4 <= end; from += 4, at += 4) own.setInt32(at, view.getInt32(from, true), true)
+    for (; from < end; from++, at++) own.setUint8(at, view.getUint8(from))
+    this.#used = at
   }
 
   #reserve(length: number): void {
@@ -175,9 +192,10 @@ export class BytesIndex {
     return hash ^ (hash >>> 15)
   }
 
-  #rehash(length: number, free?: ReadonlySet<number>): void {
+  /** `isFree`: 1 for each number that is not given; without it all are. */
+  #rehash(length: number, isFree?: Uint8Array): void {
     this.#slots = new Int32Array(length)
-    for (let number = 0; number < this.#count; number++) if (free?.has(number) !== true) this.#place(number)
+    for (let number = 0; number < this.#count; number++) if (isFree?.[number] !== 1) this.#place(number)
   }
 
   #place(number: number): void {

@@ -1,5 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import protobuf from 'protobufjs'
+import { sketchSeries } from '../../src/exporters/datadog_native/sketch_payload.ts'
+import { TagList } from '../../src/exporters/datadog_native/tag_list.ts'
+import { Attributes } from '../../src/otlp/attributes.ts'
 
 /** The independent reference for sketches: protobufjs's own codec, made from Datadog's published definition. */
 const SketchPayload = new protobuf.Root()
@@ -45,4 +48,17 @@ export function valueAtRank({ k, n }: ReceivedDogsketch, rank: number): number {
     if (rank < before) return key === 0 ? 0 : Math.sign(key) * (1 + 1 / 64) ** (Math.abs(key) - 1338)
   }
   throw new RangeError(`rank ${rank} of ${before}`)
+}
+
+/** A distribution's series as it is written. */
+export function encodeSketchSeries(series: {
+  readonly metric: string
+  readonly host: string | undefined
+  readonly tags: readonly string[]
+}): Uint8Array {
+  const tags = new TagList()
+  tags.fill([], Attributes.empty, series.tags)
+  const { head, tail } = sketchSeries.frame(series)
+  const out = Buffer.alloc(tags.length + tags.count * 6)
+  return Buffer.concat([head, out.subarray(0, sketchSeries.tags(out, 0, tags)), tail])
 }

@@ -2,20 +2,42 @@ import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
 import type { BodyFormat } from './requests.ts'
-import type { Series } from './series.ts'
+import type { TagList } from './tag_list.ts'
+
+/** What Datadog knows a series by, beside its tags, and its unit. */
+export interface Series {
+  readonly metric: string
+  readonly type: 'count' | 'gauge'
+  readonly host: string | undefined
+  /** By Datadog's name. */
+  readonly unit: string | undefined
+}
+
+/** How a series is written: what stands before its tags, the tags, and what stands behind them. */
+export interface SeriesWriter<Known = Series> {
+  frame(series: Known): SeriesFrame
+  /** Writes tags to `out` at `at`, each with `MAX_AROUND_TAG` bytes beside its own at most; returns where they end. */
+  tags(out: Buffer, at: number, tags: TagList): number
+}
+
+export interface SeriesFrame {
+  readonly head: Uint8Array
+  readonly tail: Uint8Array
+}
+
+export const MAX_AROUND_TAG = 6
 
 /**
  * A version of Datadog's API for series: how samples are written, and what one request may hold. A sample is what all of its
  * series have in common, then what all of its moment have in common, then its value: only the last is made for each anew.
  */
-export interface SeriesFormat extends BodyFormat {
+export interface SeriesFormat extends BodyFormat, SeriesWriter {
   /** Points of one body. */
   readonly maxPoints: number
   readonly open: string
   readonly close: string
   /** Bytes that a sample adds to those of its series at most. */
   readonly rest: number
-  readonly series: (series: Series) => Uint8Array
   /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 when that is not known. */
   moment(timestamp: number, interval: number): Uint8Array
   /** Writes a sample behind `known`, to `out` at `at`; returns where it ends. */
@@ -44,8 +66,20 @@ export const v1: SeriesFormat = {
   close: CLOSE,
   // `,` and `,"interval":<int>,"points":[[<int>,<double>]]}`
   rest: 96,
-  series({ metric, type, host, tags }) {
-    return Buffer.from(JSON.stringify({ metric, type, host, tags }).slice(0, -1))
+  frame({ metric, type, host }) {
+    const head = JSON.stringify({ metric, type, host }).slice(0, -1)
+    return { head: Buffer.from(`${head},"tags":[`), tail: Buffer.from(']') }
+  },
+  tags(out, at, { count, bytes, starts, ends }) {
+    let end = at
+    for (let index = 0; index < count; index++) {
+      if (index > 0) out[end++] = COMMA
+      out[end++] = QUOTE
+      // Nothing that JSON has another form for is in a normalised tag.
+      for (let from = starts[index]; from < ends[index]; from++) out[end++] = bytes[from]
+      out[end++] = QUOTE
+    }
+    return end
   },
   moment(timestamp, interval) {
     return Buffer.from(`${interval === 0 ? '' : `,"interval":${interval}`},"points":[[${timestamp},`)
@@ -73,6 +107,7 @@ export const v1: SeriesFormat = {
 const COMMA = ','.charCodeAt(0)
 const MINUS = '-'.charCodeAt(0)
 const ZERO = '0'.charCodeAt(0)
+const QUOTE = '"'.charCodeAt(0)
 const BRACKET = ']'.charCodeAt(0)
 const BRACE = '}'.charCodeAt(0)
 
@@ -112,21 +147,22 @@ export const v2: SeriesFormat = {
   close: '',
   // The tag and length of a series, its interval and its point.
   rest: 64,
-  series({ metric, type, host, tags, unit }) {
-    const writer = protobuf.Writer.create()
+  frame({ metric, type, host, unit }) {
+    const head = protobuf.Writer.create()
     if (host !== undefined) {
       // repeated Resource resources = 1;
-      writer.uint32((1 << 3) | LENGTH_DELIMITED).fork()
-      writeString(writer, 1, HOST) // string type = 1;
-      writeString(writer, 2, host) // string name = 2;
-      writer.ldelim()
+      head.uint32((1 << 3) | LENGTH_DELIMITED).fork()
+      writeString(head, 1, HOST) // string type = 1;
+      writeString(head, 2, host) // string name = 2;
+      head.ldelim()
     }
-    writeString(writer, 2, metric) // string metric = 2;
-    for (const tag of tags) writeString(writer, 3, tag) // repeated string tags = 3;
-    writer.uint32((5 << 3) | VARINT).int32(V2_TYPES[type]) // MetricType type = 5;
-    if (unit !== undefined) writeString(writer, 6, unit) // string unit = 6;
-    return writer.finish()
+    writeString(head, 2, metric) // string metric = 2;
+    const tail = protobuf.Writer.create()
+    tail.uint32((5 << 3) | VARINT).int32(V2_TYPES[type]) // MetricType type = 5;
+    if (unit !== undefined) writeString(tail, 6, unit) // string unit = 6;
+    return { head: head.finish(), tail: tail.finish() }
   },
+  tags: tagFields(3), // repeated string tags = 3;
   moment(timestamp, interval) {
     const point = protobuf.Writer.create()
     point.uint32((2 << 3) | VARINT).int64(timestamp) // int64 timestamp = 2;
@@ -146,6 +182,20 @@ export const v2: SeriesFormat = {
     return out.writeDoubleLE(value, end)
   },
   divide: divideMessages,
+}
+
+/** Writes tags as a repeated field of protobuf. */
+export function tagFields(field: number): SeriesWriter['tags'] {
+  const tag = (field << 3) | LENGTH_DELIMITED
+  return (out, at, { count, bytes, starts, ends }) => {
+    let end = at
+    for (let index = 0; index < count; index++) {
+      out[end++] = tag
+      end = writeVarint(out, end, ends[index] - starts[index])
+      for (let from = starts[index]; from < ends[index]; from++) out[end++] = bytes[from]
+    }
+    return end
+  }
 }
 
 /** A body that holds nothing but one repeated field. */

@@ -2,7 +2,6 @@ import type { Account, Logger } from '../../component.ts'
 import { resolveHost } from '../../datadog/host.ts'
 import { normalizeName, normalizeTag } from '../../datadog/names.ts'
 import { resourceTags } from '../../datadog/resource_attributes.ts'
-import { anyValueText } from '../../otlp/attributes.ts'
 import type { Attributes } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { BytesIndex, grown } from '../../otlp/bytes_index.ts'
@@ -12,35 +11,28 @@ import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../otlp/points.ts'
 import type { Resource } from '../../otlp/resource.ts'
+import { MAX_AROUND_TAG } from './formats.ts'
+import type { SeriesFrame, SeriesWriter } from './formats.ts'
 import { mapHistogram, NO_TAGS } from './histograms.ts'
 import type { DerivedSample, Explicit, HistogramSettings } from './histograms.ts'
 import { PlaceOfPoint } from './place.ts'
 import type { Place } from './place.ts'
 import { Samples, SketchSamples } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
-import { encodeSketchSeries } from './sketch_payload.ts'
+import { sketchSeries } from './sketch_payload.ts'
 import { mapSummary } from './summaries.ts'
 import type { SummaryMode } from './summaries.ts'
+import { TagList } from './tag_list.ts'
+import type { KeyedTags } from './tag_list.ts'
 import { unitName } from './units.ts'
 import { WireHistogram } from './wire_histogram.ts'
-
-/** What Datadog knows a series by, and its unit. */
-export interface Series {
-  readonly metric: string
-  readonly type: 'count' | 'gauge'
-  readonly host: string | undefined
-  /** Sorted and unique. */
-  readonly tags: readonly string[]
-  /** By Datadog's name. */
-  readonly unit: string | undefined
-}
 
 export interface SeriesOptions {
   /** Seconds; instead of the time each count really covers. */
   readonly countInterval: number | undefined
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
-  readonly encode: (series: Series) => Uint8Array
+  readonly writer: SeriesWriter
   readonly histograms: HistogramSettings
   readonly summaries: SummaryMode
   readonly log: Pick<Logger, 'warn'>
@@ -51,6 +43,8 @@ const SECOND = 1_000_000_000
 const TTL = 3_600_000
 /** Series remembered at most. */
 const MAX_KNOWN = 1_000_000
+/** Of so many of them it is asked how old they are, when there are too many. */
+const SAMPLED = 1000
 /** Names of metrics remembered at most, to tell of each once. */
 const MAX_NAMES = 10_000
 
@@ -76,7 +70,14 @@ const MAX_VARIANT = 4096
 interface ResourceTags {
   readonly attributes: Attributes
   readonly host: string | undefined
-  readonly tags: readonly (readonly [key: string, tag: string])[]
+  readonly tags: KeyedTags
+}
+
+/** What a series has in common with the others of its metric. */
+interface MetricFrame extends SeriesFrame {
+  readonly metric: Metric
+  readonly kind: number
+  readonly host: string | undefined
 }
 
 type PointBytes = Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>
@@ -104,6 +105,11 @@ export class SeriesMapper {
   #origins = new Int32Array(64)
   readonly #sent = new SentSeconds()
   #lastResource: ResourceTags | undefined
+  #lastFrame: MetricFrame | undefined
+  readonly #tags = new TagList()
+  /** A series as it is written. */
+  #written = Buffer.alloc(4096)
+  #writtenView = viewOf(this.#written)
   /** One name has one unit at Datadog: the first that came. */
   readonly #units = new Map<string, string | undefined>()
   readonly #variant = Buffer.alloc(MAX_VARIANT)
@@ -140,8 +146,8 @@ export class SeriesMapper {
       }
     }
     this.#settle()
-    // It must not keep the batch that it came in.
-    this.#lastResource = undefined
+    // They must not keep the batch that they came in.
+    this.#lastResource = this.#lastFrame = undefined
     this.#tally.tell(account)
     return true
   }
@@ -338,16 +344,24 @@ export class SeriesMapper {
     const full = this.#known.size > MAX_KNOWN
     if (!full && this.#now - this.#lastSweep < TTL / 2) return
     this.#lastSweep = this.#now
-    const before = full ? Infinity : (this.#now - TTL) / 1000
-    const used = new Set<number>()
+    const before = full ? this.#middleSeen() : (this.#now - TTL) / 1000
+    const isUsed = new Uint8Array(this.#origins.length)
     this.#known.forget((known) => {
       if (this.#places[known * STRIDE + SEEN] < before) return true
-      used.add(this.#places[known * STRIDE + SERIES])
+      isUsed[this.#places[known * STRIDE + SERIES]] = 1
       return false
     })
-    this.series.forget((series) => !used.has(series))
+    this.series.forget((series) => isUsed[series] === 0)
     this.#metrics.forget(before * 1000)
     this.#units.clear()
+  }
+
+  /** A second behind that in which about half of what is known came last, so that what comes all the time stays. */
+  #middleSeen(): number {
+    const seen: number[] = []
+    const step = Math.floor(this.#known.size / SAMPLED)
+    for (let known = 0; known < this.#known.size; known += step) seen.push(this.#places[known * STRIDE + SEEN])
+    return seen.sort((left, right) => left - right)[seen.length >> 1] + 1
   }
 
   #seen(known: number): number {
@@ -370,54 +384,62 @@ export class SeriesMapper {
     point: Attributes,
     derived?: DerivedSample,
   ): number {
-    const name = normalizeName(metric.name + (derived?.suffix ?? ''))
-    if (name === '') return NAMELESS
-    const type = kind === COUNT ? 'count' : 'gauge'
-    const unit = this.#unitOf(name, derived === undefined || derived.inUnit ? metric.unit : '')
-    const identity = this.#hostAndTags(resource, point, derived?.tags ?? NO_TAGS)
-    return this.#numberOf(kind, this.#options.encode({ metric: name, type, unit, ...identity }))
+    const { host, tags } = this.#ofResource(resource)
+    this.#tags.fill(tags, point, derived?.tags ?? NO_TAGS)
+    const frame = this.#frame(metric, kind, this.#tags.host ?? host, derived)
+    return frame === undefined ? NAMELESS : this.#numberOf(kind, frame, this.#options.writer)
   }
 
   #sketchSeriesOf(metric: Metric, resource: Attributes, point: Attributes): number {
-    const identity = this.#hostAndTags(resource, point, NO_TAGS)
-    return this.#numberOf(WHOLE, encodeSketchSeries({ metric: normalizeName(metric.name), ...identity }))
+    const { host, tags } = this.#ofResource(resource)
+    this.#tags.fill(tags, point, NO_TAGS)
+    const series = { metric: normalizeName(metric.name), host: this.#tags.host ?? host }
+    return this.#numberOf(WHOLE, sketchSeries.frame(series), sketchSeries)
   }
 
-  /** The number of a series of Datadog's by what it is written as. */
-  #numberOf(kind: number, encoded: Uint8Array): number {
-    const view = viewOf(encoded)
-    const known = this.series.find(kind, view, 0, view.byteLength)
+  #frame(
+    metric: Metric,
+    kind: typeof COUNT | typeof GAUGE,
+    host: string | undefined,
+    derived: DerivedSample | undefined,
+  ): SeriesFrame | undefined {
+    const last = this.#lastFrame
+    if (last?.metric === metric && last.kind === kind && last.host === host && derived === undefined) return last
+    const name = normalizeName(metric.name + (derived?.suffix ?? ''))
+    if (name === '') return undefined
+    const type = kind === COUNT ? 'count' : 'gauge'
+    const unit = this.#unitOf(name, derived?.inUnit === false ? undefined : metric)
+    const frame = this.#options.writer.frame({ metric: name, type, unit, host })
+    if (derived === undefined) this.#lastFrame = { ...frame, metric, kind, host }
+    return frame
+  }
+
+  /** The number of a series of Datadog's, whose tags are in `#tags`, by what it is written as. */
+  #numberOf(kind: number, { head, tail }: SeriesFrame, { tags }: Pick<SeriesWriter, 'tags'>): number {
+    const most = head.length + this.#tags.length + this.#tags.count * MAX_AROUND_TAG + tail.length
+    if (most > this.#written.length) {
+      this.#written = Buffer.alloc(most * 2)
+      this.#writtenView = viewOf(this.#written)
+    }
+    const out = this.#written
+    out.set(head)
+    let end = tags(out, head.length, this.#tags)
+    out.set(tail, end)
+    end += tail.length
+    const known = this.series.find(kind, this.#writtenView, 0, end)
     if (known >= 0) return known
-    const series = this.series.add(kind, view, 0, view.byteLength)
+    const series = this.series.add(kind, this.#writtenView, 0, end)
     while (series >= this.#origins.length) this.#origins = grown(this.#origins)
     this.#sent.forget(series)
     return series
   }
 
-  #unitOf(name: string, unit: string): string | undefined {
+  #unitOf(name: string, metric: Metric | undefined): string | undefined {
     if (this.#units.has(name)) return this.#units.get(name)
     if (this.#units.size >= MAX_NAMES) this.#units.clear()
-    const named = unitName(unit)
+    const named = unitName(metric?.unit ?? '')
     this.#units.set(name, named)
     return named
-  }
-
-  /** A point's own attributes win over tags of the resource. Its attribute `host` is Datadog's host and no tag. */
-  #hostAndTags(
-    resource: Attributes,
-    point: Attributes,
-    more: readonly string[],
-  ): { readonly host: string | undefined; readonly tags: readonly string[] } {
-    const { host, tags: ofResource } = this.#ofResource(resource)
-    const tags = new Set(more)
-    for (const [key, tag] of ofResource) if (!point.has(key)) tags.add(tag)
-    const seen = new Set(['host'])
-    for (const { key, value } of point) {
-      if (!seen.has(key)) tags.add(normalizeTag(key, anyValueText(value)))
-      seen.add(key)
-    }
-    tags.delete('')
-    return { host: point.text('host') ?? host, tags: [...tags].sort() }
   }
 
   /** The host and the tags of a resource, by key. The last one is asked for again and again. */

@@ -1,8 +1,8 @@
 import protobuf from 'protobufjs/minimal.js'
-import type { Writer } from 'protobufjs/minimal.js'
 import type { Account } from '../../component.ts'
 import type { Compression } from '../../http/compression.ts'
-import { divideMessages } from './formats.ts'
+import { divideMessages, tagFields } from './formats.ts'
+import type { Series, SeriesWriter } from './formats.ts'
 import { likelyLength, requestMaker } from './requests.ts'
 import type { BodyFormat, NativeRequest } from './requests.ts'
 import { MAX_BIN_COUNT } from './sketch.ts'
@@ -23,7 +23,6 @@ const SKETCHES = (1 << 3) | LENGTH_DELIMITED // repeated Sketch sketches = 1;
 // message Sketch
 const METRIC = (1 << 3) | LENGTH_DELIMITED // string metric = 1;
 const HOST = (2 << 3) | LENGTH_DELIMITED // string host = 2;
-const TAGS = (4 << 3) | LENGTH_DELIMITED // repeated string tags = 4;
 const DOGSKETCHES = (7 << 3) | LENGTH_DELIMITED // repeated Dogsketch dogsketches = 7;
 
 // message Dogsketch
@@ -37,25 +36,19 @@ const K = (7 << 3) | LENGTH_DELIMITED // repeated sint32 k = 7;
 const N = (8 << 3) | LENGTH_DELIMITED // repeated uint32 n = 8;
 
 /** What Datadog knows a distribution by, once for all its samples. */
-export function encodeSketchSeries(series: {
-  readonly metric: string
-  readonly host: string | undefined
-  readonly tags: readonly string[]
-}): Uint8Array {
-  const writer = protobuf.Writer.create()
-  writeString(writer, METRIC, series.metric)
-  if (series.host !== undefined) writeString(writer, HOST, series.host)
-  for (const tag of series.tags) writeString(writer, TAGS, tag)
-  return writer.finish()
-}
-
-function writeString(writer: Writer, tag: number, text: string): void {
-  writer.uint32(tag).string(text)
+export const sketchSeries: SeriesWriter<Pick<Series, 'metric' | 'host'>> = {
+  frame({ metric, host }) {
+    const head = protobuf.Writer.create()
+    head.uint32(METRIC).string(metric)
+    if (host !== undefined) head.uint32(HOST).string(host)
+    return { head: head.finish(), tail: new Uint8Array() }
+  },
+  tags: tagFields(4), // repeated string tags = 4;
 }
 
 /** The distribution of one series in one second. */
 export interface SketchSample {
-  /** By `encodeSketchSeries`. */
+  /** As `sketchSeries` writes it. */
   readonly encoded: Uint8Array
   /** Seconds since 1970. */
   readonly timestamp: number

@@ -8,12 +8,12 @@ import {
   sketchOfHistogram,
 } from '../../../src/exporters/datadog_native/sketch.ts'
 import type { SketchRefusal } from '../../../src/exporters/datadog_native/sketch.ts'
-import { encodeSketchSeries, writeSketches } from '../../../src/exporters/datadog_native/sketch_payload.ts'
+import { writeSketches } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
 import { ExponentialHistogramPoint, HistogramPoint } from '../../../src/otlp/points.ts'
 import type { ExponentialHistogramPointFields, HistogramPointFields } from '../../../src/otlp/points.ts'
-import { binsText, readSketches, valueAtRank } from '../../kit/sketch_payload.ts'
+import { binsText, encodeSketchSeries, readSketches, valueAtRank } from '../../kit/sketch_payload.ts'
 import type { ReceivedDogsketch } from '../../kit/sketch_payload.ts'
 
 /** The promise: a value is found again within this part of itself. */

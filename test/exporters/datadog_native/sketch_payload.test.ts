@@ -3,15 +3,11 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { Sketch, sketchOfHistogram } from '../../../src/exporters/datadog_native/sketch.ts'
 import type { BodyFormat, NativeRequest } from '../../../src/exporters/datadog_native/requests.ts'
-import {
-  encodeSketchSeries,
-  sketchFormat,
-  toSketchRequests,
-} from '../../../src/exporters/datadog_native/sketch_payload.ts'
+import { sketchFormat, toSketchRequests } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import type { SketchSample } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import type { Compression } from '../../../src/http/compression.ts'
 import { HistogramPoint } from '../../../src/otlp/points.ts'
-import { readSketches } from '../../kit/sketch_payload.ts'
+import { encodeSketchSeries, readSketches } from '../../kit/sketch_payload.ts'
 import type { ReceivedSketch } from '../../kit/sketch_payload.ts'
 
 const NOON = 1_767_268_800
