@@ -25,7 +25,7 @@ export function preparation(
     const sendable = batch
       .filterMetrics((metric) => {
         const reason = refuses(metric)
-        if (reason !== undefined && metric.points.length > 0) account.dropped(reason, metric.points.length)
+        if (reason !== undefined && metric.pointCount > 0) account.dropped(reason, metric.pointCount)
         return reason === undefined
       })
       .filterPoints(
@@ -34,7 +34,10 @@ export function preparation(
           if (reason !== undefined) account.dropped(reason, 1)
           return reason === undefined
         },
-        (metric) => !numbers.reads(metric) && !histograms.reads(metric),
+        (metric) =>
+          metric.type === 'gauge' || metric.type === 'sum'
+            ? metric.encoded?.source.plainNumbers !== true && !numbers.reads(metric)
+            : !histograms.reads(metric),
       )
     return differences.apply(aggregate(sendable, account, { resolution: 1n }), account)
   }

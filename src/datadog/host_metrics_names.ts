@@ -46,7 +46,7 @@ export function metricNames(
     }
     let named = batch
     if (replaced.size > 0) {
-      for (const { points } of replaced) account.merged(points.length)
+      for (const { pointCount } of replaced) account.merged(pointCount)
       named = named.filterMetrics((metric) => !replaced.has(metric))
     }
     if (renames) named = named.mapMetrics((metric) => metric.withName(rename(metric.name)))

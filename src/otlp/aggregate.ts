@@ -31,7 +31,7 @@ export function aggregate(
   let merged = 0
   for (const { metric, resource, scope } of batch.metrics()) {
     if (metric.type !== 'gauge' && metric.type !== 'sum') {
-      groupsOfPoints.length += metric.points.length
+      groupsOfPoints.length += metric.pointCount
       continue
     }
     const key = seriesOf(metric, resource, scope, options)

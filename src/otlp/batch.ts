@@ -91,7 +91,7 @@ export class MetricBatch {
   get pointCount(): number {
     if (this.#pointCount === undefined) {
       let count = 0
-      for (const { metric } of this.metrics()) count += metric.points.length
+      for (const { metric } of this.metrics()) count += metric.pointCount
       this.#pointCount = count
     }
     return this.#pointCount
@@ -182,9 +182,7 @@ export class MetricBatch {
           const metrics = scopeMetrics.metrics.flatMap((metric) => {
             const changed = change(metric)
             same &&= changed.length === 1 && changed[0] === metric
-            // As in `mapMetrics`: to count those of a metric that only got another name, they need not be read.
-            const renamed = changed.length === 1 && changed[0].encoded === metric.encoded
-            if (!renamed || metric.encoded === undefined) grown += countPoints(changed) - countPoints([metric])
+            grown += countPoints(changed) - metric.pointCount
             return changed
           })
           return same ? scopeMetrics : scopeMetrics.withMetrics(metrics)
@@ -257,7 +255,7 @@ export class MetricBatch {
 }
 
 function countPoints(metrics: readonly Metric[]): number {
-  return metrics.reduce((count, metric) => count + metric.points.length, 0)
+  return metrics.reduce((count, metric) => count + metric.pointCount, 0)
 }
 
 /** `array.map`, but the same array when every item stayed the same. */

@@ -11,6 +11,13 @@ const STRIDE = 5
 const NONE = -1
 const MIN_BYTES = 4096
 
+/** Where something can be written, from `start` on. */
+export interface Room {
+  readonly bytes: Buffer
+  readonly view: DataView
+  readonly start: number
+}
+
 /**
  * Numbers texts, from 0 on, by an owner's number and their bytes. All of them lie one behind the other in few large arrays:
  * what is known of a million series is nothing to the garbage collector, and texts that come in the order of the last time,
@@ -58,12 +65,12 @@ export class BytesIndex {
   }
 
   /**
-   * Room for `length` bytes to write texts to, and where it begins; until a text is added or forgotten, or the next room is
-   * asked for. It lies behind the texts, because copying within one array takes a third of copying from one to another.
+   * Room for `length` bytes to write texts to; until a text is added or forgotten, or the next room is asked for. It lies
+   * behind the texts, because copying within one array takes a third of copying from one to another.
    */
-  behind(length: number): [bytes: Buffer, start: number] {
+  behind(length: number): Room {
     this.#reserve(length)
-    return [this.#bytes, this.#used]
+    return { bytes: this.#bytes, view: this.#view, start: this.#used }
   }
 
   /** The number of the text from `start` to `end` in `view`; -1 when it is not known. */

@@ -116,6 +116,7 @@ let position = 0
 let points = 0
 let regular = true
 let pointKeys = 0
+let plainNumbers = true
 let depth = 0
 /** How many messages of each repeated level came before the place being read. */
 const path = { resource: 0, scope: 0, metric: 0 }
@@ -127,6 +128,7 @@ export function checkMetrics(bytes: Uint8Array): CheckResult {
   points = 0
   regular = true
   pointKeys = 0
+  plainNumbers = true
   depth = 0
   path.resource = path.scope = path.metric = -1
   try {
@@ -138,6 +140,7 @@ export function checkMetrics(bytes: Uint8Array): CheckResult {
       points,
       regular,
       pointKeys,
+      plainNumbers,
     }
   } finally {
     buffer = new Uint8Array()
@@ -252,6 +255,8 @@ function checkKeyValue(end: number): void {
 function checkNumberPoint(end: number): void {
   const bytes = buffer
   let at = position
+  let hasTime = false
+  let hasValue = false
   while (at < end) {
     switch (bytes[at]) {
       case 0x3a: {
@@ -271,16 +276,22 @@ function checkNumberPoint(end: number): void {
       case 0x21: // double as_double = 4;
       case 0x31: // sfixed64 as_int = 6;
         if (at + 9 <= end) {
+          // The highest byte of a time since 1972 is not 0, nor are the highest bits of a finite number all 1.
+          if (bytes[at] === 0x19) hasTime = bytes[at + 8] !== 0
+          else if (bytes[at] === 0x21) hasValue = (bytes[at + 8] & 0x7f) !== 0x7f
+          else if (bytes[at] === 0x31) hasValue = true
           at += 9
           continue
         }
         break
     }
     // Whatever else there is, and what is wrong: in general, from here.
+    plainNumbers = false
     position = at
     checkMessage(NUMBER_POINT, end)
     return
   }
+  plainNumbers &&= hasTime && hasValue
   position = at
 }
 

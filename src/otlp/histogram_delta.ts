@@ -28,7 +28,7 @@ export class HistogramDeltaWriter {
 
   constructor({ bytes, pointKeys }: Source) {
     const room = Buffer.allocUnsafe(bytes.length)
-    this.#source = { bytes: room, view: viewOf(room), regular: true, pointKeys }
+    this.#source = { bytes: room, view: viewOf(room), regular: true, pointKeys, plainNumbers: false }
   }
 
   /**

@@ -12,6 +12,8 @@ export interface Source {
   readonly regular: boolean
   /** The `keyBit` of every key of a point's attribute. */
   readonly pointKeys: number
+  /** Whether every number point surely has a time and a finite value, and no flags. */
+  readonly plainNumbers: boolean
 }
 
 /** A copy of a request that may be changed in place. */

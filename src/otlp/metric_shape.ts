@@ -13,6 +13,7 @@ export interface MetricShape {
   readonly dataEnd: number
   /** Where the temporality's one byte is; -1 when it is not there. */
   readonly temporalityAt: number
+  readonly pointCount: number
 }
 
 /** `oneof data` of `Metric`, by the tags of its fields 5, 7, 9, 10 and 11. */
@@ -46,10 +47,12 @@ export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape |
   const dataStart = at
   let temporalityAt = -1
   let monotonicAt = -1
+  let pointCount = 0
   while (at < end) {
     const tag = bytes[at]
     if (tag === 0x0a) {
       at = behind(bytes, at + 1)
+      pointCount++
       continue
     }
     // AggregationTemporality aggregation_temporality = 2; bool is_monotonic = 3; in one byte each.
@@ -67,6 +70,7 @@ export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape |
     dataStart,
     dataEnd: end,
     temporalityAt,
+    pointCount,
   }
 }
 

@@ -91,6 +91,11 @@ export class Metric extends Message<MetricFields> {
     return (this.knownPoints ??= points instanceof Encoded ? points.decode() : points)
   }
 
+  /** The number of its points, for which they are not read where their bytes tell. */
+  get pointCount(): number {
+    return this.shape?.pointCount ?? this.points.length
+  }
+
   get unknown(): Uint8Array | undefined {
     return this.fields.unknown
   }

@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
-import type { BytesIndex } from '../../otlp/bytes_index.ts'
+import type { BytesIndex, Room } from '../../otlp/bytes_index.ts'
 import type { BodyFormat } from './requests.ts'
 import type { TagList } from './tag_list.ts'
 
@@ -39,18 +39,39 @@ export interface SeriesFormat extends BodyFormat, SeriesWriter {
   /** Bytes that a sample adds to those of its series at most. */
   readonly rest: number
   /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 when that is not known. */
-  moment(timestamp: number, interval: number): Uint8Array
-  /** Writes a sample behind `known`, to `out` at `at`; returns where it ends. */
+  moment(timestamp: number, interval: number): Moment
+  /** Writes a sample to `room` at `at`; returns where it ends. Up to three bytes behind that may be written, too. */
   write(
-    out: Buffer,
+    room: Room,
     at: number,
     first: boolean,
     known: BytesIndex,
     series: number,
-    moment: Uint8Array,
+    moment: Moment,
     value: number,
   ): number
 }
+
+/** What all samples of a moment have in common, in words of four bytes, of which the last may be more than is meant. */
+export interface Moment {
+  readonly words: Int32Array
+  readonly length: number
+}
+
+function momentOf(bytes: Uint8Array): Moment {
+  const words = new Int32Array(Math.ceil(bytes.length / 4))
+  new Uint8Array(words.buffer).set(bytes)
+  return { words, length: bytes.length }
+}
+
+/** Word by word, since this is done for every sample. Pays for the benchmark rows "OTLP to Datadog". */
+function writeMoment({ view }: Room, at: number, { words, length }: Moment): number {
+  for (let index = 0, to = at; index < words.length; index++, to += 4) view.setInt32(to, words[index], IS_LITTLE_ENDIAN)
+  return at + length
+}
+
+/** The order of bytes in words of this machine. */
+const IS_LITTLE_ENDIAN = new Uint8Array(new Int32Array([1]).buffer)[0] === 1
 
 const OPEN = '{"series":['
 const CLOSE = ']}'
@@ -82,13 +103,13 @@ export const v1: SeriesFormat = {
     return end
   },
   moment(timestamp, interval) {
-    return Buffer.from(`${interval === 0 ? '' : `,"interval":${interval}`},"points":[[${timestamp},`)
+    return momentOf(Buffer.from(`${interval === 0 ? '' : `,"interval":${interval}`},"points":[[${timestamp},`))
   },
-  write(out, at, first, known, series, moment, value) {
+  write(room, at, first, known, series, moment, value) {
+    const out = room.bytes
     let end = at
     if (!first) out[end++] = COMMA
-    end = known.copy(series, end)
-    for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
+    end = writeMoment(room, known.copy(series, end), moment)
     end = writeNumber(out, end, value)
     out[end++] = BRACKET
     out[end++] = BRACKET
@@ -171,15 +192,14 @@ export const v2: SeriesFormat = {
     const writer = protobuf.Writer.create()
     if (interval > 0) writer.uint32((8 << 3) | VARINT).int64(interval) // int64 interval = 8;
     writer.uint32((4 << 3) | LENGTH_DELIMITED).uint32(start.length + 8) // repeated MetricPoint points = 4;
-    return Buffer.concat([writer.finish(), start])
+    return momentOf(Buffer.concat([writer.finish(), start]))
   },
-  write(out, at, _first, known, series, moment, value) {
-    let end = at
-    out[end++] = SERIES
-    end = writeVarint(out, end, known.length(series) + moment.length + 8)
-    end = known.copy(series, end)
-    for (let index = 0; index < moment.length; index++) out[end++] = moment[index]
-    return out.writeDoubleLE(value, end)
+  write(room, at, _first, known, series, moment, value) {
+    room.bytes[at] = SERIES
+    const start = writeVarint(room.bytes, at + 1, known.length(series) + moment.length + 8)
+    const end = writeMoment(room, known.copy(series, start), moment)
+    room.view.setFloat64(end, value, true)
+    return end + 8
   },
   divide: divideMessages,
 }

@@ -101,18 +101,19 @@ export function toRequests(
 
   /** The body of some samples, at most `length` bytes. It lasts until the next is written. */
   function write(start: number, end: number, length: number): Buffer {
-    const [out, begin] = known.behind(length)
+    const room = known.behind(length)
+    const { bytes: out, start: begin } = room
     let at = begin + out.write(format.open, begin, 'latin1')
     let timestamp = NaN
     let interval = NaN
-    let moment: Uint8Array = out
+    let moment = format.moment(0, 0)
     for (let index = start; index < end; index++) {
       if (samples.timestamps[index] !== timestamp || samples.intervals[index] !== interval) {
         timestamp = samples.timestamps[index]
         interval = samples.intervals[index]
         moment = format.moment(timestamp, interval)
       }
-      at = format.write(out, at, index === start, known, samples.series[index], moment, samples.values[index])
+      at = format.write(room, at, index === start, known, samples.series[index], moment, samples.values[index])
     }
     at += out.write(format.close, at, 'latin1')
     return out.subarray(begin, at)

@@ -62,6 +62,7 @@ const KINDS = 3
 const GAUGE = 0
 const COUNT = 1
 const WHOLE = 2
+type Kind = typeof GAUGE | typeof COUNT
 
 /** The longest that suffix and tags of a derived sample can be. */
 const MAX_VARIANT = 4096
@@ -71,13 +72,6 @@ interface ResourceTags {
   readonly attributes: Attributes
   readonly host: string | undefined
   readonly tags: KeyedTags
-}
-
-/** What a series has in common with the others of its metric. */
-interface MetricFrame extends SeriesFrame {
-  readonly metric: Metric
-  readonly kind: number
-  readonly host: string | undefined
 }
 
 type PointBytes = Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>
@@ -105,7 +99,8 @@ export class SeriesMapper {
   #origins = new Int32Array(64)
   readonly #sent = new SentSeconds()
   #lastResource: ResourceTags | undefined
-  #lastFrame: MetricFrame | undefined
+  /** What series of a metric have in common, by owner. */
+  readonly #frames = new Map<number, SeriesFrame>()
   readonly #tags = new TagList()
   /** A series as it is written. */
   #written = Buffer.alloc(4096)
@@ -146,8 +141,8 @@ export class SeriesMapper {
       }
     }
     this.#settle()
-    // They must not keep the batch that they came in.
-    this.#lastResource = this.#lastFrame = undefined
+    // It must not keep the batch that it came in.
+    this.#lastResource = undefined
     this.#tally.tell(account)
     return true
   }
@@ -166,7 +161,11 @@ export class SeriesMapper {
         const { view, attributesStart, attributesEnd } = cursor
         let known = this.#known.find(owner, view, attributesStart, attributesEnd)
         if (known < 0) {
-          known = this.#add(owner, cursor, this.#seriesOf(metric, kind, resource.attributes, cursor.attributes()))
+          known = this.#add(
+            owner,
+            cursor,
+            this.#seriesOf(metric, owner, kind, resource.attributes, cursor.attributes()),
+          )
         }
         const time = cursor.lowTime()
         const covered = isCount ? cursor.elapsed() : NaN
@@ -180,7 +179,7 @@ export class SeriesMapper {
       const bytes = bytesOf(point)
       let known = this.#known.find(owner, bytes.view, bytes.attributesStart, bytes.attributesEnd)
       if (known < 0) {
-        known = this.#add(owner, bytes, this.#seriesOf(metric, kind, resource.attributes, point.attributes))
+        known = this.#add(owner, bytes, this.#seriesOf(metric, owner, kind, resource.attributes, point.attributes))
       }
       const place = new PlaceOfPoint(point)
       const covered = isCount ? place.elapsed() : NaN
@@ -277,7 +276,8 @@ export class SeriesMapper {
     const isCount = type === 'count'
     let known = this.#known.find(owner, this.#variantView, 0, length)
     if (known < 0) {
-      const series = this.#seriesOf(metric, isCount ? COUNT : GAUGE, resource.attributes, place.attributes(), sample)
+      const kind = isCount ? COUNT : GAUGE
+      const series = this.#derivedSeriesOf(metric, kind, resource.attributes, place.attributes(), sample)
       known = this.#add(owner, { view: this.#variantView, attributesStart: 0, attributesEnd: length }, series)
     }
     const covered = isCount ? place.elapsed() : NaN
@@ -341,6 +341,7 @@ export class SeriesMapper {
     this.sketches.clear()
     this.#tally = new Tally()
     this.#now = performance.now()
+    if (this.#frames.size > MAX_NAMES) this.#frames.clear()
     const full = this.#known.size > MAX_KNOWN
     if (!full && this.#now - this.#lastSweep < TTL / 2) return
     this.#lastSweep = this.#now
@@ -353,6 +354,7 @@ export class SeriesMapper {
     })
     this.series.forget((series) => isUsed[series] === 0)
     this.#metrics.forget(before * 1000)
+    this.#frames.clear()
     this.#units.clear()
   }
 
@@ -377,41 +379,43 @@ export class SeriesMapper {
     return known
   }
 
-  #seriesOf(
-    metric: Metric,
-    kind: typeof COUNT | typeof GAUGE,
-    resource: Attributes,
-    point: Attributes,
-    derived?: DerivedSample,
-  ): number {
-    const { host, tags } = this.#ofResource(resource)
-    this.#tags.fill(tags, point, derived?.tags ?? NO_TAGS)
-    const frame = this.#frame(metric, kind, this.#tags.host ?? host, derived)
+  /** The number of the series of a point, whose metric and kind are those of `owner`; NAMELESS where it has no name. */
+  #seriesOf(metric: Metric, owner: number, kind: Kind, resource: Attributes, point: Attributes): number {
+    const host = this.#fillTags(resource, point, NO_TAGS)
+    const isOfResource = this.#tags.host === undefined
+    let frame = isOfResource ? this.#frames.get(owner) : undefined
+    if (frame === undefined) {
+      frame = this.#frame(metric.name, kind, host, metric)
+      if (frame === undefined) return NAMELESS
+      if (isOfResource) this.#frames.set(owner, frame)
+    }
+    return this.#numberOf(kind, frame, this.#options.writer)
+  }
+
+  #derivedSeriesOf(metric: Metric, kind: Kind, resource: Attributes, point: Attributes, sample: DerivedSample): number {
+    const host = this.#fillTags(resource, point, sample.tags)
+    const frame = this.#frame(metric.name + sample.suffix, kind, host, sample.inUnit ? metric : undefined)
     return frame === undefined ? NAMELESS : this.#numberOf(kind, frame, this.#options.writer)
   }
 
   #sketchSeriesOf(metric: Metric, resource: Attributes, point: Attributes): number {
-    const { host, tags } = this.#ofResource(resource)
-    this.#tags.fill(tags, point, NO_TAGS)
-    const series = { metric: normalizeName(metric.name), host: this.#tags.host ?? host }
-    return this.#numberOf(WHOLE, sketchSeries.frame(series), sketchSeries)
+    const host = this.#fillTags(resource, point, NO_TAGS)
+    return this.#numberOf(WHOLE, sketchSeries.frame({ metric: normalizeName(metric.name), host }), sketchSeries)
   }
 
-  #frame(
-    metric: Metric,
-    kind: typeof COUNT | typeof GAUGE,
-    host: string | undefined,
-    derived: DerivedSample | undefined,
-  ): SeriesFrame | undefined {
-    const last = this.#lastFrame
-    if (last?.metric === metric && last.kind === kind && last.host === host && derived === undefined) return last
-    const name = normalizeName(metric.name + (derived?.suffix ?? ''))
-    if (name === '') return undefined
+  /** Fills `#tags`; returns the host. */
+  #fillTags(resource: Attributes, point: Attributes, more: readonly string[]): string | undefined {
+    const { host, tags } = this.#ofResource(resource)
+    this.#tags.fill(tags, point, more)
+    return this.#tags.host ?? host
+  }
+
+  /** `measured`: the metric in whose unit the values are, if they have one. `undefined`: Datadog takes no such name. */
+  #frame(name: string, kind: Kind, host: string | undefined, measured: Metric | undefined): SeriesFrame | undefined {
+    const metric = normalizeName(name)
+    if (metric === '') return undefined
     const type = kind === COUNT ? 'count' : 'gauge'
-    const unit = this.#unitOf(name, derived?.inUnit === false ? undefined : metric)
-    const frame = this.#options.writer.frame({ metric: name, type, unit, host })
-    if (derived === undefined) this.#lastFrame = { ...frame, metric, kind, host }
-    return frame
+    return this.#options.writer.frame({ metric, type, unit: this.#unitOf(metric, measured), host })
   }
 
   /** The number of a series of Datadog's, whose tags are in `#tags`, by what it is written as. */

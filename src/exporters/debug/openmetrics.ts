@@ -36,7 +36,7 @@ export function toOpenMetrics(batch: MetricBatch, account: Account): string {
   for (const { metric, resource } of batch.metrics()) {
     const type = familyType(metric)
     if (type === undefined) {
-      account.dropped('unsupported_type', metric.points.length)
+      account.dropped('unsupported_type', metric.pointCount)
       continue
     }
     const unit = unitWords(metric.unit)
@@ -49,7 +49,7 @@ export function toOpenMetrics(batch: MetricBatch, account: Account): string {
       for (const sample of taken) sampleNames.set(sample, name)
     }
     if (family === undefined || family.type !== type || family.unit !== unit) {
-      account.dropped('conflicting_name', metric.points.length)
+      account.dropped('conflicting_name', metric.pointCount)
       continue
     }
     for (const point of metric.points) addPoint(family, name, point, resource, account)

@@ -23,7 +23,7 @@ export function toTable(batch: MetricBatch, width: number): string {
 }
 
 function resourceTable({ resource, scopes }: ResourceMetrics, width: number): string {
-  const metrics = scopes.flatMap((scope) => scope.metrics).filter((metric) => metric.points.length > 0)
+  const metrics = scopes.flatMap((scope) => scope.metrics).filter((metric) => metric.pointCount > 0)
   if (metrics.length === 0) return ''
   const rows = metrics.flatMap(metricRows)
   const valueWidth = Math.max(...rows.map(({ value }) => value.length), 'VALUE'.length)
