@@ -235,21 +235,19 @@ function noteKey(end: number): void {
   } else pointKeys = -1
 }
 
-/** The attribute almost all points have, a text under a key, in few steps; anything else in general. */
 function checkKeyValue(end: number): void {
-  const bytes = buffer
-  let at = position
+  if (isText(buffer, position, end)) position = end
+  else checkMessage(KEY_VALUE, end)
+}
+
+/** Whether it is the attribute that almost all points have, a text under a key, from `start` to `end`; found in few steps. */
+function isText(bytes: Uint8Array, start: number, end: number): boolean {
   // string key = 1; AnyValue value = 2; string string_value = 1;
-  if (bytes[at] === 0x0a && bytes[at + 1] < 128) {
-    at += 2 + bytes[at + 1]
-    if (at + 4 <= end && bytes[at] === 0x12 && bytes[at + 2] === 0x0a && bytes[at + 1] < 128) {
-      if (at + 2 + bytes[at + 1] === end && bytes[at + 1] === bytes[at + 3] + 2) {
-        position = end
-        return
-      }
-    }
-  }
-  checkMessage(KEY_VALUE, end)
+  if (bytes[start] !== 0x0a || bytes[start + 1] > 127) return false
+  const at = start + 2 + bytes[start + 1]
+  if (at + 4 > end || bytes[at] !== 0x12 || bytes[at + 2] !== 0x0a) return false
+  const length = bytes[at + 1]
+  return length < 128 && at + 2 + length === end && length === bytes[at + 3] + 2
 }
 
 function checkNumberPoint(end: number): void {
@@ -262,13 +260,18 @@ function checkNumberPoint(end: number): void {
       case 0x3a: {
         // repeated KeyValue attributes = 7;
         const length = bytes[at + 1]
-        if (length < 128 && at + 2 + length <= end) {
-          position = at + 2
-          noteKey(at + 2 + length)
-          checkKeyValue(at + 2 + length)
-          at = position
+        const start = at + 2
+        at = start + length
+        if (length < 128 && at <= end) {
+          if (isText(bytes, start, at)) pointKeys |= keyBit(bytes, start + 2, start + 2 + bytes[start + 1])
+          else {
+            position = start
+            noteKey(at)
+            checkMessage(KEY_VALUE, at)
+          }
           continue
         }
+        at = start - 2
         break
       }
       case 0x11: // fixed64 start_time_unix_nano = 2;
