@@ -86,7 +86,8 @@ export interface Context<Config = unknown> {
   readonly rxjs: typeof rxjs
   /**
    * For receivers: hands a batch on and settles when it is known what became of it. Resolves when every exporter reached
-   * has taken the batch or counted what it could not take; rejects with a `retryable` error when none took it.
+   * has taken the batch or counted what it could not take; rejects with a `retryable` error when none took it, and with a
+   * `partial` one when a fault lost all of it on its way to every exporter, so that it is not to be sent again.
    */
   readonly deliver: (batch: MetricBatch) => Promise<void>
 }

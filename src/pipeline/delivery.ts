@@ -153,6 +153,7 @@ export class Delivery {
   #take({ batch, receipt }: Envelope): void {
     this.sheet.handedIn += batch.pointCount
     const prepared = this.#prepare(batch)
+    if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
     this.sheet.queued += prepared.pointCount
     if (prepared.pointCount === 0) return receipt.close()
     if (!this.config.sending_queue.enabled) {
@@ -178,7 +179,8 @@ export class Delivery {
     return true
   }
 
-  #prepare(batch: MetricBatch): MetricBatch {
+  /** `undefined` when the exporter failed. */
+  #prepare(batch: MetricBatch): MetricBatch | undefined {
     let accounted = 0
     const account: Account = {
       created: (points) => {
@@ -194,17 +196,16 @@ export class Delivery {
         this.sheet.dropped(reason, points)
       },
     }
-    let prepared = MetricBatch.empty
-    let reason = 'unaccounted'
+    let prepared: MetricBatch | undefined
     try {
       prepared = this.exporter.prepare?.(batch, account) ?? batch
     } catch (error) {
-      reason = 'exporter_error'
       this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
         error: errorMessage(error),
       })
     }
-    this.#balance(reason, batch.pointCount - accounted - prepared.pointCount)
+    const reason = prepared === undefined ? 'exporter_error' : 'unaccounted'
+    this.#balance(reason, batch.pointCount - accounted - (prepared?.pointCount ?? 0))
     return prepared
   }
 

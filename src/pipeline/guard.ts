@@ -8,6 +8,9 @@ import { Receipt } from './receipt.ts'
 import type { Envelope } from './receipt.ts'
 import type { PipelineSheet } from './telemetry.ts'
 
+/** What a client is told; the log says why. */
+const FAILED = 'A processor failed on these data points.'
+
 /** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
 export const MAX_IN_FLIGHT = 16
 
@@ -186,7 +189,7 @@ class FunctionStep implements Step {
 
   #fail(envelope: Envelope, error: unknown): void {
     this.ledger.failed(envelope.batch.pointCount, error)
-    envelope.receipt.close()
+    envelope.receipt.lose(envelope.batch.pointCount, FAILED)
   }
 }
 
@@ -209,12 +212,13 @@ class OperatorStep implements Step {
     if (this.#input === undefined) this.#connect()
     const input = this.#input
     input?.next(envelope.batch)
+    this.#current = undefined
     // When the operator failed meanwhile, `#fail` has counted the batch.
     if (input !== undefined && input === this.#input) {
       this.ledger.turned(envelope.batch.pointCount, this.#produced)
-    }
-    this.#current = undefined
-    envelope.receipt.close()
+      envelope.receipt.close()
+    } else if (this.#produced > 0) envelope.receipt.close()
+    else envelope.receipt.lose(envelope.batch.pointCount, FAILED)
   }
 
   complete(): void {

@@ -1,3 +1,4 @@
+import { partial } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 
 /** What travels through the graph: a batch, and beside it the receipt that tells its receiver what became of it. */
@@ -8,20 +9,23 @@ export interface Envelope {
 
 /**
  * The fate of one batch over all the branches it takes through the graph. It settles when every branch has ended:
- * as refused only if no branch took the batch, one refused it and its receiver can be told; else as accepted.
+ * as refused only if no branch took the batch, one refused it and its receiver can be told; else as accepted. Where every
+ * branch lost it, its receiver is told that, too: to send it again would be in vain.
  */
 export class Receipt {
   #branches: number
   #taken = false
   #refusal: Error | undefined
+  #loss: Error | undefined
   readonly #listeners: ((refused: boolean) => void)[] = []
-  readonly #tell: ((refusal: Error | undefined) => void) | undefined
+  readonly #tell: ((error: Error | undefined) => void) | undefined
 
   /**
    * @param branches how many times `close` or `refuse` will be called, beside those announced with `branch`; at least 1
-   * @param tell told the outcome, once, with the error to refuse the batch with; without it the batch cannot be refused
+   * @param tell told the outcome, once, with the error to refuse the batch with, or a `partial` one when it was lost; without it
+   * the batch cannot be refused
    */
-  constructor(branches: number, tell?: (refusal: Error | undefined) => void) {
+  constructor(branches: number, tell?: (error: Error | undefined) => void) {
     this.#branches = branches
     this.#tell = tell
   }
@@ -48,6 +52,12 @@ export class Receipt {
     this.#end()
   }
 
+  /** Ends a branch on which all `points` of the batch were lost, and counted, by a fault that would meet them again. */
+  lose(points: number, message: string): void {
+    this.#loss ??= partial(points, message)
+    this.#end()
+  }
+
   /** Calls `listener` when the receipt settles: whether the batch went back to its receiver, who still has it. */
   whenSettled(listener: (refused: boolean) => void): void {
     this.#listeners.push(listener)
@@ -58,6 +68,6 @@ export class Receipt {
     if (this.#branches > 0) return
     const refusal = this.#taken || this.#tell === undefined ? undefined : this.#refusal
     for (const listener of this.#listeners) listener(refusal !== undefined)
-    this.#tell?.(refusal)
+    this.#tell?.(refusal ?? (this.#taken ? undefined : this.#loss))
   }
 }

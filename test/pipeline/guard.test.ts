@@ -2,6 +2,8 @@ import { describe, expect, it } from '@jest/globals'
 import { bufferCount, concatMap, delay, filter, map, of, Subject, take, throwError } from 'rxjs'
 import type { Observable } from 'rxjs'
 import type { ProcessorComponent } from '../../src/component.ts'
+import { asDeliveryError } from '../../src/errors.ts'
+import type { DeliveryErrorKind } from '../../src/errors.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { guard, MAX_IN_FLIGHT } from '../../src/pipeline/guard.ts'
@@ -43,10 +45,12 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
     isComplete: () => completed,
     complete: () => source.complete(),
     /** Sends a batch and returns its outcome: what its receiver will be told. */
-    send(...points: number[]): Promise<'accepted' | 'refused'> {
+    send(...points: number[]): Promise<'accepted' | DeliveryErrorKind | undefined> {
       sheet.accepted += points.length
       return new Promise((resolve) => {
-        const receipt = new Receipt(1, (refusal) => resolve(refusal === undefined ? 'accepted' : 'refused'))
+        const receipt = new Receipt(1, (error) =>
+          resolve(error === undefined ? 'accepted' : asDeliveryError(error)?.kind),
+        )
         source.next({ batch: batch(...points), receipt })
       })
     },
@@ -66,7 +70,7 @@ describe('a guarded function', () => {
       return given
     })
     await step.send(1, 2)
-    await expect(step.send(13, 14)).resolves.toBe('accepted')
+    await expect(step.send(13, 14)).resolves.toBe('partial')
     await step.send(3)
     expect(step.out).toEqual([[1, 2], [3]])
     expect(step.sheet.balance().dropped).toEqual({ processor_error: 2 })
@@ -133,7 +137,7 @@ describe('a guarded function', () => {
     const release = new Subject<void>()
     const step = run((given) => new Promise((resolve) => release.subscribe(() => resolve(given))))
     const sent = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, index) => step.send(index))
-    await expect(sent[MAX_IN_FLIGHT]).resolves.toBe('refused')
+    await expect(sent[MAX_IN_FLIGHT]).resolves.toBe('retryable')
     expect(step.sheet.balance()).toMatchObject({ refused: 1, held: MAX_IN_FLIGHT })
     expect(step.difference()).toBe(0)
     const drained = Promise.all(sent)
@@ -171,7 +175,7 @@ describe('a guarded operator', () => {
     const step = run({ operator }, 'holds')
     await step.send(1, 2)
     expect(step.sheet.balance().held).toBe(2)
-    await expect(step.send(13)).resolves.toBe('accepted')
+    await expect(step.send(13)).resolves.toBe('partial')
     expect(step.sheet.balance()).toMatchObject({ held: 0, dropped: { processor_error: 3 } })
     await step.send(4)
     await step.send(5)

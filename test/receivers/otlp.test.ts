@@ -63,6 +63,15 @@ const Status = protobuf
   .parse('syntax = "proto3"; message Status { int32 code = 1; string message = 2; }')
   .root.lookupType('Status')
 
+/** The answer to what was taken, read by the reference. */
+const Response = protobuf
+  .parse(
+    `syntax = "proto3";
+message ExportMetricsServiceResponse { ExportMetricsPartialSuccess partial_success = 1; }
+message ExportMetricsPartialSuccess { int64 rejected_data_points = 1; string error_message = 2; }`,
+  )
+  .root.lookupType('ExportMetricsServiceResponse')
+
 const containing = (text: string): unknown => expect.stringContaining(text)
 
 /** A raw connection, for what no well-behaved client sends. */
@@ -212,6 +221,24 @@ describe('the otlp receiver over HTTP', () => {
     const balance = await pipeline.stop()
     expect(balance.pipelines.metrics).toMatchObject({ accepted: 3, refused: 1, handed_on: 2 })
     expect(balance.exporters.otlp_http).toMatchObject({ handed_in: 2, sent: 2 })
+  })
+
+  it('tells what a fault has lost as a partial success, which is not to be sent again', async () => {
+    const { url, pipeline } = await start({ otlp: http(), failOn: 13 })
+    const request = gaugeRequest(12, 13)
+    const protobufAnswer = await post(url, request)
+    const jsonAnswer = await post(url, toOtlpJson(MetricBatch.fromOtlp(request)))
+    expect([protobufAnswer.status, jsonAnswer.status]).toEqual([200, 200])
+    const errorMessage = 'A processor failed on these data points.'
+    expect(Response.toObject(Response.decode(protobufAnswer.body), { longs: Number })).toEqual({
+      partialSuccess: { rejectedDataPoints: 2, errorMessage },
+    })
+    expect(JSON.parse(jsonAnswer.body.toString())).toEqual({
+      partialSuccess: { rejectedDataPoints: '2', errorMessage },
+    })
+    expect((await post(url, gaugeRequest(1))).body).toHaveLength(0)
+    const { pipelines } = await pipeline.stop()
+    expect(pipelines.metrics).toMatchObject({ accepted: 5, dropped: { processor_error: 4 }, refused: 0, handed_on: 1 })
   })
 
   it('answers requests of pages from allowed origins, and their questions', async () => {

@@ -14,7 +14,7 @@ import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject }
 import { MetricBatch } from '../../otlp/batch.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
-import { deliverRequest, encodeStatus, reasons, Refusal } from './refusal.ts'
+import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal } from './refusal.ts'
 import type { Receiving } from './serve.ts'
 
 export interface GrpcConfig {
@@ -49,9 +49,6 @@ const service: ServiceDefinition = {
   },
 }
 
-/** An empty `ExportMetricsServiceResponse`. */
-const TAKEN = Buffer.alloc(0)
-
 /** Serves OTLP over gRPC. Resolves when it listens. */
 export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promise<Listener> {
   const { context, refused } = receiving
@@ -71,7 +68,7 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   grpc.addService(service, {
     Export(call: { request: Buffer }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
       deliverRequest(() => MetricBatch.fromOtlp(call.request), context.deliver).then(
-        () => callback(null, TAKEN),
+        (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
         (error: unknown) => callback(statusOf(refused('grpc', error))),
       )
     },

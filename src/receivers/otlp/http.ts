@@ -8,7 +8,8 @@ import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
 import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
-import { deliverRequest, encodeStatus, reasons, Refusal, statusJson } from './refusal.ts'
+import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal, responseJson, statusJson } from './refusal.ts'
+import type { PartialSuccess } from './refusal.ts'
 import type { Receiving } from './serve.ts'
 
 export interface HttpConfig {
@@ -58,8 +59,9 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return
     const type = mediaType(request)
     try {
-      await take(request, type, admitted)
-      answer(response, 200, type, type === JSON_TYPE ? '{}' : '')
+      const partialSuccess = await take(request, type, admitted)
+      const body = type === JSON_TYPE ? responseJson(partialSuccess) : encodeResponse(partialSuccess)
+      answer(response, 200, type, body)
     } catch (error) {
       const refusal = refused('http', error)
       if (refusal.reason === 'wrong_method') response.setHeader('Allow', 'POST')
@@ -72,7 +74,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
   }
 
   /** Reads the request and hands it on. @throws Refusal */
-  async function take(request: IncomingMessage, type: string, admitted: Admitted): Promise<void> {
+  async function take(request: IncomingMessage, type: string, admitted: Admitted): Promise<PartialSuccess | undefined> {
     const path = request.url?.split('?', 1)[0]
     if (path !== config.metrics_url_path) {
       throw new Refusal('not_found', `There is nothing at ${path}; metrics are received at ${config.metrics_url_path}.`)
@@ -84,7 +86,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
       throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
     }
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
-    await deliverRequest(() => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body)), context.deliver)
+    return deliverRequest(() => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body)), context.deliver)
   }
 
   function answer(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {

@@ -43,11 +43,20 @@ export function busy(message: string, after = AFTER, options?: ErrorOptions): Re
   return new Refusal('busy', message, options, after)
 }
 
+/** `ExportMetricsPartialSuccess`: data points that were lost, of a request that is not to be sent again, and why. */
+export interface PartialSuccess {
+  readonly rejectedDataPoints: number
+  readonly errorMessage: string
+}
+
 /**
- * Hands on what a request carries. Resolves when it is taken.
+ * Hands on what a request carries. Resolves when it is taken, with what was lost of it, if anything.
  * @throws Refusal when `read` finds it malformed, or when no exporter takes it
  */
-export async function deliverRequest(read: () => MetricBatch, deliver: Context['deliver']): Promise<void> {
+export async function deliverRequest(
+  read: () => MetricBatch,
+  deliver: Context['deliver'],
+): Promise<PartialSuccess | undefined> {
   let batch: MetricBatch
   try {
     batch = read()
@@ -57,13 +66,35 @@ export async function deliverRequest(read: () => MetricBatch, deliver: Context['
   }
   try {
     await deliver(batch)
+    return undefined
   } catch (error) {
-    throw busy(errorMessage(error), asDeliveryError(error)?.after, { cause: error })
+    const known = asDeliveryError(error)
+    if (known?.kind === 'partial') return { rejectedDataPoints: known.rejected, errorMessage: known.message }
+    throw busy(errorMessage(error), known?.after, { cause: error })
   }
 }
 
 const VARINT = 0
 const LENGTH_DELIMITED = 2
+
+/** The protobuf `ExportMetricsServiceResponse`. Source: opentelemetry/proto/collector/metrics/v1/metrics_service.proto. */
+export function encodeResponse(partialSuccess: PartialSuccess | undefined): Uint8Array {
+  const response = protobuf.Writer.create()
+  if (partialSuccess !== undefined) {
+    response.uint32((1 << 3) | LENGTH_DELIMITED).fork() // ExportMetricsPartialSuccess partial_success = 1;
+    response.uint32((1 << 3) | VARINT).int64(partialSuccess.rejectedDataPoints) // int64 rejected_data_points = 1;
+    response.uint32((2 << 3) | LENGTH_DELIMITED).string(partialSuccess.errorMessage) // string error_message = 2;
+    response.ldelim()
+  }
+  return response.finish()
+}
+
+/** The same in the JSON mapping of protobuf. */
+export function responseJson(partialSuccess: PartialSuccess | undefined): string {
+  if (partialSuccess === undefined) return '{}'
+  const { rejectedDataPoints, errorMessage } = partialSuccess
+  return JSON.stringify({ partialSuccess: { rejectedDataPoints: String(rejectedDataPoints), errorMessage } })
+}
 
 /** The protobuf `google.rpc.Status` of a refusal, with a `RetryInfo` where it may be tried again. Source: google/rpc/*.proto. */
 export function encodeStatus({ reason, message, after }: Refusal): Uint8Array {

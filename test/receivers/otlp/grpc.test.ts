@@ -127,6 +127,20 @@ describe('the otlp receiver over gRPC', () => {
     expect(balance.pipelines.metrics).toMatchObject({ accepted: 3, refused: 1, handed_on: 2 })
   })
 
+  it('tells what a fault has lost as a partial success', async () => {
+    const { address } = await start({ otlp: grpc(), failOn: 13 })
+    const send = clientOf(address)
+    const partial = protobuf.Reader.create(await send(gaugeRequest(12, 13)))
+    // ExportMetricsServiceResponse { partial_success = 1 { int64 rejected_data_points = 1; string error_message = 2; } }
+    expect([partial.uint32() >>> 3, partial.uint32() > 0, partial.uint32() >>> 3, partial.uint32()]).toEqual([
+      1,
+      true,
+      1,
+      2,
+    ])
+    expect(await send(gaugeRequest(1))).toHaveLength(0)
+  })
+
   it('takes TLS, and with client_ca_file only clients with a certificate', async () => {
     const files = `cert_file: "${tlsPath('server.pem')}", key_file: "${tlsPath('server.key')}"`
     const { address, arrived } = await start({

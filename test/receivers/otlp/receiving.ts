@@ -2,10 +2,13 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../../../src/pipeline/config.ts'
 import { startPipeline } from '../../../src/pipeline/pipeline.ts'
 import type { RunningPipeline } from '../../../src/pipeline/pipeline.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
+
+const FAIL_ON = fileURLToPath(new URL('fail_on.js', import.meta.url))
 
 /** A pipeline from the receiver to a destination on a real socket, which keeps what arrives. */
 export interface Receiving {
@@ -27,11 +30,14 @@ export interface ReceivingOptions {
   readonly otlp: string
   /** Settings of the exporter besides where it sends. */
   readonly exporter?: string
+  /** A value at which a processor throws. */
+  readonly failOn?: number
   /** The destination answers only after `release`. */
   readonly hold?: boolean
 }
 
-export async function startReceiving({ otlp, exporter = '', hold = false }: ReceivingOptions): Promise<Receiving> {
+export async function startReceiving(options: ReceivingOptions): Promise<Receiving> {
+  const { otlp, exporter = '', failOn, hold = false } = options
   const bodies: Buffer[] = []
   const held: ServerResponse[] = []
   let holding = hold
@@ -53,10 +59,12 @@ export async function startReceiving({ otlp, exporter = '', hold = false }: Rece
   await once(destination, 'listening')
   const { port } = destination.address() as AddressInfo
 
+  const failing = failOn === undefined ? '' : `processors: { fail_on: { value: ${failOn} } }\nmodules: ["${FAIL_ON}"]`
   const text = `
 receivers: { otlp: ${otlp} }
+${failing}
 exporters: { otlp_http: { endpoint: "http://127.0.0.1:${port}", compression: none${exporter} } }
-service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } } }
+service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
 `
   const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
   const logs: string[] = []
