@@ -38,6 +38,17 @@ export function retryable(message: string, after?: number, options?: DeliveryErr
   return new DeliveryError('retryable', message, options, after)
 }
 
+/** The reason of a request that was refused for its key, token or certificate, or the rights that they have. */
+export const UNAUTHORIZED = 'unauthorized'
+
+/**
+ * The destination does not take the credentials. A key that was rotated, or is mended, must not have cost data: the request is
+ * sent again as after `retryable`, and the log tells it loudly.
+ */
+export function unauthorized(message: string, after?: number, options?: { cause?: unknown }): DeliveryError {
+  return retryable(message, after, { reason: UNAUTHORIZED, ...options })
+}
+
 /** The destination took the request but refused `rejected` of its data points. Never sent again. */
 export function partial(rejected: number, message: string, options?: DeliveryErrorOptions): DeliveryError {
   return new DeliveryError('partial', message, { reason: 'rejected', ...options }, undefined, rejected)

@@ -33,6 +33,7 @@ export {
   partial,
   permanent,
   retryable,
+  unauthorized,
 } from './errors.ts'
 export type { DeliveryErrorKind, DeliveryErrorOptions, Place, Problem } from './errors.ts'
 export type { FormatTypes } from './formats.ts'

@@ -2,7 +2,7 @@ import type Grpc from '@grpc/grpc-js'
 import type { Client, Metadata, ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs/minimal.js'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
-import { DeliveryError, divisible, errorMessage, permanent, retryable } from '../errors.ts'
+import { DeliveryError, divisible, errorMessage, permanent, retryable, unauthorized } from '../errors.ts'
 import { checkOwnedHeaders } from './headers.ts'
 import { watchPem } from './pem.ts'
 import type { Pem } from './pem.ts'
@@ -209,6 +209,8 @@ const RETRYABLE = new Map([
   [14, 'grpc_unavailable'],
   [15, 'grpc_data_loss'],
 ])
+/** PERMISSION_DENIED and UNAUTHENTICATED. */
+const CREDENTIALS = [7, 16]
 /** Retried only where the server says when; also the answer to a message beyond the server's limit. */
 const RESOURCE_EXHAUSTED = 8
 
@@ -218,6 +220,7 @@ function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
   const delay = retryDelay(error.metadata)
   const reason = RETRYABLE.get(code)
   if (reason !== undefined) return retryable(message, delay, { reason, cause: error })
+  if (CREDENTIALS.includes(code)) return unauthorized(message, delay, { cause: error })
   if (code === RESOURCE_EXHAUSTED) {
     if (delay !== undefined) return retryable(message, delay, { reason: 'grpc_resource_exhausted', cause: error })
     // In the words of grpc-js, grpc-go and the C core, and of grpc-java.

@@ -1,5 +1,5 @@
 import type { Account, Context, ExportRequest } from '../component.ts'
-import { divisible, permanent, retryable } from '../errors.ts'
+import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { answerMessage, httpClient, retryAfter } from './client.ts'
 import type { HttpConfig } from './client.ts'
@@ -25,7 +25,7 @@ const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json
 /**
  * Makes the exporter that sends batches as they are over OTLP/HTTP. Only 429, 502, 503, 504 and a lost connection are
  * retried, 413 divides, and what a partial success rejects is thrown as `partial`. Source: opentelemetry-proto,
- * docs/specification.md, OTLP/HTTP.
+ * docs/specification.md, OTLP/HTTP. Beyond it, 401 and 403 are retried, too.
  */
 export function otlpHttpExporter(
   context: Pick<Context<HttpConfig>, 'config' | 'log' | 'onStop' | 'signal'>,
@@ -53,6 +53,9 @@ export function otlpHttpExporter(
       }
       const message = answerMessage(url, response, secrets)
       switch (response.status) {
+        case 401:
+        case 403:
+          throw unauthorized(message, retryAfter(response.headers))
         case 413:
           throw divisible(message, { reason: 'too_large' })
         case 429:

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Account, Exporter, ExportRequest, Logger } from '../component.ts'
-import { asDeliveryError, errorMessage, permanent, retryable } from '../errors.ts'
+import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
@@ -385,10 +385,10 @@ export class Delivery {
             return drop('retries_exhausted', error)
           }
           this.#failing = true
-          this.#log.warn('A request could not be delivered; it will be sent again.', {
-            error: error.message,
-            after: `${Math.round(pause)}ms`,
-          })
+          const fields = { error: error.message, after: `${Math.round(pause)}ms` }
+          if (error.reason === UNAUTHORIZED) {
+            this.#log.error('The destination refuses the credentials; the data is kept and sent again.', fields)
+          } else this.#log.warn('A request could not be delivered; it will be sent again.', fields)
           const { signal } = stored ? this.#leave : this.#abort
           await wait(pause, undefined, { signal }).catch(() => undefined)
           interval = Math.min(interval * multiplier, max_interval)

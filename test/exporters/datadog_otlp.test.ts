@@ -267,12 +267,12 @@ describe('what the OTLP intake answers', () => {
     expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 3, rejected: 0 })
   })
 
-  it.each([429, 502, 503, 504])('sends again after %i', async (status) => {
+  it.each([401, 403, 429, 502, 503, 504])('sends again after %i', async (status) => {
     intake.respondWith({ status, headers: { 'retry-after': '0' } })
     expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 3, dropped: {} })
   })
 
-  it.each([400, 401, 403, 404, 500, 301])('gives up after %i', async (status) => {
+  it.each([400, 404, 500, 301])('gives up after %i', async (status) => {
     intake.respondWith({ status })
     expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 0, dropped: { refused: 3 } })
   })

@@ -83,10 +83,10 @@ describe('newrelic_otlp', () => {
     expect(intake.requests.length).toBeGreaterThan(1)
   })
 
-  it('gives up on a key that is not known, and never shows it', async () => {
+  it('says that a key is not known, and never shows it', async () => {
     intake.respondWith({ status: 403, body: `{"error":"bad key wrong-key"}` })
-    const exporter = await exporting('api_key: wrong-key')
-    expect(await exporter.deliver(batch)).toMatchObject({ sent: 0, dropped: { refused: 2 } })
+    const exporter = await exporting('api_key: wrong-key', 'retry_on_failure: { enabled: false }')
+    expect(await exporter.deliver(batch)).toMatchObject({ sent: 0, dropped: { unauthorized: 2 } })
     expect(JSON.stringify(exporter.logs)).toContain('403')
     expect(JSON.stringify(exporter.logs)).not.toContain('wrong-key')
   })

@@ -224,12 +224,10 @@ describe('what an OTLP/gRPC receiver answers', () => {
     'UNKNOWN',
     'INVALID_ARGUMENT',
     'NOT_FOUND',
-    'PERMISSION_DENIED',
     'RESOURCE_EXHAUSTED',
     'FAILED_PRECONDITION',
     'UNIMPLEMENTED',
     'INTERNAL',
-    'UNAUTHENTICATED',
   ] as const)('gives up after %s', async (name) => {
     const server = await receiver()
     server.respondWith({ code: Status[name], message: 'it says why' })
@@ -238,6 +236,17 @@ describe('what an OTLP/gRPC receiver answers', () => {
     expect(server.requests).toHaveLength(1)
     expect(JSON.stringify(exporter.logs)).toContain(`${name}: it says why`)
   })
+
+  it.each(['PERMISSION_DENIED', 'UNAUTHENTICATED'] as const)(
+    'keeps the data after %s, and says so loudly',
+    async (name) => {
+      const server = await receiver()
+      server.respondWith({ code: Status[name], message: 'who are you' })
+      const exporter = await exporting(...plain(server.endpoint))
+      expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
+      expect(JSON.stringify(exporter.logs)).toContain('refuses the credentials')
+    },
+  )
 
   it.each(['RESOURCE_EXHAUSTED', 'UNAVAILABLE'] as const)('waits as long as RetryInfo says, with %s', async (name) => {
     const server = await receiver()

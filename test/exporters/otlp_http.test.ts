@@ -223,13 +223,22 @@ describe('what an OTLP/HTTP receiver answers', () => {
     expect(JSON.stringify(exporter.logs)).toContain('ECONNREFUSED')
   })
 
-  it.each([400, 401, 403, 404, 500])('gives up after %i', async (status) => {
+  it.each([400, 404, 500])('gives up after %i', async (status) => {
     const server = await receiver()
     server.respondWith({ status, body: 'it says why' })
     const exporter = await exporting(`endpoint: ${server.url}`)
     expect(await exporter.deliver(three)).toMatchObject({ sent: 0, dropped: { refused: 3 } })
     expect(server.requests).toHaveLength(1)
     expect(JSON.stringify(exporter.logs)).toContain(`${status} it says why`)
+  })
+
+  it.each([401, 403])('keeps the data after %i, and says so loudly', async (status) => {
+    const server = await receiver()
+    server.respondWith({ status, body: 'who are you' })
+    const exporter = await exporting(`endpoint: ${server.url}`)
+    expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
+    expect(server.requests.map((request) => request.status)).toEqual([status, 200])
+    expect(JSON.stringify(exporter.logs)).toContain('refuses the credentials')
   })
 
   it('divides what it finds too large', async () => {

@@ -1,4 +1,4 @@
-import { divisible, permanent, retryable } from '../../errors.ts'
+import { divisible, permanent, retryable, unauthorized } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
 import { answerMessage, retryAfter } from '../../http/client.ts'
 import type { HttpResponse } from '../../http/client.ts'
@@ -26,9 +26,7 @@ export function responseError(
       return divisible(message, { reason: 'too_large' })
     case 401:
     case 403:
-      return retryable(`${message} (a wrong API key, or the site of another account)`, retryAfter(response.headers), {
-        reason: `http_${status}`,
-      })
+      return unauthorized(`${message} (a wrong API key, or the site of another account)`, retryAfter(response.headers))
     case 404:
     case 408:
     case 429:
