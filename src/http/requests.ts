@@ -1,7 +1,7 @@
 import type { Account, ExportRequest, Logger } from '../component.ts'
 import { errorMessage, partial } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
-import { toOtlpJson } from '../otlp/json.ts'
+import { toOtlpJsonBytes } from '../otlp/json.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { compress } from './compression.ts'
 import type { Compression } from './compression.ts'
@@ -67,7 +67,7 @@ function toOtlpRequest(batch: MetricBatch, body: Uint8Array, options: OtlpReques
 }
 
 function encodeBatch(batch: MetricBatch, encoding: Encoding): Uint8Array {
-  return encoding === 'json' ? Buffer.from(toOtlpJson(batch)) : batch.toOtlp()
+  return encoding === 'json' ? toOtlpJsonBytes(batch) : batch.toOtlp()
 }
 
 /**

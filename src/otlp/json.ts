@@ -1,10 +1,12 @@
-import type { Attributes, AnyValue } from './attributes.ts'
 import type { MetricBatch } from './batch.ts'
-import type { Metric, Temporality } from './metrics.ts'
-import type { Buckets, DataPoint, Exemplar } from './points.ts'
+import { request } from './json_messages.ts'
+import type { Field, Message } from './json_messages.ts'
+import { MINUS, QUOTE, ZERO } from './json_text.ts'
+import { viewOf } from './message.ts'
 
 /*
- * The JSON form of OTLP. Sources: https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping.
+ * The JSON form of OTLP, written from protobuf: no value becomes an object on the way. Sources:
+ * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping.
  */
 
 /**
@@ -12,126 +14,347 @@ import type { Buckets, DataPoint, Exemplar } from './points.ts'
  * as numbers, trace and span ids as hex, other bytes as base64. Fields that this version does not know are not in it.
  */
 export function toOtlpJson(batch: MetricBatch): string {
-  return JSON.stringify({
-    resourceMetrics: batch.resources.map(({ resource, scopes, schemaUrl }) => ({
-      resource: {
-        attributes: attributesJson(resource.attributes),
-        droppedAttributesCount: resource.droppedAttributesCount || undefined,
-      },
-      scopeMetrics: scopes.map(({ scope, metrics, schemaUrl }) => ({
-        scope: {
-          name: scope.name || undefined,
-          version: scope.version || undefined,
-          attributes: attributesJson(scope.attributes),
-          droppedAttributesCount: scope.droppedAttributesCount || undefined,
-        },
-        metrics: metrics.map(metricJson),
-        schemaUrl: schemaUrl || undefined,
-      })),
-      schemaUrl: schemaUrl || undefined,
-    })),
-  })
+  return write(batch, () => output.toString('utf8', 0, written))
 }
 
-/** metrics.proto, `AggregationTemporality`. */
-const TEMPORALITIES: Record<Temporality, number> = { unspecified: 0, delta: 1, cumulative: 2 }
+/** `toOtlpJson` in UTF-8. */
+export function toOtlpJsonBytes(batch: MetricBatch): Buffer {
+  return write(batch, () => Buffer.from(output.subarray(0, written)))
+}
 
-function metricJson(metric: Metric): object {
-  const { name, description, unit, metadata, type } = metric
-  const dataPoints = metric.points.map(pointJson)
-  const aggregationTemporality = TEMPORALITIES[metric.temporality]
-  return {
-    name: name || undefined,
-    description: description || undefined,
-    unit: unit || undefined,
-    metadata: attributesJson(metadata),
-    gauge: type === 'gauge' ? { dataPoints } : undefined,
-    sum: type === 'sum' ? { dataPoints, aggregationTemporality, isMonotonic: metric.monotonic } : undefined,
-    histogram: type === 'histogram' ? { dataPoints, aggregationTemporality } : undefined,
-    exponentialHistogram: type === 'exponential_histogram' ? { dataPoints, aggregationTemporality } : undefined,
-    summary: type === 'summary' ? { dataPoints } : undefined,
+/** Memory kept for the next batch; what a larger one takes is let go of. */
+const KEPT = 4 * 1024 * 1024
+const NOTHING = Buffer.alloc(0)
+/** Room for a key and a number. */
+const FIELD = 96
+const OPEN_OBJECT = 0x7b
+const COMMA = 0x2c
+/** Numbers of fields below this are noted; OTLP has none above. */
+const FIELDS = 16
+
+// The state of the one pass that runs at a time.
+let output = Buffer.allocUnsafeSlow(64 * 1024)
+let written = 0
+let bytes = NOTHING
+let view = viewOf(NOTHING)
+let at = 0
+/** The number that was just read, as two unsigned halves. */
+let low = 0
+let high = 0
+/** For each message that is open, where the first field of each number begins, and the last; or -1. */
+let places = new Int32Array(FIELDS * 2 * 32)
+
+function write<Result>(batch: MetricBatch, take: () => Result): Result {
+  try {
+    open(batch.toOtlp())
+    writeMessage(request, 0, bytes.length, 0)
+    return take()
+  } finally {
+    bytes = NOTHING
+    view = viewOf(NOTHING)
+    written = 0
+    if (output.length > KEPT) output = Buffer.allocUnsafeSlow(64 * 1024)
   }
 }
 
-function pointJson(point: DataPoint): object {
-  return {
-    attributes: attributesJson(point.attributes),
-    startTimeUnixNano: point.startTimeUnixNano === 0n ? undefined : String(point.startTimeUnixNano),
-    timeUnixNano: String(point.timeUnixNano),
-    ...valueJson(point),
-    exemplars: point.exemplars.length === 0 ? undefined : point.exemplars.map(exemplarJson),
-    flags: point.flags || undefined,
+function open(message: Uint8Array): void {
+  bytes = Buffer.from(message.buffer, message.byteOffset, message.length)
+  view = viewOf(message)
+}
+
+function writeMessage(message: Message, start: number, end: number, depth: number): void {
+  notePlaces(message, start, end, depth)
+  const base = depth * FIELDS * 2
+  let separator = OPEN_OBJECT
+  for (const field of message.named) {
+    const first = places[base + field.number]
+    const last = places[base + FIELDS + field.number]
+    if (first < 0 && field.leftOut) continue
+    const before = written
+    room(FIELD)
+    output[written++] = separator
+    for (let index = 0; index < field.key.length; index++) output[written++] = field.key[index]
+    if (field.repeated) writeList(field, first, last, depth)
+    else if (field.message !== undefined) writeInner(field, field.message, first, last, depth)
+    else {
+      at = last
+      if (last >= 0) readTag()
+      if (!writeScalar(field) && field.leftOut && !field.explicit) {
+        written = before
+        continue
+      }
+    }
+    separator = COMMA
+  }
+  room(2)
+  if (separator === OPEN_OBJECT) output[written++] = OPEN_OBJECT
+  output[written++] = 0x7d // }
+}
+
+/** Finds the fields of a message. Of the members of a `oneof` only the last is one. */
+function notePlaces(message: Message, start: number, end: number, depth: number): void {
+  const base = depth * FIELDS * 2
+  if (base + FIELDS * 2 > places.length) {
+    const larger = new Int32Array(places.length * 2)
+    larger.set(places)
+    places = larger
+  }
+  for (let place = base; place < base + FIELDS * 2; place++) places[place] = -1
+  at = start
+  while (at < end) {
+    const place = at
+    const tag = readTag()
+    const number = tag >>> 3
+    const field = number < FIELDS ? message.byNumber[number] : undefined
+    if (field !== undefined && (tag === field.tag || tag === field.itemTag)) {
+      if (field.oneOf) {
+        for (const other of message.named)
+          if (other.oneOf && other !== field) places[base + other.number] = places[base + FIELDS + other.number] = -1
+      }
+      if (places[base + number] < 0) places[base + number] = place
+      places[base + FIELDS + number] = place
+    }
+    skip(tag & 7)
   }
 }
 
-function valueJson(point: DataPoint): object {
-  if (point.kind === 'number') return numberJson(point.value, point.isInt)
-  const count = String(point.count)
-  if (point.kind === 'summary') {
-    const quantileValues = point.quantileValues.map(({ quantile, value }) => ({ quantile, value: doubleJson(value) }))
-    return { count, sum: doubleJson(point.sum), quantileValues }
+/** Writes a message that a field holds. One that stands several times is that of their bytes together. */
+function writeInner(field: Field, message: Message, first: number, last: number, depth: number): void {
+  if (first < 0) return writeMessage(message, 0, 0, depth + 1)
+  at = first
+  if (first === last) {
+    readTag()
+    const end = readLength() + at
+    return writeMessage(message, at, end, depth + 1)
   }
-  const range = { count, sum: doubleJson(point.sum), min: doubleJson(point.min), max: doubleJson(point.max) }
-  if (point.kind === 'histogram') {
-    return {
-      ...range,
-      bucketCounts: point.bucketCounts.map(String),
-      explicitBounds: point.explicitBounds.map(doubleJson),
+  const parts: Buffer[] = []
+  while (at <= last) {
+    const tag = readTag()
+    const start = at
+    skip(tag & 7)
+    const end = at
+    if (tag !== field.tag) continue
+    at = start
+    readLength()
+    parts.push(bytes.subarray(at, end))
+    at = end
+  }
+  const outer = bytes
+  open(Buffer.concat(parts))
+  writeMessage(message, 0, bytes.length, depth + 1)
+  open(outer)
+}
+
+function writeList(field: Field, first: number, last: number, depth: number): void {
+  const { message } = field
+  const start = written
+  at = first
+  while (at >= 0 && at <= last) {
+    const tag = readTag()
+    if (tag !== field.tag && tag !== field.itemTag) {
+      skip(tag & 7)
+      continue
+    }
+    const end = tag === field.tag ? readLength() + at : at + 1
+    if (message !== undefined) {
+      room(1)
+      output[written++] = COMMA
+      writeMessage(message, at, end, depth + 1)
+      at = end
+      continue
+    }
+    while (at < end) {
+      room(FIELD)
+      output[written++] = COMMA
+      writeScalar(field)
     }
   }
-  return {
-    ...range,
-    scale: point.scale,
-    zeroCount: String(point.zeroCount),
-    zeroThreshold: point.zeroThreshold || undefined,
-    positive: bucketsJson(point.positive),
-    negative: bucketsJson(point.negative),
+  room(2)
+  if (written === start) written++
+  output[start] = 0x5b // [ in place of the first comma
+  output[written++] = 0x5d // ]
+}
+
+/** Writes the scalar that stands here; that of proto3 if none does. Returns whether it is another than that. */
+function writeScalar(field: Field): boolean {
+  low = high = 0
+  const absent = at < 0
+  switch (field.holds) {
+    case 'string':
+    case 'base64':
+    case 'hex': {
+      const length = absent ? 0 : readLength()
+      if (field.holds === 'string') writeText(at, at + length)
+      else writeRaw(`"${bytes.toString(field.holds, at, at + length)}"`)
+      at += length
+      return length > 0
+    }
+    case 'double': {
+      const value = absent ? 0 : view.getFloat64(at, true)
+      at += 8
+      writeDouble(value)
+      return value !== 0
+    }
+    case 'fixed64':
+    case 'sfixed64':
+      if (!absent) {
+        low = view.getUint32(at, true)
+        high = view.getUint32(at + 4, true)
+        at += 8
+      }
+      writeLong(field.holds === 'sfixed64')
+      break
+    case 'int64':
+    case 'uint64':
+      if (!absent) readVarint()
+      writeLong(field.holds === 'int64')
+      break
+    case 'bool':
+      if (!absent) readVarint()
+      writeRaw(low === 0 && high === 0 ? 'false' : 'true')
+      break
+    case 'uint32':
+      if (!absent) readVarint()
+      high = 0
+      writeDigits(low)
+      break
+    case 'sint32':
+      if (!absent) readVarint()
+      high = 0
+      writeDouble((low >>> 1) ^ -(low & 1))
+      break
+    case 'temporality':
+      if (!absent) readVarint()
+      writeDouble(low | 0)
+      break
+    case 'message':
+      throw new TypeError(`${field.name} holds a message`)
   }
+  return low !== 0 || high !== 0
 }
 
-function bucketsJson(buckets: Buckets | undefined): object | undefined {
-  return buckets && { offset: buckets.offset, bucketCounts: buckets.bucketCounts.map(String) }
-}
-
-function exemplarJson(exemplar: Exemplar): object {
-  return {
-    filteredAttributes: attributesJson(exemplar.filteredAttributes),
-    timeUnixNano: String(exemplar.timeUnixNano),
-    ...numberJson(exemplar.value, exemplar.isInt),
-    spanId: hex(exemplar.spanId),
-    traceId: hex(exemplar.traceId),
+/** Writes the text in UTF-8 that stands from `start` to `end`. */
+function writeText(start: number, end: number): void {
+  room(end - start + FIELD)
+  const before = written
+  output[written++] = QUOTE
+  for (let index = start; index < end; index++) {
+    const byte = bytes[index]
+    if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === 0x5c) {
+      written = before
+      writeRaw(JSON.stringify(bytes.toString('utf8', start, end)))
+      return
+    }
+    output[written++] = byte
   }
+  output[written++] = QUOTE
 }
 
-function numberJson(value: number | bigint | undefined, isInt: boolean): object {
-  if (value === undefined) return {}
-  return isInt ? { asInt: String(value) } : { asDouble: doubleJson(Number(value)) }
+function writeRaw(text: string): void {
+  room(text.length * 3 + FIELD)
+  written += output.write(text, written)
 }
 
 /** JSON has no NaN and no infinities; proto3 writes them as text. */
-function doubleJson(value: number | undefined): number | string | undefined {
-  return value === undefined || Number.isFinite(value) ? value : String(value)
+function writeDouble(value: number): void {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    if (value < 0) output[written++] = MINUS
+    writeDigits(Math.abs(value))
+  } else if (Number.isFinite(value)) {
+    const text = Object.is(value, -0) ? '-0' : String(value)
+    for (let index = 0; index < text.length; index++) output[written++] = text.charCodeAt(index)
+  } else writeRaw(`"${value}"`)
 }
 
-function hex(bytes: Uint8Array): string | undefined {
-  return bytes.length === 0 ? undefined : Buffer.from(bytes).toString('hex')
-}
+const BILLION = 1e9
 
-function attributesJson(attributes: Attributes): object[] | undefined {
-  return attributes.size === 0
-    ? undefined
-    : Array.from(attributes, ({ key, value }) => ({ key, value: anyValueJson(value) }))
-}
-
-function anyValueJson(value: AnyValue): object {
-  if ('intValue' in value) return { intValue: String(value.intValue) }
-  if ('doubleValue' in value) return { doubleValue: doubleJson(value.doubleValue) }
-  if ('bytesValue' in value) return { bytesValue: Buffer.from(value.bytesValue).toString('base64') }
-  if ('arrayValue' in value) return { arrayValue: { values: value.arrayValue.map(anyValueJson) } }
-  if ('kvlistValue' in value) {
-    return {
-      kvlistValue: { values: value.kvlistValue.map((entry) => ({ key: entry.key, value: anyValueJson(entry.value) })) },
-    }
+/** Writes the 64 bits that were read as text. */
+function writeLong(signed: boolean): void {
+  const negative = signed && high > 0x7fffffff
+  const least = negative ? -low >>> 0 : low
+  const most = negative ? (~high + (low === 0 ? 1 : 0)) >>> 0 : high
+  output[written++] = QUOTE
+  if (negative) output[written++] = MINUS
+  if (most < 0x200000) writeDigits(most * 2 ** 32 + least)
+  else {
+    // Divided by a billion in steps of 16 bits, each exact in a JavaScript number.
+    const upper = (most % BILLION) * 65536 + (least >>> 16)
+    const lower = (upper % BILLION) * 65536 + (least & 65535)
+    writeDigits(
+      Math.floor(most / BILLION) * 2 ** 32 + Math.floor(upper / BILLION) * 65536 + Math.floor(lower / BILLION),
+    )
+    digits(lower % BILLION, 9)
   }
-  return value
+  output[written++] = QUOTE
+}
+
+/** Writes an integer from 0 to 2^53 - 1. */
+function writeDigits(value: number): void {
+  let width = 1
+  for (let power = 10; power <= value; power *= 10) width++
+  if (width <= 9) digits(value, width)
+  else {
+    digits(Math.floor(value / BILLION), width - 9)
+    digits(value % BILLION, 9)
+  }
+}
+
+function digits(value: number, width: number): void {
+  written += width
+  let rest = value | 0
+  for (let index = 1; index <= width; index++) {
+    const next = (rest / 10) | 0
+    output[written - index] = ZERO + rest - next * 10
+    rest = next
+  }
+}
+
+function room(more: number): void {
+  if (written + more <= output.length) return
+  const larger = Buffer.allocUnsafeSlow(Math.max(written + more, output.length * 2))
+  output.copy(larger, 0, 0, written)
+  output = larger
+}
+
+function readTag(): number {
+  const byte = bytes[at]
+  if (byte < 0x80) {
+    at++
+    return byte
+  }
+  readVarint()
+  return low
+}
+
+function readLength(): number {
+  return readTag()
+}
+
+function readVarint(): void {
+  low = high = 0
+  for (let shift = 0; shift < 70; shift += 7) {
+    const byte = bytes[at++]
+    const part = byte & 0x7f
+    if (shift < 28) low |= part << shift
+    else if (shift === 28) {
+      low |= part << 28
+      high = part >>> 4
+    } else if (shift < 64) high |= part << (shift - 32)
+    if (byte < 0x80) break
+  }
+  low >>>= 0
+  high >>>= 0
+}
+
+/** Goes over a value; over a group with all that is in it. */
+function skip(wire: number): void {
+  if (wire === 2) {
+    const length = readLength()
+    at += length
+  } else if (wire === 1) at += 8
+  else if (wire === 5) at += 4
+  else if (wire === 0) while (bytes[at++] > 0x7f);
+  else if (wire === 3) {
+    for (let tag = readTag(); (tag & 7) !== 4; tag = readTag()) skip(tag & 7)
+  }
 }

@@ -33,10 +33,18 @@ export interface Field {
   readonly number: number
   /** The one byte before it; of a list of numbers, the one before them all. */
   readonly tag: number
+  /** The one before a number of a list that is not packed. */
+  readonly itemTag: number
   readonly holds: keyof typeof wireTypes
   readonly repeated: boolean
   /** Whether it is there even with the value that proto3 leaves out: a member of a `oneof`, or `optional`. */
   readonly explicit: boolean
+  /** Whether it is a member of a `oneof`. */
+  readonly oneOf: boolean
+  /** Whether it is not written when it is absent or has the value that proto3 leaves out. */
+  readonly leftOut: boolean
+  /** The key with its colon, in ASCII. */
+  readonly key: Uint8Array
   /** What it holds, if that is a message. */
   message: Message | undefined
 }
@@ -47,6 +55,9 @@ export interface Message {
   /** The field of each key. */
   readonly fields: readonly Field[]
   readonly byName: ReadonlyMap<string, Field>
+  /** Each field once. */
+  readonly named: readonly Field[]
+  readonly byNumber: readonly (Field | undefined)[]
   /** Bytes that the length of the last one took, since the next one's will mostly take as many. */
   width: number
 }
@@ -57,12 +68,38 @@ interface Definition {
   readonly holds: string
   readonly repeated?: boolean
   readonly explicit?: boolean
+  readonly oneOf?: boolean
 }
 
 const one = (number: number, holds: string): Definition => ({ number, holds })
 const many = (number: number, holds: string): Definition => ({ number, holds, repeated: true })
-/** A field that is there even with the value that proto3 leaves out: a member of a `oneof`, or `optional`. */
-const oneOf = (number: number, holds: string): Definition => ({ number, holds, explicit: true })
+const optional = (number: number, holds: string): Definition => ({ number, holds, explicit: true })
+const oneOf = (number: number, holds: string): Definition => ({ number, holds, explicit: true, oneOf: true })
+
+/** What most requests have no word of: written only where they have. */
+const LEFT_OUT = new Set([
+  ...[
+    'attributes',
+    'filteredAttributes',
+    'metadata',
+    'droppedAttributesCount',
+    'name',
+    'version',
+    'description',
+    'unit',
+  ],
+  ...[
+    'schemaUrl',
+    'startTimeUnixNano',
+    'flags',
+    'zeroThreshold',
+    'exemplars',
+    'spanId',
+    'traceId',
+    'positive',
+    'negative',
+  ],
+])
 
 const definitions: Readonly<Record<string, Readonly<Record<string, Definition>>>> = {
   ExportMetricsServiceRequest: { resourceMetrics: many(1, 'ResourceMetrics') },
@@ -120,28 +157,28 @@ const definitions: Readonly<Record<string, Readonly<Record<string, Definition>>>
     startTimeUnixNano: one(2, 'fixed64'),
     timeUnixNano: one(3, 'fixed64'),
     count: one(4, 'fixed64'),
-    sum: oneOf(5, 'double'),
+    sum: optional(5, 'double'),
     bucketCounts: many(6, 'fixed64'),
     explicitBounds: many(7, 'double'),
     exemplars: many(8, 'Exemplar'),
     flags: one(10, 'uint32'),
-    min: oneOf(11, 'double'),
-    max: oneOf(12, 'double'),
+    min: optional(11, 'double'),
+    max: optional(12, 'double'),
   },
   ExponentialHistogramDataPoint: {
     attributes: many(1, 'KeyValue'),
     startTimeUnixNano: one(2, 'fixed64'),
     timeUnixNano: one(3, 'fixed64'),
     count: one(4, 'fixed64'),
-    sum: oneOf(5, 'double'),
+    sum: optional(5, 'double'),
     scale: one(6, 'sint32'),
     zeroCount: one(7, 'fixed64'),
     positive: one(8, 'Buckets'),
     negative: one(9, 'Buckets'),
     flags: one(10, 'uint32'),
     exemplars: many(11, 'Exemplar'),
-    min: oneOf(12, 'double'),
-    max: oneOf(13, 'double'),
+    min: optional(12, 'double'),
+    max: optional(13, 'double'),
     zeroThreshold: one(14, 'double'),
   },
   Buckets: { offset: one(1, 'sint32'), bucketCounts: many(2, 'uint64') },
@@ -193,14 +230,32 @@ function toMessage(definition: Readonly<Record<string, Definition>>): Message {
     keys: Array.from(byName.keys(), (name) => new JsonPiece(`"${name}"`)),
     fields: [...byName.values()],
     byName,
+    named: named.map(([, field]) => field),
+    byNumber: named.reduce<(Field | undefined)[]>((fields, [, field]) => {
+      fields[field.number] = field
+      return fields
+    }, []),
     width: 1,
   }
 }
 
-function toField(name: string, { number, holds, repeated = false, explicit = false }: Definition): Field {
+function toField(name: string, definition: Definition): Field {
+  const { number, holds, repeated = false, explicit = false, oneOf = false } = definition
   const kind = holds in wireTypes ? (holds as Field['holds']) : 'message'
   const wire = repeated ? LENGTH_DELIMITED : wireTypes[kind]
-  return { name, number, tag: (number << 3) | wire, holds: kind, repeated, explicit, message: undefined }
+  return {
+    name,
+    number,
+    tag: (number << 3) | wire,
+    itemTag: (number << 3) | wireTypes[kind],
+    holds: kind,
+    repeated,
+    explicit,
+    oneOf,
+    leftOut: explicit || LEFT_OUT.has(name),
+    key: Buffer.from(`"${name}":`),
+    message: undefined,
+  }
 }
 
 export const request = messages.get('ExportMetricsServiceRequest') as Message

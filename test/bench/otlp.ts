@@ -11,7 +11,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPointCursor } from '../../src/otlp/number_cursor.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import { HistogramCursor } from '../../src/otlp/histogram_cursor.ts'
-import { toOtlpJson } from '../../src/otlp/json.ts'
+import { toOtlpJsonBytes } from '../../src/otlp/json.ts'
 import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 
 /*
@@ -475,7 +475,7 @@ const rows: readonly Row[] = [
   },
   {
     name: 'OTLP to OTLP/JSON',
-    ours: () => (bytes) => Buffer.from(toOtlpJson(MetricBatch.fromOtlp(bytes))),
+    ours: () => (bytes) => toOtlpJsonBytes(MetricBatch.fromOtlp(bytes)),
     plain: () => plainToJson,
   },
   { name: 'OTLP to Datadog v1 JSON', kinds: ['sum'], ours: () => toDatadog('v1'), plain: () => plainDatadog },
