@@ -1,5 +1,5 @@
 import type { MetricBatch } from './batch.ts'
-import { request } from './json_messages.ts'
+import { keyValue, request } from './json_messages.ts'
 import type { Field, Message } from './json_messages.ts'
 import { MINUS, QUOTE, ZERO } from './json_text.ts'
 import { viewOf } from './message.ts'
@@ -28,14 +28,15 @@ const NOTHING = Buffer.alloc(0)
 /** Room for a key and a number. */
 const FIELD = 96
 const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
 const COMMA = 0x2c
 /** Numbers of fields below this are noted; OTLP has none above. */
 const FIELDS = 16
 
 // The state of the one pass that runs at a time.
-let output = Buffer.allocUnsafeSlow(64 * 1024)
+let output: Buffer = Buffer.allocUnsafeSlow(64 * 1024)
 let written = 0
-let bytes = NOTHING
+let bytes: Buffer = NOTHING
 let view = viewOf(NOTHING)
 let at = 0
 /** The number that was just read, as two unsigned halves. */
@@ -73,12 +74,12 @@ function writeMessage(message: Message, start: number, end: number, depth: numbe
     const before = written
     room(FIELD)
     output[written++] = separator
-    for (let index = 0; index < field.key.length; index++) output[written++] = field.key[index]
+    writeAscii(field.key)
     if (field.repeated) writeList(field, first, last, depth)
     else if (field.message !== undefined) writeInner(field, field.message, first, last, depth)
     else {
       at = last
-      if (last >= 0) readTag()
+      if (last >= 0) readNumber()
       if (!writeScalar(field) && field.leftOut && !field.explicit) {
         written = before
         continue
@@ -88,7 +89,7 @@ function writeMessage(message: Message, start: number, end: number, depth: numbe
   }
   room(2)
   if (separator === OPEN_OBJECT) output[written++] = OPEN_OBJECT
-  output[written++] = 0x7d // }
+  output[written++] = CLOSE_OBJECT
 }
 
 /** Finds the fields of a message. Of the members of a `oneof` only the last is one. */
@@ -103,7 +104,7 @@ function notePlaces(message: Message, start: number, end: number, depth: number)
   at = start
   while (at < end) {
     const place = at
-    const tag = readTag()
+    const tag = readNumber()
     const number = tag >>> 3
     const field = number < FIELDS ? message.byNumber[number] : undefined
     if (field !== undefined && (tag === field.tag || tag === field.itemTag)) {
@@ -123,19 +124,19 @@ function writeInner(field: Field, message: Message, first: number, last: number,
   if (first < 0) return writeMessage(message, 0, 0, depth + 1)
   at = first
   if (first === last) {
-    readTag()
-    const end = readLength() + at
+    readNumber()
+    const end = readNumber() + at
     return writeMessage(message, at, end, depth + 1)
   }
   const parts: Buffer[] = []
   while (at <= last) {
-    const tag = readTag()
+    const tag = readNumber()
     const start = at
     skip(tag & 7)
     const end = at
     if (tag !== field.tag) continue
     at = start
-    readLength()
+    readNumber()
     parts.push(bytes.subarray(at, end))
     at = end
   }
@@ -150,16 +151,16 @@ function writeList(field: Field, first: number, last: number, depth: number): vo
   const start = written
   at = first
   while (at >= 0 && at <= last) {
-    const tag = readTag()
+    const tag = readNumber()
     if (tag !== field.tag && tag !== field.itemTag) {
       skip(tag & 7)
       continue
     }
-    const end = tag === field.tag ? readLength() + at : at + 1
+    const end = tag === field.tag ? readNumber() + at : at + 1
     if (message !== undefined) {
       room(1)
       output[written++] = COMMA
-      writeMessage(message, at, end, depth + 1)
+      if (message !== keyValue || !writeTextAttribute(at, end)) writeMessage(message, at, end, depth + 1)
       at = end
       continue
     }
@@ -175,6 +176,35 @@ function writeList(field: Field, first: number, last: number, depth: number): vo
   output[written++] = 0x5d // ]
 }
 
+const ATTRIBUTE = Buffer.from('{"key":')
+const VALUE = Buffer.from(',"value":{"stringValue":')
+
+/**
+ * Writes the attribute that almost all points have, a short text under a key, where it stands as encoders write it. Returns
+ * `false`, and has written nothing, where it is another.
+ */
+function writeTextAttribute(start: number, end: number): boolean {
+  const key = start + 2
+  const value = key + bytes[start + 1]
+  if (end - start > 127 || value + 4 > end || bytes[start] !== 0x0a || bytes[value] !== 0x12) return false
+  if (value + 2 + bytes[value + 1] !== end || bytes[value + 2] !== 0x0a || value + 4 + bytes[value + 3] !== end)
+    return false
+  room(FIELD)
+  writeAscii(ATTRIBUTE)
+  writeText(key, value)
+  room(FIELD)
+  writeAscii(VALUE)
+  writeText(value + 4, end)
+  room(2)
+  output[written++] = CLOSE_OBJECT
+  output[written++] = CLOSE_OBJECT
+  return true
+}
+
+function writeAscii(text: Uint8Array): void {
+  for (let index = 0; index < text.length; index++) output[written++] = text[index]
+}
+
 /** Writes the scalar that stands here; that of proto3 if none does. Returns whether it is another than that. */
 function writeScalar(field: Field): boolean {
   low = high = 0
@@ -183,7 +213,7 @@ function writeScalar(field: Field): boolean {
     case 'string':
     case 'base64':
     case 'hex': {
-      const length = absent ? 0 : readLength()
+      const length = absent ? 0 : readNumber()
       if (field.holds === 'string') writeText(at, at + length)
       else writeRaw(`"${bytes.toString(field.holds, at, at + length)}"`)
       at += length
@@ -316,7 +346,8 @@ function room(more: number): void {
   output = larger
 }
 
-function readTag(): number {
+/** Reads a varint of up to 32 bits: a tag or a length. */
+function readNumber(): number {
   const byte = bytes[at]
   if (byte < 0x80) {
     at++
@@ -324,10 +355,6 @@ function readTag(): number {
   }
   readVarint()
   return low
-}
-
-function readLength(): number {
-  return readTag()
 }
 
 function readVarint(): void {
@@ -349,12 +376,12 @@ function readVarint(): void {
 /** Goes over a value; over a group with all that is in it. */
 function skip(wire: number): void {
   if (wire === 2) {
-    const length = readLength()
+    const length = readNumber()
     at += length
   } else if (wire === 1) at += 8
   else if (wire === 5) at += 4
   else if (wire === 0) while (bytes[at++] > 0x7f);
   else if (wire === 3) {
-    for (let tag = readTag(); (tag & 7) !== 4; tag = readTag()) skip(tag & 7)
+    for (let tag = readNumber(); (tag & 7) !== 4; tag = readNumber()) skip(tag & 7)
   }
 }

@@ -1,11 +1,43 @@
 import { describe, expect, it } from '@jest/globals'
 import { JsonMetricsSerializer, ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import { AggregationTemporality, AggregationType, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
+import fc from 'fast-check'
+import { Writer } from 'protobufjs'
+import type { Type } from 'protobufjs'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
 import { Metric } from '../../src/otlp/metrics.ts'
 import { HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { jsonToProtobuf } from '../kit/otlp_json_reference.ts'
+import { ExportMetricsServiceRequest, Metric as ReferenceMetric } from '../kit/otlp_proto.ts'
+import { metric, request } from '../kit/otlp_requests.ts'
+
+const encode = (type: Type, value: object): Uint8Array => type.encode(type.fromObject(value)).finish()
+const nest = (field: number, bytes: Uint8Array): Uint8Array =>
+  Writer.create()
+    .uint32((field << 3) | 2)
+    .bytes(bytes)
+    .finish()
+
+/** What the reference reads, where a message that is not there means the same as one without fields. */
+function meaning(bytes: Uint8Array): unknown {
+  const options = { longs: String, bytes: String, arrays: true, defaults: true }
+  const read = ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(bytes), options)
+  const empty: Record<string, unknown> = {
+    resource: { attributes: [], droppedAttributesCount: 0 },
+    scope: { name: '', version: '', attributes: [], droppedAttributesCount: 0 },
+    value: {},
+  }
+  const fill = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(fill)
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, item === null && key in empty ? empty[key] : fill(item)]),
+    )
+  }
+  return fill(read)
+}
 
 class Reader extends MetricReader {
   protected async onShutdown() {}
@@ -143,6 +175,25 @@ describe('toOtlpJson', () => {
       { name: 'gone', gauge: { dataPoints: [{ timeUnixNano: '0', flags: 1 }] } },
       { name: 'nothing' },
     ])
+  })
+
+  it('means what the reference reads in the bytes, also where a message stands in two parts', () => {
+    fc.assert(
+      fc.property(request, metric, metric, (value, first, second) => {
+        const parts = Buffer.concat([encode(ReferenceMetric, first), encode(ReferenceMetric, second)])
+        const bytes = Buffer.concat([encode(ExportMetricsServiceRequest, value), nest(1, nest(2, nest(2, parts)))])
+        expect(meaning(jsonToProtobuf(toOtlpJson(MetricBatch.fromOtlp(bytes))))).toEqual(meaning(bytes))
+      }),
+      { numRuns: Number(process.env.RUNS ?? 300) },
+    )
+  })
+
+  it('writes the last of values that stand twice, and lists of which no number is packed', () => {
+    const point = Buffer.from('21010000000000000021020000000000000031030000000000000031ffffffffffffffff', 'hex')
+    const json = toOtlpJson(MetricBatch.fromOtlp(nest(1, nest(2, nest(2, nest(9, nest(1, point)))))))
+    expect(valueOf(json)).toMatchObject({
+      histogram: { dataPoints: [{ count: '2', bucketCounts: ['3', '18446744073709551615'] }] },
+    })
   })
 
   it('is one line', () => {
