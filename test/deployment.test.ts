@@ -149,7 +149,7 @@ describe('deploy/kubernetes', () => {
     const container = ours(gateway?.pod as PodSpec)
     const named = new Set(container.ports?.map(({ name }) => name))
     const probes: (Probe | undefined)[] = [container.startupProbe, container.readinessProbe, container.livenessProbe]
-    for (const probe of probes) expect(named).toContain(probe?.tcpSocket?.port)
+    for (const probe of probes) expect(named).toContain((probe?.tcpSocket ?? probe?.httpGet)?.port)
     const service = objects.find(({ kind }) => kind === 'Service') as Service
     for (const { targetPort } of service.spec?.ports ?? []) expect(named).toContain(targetPort)
     expect(gateway?.object).toMatchObject({

@@ -32,9 +32,17 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
     await pipeline.stop()
     throw error
   })
+  const { health } = config.service
+  const closeHealth =
+    health !== undefined && !options.once
+      ? import('../pipeline/health_server.ts').then(({ serveHealth }) =>
+          serveHealth(health.address, pipeline.health, config.secrets, log),
+        )
+      : undefined
   const end = await Promise.race([ended, firstSignal(), crashed])
   if (typeof end === 'string' && end !== 'crashed') log.info(`Stopping on ${end}; a second signal ends at once.`)
   await pipeline.stop()
+  ;(await closeHealth)?.()
   if (end === 'crashed') return ExitCode.software
   if (typeof end === 'string') return ExitCode.ok
   return end.failed || (options.once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok

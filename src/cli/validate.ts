@@ -2,6 +2,7 @@ import { ConfigError } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { Graph } from '../pipeline/graph.ts'
+import { Health } from '../pipeline/health.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { Telemetry } from '../pipeline/telemetry.ts'
 import { ExitCode, writeProblems } from './exit.ts'
@@ -30,7 +31,7 @@ async function findProblems(options: ConfigOptions): Promise<readonly Problem[]>
     const config = await loadConfig(await configInput(options))
     warnings = config.warnings
     const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
-    const graph = new Graph(config, { log, telemetry: new Telemetry() })
+    const graph = new Graph(config, { log, telemetry: new Telemetry(), health: new Health() })
     await graph.stop(new AbortController().signal)
     return warnings
   } catch (error) {

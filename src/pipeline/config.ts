@@ -1,6 +1,7 @@
 import type { Component, ExporterComponent, ProcessorComponent, ReceiverComponent, Settings } from '../component.ts'
 import { ConfigError } from '../errors.ts'
 import type { Place, Problem } from '../errors.ts'
+import { parseEndpoint } from '../http/endpoint.ts'
 import { checkFormat, checkKeys, checkSettings, join, report } from './config/check.ts'
 import type { Check } from './config/check.ts'
 import {
@@ -9,6 +10,7 @@ import {
   findComponent,
   loadModules,
   parseId,
+  reportFindings,
   reportUnknownType,
 } from './config/components.ts'
 import { declarationMistakes } from './config/declaration.ts'
@@ -119,6 +121,11 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const service = checkSettings(serviceSection, serviceEntry?.value, serviceKey, 'service', check)
   const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as {
     pipelines?: Record<string, PipelineReferences>
+  }
+  const address = (serviceConfig as Partial<ServiceConfig>).health?.address
+  if (address !== undefined && parseEndpoint(address) === undefined) {
+    const message = 'must be `host:port`, like `localhost:13133` or `[::1]:13133`'
+    reportFindings([{ path: 'health.address', message }], serviceEntry?.value, serviceKey, 'service', check)
   }
   const entries = {
     receivers: entriesOf(root, 'receivers', check),

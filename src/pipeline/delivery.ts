@@ -44,7 +44,6 @@ export class Delivery {
   #drained: Promise<void> | undefined
   /** What is left stays on disk. */
   #leaving = false
-  #failing = false
   #whenIdle: (() => void) | undefined
 
   constructor(
@@ -384,7 +383,7 @@ export class Delivery {
           if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
             return drop('retries_exhausted', error)
           }
-          this.#failing = true
+          this.#failed(error)
           const fields = { error: error.message, after: `${Math.round(pause)}ms` }
           if (error.reason === UNAUTHORIZED) {
             this.#log.error('The destination refuses the credentials; the data is kept and sent again.', fields)
@@ -427,6 +426,7 @@ export class Delivery {
   }
 
   #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
+    this.#failed(error)
     this.sheet.lost(reason, request.points)
     this.#log.error('A request could not be delivered; its points are dropped and counted.', {
       error: error.message,
@@ -435,9 +435,13 @@ export class Delivery {
     })
   }
 
+  #failed({ message }: DeliveryError): void {
+    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(), message }
+  }
+
   #recovered(): void {
-    if (!this.#failing) return
-    this.#failing = false
+    if (this.sheet.failure === undefined) return
+    this.sheet.failure = undefined
     this.#log.info('The destination takes requests again.')
   }
 

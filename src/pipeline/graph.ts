@@ -17,6 +17,7 @@ import type { Configured, PipelineConfig } from './config.ts'
 import { create } from './create.ts'
 import { Delivery } from './delivery.ts'
 import { guard } from './guard.ts'
+import type { Health } from './health.ts'
 import { Lifetime } from './lifetime.ts'
 import { componentLogger } from './log.ts'
 import { Receipt } from './receipt.ts'
@@ -26,6 +27,7 @@ import type { PipelineSheet, Telemetry } from './telemetry.ts'
 export interface GraphOptions {
   readonly log: Logger
   readonly telemetry: Telemetry
+  readonly health: Health
   /** Receivers that collect do so twice, a second apart, and complete; others are left out. */
   readonly once?: boolean
 }
@@ -57,6 +59,7 @@ export class Graph {
       const { context, lifetime } = this.#context(exporter)
       this.#exporterLifetimes.push(lifetime)
       const sheet = options.telemetry.exporter(exporter.id)
+      options.health.starting(`exporters.${exporter.id}`, sheet)
       const created = this.#create(exporter, context)
       if (created === undefined) continue
       this.#deliveries.set(exporter.id, new Delivery(created, exporter.delivery, sheet, context.log, exporter.id))
@@ -67,7 +70,9 @@ export class Graph {
         options.log.warn(`Receiver ${receiver.id} does not collect by itself and is left out with --once.`)
         continue
       }
-      const source = new Receiver((deliver) => this.#source(receiver, deliver))
+      const path = `receivers.${receiver.id}`
+      options.health.starting(path)
+      const source = new Receiver(path, options.health, (deliver) => this.#source(receiver, deliver))
       sources.set(receiver.id, source)
       this.#receivers.push(source)
     }
@@ -89,7 +94,9 @@ export class Graph {
   async run(): Promise<{ failed: boolean }> {
     await Promise.all([...this.#deliveries].map(([id, delivery]) => delivery.open().catch(this.#inUse(id))))
     if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
-    const ends = await Promise.all(this.#receivers.map((receiver) => receiver.run()))
+    const ending = this.#receivers.map((receiver) => receiver.run())
+    this.options.health.started()
+    const ends = await Promise.all(ending)
     return { failed: ends.includes('failed') }
   }
 
@@ -162,6 +169,7 @@ export class Graph {
     for (const processor of processors) {
       const { context, lifetime } = this.#context(processor)
       this.#processorLifetimes.push(lifetime)
+      this.options.health.starting(`processors.${processor.id}`)
       const created = this.#create(processor, context)
       if (created === undefined) continue
       chain = chain.pipe(guard(created, processor.component.changes, sheet, context.log))
@@ -216,7 +224,11 @@ class Receiver {
   #stopped = false
   #end: ((end: 'completed' | 'failed') => void) | undefined
 
-  constructor(create: (deliver: Context['deliver']) => Source) {
+  constructor(
+    private readonly path: string,
+    private readonly health: Health,
+    create: (deliver: Context['deliver']) => Source,
+  ) {
     this.#source = create((batch) => this.#deliver(batch))
   }
 
@@ -235,9 +247,13 @@ class Receiver {
         next: (batch) => this.#emit(batch),
         error: (error: unknown) => {
           this.#source.log.error('The receiver failed and has ended; the others go on.', { error: errorMessage(error) })
+          this.health.ended(this.path, errorMessage(error))
           resolve('failed')
         },
-        complete: () => resolve('completed'),
+        complete: () => {
+          this.health.ended(this.path)
+          resolve('completed')
+        },
       })
     })
   }

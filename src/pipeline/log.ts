@@ -31,8 +31,8 @@ function levelName(label: string): object {
   return { level: label }
 }
 
-/** Finds secrets as they are and as they stand inside JSON text. */
-function redaction(secrets: readonly string[]): (line: string) => string {
+/** Hides secrets as they are and as they stand inside JSON text. */
+export function redaction(secrets: readonly string[]): (line: string) => string {
   const forms = new Set(secrets.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]))
   forms.delete('')
   return (line) => [...forms].reduce((text, form) => text.replaceAll(form, '[REDACTED]'), line)

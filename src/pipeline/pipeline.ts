@@ -2,6 +2,7 @@ import type { Logger } from '../component.ts'
 import type { PipelineConfig } from './config.ts'
 import { Graph } from './graph.ts'
 import type { GraphOptions } from './graph.ts'
+import { Health } from './health.ts'
 import { Telemetry } from './telemetry.ts'
 import type { Balance } from './telemetry.ts'
 
@@ -13,6 +14,7 @@ export interface RunningPipeline {
    */
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
+  readonly health: Health
   /**
    * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
    * delivered by then is kept where its queue is on disk, else dropped, and counted. May be called more than once: every call waits for the same stop.
@@ -26,20 +28,30 @@ export function startPipeline(
   options: { log: Logger; once?: GraphOptions['once'] },
 ): RunningPipeline {
   const telemetry = new Telemetry()
-  const graph = new Graph(config, { ...options, telemetry })
+  const health = new Health()
+  const graph = new Graph(config, { ...options, telemetry, health })
   let stopping: Promise<Balance> | undefined
   return {
     ended: graph.run(),
     telemetry,
-    stop: () => (stopping ??= stop(graph, telemetry, config.service.shutdown_timeout, options.log)),
+    health,
+    stop: () => (stopping ??= stop(graph, telemetry, health, config.service.shutdown_timeout, options.log)),
   }
 }
 
-async function stop(graph: Graph, telemetry: Telemetry, timeout: number, log: Logger): Promise<Balance> {
+async function stop(
+  graph: Graph,
+  telemetry: Telemetry,
+  health: Health,
+  timeout: number,
+  log: Logger,
+): Promise<Balance> {
+  health.stopping()
   const deadline = new AbortController()
   const timer = setTimeout(() => deadline.abort(), timeout)
   await graph.stop(deadline.signal)
   clearTimeout(timer)
+  health.stopped()
   telemetry.abandonHeld()
   for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
   return telemetry.balance()

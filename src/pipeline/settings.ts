@@ -92,6 +92,19 @@ export const serviceSettings = {
       },
     },
   },
+  health: {
+    doc: 'Answers over HTTP how the process is: `/healthz`, `/readyz` and `/status`. Without it, nothing listens.',
+    format: {
+      settings: {
+        address: {
+          doc: 'Where it listens, `host:port`; port 0 lets the system choose.',
+          format: 'string',
+          default: 'localhost:13133',
+        },
+      },
+    },
+    default: undefined,
+  },
   shutdown_timeout: {
     doc: 'How long the queues may take to empty when the process is asked to stop.',
     format: 'duration',

@@ -93,6 +93,8 @@ export class ExporterSheet extends Losses {
   kept = 0
   queued = 0
   inFlight = 0
+  /** Why its last request could not be delivered; none once one is. */
+  failure?: { readonly since: Date; readonly message: string }
   /** How its sending queue is now, once there is one. */
   queueStatus?: () => QueueStatus
 

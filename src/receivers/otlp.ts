@@ -1,9 +1,9 @@
 import { Observable } from 'rxjs'
 import { defineComponent } from '../component.ts'
 import type { Finding } from '../component.ts'
+import { parseEndpoint } from '../http/endpoint.ts'
 import { reloadInterval } from '../http/pem.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
-import { parseEndpoint } from './otlp/listen.ts'
 import { serve } from './otlp/serve.ts'
 
 const tls = {

@@ -158,7 +158,8 @@ export function checkProcessors(
   reportFindings(findings.filter(isNew), value, key, path, check)
 }
 
-function reportFindings(
+/** Reports what a rule found, each where the setting stands, or the nearest one around it. */
+export function reportFindings(
   findings: readonly Finding[],
   node: Node | undefined,
   place: Place,

@@ -3,22 +3,11 @@ import { once } from 'node:events'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import type { SecureVersion, Server as SecureServer, TlsOptions } from 'node:tls'
 import { errorMessage } from '../../errors.ts'
+import { parseEndpoint } from '../../http/endpoint.ts'
+import type { Address } from '../../http/endpoint.ts'
 import { readPem, watchPem } from '../../http/pem.ts'
 import type { Pem } from '../../http/pem.ts'
 import type { Receiving } from './serve.ts'
-
-export interface Address {
-  /** '' means every interface. */
-  readonly host: string
-  readonly port: number
-}
-
-/** Reads `host:port`, `[IPv6]:port` or `:port`; `undefined` when it is none. */
-export function parseEndpoint(endpoint: string): Address | undefined {
-  const match = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]*)):(\d{1,5})$/.exec(endpoint)
-  const port = Number(match?.[3])
-  return match === null || port > 65535 ? undefined : { host: match[1] ?? match[2], port }
-}
 
 export interface TlsConfig {
   readonly cert_file: string

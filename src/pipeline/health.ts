@@ -1,0 +1,72 @@
+import type { ExporterSheet } from './telemetry.ts'
+
+/** How a component is, in the words of the collector (component/componentstatus/status.go, 2026). */
+export type Status =
+  'StatusStarting' | 'StatusOK' | 'StatusRecoverableError' | 'StatusPermanentError' | 'StatusStopping' | 'StatusStopped'
+
+export interface ComponentStatus {
+  readonly status: Status
+  readonly since: Date
+  /** Why it is not well. */
+  readonly error?: string
+}
+
+/** How each component of a process is, by its path in the YAML, like `exporters.debug`. */
+export class Health {
+  readonly #components = new Map<string, ComponentStatus>()
+  readonly #exporters = new Map<string, ExporterSheet>()
+  #phase: 'starting' | 'ready' | 'stopping' = 'starting'
+
+  /** `ready` from the time when all is started until the stop begins. */
+  get phase(): 'starting' | 'ready' | 'stopping' {
+    return this.#phase
+  }
+
+  starting(path: string, sheet?: ExporterSheet): void {
+    this.#set(path, 'StatusStarting')
+    if (sheet !== undefined) this.#exporters.set(path, sheet)
+  }
+
+  /** Everything has been started. */
+  started(): void {
+    if (this.#phase !== 'starting') return
+    this.#phase = 'ready'
+    for (const [path, { status }] of this.#components) if (status === 'StatusStarting') this.#set(path, 'StatusOK')
+  }
+
+  /** The component has ended by itself: with an error for good, or because it had nothing more to do. */
+  ended(path: string, error?: string): void {
+    if (error === undefined) this.#set(path, 'StatusStopped')
+    else this.#set(path, 'StatusPermanentError', error)
+  }
+
+  stopping(): void {
+    this.#phase = 'stopping'
+    for (const [path, { status }] of this.#components) if (status !== 'StatusStopped') this.#set(path, 'StatusStopping')
+  }
+
+  stopped(): void {
+    for (const path of this.#components.keys()) this.#set(path, 'StatusStopped')
+  }
+
+  /**
+   * Every component, in the order of their creation. An exporter that could not send lately, or whose queue is not on disk
+   * where it should be, has a recoverable error; that it is well again is dated from when this is first asked after.
+   */
+  components(): Readonly<Record<string, ComponentStatus>> {
+    for (const [path, sheet] of this.#exporters) {
+      const { status } = this.#components.get(path) as ComponentStatus
+      const problem = sheet.queueStatus?.().problem ?? sheet.failure
+      if (status !== 'StatusOK' && status !== 'StatusRecoverableError') continue
+      if (problem === undefined) this.#set(path, 'StatusOK')
+      else
+        this.#components.set(path, { status: 'StatusRecoverableError', since: problem.since, error: problem.message })
+    }
+    return Object.fromEntries(this.#components)
+  }
+
+  #set(path: string, status: Status, error?: string): void {
+    if (this.#components.get(path)?.status === status) return
+    this.#components.set(path, { status, since: new Date(), ...(error !== undefined && { error }) })
+  }
+}
