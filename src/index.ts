@@ -10,6 +10,9 @@ export type {
   Context,
   Counter,
   Example,
+  ExplainedTag,
+  ExplainedValue,
+  Explanation,
   Exporter,
   ExporterComponent,
   ExportRequest,
@@ -21,6 +24,7 @@ export type {
   ProcessBatch,
   ProcessorComponent,
   ReceiverComponent,
+  Rehearsed,
   Setting,
   Settings,
 } from './component.ts'

@@ -256,6 +256,18 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
     }
   })
 
+  it('14. it opens nothing before it sends, and explains its requests as they are', async () => {
+    const before = process.getActiveResourcesInfo().sort()
+    const { created } = await testExample(component)
+    const exporter: Exporter = created
+    const { account } = accounting()
+    const prepared = exporter.prepare?.(rich, account) ?? rich
+    const requests = [...exporter.encode(prepared, account)]
+    const explanation = exporter.explain?.({ received: rich, prepared, requests })
+    expect(explanation?.requests.length ?? requests.length).toBe(requests.length)
+    expect(process.getActiveResourcesInfo().sort()).toEqual(before)
+  })
+
   it('13. it encodes the same batch the same way again', async () => {
     const { created } = await testExample(component)
     const exporter: Exporter = created

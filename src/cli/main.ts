@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ConfigError, errorMessage } from '../errors.ts'
 import { ExitCode, writeProblems } from './exit.ts'
+import type { ExplainOptions } from './explain.ts'
 import type { ConfigOptions } from './options.ts'
 import type { QueueAction } from './queue.ts'
 
@@ -126,6 +127,17 @@ program
   .action(async (action: QueueAction, directory: string) => {
     const { queueCommand } = await import('./queue.ts')
     process.exitCode = await queueCommand(action, directory)
+  })
+
+withConfig(program.command('explain'))
+  .description('shows what each exporter would send, and why, of one collection or of data in a file; sends nothing')
+  .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or a request a line, taken in order'))
+  .addOption(new Option('--once', 'collects twice, a second apart, as without --from').conflicts('from'))
+  .option('--only <name>', 'only what is sent under this name of a metric, or made of it; * stands for any text')
+  .addOption(formatOption())
+  .action(async ({ from, only, format, ...options }: Partial<ConfigOptions> & ExplainOptions) => {
+    const { explain } = await import('./explain.ts')
+    process.exitCode = await explain({ ...configOptions(options), from, only, format })
   })
 
 process.on('uncaughtException', (error) => {

@@ -265,6 +265,13 @@ const STATES: ReadonlySet<string> = new Set([
 const OLDER_STATES: Readonly<Record<string, string | undefined>> = { iowait: 'wait', kernel: 'system' }
 const DEVICES = ['device', 'system.device', 'network.interface.name'] as const
 
+const byName = new Map(agentMetrics.flatMap(({ metrics }) => metrics).map((metric) => [metric.name, metric]))
+
+/** The OpenTelemetry metrics that a metric of the Agent's is made of; none when it is not one of these. */
+export function sourcesOf(name: string): readonly string[] {
+  return byName.get(name)?.from ?? []
+}
+
 /** Whether a metric of this name, in OpenTelemetry's words, has a part in any of the Agent's. */
 export function isRead(name: string): boolean {
   return readWith.has(name)

@@ -12,7 +12,8 @@ const INVALID_HOSTS = new Set([
   'ip6-localhost',
 ])
 
-interface Resolution {
+/** Which host something has, if any. */
+export interface Resolution {
   readonly host: string | undefined
   /** The attribute, or the reason, that decided; for people. */
   readonly rule: string
@@ -66,23 +67,29 @@ export function overridingHost({ hostname, host }: HostSettings): string | undef
  * names one, before any rule of Datadog's; and the fallback where these rules find none. What Datadog identifies by itself
  * rather than by a host does not fall back.
  */
-export function hostChooser({ hostname, host }: HostSettings): (batch: MetricBatch) => MetricBatch {
-  const { from } = host
-  const fallback = host.fallback === 'none' ? undefined : host.fallback === 'os' ? os.hostname() : hostname
-  if (from.length === 0 && fallback === undefined) return (batch) => batch
-  const chosenHost = (attributes: Attributes): string | undefined => {
-    for (const key of from) {
-      const name = attributes.text(key)
-      if (name !== undefined && isHostName(name)) return name
-    }
-    const falls = hostlessWorkload(attributes) === undefined && resolveHost(attributes).host === undefined
-    return falls ? fallback : undefined
-  }
+export function hostChooser(settings: HostSettings): (batch: MetricBatch) => MetricBatch {
+  if (settings.host.from.length === 0 && settings.host.fallback === 'none') return (batch) => batch
+  const choose = hostChoice(settings)
   return (batch) =>
     batch.mapResources((resource) => {
-      const chosen = chosenHost(resource.attributes)
-      return chosen === undefined ? resource : resource.withAttributes(named(resource.attributes, chosen))
+      const host = choose(resource.attributes)?.host
+      return host === undefined ? resource : resource.withAttributes(named(resource.attributes, host))
     })
+}
+
+/** Makes the choice of `hostChooser`: the host of a resource and why, or `undefined` where it is left to Datadog's rules. */
+export function hostChoice({ hostname, host }: HostSettings): (attributes: Attributes) => Resolution | undefined {
+  const { from } = host
+  const fallback = host.fallback === 'none' ? undefined : host.fallback === 'os' ? os.hostname() : hostname
+  return (attributes) => {
+    for (const key of from) {
+      const name = attributes.text(key)
+      if (name !== undefined && isHostName(name)) return { host: name, rule: `${key}, by host.from` }
+    }
+    if (fallback === undefined || hostlessWorkload(attributes) !== undefined) return undefined
+    const { host: found, rule } = resolveHost(attributes)
+    return found === undefined ? { host: fallback, rule: `host.fallback: ${host.fallback}, since ${rule}` } : undefined
+  }
 }
 
 /** The attributes in which Datadog sees this host. */

@@ -3,7 +3,7 @@ import { MetricBatch } from '../otlp/batch.ts'
 import { ResourceMetrics, ScopeMetrics } from '../otlp/metrics.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { Scope } from '../otlp/resource.ts'
-import { isRead, toAgentMetrics } from './agent_metrics.ts'
+import { isRead, sourcesOf, toAgentMetrics } from './agent_metrics.ts'
 
 /** Under which names metrics of hosts are sent; `both` are `otel` and `datadog`. */
 export const HOST_METRICS_NAMES = ['otel', 'otel_prefixed', 'datadog', 'both'] as const
@@ -25,11 +25,7 @@ export function metricNames(
   const derives = names === 'datadog' || names === 'both'
   // Without a prefix the uptime has one name for OpenTelemetry and for the Agent, and is sent once.
   const keptAsItIs = (name: string): boolean => names === 'both' && metricPrefix === undefined && name === UPTIME
-  const dotted = `${metricPrefix ?? ''}.`
-  const rename = (name: string): string => {
-    const own = names === 'otel_prefixed' && OF_HOSTS.test(name) ? `otel.${name}` : name
-    return metricPrefix === undefined || own.startsWith(dotted) ? own : dotted + own
-  }
+  const rename = renaming(names, metricPrefix)
   const renames = names === 'otel_prefixed' || metricPrefix !== undefined
 
   return (batch, account) => {
@@ -55,6 +51,31 @@ export function metricNames(
     const added = MetricBatch.fromOtlp(MetricBatch.fromResources(derived).toOtlp())
     account.created(added.pointCount)
     return MetricBatch.merge([named, added])
+  }
+}
+
+/** By the name under which something is sent: the metrics, of those handed in, that it may be made of. */
+export function namesBefore(
+  names: HostMetricsNames,
+  metricPrefix: string | undefined,
+  received: Iterable<string>,
+): (name: string) => readonly string[] {
+  const rename = renaming(names, metricPrefix)
+  const handedIn = new Set(received)
+  const before = new Map<string, string[]>()
+  for (const name of handedIn) before.set(rename(name), [...(before.get(rename(name)) ?? []), name])
+  const derives = names === 'datadog' || names === 'both'
+  return (name) => {
+    const sources = derives ? sourcesOf(name).filter((source) => handedIn.has(source)) : []
+    return sources.length > 0 ? sources : (before.get(name) ?? [])
+  }
+}
+
+function renaming(names: HostMetricsNames, metricPrefix: string | undefined): (name: string) => string {
+  const dotted = `${metricPrefix ?? ''}.`
+  return (name) => {
+    const own = names === 'otel_prefixed' && OF_HOSTS.test(name) ? `otel.${name}` : name
+    return metricPrefix === undefined || own.startsWith(dotted) ? own : dotted + own
   }
 }
 

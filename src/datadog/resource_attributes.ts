@@ -122,7 +122,7 @@ export function chooseAttributes({
 }
 
 /** One expression for names in which `*` stands for any text. Without a name it matches nothing. */
-function patterns(names: readonly string[]): RegExp {
+export function patterns(names: readonly string[]): RegExp {
   const sources = names.map((name) =>
     name
       .split('*')
@@ -142,15 +142,30 @@ export function resourceTags(
   chosen: (attribute: string) => boolean,
   host: string | undefined,
 ): ReadonlyMap<string, string> {
-  const tags = new Map<string, { value: string; rank: number }>()
+  const tags = resourceTagSources(attributes, chosen, host)
+  return new Map([...tags].map(([key, { value }]) => [key, value]))
+}
+
+/** `resourceTags`, each with the attribute that it comes from. */
+export function resourceTagSources(
+  attributes: Attributes,
+  chosen: (attribute: string) => boolean,
+  host: string | undefined,
+): ReadonlyMap<string, { readonly value: string; readonly attribute: string }> {
+  const tags = new Map<string, { value: string; attribute: string; rank: number }>()
   for (const key of attributes.keys()) {
     if (!chosen(key) || key === 'host' || key.startsWith('datadog.host.')) continue
     const value = attributes.text(key) ?? ''
-    if (value === host && HOST_ATTRIBUTES.has(key)) continue
+    if (namesHost(key, value, host)) continue
     const tag = tagKey(key)
     const rank = tag === key ? -1 : key.startsWith(CONTAINER_TAG) ? TAG_KEYS.size : TABLE_ORDER.indexOf(key)
     const earlier = tags.get(tag)
-    if (earlier === undefined || rank < earlier.rank) tags.set(tag, { value, rank })
+    if (earlier === undefined || rank < earlier.rank) tags.set(tag, { value, attribute: key, rank })
   }
-  return new Map([...tags].map(([key, { value }]) => [key, value]))
+  return tags
+}
+
+/** Whether an attribute of this value is what names the host, and so no tag. */
+export function namesHost(attribute: string, value: string, host: string | undefined): boolean {
+  return value === host && HOST_ATTRIBUTES.has(attribute)
 }

@@ -1,17 +1,20 @@
 import { defineComponent } from '../component.ts'
 import { preparation, withHostAndTags } from '../datadog/batch.ts'
-import { hostChooser, overridingHost } from '../datadog/host.ts'
+import { customMetrics, TagOrigins } from '../datadog/explain.ts'
+import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
-import { metricNames } from '../datadog/host_metrics_names.ts'
-import { chooseAttributes } from '../datadog/resource_attributes.ts'
+import { metricNames, namesBefore } from '../datadog/host_metrics_names.ts'
+import { chooseAttributes, resourceTagSources } from '../datadog/resource_attributes.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { splitTag } from '../datadog/tags.ts'
-import { checkEndpoint, httpClient } from '../http/client.ts'
-import { compressionProblem, contentEncoding } from '../http/compression.ts'
+import { checkEndpoint, httpClient, withoutSecrets } from '../http/client.ts'
+import { compressionProblem, contentEncoding, decompress } from '../http/compression.ts'
 import type { Compression } from '../http/compression.ts'
 import { aggregate } from '../otlp/aggregate.ts'
+import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { explainBodies } from './datadog_native/explain.ts'
 import { v1, v2 } from './datadog_native/formats.ts'
 import { HISTOGRAM_MODES } from './datadog_native/histograms.ts'
 import { responseError } from './datadog_native/response.ts'
@@ -149,15 +152,17 @@ datadog_native:
     const reportHost = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
+    const isTag = (attribute: string): boolean => ownTags.has(attribute) || chosen(attribute)
     const mapper = new SeriesMapper({
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
-      chosen: (attribute) => ownTags.has(attribute) || chosen(attribute),
+      chosen: isTag,
       writer: format,
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,
       log: context.log,
     })
     const destination = (to: BodyFormat, address: string, compression: Compression) => ({
+      compression,
       url: address.replace(/\/+$/, '') + to.path,
       headers: { 'dd-api-key': config.api_key, 'content-type': to.contentType, ...contentEncoding(compression) },
     })
@@ -168,7 +173,6 @@ datadog_native:
     const post = httpClient(context)
     return {
       prepare(batch, account) {
-        reportHost()
         const prepared = summaryDifferences.apply(differences(choosingHosts(batch), account), account)
         return naming(prepared, account)
       },
@@ -185,11 +189,25 @@ datadog_native:
         ]
       },
       async send(request, signal) {
+        reportHost()
         const { format, body, depth } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
         const error = responseError(response, { url, apiKey: config.api_key, depth })
         if (error !== undefined) throw error
+      },
+      explain({ received, prepared, requests }) {
+        const finish = (batch: MetricBatch): MetricBatch => withHostAndTags(batch, own)
+        const tagsOf = (attributes: Attributes) => resourceTagSources(attributes, isTag, resolveHost(attributes).host)
+        const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf })
+        const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
+        const before = namesBefore(config.host_metrics_names, config.metric_prefix, handedIn)
+        const sent = (requests as readonly NativeRequest[]).map(({ format, body, rawBytes }) => {
+          const { url, compression } = destinations.get(format) as ReturnType<typeof destination>
+          return { to: withoutSecrets(url), rawBytes, format, raw: decompress(body, compression) }
+        })
+        const values = explainBodies(sent, finish(prepared), origins, before)
+        return { values, requests: sent, notSent: origins.notSent(), billedMetrics: customMetrics(values) }
       },
     }
   },

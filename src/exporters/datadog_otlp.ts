@@ -1,14 +1,19 @@
 import { defineComponent } from '../component.ts'
 import { preparation, withHostAndTags } from '../datadog/batch.ts'
+import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
-import { metricNames } from '../datadog/host_metrics_names.ts'
+import { metricNames, namesBefore } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, decidesHost } from '../datadog/resource_attributes.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
+import { withoutSecrets } from '../http/client.ts'
+import { decompress } from '../http/compression.ts'
 import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import type { OtlpRequest } from '../http/requests.ts'
 import { aggregate } from '../otlp/aggregate.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
+import { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 
 /**
  * 500,000 bytes keep below each of the limits that Datadog's documentation has named for this intake (500 KB, 512 KiB);
@@ -62,8 +67,9 @@ datadog_otlp:
     const differences = preparation(config.initial_value, refusal)
     const naming = metricNames(config.host_metrics_names, undefined)
     const reportHost = hostMetadata(context, `https://api.${config.site}`)
+    const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)
     const otlp = otlpHttpExporter(context, {
-      url: metricsUrl(config.endpoint ?? `https://otlp.${config.site}`),
+      url,
       encoding: 'proto',
       compression: config.compression,
       limits: LIMITS,
@@ -73,25 +79,41 @@ datadog_otlp:
       },
       secrets: [config.api_key],
     })
+    const finish = (batch: MetricBatch): MetricBatch => {
+      const asked = batch.mapResources((resource) => {
+        const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
+        return resource.withAttributes(resource.attributes.without(new Set(left)))
+      })
+      return withHostAndTags(asked, own)
+    }
     return {
-      ...otlp,
       prepare(batch, account) {
-        reportHost()
         return naming(differences(choosingHosts(batch), account), account)
       },
       encode(batch: MetricBatch, account) {
-        const asked = aggregate(batch, account, { resolution: 1_000_000_000n }).mapResources((resource) => {
-          const left = resource.attributes
-            .keys()
-            .filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
-          return resource.withAttributes(resource.attributes.without(new Set(left)))
-        })
         // Datadog keeps one value a second of each series, and knows no scopes.
-        const series = aggregate(withHostAndTags(asked, own), account, {
+        const series = aggregate(finish(aggregate(batch, account, { resolution: 1_000_000_000n })), account, {
           resolution: 1_000_000_000n,
           distinct: true,
         })
         return otlp.encode(series, account)
+      },
+      send(request, signal) {
+        reportHost()
+        return otlp.send(request, signal)
+      },
+      explain({ received, requests }) {
+        const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf })
+        const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
+        const before = namesBefore(config.host_metrics_names, undefined, handedIn)
+        const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
+        const values = bodies.flatMap((body) => explainBatch(MetricBatch.fromOtlp(body), origins, before))
+        return {
+          values,
+          requests: bodies.map(({ length }) => ({ to: withoutSecrets(url), rawBytes: length })),
+          notSent: origins.notSent(),
+          billedMetrics: customMetrics(values),
+        }
       },
     }
   },

@@ -227,7 +227,7 @@ const UNTRUSTED: readonly string[] = [
 ]
 
 /** A URL for messages: without user, password and query. */
-function withoutSecrets(url: string): string {
+export function withoutSecrets(url: string): string {
   const { origin, pathname } = new URL(url)
   return origin + pathname
 }

@@ -75,7 +75,7 @@ describe.each(exporters)('%s', (type, component) => {
     expect(intake.requests.map(({ path }) => path)).not.toContain('/intake')
   })
 
-  it('reports this host with its tags and what it is made of, once the first batch has come', async () => {
+  it('reports this host with its tags and what it is made of, once there is something to send', async () => {
     const exporter = await exporting(
       `, hostname: web-1, tags: ["env:prod"], host_metadata: { enabled: true, endpoint: "${intake.url}", tags: ["rack:r1", "env:prod"] }`,
     )

@@ -118,6 +118,8 @@ describe('heka-pipeline', () => {
       ['--format', 'xml', 'validate'],
       ['--once', 'validate'],
       ['--config', 'pipeline.yaml', 'schema'],
+      ['explain', '--once', '--from', 'requests.json'],
+      ['explain', '--from', 'not_there.json'],
     ]) {
       await expect(runCommand(args)).resolves.toMatchObject({ code: 64, stdout: '' })
     }
@@ -127,7 +129,7 @@ describe('heka-pipeline', () => {
     const { code, stderr } = await runCommand(['validat', '--format', 'json'])
     expect(code).toBe(64)
     expect(stderr).toBe(
-      'error: unknown command "validat"; there are validate, print-config, components, schema, queue (did you mean "validate"?)\n',
+      'error: unknown command "validat"; there are validate, print-config, components, schema, queue, explain (did you mean "validate"?)\n',
     )
   })
 

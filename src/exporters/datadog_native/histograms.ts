@@ -13,10 +13,12 @@ export interface HistogramSettings {
   readonly sendAggregationMetrics: boolean
 }
 
+/** What is put behind the name of a metric that turns into several. */
+export const SUFFIXES = ['.count', '.sum', '.min', '.max', '.bucket', '.quantile'] as const
+
 /** A value of a series that a histogram or summary turns into. */
 export interface DerivedSample {
-  /** Put behind the name of the metric. */
-  readonly suffix: '.count' | '.sum' | '.min' | '.max' | '.bucket' | '.quantile'
+  readonly suffix: (typeof SUFFIXES)[number]
   readonly type: 'count' | 'gauge'
   readonly value: number
   /** Normalised; beside those of the point. */

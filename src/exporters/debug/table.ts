@@ -2,6 +2,7 @@ import type { Attributes } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import type { Metric, ResourceMetrics } from '../../otlp/metrics.ts'
 import type { DataPoint } from '../../otlp/points.ts'
+import { cut, numberText, visible, wrap } from '../../terminal.ts'
 
 interface Row {
   readonly name: string
@@ -67,18 +68,6 @@ function resourceTime(metrics: readonly Metric[]): string {
   return latest === 0n ? '-' : new Date(Number(latest / 1_000_000n)).toLocaleTimeString('en-GB')
 }
 
-const grouped = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 6 })
-const whole = new Intl.NumberFormat('en-US')
-
-/** Whole numbers in full, others with six digits. */
-function numberText(value: number | bigint): string {
-  if (typeof value === 'bigint' || Number.isSafeInteger(value)) return whole.format(value)
-  if (!Number.isFinite(value)) return String(value)
-  const size = Math.abs(value)
-  if (size >= 1e-4 && size < 1e15) return grouped.format(value)
-  return Number(value.toPrecision(6)).toExponential()
-}
-
 /** The value, and what else a histogram or summary says; nothing for a point without a value. */
 function valueTexts(point: DataPoint): string[] {
   if (!point.hasValue) return []
@@ -102,24 +91,4 @@ function attributeTexts(attributes: Attributes): string[] {
     const text = attributes.text(key) ?? ''
     return `${visible(key)}=${/^[^\s"=]+$/.test(text) ? visible(text) : visible(JSON.stringify(text))}`
   })
-}
-
-/** Text that cannot steer the terminal: control characters are written out. */
-function visible(text: string): string {
-  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
-}
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
-}
-
-/** Words in lines of at most `width`; a word that alone is longer is cut. */
-function wrap(words: readonly string[], width: number): string[] {
-  const lines: string[] = []
-  for (const word of words.map((text) => cut(text, width))) {
-    const last = lines.at(-1)
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
-    else lines.push(word)
-  }
-  return lines
 }

@@ -1,0 +1,164 @@
+import { cut, numberText, visible, wrap } from '../terminal.ts'
+import type { ExplainedSeries, ExporterReport } from './explain.ts'
+
+/** Requests, and metrics of one reason, that are shown; of more only how many. */
+const MAX_SHOWN = 20
+/** What the last column gets at least; a name that leaves it less stands on a line of its own. */
+const DETAILS_WIDTH = 30
+const GAP = '  '
+
+/** The explanation for people, at most `width` columns wide. */
+export function explanationText(
+  pipelines: readonly string[],
+  exporters: readonly ExporterReport[],
+  width: number,
+): string {
+  const lines = pipelines.flatMap((line) => indented('', line.split(' '), width))
+  for (const exporter of exporters) lines.push('', ...exporterLines(exporter, width))
+  return `${lines.join('\n')}\n`
+}
+
+function exporterLines(exporter: ExporterReport, width: number): string[] {
+  const { id, equation, requests, dropped, not_sent: notSent, billed_metrics: billed, series } = exporter
+  const lines = indented('', `exporter ${id}: ${equation}`.split(' '), width)
+  const add = (title: string, words: readonly string[]): void => void lines.push(...indented(title, words, width))
+  for (const request of requests.slice(0, MAX_SHOWN)) add('', requestText(request).split(' '))
+  if (requests.length > MAX_SHOWN) add('', [`and ${requests.length - MAX_SHOWN} more requests`])
+  if (requests.length === 0) add('', ['nothing would be sent'])
+  if (billed !== undefined) add('', [`about ${numberText(billed)} custom metrics, each name with each set of tags`])
+  for (const { reason, points, metrics } of dropped) {
+    const shown = Object.entries(metrics).slice(0, MAX_SHOWN)
+    const more = Object.keys(metrics).length - shown.length
+    const names = shown.map(([name, count]) => `${visible(name)} ${numberText(count)}`)
+    add(`dropped ${reason} ${numberText(points)}: `, [
+      ...names.map((name, index) => (index < names.length - 1 ? `${name},` : name)),
+      ...(more > 0 ? [`and ${more} more`] : []),
+    ])
+  }
+  for (const { attribute, value, reason } of notSent) {
+    add('', ['no tag:', `${visible(attribute)}=${visible(cut(value, 40))}`, `(${visible(reason)})`])
+  }
+  if (series === undefined) add('', ['it does not explain what is in its requests'])
+  for (const group of groups(series ?? [])) lines.push('', ...groupLines(group, width))
+  return lines
+}
+
+function requestText({ to, points, bytes, raw_bytes: raw }: ExporterReport['requests'][number]): string {
+  const size = `${numberText(points)} points in ${numberText(bytes)} bytes`
+  const compressed = raw === undefined || raw === bytes ? '' : ` (${numberText(raw)} before compression)`
+  return to === undefined ? `request of ${size}` : `POST ${to}: ${size}${compressed}`
+}
+
+/** Words behind a title, in lines below a heading that starts further left. */
+function indented(title: string, words: readonly string[], width: number): string[] {
+  const [first = '', ...rest] = title === '' ? words : [title + (words[0] ?? ''), ...words.slice(1)]
+  return wrap([first, ...rest], width - GAP.length).map((line, index) => (index === 0 ? line : GAP + line))
+}
+
+/** Series of one host with the same tags of their resource. */
+interface Group {
+  readonly host: ExplainedSeries['host']
+  readonly tags: ExplainedSeries['tags']
+  readonly series: ExplainedSeries[]
+}
+
+function groups(series: readonly ExplainedSeries[]): readonly Group[] {
+  const found = new Map<string, Group>()
+  for (const one of series) {
+    const tags = one.tags.filter((tag) => !isOwn(tag))
+    const key = JSON.stringify([one.host, tags])
+    const group = found.get(key) ?? { host: one.host, tags, series: [] }
+    found.set(key, group)
+    group.series.push(one)
+  }
+  return [...found.values()]
+}
+
+/** Whether a tag is that of a data point rather than of its resource. */
+function isOwn({ from }: ExplainedSeries['tags'][number]): boolean {
+  return from.startsWith(POINT_ATTRIBUTE) || !/attribute|exporter/.test(from)
+}
+
+const POINT_ATTRIBUTE = 'data point attribute '
+
+function groupLines({ host, tags, series }: Group, width: number): string[] {
+  const lines = [cut(`HOST ${visible(host.name ?? 'none')} (${visible(host.rule)})`, width)]
+  const texts = tags.map(({ tag, from }) => `${visible(tag)} (${visible(from)})`)
+  lines.push(
+    ...indented(
+      'TAGS ',
+      texts.map((text, index) => (index < texts.length - 1 ? `${text},` : text)),
+      width,
+    ),
+  )
+  const rows = series.map((one, index) => toRow(one, series[index - 1]?.name === one.name))
+  const widthOf = (column: 'name' | 'type' | 'value' | 'unit' | 'interval', title: string): number =>
+    Math.max(title.length, ...rows.map((row) => row[column].length))
+  const [typeWidth, valueWidth] = [widthOf('type', 'TYPE'), widthOf('value', 'LAST VALUE')]
+  const [unitWidth, intervalWidth] = [widthOf('unit', 'UNIT'), widthOf('interval', 'OVER')]
+  const left = width - typeWidth - valueWidth - unitWidth - intervalWidth - 5 * GAP.length
+  const nameWidth = Math.min(widthOf('name', 'NAME'), Math.max(left - DETAILS_WIDTH, 'NAME'.length))
+  const detailsWidth = Math.max(left - nameWidth, DETAILS_WIDTH)
+  const line = (name: string, row: Omit<Row, 'name' | 'details'>, details: string): string =>
+    [
+      name.padEnd(nameWidth),
+      row.type.padEnd(typeWidth),
+      row.value.padStart(valueWidth),
+      row.unit.padEnd(unitWidth),
+      row.interval.padStart(intervalWidth),
+      details,
+    ]
+      .join(GAP)
+      .trimEnd()
+  const titles = { type: 'TYPE', value: 'LAST VALUE', unit: 'UNIT', interval: 'OVER' }
+  const empty = { type: '', value: '', unit: '', interval: '' }
+  lines.push(line('NAME', titles, 'TAGS, <- WHAT IT IS MADE OF'))
+  for (const row of rows) {
+    const fits = row.name.length <= nameWidth
+    if (!fits) lines.push(cut(row.name, width))
+    const [first = '', ...rest] = wrap(row.details, detailsWidth)
+    lines.push(line(fits ? row.name : '', row, first), ...rest.map((more) => line('', empty, more)))
+  }
+  return lines
+}
+
+interface Row {
+  readonly name: string
+  readonly type: string
+  readonly value: string
+  readonly unit: string
+  readonly interval: string
+  readonly details: readonly string[]
+}
+
+/** `again`: the series before it has the same name, which stands once. */
+function toRow({ name, type, unit = '', tags, from, values }: ExplainedSeries, again: boolean): Row {
+  const { value, interval } = values[values.length - 1]
+  const { count = NaN, ...figures } = typeof value === 'number' ? { count: value } : value
+  return {
+    name: again ? '' : visible(name),
+    type,
+    value: numberText(count),
+    unit: visible(unit),
+    interval: interval === undefined ? '' : `${interval}s`,
+    details: [
+      ...Object.entries(figures).map(([figure, number]) => `${figure} ${numberText(number)}`),
+      ...tags.filter(isOwn).map(tagText),
+      ...(again ? [] : sourceWords(from.length === 1 && from[0] === name ? undefined : from)),
+    ],
+  }
+}
+
+/** `undefined`: a metric that goes out as it came. */
+function sourceWords(from: readonly string[] | undefined): readonly string[] {
+  if (from === undefined) return []
+  const [first = 'not known', ...more] = from.map(visible)
+  return [`<- ${first}`, ...more]
+}
+
+/** With the attribute that it comes from, where that has another name. */
+function tagText({ tag, from }: ExplainedSeries['tags'][number]): string {
+  const attribute = from.startsWith(POINT_ATTRIBUTE) ? from.slice(POINT_ATTRIBUTE.length) : undefined
+  const named = attribute === undefined || tag.startsWith(`${attribute}:`)
+  return visible(named ? tag : `${tag} (${attribute})`)
+}

@@ -1,0 +1,94 @@
+import type { ExplainedTag, ExplainedValue } from '../../component.ts'
+import { pointTags, sortedTags } from '../../datadog/explain.ts'
+import type { TagOrigins } from '../../datadog/explain.ts'
+import { normalizeName, normalizeTag } from '../../datadog/names.ts'
+import { resourceTagSources } from '../../datadog/resource_attributes.ts'
+import type { Attributes } from '../../otlp/attributes.ts'
+import type { MetricBatch } from '../../otlp/batch.ts'
+import type { Metric } from '../../otlp/metrics.ts'
+import type { DataPoint, Quantile } from '../../otlp/points.ts'
+import { numberText } from '../datadog_native/histograms.ts'
+
+/**
+ * Explains for people what Datadog would make of a request. Source: datadog-agent, pkg/opentelemetry-mapping-go;
+ * Datadog documentation, metrics/open_telemetry/otlp_metric_types. `namesBefore`: the metrics handed in that one is made of.
+ */
+export function explainBatch(
+  sent: MetricBatch,
+  origins: TagOrigins,
+  namesBefore: (name: string) => readonly string[],
+): readonly ExplainedValue[] {
+  const values: ExplainedValue[] = []
+  for (const { resource, scopes } of sent.resources) {
+    const ofResource = origins.tagsOf(resource.attributes)
+    for (const metric of scopes.flatMap(({ metrics }) => metrics)) {
+      const name = normalizeName(metric.name)
+      // Datadog takes no name without a letter.
+      if (name === '') continue
+      for (const point of metric.points) {
+        const { host, rule } = origins.hostOf(resource.attributes, point.attributes)
+        const tags = pointTags(ofResource, point.attributes)
+        for (const { suffix = '', type, value, tag, unit = metric.unit } of stored(metric, point)) {
+          values.push({
+            name: name + suffix,
+            type,
+            unit: unit === '' ? undefined : unit,
+            time: Number(point.timeUnixNano / 1_000_000_000n),
+            value,
+            interval: undefined,
+            host: { name: host, rule },
+            tags: tag === undefined ? tags : sortedTags([...tags, tag]),
+            from: namesBefore(metric.name),
+          })
+        }
+      }
+    }
+  }
+  return values
+}
+
+/** Every attribute is a tag under its own name, and under that which Datadog translates it to. */
+export function tagsOf(resource: Attributes): ReadonlyMap<string, { value: string; attribute: string }> {
+  const own = resource.keys().filter((key) => key !== 'host')
+  return new Map([
+    ...resourceTagSources(resource, () => true, undefined),
+    ...own.map((key) => [key, { value: resource.text(key) ?? '', attribute: key }] as const),
+  ])
+}
+
+interface Stored {
+  readonly suffix?: string
+  readonly type: string
+  readonly value: ExplainedValue['value']
+  readonly tag?: ExplainedTag
+  readonly unit?: string
+}
+
+function stored({ type, temporality }: Metric, point: DataPoint): readonly Stored[] {
+  switch (point.kind) {
+    case 'number': {
+      const isCount = type === 'sum' && temporality === 'delta'
+      return [{ type: isCount ? 'count' : 'gauge', value: Number(point.value) }]
+    }
+    case 'summary':
+      return [
+        { suffix: '.count', type: 'count', value: Number(point.count), unit: '' },
+        { suffix: '.sum', type: 'count', value: point.sum },
+        ...point.quantileValues.map(quantileOf),
+      ]
+    default: {
+      const { sum, min, max } = point
+      const figures = Object.entries({ count: Number(point.count), sum, min, max })
+      return [{ type: 'distribution', value: Object.fromEntries(figures.filter(isKnown)) }]
+    }
+  }
+}
+
+function quantileOf({ quantile, value }: Quantile): Stored {
+  const tag = { tag: normalizeTag('quantile', numberText(quantile)), from: 'the metric itself' }
+  return { suffix: '.quantile', type: 'gauge', value, tag }
+}
+
+function isKnown(figure: [string, number | undefined]): figure is [string, number] {
+  return figure[1] !== undefined
+}

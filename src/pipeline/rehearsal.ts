@@ -1,0 +1,181 @@
+import { defer, ignoreElements } from 'rxjs'
+import type {
+  Exporter,
+  ExporterComponent,
+  Explanation,
+  ExportRequest,
+  Logger,
+  ReceiverComponent,
+} from '../component.ts'
+import { errorMessage } from '../errors.ts'
+import { MetricBatch } from '../otlp/batch.ts'
+import type { ConfiguredExporter, PipelineConfig } from './config.ts'
+import { startPipeline } from './pipeline.ts'
+import type { ExporterBalance } from './telemetry.ts'
+
+/** What an exporter would have sent. */
+export interface RehearsedExporter {
+  readonly id: string
+  readonly balance: ExporterBalance
+  /** The same in words. */
+  readonly equation: string
+  /** By reason: how many data points of which metrics, each taken by itself. */
+  readonly droppedMetrics: ReadonlyMap<string, ReadonlyMap<string, number>>
+  readonly requests: readonly ExportRequest[]
+  /** `undefined` when the exporter explains nothing. */
+  readonly explanation: Explanation | undefined
+}
+
+export interface Rehearsal {
+  /** What the processors of each pipeline did to the number of data points, in words. */
+  readonly pipelines: readonly string[]
+  readonly exporters: readonly RehearsedExporter[]
+  /** Whether a receiver failed. */
+  readonly failed: boolean
+}
+
+/**
+ * Runs a pipeline up to its exporters and sends nothing: no exporter's `send` is called, and no queue on disk is opened. Every
+ * pipeline gets `batches`, or, without them, what its receivers collect in two scrapes a second apart.
+ * @throws ConfigError as `startPipeline`
+ */
+export async function rehearse(
+  config: PipelineConfig,
+  { log, batches }: { readonly log: Logger; readonly batches?: readonly MetricBatch[] },
+): Promise<Rehearsal> {
+  const stages = new Map([...config.exporters].map(([id, exporter]) => [id, new Stage(exporter.component)]))
+  const rehearsed = {
+    ...(batches === undefined ? config : fedWith(batches, config)),
+    exporters: new Map([...config.exporters].map(([id, exporter]) => [id, onStage(exporter, stages.get(id) as Stage)])),
+  }
+  const pipeline = startPipeline(rehearsed, { log, once: batches === undefined })
+  const { failed } = await pipeline.ended
+  const balance = await pipeline.stop()
+  const { telemetry } = pipeline
+  const exporters = [...config.exporters.values()]
+    .filter(({ used }) => used)
+    .map(({ id }) => ({
+      id,
+      balance: balance.exporters[id],
+      equation: telemetry.exporter(id).equation(),
+      ...(stages.get(id) as Stage).result(log),
+    }))
+  const pipelines = [...config.pipelines.keys()].map((id) => `pipeline ${id}: ${telemetry.pipeline(id).equation()}`)
+  return { pipelines, exporters, failed }
+}
+
+/** The one receiver of all pipelines; it gives batches that are there already. */
+function fedWith(batches: readonly MetricBatch[], config: PipelineConfig): PipelineConfig {
+  const id = 'from'
+  const component: ReceiverComponent = {
+    kind: 'receiver',
+    type: id,
+    summary: 'Gives batches that are there already.',
+    config: {},
+    create: ({ deliver }) =>
+      defer(async () => {
+        // What nobody takes is in the balance.
+        for (const batch of batches) if (batch.pointCount > 0) await deliver(batch).catch(() => undefined)
+      }).pipe(ignoreElements()),
+  }
+  const receiver = { id, component, config: {}, place: { source: id }, used: true }
+  const pipelines = [...config.pipelines].map(([name, pipeline]) => [name, { ...pipeline, receivers: [id] }] as const)
+  return { ...config, receivers: new Map([[id, receiver]]), pipelines: new Map(pipelines) }
+}
+
+/** The exporter with nobody to send to. Its queue is in memory, because the one on disk may be another process's. */
+function onStage(exporter: ConfiguredExporter, stage: Stage): ConfiguredExporter {
+  const { component, delivery } = exporter
+  const queue = { ...delivery.sending_queue, directory: undefined, block_on_overflow: true }
+  return {
+    ...exporter,
+    component: { ...component, create: (context) => stage.enter(context) },
+    delivery: { ...delivery, sending_queue: queue },
+  }
+}
+
+type ExporterContext = Parameters<ExporterComponent['create']>[0]
+
+/** Watches one exporter. */
+class Stage {
+  readonly #received: MetricBatch[] = []
+  readonly #prepared: MetricBatch[] = []
+  readonly #requests: ExportRequest[] = []
+  #exporter: Exporter | undefined
+  #context: ExporterContext | undefined
+
+  constructor(private readonly component: ExporterComponent) {}
+
+  /** The exporter whose requests go nowhere. */
+  enter(context: ExporterContext): Exporter {
+    this.#context = context
+    const exporter = this.component.create(context)
+    // Whoever creates it says what is wrong with it.
+    if (typeof exporter?.encode !== 'function' || typeof exporter.send !== 'function') return exporter
+    this.#exporter = exporter
+    return {
+      prepare: (batch, account) => {
+        this.#received.push(batch)
+        return exporter.prepare?.(batch, account) ?? batch
+      },
+      encode: (batch, account) => {
+        this.#prepared.push(batch)
+        const requests = [...exporter.encode(batch, account)]
+        this.#requests.push(...requests)
+        return requests
+      },
+      send: () => Promise.resolve(),
+    }
+  }
+
+  result(log: Logger): Pick<RehearsedExporter, 'requests' | 'explanation' | 'droppedMetrics'> {
+    const requests = this.#requests
+    let explanation: Explanation | undefined
+    try {
+      explanation = this.#exporter?.explain?.({
+        received: MetricBatch.merge(this.#received),
+        prepared: MetricBatch.merge(this.#prepared),
+        requests,
+      })
+    } catch (error) {
+      log.error(`The exporter ${this.#context?.id} failed to explain its requests.`, { error: errorMessage(error) })
+    }
+    return { requests, explanation, droppedMetrics: this.#droppedMetrics() }
+  }
+
+  /** Asks a new exporter about every metric by itself, since of all together only the reasons are known. */
+  #droppedMetrics(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+    const dropped = new Map<string, Map<string, number>>()
+    const batchesOf = new Map<string, MetricBatch[]>()
+    for (const batch of this.#received) {
+      for (const name of new Set(Array.from(batch.metrics(), ({ metric }) => metric.name))) {
+        const batches = batchesOf.get(name) ?? []
+        batches.push(batch.filterMetrics((metric) => metric.name === name))
+        batchesOf.set(name, batches)
+      }
+    }
+    for (const [name, batches] of batchesOf) {
+      const exporter = this.component.create({ ...this.#context!, log: silent })
+      const account = {
+        created: () => undefined,
+        merged: () => undefined,
+        dropped: (reason: string, points: number) => {
+          const metrics = dropped.get(reason) ?? new Map<string, number>()
+          dropped.set(reason, metrics.set(name, (metrics.get(name) ?? 0) + points))
+        },
+      }
+      for (const batch of batches) {
+        try {
+          const prepared = exporter.prepare?.(batch, account) ?? batch
+          // A generator makes only what is asked for.
+          if (prepared.pointCount > 0) Array.from(exporter.encode(prepared, account))
+        } catch {
+          account.dropped('exporter_error', batch.pointCount)
+        }
+      }
+    }
+    return dropped
+  }
+}
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
