@@ -1,4 +1,4 @@
-import type { Account } from '../component.ts'
+import type { Account, Logger } from '../component.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'
@@ -10,13 +10,31 @@ import { overrideHost } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
 import { mergeTags, splitTag } from './tags.ts'
 
+/** Names of metrics remembered at most, to tell of each once. */
+const MAX_NAMES = 10_000
+
+/** Makes the function that names each metric once whose series became one. */
+export function collisionLog(log: Pick<Logger, 'warn'>): (metric: Metric) => void {
+  const warned = new Set<string>()
+  return ({ name }) => {
+    if (warned.has(name) || warned.size >= MAX_NAMES) return
+    warned.add(name)
+    log.warn(
+      'Several series of a metric have become one, because what told them apart was taken away: what they counted is added, of gauges the latest stays.',
+      { metric: name },
+    )
+  }
+}
+
 /**
  * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
- * one time, and turns cumulative counts into differences. `refuses` names the reason why a metric cannot be sent.
+ * one time, and turns cumulative counts into differences. `refuses` names the reason why a metric cannot be sent. `collided` is told
+ * of each point that became part of another.
  */
 export function preparation(
   initialValue: InitialValue,
   refuses: (metric: Metric) => string | undefined,
+  collided: (metric: Metric) => void,
 ): (batch: MetricBatch, account: Account) => MetricBatch {
   const differences = new CumulativeToDelta({ initialValue })
   const numbers = new NumberPointCursor()
@@ -39,7 +57,7 @@ export function preparation(
             ? metric.encoded?.source.plainNumbers !== true && !numbers.reads(metric)
             : !histograms.reads(metric),
       )
-    return differences.apply(aggregate(sendable, account, { resolution: 1n }), account)
+    return differences.apply(aggregate(sendable, account, { resolution: 1n, collided }), account)
   }
 }
 

@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { preparation, withHostAndTags } from '../datadog/batch.ts'
+import { collisionLog, preparation, withHostAndTags } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -146,7 +146,7 @@ datadog_native:
     const api = config.endpoint ?? `https://api.${config.site}`
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
-    const differences = preparation(config.initial_value, refusal)
+    const differences = preparation(config.initial_value, refusal, collisionLog(context.log))
     const summaryDifferences = new SummaryDifferences({ initialValue: config.initial_value })
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
     const reportHost = hostMetadata(context, api)

@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { preparation, withHostAndTags } from '../datadog/batch.ts'
+import { collisionLog, preparation, withHostAndTags } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -63,8 +63,9 @@ datadog_otlp:
     const { config } = context
     const chosen = chooseAttributes(config.resource_attributes)
     const own = { hostname: overridingHost(config), tags: config.tags }
+    const collided = collisionLog(context.log)
     const choosingHosts = hostChooser(config)
-    const differences = preparation(config.initial_value, refusal)
+    const differences = preparation(config.initial_value, refusal, collided)
     const naming = metricNames(config.host_metrics_names, undefined)
     const reportHost = hostMetadata(context, `https://api.${config.site}`)
     const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)
@@ -95,6 +96,7 @@ datadog_otlp:
         const series = aggregate(finish(aggregate(batch, account, { resolution: 1_000_000_000n })), account, {
           resolution: 1_000_000_000n,
           distinct: true,
+          collided,
         })
         return otlp.encode(series, account)
       },

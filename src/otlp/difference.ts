@@ -1,5 +1,5 @@
-import { addValues, subtractValues } from './aggregate.ts'
-import type { NumberValue } from './aggregate.ts'
+import { addInts, subtractInts, subtractValues } from './number_values.ts'
+import type { NumberValue } from './number_values.ts'
 import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, NumberPoint } from './points.ts'
 
 /** A point of a kind that can be cumulative. */
@@ -80,10 +80,10 @@ function exponentialDifference(
  * A bucket `i` holds (base^i, base^(i+1)]; one scale less makes one bucket of two. Source: OpenTelemetry specification,
  * metrics/data-model.md, exponential histogram.
  */
-function coarsen(
+export function coarsen(
   buckets: Buckets | undefined,
-  { scale }: ExponentialHistogramPoint,
-  to: ExponentialHistogramPoint,
+  { scale }: Pick<ExponentialHistogramPoint, 'scale'>,
+  to: Pick<ExponentialHistogramPoint, 'scale' | 'zeroThreshold'>,
 ): { counts: Map<number, number | bigint>; zeros: number | bigint } {
   const counts = new Map<number, number | bigint>()
   let zeros: number | bigint = 0
@@ -136,18 +136,10 @@ export function countedFromZero(previous: Remembered | undefined, point: Cumulat
   return point.with({ startTimeUnixNano: start, ...NO_EXTREMES })
 }
 
-function addInts(left: number | bigint, right: number | bigint): number | bigint {
-  return addValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
-}
-
-function subtractInts(left: number | bigint, right: number | bigint): number | bigint {
-  return subtractValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
-}
-
 function isNegative({ value }: NumberValue): boolean {
   return value !== undefined && value < 0
 }
 
-function sameNumbers(left: readonly number[], right: readonly number[]): boolean {
+export function sameNumbers(left: readonly number[], right: readonly number[]): boolean {
   return left.length === right.length && left.every((value, index) => value === right[index])
 }

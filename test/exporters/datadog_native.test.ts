@@ -212,11 +212,11 @@ describe('what becomes of the kinds of metrics', () => {
     expect(balance).toMatchObject({
       handed_in: 11,
       created: 0,
+      merged: 1,
       sent: 1,
       dropped: {
         no_observations: 1,
         first_value: 1,
-        duplicate_timestamp: 1,
         unspecified_temporality: 2,
         not_finite: 2,
         no_recorded_value: 1,
@@ -586,11 +586,23 @@ describe('the account of points', () => {
     }
   })
 
+  /** Objects may be what a processor made one series of several; the bytes of a sender that repeats a point are not. */
+  const withoutRepeated = (batch: MetricBatch): MetricBatch => {
+    const seen = new Set<string>()
+    return batch.filterPoints(({ attributes, timeUnixNano }, { name }, resource) => {
+      const key = [name, attributes.identity, resource.attributes.identity, timeUnixNano].join('\n')
+      const repeated = seen.has(key)
+      seen.add(key)
+      return !repeated
+    })
+  }
+
   it('and what is sent are the same whether batches come as bytes or as objects', async () => {
     await fc.assert(
       fc.asyncProperty(batches, async (all) => {
         const results = []
-        for (const given of [all, all.map((batch) => MetricBatch.fromOtlp(batch.toOtlp()))]) {
+        const distinct = all.map(withoutRepeated)
+        for (const given of [distinct, distinct.map((batch) => MetricBatch.fromOtlp(batch.toOtlp()))]) {
           const own = await startIntake()
           const exporter = await exporting('histograms: { send_aggregation_metrics: true }', own.url)
           const balance = await exporter.deliver(...given)

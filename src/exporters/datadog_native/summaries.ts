@@ -1,5 +1,5 @@
 import { normalizeTag } from '../../datadog/names.ts'
-import { subtractValues } from '../../otlp/aggregate.ts'
+import { subtractValues } from '../../otlp/number_values.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { DEFAULT_MAX_SERIES, DEFAULT_TTL, keepsFirst } from '../../otlp/delta.ts'
 import type { DeltaOptions } from '../../otlp/delta.ts'

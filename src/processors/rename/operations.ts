@@ -1,5 +1,5 @@
-import { addValues } from '../../otlp/aggregate.ts'
-import type { NumberValue } from '../../otlp/aggregate.ts'
+import { addValues } from '../../otlp/number_values.ts'
+import type { NumberValue } from '../../otlp/number_values.ts'
 import { anyValueText, Attributes } from '../../otlp/attributes.ts'
 import type { KeyValue } from '../../otlp/attributes.ts'
 import type { Metric } from '../../otlp/metrics.ts'

@@ -1,0 +1,100 @@
+import { coarsen, sameNumbers } from './difference.ts'
+import { addInts } from './number_values.ts'
+import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from './points.ts'
+
+/**
+ * What two points of one kind counted together, in a copy of the later given; `undefined` when they cannot be added, because they are of
+ * different kinds or have different bounds. Of the quantiles of summaries those of the second stay.
+ */
+export function addDistributions(first: DataPoint, second: DataPoint): DataPoint | undefined {
+  if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)
+  if (first.kind === 'histogram' && second.kind === 'histogram') return addHistograms(first, second)
+  if (first.kind !== 'exponential_histogram' || second.kind !== 'exponential_histogram') return undefined
+  return addExponential(first, second)
+}
+
+function addSummaries(first: SummaryPoint, second: SummaryPoint): SummaryPoint | undefined {
+  if (!first.hasValue || !second.hasValue) return undefined
+  return second.with({ count: addInts(first.count, second.count), sum: first.sum + second.sum })
+}
+
+function addHistograms(first: HistogramPoint, second: HistogramPoint): HistogramPoint | undefined {
+  if (!first.hasValue || !second.hasValue) return undefined
+  if (!sameNumbers(first.explicitBounds, second.explicitBounds)) return undefined
+  if (first.bucketCounts.length !== second.bucketCounts.length) return undefined
+  const bucketCounts = second.bucketCounts.map((count, index) => addInts(count, first.bucketCounts[index]))
+  return second.with({ ...addFigures(first, second), bucketCounts })
+}
+
+type Figures = Pick<HistogramPoint, 'count' | 'sum' | 'min' | 'max'>
+
+/** What only one of them says is not known of both. */
+function addFigures(first: Figures, second: Figures): Figures {
+  const both = (left: number | undefined, right: number | undefined, combine: (a: number, b: number) => number) =>
+    left === undefined || right === undefined ? undefined : combine(left, right)
+  return {
+    count: addInts(first.count, second.count),
+    sum: both(first.sum, second.sum, (left, right) => left + right),
+    min: both(first.min, second.min, Math.min),
+    max: both(first.max, second.max, Math.max),
+  }
+}
+
+/** Buckets of one side at most, unless a point has more: as many as SDKs keep by default. */
+const MAX_BUCKETS = 160
+
+/** At the coarser scale and the wider zero threshold of both; coarser still where they lie so far apart that they would not fit. */
+function addExponential(
+  first: ExponentialHistogramPoint,
+  second: ExponentialHistogramPoint,
+): ExponentialHistogramPoint | undefined {
+  if (!first.hasValue || !second.hasValue) return undefined
+  const points = [first, second]
+  const zeroThreshold = Math.max(first.zeroThreshold, second.zeroThreshold)
+  const lengths = points
+    .flatMap(({ positive, negative }) => [positive, negative])
+    .map((side) => side?.bucketCounts.length ?? 0)
+  const most = Math.max(MAX_BUCKETS, ...lengths)
+  for (let scale = Math.min(first.scale, second.scale); ; scale--) {
+    const [positive, negative] = (['positive', 'negative'] as const).map((side) =>
+      addSides(points.map((point) => coarsen(point[side], point, { scale, zeroThreshold }))),
+    )
+    if (positive.width > most || negative.width > most) continue
+    const zeros = [first.zeroCount, second.zeroCount, positive.zeros, negative.zeros]
+    return second.with({
+      ...addFigures(first, second),
+      scale,
+      zeroThreshold,
+      zeroCount: zeros.reduce(addInts),
+      positive: bucketsOf(positive),
+      negative: bucketsOf(negative),
+    })
+  }
+}
+
+interface Side {
+  readonly counts: ReadonlyMap<number, number | bigint>
+  readonly zeros: number | bigint
+  readonly offset: number
+  /** Buckets from the first to the last. */
+  readonly width: number
+}
+
+function addSides(sides: readonly Pick<Side, 'counts' | 'zeros'>[]): Side {
+  const counts = new Map<number, number | bigint>()
+  let [first, last] = [Infinity, -Infinity]
+  for (const side of sides) {
+    for (const [index, count] of side.counts) {
+      if (count === 0) continue
+      counts.set(index, addInts(counts.get(index) ?? 0, count))
+      first = Math.min(first, index)
+      last = Math.max(last, index)
+    }
+  }
+  const zeros = sides.map((side) => side.zeros).reduce(addInts)
+  return { counts, zeros, offset: counts.size === 0 ? 0 : first, width: counts.size === 0 ? 0 : last - first + 1 }
+}
+
+function bucketsOf({ counts, offset, width }: Side): Buckets {
+  return { offset, bucketCounts: Array.from({ length: width }, (_, index) => counts.get(offset + index) ?? 0) }
+}

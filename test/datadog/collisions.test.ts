@@ -1,0 +1,148 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import type { ExporterComponent } from '../../src/component.ts'
+import datadogNative from '../../src/exporters/datadog_native.ts'
+import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
+import tagMerge from '../../src/processors/tag_merge.ts'
+import { Attributes } from '../../src/otlp/attributes.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
+import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { testProcessor } from '../../src/testing.ts'
+import { testExporter } from '../kit/exporting.ts'
+import { startIntake } from '../kit/intake.ts'
+import type { Intake } from '../kit/intake.ts'
+
+/*
+ * Series that differ in one attribute until it is taken away: by a processor before the exporter, by the exporter's
+ * tags, or because the exporter does not send it.
+ */
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+const NOON = 1_767_268_800
+const at = (seconds: number): bigint => BigInt(NOON + seconds) * 1_000_000_000n
+const BOOT = at(-1000)
+
+/** Each pod's distributions, the second round ten seconds after the first; `on`: where the attribute is. */
+function round(number: number, temporality: Temporality, on: 'point' | 'resource'): MetricBatch {
+  const metrics = (pod: number): MetricFields[] => {
+    const total = temporality === 'cumulative' ? number : 1
+    const base = {
+      timeUnixNano: at(10 * number),
+      startTimeUnixNano: temporality === 'cumulative' ? BOOT : at(10 * number - 10),
+      ...(on === 'point' && { attributes: Attributes.of({ pod: `p${pod}` }) }),
+    }
+    const count = total * pod
+    const figures = { ...base, count, sum: 3 * count }
+    return [
+      {
+        ...{ name: 'duration', type: 'histogram', temporality },
+        points: [new HistogramPoint({ ...figures, bucketCounts: [0, count, 0], explicitBounds: [2, 4] })],
+      },
+      {
+        ...{ name: 'size', type: 'exponential_histogram', temporality },
+        points: [
+          new ExponentialHistogramPoint({ ...figures, scale: pod, positive: { offset: pod, bucketCounts: [count] } }),
+        ],
+      },
+      {
+        ...{ name: 'latency', type: 'summary' },
+        points: [new SummaryPoint({ ...figures, startTimeUnixNano: BOOT, count: number * pod, sum: 3 * number * pod })],
+      },
+    ]
+  }
+  return MetricBatch.of(
+    ...[1, 2].map((pod) => ({ resource: on === 'resource' ? { pod: `p${pod}` } : {}, metrics: metrics(pod) })),
+  )
+}
+
+/** Two rounds of it through a `tag_merge` in front, if `before`, to an exporter that leaves the attribute out. */
+async function delivered(
+  component: ExporterComponent,
+  settings: string,
+  { temporality, on, before }: { temporality: Temporality; on: 'point' | 'resource'; before: boolean },
+) {
+  const intake: Intake = await startIntake()
+  cleanups.push(() => intake.close())
+  const exporter = await testExporter(
+    component,
+    `${component.type}: { endpoint: "${intake.url}", api_key: good-key, ${settings} }`,
+  )
+  cleanups.push(() => exporter.stop())
+  const processor = await testProcessor(tagMerge, 'tag_merge: { tags: ["pod:all"] }')
+  cleanups.push(() => processor.stop())
+  const rounds = [round(1, temporality, on), round(2, temporality, on)]
+  const batches = before ? await Promise.all(rounds.map((batch) => processor.process(batch))) : rounds
+  const balance = await exporter.deliver(...batches)
+  const warned = exporter.logs.filter(({ level }) => level === 'warn').map(({ fields }) => fields)
+  return { intake, balance, warned }
+}
+
+const ways = (['delta', 'cumulative'] as const).flatMap((temporality) => [
+  { temporality, on: 'point' as const, before: true, by: 'a processor', settings: '' },
+  { temporality, on: 'point' as const, before: false, by: "the exporter's tags", settings: 'tags: ["pod:all"]' },
+  {
+    ...{ temporality, on: 'resource' as const, before: false, by: 'resource_attributes' },
+    settings: 'resource_attributes: { exclude: [pod] }',
+  },
+])
+
+describe.each(ways)('$temporality distributions of two pods that $by makes one series', ({ settings, ...way }) => {
+  // Of cumulative ones the first round is withheld.
+  const seconds = way.temporality === 'delta' ? [10, 20] : [20]
+
+  it('are one distribution with the differences of both at Datadog', async () => {
+    const { intake, warned, balance } = await delivered(datadogNative, settings, way)
+    const counted = (name: string) =>
+      intake
+        .sketches()
+        .filter(({ metric }) => metric === name)
+        .flatMap(({ dogsketches }) => dogsketches.map(({ ts, cnt, sum }) => [ts - NOON, cnt, sum]))
+    expect(counted('duration')).toEqual(seconds.map((second) => [second, 3, 9]))
+    expect(counted('size')).toEqual(seconds.map((second) => [second, 3, 9]))
+    const series = intake.series().map(({ metric, points }) => [metric, ...points.flat()])
+    expect(series).toEqual([
+      ['latency.count', NOON + 20, 3],
+      ['latency.sum', NOON + 20, 9],
+    ])
+    const named = ['duration', 'size', 'latency'].map((metric) => ({ metric }))
+    // The exporter's own tags are what was asked for.
+    expect(warned).toEqual(settings.startsWith('tags') ? [] : named)
+    expect(balance.dropped).not.toHaveProperty('duplicate_timestamp')
+  })
+
+  it('are one count for each bucket with mode counters', async () => {
+    const { intake } = await delivered(datadogNative, `histograms: { mode: counters }, ${settings}`, way)
+    const buckets = intake.series().filter(({ metric }) => metric === 'duration.bucket')
+    const within = buckets.filter(({ tags }) => tags.includes('lower_bound:2.0'))
+    expect(within.map(({ points }) => points.flat())).toEqual(seconds.map((second) => [NOON + second, 3]))
+    expect(buckets).toHaveLength(3 * seconds.length)
+  })
+
+  it('are one of each over OTLP', async () => {
+    const { intake, warned } = await delivered(datadogOtlp, settings, way)
+    interface Sent {
+      resourceMetrics: {
+        scopeMetrics: { metrics: Record<string, { dataPoints: { count: string; sum: number }[] }>[] }[]
+      }[]
+    }
+    const points = (data: string) =>
+      intake.requests
+        .flatMap(({ body }) => (body as Sent).resourceMetrics)
+        .flatMap(({ scopeMetrics }) => scopeMetrics.flatMap(({ metrics }) => metrics))
+        .flatMap((metric) => metric[data]?.dataPoints ?? [])
+        .map(({ count, sum }) => [Number(count), sum])
+    expect(points('histogram')).toEqual(seconds.map(() => [3, 9]))
+    expect(points('exponentialHistogram')).toEqual(seconds.map(() => [3, 9]))
+    expect(points('summary')).toEqual([
+      [3, 9],
+      [6, 18],
+    ])
+    // In the order in which they met: summaries before the rest has differences.
+    expect(new Set(warned)).toEqual(new Set(['duration', 'size', 'latency'].map((metric) => ({ metric }))))
+    expect(warned).toHaveLength(3)
+  })
+})

@@ -1,0 +1,159 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { aggregate } from '../../src/otlp/aggregate.ts'
+import { Attributes } from '../../src/otlp/attributes.ts'
+import { MetricBatch } from '../../src/otlp/batch.ts'
+import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
+import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import type { DataPoint, ExponentialHistogramPointFields } from '../../src/otlp/points.ts'
+
+const NOON = 1_767_268_800_000_000_000n
+const MILLISECOND = 1_000_000n
+
+/** The points that are left of these, all of one series, and how many became part of another. */
+function left(
+  type: MetricFields['type'],
+  points: readonly DataPoint[],
+  { temporality = 'delta' as Temporality, resolution = 1n, distinct = false } = {},
+) {
+  let merged = 0
+  const collided: string[] = []
+  const batch = aggregate(
+    MetricBatch.of({ metrics: [{ name: 'm', type, temporality, points }] }),
+    { merged: (count) => void (merged += count) },
+    { resolution, distinct, collided: ({ name }) => void collided.push(name) },
+  )
+  expect(collided).toHaveLength(merged)
+  return { points: [...batch.metrics()].flatMap(({ metric }) => metric.points), merged }
+}
+
+const histogram = (fields: object) => new HistogramPoint({ timeUnixNano: NOON, explicitBounds: [1, 2], ...fields })
+const exponential = (fields: ExponentialHistogramPointFields) =>
+  new ExponentialHistogramPoint({ timeUnixNano: NOON, ...fields })
+
+describe('histograms of one series at one time', () => {
+  it.each(['delta', 'cumulative'] as const)('are added where their bounds are the same, %s', (temporality) => {
+    const { points, merged } = left(
+      'histogram',
+      [
+        histogram({ startTimeUnixNano: NOON - 2n, count: 3, sum: 4, min: 0, max: 2, bucketCounts: [1, 2, 0] }),
+        histogram({
+          startTimeUnixNano: NOON - 1n,
+          count: 2n ** 60n,
+          sum: 1,
+          min: 1,
+          max: 9,
+          bucketCounts: [0, 0, 2n ** 60n],
+        }),
+      ],
+      { temporality },
+    )
+    expect(merged).toBe(1)
+    expect(points[0]).toMatchObject({
+      startTimeUnixNano: NOON - 2n,
+      count: 2n ** 60n + 3n,
+      ...{ sum: 5, min: 0, max: 9, bucketCounts: [1, 2, 2n ** 60n] },
+    })
+  })
+
+  it('know only what all of them know', () => {
+    const { points } = left('histogram', [
+      histogram({ count: 1, sum: 4, max: 4, bucketCounts: [0, 0, 1] }),
+      histogram({ count: 1, max: 3, bucketCounts: [0, 0, 1] }),
+    ])
+    expect(points[0]).toMatchObject({ count: 2, sum: undefined, min: undefined, max: 4 })
+  })
+
+  it('stay apart where their bounds differ', () => {
+    const two = [
+      histogram({ count: 1, bucketCounts: [0, 0, 1] }),
+      histogram({ count: 1, bucketCounts: [0, 1], explicitBounds: [1] }),
+    ]
+    expect(left('histogram', two)).toEqual({ points: two, merged: 0 })
+  })
+
+  it('of which one says that it has no value stay apart', () => {
+    const two = [histogram({ count: 1, bucketCounts: [0, 0, 1] }), histogram({ flags: 1 })]
+    expect(left('histogram', two)).toEqual({ points: two, merged: 0 })
+  })
+
+  it('that are totals at different times of one second are one, the latest', () => {
+    const two = [histogram({ count: 1 }), histogram({ count: 2, timeUnixNano: NOON + MILLISECOND })]
+    const options = { temporality: 'cumulative', resolution: 1_000_000_000n } as const
+    expect(left('histogram', two, options).points).toEqual([two[1]])
+    expect(left('histogram', two, { ...options, temporality: 'delta' }).points[0]).toMatchObject({ count: 3 })
+  })
+})
+
+describe('exponential histograms of one series at one time', () => {
+  it('are added at the coarser scale', () => {
+    const { points } = left('exponential_histogram', [
+      exponential({ count: 4, sum: 5, scale: 1, positive: { offset: 0, bucketCounts: [1, 1, 1, 1] } }),
+      exponential({ count: 3, sum: 2, scale: 0, zeroCount: 1, positive: { offset: 1, bucketCounts: [2] } }),
+    ])
+    expect(points[0]).toMatchObject({
+      ...{ count: 7, sum: 7, scale: 0, zeroCount: 1 },
+      positive: { offset: 0, bucketCounts: [2, 4] },
+    })
+  })
+
+  it('take what lies within the wider zero threshold for zero', () => {
+    const { points } = left('exponential_histogram', [
+      exponential({ count: 2, scale: 0, positive: { offset: -3, bucketCounts: [1, 0, 0, 1] } }),
+      exponential({ count: 1, scale: 0, zeroCount: 1, zeroThreshold: 0.5 }),
+    ])
+    expect(points[0]).toMatchObject({
+      ...{ count: 3, zeroCount: 2, zeroThreshold: 0.5 },
+      positive: { offset: 0, bucketCounts: [1] },
+    })
+  })
+
+  it('of any scale and offset count together what each of them counted, in few buckets, in either order', () => {
+    const counts = fc.array(fc.nat(9), { minLength: 1, maxLength: 5 })
+    const side = fc.record({ offset: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), bucketCounts: counts })
+    const point = fc
+      .record({ scale: fc.integer({ min: -10, max: 20 }), zeroCount: fc.nat(9), positive: side, negative: side })
+      .map((fields) => {
+        const all = [...fields.positive.bucketCounts, ...fields.negative.bucketCounts, fields.zeroCount]
+        return exponential({ ...fields, count: all.reduce((sum, count) => sum + count, 0) })
+      })
+    const total = ({ positive, negative, zeroCount }: ExponentialHistogramPoint): number =>
+      [...(positive?.bucketCounts ?? []), ...(negative?.bucketCounts ?? []), zeroCount].reduce<number>(
+        (sum, count) => sum + Number(count),
+        0,
+      )
+    fc.assert(
+      fc.property(point, point, (first, second) => {
+        const [one] = left('exponential_histogram', [first, second]).points as ExponentialHistogramPoint[]
+        const [other] = left('exponential_histogram', [second, first]).points as ExponentialHistogramPoint[]
+        expect(one.count).toBe(Number(first.count) + Number(second.count))
+        expect(total(one)).toBe(one.count)
+        expect(one.positive?.bucketCounts.length).toBeLessThanOrEqual(160)
+        expect(other).toEqual(one)
+      }),
+    )
+  })
+})
+
+describe('summaries of one series', () => {
+  const summary = (count: number, timeUnixNano = NOON) =>
+    new SummaryPoint({
+      ...{ timeUnixNano, count, sum: 10 * count, attributes: Attributes.of({ a: 1 }) },
+      quantileValues: [{ quantile: 0.5, value: count }],
+    })
+
+  it('are added at one time, and the quantiles of the last stay', () => {
+    expect(left('summary', [summary(1), summary(2)]).points[0]).toMatchObject({
+      ...{ count: 3, sum: 30 },
+      quantileValues: [{ quantile: 0.5, value: 2 }],
+    })
+  })
+
+  it('stay apart at different times of a second, unless they are of different series', () => {
+    const two = [summary(1), summary(2, NOON + MILLISECOND)]
+    expect(left('summary', two, { temporality: 'unspecified', resolution: 1_000_000_000n }).merged).toBe(0)
+    expect(left('summary', two, { resolution: 1_000_000_000n, distinct: true }).points[0]).toMatchObject({
+      ...{ count: 3, timeUnixNano: NOON + MILLISECOND },
+    })
+  })
+})
