@@ -7,7 +7,7 @@ import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
-import { testProcessor } from '../../src/testing.ts'
+import { sum, testProcessor } from '../../src/testing.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
@@ -144,5 +144,39 @@ describe.each(ways)('$temporality distributions of two pods that $by makes one s
     // In the order in which they met: summaries before the rest has differences.
     expect(new Set(warned)).toEqual(new Set(['duration', 'size', 'latency'].map((metric) => ({ metric }))))
     expect(warned).toHaveLength(3)
+  })
+})
+
+describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent[])('$type', (component) => {
+  it.each([
+    ['k8s.pod.uid', { 'k8s.pod.name': 'web-0' }],
+    ['container.image.id', {}],
+    ['service.instance.id', { 'aws.ecs.launchtype': 'fargate', 'aws.ecs.task.arn': 'arn:aws:ecs:1' }],
+  ])('never takes one counter for another of the same tags that differs in %s', async (attribute, resource) => {
+    const intake = await startIntake()
+    cleanups.push(() => intake.close())
+    const exporter = await testExporter(
+      component,
+      `${component.type}: { endpoint: "${intake.url}", api_key: good-key }`,
+    )
+    cleanups.push(() => exporter.stop())
+    const scrape = (instance: string, value: number, seconds: number): MetricBatch =>
+      MetricBatch.of({
+        resource: { ...resource, [attribute]: instance },
+        metrics: [sum('requests', value, {}, { timeUnixNano: at(seconds), startTimeUnixNano: BOOT })],
+      })
+    const { dropped } = await exporter.deliver(
+      ...[scrape('a', 1000, 0), scrape('b', 7, 1), scrape('a', 1010, 10), scrape('b', 9, 11)],
+    )
+    expect(dropped).toEqual({ first_value: 2 })
+    expect(intake.requests).toHaveLength(2)
+    if (component.type !== 'datadog_native') return
+    expect(intake.series().map(({ points }) => points.flat())).toEqual([
+      [NOON + 10, 10],
+      [NOON + 11, 2],
+    ])
+    const [first, second] = intake.series()
+    expect(first.tags).toEqual(second.tags)
+    expect(first.tags.join()).not.toContain(attribute)
   })
 })
