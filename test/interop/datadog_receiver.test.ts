@@ -224,8 +224,8 @@ interface Point extends KeyValues {
   readonly min?: number
   readonly max?: number
   readonly zeroCount?: string
-  readonly positive?: Buckets
-  readonly negative?: Buckets
+  readonly positive?: Buckets | null
+  readonly negative?: Buckets | null
 }
 
 interface Data {
@@ -277,7 +277,8 @@ function valuesOf({ attributes = [] }: KeyValues): Record<string, string> {
   return Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? '']))
 }
 
-function byIndex({ offset = 0, bucketCounts = [] }: Buckets = {}): ReadonlyMap<number, number> {
+function byIndex(buckets: Buckets | null | undefined): ReadonlyMap<number, number> {
+  const { offset = 0, bucketCounts = [] } = buckets ?? {}
   return new Map(bucketCounts.map((count, index) => [offset + index, Number(count)]))
 }
 
