@@ -68,6 +68,11 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   }
   const log: Logger = await createLogger({ level: 'warn', encoding: 'console' }, config.secrets)
   const { pipelines, exporters, failed } = await rehearse(config, { log, batches })
+  if (exporters.every(({ balance }) => balance.handed_in === 0)) {
+    process.stderr.write(
+      `Nothing came to the exporters.${from === undefined ? ' Data of a file may: --from FILE.' : ''}\n`,
+    )
+  }
   const reports = exporters.map(report)
   const shown = only === undefined ? reports : reports.map((one) => filtered(one, patterns([only])))
   if (only !== undefined && shown.every(({ series = [], dropped }) => series.length === 0 && dropped.length === 0)) {

@@ -25,7 +25,7 @@ function exporterLines(exporter: ExporterReport, width: number): string[] {
   for (const request of requests.slice(0, MAX_SHOWN)) add('', requestText(request).split(' '))
   if (requests.length > MAX_SHOWN) add('', [`and ${requests.length - MAX_SHOWN} more requests`])
   if (requests.length === 0) add('', ['nothing would be sent'])
-  if (billed !== undefined) add('', [`about ${numberText(billed)} custom metrics, each name with each set of tags`])
+  if (billed !== undefined) add('', [`billed as about ${numberText(billed)} custom metrics`])
   for (const { reason, points, metrics } of dropped) {
     const shown = Object.entries(metrics).slice(0, MAX_SHOWN)
     const more = Object.keys(metrics).length - shown.length
@@ -44,7 +44,7 @@ function exporterLines(exporter: ExporterReport, width: number): string[] {
 }
 
 function requestText({ to, points, bytes, raw_bytes: raw }: ExporterReport['requests'][number]): string {
-  const size = `${numberText(points)} points in ${numberText(bytes)} bytes`
+  const size = `${numberText(points)} ${points === 1 ? 'point' : 'points'} in ${numberText(bytes)} bytes`
   const compressed = raw === undefined || raw === bytes ? '' : ` (${numberText(raw)} before compression)`
   return to === undefined ? `request of ${size}` : `POST ${to}: ${size}${compressed}`
 }

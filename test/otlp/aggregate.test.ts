@@ -14,7 +14,7 @@ const MILLISECOND = 1_000_000n
 function left(
   type: MetricFields['type'],
   points: readonly DataPoint[],
-  { temporality = 'delta' as Temporality, resolution = 1n, distinct = false } = {},
+  { temporality = 'delta', resolution = 1n, distinct = false } = {},
 ) {
   let merged = 0
   const collided: string[] = []
