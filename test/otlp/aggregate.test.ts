@@ -14,8 +14,9 @@ const MILLISECOND = 1_000_000n
 function left(
   type: MetricFields['type'],
   points: readonly DataPoint[],
-  { temporality = 'delta', resolution = 1n, distinct = false } = {},
+  options: { temporality?: Temporality; resolution?: bigint; distinct?: boolean } = {},
 ) {
+  const { temporality = 'delta', resolution = 1n, distinct = false } = options
   let merged = 0
   const collided: string[] = []
   const batch = aggregate(
