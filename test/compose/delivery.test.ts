@@ -50,6 +50,29 @@ suite('in containers, which `docker compose -f docker-compose.test.yml run --rm 
     expect(usages.some(({ tags }) => tags.some((tag) => tag.startsWith('mountpoint:/hostfs')))).toBe(false)
   })
 
+  it('the container of the sidecar is seen from within, with the limits it was given', async () => {
+    const latest = async (name: string): Promise<number> => {
+      const received = await untilAtLeast(1, async () => named(`heka.container.${name}`, await series()))
+      return received[received.length - 1].points[0][1]
+    }
+    expect(await latest('memory.usage.limit')).toBe(384 * 1024 * 1024)
+    expect(await latest('cpu.limit')).toBe(1)
+    expect(await latest('pids.limit')).toBe(200)
+    const [used, workingSet] = [await latest('memory.usage'), await latest('memory.working_set')]
+    for (const bytes of [used, workingSet]) {
+      // A Node.js of its own, and not the whole host.
+      expect(bytes).toBeGreaterThan(16 * 1024 * 1024)
+      expect(bytes).toBeLessThanOrEqual(384 * 1024 * 1024)
+    }
+    expect(await latest('pids.count')).toBeGreaterThan(4)
+    expect(await latest('cpu.usage')).toBeLessThan(2)
+    const times = await untilAtLeast(2, async () => named('heka.container.cpu.time', await series()))
+    expect(new Set(times.flatMap(({ tags }) => tags.filter((tag) => tag.startsWith('cpu.mode:'))))).toEqual(
+      new Set(['cpu.mode:user', 'cpu.mode:system']),
+    )
+    expect(times.every(({ type }) => type === 'count')).toBe(true)
+  })
+
   it("the metrics of Datadog's Agent arrive for its dashboards", async () => {
     for (const name of ['system.cpu.user', 'system.mem.total', 'system.disk.total', 'system.net.bytes_rcvd'])
       expect((await untilAtLeast(1, async () => named(name, await series()))).length).toBeGreaterThan(0)

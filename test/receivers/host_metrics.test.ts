@@ -18,6 +18,7 @@ import type { Scraping } from './host_metrics/scraping.ts'
 
 const CASES = new URL('../cases/host_metrics/', import.meta.url).pathname
 const BOOT = 1_700_000_000_000_000_000n
+const CONTAINER_START = BOOT + 1_234_560_000_000n
 
 const cleanups: (() => Promise<void> | void)[] = []
 afterEach(async () => {
@@ -59,6 +60,9 @@ describe('the tables of the scrapers', () => {
   )
   const rows = readCsv(join(CASES, 'metrics.csv'))
 
+  // The container is no matter of the collector's receiver.
+  const ofHost = declared.filter(({ scraper }) => scraper !== 'container')
+
   it("declare the collector's metrics, with their units, types, attributes and defaults", () => {
     const rowOf = (row: Record<string, string>) => ({
       scraper: row.scraper,
@@ -71,7 +75,7 @@ describe('the tables of the scrapers', () => {
       enabled: row.default_enabled === 'true',
     })
     expect(
-      declared.map(({ scraper, metric, unit, type, monotonic = false, value, attributes = [], enabled }) => {
+      ofHost.map(({ scraper, metric, unit, type, monotonic = false, value, attributes = [], enabled }) => {
         return { scraper, metric, unit, type, monotonic, value, attributes, enabled }
       }),
     ).toEqual(rows.map(rowOf))
@@ -87,7 +91,10 @@ describe('scrapes in a row of a host below a folder', () => {
     it(`yield what is expected: ${name.replaceAll('_', ' ')}`, async () => {
       const folder = join(CASES, name)
       const root = join(await temporaryFolder(), 'root')
-      const scraping = await start(readFileSync(join(folder, 'config.yaml'), 'utf8'), { env: { ROOT: root } })
+      const scraping = await start(readFileSync(join(folder, 'config.yaml'), 'utf8'), {
+        env: { ROOT: root },
+        own: `${root}/own`,
+      })
       for (const step of readdirSync(folder).filter((entry) => /^\d+$/.test(entry))) {
         await symlink(join(folder, step), `${root}.next`)
         await rename(`${root}.next`, root)
@@ -105,7 +112,8 @@ describe('scrapes in a row of a host below a folder', () => {
     for (const { metric } of batch.metrics()) {
       for (const point of metric.points) {
         times.add(point.timeUnixNano)
-        expect(point.startTimeUnixNano).toBe(metric.type === 'sum' ? BOOT : 0n)
+        const start = metric.name.startsWith('container.') ? CONTAINER_START : BOOT
+        expect(point.startTimeUnixNano).toBe(metric.type === 'sum' ? start : 0n)
       }
     }
     expect(times.size).toBe(1)
@@ -129,7 +137,7 @@ describe('the host itself', () => {
   const names = Object.keys(scrapers)
   // What a virtual machine may lack: swap space, frequencies, huge pages, a firewall, and a disk of its own.
   const mayLack =
-    /^system\.(paging\.(usage|utilization)|cpu\.frequency|memory\.linux|network\.conntrack|disk|filesystem)/
+    /^container\.|^system\.(paging\.(usage|utilization)|cpu\.frequency|memory\.linux|network\.conntrack|disk|filesystem)/
 
   const onLinux = process.platform === 'linux' ? it : it.skip
 
@@ -151,7 +159,10 @@ describe('the host itself', () => {
     expect(seen.filter((name) => linuxOnly.includes(name))).toEqual([])
     const others = declared.map(([name]) => name).filter((name) => !linuxOnly.includes(name))
     expect(others.filter((name) => !seen.includes(name) && !mayLack.test(name))).toEqual([])
-    expect(scraping.logs()).toEqual(['A scraper finds nothing to read on this operating system. {"scraper":"disk"}'])
+    expect(scraping.logs()).toEqual([
+      'A scraper finds nothing to read on this operating system. {"scraper":"disk"}',
+      'A scraper finds nothing to read on this operating system. {"scraper":"container"}',
+    ])
   })
 
   onLinux('is said to be as full as statfs says', async () => {

@@ -21,7 +21,7 @@ ${Object.entries(metrics)
       .join('\n')
   return `## Metrics
 
-Sums are cumulative since the system started. A gauge that is a share of time needs two scrapes.
+Sums are cumulative since the system started. A gauge that is a share or mean over time needs two scrapes.
 
 ${tables.join('\n\n')}
 

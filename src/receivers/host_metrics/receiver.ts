@@ -5,6 +5,7 @@ import type { Host } from '../../host/inventory.ts'
 import type { AttributeValue } from '../../otlp/attributes.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import type { Metric } from '../../otlp/metrics.ts'
+import { container } from './container.ts'
 import { cpu } from './cpu.ts'
 import { disk } from './disk.ts'
 import { filesystem } from './filesystem.ts'
@@ -33,6 +34,7 @@ export const scrapers = {
   paging,
   processes,
   system,
+  container,
 }
 
 const TIMEOUT = 'The scraper did not come to an end within its timeout; it is started again when it has.'
@@ -66,10 +68,12 @@ interface ActiveScraper {
 /**
  * Yields one batch per scrape, empty when nothing could be read, until the signal is aborted.
  * @param portable where to ask instead of `/proc`; default: systeminformation on anything but Linux
+ * @param own the root this process lives in, which `root_path` does not change
  */
 export async function* collect(
   { config, log, meter, signal }: Pick<Context<HostMetricsConfig>, 'config' | 'log' | 'meter' | 'signal'>,
   portable?: PortableSystem,
+  own = new Root(''),
 ): AsyncGenerator<MetricBatch, void> {
   const errors = meter.createCounter('scraper_errors', {
     description: 'Parts of the host that a scraper could not read.',
@@ -103,6 +107,7 @@ export async function* collect(
     const times = { scrape: BigInt(Date.now()) * 1_000_000n, boot: boot ?? 0n }
     const metrics = (await Promise.all(active.map((scraper) => scrape(scraper, times)))).flat()
     root.forget()
+    own.forget()
     yield MetricBatch.of({ resource: inventory, scope: { name: 'heka-pipeline/host_metrics' }, metrics })
   }
 
@@ -112,7 +117,7 @@ export async function* collect(
       const scraper: Scraper = scrapers[name as keyof typeof scrapers]
       const enabled = enabledOf(settings.metrics).filter((metric) => isAvailable(scraper.metrics[metric].on))
       const read =
-        portableSystem === undefined ? scraper.linux(settings, root) : scraper.portable?.(settings, portableSystem)
+        portableSystem === undefined ? scraper.linux(settings, root, own) : scraper.portable?.(settings, portableSystem)
       if (read === undefined || enabled.length === 0) {
         log.warn('A scraper finds nothing to read on this operating system.', { scraper: name })
         return []

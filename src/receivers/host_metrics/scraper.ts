@@ -35,6 +35,8 @@ export interface Scrape<M extends MetricTable = MetricTable> {
     value: number | bigint | undefined,
     ...attributes: AttributesOf<M[Name]>
   ): void
+  /** Says that the sums recorded after this began so many seconds after the boot, where they did not begin with it. */
+  beginsAfterBoot(seconds: number): void
   /** Whether the metric is enabled, for what is costly to read. */
   wants(name: keyof M & string): boolean
   /**
@@ -54,8 +56,12 @@ export interface Scraper<M extends MetricTable = MetricTable, S extends Settings
   readonly metrics: M
   /** Settings beside `metrics`. */
   readonly settings: S
-  /** Reads `/proc` and `/sys`. Called once; the function it returns may remember the scrape before. */
-  linux(config: ConfigOf<S>, root: Root): Read<M>
+  /**
+   * Reads `/proc` and `/sys`. Called once; the function it returns may remember the scrape before.
+   * @param root the host's, which may stand below a folder
+   * @param own the root this process lives in
+   */
+  linux(config: ConfigOf<S>, root: Root, own: Root): Read<M>
   /** Reads what systeminformation and Node.js know on any system. Absent: there is nothing they could fill. */
   portable?(config: ConfigOf<S>, system: PortableSystem): Read<M>
 }
@@ -99,6 +105,7 @@ export function switches(things: Readonly<Record<string, { doc: string; enabled:
 /** Holds the points that one scraper records in one scrape. */
 export class Recording implements Scrape {
   readonly #points = new Map<string, NumberPoint[]>()
+  #start: bigint
 
   constructor(
     private readonly table: MetricTable,
@@ -107,7 +114,13 @@ export class Recording implements Scrape {
     private readonly times: { readonly scrape: bigint; readonly boot: bigint },
     readonly fail: Scrape['fail'],
   ) {
+    this.#start = times.boot
     for (const name of enabled) this.#points.set(name, [])
+  }
+
+  beginsAfterBoot(seconds: number): void {
+    // Without a known boot no start is known.
+    if (this.times.boot !== 0n) this.#start = this.times.boot + BigInt(Math.round(seconds * 1e9))
   }
 
   wants(name: string): boolean {
@@ -133,7 +146,7 @@ export class Recording implements Scrape {
         isInt: declaration.value === 'int',
         attributes: Attributes.from(entries),
         timeUnixNano: this.times.scrape,
-        startTimeUnixNano: declaration.type === 'sum' ? this.times.boot : 0n,
+        startTimeUnixNano: declaration.type === 'sum' ? this.#start : 0n,
       }),
     )
   }

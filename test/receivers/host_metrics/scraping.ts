@@ -6,6 +6,7 @@ import hostMetrics from '../../../src/receivers/host_metrics.ts'
 import type { PortableSystem } from '../../../src/receivers/host_metrics/portable.ts'
 import { collect } from '../../../src/receivers/host_metrics/receiver.ts'
 import type { HostMetricsConfig } from '../../../src/receivers/host_metrics/receiver.ts'
+import { Root } from '../../../src/receivers/host_metrics/root.ts'
 
 /** The receiver at work, one scrape at a time. */
 export interface Scraping {
@@ -19,10 +20,10 @@ export interface Scraping {
   stop(): Promise<void>
 }
 
-/** Starts the receiver with the settings of a YAML entry; `portable` takes the place of `/proc`. */
+/** Starts the receiver with the settings of a YAML entry; `portable` takes the place of `/proc`, `own` that of its own root. */
 export async function startScraping(
   yaml: string,
-  { env, portable }: { env?: Record<string, string>; portable?: PortableSystem } = {},
+  { env, portable, own = '' }: { env?: Record<string, string>; portable?: PortableSystem; own?: string } = {},
 ): Promise<Scraping> {
   const { config } = await checkComponent(hostMetrics, yaml, env)
   const telemetry = new Telemetry()
@@ -39,6 +40,7 @@ export async function startScraping(
       signal: controller.signal,
     },
     portable,
+    new Root(own),
   )
   return {
     counters: () => telemetry.counters(),

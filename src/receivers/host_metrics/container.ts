@@ -1,0 +1,340 @@
+import { errorMessage } from '../../errors.ts'
+import { findControlGroup } from './control_group.ts'
+import type { ControlGroup } from './control_group.ts'
+import { decimal, forEachLine, whole } from './root.ts'
+import type { Root } from './root.ts'
+import { defineScraper } from './scraper.ts'
+import type { Scrape } from './scraper.ts'
+
+/** In these the kernel counts the time at which a process started, on every machine. Source: proc_pid_stat(5). */
+const TICKS_PER_SECOND = 100
+
+const metrics = {
+  'container.uptime': {
+    doc: 'Seconds since the first process of the container started.',
+    unit: 's',
+    type: 'gauge',
+    value: 'double',
+    enabled: false,
+    on: 'linux',
+  },
+  'container.cpu.time': {
+    doc: 'Seconds of CPU time used.',
+    unit: 's',
+    type: 'sum',
+    monotonic: true,
+    value: 'double',
+    attributes: ['cpu.mode'],
+    enabled: true,
+    on: 'linux',
+  },
+  'container.cpu.usage': {
+    doc: 'CPUs in use, from 0 to the number of CPUs, the mean since the scrape before.',
+    unit: '{cpu}',
+    type: 'gauge',
+    value: 'double',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.cpu.limit': {
+    doc: 'CPUs that may be used. Without a limit there is none.',
+    unit: '{cpu}',
+    type: 'gauge',
+    value: 'double',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.cpu.throttling_data.periods': {
+    doc: 'Periods in which the limit was watched over.',
+    unit: '{periods}',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.cpu.throttling_data.throttled_periods': {
+    doc: 'Periods in which the limit was reached and processes had to wait.',
+    unit: '{periods}',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.cpu.throttling_data.throttled_time': {
+    doc: 'Nanoseconds that processes had to wait because of the limit.',
+    unit: 'ns',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.memory.usage': {
+    doc: 'Bytes of memory in use, the page cache included.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.memory.working_set': {
+    doc: 'Bytes of memory in use without what of the page cache can be given up easily: what counts against the limit.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.memory.rss': {
+    doc: 'Bytes of memory that are not in the page cache.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    enabled: false,
+    on: 'linux',
+  },
+  'container.memory.usage.limit': {
+    doc: 'Bytes of memory that may be used. Without a limit there is none.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.memory.available': {
+    doc: 'Bytes between the working set and the limit. Without a limit there is none.',
+    unit: 'By',
+    type: 'sum',
+    value: 'int',
+    enabled: false,
+    on: 'linux',
+  },
+  'container.paging.faults': {
+    doc: 'Page faults: `major` had to read from disk.',
+    unit: '{fault}',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    attributes: ['system.paging.fault.type'],
+    enabled: false,
+    on: 'linux',
+  },
+  'container.disk.io': {
+    doc: 'Bytes read from and written to disks.',
+    unit: 'By',
+    type: 'sum',
+    monotonic: true,
+    value: 'int',
+    attributes: ['disk.io.direction', 'system.device'],
+    enabled: true,
+    on: 'linux',
+  },
+  'container.pids.count': {
+    doc: 'Processes and threads.',
+    unit: '{pids}',
+    type: 'sum',
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.pids.limit': {
+    doc: 'Processes and threads that there may be. Without a limit there is none.',
+    unit: '{pids}',
+    type: 'sum',
+    value: 'int',
+    enabled: true,
+    on: 'linux',
+  },
+  'container.cpu.linux.pressure.total': {
+    doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for a CPU. Only with version 2 of cgroups, as the next two.',
+    unit: 's',
+    type: 'sum',
+    monotonic: true,
+    value: 'double',
+    attributes: ['system.linux.pressure.stall_type'],
+    enabled: true,
+    on: 'linux',
+  },
+  'container.memory.linux.pressure.total': {
+    doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for memory.',
+    unit: 's',
+    type: 'sum',
+    monotonic: true,
+    value: 'double',
+    attributes: ['system.linux.pressure.stall_type'],
+    enabled: true,
+    on: 'linux',
+  },
+  'container.io.linux.pressure.total': {
+    doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for a disk.',
+    unit: 's',
+    type: 'sum',
+    monotonic: true,
+    value: 'double',
+    attributes: ['system.linux.pressure.stall_type'],
+    enabled: true,
+    on: 'linux',
+  },
+} as const
+
+type ContainerScrape = Scrape<typeof metrics>
+
+/** Reads the files of one controller and records what they say. What they lack, it leaves out. */
+type Part = (scrape: ContainerScrape, group: ControlGroup) => void
+
+/** The container this process itself runs in, whatever `root_path` says: a group has no other way to be seen from within. */
+export const container = defineScraper({
+  doc: 'The container this process runs in, or the service, by its control group (version 1 or 2): CPU time and throttling, memory, disks, processes, pressure. Independent of `root_path`. Sums begin with the first process of the container.',
+  metrics,
+  settings: {},
+  linux(_config, _root, own) {
+    const parts: Readonly<Record<string, Part>> = {
+      cpuacct: cpuTimeRecorder(own),
+      cpu: recordCpuLimit,
+      memory: recordMemory,
+      blkio: (scrape, group) => recordDisks(scrape, group, own),
+      pids: recordPids,
+      '': recordPressure,
+    }
+    let groups: readonly (readonly [Part, ControlGroup])[] | undefined
+    return (scrape) => {
+      groups ??= Object.entries(parts).flatMap(([controller, part]) => {
+        const group = findControlGroup(own, controller)
+        return group === undefined ? [] : [[part, group] as const]
+      })
+      if (groups.length === 0)
+        throw new Error('No mount of /proc/self/mountinfo shows the control group of this process.')
+      recordStart(scrape, own)
+      for (const [part, group] of groups) {
+        try {
+          part(scrape, group)
+        } catch (error) {
+          scrape.fail(errorMessage(error))
+        }
+      }
+    }
+  },
+})
+
+function recordStart(scrape: ContainerScrape, own: Root): void {
+  // `1 (name) S ...`, where the name may hold anything; the start is the 22nd field.
+  const line = own.optionalText('proc/1/stat') ?? ''
+  const ticks = line.slice(line.lastIndexOf(')') + 2).split(' ')[19]
+  if (ticks === undefined) return
+  const start = Number(whole(ticks)) / TICKS_PER_SECOND
+  scrape.beginsAfterBoot(start)
+  scrape.record('container.uptime', Math.max(0, uptime(own) - start))
+}
+
+/** Seconds since the boot. */
+function uptime(own: Root): number {
+  return decimal(own.optionalText('proc/uptime')?.split(' ')[0])
+}
+
+function cpuTimeRecorder(own: Root): Part {
+  let previous: { readonly used: number; readonly at: number } | undefined
+  return (scrape, group) => {
+    const times = group.version === 2 ? microseconds(group) : nanoseconds(group)
+    if (times.user === undefined || times.system === undefined) return
+    const user = times.user / times.perSecond
+    const system = times.system / times.perSecond
+    scrape.record('container.cpu.time', user, { 'cpu.mode': 'user' })
+    scrape.record('container.cpu.time', system, { 'cpu.mode': 'system' })
+    const now = { used: user + system, at: uptime(own) }
+    if (previous !== undefined && now.at > previous.at) {
+      scrape.record('container.cpu.usage', Math.max(0, now.used - previous.used) / (now.at - previous.at))
+    }
+    previous = now
+  }
+}
+
+function microseconds(group: ControlGroup) {
+  const { user_usec: user, system_usec: system } = group.table('cpu.stat')
+  return { user, system, perSecond: 1e6 }
+}
+
+function nanoseconds(group: ControlGroup) {
+  const [user] = group.numbers('cpuacct.usage_user')
+  const [system] = group.numbers('cpuacct.usage_sys')
+  return { user, system, perSecond: 1e9 }
+}
+
+const recordCpuLimit: Part = (scrape, group) => {
+  const { nr_periods, nr_throttled, throttled_usec, throttled_time } = group.table('cpu.stat')
+  scrape.record('container.cpu.throttling_data.periods', nr_periods)
+  scrape.record('container.cpu.throttling_data.throttled_periods', nr_throttled)
+  scrape.record(
+    'container.cpu.throttling_data.throttled_time',
+    throttled_time ?? (throttled_usec && throttled_usec * 1000),
+  )
+  const [quota, period] =
+    group.version === 2
+      ? group.numbers('cpu.max')
+      : [...group.numbers('cpu.cfs_quota_us'), ...group.numbers('cpu.cfs_period_us')]
+  if (quota !== undefined && period !== undefined) scrape.record('container.cpu.limit', quota / period)
+}
+
+const recordMemory: Part = (scrape, group) => {
+  const isNew = group.version === 2
+  const [usage] = group.numbers(isNew ? 'memory.current' : 'memory.usage_in_bytes')
+  const [limit] = group.numbers(isNew ? 'memory.max' : 'memory.limit_in_bytes')
+  const stat = group.table('memory.stat')
+  // Of the groups within it, too, which version 2 counts anyway.
+  const prefix = isNew ? '' : 'total_'
+  scrape.record('container.memory.usage', usage)
+  scrape.record('container.memory.usage.limit', limit)
+  scrape.record('container.memory.rss', isNew ? stat.anon : stat.total_rss)
+  const inactive = stat[`${prefix}inactive_file`]
+  if (usage !== undefined && inactive !== undefined) {
+    const workingSet = Math.max(0, usage - inactive)
+    scrape.record('container.memory.working_set', workingSet)
+    if (limit !== undefined) scrape.record('container.memory.available', Math.max(0, limit - workingSet))
+  }
+  const { [`${prefix}pgfault`]: faults, [`${prefix}pgmajfault`]: major } = stat
+  if (faults === undefined || major === undefined) return
+  scrape.record('container.paging.faults', major, { 'system.paging.fault.type': 'major' })
+  scrape.record('container.paging.faults', faults - major, { 'system.paging.fault.type': 'minor' })
+}
+
+function recordDisks(scrape: ContainerScrape, group: ControlGroup, own: Root): void {
+  const record = (number: string, direction: string, bytes: string | undefined) => {
+    scrape.record('container.disk.io', whole(bytes), {
+      'disk.io.direction': direction,
+      'system.device': own.linkName(`sys/dev/block/${number}`) ?? number,
+    })
+  }
+  if (group.version === 2) {
+    // 8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
+    forEachLine(scrape, 'io.stat', group.text('io.stat') ?? '', ([number, ...fields]) => {
+      const bytes = new Map(fields.map((field) => field.split('=') as [string, string]))
+      // Of a disk that was never used only the number is there.
+      if (!bytes.has('rbytes')) return
+      record(number, 'read', bytes.get('rbytes'))
+      record(number, 'write', bytes.get('wbytes'))
+    })
+    return
+  }
+  // 8:0 Read 4096, with a total behind them.
+  const file = 'blkio.throttle.io_service_bytes'
+  forEachLine(scrape, file, group.text(`${file}_recursive`) ?? group.text(file) ?? '', ([number, operation, bytes]) => {
+    if (operation === 'Read' || operation === 'Write') record(number, operation.toLowerCase(), bytes)
+  })
+}
+
+const recordPids: Part = (scrape, group) => {
+  scrape.record('container.pids.count', group.numbers('pids.current')[0])
+  scrape.record('container.pids.limit', group.numbers('pids.max')[0])
+}
+
+const recordPressure: Part = (scrape, group) => {
+  for (const resource of ['cpu', 'memory', 'io'] as const) {
+    // some avg10=0.00 avg60=0.00 avg300=0.00 total=0. Source: the kernel's `Documentation/accounting/psi.rst`.
+    const text = group.text(`${resource}.pressure`) ?? ''
+    for (const [, type, total] of text.matchAll(/^(some|full) .* total=(\d+)$/gm)) {
+      const attributes = { 'system.linux.pressure.stall_type': type }
+      scrape.record(`container.${resource}.linux.pressure.total`, Number(total) / 1e6, attributes)
+    }
+  }
+}

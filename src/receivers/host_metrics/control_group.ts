@@ -1,0 +1,80 @@
+import { errorMessage } from '../../errors.ts'
+import { whole } from './root.ts'
+import type { Root } from './root.ts'
+
+/** The control group of this process that one controller keeps, by the files in its folder. */
+export class ControlGroup {
+  constructor(
+    readonly version: 1 | 2,
+    private readonly own: Root,
+    private readonly folder: string,
+  ) {}
+
+  /** `undefined` where there is no such file: the kernel makes only those of what is switched on. */
+  text(file: string): string | undefined {
+    return this.own.optionalText(`${this.folder}/${file}`)
+  }
+
+  /**
+   * The whole numbers in a file, between blanks: `undefined` for those that stand for no limit, which are `max`, `-1` and, of
+   * memory in version 1, one beyond all sizes; none where there is no such file.
+   * @throws when one is not a number
+   */
+  numbers(file: string): readonly (number | undefined)[] {
+    return this.#parse(file, (text) => text.split(' ').map(limitOf)) ?? []
+  }
+
+  /** The numbers of a file that has a key and a number on each line. @throws when one is not a number */
+  table(file: string): Partial<Record<string, number>> {
+    const read = (line: string) => {
+      const [key, value] = line.split(' ')
+      return [key, Number(whole(value))] as const
+    }
+    return this.#parse(file, (text) => Object.fromEntries(text.split('\n').map(read))) ?? {}
+  }
+
+  #parse<T>(file: string, parse: (text: string) => T): T | undefined {
+    const text = this.text(file)?.trim()
+    try {
+      return text === undefined ? undefined : parse(text)
+    } catch (error) {
+      throw new Error(`${file} is not understood: ${errorMessage(error)}.`, { cause: error })
+    }
+  }
+}
+
+function limitOf(text: string): number | undefined {
+  if (text === 'max' || text === '-1') return undefined
+  const limit = whole(text)
+  return typeof limit === 'bigint' ? undefined : limit
+}
+
+/**
+ * Finds the groups this process is in, by the name of the controller (in version 1 of cgroups each may have a tree of its own; the
+ * empty name stands for the tree of version 2). A container sees the part of a tree that is its own, or the whole tree where it
+ * shares the host's namespace of cgroups: the mount says which part is there, and `/proc/self/cgroup` where in it this process is.
+ * Source: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5).
+ * @param own the root this process lives in, not that of the host around it
+ */
+export function findControlGroup(own: Root, controller: string): ControlGroup | undefined {
+  const paths = new Map<string, string>()
+  for (const [, names, path] of own.text('proc/self/cgroup').matchAll(/^\d+:([^:]*):(.*)$/gm)) {
+    for (const name of names.split(',')) paths.set(name, path)
+  }
+  const version = controller !== '' && paths.has(controller) ? 1 : 2
+  const path = paths.get(version === 1 ? controller : '')
+  if (path === undefined) return undefined
+  for (const line of own.text('proc/self/mountinfo').split('\n')) {
+    // 36 35 0:30 /root /mountpoint ro,nosuid - cgroup cgroup rw,cpu,cpuacct
+    const fields = line.split(' ')
+    const [type, , options = ''] = fields.slice(fields.indexOf('-', 6) + 1)
+    if (type !== (version === 1 ? 'cgroup' : 'cgroup2')) continue
+    if (version === 1 && !options.split(',').includes(controller)) continue
+    const [, , , root, mountpoint] = fields
+    const top = root === '/' ? '' : root
+    if (path === top || path.startsWith(`${top}/`)) {
+      return new ControlGroup(version, own, `${mountpoint}${path.slice(top.length)}`.replace(/^\/|\/$/g, ''))
+    }
+  }
+  return undefined
+}
