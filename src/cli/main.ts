@@ -4,6 +4,7 @@ import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 
 import { ConfigError, errorMessage } from '../errors.ts'
 import { ExitCode, writeProblems } from './exit.ts'
 import type { ExplainOptions } from './explain.ts'
+import type { InitOptions } from './init.ts'
 import type { ConfigOptions } from './options.ts'
 import type { QueueAction } from './queue.ts'
 
@@ -99,6 +100,22 @@ withConfig(program.command('print-config'))
   .action(async (options: Partial<ConfigOptions>) => {
     const { printEffectiveConfig } = await import('./print_config.ts')
     await printEffectiveConfig(configOptions(options))
+  })
+
+program
+  .command('init')
+  .description('writes a configuration to start from; asks what it is to do in a terminal')
+  .option('--preset <preset>', 'agent (the default), sidecar or gateway')
+  .option('--exporter <type>', 'datadog_native (the default), datadog_otlp, newrelic_otlp or otlp_http')
+  .option('--site <site>', 'the Datadog site of the account')
+  .option('--endpoint <url>', 'the address to send to')
+  .option('--api-key <key>', 'the key as the file is to hold it; by default a variable of the environment')
+  .option('--check-key', 'asks Datadog whether it knows the key', false)
+  .option('-o, --output <file>', 'the file to write', 'pipeline.yaml')
+  .option('--force', 'overwrites the file', false)
+  .action(async (options: InitOptions) => {
+    const { init } = await import('./init.ts')
+    process.exitCode = await init(options)
   })
 
 program

@@ -52,6 +52,8 @@ export function* checkEndpoint(path: string, url: string | undefined, { whole = 
 }
 
 export interface HttpRequest {
+  /** Default: `POST`. */
+  readonly method?: 'GET' | 'POST'
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
@@ -100,7 +102,7 @@ export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' |
       const headers = { ...ownHeaders, ...request.headers }
       return await exchange(connections.dispatcher, url, { ...request, headers })
     } catch (error) {
-      const message = `POST ${withoutSecrets(url)}: ${failure(error)}`
+      const message = `${request.method ?? 'POST'} ${withoutSecrets(url)}: ${failure(error)}`
       if ((error as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw permanent(message, { cause: error })
       throw retryable(message, undefined, { reason: 'network', cause: error })
     }
@@ -144,7 +146,7 @@ function makeDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig, { ca, cert, ke
 function exchange(
   dispatcher: Dispatcher,
   url: string,
-  { headers, body, signal, maxResponse }: HttpRequest,
+  { method = 'POST', headers, body, signal, maxResponse }: HttpRequest,
 ): Promise<HttpResponse> {
   const { origin, pathname, search } = new URL(url)
   return new Promise((resolve, reject) => {
@@ -164,7 +166,7 @@ function exchange(
     }
     signal.addEventListener('abort', abort)
     dispatcher.dispatch(
-      { origin, path: pathname + search, method: 'POST', headers, body },
+      { origin, path: pathname + search, method, headers, body },
       {
         onRequestStart(started) {
           controller = started

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
-import { startCommand } from '../kit/command.ts'
+import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 import { gaugeRequest } from '../receivers/otlp/receiving.ts'
 
@@ -17,6 +17,8 @@ describe('the gateway we ship', () => {
   it('takes OTLP over HTTP and gRPC to Datadog, and leaves nothing behind when it stops', async () => {
     const datadog = await startIntake({ apiKey: 'k'.repeat(32) })
     cleanups.push(() => datadog.close())
+    const folder = await temporaryFolder({})
+    cleanups.push(folder.remove)
     const settings = {
       'receivers.otlp.protocols.http.endpoint': '127.0.0.1:0',
       'receivers.otlp.protocols.grpc.endpoint': '127.0.0.1:0',
@@ -24,7 +26,7 @@ describe('the gateway we ship', () => {
     }
     const command = startCommand(
       ['--config', gateway, ...Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`])],
-      { env: { DD_API_KEY: 'k'.repeat(32) } },
+      { env: { DD_API_KEY: 'k'.repeat(32), QUEUE_DIRECTORY: folder.path('queue') } },
     )
     cleanups.push(() => command.kill('SIGKILL'))
     await command.waitFor('over gRPC')

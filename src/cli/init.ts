@@ -1,0 +1,228 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline/promises'
+import { isMap, parseDocument } from 'yaml'
+import type { Document, YAMLMap } from 'yaml'
+import { isKeyValid } from '../datadog/api_key.ts'
+import { datadogSettings } from '../datadog/settings.ts'
+import { errorMessage } from '../errors.ts'
+import { readText, words } from '../formats.ts'
+import { loadConfig } from '../pipeline/config.ts'
+import { createLogger } from '../pipeline/log.ts'
+import { ExitCode } from './exit.ts'
+
+/** What each preset is for, and the file of `config/` it is; the agent is the one of its exporter. */
+const PRESETS = {
+  agent: { does: "this host's metrics", file: undefined },
+  sidecar: { does: "an application's OTLP, and the metrics of the container", file: 'sidecar' },
+  gateway: { does: 'the OTLP of many applications, with a queue on disk', file: 'otlp_gateway' },
+} as const
+
+/** The variable of each exporter's key, by the file of `config/` that sends with it. */
+const KEYS = {
+  datadog_native: 'DD_API_KEY',
+  datadog_otlp: 'DD_API_KEY',
+  newrelic_otlp: 'NEW_RELIC_LICENSE_KEY',
+  otlp_http: undefined,
+} as const
+
+/** What the destination of an exporter wants before it, of the processors in its file. */
+const NEEDED = 'cumulative_to_delta'
+
+type Preset = keyof typeof PRESETS
+type ExporterType = keyof typeof KEYS
+
+/** The options of the command; what is not given is asked for in a terminal, and has its default elsewhere. */
+export interface InitOptions {
+  readonly preset?: string
+  readonly exporter?: string
+  readonly site?: string
+  readonly endpoint?: string
+  readonly apiKey?: string
+  readonly checkKey: boolean
+  readonly output: string
+  readonly force: boolean
+}
+
+interface Choices {
+  readonly preset: Preset
+  readonly exporter: ExporterType
+  /** The settings of the exporter that are set, as the YAML has them. */
+  readonly settings: Readonly<Record<'site' | 'endpoint' | 'api_key', string | undefined>>
+  readonly checkKey: boolean
+}
+
+/**
+ * `heka-pipeline init`: writes a configuration to start from, made of those that are shipped, and says what to do next. Asks
+ * only in a terminal. Returns the exit code; nothing is written unless it is 0.
+ * @throws ConfigError when the key is to be checked and the configuration has a mistake
+ */
+export async function init(options: InitOptions): Promise<number> {
+  const { output, force } = options
+  if (!force && existsSync(output)) return refuse(ExitCode.usage, `${output} is there already; --force overwrites it`)
+  const mistake = mistakeIn(options)
+  if (mistake !== undefined) return refuse(ExitCode.usage, mistake)
+  let choices: Choices
+  try {
+    const answers = process.stdin.isTTY && process.stdout.isTTY ? await ask(options) : options
+    choices = chosen(answers)
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error
+    return refuse(ExitCode.failure, 'nothing was written')
+  }
+  const text = presetYaml(choices, output)
+  if (choices.checkKey) {
+    const problem = await keyProblem(choices.exporter, text, output)
+    if (problem !== undefined) return refuse(ExitCode.failure, `${problem}; nothing was written`)
+    process.stdout.write('Datadog knows the key.\n')
+  }
+  try {
+    if (force) await rm(output, { force })
+    // With a key in it, it is for nobody else to read.
+    await writeFile(output, text, { flag: 'wx', mode: isReference(options.apiKey) ? 0o666 : 0o600 })
+  } catch (error) {
+    return refuse(ExitCode.failure, `${output} cannot be written: ${errorMessage(error)}`)
+  }
+  process.stdout.write(`Wrote ${output}. Next:\n\n${nextCommands(choices, output).join('\n')}\n`)
+  return ExitCode.ok
+}
+
+function refuse(code: number, message: string): number {
+  process.stderr.write(`heka-pipeline init: ${message}\n`)
+  return code
+}
+
+/** What is wrong with the options that are given. */
+function mistakeIn({ preset, exporter = 'datadog_native', site, endpoint, apiKey, checkKey }: InitOptions) {
+  const sites: readonly string[] = datadogSettings.site.format
+  for (const [name, value, allowed] of [
+    ['preset', preset, Object.keys(PRESETS)],
+    ['exporter', exporter, Object.keys(KEYS)],
+    ['site', site, sites],
+  ] as const) {
+    if (value !== undefined && !allowed.includes(value)) return `--${name} must be ${words(allowed)}`
+  }
+  const url = endpoint === undefined ? undefined : readText('url', endpoint)
+  if (url !== undefined && 'mistake' in url) return `--endpoint ${url.mistake}`
+  if (!isDatadog(exporter) && site !== undefined) return `${exporter} has no --site`
+  if (!isDatadog(exporter) && checkKey) return `--check-key is for keys of Datadog, not for ${exporter}`
+  if (KEYS[exporter as ExporterType] === undefined && apiKey !== undefined) return `${exporter} has no --api-key`
+  return undefined
+}
+
+function isDatadog(exporter: string): boolean {
+  return exporter.startsWith('datadog_')
+}
+
+/** Whether a key is not in the YAML itself. */
+function isReference(apiKey = '${env:}'): boolean {
+  return /^\$\{(env|file):/.test(apiKey)
+}
+
+/** Asks for what the options do not say. Rejects with an AbortError when the terminal ends it, by Ctrl-C or Ctrl-D. */
+async function ask(options: InitOptions): Promise<InitOptions> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  const closed = new AbortController()
+  terminal.once('close', () => closed.abort())
+  const answerTo = async (question: string, otherwise: string): Promise<string> =>
+    (await terminal.question(`${question} [${otherwise}] `, { signal: closed.signal })).trim() || otherwise
+  /** `asked` with a further answer, asked for again until there is no mistake in it. */
+  const choose = async (asked: InitOptions, name: keyof InitOptions, question: string, otherwise: string) => {
+    if (asked[name] !== undefined) return asked
+    for (;;) {
+      const answered = { ...asked, [name]: await answerTo(question, otherwise) }
+      const mistake = mistakeIn(answered)
+      if (mistake === undefined) return answered
+      process.stdout.write(`It ${mistake.replace(/^\S+ /, '')}.\n`)
+    }
+  }
+  try {
+    for (const [preset, { does }] of Object.entries(PRESETS)) process.stdout.write(`  ${preset.padEnd(8)} ${does}\n`)
+    let asked = await choose(options, 'preset', 'Which preset?', 'agent')
+    asked = await choose(asked, 'exporter', `Where to (${Object.keys(KEYS).join(', ')})?`, 'datadog_native')
+    if (asked.exporter === 'otlp_http') {
+      return await choose(asked, 'endpoint', 'The address of the receiver?', 'http://localhost:4318')
+    }
+    if (!isDatadog(asked.exporter as string)) return asked
+    asked = await choose(asked, 'site', 'The Datadog site of the account?', process.env.DD_SITE ?? 'datadoghq.com')
+    if (asked.checkKey || asked === options) return asked
+    return { ...asked, checkKey: /^y/i.test(await answerTo('Ask Datadog whether it knows the key (y, n)?', 'n')) }
+  } finally {
+    terminal.close()
+  }
+}
+
+function chosen({
+  preset = 'agent',
+  exporter = 'datadog_native',
+  site,
+  endpoint,
+  apiKey,
+  checkKey,
+}: InitOptions): Choices {
+  const key = KEYS[exporter as ExporterType]
+  const ofEnvironment = isDatadog(exporter) && endpoint === undefined ? '${env:DD_SITE:-datadoghq.com}' : undefined
+  const settings = { site: site ?? ofEnvironment, endpoint, api_key: key && (apiKey ?? `\${env:${key}}`) }
+  return { preset: preset as Preset, exporter: exporter as ExporterType, settings, checkKey }
+}
+
+/**
+ * The configuration of a preset: a file of `config/`, in which the exporter of another takes the place of its own, but for the
+ * queue.
+ */
+function presetYaml(choices: Choices, output: string): string {
+  const { preset, exporter, settings } = choices
+  const sending = shipped(exporter)
+  const { items } = sending.getIn(['exporters', exporter]) as YAMLMap
+  const { file, does } = PRESETS[preset]
+  const document = file === undefined ? sending : shipped(file)
+  if (document !== sending) {
+    const [{ value: own }] = (document.get('exporters') as YAMLMap).items
+    const queue = isMap(own) ? own.items.find(({ key }) => String(key) === 'sending_queue') : undefined
+    document.set('exporters', sending.get('exporters', true))
+    if (queue !== undefined) items.push(queue)
+    document.setIn(['service', 'pipelines', 'metrics', 'exporters', 0], exporter)
+    if (sending.hasIn(['processors', NEEDED])) {
+      document.setIn(['processors', NEEDED], sending.getIn(['processors', NEEDED], true))
+      document.addIn(['service', 'pipelines', 'metrics', 'processors'], NEEDED)
+    }
+  }
+  for (const [name, value] of Object.entries(settings).reverse()) {
+    if (value === undefined) continue
+    const given = items.findIndex(({ key }) => String(key) === name)
+    if (given >= 0) items.splice(given, 1)
+    items.unshift(document.createPair(name, value))
+  }
+  const lines = [`${preset}, to ${exporter}: ${does}.`, '', ...nextCommands(choices, output)]
+  document.commentBefore = lines.map((line) => ` ${line}`).join('\n')
+  // Empty lines stay with what was moved.
+  return `${document
+    .toString({ lineWidth: 0 })
+    .replaceAll(/\n{3,}/g, '\n\n')
+    .trimEnd()}\n`
+}
+
+function shipped(name: string): Document {
+  return parseDocument(readFileSync(new URL(`../../config/${name}.yaml`, import.meta.url), 'utf8'))
+}
+
+function nextCommands({ exporter, settings }: Choices, output: string): string[] {
+  const key = KEYS[exporter]
+  return [
+    ...(key !== undefined && settings.api_key === `\${env:${key}}` ? [`  export ${key}=<key>`] : []),
+    `  heka-pipeline validate --config ${output}`,
+    `  heka-pipeline --config ${output}`,
+  ]
+}
+
+/** Why the key of the exporter is not one that Datadog takes, if it is not. @throws ConfigError */
+async function keyProblem(exporter: ExporterType, text: string, output: string): Promise<string | undefined> {
+  const { exporters, secrets } = await loadConfig({ files: [{ name: output, text }] })
+  const config = exporters.get(exporter)?.config as Parameters<typeof isKeyValid>[0]
+  try {
+    const log = await createLogger({ level: 'error', encoding: 'console' }, secrets)
+    return (await isKeyValid(config, log)) ? undefined : 'Datadog does not know the key at this site'
+  } catch (error) {
+    return `Datadog could not be asked about the key: ${errorMessage(error)}`
+  }
+}

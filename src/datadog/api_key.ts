@@ -1,0 +1,31 @@
+import type { ConfigOf, Context } from '../component.ts'
+import { httpClient } from '../http/client.ts'
+import type { HttpResponse } from '../http/client.ts'
+import type { datadogSettings } from './settings.ts'
+
+/** Milliseconds. */
+const TIMEOUT = 10_000
+
+type Config = Pick<ConfigOf<typeof datadogSettings>, 'site' | 'endpoint' | 'api_key' | 'proxy_url' | 'tls' | 'headers'>
+
+/**
+ * Asks Datadog whether it knows the key of an exporter, at the API of its site or, where that is set, at its endpoint, the way its
+ * requests go. Source: Datadog's API reference, Authentication, Validate API key.
+ * @throws Error without the key, when there is no answer or another one
+ */
+export async function isKeyValid(config: Config, log: Context['log']): Promise<boolean> {
+  const url = `${(config.endpoint ?? `https://api.${config.site}`).replace(/\/+$/, '')}/api/v1/validate`
+  const cleanups: (() => void | Promise<void>)[] = []
+  const signal = AbortSignal.timeout(TIMEOUT)
+  const send = httpClient({ config, log, signal, onStop: (cleanup) => cleanups.push(cleanup) })
+  let response: HttpResponse
+  try {
+    const headers = { 'dd-api-key': config.api_key, accept: 'application/json' }
+    response = await send(url, { method: 'GET', headers, body: new Uint8Array(), signal, maxResponse: 65_536 })
+  } finally {
+    for (const cleanup of cleanups) await cleanup()
+  }
+  if (response.status === 200) return true
+  if (response.status === 403) return false
+  throw new Error(`GET ${url}: ${response.status}`)
+}
