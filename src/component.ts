@@ -143,7 +143,8 @@ export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces
 /** A step between receivers and exporters: a function per batch, or an RxJS operator where it holds time or history. */
 export interface ProcessorComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'processor'
-  readonly changes?: PointChange
+  /** Several where it may do the one or the other; what a batch lost and what it gained is set off within the batch. */
+  readonly changes?: PointChange | readonly PointChange[]
   create(context: Context<ConfigOf<S>>): ProcessBatch | { operator: OperatorFunction<MetricBatch, MetricBatch> }
 }
 

@@ -21,7 +21,7 @@ export const MAX_IN_FLIGHT = 16
  */
 export function guard(
   processor: ReturnType<ProcessorComponent['create']>,
-  changes: PointChange | undefined,
+  changes: ProcessorComponent['changes'],
   sheet: PipelineSheet,
   log: Logger,
 ): OperatorFunction<Envelope, Envelope> {
@@ -38,19 +38,21 @@ export function guard(
 /** Counts what a processor does to the number of points, in the terms it declared. */
 class Ledger {
   #held = 0
+  readonly #changes: ReadonlySet<PointChange>
   readonly #log: Logger
 
   constructor(
-    private readonly changes: PointChange | undefined,
+    changes: ProcessorComponent['changes'],
     readonly sheet: PipelineSheet,
     log: Logger,
   ) {
+    this.#changes = new Set(changes === undefined ? [] : [changes].flat())
     this.#log = throttled(log)
   }
 
   /** `points` went in and came out as `produced`, or as nothing yet. */
   turned(points: number, produced: number): void {
-    if (this.changes === 'replaces') {
+    if (this.#changes.has('replaces')) {
       this.sheet.merged(points)
       this.sheet.created += produced
     } else if (produced < points) this.#missing(points - produced)
@@ -63,14 +65,14 @@ class Ledger {
     this.#hold(-released)
     if (points === released) return
     this.sheet.created += points - released
-    if (this.changes !== 'creates' && this.changes !== 'replaces') {
+    if (!this.#changes.has('creates') && !this.#changes.has('replaces')) {
       this.#log.error('The processor makes points without declaring `changes`; they are counted as created.')
     }
   }
 
   /** The batch in hand, of `points`, is lost with all that was held; `produced` points had come out of it already. */
   failed(points: number, error: unknown, produced = 0): void {
-    const passed = this.changes === 'replaces' ? 0 : Math.min(points, produced)
+    const passed = this.#changes.has('replaces') ? 0 : Math.min(points, produced)
     this.sheet.created += produced - passed
     this.sheet.lost('processor_error', points - passed + this.#held)
     this.#hold(-this.#held)
@@ -86,19 +88,12 @@ class Ledger {
   }
 
   #missing(points: number): void {
-    switch (this.changes) {
-      case 'filters':
-        this.sheet.filtered += points
-        break
-      case 'merges':
-        this.sheet.merged(points)
-        break
-      case 'holds':
-        this.#hold(points)
-        break
-      default:
-        this.sheet.lost('undeclared', points)
-        this.#log.error('The processor drops points without declaring `changes`; they are counted as dropped.')
+    if (this.#changes.has('filters')) this.sheet.filtered += points
+    else if (this.#changes.has('merges')) this.sheet.merged(points)
+    else if (this.#changes.has('holds')) this.#hold(points)
+    else {
+      this.sheet.lost('undeclared', points)
+      this.#log.error('The processor drops points without declaring `changes`; they are counted as dropped.')
     }
   }
 

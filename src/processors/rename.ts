@@ -9,7 +9,7 @@ export default defineComponent({
   kind: 'processor',
   type: 'rename',
   aliases: ['metrics_transform'],
-  changes: 'replaces',
+  changes: ['merges', 'creates'],
   summary: 'Gives metrics other names, units, labels and scales, and aggregates labels away.',
   description: `
 Each of the \`transforms\` changes the metrics that \`include\` names, or a copy of them; the next one finds them changed,
@@ -29,7 +29,8 @@ that got the same name. Only gauges and sums are scaled and aggregated; histogra
 was an int stays one, unless it is scaled by a fraction or its mean is taken. A cumulative count out of which a label was
 aggregated goes back when one of its series goes away.
 
-In the balance of the pipeline, everything that comes in counts as merged and everything that goes out as created.
+In the balance of the pipeline, another name changes no number. What was aggregated counts as merged and what was copied as
+created, set off against each other within a batch.
 `,
   config: {
     transforms: {

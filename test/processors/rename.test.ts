@@ -113,7 +113,7 @@ describe('rename: names', () => {
     const expected = metrics.map((metric) => metric.withName(`x.${metric.name}`))
     expect(toOtlpJson(MetricBatch.fromOtlp(out.toOtlp()))).toEqual(toOtlpJson(MetricBatch.of({ metrics: expected })))
     expect(Buffer.from(out.toOtlp()).includes(unknown)).toBe(true)
-    expect(balance()).toMatchObject({ accepted: 2, merged: 2, created: 2, handed_on: 2, dropped: {} })
+    expect(balance()).toMatchObject({ accepted: 2, merged: 0, created: 0, handed_on: 2, dropped: {} })
   })
 
   it('returns the same batch when no name fits', async () => {
@@ -135,14 +135,17 @@ describe('rename: labels and values', () => {
     expect(lines.slice(1)).toEqual(points)
   })
 
-  it('counts what is aggregated: three points of four are merged, and the copy is created', async () => {
+  it.each([
+    ['merged: three of four', '', 2, { merged: 3, created: 0 }],
+    ['created, what its copy has more', 'action: insert, new_name: total,', 6, { merged: 0, created: 1 }],
+  ])('counts what is aggregated as %s', async (_what, action, points, changed) => {
     const operation = '{ action: aggregate_labels, label_set: [], aggregation_type: sum }'
-    const yaml = `rename: { transforms: [{ include: cpu, action: insert, new_name: total, operations: [${operation}] }] }`
+    const yaml = `rename: { transforms: [{ include: cpu, ${action} operations: [${operation}] }] }`
     const { process, balance } = await testProcessor(rename, yaml)
     const out = await process(MetricBatch.fromOtlp(MetricBatch.of({ metrics: [cpu, gauge('other', 1)] }).toOtlp()))
-    expect(out.pointCount).toBe(6)
-    expect(MetricBatch.fromOtlp(out.toOtlp()).pointCount).toBe(6)
-    expect(balance()).toMatchObject({ accepted: 5, merged: 5, created: 6, handed_on: 6, dropped: {} })
+    expect(out.pointCount).toBe(points)
+    expect(MetricBatch.fromOtlp(out.toOtlp()).pointCount).toBe(points)
+    expect(balance()).toMatchObject({ accepted: 5, ...changed, handed_on: points, dropped: {} })
   })
 
   it('aggregates neither over times nor with points without a value, and sums large ints exactly', async () => {

@@ -40,8 +40,11 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
     yield '`checkProcessors` must be a function'
   }
   if (examples !== undefined && !isExamples(examples)) yield '`examples` must be a list of `{ title, yaml }`'
-  if (exported.changes !== undefined && !CHANGES.includes(exported.changes as string)) {
-    yield `\`changes\` must be one of ${CHANGES.join(', ')}`
+  if (
+    exported.changes !== undefined &&
+    ![exported.changes].flat().every((change) => CHANGES.includes(String(change)))
+  ) {
+    yield `\`changes\` must be one of ${CHANGES.join(', ')}, or a list of them`
   }
   if (exported.timeout !== undefined) yield* defaultMistakes('duration', exported.timeout, '`timeout`')
   if (!isObject(config)) yield '`config` must be an object of settings; `{}` if there are none'
