@@ -15,6 +15,12 @@ export class NumberPointCursor extends PointCursor {
     return this.isInt ? Number(this.view.getBigInt64(this.valueAt, true)) : this.view.getFloat64(this.valueAt, true)
   }
 
+  /** The value as a data point holds it. */
+  exactValue(): number | bigint {
+    const value = this.value()
+    return this.isInt && !Number.isSafeInteger(value) ? this.view.getBigInt64(this.valueAt, true) : value
+  }
+
   protected point(end: number): boolean {
     const { bytes, view } = this
     let at = this.at

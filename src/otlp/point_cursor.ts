@@ -81,6 +81,11 @@ export abstract class PointCursor {
     return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readAttributeFields))
   }
 
+  /** The `bytesIdentity` of the attributes, without making them. */
+  bytesIdentity(): string {
+    return this.bytes.toString('latin1', this.attributesStart, this.attributesEnd)
+  }
+
   time(): bigint {
     return this.view.getBigUint64(this.timeAt, true)
   }

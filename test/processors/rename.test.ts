@@ -169,6 +169,33 @@ describe('rename: labels and values', () => {
     ])
   })
 
+  it.each(['sum', 'mean', 'min', 'max'])('aggregates by bytes what it does by objects: the %s', async (type) => {
+    const start = { startTimeUnixNano: 5n }
+    const metric = joined(
+      sum('a', 2n ** 62n, { x: '1', y: 'p', z: 'q' }, { ...at, ...start }),
+      sum('a', -3n, { z: 'q', x: '2', y: 'p' }, { ...at, startTimeUnixNano: 4n }),
+      sum('a', 0.5, { x: '3', y: 'p' }, { ...at, ...start }),
+      sum('a', 7n, { y: 'p', x: '1' }, { ...at, ...start }),
+      sum('a', 9n, { y: 'alone' }, { ...at, ...start }),
+      sum('a', 1n, { x: '1' }, { ...at, ...start }),
+      sum('a', 2n, {}, { ...at, ...start }),
+    )
+    const operation = `{ action: aggregate_labels, label_set: [y, z], aggregation_type: ${type} }`
+    const yaml = `rename: { transforms: [{ include: a, operations: [${operation}] }] }`
+    const { process } = await testProcessor(rename, yaml)
+    const batch = MetricBatch.of({ metrics: [metric] })
+    const byObjects = toOtlpJson(await process(batch))
+    const bytes = batch.toOtlp()
+    // The second time, the attributes are known.
+    for (let time = 0; time < 2; time++) {
+      expect(toOtlpJson(await process(MetricBatch.fromOtlp(bytes)))).toEqual(byObjects)
+    }
+    const [{ metric: result }] = [
+      ...MetricBatch.fromOtlp((await process(MetricBatch.fromOtlp(bytes))).toOtlp()).metrics(),
+    ]
+    expect(result.points).toHaveLength(4)
+  })
+
   it('makes one value of several', async () => {
     const memory = joined(
       gauge('memory', 1, { state: 'slab_a', node: 'x' }, at),

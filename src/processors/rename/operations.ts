@@ -3,7 +3,8 @@ import type { NumberValue } from '../../otlp/number_values.ts'
 import { anyValueText, Attributes } from '../../otlp/attributes.ts'
 import type { KeyValue } from '../../otlp/attributes.ts'
 import type { Metric } from '../../otlp/metrics.ts'
-import type { NumberPoint } from '../../otlp/points.ts'
+import { NumberPointCursor } from '../../otlp/number_cursor.ts'
+import { NumberPoint } from '../../otlp/points.ts'
 import type { Operation } from './settings.ts'
 
 /** Makes the function that does one operation, checked before, to the data points of a metric. */
@@ -54,46 +55,113 @@ function updateLabel(
   }
 }
 
+/** Sets of attributes whose change is remembered, of each operation that aggregates. */
+const MAX_REMEMBERED = 65_536
+
+type Aggregation = NonNullable<Operation['aggregation_type']>
+
+/** What of a data point is aggregated. */
+interface Sample extends NumberValue {
+  readonly attributes: Attributes
+  /** Nanoseconds since 1970. */
+  readonly time: bigint
+  readonly start: bigint
+  /** Where it was read as an object. */
+  readonly point?: NumberPoint
+}
+
 /** Makes one of the points that have the same time and, changed, the same attributes. */
-function aggregateBy(
-  change: (attributes: Attributes) => Attributes,
-  type: NonNullable<Operation['aggregation_type']>,
-): (metric: Metric) => Metric {
+function aggregateBy(change: (attributes: Attributes) => Attributes, type: Aggregation): (metric: Metric) => Metric {
+  const readSamples = sampleReader(change)
   return (metric) => {
     if (!isNumeric(metric)) return metric
-    const groups = new Map<string, NumberPoint[]>()
-    for (const point of numberPoints(metric)) {
-      const changed = point.withAttributes(change(point.attributes))
-      const key = `${point.hasValue} ${point.timeUnixNano} ${changed.attributes.identity}`
-      const group = groups.get(key)
-      if (group === undefined) groups.set(key, [changed])
-      else group.push(changed)
+    const groups: Sample[][] = []
+    const found = new Map<Attributes, Map<bigint, Sample[]>>()
+    for (const sample of readSamples(metric)) {
+      let byTime = found.get(sample.attributes)
+      if (byTime === undefined) found.set(sample.attributes, (byTime = new Map<bigint, Sample[]>()))
+      // Those without a value are apart: no time is negative.
+      const time = sample.point?.hasValue === false ? -1n - sample.time : sample.time
+      const group = byTime.get(time)
+      if (group !== undefined) {
+        group.push(sample)
+        continue
+      }
+      const started = [sample]
+      byTime.set(time, started)
+      groups.push(started)
     }
-    return metric.withPoints(Array.from(groups.values(), (points) => combine(points, type)))
+    return metric.withPoints(groups.map((samples) => combine(samples, type)))
   }
 }
 
-function combine(points: readonly NumberPoint[], type: NonNullable<Operation['aggregation_type']>): NumberPoint {
-  const [first, ...others] = points
-  if (others.length === 0 || !first.hasValue) return first
-  return first.with({
-    ...combineValues(points, type),
-    startTimeUnixNano: points.map((point) => point.startTimeUnixNano).reduce((a, b) => (b < a ? b : a)),
-    exemplars: points.flatMap(({ exemplars }) => exemplars),
-  })
+/**
+ * Makes the function that reads a metric's samples with their attributes changed: the same object for what becomes equal. What can be
+ * read by its bytes is, and the attributes that came before are not changed again.
+ */
+function sampleReader(change: (attributes: Attributes) => Attributes): (metric: Metric) => Generator<Sample> {
+  const cursor = new NumberPointCursor()
+  const byBytes = new Map<string, Attributes>()
+  const byIdentity = new Map<string, Attributes>()
+
+  function changed(bytes: string, holder: { attributes(): Attributes }): Attributes {
+    let result = byBytes.get(bytes)
+    if (result !== undefined) return result
+    const attributes = change(holder.attributes())
+    result = byIdentity.get(attributes.identity)
+    // Without the request it came in.
+    if (result === undefined) byIdentity.set(attributes.identity, (result = Attributes.from([...attributes])))
+    byBytes.set(bytes, result)
+    return result
+  }
+
+  return function* (metric) {
+    // Never within a metric, where what becomes equal has to be the same.
+    if (byBytes.size >= MAX_REMEMBERED) {
+      byBytes.clear()
+      byIdentity.clear()
+    }
+    if (cursor.reads(metric) && cursor.open(metric)) {
+      while (cursor.next()) {
+        const attributes = changed(cursor.bytesIdentity(), cursor)
+        const { isInt } = cursor
+        yield { attributes, time: cursor.time(), start: cursor.start(), value: cursor.exactValue(), isInt }
+      }
+      return
+    }
+    for (const point of numberPoints(metric)) {
+      const attributes = changed(point.attributes.bytesIdentity, { attributes: () => point.attributes })
+      const { timeUnixNano: time, startTimeUnixNano: start, value, isInt } = point
+      yield { attributes, time, start, value, isInt, point }
+    }
+  }
 }
 
-function combineValues(points: readonly NumberValue[], type: NonNullable<Operation['aggregation_type']>): NumberValue {
+function combine(samples: readonly Sample[], type: Aggregation): NumberPoint {
+  const [first, ...others] = samples
+  const { attributes, time: timeUnixNano, point } = first
+  if (point !== undefined && (others.length === 0 || !point.hasValue)) return point.withAttributes(attributes)
+  const fields = {
+    attributes,
+    timeUnixNano,
+    startTimeUnixNano: others.reduce((least, { start }) => (start < least ? start : least), first.start),
+    ...(others.length === 0 ? valueOf(first) : combineValues(samples, type)),
+  }
+  if (point === undefined) return new NumberPoint(fields)
+  return point.with({ ...fields, exemplars: samples.flatMap((sample) => sample.point?.exemplars ?? []) })
+}
+
+function combineValues(samples: readonly NumberValue[], type: Aggregation): NumberValue {
   const order = ({ value: left = 0 }: NumberValue, { value: right = 0 }: NumberValue) => left < right
   switch (type) {
     case 'min':
-      return valueOf(points.reduce((least, point) => (order(point, least) ? point : least)))
+      return valueOf(samples.reduce((least, sample) => (order(sample, least) ? sample : least)))
     case 'max':
-      return valueOf(points.reduce((most, point) => (order(most, point) ? point : most)))
+      return valueOf(samples.reduce((most, sample) => (order(most, sample) ? sample : most)))
     case 'sum':
-      return points.reduce(addValues)
+      return valueOf(samples.reduce(addValues))
     case 'mean':
-      return { value: Number(points.reduce(addValues).value) / points.length, isInt: false }
+      return { value: Number(samples.reduce(addValues).value) / samples.length, isInt: false }
   }
 }
 
