@@ -84,7 +84,7 @@ function exporterOf(variables: Variables): Parts {
       multiplier: 2,
     },
   }
-  // How long a destination asks to be left alone, it says itself. What is not right is a mistake all the same.
+  // No setting has their effect (docs/migrating.md says why). What is not right is a mistake all the same.
   variables.whole('OTLP_RETRY_AFTER_DEFAULT_SECONDS', 5)
   variables.whole('OTLP_RETRY_AFTER_MAX_SECONDS', 300)
   const agent: Record<string, string> =
