@@ -2,6 +2,9 @@ import { errorMessage } from '../../errors.ts'
 import { whole } from './root.ts'
 import type { Root } from './root.ts'
 
+/** Half of the largest int64: version 1 limits memory to all pages there could be, which is next to that. */
+const NO_LIMIT = 2 ** 62
+
 /** The control group of this process that one controller keeps, by the files in its folder. */
 export class ControlGroup {
   constructor(
@@ -45,8 +48,8 @@ export class ControlGroup {
 
 function limitOf(text: string): number | undefined {
   if (text === 'max' || text === '-1') return undefined
-  const limit = whole(text)
-  return typeof limit === 'bigint' ? undefined : limit
+  const number = Number(whole(text))
+  return number < NO_LIMIT ? number : undefined
 }
 
 /**
