@@ -9,7 +9,8 @@ import { scrapersSettings, switches } from './host_metrics/scraper.ts'
 export default defineComponent({
   kind: 'receiver',
   type: 'host_metrics',
-  summary: 'Collects metrics of the host: CPU, memory, disks, file systems, network, load, paging, processes, uptime; and of its own container.',
+  summary:
+    'Collects metrics of the host: CPU, memory, disks, file systems, network, load, paging, processes, uptime; and of its own container.',
   description: describeScrapers(scrapers),
   config: {
     collection_interval: { doc: 'Time from one scrape to the next.', format: 'duration', default: '1m' },

@@ -42,7 +42,7 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   if (examples !== undefined && !isExamples(examples)) yield '`examples` must be a list of `{ title, yaml }`'
   if (
     exported.changes !== undefined &&
-    ![exported.changes].flat().every((change) => CHANGES.includes(String(change)))
+    ![exported.changes].flat().every((change) => CHANGES.includes(change as string))
   ) {
     yield `\`changes\` must be one of ${CHANGES.join(', ')}, or a list of them`
   }
