@@ -9,6 +9,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
 import { Metric } from '../../src/otlp/metrics.ts'
 import { HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { runs } from '../kit/fuzzing.ts'
 import { jsonToProtobuf } from '../kit/otlp_json_reference.ts'
 import { ExportMetricsServiceRequest, Metric as ReferenceMetric } from '../kit/otlp_proto.ts'
 import { metric, request } from '../kit/otlp_requests.ts'
@@ -184,7 +185,7 @@ describe('toOtlpJson', () => {
         const bytes = Buffer.concat([encode(ExportMetricsServiceRequest, value), nest(1, nest(2, nest(2, parts)))])
         expect(meaning(jsonToProtobuf(toOtlpJson(MetricBatch.fromOtlp(bytes))))).toEqual(meaning(bytes))
       }),
-      { numRuns: Number(process.env.RUNS ?? 300) },
+      runs(300),
     )
   })
 

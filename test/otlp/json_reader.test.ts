@@ -7,6 +7,7 @@ import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import { Resource, Scope } from '../../src/otlp/resource.ts'
+import { runs } from '../kit/fuzzing.ts'
 import { Ambiguous, jsonToProtobuf, repeatsKeys } from '../kit/otlp_json_reference.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import { request } from '../kit/otlp_requests.ts'
@@ -403,7 +404,7 @@ describe('fromOtlpJson', () => {
           })
         },
       ),
-      { numRuns: Number(process.env.RUNS ?? 500) },
+      runs(500),
     )
   })
 })

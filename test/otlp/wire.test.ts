@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { MalformedError } from '../../src/otlp/check.ts'
 import type { DataPoint } from '../../src/otlp/points.ts'
+import { runs } from '../kit/fuzzing.ts'
 import { ExportMetricsServiceRequest as Reference, Metric } from '../kit/otlp_proto.ts'
 import { metric, request } from '../kit/otlp_requests.ts'
 
@@ -49,7 +50,7 @@ describe('the protobuf form of a batch', () => {
         const bytes = referenceEncode(value)
         expect(meaning(rewritten(bytes))).toEqual(meaning(bytes))
       }),
-      { numRuns: Number(process.env.RUNS ?? 300) },
+      runs(300),
     )
   })
 
@@ -92,7 +93,7 @@ describe('the protobuf form of a batch', () => {
           )
         }
       }),
-      { numRuns: Number(process.env.RUNS ?? 500) },
+      runs(500),
     )
   })
 
@@ -122,7 +123,7 @@ describe('the protobuf form of a batch', () => {
         expect(meaning(edited.toOtlp())).toEqual(expected)
         expect(edited.pointCount).toBe(batch.pointCount)
       }),
-      { numRuns: Number(process.env.RUNS ?? 200) },
+      runs(200),
     )
   })
 

@@ -5,6 +5,7 @@ import { TagList } from '../../../src/exporters/datadog_native/tag_list.ts'
 import type { KeyedTags } from '../../../src/exporters/datadog_native/tag_list.ts'
 import { anyValueText, Attributes } from '../../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
+import { runs } from '../../kit/fuzzing.ts'
 import { ExportMetricsServiceRequest as Reference } from '../../kit/otlp_proto.ts'
 
 const text = fc.oneof(
@@ -80,7 +81,7 @@ describe('the tags of a series', () => {
           expect(byBytes.tags).toEqual(expected(resource, point, more))
         },
       ),
-      { numRuns: 2000 },
+      runs(2000),
     )
   })
 
