@@ -1,0 +1,365 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { cpus, release, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { request } from 'undici'
+import { startIntake } from '../kit/intake.ts'
+import type { Answer, Intake } from '../kit/intake.ts'
+import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+
+/*
+ * The real command with its queue on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short]`. Every data point
+ * has a value of its own, so that what is lost and what comes twice is counted exactly. The seed decides what is random here; when
+ * the machine does what in between differs from run to run. Ends with 1 if a point that was acknowledged neither arrived nor
+ * was counted as dropped, or a sheet does not balance.
+ */
+
+const { values: options } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    only: { type: 'string', default: '' },
+    short: { type: 'boolean', default: false },
+  },
+})
+const seed = Number(options.seed)
+if (!Number.isInteger(seed)) throw new Error(`--seed must be a whole number, not "${options.seed}"`)
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+/** Milliseconds that a scenario may wait for anything. */
+const PATIENCE = 60_000
+
+/** Numbers from 0 to 1 that depend on the seed and the name of the scenario only. Source: mulberry32, public domain. */
+function randomOf(name: string): () => number {
+  let state = [...name].reduce((hash, letter) => (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0, seed)
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + PATIENCE; !condition(); await wait(5))
+    if (Date.now() > end) throw new Error(`waited ${PATIENCE} ms in vain for ${what}`)
+}
+
+class Stand {
+  readonly random: () => number
+  readonly acknowledged = new Set<number>()
+  /** How often each value arrived in a request that the intake took. */
+  readonly delivered = new Map<number, number>()
+  /** Points by reason, from the sheets of all processes that printed one. */
+  readonly dropped = new Map<string, number>()
+  balanced = true
+  #child: ChildProcess | undefined
+  #stderr = ''
+  #address = ''
+  #next = 0
+  #seen = 0
+  #sending = false
+  #senders: Promise<unknown> = Promise.resolve()
+
+  constructor(
+    name: string,
+    readonly intake: Intake,
+    readonly folder: string,
+  ) {
+    this.random = randomOf(name)
+  }
+
+  async start({ endpoint = this.intake.url, queue = '', env = {} }: StartOptions = {}): Promise<void> {
+    const file = join(this.folder, 'pipeline.yaml')
+    await writeFile(
+      file,
+      `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters:
+  otlp_http:
+    endpoint: "${endpoint}"
+    timeout: 300ms
+    sending_queue: { directory: queue${queue} }
+    retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
+service:
+  telemetry: { logs: { encoding: json } }
+  pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } }
+`,
+    )
+    this.#stderr = ''
+    const child = spawn(process.execPath, [main, '--config', file], {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
+    this.#child = child
+    const listening = /"address":"([^"]+)"/
+    await until('the command to listen', () => {
+      if (child.exitCode !== null) throw new Error(`the command ended at its start:\n${this.#stderr}`)
+      return this.#stderr.includes('Listening for OTLP over HTTP') && listening.test(this.#stderr)
+    })
+    this.#address = listening.exec(this.#stderr)?.[1] ?? ''
+  }
+
+  /** Sends one point after the other from `senders` clients, until `rest`. */
+  load(senders = 8): void {
+    this.#sending = true
+    this.#senders = Promise.all(Array.from({ length: senders }, () => this.#send()))
+  }
+
+  async #send(): Promise<void> {
+    while (this.#sending) {
+      const value = this.#next++
+      const points = [{ asDouble: value, timeUnixNano: String(BigInt(Date.now()) * 1_000_000n) }]
+      const message = {
+        resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'chaos', gauge: { dataPoints: points } }] }] }],
+      }
+      try {
+        const { statusCode, body } = await request(`http://${this.#address}/v1/metrics`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/x-protobuf' },
+          body: ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish(),
+        })
+        await body.dump()
+        if (statusCode === 200) this.acknowledged.add(value)
+        else await wait(5)
+      } catch {
+        // The process died under the client, which does not know then whether its point was taken.
+        await wait(5)
+      }
+    }
+  }
+
+  async rest(): Promise<void> {
+    this.#sending = false
+    await this.#senders
+  }
+
+  /** Resolves when `count` more points are acknowledged. */
+  async accepted(count: number): Promise<void> {
+    const enough = this.acknowledged.size + count
+    await until(`${count} points to be acknowledged`, () => this.acknowledged.size >= enough)
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child as ChildProcess
+    const ended = once(child, 'close')
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  /** Stops the process in good order and reads its sheet. */
+  async stop(): Promise<void> {
+    const child = this.#child as ChildProcess
+    const ended = once(child, 'close')
+    child.kill('SIGTERM')
+    await ended
+    const [, left, right] = /exporter otlp_http: ([^"=]*) = ([^"\n]*)/.exec(this.#stderr) ?? []
+    const sum = (side: string | undefined): number =>
+      Array.from(side?.matchAll(/ (\d+)(?= \+|$)/g) ?? [], ([, count]) => Number(count)).reduce((a, b) => a + b, 0)
+    if (child.exitCode !== 0 || left === undefined || sum(left) !== sum(right)) {
+      this.balanced = false
+      console.error(`ended with ${child.exitCode}; its log ends with:\n${this.#stderr.slice(-2000)}`)
+    }
+    for (const [, reason, count] of right?.matchAll(/dropped\((\w+)\) (\d+)/g) ?? [])
+      this.dropped.set(reason as string, (this.dropped.get(reason as string) ?? 0) + Number(count))
+  }
+
+  count(): void {
+    for (; this.#seen < this.intake.requests.length; this.#seen += 1) {
+      const arrived = this.intake.requests[this.#seen]
+      if (arrived?.status !== 200) continue
+      for (const [, text] of JSON.stringify(arrived.body).matchAll(/"asDouble":(\d+)/g))
+        this.delivered.set(Number(text), (this.delivered.get(Number(text)) ?? 0) + 1)
+    }
+  }
+
+  lost(): number {
+    this.count()
+    return [...this.acknowledged].filter((value) => !this.delivered.has(value)).length
+  }
+
+  /** Lets the process send what waits, for as long as that gets fewer, and stops it. */
+  async drain(): Promise<void> {
+    await this.rest()
+    for (let [least, since] = [Infinity, Date.now()]; least > 0 && Date.now() - since < 3_000; await wait(50)) {
+      const lost = this.lost()
+      if (lost < least) [least, since] = [lost, Date.now()]
+    }
+    await this.stop()
+  }
+
+  async end(): Promise<void> {
+    this.#sending = false
+    if (this.#child?.exitCode === null) this.#child.kill('SIGKILL')
+    await this.intake.close()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+interface StartOptions {
+  readonly endpoint?: string
+  /** More of `sending_queue`, as YAML. */
+  readonly queue?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** The intake answers so to every request while `points` are accepted, and then as it should. */
+function answering(answer: Answer, points = 200) {
+  return async (stand: Stand): Promise<void> => {
+    stand.intake.respondBy(() => answer)
+    await stand.start()
+    stand.load()
+    await stand.accepted(points)
+    stand.intake.respondBy(undefined)
+    await stand.drain()
+  }
+}
+
+/** The endpoint is wrong until the process is started again. */
+function misled(endpoint: (stand: Stand) => string) {
+  return async (stand: Stand): Promise<void> => {
+    await stand.start({ endpoint: endpoint(stand) })
+    stand.load()
+    await stand.accepted(200)
+    await stand.rest()
+    await stand.stop()
+    await stand.start()
+    await stand.drain()
+  }
+}
+
+/** What was stored in an outage is damaged while the process is dead. */
+function damaged(damage: (file: string, size: number, random: () => number) => Promise<void>) {
+  return async (stand: Stand): Promise<void> => {
+    stand.intake.respondBy(() => ({ status: 503 }))
+    await stand.start()
+    stand.load()
+    await stand.accepted(300)
+    await stand.rest()
+    await stand.kill()
+    const folder = join(stand.folder, 'queue', 'otlp_http')
+    const [first] = (await readdir(folder)).filter((name) => name.endsWith('.log')).sort()
+    if (first === undefined) throw new Error(`there is no segment in ${folder}`)
+    await damage(join(folder, first), (await stat(join(folder, first))).size, stand.random)
+    stand.intake.respondBy(undefined)
+    await stand.start()
+    await stand.drain()
+  }
+}
+
+/** Steps the wall clock of a process by an hour, forth and back; the monotonic clock goes on, as it does on a real step. */
+const STEPPING_CLOCK = `data:text/javascript,${encodeURIComponent(
+  'const now=Date.now;const start=now();Date.now=()=>now()+[0,3600000,-3600000][Math.floor((now()-start)/200)%3]',
+)}`
+
+const kills = options.short ? 4 : 100
+const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
+  [`kill -9`]: async (stand) => {
+    for (let round = 0; round < kills; round += 1) {
+      stand.intake.respondBy(stand.random() < 0.5 ? () => ({ status: 503 }) : undefined)
+      await stand.start()
+      stand.load()
+      await stand.accepted(1 + Math.floor(stand.random() * 60))
+      await wait(stand.random() * 20)
+      await stand.kill()
+      await stand.rest()
+    }
+    stand.intake.respondBy(undefined)
+    await stand.start()
+    await stand.drain()
+  },
+  'SIGTERM under load': async (stand) => {
+    for (let round = 0; round < 3; round += 1) {
+      await stand.start()
+      stand.load()
+      await stand.accepted(100 + Math.floor(stand.random() * 100))
+      await stand.stop()
+      await stand.rest()
+    }
+    await stand.start()
+    await stand.drain()
+  },
+  'a truncated segment': damaged((file, size, random) => truncate(file, Math.floor(size * (0.2 + 0.6 * random())))),
+  'a flipped bit': damaged(async (file, size, random) => {
+    const handle = await open(file, 'r+')
+    const [byte, position] = [Buffer.alloc(1), Math.floor(size * (0.2 + 0.6 * random()))]
+    await handle.read(byte, 0, 1, position)
+    byte.writeUInt8(byte.readUInt8(0) ^ (1 << Math.floor(random() * 8)))
+    await handle.write(byte, 0, 1, position)
+    await handle.close()
+  }),
+  'a flapping intake': async (stand) => {
+    await stand.start()
+    stand.load()
+    for (let round = 0; round < 10; round += 1) {
+      stand.intake.respondBy(round % 2 === 0 ? () => ({ status: 503 }) : undefined)
+      await stand.accepted(50)
+    }
+    stand.intake.respondBy(undefined)
+    await stand.drain()
+  },
+  'a long outage': answering({ drop: true }, options.short ? 200 : 20_000),
+  ...Object.fromEntries(
+    [401, 408, 413, 429, 500, 503].map((status) => [`the intake answers ${status}`, answering({ status })]),
+  ),
+  'the intake hangs': answering({ status: 503, delay: PATIENCE }),
+  'the intake answers garbage': answering({ status: 502, body: '\u0000<html>{' }),
+  'TLS fails': misled(({ intake }) => intake.url.replace('http:', 'https:')),
+  'DNS fails': misled(() => 'http://intake.invalid:4318'),
+  'a full queue, 64 clients': async (stand) => {
+    stand.intake.respondBy(() => ({ delay: 20 }))
+    await stand.start({ queue: ', queue_size: 50, num_consumers: 1' })
+    stand.load(64)
+    await stand.accepted(300)
+    stand.intake.respondBy(undefined)
+    await stand.drain()
+  },
+  'the clock steps an hour forth and back': async (stand) => {
+    stand.intake.respondBy(() => ({ status: 503, headers: { 'retry-after': '0' } }))
+    await stand.start({ env: { NODE_OPTIONS: `--import=${STEPPING_CLOCK}` } })
+    stand.load()
+    const end = performance.now() + 1_500
+    await until('the clock to step', () => performance.now() > end)
+    stand.intake.respondBy(undefined)
+    await stand.drain()
+  },
+}
+const SHORT = ['kill -9', 'a flipped bit', 'SIGTERM under load', 'the intake answers 413']
+
+console.log(
+  `${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, seed ${seed}\n`,
+)
+console.log('| Scenario | Accepted | Delivered | Duplicated | Dropped by reason | Lost | Balance |')
+console.log('| --- | --- | --- | --- | --- | --- | --- |')
+const chosen = Object.entries(scenarios).filter(
+  ([name]) => name.includes(options.only) && (!options.short || SHORT.includes(name)),
+)
+if (chosen.length === 0) throw new Error(`no scenario has "${options.only}" in its name`)
+for (const [name, run] of chosen) {
+  const folder = await mkdtemp(join(tmpdir(), 'heka-chaos-'))
+  const stand = new Stand(name, await startIntake({ keyHeader: '' }), folder)
+  try {
+    await run(stand)
+    const missing = stand.lost()
+    const dropped = [...stand.dropped.values()].reduce((sum, points) => sum + points, 0)
+    // What was counted as dropped may have been acknowledged or not: a client whose answer was cut off does not know.
+    const lost = Math.max(0, missing - dropped)
+    const twice = [...stand.delivered.values()].reduce((sum, times) => sum + times - 1, 0)
+    const reasons = [...stand.dropped].map(([reason, points]) => `${reason} ${points}`).join(', ')
+    const title = name === 'kill -9' ? `${kills} x kill -9` : name
+    console.log(
+      `| ${title} | ${stand.acknowledged.size} | ${stand.delivered.size} | ${twice} | ${reasons} | ${lost} | ${stand.balanced ? 'holds' : 'BROKEN'} |`,
+    )
+    if (lost > 0 || !stand.balanced) process.exitCode = 1
+  } catch (error) {
+    console.log(`| ${name} | | | | | | FAILED |`)
+    console.error(error)
+    process.exitCode = 1
+  } finally {
+    await stand.end()
+  }
+}
