@@ -106,14 +106,15 @@ export class RecordLog {
    */
   async append(group: readonly Appended[], time: number): Promise<Place[]> {
     const { segment, file } = await this.writable()
-    let { size: offset, records: index } = segment
+    let { size: offset, records: index, points: before } = segment
     const buffers: Uint8Array[] = []
     const places: Place[] = []
     for (const { payload, points } of group) {
-      buffers.push(encodeHeader(segment.salt, { index, points, time }, payload), payload)
+      buffers.push(encodeHeader(segment.salt, { index, points, before, time }, payload), payload)
       places.push({ segment, offset, index })
       offset += HEADER_SIZE + payload.length
       index += 1
+      before += points
     }
     try {
       await writeAll(file, buffers, segment.size)

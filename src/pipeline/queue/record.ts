@@ -1,28 +1,32 @@
 import { crc32 } from 'node:zlib'
 
 /*
- * A record of the queue on disk: a header of 32 bytes, all numbers little endian, and the OTLP bytes of one batch.
+ * A record of the queue on disk: a header of 36 bytes, all numbers little endian, and the OTLP bytes of one batch.
  *
  *    0  magic          4   `HEKQ`
  *    4  index          4   its place in the segment, from 0
  *    8  points         4   data points of the batch
  *   12  length         4   bytes behind the header
- *   16  time           8   milliseconds since 1970 as a double, when it was taken
- *   24  payload CRC    4
- *   28  header CRC     4   of the 28 bytes before, started with the salt of the segment
+ *   16  before         4   data points of the records before it in the segment, so that those of a lost one can be told
+ *   20  time           8   milliseconds since 1970 as a double, when it was taken
+ *   28  payload CRC    4
+ *   32  header CRC     4   of the 32 bytes before, started with the salt of the segment
  *
  * The salt stands in the name of the file and is random, so nothing that a client sends can pass for a header: after
  * damage the next record is found by looking for one.
  */
 
-export const HEADER_SIZE = 32
+export const HEADER_SIZE = 36
 
 const MAGIC = Buffer.from('HEKQ')
-const CHECKED = 28
+const PAYLOAD_CRC = 28
+const CHECKED = 32
 
 export interface RecordHeader {
   readonly index: number
   readonly points: number
+  /** Data points of the records before it in the segment. */
+  readonly before: number
   /** Milliseconds since 1970. */
   readonly time: number
   /** Bytes of the payload. */
@@ -45,14 +49,19 @@ export interface Damage {
 }
 
 /** The header to write before `payload`. */
-export function encodeHeader(salt: number, { index, points, time }: Omit<RecordHeader, 'length'>, payload: Uint8Array) {
+export function encodeHeader(
+  salt: number,
+  { index, points, before, time }: Omit<RecordHeader, 'length'>,
+  payload: Uint8Array,
+): Buffer {
   const header = Buffer.allocUnsafe(HEADER_SIZE)
   MAGIC.copy(header)
   header.writeUInt32LE(index, 4)
   header.writeUInt32LE(points, 8)
   header.writeUInt32LE(payload.length, 12)
-  header.writeDoubleLE(time, 16)
-  header.writeUInt32LE(crc32(payload), 24)
+  header.writeUInt32LE(before, 16)
+  header.writeDoubleLE(time, 20)
+  header.writeUInt32LE(crc32(payload), PAYLOAD_CRC)
   header.writeUInt32LE(crc32(header.subarray(0, CHECKED), salt), CHECKED)
   return header
 }
@@ -74,7 +83,8 @@ export function readRecords(bytes: Buffer, salt: number): { records: StoredRecor
     const payload = bytes.subarray(offset + HEADER_SIZE, offset + HEADER_SIZE + header.length)
     const end = offset + HEADER_SIZE + payload.length
     const torn = payload.length < header.length
-    if (torn || crc32(payload) !== bytes.readUInt32LE(offset + 24)) damages.push({ start: offset, end, torn, header })
+    if (torn || crc32(payload) !== bytes.readUInt32LE(offset + PAYLOAD_CRC))
+      damages.push({ start: offset, end, torn, header })
     else records.push({ ...header, payload })
     next = header.index + 1
     offset = end
@@ -92,7 +102,8 @@ function headerAt(bytes: Buffer, offset: number, salt: number): RecordHeader | u
     index: bytes.readUInt32LE(offset + 4),
     points: bytes.readUInt32LE(offset + 8),
     length: bytes.readUInt32LE(offset + 12),
-    time: bytes.readDoubleLE(offset + 16),
+    before: bytes.readUInt32LE(offset + 16),
+    time: bytes.readDoubleLE(offset + 20),
   }
 }
 

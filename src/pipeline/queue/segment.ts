@@ -95,30 +95,27 @@ export class Segment {
     const { entries, sealed } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
     this.size = size
     let contents: SegmentContents | undefined
-    /** Whether a record was counted: what is acknowledged of one that cannot be seen any more was not. */
-    let counted = (index: number): boolean => index < this.records
     if (sealed !== undefined) {
       this.records = sealed.length
       this.points = sealed.points
-      const length = Math.max(0, size - this.records * HEADER_SIZE)
-      Object.assign(this.waiting, { records: this.records, points: this.points, bytes: length })
     } else {
       contents = await this.read(0)
       const { records, damages } = contents
       const torn = damages.find((damage) => damage.torn)
       if (torn !== undefined) this.size = torn.start
+      // The last of them knows of all before it, also of those that cannot be seen any more.
       const damaged = damages.flatMap((damage) => (damage.torn ? [] : (damage.header ?? [])))
-      const seen = new Map([...records, ...damaged].map((record) => [record.index, record]))
-      for (const record of seen.values()) {
-        this.records = Math.max(this.records, record.index + 1)
-        this.points += record.points
-        count(this.waiting, record, 1)
+      for (const { index, before, points } of [...records, ...damaged]) {
+        if (index < this.records) continue
+        this.records = index + 1
+        this.points = before + points
       }
-      counted = (index) => seen.has(index)
     }
+    const length = Math.max(0, this.size - this.records * HEADER_SIZE)
+    Object.assign(this.waiting, { records: this.records, points: this.points, bytes: length })
     for (const entry of entries.values()) {
       this.acknowledged.add(entry.index)
-      if (counted(entry.index)) count(this.waiting, entry, -1)
+      if (entry.index < this.records) count(this.waiting, entry, -1)
     }
     return contents
   }

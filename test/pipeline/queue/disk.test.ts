@@ -236,6 +236,23 @@ describe('a queue on disk', () => {
     expect(await readdir(join(directory, 'values', 'corrupt'))).toHaveLength(2)
   })
 
+  it('counts the points of a batch whose header is damaged, also when its process died', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory)
+    for (const value of [1, 2, 3]) await first.offer(batchOf(value))
+    await first.drain()
+    const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
+    const bytes = await readFile(log)
+    bytes[bytes.indexOf('HEKQ', 1) + 9] ^= 1
+    await writeFile(log, bytes)
+    await rm(acks) // A process that dies has not said how much there is.
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory)
+    await second.drain()
+    expect(destination.taken.flat().sort()).toEqual([1, 3])
+    expect(second.sheet.balance()).toMatchObject({ restored: 3, sent: 2, dropped: { corrupt: 1 } })
+  })
+
   it('survives any flipped bit and any cut in any of its files', async () => {
     const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 2 ** 20 } as const
     const all = Array.from({ length: 20 }, (_, value) => value)
@@ -315,7 +332,7 @@ describe('a queue on disk', () => {
     const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
     const bytes = await readFile(log)
     const salt = parseInt(/-(\w+)\.log$/.exec(log)![1], 16)
-    const header = encodeHeader(salt, { index: 2, points: 1, time: 0 }, batchOf(3).toOtlp())
+    const header = encodeHeader(salt, { index: 2, points: 1, before: 2, time: 0 }, batchOf(3).toOtlp())
     await writeFile(log, Buffer.concat([bytes, header, batchOf(3).toOtlp().subarray(0, 10)]))
     await rm(acks) // A process that dies has not said that it wrote all.
     destination.answerWith(status(200))

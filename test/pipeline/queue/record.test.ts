@@ -8,7 +8,7 @@ const SALT = 0x1234_5678
 function segmentOf(payloads: readonly Uint8Array[], salt = SALT): Buffer {
   return Buffer.concat(
     payloads.flatMap((payload, index) => [
-      encodeHeader(salt, { index, points: index + 1, time: 1000 + index }, payload),
+      encodeHeader(salt, { index, points: index + 1, before: (index * (index + 1)) / 2, time: 1000 + index }, payload),
       payload,
     ]),
   )
