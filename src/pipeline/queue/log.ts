@@ -129,6 +129,8 @@ export class RecordLog {
       segment.points += points
       count(segment.waiting, { points, length: payload.length }, 1)
     }
+    segment.noteFlushed()
+    this.tidy(segment)
     return places
   }
 

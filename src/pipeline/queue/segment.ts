@@ -12,10 +12,11 @@ const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
 /*
  * An entry of an acknowledgement file, 16 bytes: index, points and length of a record that need not be sent any more, and a
  * CRC started with the salt. The index SEALED says instead that the segment gets no more records, and how many points
- * and (as the length) records it has.
+ * and (as the length) records it has; the index FLUSHED, how many it has at least.
  */
 const ENTRY_SIZE = 16
 const SEALED = 0xffff_ffff
+const FLUSHED = 0xffff_fffe
 
 interface Entry {
   readonly index: number
@@ -92,7 +93,7 @@ export class Segment {
     const { size } = await stat(this.path)
     const bytes = await readFile(this.#acksPath).catch(ignoreMissing)
     this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
-    const { entries, sealed } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
+    const { entries, sealed, flushed } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
     this.size = size
     let contents: SegmentContents | undefined
     if (sealed !== undefined) {
@@ -109,6 +110,10 @@ export class Segment {
         if (index < this.records) continue
         this.records = index + 1
         this.points = before + points
+      }
+      if (flushed !== undefined && flushed.length > this.records) {
+        this.records = flushed.length
+        this.points = flushed.points
       }
     }
     const length = Math.max(0, this.size - this.records * HEADER_SIZE)
@@ -146,6 +151,11 @@ export class Segment {
   /** Notes that a record need not be sent any more; `writeAcks` writes it down. */
   acknowledge(entry: Entry): void {
     this.#unwritten.push(entry)
+  }
+
+  /** Notes what is flushed by now, so that what is cut off later from outside is not taken for a write that never ended. */
+  noteFlushed(): void {
+    this.#unwritten.push({ index: FLUSHED, points: this.points, length: this.records })
   }
 
   /** Notes that no more records come. */
@@ -241,7 +251,10 @@ function encodeEntry({ index, points, length }: Entry, salt: number): Buffer {
 }
 
 /** The acknowledgements by index, and the seal. Entries that are damaged are left out: their records are sent again. */
-function readEntries(bytes: Buffer, salt: number): { entries: Map<number, Entry>; sealed: Entry | undefined } {
+function readEntries(
+  bytes: Buffer,
+  salt: number,
+): { entries: Map<number, Entry>; sealed: Entry | undefined; flushed: Entry | undefined } {
   const entries = new Map<number, Entry>()
   for (let offset = 0; offset + ENTRY_SIZE <= bytes.length; offset += ENTRY_SIZE) {
     if (crc32(bytes.subarray(offset, offset + 12), salt) !== bytes.readUInt32LE(offset + 12)) continue
@@ -249,8 +262,10 @@ function readEntries(bytes: Buffer, salt: number): { entries: Map<number, Entry>
     entries.set(index, { index, points, length })
   }
   const sealed = entries.get(SEALED)
+  const flushed = entries.get(FLUSHED)
   entries.delete(SEALED)
-  return { entries, sealed }
+  entries.delete(FLUSHED)
+  return { entries, sealed, flushed }
 }
 
 function ignoreMissing(error: unknown): undefined {

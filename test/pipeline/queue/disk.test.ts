@@ -253,6 +253,22 @@ describe('a queue on disk', () => {
     expect(second.sheet.balance()).toMatchObject({ restored: 3, sent: 2, dropped: { corrupt: 1 } })
   })
 
+  it('counts what was cut off from its end after it was flushed', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory)
+    for (const value of [1, 2, 3]) await first.offer(batchOf(value))
+    await first.drain()
+    const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
+    await truncate(acks, (await stat(acks)).size - 16) // A process that dies has not said that no more comes.
+    await truncate(log, (await stat(log)).size - 5)
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory)
+    await second.drain()
+    expect(destination.taken.flat().sort()).toEqual([1, 2])
+    expect(second.sheet.balance()).toMatchObject({ restored: 3, sent: 2, dropped: { corrupt: 1 } })
+    expect(await files(directory)).toEqual([])
+  })
+
   it('survives any flipped bit and any cut in any of its files', async () => {
     const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 2 ** 20 } as const
     const all = Array.from({ length: 20 }, (_, value) => value)
