@@ -223,7 +223,7 @@ function writeScalar(field: Field): boolean {
       const value = absent ? 0 : view.getFloat64(at, true)
       at += 8
       writeDouble(value)
-      return value !== 0
+      return !Object.is(value, 0)
     }
     case 'fixed64':
     case 'sfixed64':
