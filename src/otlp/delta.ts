@@ -148,7 +148,7 @@ export class CumulativeToDelta {
     if (copy === undefined) copies.set(source, (copy = copyOf(source)))
     this.#commit(count, copy.view, now)
     copy.bytes[metric.shape.temporalityAt] = DELTA
-    return new Metric(metric.encoded.in(copy), metric.renamed)
+    return new Metric(metric.encoded.in(copy), metric.renamed, { ...metric.shape, temporality: 'delta' })
   }
 
   /** `#inPlace` for histograms, whose points become shorter. */

@@ -37,12 +37,13 @@ export class Metric extends Message<MetricFields> {
   /** `null`: it has none. */
   private knownShape: MetricShape | null | undefined
 
-  constructor(source: MetricFields | Encoded<MetricFields>, renamed?: string) {
+  /** `shape`: that of the bytes it is made from, where it is known. */
+  constructor(source: MetricFields | Encoded<MetricFields>, renamed?: string, shape?: MetricShape) {
     super(source)
     this.renamed = renamed
     this.knownName = renamed
     this.knownPoints = undefined
-    this.knownShape = undefined
+    this.knownShape = shape
   }
 
   /** Where its parts are; `undefined` unless it is as it came, and written as encoders do. */

@@ -22,37 +22,55 @@ export class NumberPointCursor extends PointCursor {
   }
 
   protected point(end: number): boolean {
-    const { bytes, view } = this
+    const { bytes } = this
+    // Local, since this is what the benchmark rows "cumulative to delta" and "OTLP to Datadog" do most.
     let at = this.at
-    this.attributesStart = this.attributesEnd = 0
-    this.startAt = this.timeAt = this.valueAt = -1
+    let attributesStart = 0
+    let attributesEnd = 0
+    let startAt = -1
+    let timeAt = -1
+    let valueAt = -1
     while (at < end) {
       switch (bytes[at]) {
-        case 0x3a: // repeated KeyValue attributes = 7;
-          at = this.attribute(at)
-          if (at < 0) return false
+        case 0x3a: {
+          // repeated KeyValue attributes = 7; one behind the other.
+          let length = bytes[at + 1]
+          let from = at + 2
+          if (length > 127) {
+            if (bytes[from] > 127) return false
+            length = (length & 127) | (bytes[from++] << 7)
+          }
+          if (attributesEnd === 0) attributesStart = at
+          else if (attributesEnd !== at) return false
+          at = attributesEnd = from + length
           continue
+        }
         case 0x11: // fixed64 start_time_unix_nano = 2;
-          if (this.startAt >= 0) return false
-          this.startAt = at + 1
+          if (startAt >= 0) return false
+          startAt = at + 1
           break
         case 0x19: // fixed64 time_unix_nano = 3;
-          if (this.timeAt >= 0) return false
-          this.timeAt = at + 1
+          if (timeAt >= 0) return false
+          timeAt = at + 1
           break
         case 0x21: // double as_double = 4;
         case 0x31: // sfixed64 as_int = 6;
-          if (this.valueAt >= 0) return false
-          this.valueAt = at + 1
-          this.isInt = bytes[at] === 0x31
+          if (valueAt >= 0) return false
+          valueAt = at + 1
           break
         default:
           return false
       }
       at += 9
     }
+    if (valueAt < 0 || timeAt < 0) return false
     this.at = at
-    if (this.valueAt < 0 || this.timeAt < 0) return false
-    return this.isInt || Number.isFinite(view.getFloat64(this.valueAt, true))
+    this.attributesStart = attributesStart
+    this.attributesEnd = attributesEnd
+    this.startAt = startAt
+    this.timeAt = timeAt
+    this.valueAt = valueAt
+    this.isInt = bytes[valueAt - 1] === 0x31
+    return this.isInt || Number.isFinite(this.view.getFloat64(valueAt, true))
   }
 }

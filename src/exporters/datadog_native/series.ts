@@ -112,6 +112,8 @@ export class SeriesMapper {
   #tally = new Tally()
   readonly #warned = new Set<string>()
   #now = 0
+  /** The same in whole seconds. */
+  #second = 0
   #lastSweep = performance.now()
 
   constructor(options: SeriesOptions) {
@@ -323,6 +325,9 @@ export class SeriesMapper {
     const { countInterval } = this.#options
     const { series, timestamps, times, covered, intervals, count, repeated } = samples
     const order = repeated ? inOrderOfTime(timestamps, count) : undefined
+    // Most counts of a batch cover the same time.
+    let lastCovered = NaN
+    let seconds = 0
     for (let position = 0; position < count; position++) {
       const index = order === undefined ? position : order[position]
       if (Number.isNaN(covered[index])) {
@@ -330,7 +335,11 @@ export class SeriesMapper {
         intervals[index] = 0
       } else {
         timestamps[index] = this.#sent.takeCount(series[index], timestamps[index])
-        intervals[index] = countInterval ?? wholeSeconds(covered[index])
+        if (covered[index] !== lastCovered) {
+          lastCovered = covered[index]
+          seconds = countInterval ?? wholeSeconds(lastCovered)
+        }
+        intervals[index] = seconds
       }
     }
   }
@@ -341,6 +350,7 @@ export class SeriesMapper {
     this.sketches.clear()
     this.#tally = new Tally()
     this.#now = performance.now()
+    this.#second = Math.floor(this.#now / 1000)
     if (this.#frames.size > MAX_NAMES) this.#frames.clear()
     const full = this.#known.size > MAX_KNOWN
     if (!full && this.#now - this.#lastSweep < TTL / 2) return
@@ -367,7 +377,7 @@ export class SeriesMapper {
   }
 
   #seen(known: number): number {
-    this.#places[known * STRIDE + SEEN] = this.#now / 1000
+    this.#places[known * STRIDE + SEEN] = this.#second
     return this.#places[known * STRIDE + SERIES]
   }
 
