@@ -4,7 +4,7 @@ import { permanent } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { toOtlpJson } from '../otlp/json.ts'
-import { toOpenMetrics } from './debug/openmetrics.ts'
+import { toOpenMetrics } from '../otlp/openmetrics.ts'
 import { toTable } from './debug/table.ts'
 
 interface TextRequest extends ExportRequest {

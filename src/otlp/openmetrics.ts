@@ -1,13 +1,19 @@
-import type { Account } from '../../component.ts'
-import type { MetricBatch } from '../../otlp/batch.ts'
-import type { Metric } from '../../otlp/metrics.ts'
-import type { DataPoint } from '../../otlp/points.ts'
-import type { Resource } from '../../otlp/resource.ts'
+import type { Attributes } from './attributes.ts'
+import type { MetricBatch } from './batch.ts'
+import type { Metric } from './metrics.ts'
+import type { DataPoint } from './points.ts'
+import type { Resource } from './resource.ts'
 
 /*
  * OpenMetrics 1.0 text. Sources: https://prometheus.io/docs/specs/om/open_metrics_spec/ (the grammar and the rules per type) and
- * https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/ (names and units).
+ * https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/ (names and units). And the text format of
+ * Prometheus before it: https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details.
  */
+
+/** Where points that the format cannot hold are counted. */
+interface Losses {
+  dropped(reason: string, points: number): void
+}
 
 type FamilyType = 'gauge' | 'counter' | 'unknown' | 'histogram' | 'gaugehistogram' | 'summary'
 
@@ -30,7 +36,7 @@ interface Family {
 }
 
 /** One complete exposition. Points that OpenMetrics cannot hold are told to `account`. */
-export function toOpenMetrics(batch: MetricBatch, account: Account): string {
+export function toOpenMetrics(batch: MetricBatch, account: Losses): string {
   const families = new Map<string, Family>()
   const sampleNames = new Map<string, string>()
   for (const { metric, resource } of batch.metrics()) {
@@ -67,6 +73,29 @@ export function toOpenMetrics(batch: MetricBatch, account: Account): string {
   return `${[...lines, '# EOF'].join('\n')}\n`
 }
 
+/**
+ * What one process has to say of itself, in the text format of Prometheus, version 0.0.4: one batch of gauges and cumulative
+ * sums without a second point of the same labels. Names are as they are, without suffixes for units and counters; samples
+ * have no time; the attributes of the resources are those of `target_info`.
+ */
+export function toPrometheus(batch: MetricBatch): string {
+  const lines: string[] = []
+  for (const { metric } of batch.metrics()) {
+    const name = sanitize(metric.name)
+    if (metric.description !== '') lines.push(`# HELP ${name} ${escapeHelp(metric.description)}`)
+    lines.push(`# TYPE ${name} ${metric.monotonic ? 'counter' : 'gauge'}`)
+    for (const point of metric.points) {
+      if (point.kind === 'number')
+        lines.push(`${name}${labelText(labelsOf(point.attributes))} ${numberText(point.value ?? NaN)}`)
+    }
+  }
+  for (const { resource } of batch.resources) {
+    lines.push('# HELP target_info Target metadata', '# TYPE target_info gauge')
+    lines.push(`target_info${labelText(labelsOf(resource.attributes))} 1`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
 /** A delta sum or histogram is no counter here: it goes back to zero with every point. */
 function familyType({ type, temporality, monotonic }: Metric): FamilyType | undefined {
   switch (type) {
@@ -84,7 +113,7 @@ function familyType({ type, temporality, monotonic }: Metric): FamilyType | unde
   }
 }
 
-function addPoint(family: Family, name: string, point: DataPoint, resource: Resource, account: Account): void {
+function addPoint(family: Family, name: string, point: DataPoint, resource: Resource, account: Losses): void {
   if (!point.hasValue || (point.kind === 'number' && point.value === undefined)) return account.dropped('no_value', 1)
   const values = pointValues(family.type, point)
   if (values === undefined) return account.dropped('invalid_value', 1)
@@ -97,8 +126,7 @@ function addPoint(family: Family, name: string, point: DataPoint, resource: Reso
     point.timeUnixNano,
     values.map(({ suffix, label, value }) => {
       const all = label === undefined ? labels : [...labels, label]
-      const labelText = all.length === 0 ? '' : `{${all.join(',')}}`
-      return `${name}${suffix}${labelText} ${value} ${secondsText(point.timeUnixNano)}`
+      return `${name}${suffix}${labelText(all)} ${value} ${secondsText(point.timeUnixNano)}`
     }),
   )
 }
@@ -163,10 +191,13 @@ function pointValues(type: FamilyType, point: DataPoint): Value[] | undefined {
 /** `key="value"` of every attribute; a data point's wins over its resource's. Keys that become the same are joined by `;`. */
 function pointLabels(point: DataPoint, resource: Resource): string[] {
   const reserved = point.kind === 'histogram' ? 'le' : point.kind === 'summary' ? 'quantile' : undefined
+  return labelsOf(point.attributes, resource.attributes, reserved)
+}
+
+function labelsOf(own: Attributes, others?: Attributes, reserved?: string): string[] {
   const texts = new Map<string, string>()
-  for (const attributes of [resource.attributes, point.attributes])
-    for (const key of attributes.keys()) texts.set(key, '')
-  for (const key of texts.keys()) texts.set(key, point.attributes.text(key) ?? resource.attributes.text(key) ?? '')
+  for (const attributes of [others, own]) for (const key of attributes?.keys() ?? []) texts.set(key, '')
+  for (const key of texts.keys()) texts.set(key, own.text(key) ?? others?.text(key) ?? '')
   const labels = new Map<string, string>()
   for (const [key, text] of [...texts].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const sanitized = sanitize(key).replace(/^__+/, '_')
@@ -175,6 +206,10 @@ function pointLabels(point: DataPoint, resource: Resource): string[] {
     labels.set(name, earlier === undefined ? text : `${earlier};${text}`)
   }
   return Array.from(labels, ([name, text]) => `${name}="${escapeText(text)}"`)
+}
+
+function labelText(labels: readonly string[]): string {
+  return labels.length === 0 ? '' : `{${labels.join(',')}}`
 }
 
 function familyName(name: string, unit: string, type: FamilyType): string {
@@ -233,7 +268,11 @@ function sanitize(name: string): string {
 }
 
 function escapeText(text: string): string {
-  return text.replace(/\\/g, '\\\\').replace(/\n/g, '\\n').replace(/"/g, '\\"')
+  return escapeHelp(text).replace(/"/g, '\\"')
+}
+
+function escapeHelp(text: string): string {
+  return text.replace(/\\/g, '\\\\').replace(/\n/g, '\\n')
 }
 
 function numberText(value: number | bigint): string {
