@@ -82,14 +82,17 @@ export interface Context<Config = unknown> {
   /** Runs `cleanup` when the component stops, last registered first. May be called at any time, also after the stop. */
   readonly onStop: (cleanup: () => void | Promise<void>) => void
   readonly meter: Meter
+  /** The metrics of the pipeline itself, as they are now; cumulative since its start. */
+  readonly ownMetrics: () => Promise<MetricBatch>
   /** The pipeline's own copy of RxJS, for components outside this package that cannot import one. */
   readonly rxjs: typeof rxjs
   /**
    * For receivers: hands a batch on and settles when it is known what became of it. Resolves when every exporter reached
    * has taken the batch or counted what it could not take; rejects with a `retryable` error when none took it, and with a
    * `partial` one when a fault lost all of it on its way to every exporter, so that it is not to be sent again.
+   * `transport`, like `http`, tells in the pipeline's own metrics how it came.
    */
-  readonly deliver: (batch: MetricBatch) => Promise<void>
+  readonly deliver: (batch: MetricBatch, transport?: string) => Promise<void>
 }
 
 interface Declaration<S extends Settings> {

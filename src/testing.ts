@@ -162,12 +162,12 @@ export async function testComponent<C extends Component<S>, S extends Settings>(
     void logs.push({ level, message, fields })
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
   const lifetime = new Lifetime(log)
-  const context = lifetime.context(
-    component.type,
-    config as ConfigOf<Settings>,
-    new Telemetry().meter(component.type),
+  const context = lifetime.context(component, {
+    id: component.type,
+    config: config as ConfigOf<Settings>,
+    telemetry: new Telemetry(),
     deliver,
-  )
+  })
   const created = create(component as Component, context) as ReturnType<C['create']>
   return { created, log, logs, stop: () => lifetime.stop() }
 }

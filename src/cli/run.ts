@@ -39,10 +39,16 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
           serveHealth(health.address, pipeline.health, config.secrets, log),
         )
       : undefined
+  const { level, address } = config.service.telemetry.metrics
+  const closeMetrics =
+    level !== 'none' && !options.once
+      ? import('../pipeline/metrics_server.ts').then(({ serveMetrics }) => serveMetrics(address, pipeline.metrics, log))
+      : undefined
   const end = await Promise.race([ended, firstSignal(), crashed])
   if (typeof end === 'string' && end !== 'crashed') log.info(`Stopping on ${end}; a second signal ends at once.`)
   await pipeline.stop()
   ;(await closeHealth)?.()
+  ;(await closeMetrics)?.()
   if (end === 'crashed') return ExitCode.software
   if (typeof end === 'string') return ExitCode.ok
   return end.failed || (options.once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok

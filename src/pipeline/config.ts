@@ -122,10 +122,12 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as {
     pipelines?: Record<string, PipelineReferences>
   }
-  const address = (serviceConfig as Partial<ServiceConfig>).health?.address
-  if (address !== undefined && parseEndpoint(address) === undefined) {
+  const { health, telemetry } = serviceConfig as Partial<ServiceConfig>
+  const addresses = { 'health.address': health?.address, 'telemetry.metrics.address': telemetry?.metrics?.address }
+  for (const [path, address] of Object.entries(addresses)) {
+    if (address === undefined || parseEndpoint(address) !== undefined) continue
     const message = 'must be `host:port`, like `localhost:13133` or `[::1]:13133`'
-    reportFindings([{ path: 'health.address', message }], serviceEntry?.value, serviceKey, 'service', check)
+    reportFindings([{ path, message }], serviceEntry?.value, serviceKey, 'service', check)
   }
   const entries = {
     receivers: entriesOf(root, 'receivers', check),

@@ -7,7 +7,7 @@ import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { throttled } from './log.ts'
 import { MemoryQueue } from './queue.ts'
-import type { Queue, Taken } from './queue.ts'
+import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
 import type { Envelope } from './receipt.ts'
 import type { DeliveryConfig } from './settings.ts'
@@ -37,7 +37,8 @@ export class Delivery {
   readonly #parts: Taken[] = []
   /** Batches that wait for room in the queue. */
   readonly #blocked: Envelope[] = []
-  #consumers = 0
+  /** What consumers have taken out of the queue. */
+  readonly #taken = new Set<Taken>()
   #flushTimer: NodeJS.Timeout | undefined
   #flushDue = false
   #draining = false
@@ -60,9 +61,17 @@ export class Delivery {
         ? new MemoryQueue(config.sending_queue)
         : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log)
     this.#maxElapsedTime = config.retry_on_failure.max_elapsed_time ?? (directory === undefined ? MAX_ELAPSED_TIME : 0)
-    sheet.queueStatus = () => this.#queue.status()
+    if (config.sending_queue.enabled) sheet.queueStatus = () => this.#status()
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
+  }
+
+  /** Of the queue, as if batches left it only when they are delivered or given up. */
+  #status(): QueueStatus {
+    const status = this.#queue.status()
+    const since = [...this.#taken, ...this.#parts].map((taken) => taken.since)
+    const oldest = Math.min(...since, status.oldest ?? Infinity)
+    return { ...status, oldest: oldest === Infinity ? undefined : oldest }
   }
 
   /** What the queue on disk tells. */
@@ -140,6 +149,7 @@ export class Delivery {
   }
 
   #refuse({ batch, receipt }: Envelope): void {
+    this.sheet.enqueueFailed += batch.pointCount
     receipt.whenSettled((refused) => {
       if (refused) return
       this.sheet.handedIn += batch.pointCount
@@ -156,7 +166,7 @@ export class Delivery {
     this.sheet.queued += prepared.pointCount
     if (prepared.pointCount === 0) return receipt.close()
     if (!this.config.sending_queue.enabled) {
-      void this.#consume({ batch: prepared, stored: false, done: () => receipt.close() })
+      void this.#consume({ batch: prepared, stored: false, since: Date.now(), done: () => receipt.close() })
       return
     }
     const written = this.#queue.push(prepared.compacted())
@@ -167,7 +177,7 @@ export class Delivery {
   #makeRoom(batch: MetricBatch): boolean {
     const { enabled, on_full, num_consumers } = this.config.sending_queue
     if (this.#draining) return false
-    if (!enabled) return this.#consumers < num_consumers
+    if (!enabled) return this.#taken.size < num_consumers
     while (!this.#queue.fits(batch)) {
       const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
       if (dropped === undefined) return false
@@ -221,7 +231,7 @@ export class Delivery {
   #pump(): void {
     if (this.#abort.signal.aborted || this.#leaving) return
     do {
-      while (this.#consumers < this.config.sending_queue.num_consumers) {
+      while (this.#taken.size < this.config.sending_queue.num_consumers) {
         const taken = this.#next()
         if (taken === undefined) break
         void this.#consume(taken)
@@ -263,7 +273,7 @@ export class Delivery {
     const done = (): void => {
       if (--left === 0) joined.done()
     }
-    this.#parts.push(...parts.map((batch) => ({ batch, stored: joined.stored, done })))
+    this.#parts.push(...parts.map((batch) => ({ ...joined, batch, done })))
     return this.#parts.shift()
   }
 
@@ -280,13 +290,16 @@ export class Delivery {
     return {
       batch: MetricBatch.merge(joined.map(({ batch }) => batch)),
       stored: joined.every(({ stored }) => stored),
+      since: joined[0].since,
       done: () => joined.forEach(({ done }) => done()),
     }
   }
 
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
-  async #consume({ batch, stored, done }: Taken): Promise<void> {
-    this.#consumers += 1
+  async #consume(taken: Taken): Promise<void> {
+    const { batch, stored, done } = taken
+    this.#taken.add(taken)
+    this.sheet.requestsInFlight = this.#taken.size
     let remaining = batch.pointCount
     this.sheet.queued -= remaining
     this.sheet.inFlight += remaining
@@ -329,7 +342,8 @@ export class Delivery {
       done()
     }
     leave(remaining)
-    this.#consumers -= 1
+    this.#taken.delete(taken)
+    this.sheet.requestsInFlight = this.#taken.size
     this.#pump()
     this.#checkIdle()
   }
@@ -358,6 +372,7 @@ export class Delivery {
       switch (error.kind) {
         case 'partial':
           this.sheet.rejected += error.rejected
+          this.sheet.sendFailed += error.rejected
           this.sheet.sent += request.points - error.rejected
           leave(request.points)
           this.#log.error('The destination rejected a part of a request.', {
@@ -391,6 +406,7 @@ export class Delivery {
           const { signal } = stored ? this.#leave : this.#abort
           await wait(pause, undefined, { signal }).catch(() => undefined)
           interval = Math.min(interval * multiplier, max_interval)
+          if (!this.#abort.signal.aborted) this.sheet.retries += 1
         }
       }
     }
@@ -399,6 +415,7 @@ export class Delivery {
   /** One attempt within `timeout`. Returns what went wrong, if anything; an exporter that ignores its signal is left behind. */
   async #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
     if (this.#abort.signal.aborted) return retryable('The process is stopping.')
+    this.sheet.attempts += 1
     const attempt = new AbortController()
     let timedOut = false
     const timer = setTimeout(() => {
@@ -427,7 +444,7 @@ export class Delivery {
 
   #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
     this.#failed(error)
-    this.sheet.lost(reason, request.points)
+    this.sheet.givenUp(reason, request.points)
     this.#log.error('A request could not be delivered; its points are dropped and counted.', {
       error: error.message,
       reason,
@@ -446,7 +463,7 @@ export class Delivery {
   }
 
   #checkIdle(): void {
-    if (!this.#draining || this.#consumers > 0) return
+    if (!this.#draining || this.#taken.size > 0) return
     const empty = this.#queue.length === 0 && this.#parts.length === 0
     if (empty || this.#leaving || this.#abort.signal.aborted) this.#whenIdle?.()
   }

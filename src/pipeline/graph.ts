@@ -1,4 +1,4 @@
-import { from, merge, Subject, take } from 'rxjs'
+import { from, merge, Subject, take, tap } from 'rxjs'
 import type { Observable, Subscription } from 'rxjs'
 import type {
   Component,
@@ -22,7 +22,7 @@ import { Lifetime } from './lifetime.ts'
 import { componentLogger } from './log.ts'
 import { Receipt } from './receipt.ts'
 import type { Envelope } from './receipt.ts'
-import type { PipelineSheet, Telemetry } from './telemetry.ts'
+import type { PipelineSheet, ReceiverSheet, Telemetry } from './telemetry.ts'
 
 export interface GraphOptions {
   readonly log: Logger
@@ -72,7 +72,8 @@ export class Graph {
       }
       const path = `receivers.${receiver.id}`
       options.health.starting(path)
-      const source = new Receiver(path, options.health, (deliver) => this.#source(receiver, deliver))
+      const sheetOf = (transport?: string) => options.telemetry.receiver(receiver.id, transport)
+      const source = new Receiver(path, options.health, sheetOf, (deliver) => this.#source(receiver, deliver))
       sources.set(receiver.id, source)
       this.#receivers.push(source)
     }
@@ -81,7 +82,7 @@ export class Graph {
       const receivers = pipeline.receivers.flatMap((receiver) => sources.get(receiver) ?? [])
       const processors = pipeline.processors.map((processor) => config.processors.get(processor) as Processor)
       const deliveries = pipeline.exporters.flatMap((exporter) => this.#deliveries.get(exporter) ?? [])
-      flushed.push(this.#pipeline(options.telemetry.pipeline(id), receivers, processors, deliveries))
+      flushed.push(this.#pipeline(id, receivers, processors, deliveries))
     }
     this.#flushed = Promise.all(flushed)
     if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
@@ -117,12 +118,13 @@ export class Graph {
   }
 
   #context(
-    { id, config }: { id: string; config: unknown },
+    { id, component, config }: Configured<Component>,
     deliver: Context['deliver'] = notAReceiver,
   ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
     const lifetime = new Lifetime(componentLogger(this.options.log, id))
-    const meter = this.options.telemetry.meter(id)
-    return { context: lifetime.context(id, config as ConfigOf<Settings>, meter, deliver), lifetime }
+    const { telemetry } = this.options
+    const context = lifetime.context(component, { id, config: config as ConfigOf<Settings>, telemetry, deliver })
+    return { context, lifetime }
   }
 
   #create<C extends Component>(
@@ -153,18 +155,20 @@ export class Graph {
   #source(receiver: Configured<ReceiverComponent>, deliver: Context['deliver']): Source {
     const once = this.options.once ? { collection_interval: 1000, initial_delay: 0 } : {}
     const config = { ...(receiver.config as object), ...once }
-    const { context, lifetime } = this.#context({ id: receiver.id, config }, deliver)
+    const { context, lifetime } = this.#context({ ...receiver, config }, deliver)
     const batches = from(this.#create(receiver, context) ?? [])
     return { batches: this.options.once ? batches.pipe(take(SCRAPES_ONCE)) : batches, lifetime, log: context.log }
   }
 
   /** Resolves when everything that went into the pipeline has come out of it. */
   #pipeline(
-    sheet: PipelineSheet,
+    id: string,
     receivers: readonly Receiver[],
     processors: readonly Processor[],
     deliveries: readonly Delivery[],
   ): Promise<void> {
+    const { telemetry } = this.options
+    const sheet = telemetry.pipeline(id)
     let chain: Observable<Envelope> = merge(...receivers.map((receiver) => receiver.output(sheet)))
     for (const processor of processors) {
       const { context, lifetime } = this.#context(processor)
@@ -172,7 +176,12 @@ export class Graph {
       this.options.health.starting(`processors.${processor.id}`)
       const created = this.#create(processor, context)
       if (created === undefined) continue
-      chain = chain.pipe(guard(created, processor.component.changes, sheet, context.log))
+      const counts = telemetry.processor(processor.id, id)
+      chain = chain.pipe(
+        tap(({ batch }) => void (counts.incoming += batch.pointCount)),
+        guard(created, processor.component.changes, sheet, context.log),
+        tap(({ batch }) => void (counts.outgoing += batch.pointCount)),
+      )
     }
     return new Promise((resolve) => {
       chain.subscribe({ next: (envelope) => handOn(envelope, deliveries, sheet), complete: () => resolve() })
@@ -227,9 +236,10 @@ class Receiver {
   constructor(
     private readonly path: string,
     private readonly health: Health,
+    private readonly sheetOf: (transport?: string) => ReceiverSheet,
     create: (deliver: Context['deliver']) => Source,
   ) {
-    this.#source = create((batch) => this.#deliver(batch))
+    this.#source = create((batch, transport) => this.#deliver(batch, transport))
   }
 
   /** What the receiver emits, for the pipeline whose sheet counts it. */
@@ -267,13 +277,13 @@ class Receiver {
   }
 
   /** `Context.deliver`: the outcome over all pipelines. */
-  #deliver(batch: MetricBatch): Promise<void> {
+  #deliver(batch: MetricBatch, transport?: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#emit(batch, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
+      this.#emit(batch, transport, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
     })
   }
 
-  #emit(batch: MetricBatch, tell?: (refusal: Error | undefined) => void): void {
+  #emit(batch: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
     if (!(batch instanceof MetricBatch)) {
       this.#source.log.error('The receiver emitted something that is not a MetricBatch; it is ignored.')
       tell?.(new TypeError('A receiver must deliver a MetricBatch.'))
@@ -283,7 +293,11 @@ class Receiver {
       tell?.(this.#stopped ? new Error('The pipeline has stopped.') : undefined)
       return
     }
-    for (const sheet of this.#sheets) sheet.accepted += batch.pointCount
-    this.#output.next({ batch, receipt: new Receipt(this.#sheets.length, tell) })
+    const points = batch.pointCount
+    for (const sheet of this.#sheets) sheet.accepted += points
+    const receipt = new Receipt(this.#sheets.length, tell)
+    const sheet = this.sheetOf(transport)
+    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
+    this.#output.next({ batch, receipt })
   }
 }

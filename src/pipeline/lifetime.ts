@@ -1,6 +1,11 @@
 import * as rxjs from 'rxjs'
-import type { ConfigOf, Context, Logger, Meter, Settings } from '../component.ts'
+import type { Component, ConfigOf, Context, Logger, Settings } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import type { Telemetry } from './telemetry.ts'
+
+interface ContextOptions extends Pick<Context<ConfigOf<Settings>>, 'config' | 'id' | 'deliver'> {
+  readonly telemetry: Telemetry
+}
 
 /** The life of one component: the signal that it is to stop, and the cleanups it registered. */
 export class Lifetime {
@@ -14,9 +19,13 @@ export class Lifetime {
   }
 
   /** What `create` is given. */
-  context(id: string, config: ConfigOf<Settings>, meter: Meter, deliver: Context['deliver']): Context<typeof config> {
+  context(
+    component: Pick<Component, 'kind' | 'type'>,
+    { id, config, telemetry, deliver }: ContextOptions,
+  ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
-    return { config, id, log, signal, meter, rxjs, deliver, onStop: (cleanup) => this.onStop(cleanup) }
+    const [meter, ownMetrics] = [telemetry.meter(component, id), telemetry.reader(signal)]
+    return { config, id, log, signal, meter, ownMetrics, rxjs, deliver, onStop: (cleanup) => this.onStop(cleanup) }
   }
 
   /** Aborts the signal and runs the cleanups, last registered first. May be called again, then nothing is left to do. */

@@ -1,4 +1,5 @@
 import type { Logger } from '../component.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
 import type { PipelineConfig } from './config.ts'
 import { Graph } from './graph.ts'
 import type { GraphOptions } from './graph.ts'
@@ -15,6 +16,8 @@ export interface RunningPipeline {
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
   readonly health: Health
+  /** The metrics of the pipeline itself, as they are now; cumulative since its start. */
+  readonly metrics: () => Promise<MetricBatch>
   /**
    * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
    * delivered by then is kept where its queue is on disk, else dropped, and counted. May be called more than once: every call waits for the same stop.
@@ -27,15 +30,18 @@ export function startPipeline(
   config: PipelineConfig,
   options: { log: Logger; once?: GraphOptions['once'] },
 ): RunningPipeline {
-  const telemetry = new Telemetry()
+  const { shutdown_timeout: timeout, telemetry: settings } = config.service
+  const telemetry = new Telemetry(settings.metrics.prefix)
   const health = new Health()
   const graph = new Graph(config, { ...options, telemetry, health })
+  const over = new AbortController()
   let stopping: Promise<Balance> | undefined
   return {
     ended: graph.run(),
     telemetry,
     health,
-    stop: () => (stopping ??= stop(graph, telemetry, health, config.service.shutdown_timeout, options.log)),
+    metrics: telemetry.reader(over.signal),
+    stop: () => (stopping ??= stop(graph, telemetry, health, timeout, options.log).finally(() => over.abort())),
   }
 }
 

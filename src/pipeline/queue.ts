@@ -30,14 +30,21 @@ export interface Taken {
   readonly batch: MetricBatch
   /** Whether it comes back at the next start unless `done` is called. */
   readonly stored: boolean
+  /** When the queue took it, or the first of what was joined; milliseconds since 1970. */
+  readonly since: number
   /** Says that it was sent, or counted as lost: the queue need not keep it any longer. */
   readonly done: () => void
 }
 
 export interface QueueStatus {
   readonly batches: number
-  /** Bytes on disk; 0 for a queue in memory. */
-  readonly bytes_on_disk: number
+  /** What counts against `capacity`, and that, in units of `sizer`; a queue on disk may have no such limit. */
+  readonly size: number
+  readonly capacity?: number
+  /** When the oldest batch was taken, as far as it is known; milliseconds since 1970. */
+  readonly oldest?: number
+  /** Of a queue on disk. */
+  readonly bytes_on_disk?: number
   /** Why batches wait in memory although they should be on disk. */
   readonly problem?: { readonly since: Date; readonly message: string }
 }
@@ -48,7 +55,7 @@ export type QueueConfig = DeliveryConfig['sending_queue']
 const DEFAULT_SIZE = 1000
 
 export class MemoryQueue implements Queue {
-  #batches: MetricBatch[] = []
+  #batches: { readonly batch: MetricBatch; readonly since: number }[] = []
   #size = 0
   #points = 0
   readonly #capacity: number
@@ -72,17 +79,18 @@ export class MemoryQueue implements Queue {
   }
 
   push(batch: MetricBatch): undefined {
-    this.#batches.push(batch)
+    this.#batches.push({ batch, since: Date.now() })
     this.#size += this.#sizeOf(batch)
     this.#points += batch.pointCount
   }
 
   shift(): Taken | undefined {
-    const batch = this.#batches.shift()
-    if (batch === undefined) return undefined
+    const oldest = this.#batches.shift()
+    if (oldest === undefined) return undefined
+    const { batch, since } = oldest
     this.#size -= this.#sizeOf(batch)
     this.#points -= batch.pointCount
-    return { batch, stored: false, done: () => undefined }
+    return { batch, stored: false, since, done: () => undefined }
   }
 
   dropOldest(): number | undefined {
@@ -96,7 +104,7 @@ export class MemoryQueue implements Queue {
   }
 
   status(): QueueStatus {
-    return { batches: this.length, bytes_on_disk: 0 }
+    return { batches: this.length, size: this.#size, capacity: this.#capacity, oldest: this.#batches[0]?.since }
   }
 
   #sizeOf(batch: MetricBatch): number {

@@ -91,6 +91,23 @@ export const serviceSettings = {
         default: 'console',
       },
     },
+    metrics: {
+      level: {
+        doc: "Whether the pipeline's own metrics are served: not with `none`. The collector's other levels all mean everything there is.",
+        format: ['none', 'basic', 'normal', 'detailed'],
+        default: 'normal',
+      },
+      address: {
+        doc: 'Where they are served to Prometheus, under `/metrics`; `host:port`. Port 0 lets the system choose.',
+        format: 'string',
+        default: 'localhost:8888',
+      },
+      prefix: {
+        doc: "What their names begin with, followed by `_`. By default they are called as the collector's.",
+        format: 'metric_name',
+        default: 'otelcol',
+      },
+    },
   },
   health: {
     doc: 'Answers over HTTP how the process is: `/healthz`, `/readyz` and `/status`. Without it, nothing listens.',

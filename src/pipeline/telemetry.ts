@@ -1,4 +1,5 @@
-import type { Counter, Meter } from '../component.ts'
+import type { Component, Counter, Meter } from '../component.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
 import type { QueueStatus } from './queue.ts'
 
 /** Data points by reason. */
@@ -32,6 +33,29 @@ class Losses {
   get losses(): { merged: number; dropped: Reasons } {
     return { merged: this.#merged, dropped: Object.fromEntries(this.#dropped) }
   }
+}
+
+/** What one receiver handed to its pipelines, in data points, when it was known what became of it. */
+export class ReceiverSheet {
+  accepted = 0
+  refused = 0
+
+  /** `transport`: how it came, as the receiver says. */
+  constructor(
+    readonly receiver: string,
+    readonly transport: string,
+  ) {}
+}
+
+/** What went into a processor of one pipeline and what came out, in data points. */
+export class ProcessorSheet {
+  incoming = 0
+  outgoing = 0
+
+  constructor(
+    readonly processor: string,
+    readonly pipeline: string,
+  ) {}
 }
 
 /** accepted + created = filtered + merged + dropped(reason) + refused + held + handed on */
@@ -95,8 +119,24 @@ export class ExporterSheet extends Losses {
   inFlight = 0
   /** Why its last request could not be delivered; none once one is. */
   failure?: { readonly since: Date; readonly message: string }
+  /** Beside the equation: points that a full queue did not take, also where their receiver keeps them. */
+  enqueueFailed = 0
+  /** Beside the equation: points of requests that were given up, or rejected by the destination. */
+  sendFailed = 0
+  /** Attempts to send a request. */
+  attempts = 0
+  /** Those among them that were made because the one before had failed. */
+  retries = 0
+  /** Requests that are being sent or wait to be sent again. */
+  requestsInFlight = 0
   /** How its sending queue is now, once there is one. */
   queueStatus?: () => QueueStatus
+
+  /** Points of a request that was given up. */
+  givenUp(reason: string, points: number): void {
+    this.lost(reason, points)
+    this.sendFailed += points
+  }
 
   balance(): ExporterBalance {
     const { merged, dropped } = this.losses
@@ -144,11 +184,63 @@ function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[
     .join(' = ')
 }
 
+/** A counter that components of one type have of their own. */
+export interface ComponentCounter {
+  readonly component: Pick<Component, 'kind' | 'type'>
+  readonly name: string
+  readonly description: string
+  readonly unit: string | undefined
+  /** By their labels as text, the component's id among them. */
+  readonly values: ReadonlyMap<string, CountedValue>
+}
+
+interface CountedValue {
+  readonly id: string
+  readonly attributes: Readonly<Record<string, string>>
+  value: number
+}
+
 /** The sheets and counters of one running pipeline graph. */
 export class Telemetry {
+  /** Milliseconds since 1970, when nothing had been counted. */
+  readonly start = Date.now()
+  readonly #receivers = new Map<string, ReceiverSheet>()
+  readonly #processors = new Map<string, ProcessorSheet>()
   readonly #pipelines = new Map<string, PipelineSheet>()
   readonly #exporters = new Map<string, ExporterSheet>()
-  readonly #counters = new Map<string, number>()
+  readonly #counters = new Map<string, ComponentCounter>()
+
+  /** `prefix`: what the names of the metrics begin with. */
+  constructor(private readonly prefix = 'otelcol') {}
+
+  get receivers(): Iterable<ReceiverSheet> {
+    return this.#receivers.values()
+  }
+
+  get processors(): Iterable<ProcessorSheet> {
+    return this.#processors.values()
+  }
+
+  get pipelines(): Iterable<readonly [id: string, sheet: PipelineSheet]> {
+    return this.#pipelines
+  }
+
+  get exporters(): Iterable<readonly [id: string, sheet: ExporterSheet]> {
+    return this.#exporters
+  }
+
+  /** What the components count by themselves. */
+  get componentCounters(): Iterable<ComponentCounter> {
+    return this.#counters.values()
+  }
+
+  receiver(id: string, transport = ''): ReceiverSheet {
+    return entry(this.#receivers, `${id} ${transport}`, () => new ReceiverSheet(id, transport))
+  }
+
+  processor(id: string, pipeline: string): ProcessorSheet {
+    return entry(this.#processors, `${id} ${pipeline}`, () => new ProcessorSheet(id, pipeline))
+  }
 
   pipeline(id: string): PipelineSheet {
     return entry(this.#pipelines, id, () => new PipelineSheet())
@@ -159,15 +251,31 @@ export class Telemetry {
   }
 
   /** The meter of one component: its counters carry its id. */
-  meter(component: string): Meter {
+  meter({ kind, type }: ComponentCounter['component'], id: string): Meter {
     return {
-      createCounter: (name): Counter => ({
-        add: (value, attributes = {}) => {
-          const labels = Object.entries({ component, ...attributes }).map(([key, label]) => `${key}="${label}"`)
-          const key = `${name}{${labels.join(',')}}`
-          this.#counters.set(key, (this.#counters.get(key) ?? 0) + value)
-        },
-      }),
+      createCounter: (name, { description, unit }): Counter => {
+        const values = new Map<string, CountedValue>()
+        const counter = { component: { kind, type }, name, description, unit, values }
+        const known = entry(this.#counters, `${kind} ${type} ${name}`, () => counter)
+        return {
+          add: (value, attributes = {}) => {
+            const key = labelText({ component: id, ...attributes })
+            entry(known.values as typeof values, key, () => ({ id, attributes, value: 0 })).value += value
+          },
+        }
+      },
+    }
+  }
+
+  /**
+   * What reads all of it as metrics. Each reader is its own, since some metrics are about the time from one reading to the
+   * next; it costs nothing until it is used, and no more once `signal` is aborted.
+   */
+  reader(signal: AbortSignal): () => Promise<MetricBatch> {
+    let reader: Promise<{ collect(): Promise<MetricBatch> }> | undefined
+    return async () => {
+      reader ??= import('./own_metrics.ts').then(({ OwnMetrics }) => new OwnMetrics(this, this.prefix, signal))
+      return (await reader).collect()
     }
   }
 
@@ -195,7 +303,11 @@ export class Telemetry {
 
   /** The components' own counters, by `name{label="value",...}`. */
   counters(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#counters)
+    return Object.fromEntries(
+      [...this.#counters.values()].flatMap(({ name, values }) =>
+        Array.from(values, ([labels, { value }]) => [`${name}{${labels}}`, value] as const),
+      ),
+    )
   }
 
   /** Gives up the points that processors still hold: nobody waits for them any more. */
@@ -214,6 +326,12 @@ export class Telemetry {
     const left = exporters.some(({ rejected, kept }) => rejected > 0 || kept > 0)
     return !dropped && !left && exporters.some(({ sent }) => sent > 0)
   }
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, label]) => `${key}="${label}"`)
+    .join(',')
 }
 
 function entry<T>(map: Map<string, T>, key: string, make: () => T): T {

@@ -83,7 +83,7 @@ function startPipeline(exporter: string, exporterEntry: string, processors: stri
 ${processors}
 exporters: { ${exporterEntry} }
 service:
-  telemetry: { logs: { level: warn } }
+  telemetry: { logs: { level: warn }, metrics: { address: "127.0.0.1:0" } }
   pipelines: { metrics: { receivers: [host_metrics], ${names}exporters: [${exporter}] } }
 `,
   )

@@ -85,7 +85,7 @@ exporters:
     sending_queue: { directory: queue${queue} }
     retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
 service:
-  telemetry: { logs: { encoding: json } }
+  telemetry: { logs: { encoding: json }, metrics: { level: none } }
   pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } }
 `,
     )

@@ -41,9 +41,14 @@ afterAll(() => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-/** Starts the real `heka-pipeline` command as a process, with nothing of Datadog's or a proxy's in its environment. */
+/**
+ * Starts the real `heka-pipeline` command as a process, with nothing of Datadog's or a proxy's in its environment. Where it
+ * runs a pipeline, its own metrics are on a port that the system chooses, unless `args` say otherwise.
+ */
 export function startCommand(args: readonly string[], options?: ProcessOptions): RunningCommand {
-  return startProcess(process.execPath, [main, ...args], options)
+  const runs = args.length === 0 || /^(--config|-c|--from-env|--set)$/.test(args[0])
+  const metrics = runs ? ['--set', 'service.telemetry.metrics.address=127.0.0.1:0'] : []
+  return startProcess(process.execPath, [main, ...metrics, ...args], options)
 }
 
 /** Starts any program the same way. */

@@ -49,7 +49,10 @@ describe('loadConfig', () => {
       'metrics/b': { receivers: ['testsource/a'], processors: [], exporters: ['test_sink'] },
     })
     expect(config.service).toEqual({
-      telemetry: { logs: { level: 'info', encoding: 'console' } },
+      telemetry: {
+        logs: { level: 'info', encoding: 'console' },
+        metrics: { level: 'normal', address: 'localhost:8888', prefix: 'otelcol' },
+      },
       shutdown_timeout: 60_000,
     })
     expect(config.warnings.map(({ path, message }) => `${path} ${message}`)).toEqual([

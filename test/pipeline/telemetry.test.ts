@@ -52,7 +52,8 @@ describe('the balance sheet', () => {
 
   it('adds up the counters of each component', () => {
     const telemetry = new Telemetry()
-    const counter = telemetry.meter('host_metrics').createCounter('scraper_errors', { description: 'Failed scrapes.' })
+    const meter = telemetry.meter({ kind: 'receiver', type: 'host_metrics' }, 'host_metrics')
+    const counter = meter.createCounter('scraper_errors', { description: 'Failed scrapes.' })
     counter.add(1, { scraper: 'cpu' })
     counter.add(2, { scraper: 'cpu' })
     expect(telemetry.counters()).toEqual({ 'scraper_errors{component="host_metrics",scraper="cpu"}': 3 })

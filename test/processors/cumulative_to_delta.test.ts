@@ -136,7 +136,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
     const telemetry = new Telemetry()
     const lifetime = new Lifetime({ debug() {}, info() {}, warn() {}, error() {} })
     const { id, component, config } = processors.get('cumulative_to_delta/d')!
-    const context = lifetime.context(id, config as never, telemetry.meter(id), async () => {})
+    const context = lifetime.context(component, { id, config: config as never, telemetry, deliver: async () => {} })
     const process = component.create(context) as ProcessBatch
     for (const batch of [cumulative(20, 5), cumulative(10, 4), cumulative(20, 5), cumulative(30, 1)])
       void process(batch)

@@ -33,9 +33,14 @@ export const collectorHints: readonly Hint[] = [
     message: 'there are only metrics pipelines in this version; keep this one in the collector',
   },
   {
-    path: /^service\.telemetry\.(metrics|traces|resource)$/,
+    path: /^service\.telemetry\.metrics\.(readers|views)$/,
     message:
-      'the pipeline does not export telemetry of its own in this version; what became of every data point is written to standard error at shutdown',
+      'metrics are served to Prometheus on one `address`; for anywhere else, the receiver `internal` gives them to a pipeline',
+    instead: 'service: { telemetry: { metrics: { address: "localhost:8888" } } }',
+  },
+  {
+    path: /^service\.telemetry\.(traces|resource)$/,
+    message: 'of its own, the pipeline has logs and metrics in this version, with resource attributes of its choice',
   },
   {
     path: /^service\.telemetry\.logs\.(output_paths|error_output_paths|development|sampling|initial_fields|disable_caller|disable_stacktrace|processors)$/,

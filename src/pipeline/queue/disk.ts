@@ -36,6 +36,8 @@ export interface QueueEvents {
 interface Entry {
   readonly payload: Uint8Array
   readonly points: number
+  /** When it was taken, in milliseconds since 1970. */
+  readonly time: number
   /** The batch that was pushed; one that was read from disk is made when it is taken. */
   readonly batch?: MetricBatch
 }
@@ -108,7 +110,7 @@ export class DiskQueue implements Queue {
   }
 
   push(batch: MetricBatch): Promise<void> | undefined {
-    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount }
+    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: Date.now() }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -132,7 +134,7 @@ export class DiskQueue implements Queue {
           if (!done && 'place' in entry) this.#acknowledge(entry)
           done = true
         }
-        return { batch, stored: 'place' in entry, done: finish }
+        return { batch, stored: 'place' in entry, since: entry.time, done: finish }
       }
       if ('place' in entry) this.#acknowledge(entry)
       this.events.lost('corrupt', entry.points)
@@ -178,8 +180,13 @@ export class DiskQueue implements Queue {
   }
 
   status(): QueueStatus {
+    const { queue_size: capacity, sizer } = this.config
+    const { records, points, bytes } = this.#waiting
     return {
       batches: this.length,
+      size: { requests: records, items: points, bytes }[sizer],
+      capacity,
+      oldest: (this.#ready[0] ?? this.#writing[0] ?? this.#memory[0])?.time,
       bytes_on_disk: this.#records?.bytes ?? 0,
       ...(this.#problem !== undefined && { problem: this.#problem }),
     }
@@ -277,7 +284,8 @@ export class DiskQueue implements Queue {
     this.#advance()
     const { segment, offset } = this.#position
     if (segment !== place.segment || offset !== place.offset || this.#readySize.bytes >= this.#segmentSize) return
-    this.#makeReady({ batch: entry.batch, payload: entry.payload, points: entry.points, place })
+    const { batch, payload, points, time } = entry
+    this.#makeReady({ batch, payload, points, time, place })
     this.#position = { segment, offset: offset + HEADER_SIZE + entry.payload.length }
   }
 
@@ -357,8 +365,8 @@ export class DiskQueue implements Queue {
     // What was dropped meanwhile to make room is not handed out.
     if (this.#position !== position) return
     this.#position = { segment, offset: size }
-    for (const { index, points, length, payload } of found) {
-      this.#makeReady({ payload, points, place: { segment, index } })
+    for (const { index, points, length, payload, time } of found) {
+      this.#makeReady({ payload, points, time, place: { segment, index } })
       count(expected, { points, length }, -1)
     }
     this.#forgetWaiting(segment, expected)

@@ -67,7 +67,7 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   })
   grpc.addService(service, {
     Export(call: { request: Buffer }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
-      deliverRequest(() => MetricBatch.fromOtlp(call.request), context.deliver).then(
+      deliverRequest(() => MetricBatch.fromOtlp(call.request), context.deliver, 'grpc').then(
         (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
         (error: unknown) => callback(statusOf(refused('grpc', error))),
       )

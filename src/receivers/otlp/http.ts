@@ -86,7 +86,8 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
       throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
     }
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
-    return deliverRequest(() => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body)), context.deliver)
+    const read = () => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body))
+    return deliverRequest(read, context.deliver, 'http')
   }
 
   function answer(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {

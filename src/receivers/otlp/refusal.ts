@@ -56,6 +56,7 @@ export interface PartialSuccess {
 export async function deliverRequest(
   read: () => MetricBatch,
   deliver: Context['deliver'],
+  transport: 'http' | 'grpc',
 ): Promise<PartialSuccess | undefined> {
   let batch: MetricBatch
   try {
@@ -65,7 +66,7 @@ export async function deliverRequest(
     throw error
   }
   try {
-    await deliver(batch)
+    await deliver(batch, transport)
     return undefined
   } catch (error) {
     const known = asDeliveryError(error)

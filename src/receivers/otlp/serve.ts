@@ -28,7 +28,7 @@ export interface Receiving {
 /** Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told. */
 export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => void): void {
   const { config, log, meter, onStop, signal } = context
-  const refusals = meter.createCounter('otlp_refused_requests', {
+  const refusals = meter.createCounter('refused_requests', {
     description: 'Requests that were not taken, by protocol and reason.',
     unit: '{request}',
   })

@@ -36,7 +36,7 @@ export async function startScraping(
     {
       config: config as HostMetricsConfig,
       log: { debug: write, info: write, warn: write, error: write },
-      meter: telemetry.meter('host_metrics'),
+      meter: telemetry.meter(hostMetrics, 'host_metrics'),
       signal: controller.signal,
     },
     portable,

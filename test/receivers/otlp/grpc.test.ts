@@ -89,7 +89,7 @@ describe('the otlp receiver over gRPC', () => {
     expect(refusal).toMatchObject({ code: 3, details: expect.stringContaining('runs past its parent') as unknown })
     expect(detailsOf(refusal)).toEqual({ code: 3, message: refusal.details })
     expect(pipeline.telemetry.counters()).toEqual({
-      'otlp_refused_requests{component="otlp",protocol="grpc",reason="malformed"}': 1,
+      'refused_requests{component="otlp",protocol="grpc",reason="malformed"}': 1,
     })
   })
 

@@ -1,0 +1,23 @@
+import { defineComponent } from '../component.ts'
+import { ticks } from './host_metrics/ticker.ts'
+
+export default defineComponent({
+  kind: 'receiver',
+  type: 'internal',
+  summary: "Gives the pipeline's own metrics: what became of every data point, its queues, requests, memory and CPU.",
+  description: `The same metrics as those served to Prometheus on \`service.telemetry.metrics.address\`, also where that is
+switched off. [What there is](../telemetry.md). Sums are cumulative since the start of the pipeline.`,
+  config: {
+    collection_interval: { doc: 'Time from one reading to the next.', format: 'duration', default: '1m' },
+    initial_delay: { doc: 'Time from the start to the first reading.', format: 'duration', default: '1s' },
+  },
+  examples: [{ title: 'Every ten seconds', yaml: 'internal: { collection_interval: 10s }' }],
+  *check({ collection_interval }) {
+    if (collection_interval === 0) yield { path: 'collection_interval', message: 'must be more than 0s' }
+  },
+  async *create({ config, ownMetrics, signal }) {
+    const { collection_interval: interval, initial_delay: initialDelay } = config
+    const readings = ticks({ interval, initialDelay }, signal)
+    while (!(await readings.next()).done) yield await ownMetrics()
+  },
+})
