@@ -165,7 +165,7 @@ service:
       console.error(`ended with ${child.exitCode}; its log ends with:\n${this.#stderr.slice(-2000)}`)
     }
     for (const [, reason, count] of right?.matchAll(/dropped\((\w+)\) (\d+)/g) ?? [])
-      this.dropped.set(reason as string, (this.dropped.get(reason as string) ?? 0) + Number(count))
+      this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + Number(count))
   }
 
   count(): void {
