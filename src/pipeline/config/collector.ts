@@ -16,7 +16,7 @@ export const collectorHints: readonly Hint[] = [
   {
     path: /^extensions$/,
     message:
-      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is kept on disk by `sending_queue.directory`, and there is no health check, pprof or zpages endpoint; delete the section',
+      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is kept on disk by `sending_queue.directory`, health is asked for with `service.health`, and there is no pprof or zpages endpoint; delete the section',
   },
   {
     path: /^service\.extensions$/,
