@@ -369,8 +369,10 @@ export class DiskQueue implements Queue {
       this.#makeReady({ payload, points, time, place: { segment, index } })
       count(expected, { points, length }, -1)
     }
+    const isLost = expected.records > 0 || expected.points > 0
+    if (isLost) segment.giveUp(expected)
     this.#forgetWaiting(segment, expected)
-    if (expected.records > 0 || expected.points > 0) {
+    if (isLost) {
       this.events.lost('corrupt', expected.points)
       this.log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
         batches: expected.records,

@@ -12,11 +12,13 @@ const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
 /*
  * An entry of an acknowledgement file, 16 bytes: index, points and length of a record that need not be sent any more, and a
  * CRC started with the salt. The index SEALED says instead that the segment gets no more records, and how many points
- * and (as the length) records it has; the index FLUSHED, how many it has at least.
+ * and (as the length) records it has; the index FLUSHED, how many it has at least; the index GIVEN_UP, how many of them
+ * cannot be read and were counted as lost.
  */
 const ENTRY_SIZE = 16
 const SEALED = 0xffff_ffff
 const FLUSHED = 0xffff_fffe
+const GIVEN_UP = 0xffff_fffd
 
 interface Entry {
   readonly index: number
@@ -51,6 +53,8 @@ export class Segment {
   out = 0
   /** Indices of the records that were acknowledged before this process. */
   readonly acknowledged = new Set<number>()
+  /** Of all that was given up. */
+  readonly #givenUp = { records: 0, points: 0 }
   #unwritten: Entry[] = []
   #file: FileHandle | undefined
   #fileSize = 0
@@ -93,12 +97,14 @@ export class Segment {
     const { size } = await stat(this.path)
     const bytes = await readFile(this.#acksPath).catch(ignoreMissing)
     this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
-    const { entries, sealed, flushed } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
+    const { entries, sealed, flushed, givenUp } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
     this.size = size
     let contents: SegmentContents | undefined
+    let payloads = 0
     if (sealed !== undefined) {
       this.records = sealed.length
       this.points = sealed.points
+      payloads = Math.max(0, size - this.records * HEADER_SIZE)
     } else {
       contents = await this.read(0)
       const { records, damages } = contents
@@ -106,7 +112,8 @@ export class Segment {
       if (torn !== undefined) this.size = torn.start
       // The last of them knows of all before it, also of those that cannot be seen any more.
       const damaged = damages.flatMap((damage) => (damage.torn ? [] : (damage.header ?? [])))
-      for (const { index, before, points } of [...records, ...damaged]) {
+      for (const { index, before, points, length } of [...records, ...damaged]) {
+        payloads += length
         if (index < this.records) continue
         this.records = index + 1
         this.points = before + points
@@ -116,8 +123,10 @@ export class Segment {
         this.points = flushed.points
       }
     }
-    const length = Math.max(0, this.size - this.records * HEADER_SIZE)
-    Object.assign(this.waiting, { records: this.records, points: this.points, bytes: length })
+    if (givenUp !== undefined) Object.assign(this.#givenUp, { records: givenUp.length, points: givenUp.points })
+    this.waiting.records = this.records - this.#givenUp.records
+    this.waiting.points = this.points - this.#givenUp.points
+    this.waiting.bytes = payloads
     for (const entry of entries.values()) {
       this.acknowledged.add(entry.index)
       if (entry.index < this.records) count(this.waiting, entry, -1)
@@ -156,6 +165,13 @@ export class Segment {
   /** Notes what is flushed by now, so that what is cut off later from outside is not taken for a write that never ended. */
   noteFlushed(): void {
     this.#unwritten.push({ index: FLUSHED, points: this.points, length: this.records })
+  }
+
+  /** Notes that records cannot be read and are counted as lost, so that the next process does not count them again. */
+  giveUp({ records, points }: Pick<Waiting, 'records' | 'points'>): void {
+    this.#givenUp.records += records
+    this.#givenUp.points += points
+    this.#unwritten.push({ index: GIVEN_UP, points: this.#givenUp.points, length: this.#givenUp.records })
   }
 
   /** Notes that no more records come. */
@@ -250,11 +266,15 @@ function encodeEntry({ index, points, length }: Entry, salt: number): Buffer {
   return bytes
 }
 
-/** The acknowledgements by index, and the seal. Entries that are damaged are left out: their records are sent again. */
-function readEntries(
-  bytes: Buffer,
-  salt: number,
-): { entries: Map<number, Entry>; sealed: Entry | undefined; flushed: Entry | undefined } {
+interface Entries {
+  readonly entries: Map<number, Entry>
+  readonly sealed: Entry | undefined
+  readonly flushed: Entry | undefined
+  readonly givenUp: Entry | undefined
+}
+
+/** The acknowledgements by index, and the others. Entries that are damaged are left out: their records are sent again. */
+function readEntries(bytes: Buffer, salt: number): Entries {
   const entries = new Map<number, Entry>()
   for (let offset = 0; offset + ENTRY_SIZE <= bytes.length; offset += ENTRY_SIZE) {
     if (crc32(bytes.subarray(offset, offset + 12), salt) !== bytes.readUInt32LE(offset + 12)) continue
@@ -263,9 +283,9 @@ function readEntries(
   }
   const sealed = entries.get(SEALED)
   const flushed = entries.get(FLUSHED)
-  entries.delete(SEALED)
-  entries.delete(FLUSHED)
-  return { entries, sealed, flushed }
+  const givenUp = entries.get(GIVEN_UP)
+  for (const index of [SEALED, FLUSHED, GIVEN_UP]) entries.delete(index)
+  return { entries, sealed, flushed, givenUp }
 }
 
 function ignoreMissing(error: unknown): undefined {
