@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { runCommand, temporaryFolder } from '../kit/command.ts'
+import { request } from 'undici'
+import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 
 const dist = fileURLToPath(new URL('../../dist', import.meta.url))
@@ -21,8 +22,11 @@ interface Loaded {
   readonly libraries: ReadonlySet<string>
 }
 
-/** Runs the load average of this host through an exporter, and tells by Node's coverage what was loaded for it. */
-async function loadedFor(exporter: string, settings = ''): Promise<Loaded> {
+/**
+ * Runs the load average of this host through an exporter, and tells by Node's coverage what was loaded for it. `during`: what
+ * is done while it runs, told where its own metrics are; without it, it runs once.
+ */
+async function loadedFor(exporter: string, settings = '', during?: (url: string) => Promise<void>): Promise<Loaded> {
   const folder = await temporaryFolder({
     'pipeline.yaml': `
 receivers: { host_metrics: { scrapers: { load: } } }
@@ -31,10 +35,19 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [${expo
 `,
   })
   cleanups.push(folder.remove)
-  const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml'), '--once'], {
-    env: { NODE_V8_COVERAGE: folder.path('coverage') },
-  })
-  expect({ code, stderr }).toMatchObject({ code: 0 })
+  const command = startCommand(
+    ['--config', folder.path('pipeline.yaml'), ...(during === undefined ? ['--once'] : [])],
+    {
+      env: { NODE_V8_COVERAGE: folder.path('coverage') },
+    },
+  )
+  if (during !== undefined) {
+    await command.waitFor("Serving the pipeline's own metrics")
+    await during(/"url":"([^"]+)"/.exec(command.stderr())?.[1] ?? 'none')
+    command.kill('SIGTERM')
+  }
+  const code = await command.ended
+  expect({ code, stderr: command.stderr() }).toMatchObject({ code: 0 })
   const [report] = readdirSync(folder.path('coverage'))
   const { result } = JSON.parse(readFileSync(join(folder.path('coverage'), report), 'utf8')) as {
     result: { url: string }[]
@@ -61,6 +74,16 @@ describe('what is loaded', () => {
       expect(libraries).not.toContain(library)
     // As modules of their own, what it needs would be some 400.
     expect(files.length).toBeLessThan(60)
+  })
+
+  it("has the SDK of OpenTelemetry only when somebody asks for the pipeline's own metrics", async () => {
+    const unasked = await loadedFor('debug', '', async () => undefined)
+    expect(unasked.libraries).not.toContain('@opentelemetry/sdk-metrics')
+    const asked = await loadedFor('debug', '', async (url) => {
+      const { body } = await request(url)
+      expect(await body.text()).toContain('otelcol_process_uptime')
+    })
+    expect(asked.libraries).toContain('@opentelemetry/sdk-metrics')
   })
 
   it('has the HTTP client, but no gRPC, for an exporter over HTTP', async () => {
