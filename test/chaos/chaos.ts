@@ -328,7 +328,7 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
     await stand.drain()
   },
 }
-const SHORT = ['kill -9', 'SIGTERM under load', 'a truncated segment', 'a flipped bit', 'the intake answers 413']
+const SHORT = ['kill -9', 'SIGTERM under load', 'a flipped bit', 'the intake answers 413']
 
 console.log(
   `${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, seed ${seed}\n`,

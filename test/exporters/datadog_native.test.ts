@@ -564,7 +564,15 @@ describe('the account of points', () => {
       }),
       { numRuns: 60 },
     )
-    const { handed_in, created, sent, merged, dropped, ...rest } = await exporter.deliver()
+    // One distribution there is, whatever came.
+    const point = new ExponentialHistogramPoint({
+      ...{ count: 1, sum: 1, positive: { offset: 0, bucketCounts: [1] } },
+      timeUnixNano: BigInt(NOON) * 1_000_000_000n,
+    })
+    const certain = { name: 'certain', type: 'exponential_histogram', temporality: 'delta', points: [point] } as const
+    const { handed_in, created, sent, merged, dropped, ...rest } = await exporter.deliver(
+      MetricBatch.of({ metrics: [certain] }),
+    )
     expect(dropped).not.toHaveProperty('unaccounted')
     expect(dropped).not.toHaveProperty('exporter_error')
     expect(rest).toEqual({ restored: 0, rejected: 0, queued: 0, in_flight: 0, kept: 0 })
