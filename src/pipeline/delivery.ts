@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import { setTimeout as wait } from 'node:timers/promises'
 import type { Account, Exporter, ExportRequest, Logger } from '../component.ts'
 import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
@@ -22,6 +21,25 @@ const MAX_BLOCKED = 1000
 /** The longest wait that a destination can impose with `Retry-After`. */
 const MAX_RETRY_AFTER = 300_000
 
+/** Data points that were not sent at the end: left on disk, or lost. */
+export interface Leftovers {
+  readonly kept: number
+  readonly dropped: number
+}
+
+/** What became of a batch: it is off our hands, stays on disk, or is for another exporter. */
+type Outcome = 'settled' | 'kept' | 'renewed'
+
+/** A batch that a consumer has in hand. */
+interface Sending {
+  readonly exporter: Exporter
+  readonly stored: boolean
+  /** Whether none of it has come to an end. */
+  readonly isWhole: () => boolean
+  /** Points of it have come to their end. */
+  readonly leave: (points: number) => void
+}
+
 /**
  * What stands around every exporter: a bounded queue, batching, retry request by request, a timeout for each attempt,
  * and the count of what became of every point. Collection never waits for it.
@@ -32,44 +50,56 @@ export class Delivery {
   readonly #abort = new AbortController()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
   readonly #leave = new AbortController()
-  readonly #maxElapsedTime: number
-  /** Parts of a batch that was split, next to be sent. */
+  /** Ends every wait for the next attempt, because another exporter makes it. */
+  #renewed = new AbortController()
+  #exporter: Exporter
+  #config: DeliveryConfig
+  /** Data points that wait here; the sheet may count those of a predecessor, too. */
+  #queued = 0
+  /** Data points that the end of this delivery left on disk, or dropped. */
+  readonly #left = { kept: 0, dropped: 0 }
+  /** Parts of a batch that was split, and batches to be encoded anew, next to be sent. */
   readonly #parts: Taken[] = []
   /** Batches that wait for room in the queue. */
   readonly #blocked: Envelope[] = []
-  /** What consumers have taken out of the queue. */
-  readonly #taken = new Set<Taken>()
+  /** What consumers have taken out of the queue, each with the end of its consumer. */
+  readonly #taken = new Map<Taken, Promise<void>>()
   #flushTimer: NodeJS.Timeout | undefined
   #flushDue = false
   #draining = false
-  #drained: Promise<void> | undefined
+  #drained: Promise<Leftovers> | undefined
   /** What is left stays on disk. */
   #leaving = false
   #whenIdle: (() => void) | undefined
 
   constructor(
-    private readonly exporter: Exporter,
-    private readonly config: DeliveryConfig,
+    exporter: Exporter,
+    config: DeliveryConfig,
     private readonly sheet: ExporterSheet,
     log: Logger,
     id: string,
   ) {
+    this.#exporter = exporter
+    this.#config = config
     this.#log = throttled(log)
     const { directory } = config.sending_queue
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue)
         : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log)
-    this.#maxElapsedTime = config.retry_on_failure.max_elapsed_time ?? (directory === undefined ? MAX_ELAPSED_TIME : 0)
-    if (config.sending_queue.enabled) sheet.queueStatus = () => this.#status()
+    this.#showQueue()
     // Every consumer listens while it sends or waits.
-    setMaxListeners(0, this.#abort.signal, this.#leave.signal)
+    setMaxListeners(0, this.#abort.signal, this.#leave.signal, this.#renewed.signal)
+  }
+
+  #showQueue(): void {
+    this.sheet.queueStatus = this.#config.sending_queue.enabled ? () => this.#status() : undefined
   }
 
   /** Of the queue, as if batches left it only when they are delivered or given up. */
   #status(): QueueStatus {
     const status = this.#queue.status()
-    const since = [...this.#taken, ...this.#parts].map((taken) => taken.since)
+    const since = [...this.#taken.keys(), ...this.#parts].map((taken) => taken.since)
     const oldest = Math.min(...since, status.oldest ?? Infinity)
     return { ...status, oldest: oldest === Infinity ? undefined : oldest }
   }
@@ -83,13 +113,18 @@ export class Delivery {
       },
       restored: (points: number) => {
         this.sheet.restored += points
-        this.sheet.queued += points
+        this.#count(points)
       },
       lost: (reason: string, points: number) => {
-        this.sheet.queued -= points
+        this.#count(-points)
         this.sheet.lost(reason, points)
       },
     }
+  }
+
+  #count(queued: number): void {
+    this.#queued += queued
+    this.sheet.queued += queued
   }
 
   /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
@@ -107,14 +142,47 @@ export class Delivery {
   }
 
   /**
+   * Goes on with another exporter and other settings, which may not say another `sending_queue.directory`. What waits, or has to be
+   * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
+   */
+  async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
+    const consumers = [...this.#taken.values()]
+    this.#exporter = exporter
+    this.#config = config
+    this.#queue.configure(config.sending_queue)
+    this.#showQueue()
+    this.#renewed.abort()
+    this.#renewed = new AbortController()
+    setMaxListeners(0, this.#renewed.signal)
+    this.#pump()
+    await Promise.all(consumers)
+  }
+
+  /** Takes over what waits in the memory of the delivery whose place this one takes, and whose sheet it has. */
+  inherit(predecessor: Delivery): void {
+    if (predecessor.#config.sending_queue.directory !== undefined) return
+    for (;;) {
+      const taken = predecessor.#parts.shift() ?? predecessor.#queue.shift()
+      if (taken === undefined) return
+      const { batch, done } = taken
+      predecessor.#count(-batch.pointCount)
+      this.#count(batch.pointCount)
+      const written = this.#queue.push(batch)
+      if (written === undefined) done()
+      else void written.then(done)
+      this.#pump()
+    }
+  }
+
+  /**
    * Sends what is left, until `deadline` aborts. What is on disk stays there then, and also when the destination does not
    * take it: that is counted as kept. All else that has not been sent is dropped and counted under `shutdown`.
    */
-  drain(deadline: AbortSignal): Promise<void> {
+  drain(deadline: AbortSignal): Promise<Leftovers> {
     return (this.#drained ??= this.#drain(deadline))
   }
 
-  async #drain(deadline: AbortSignal): Promise<void> {
+  async #drain(deadline: AbortSignal): Promise<Leftovers> {
     this.#draining = true
     this.#leave.abort()
     for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
@@ -128,23 +196,25 @@ export class Delivery {
     deadline.removeEventListener('abort', abort)
     clearTimeout(this.#flushTimer)
     for (const { batch, stored } of this.#parts.splice(0)) {
-      this.sheet.queued -= batch.pointCount
+      this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
     }
     const { kept } = await this.#queue.close()
     this.#leaveBehind(kept, true)
-    this.#leaveBehind(this.sheet.queued - kept, false)
-    this.sheet.queued = 0
+    this.#leaveBehind(this.#queued - kept, false)
+    this.#count(-this.#queued)
+    return this.#left
   }
 
-  /** Counts points that are not sent before the process ends. */
+  /** Counts points that are not sent before the end. */
   #leaveBehind(points: number, stored: boolean): void {
+    this.#left[stored ? 'kept' : 'dropped'] += points
     if (stored) this.sheet.kept += points
     else this.sheet.lost('shutdown', points)
   }
 
   #mayWait({ receipt }: Envelope): boolean {
-    const waits = this.config.sending_queue.block_on_overflow && receipt.refusable
+    const waits = this.#config.sending_queue.block_on_overflow && receipt.refusable
     return waits && !this.#draining && this.#blocked.length < MAX_BLOCKED
   }
 
@@ -156,17 +226,17 @@ export class Delivery {
       this.sheet.lost('queue_full', batch.pointCount)
       this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
     })
-    receipt.refuse(retryable('The sending queue is full.', this.config.retry_on_failure.initial_interval))
+    receipt.refuse(retryable('The sending queue is full.', this.#config.retry_on_failure.initial_interval))
   }
 
   #take({ batch, receipt }: Envelope): void {
     this.sheet.handedIn += batch.pointCount
     const prepared = this.#prepare(batch)
     if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
-    this.sheet.queued += prepared.pointCount
+    this.#count(prepared.pointCount)
     if (prepared.pointCount === 0) return receipt.close()
-    if (!this.config.sending_queue.enabled) {
-      void this.#consume({ batch: prepared, stored: false, since: Date.now(), done: () => receipt.close() })
+    if (!this.#config.sending_queue.enabled) {
+      this.#consume({ batch: prepared, stored: false, since: Date.now(), done: () => receipt.close() })
       return
     }
     const written = this.#queue.push(prepared.compacted())
@@ -175,13 +245,13 @@ export class Delivery {
   }
 
   #makeRoom(batch: MetricBatch): boolean {
-    const { enabled, on_full, num_consumers } = this.config.sending_queue
+    const { enabled, on_full, num_consumers } = this.#config.sending_queue
     if (this.#draining) return false
     if (!enabled) return this.#taken.size < num_consumers
     while (!this.#queue.fits(batch)) {
       const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
       if (dropped === undefined) return false
-      this.sheet.queued -= dropped
+      this.#count(-dropped)
       this.sheet.lost('queue_full', dropped)
       this.#log.error('The sending queue is full; its oldest batch is dropped and counted.')
     }
@@ -207,7 +277,7 @@ export class Delivery {
     }
     let prepared: MetricBatch | undefined
     try {
-      prepared = this.exporter.prepare?.(batch, account) ?? batch
+      prepared = this.#exporter.prepare?.(batch, account) ?? batch
     } catch (error) {
       this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
         error: errorMessage(error),
@@ -231,10 +301,10 @@ export class Delivery {
   #pump(): void {
     if (this.#abort.signal.aborted || this.#leaving) return
     do {
-      while (this.#taken.size < this.config.sending_queue.num_consumers) {
+      while (this.#taken.size < this.#config.sending_queue.num_consumers) {
         const taken = this.#next()
         if (taken === undefined) break
-        void this.#consume(taken)
+        this.#consume(taken)
       }
     } while (this.#admit())
   }
@@ -253,7 +323,7 @@ export class Delivery {
   #next(): Taken | undefined {
     const part = this.#parts.shift()
     if (part !== undefined) return part
-    const { batch } = this.config.sending_queue
+    const { batch } = this.#config.sending_queue
     if (batch === undefined || this.#queue.points === 0) return this.#queue.shift()
     if (this.#queue.points < batch.min_size && !this.#flushDue && !this.#draining) {
       this.#flushTimer ??= setTimeout(() => {
@@ -295,38 +365,62 @@ export class Delivery {
     }
   }
 
+  #consume(taken: Taken): void {
+    this.sheet.requestsInFlight += 1
+    const end = this.#send(taken).then((outcome) => {
+      this.#taken.delete(taken)
+      this.sheet.requestsInFlight -= 1
+      if (outcome === 'renewed') this.#parts.unshift(taken)
+      else if (outcome === 'kept') this.#leaving = true
+      else taken.done()
+      this.#pump()
+      this.#checkIdle()
+    })
+    this.#taken.set(taken, end)
+  }
+
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
-  async #consume(taken: Taken): Promise<void> {
-    const { batch, stored, done } = taken
-    this.#taken.add(taken)
-    this.sheet.requestsInFlight = this.#taken.size
+  async #send({ batch, stored }: Taken): Promise<Outcome> {
     let remaining = batch.pointCount
-    this.sheet.queued -= remaining
+    this.#count(-remaining)
     this.sheet.inFlight += remaining
-    const leave = (points: number): void => {
-      remaining -= points
-      this.sheet.inFlight -= points
+    // What the exporter says of a batch counts from its first request on that has come to an end: until then another
+    // exporter may have to encode it instead.
+    let said: (() => void)[] | undefined = []
+    const settle = (): void => {
+      for (const say of said ?? []) say()
+      said = undefined
+    }
+    const account = (points: number, say: () => void): void => {
+      const counted = (): void => {
+        remaining -= points
+        this.sheet.inFlight -= points
+        say()
+      }
+      if (said === undefined) counted()
+      else said.push(counted)
+    }
+    const sending: Sending = {
+      exporter: this.#exporter,
+      stored,
+      isWhole: () => said !== undefined,
+      leave: (points) => {
+        settle()
+        remaining -= points
+        this.sheet.inFlight -= points
+      },
     }
     let reason = 'unaccounted'
-    let kept = false
+    let outcome: Outcome = 'settled'
     try {
-      const requests = this.exporter.encode(batch, {
-        created: (points) => {
-          leave(-points)
-          this.sheet.created += points
-        },
-        merged: (points) => {
-          leave(points)
-          this.sheet.merged(points)
-        },
-        dropped: (cause, points) => {
-          leave(points)
-          this.sheet.dropped(cause, points)
-        },
+      const requests = sending.exporter.encode(batch, {
+        created: (points) => account(-points, () => (this.sheet.created += points)),
+        merged: (points) => account(points, () => this.sheet.merged(points)),
+        dropped: (cause, points) => account(points, () => this.sheet.dropped(cause, points)),
       })
       for (const request of requests) {
-        kept = !(await this.#deliver(request, stored, leave))
-        if (kept) break
+        outcome = await this.#deliver(request, sending)
+        if (outcome !== 'settled') break
       }
     } catch (error) {
       reason = 'exporter_error'
@@ -334,40 +428,31 @@ export class Delivery {
         error: errorMessage(error),
       })
     }
-    if (kept) {
-      this.sheet.kept += remaining
-      this.#leaving = true
-    } else {
-      this.#balance(reason, remaining)
-      done()
-    }
-    leave(remaining)
-    this.#taken.delete(taken)
-    this.sheet.requestsInFlight = this.#taken.size
-    this.#pump()
-    this.#checkIdle()
+    if (outcome === 'renewed') this.#count(remaining)
+    else settle()
+    if (outcome === 'kept') this.#leaveBehind(remaining, true)
+    if (outcome === 'settled') this.#balance(reason, remaining)
+    this.sheet.inFlight -= remaining
+    return outcome
   }
 
-  /**
-   * Sends one request until it is delivered or given up, counts what became of its points and tells `leave`. Returns
-   * false if instead the process stops and the request is left on disk. Never rejects.
-   */
-  async #deliver(request: ExportRequest, stored: boolean, leave: (points: number) => void): Promise<boolean> {
-    const { enabled, max_interval, multiplier, randomization_factor, ...retry } = this.config.retry_on_failure
+  /** Sends one request until it is delivered or given up, and counts what became of its points. Never rejects. */
+  async #deliver(request: ExportRequest, sending: Sending): Promise<Outcome> {
+    const { stored, leave } = sending
     const started = performance.now()
-    let interval = retry.initial_interval
-    const drop = (reason: string, error: DeliveryError): true => {
+    let interval: number | undefined
+    const drop = (reason: string, error: DeliveryError): Outcome => {
       this.#drop(request, reason, error)
       leave(request.points)
-      return true
+      return 'settled'
     }
     for (;;) {
-      const error = await this.#attempt(request)
+      const error = await this.#attempt(request, sending.exporter)
       if (error === undefined) {
         this.sheet.sent += request.points
         leave(request.points)
         this.#recovered()
-        return true
+        return 'settled'
       }
       switch (error.kind) {
         case 'partial':
@@ -379,19 +464,26 @@ export class Delivery {
             error: error.message,
             points: error.rejected,
           })
-          return true
+          return 'settled'
         case 'permanent':
           return drop(error.reason, error)
         case 'divisible': {
           const parts = request.divide?.()
           if (parts === undefined) return drop(error.reason, error)
-          for (const part of parts) if (!(await this.#deliver(part, stored, leave))) return false
-          return true
+          for (const part of parts) {
+            const outcome = await this.#deliver(part, sending)
+            if (outcome !== 'settled') return outcome
+          }
+          return 'settled'
         }
         case 'retryable': {
-          if (stored && this.#draining) return false
+          if (stored && this.#draining) return 'kept'
           if (this.#abort.signal.aborted) return drop('shutdown', error)
+          if (this.#isRenewed(sending)) return 'renewed'
+          const { enabled, max_interval, multiplier, randomization_factor, initial_interval } =
+            this.#config.retry_on_failure
           if (!enabled) return drop(error.reason, error)
+          interval ??= initial_interval
           const spread = randomization_factor * (2 * Math.random() - 1)
           const pause = error.after === undefined ? interval * (1 + spread) : Math.min(error.after, MAX_RETRY_AFTER)
           const elapsed = performance.now() - started
@@ -403,8 +495,8 @@ export class Delivery {
           if (error.reason === UNAUTHORIZED) {
             this.#log.error('The destination refuses the credentials; the data is kept and sent again.', fields)
           } else this.#log.warn('A request could not be delivered; it will be sent again.', fields)
-          const { signal } = stored ? this.#leave : this.#abort
-          await wait(pause, undefined, { signal }).catch(() => undefined)
+          await this.#wait(pause, stored)
+          if (!this.#abort.signal.aborted && this.#isRenewed(sending)) return 'renewed'
           interval = Math.min(interval * multiplier, max_interval)
           if (!this.#abort.signal.aborted) this.sheet.retries += 1
         }
@@ -412,8 +504,33 @@ export class Delivery {
     }
   }
 
+  /** Whether another exporter can take the whole batch over. */
+  #isRenewed({ exporter, isWhole }: Sending): boolean {
+    return exporter !== this.#exporter && isWhole()
+  }
+
+  /** Waits for the next attempt; not at all once the process stops or another exporter takes over. */
+  async #wait(milliseconds: number, stored: boolean): Promise<void> {
+    const signals = [stored ? this.#leave.signal : this.#abort.signal, this.#renewed.signal]
+    if (signals.some(({ aborted }) => aborted)) return
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer)
+        for (const signal of signals) signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const timer = setTimeout(end, milliseconds)
+      for (const signal of signals) signal.addEventListener('abort', end)
+    })
+  }
+
+  get #maxElapsedTime(): number {
+    const { retry_on_failure: retry, sending_queue: queue } = this.#config
+    return retry.max_elapsed_time ?? (queue.directory === undefined ? MAX_ELAPSED_TIME : 0)
+  }
+
   /** One attempt within `timeout`. Returns what went wrong, if anything; an exporter that ignores its signal is left behind. */
-  async #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
+  async #attempt(request: ExportRequest, exporter: Exporter): Promise<DeliveryError | undefined> {
     if (this.#abort.signal.aborted) return retryable('The process is stopping.')
     this.sheet.attempts += 1
     const attempt = new AbortController()
@@ -421,18 +538,18 @@ export class Delivery {
     const timer = setTimeout(() => {
       timedOut = true
       attempt.abort()
-    }, this.config.timeout)
+    }, this.#config.timeout)
     const stop = (): void => attempt.abort()
     this.#abort.signal.addEventListener('abort', stop, { once: true })
     const aborted = new Promise<never>((_resolve, reject) => {
       attempt.signal.addEventListener('abort', () => reject(new Error('The attempt was aborted.')), { once: true })
     })
     try {
-      await Promise.race([this.exporter.send(request, attempt.signal), aborted])
+      await Promise.race([exporter.send(request, attempt.signal), aborted])
       return undefined
     } catch (error) {
       if (timedOut) {
-        return retryable(`No answer within ${this.config.timeout} ms.`, undefined, { reason: 'timeout', cause: error })
+        return retryable(`No answer within ${this.#config.timeout} ms.`, undefined, { reason: 'timeout', cause: error })
       }
       if (this.#abort.signal.aborted) return retryable('The process is stopping.', undefined, { cause: error })
       return asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error })
@@ -444,6 +561,7 @@ export class Delivery {
 
   #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
     this.#failed(error)
+    if (reason === 'shutdown') this.#left.dropped += request.points
     this.sheet.givenUp(reason, request.points)
     this.#log.error('A request could not be delivered; its points are dropped and counted.', {
       error: error.message,

@@ -18,6 +18,8 @@ export interface Queue {
   shift(): Taken | undefined
   /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
   dropOldest(batch: MetricBatch): number | undefined
+  /** Takes other limits; what it holds already stays. */
+  configure(config: QueueConfig): void
   /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
   open(): Promise<void>
   /** Lets go of what it holds, and says how many of the data points waiting are kept for the next start. */
@@ -58,12 +60,17 @@ export class MemoryQueue implements Queue {
   #batches: { readonly batch: MetricBatch; readonly since: number }[] = []
   #size = 0
   #points = 0
-  readonly #capacity: number
-  readonly #sizer: QueueConfig['sizer']
+  #capacity = DEFAULT_SIZE
+  #sizer: QueueConfig['sizer'] = 'requests'
 
   constructor(config: Pick<QueueConfig, 'queue_size' | 'sizer'>) {
-    this.#capacity = config.queue_size ?? DEFAULT_SIZE
-    this.#sizer = config.sizer
+    this.configure(config)
+  }
+
+  configure({ queue_size: capacity = DEFAULT_SIZE, sizer }: Pick<QueueConfig, 'queue_size' | 'sizer'>): void {
+    this.#capacity = capacity
+    this.#sizer = sizer
+    this.#size = this.#batches.reduce((size, { batch }) => size + this.#sizeOf(batch), 0)
   }
 
   get length(): number {

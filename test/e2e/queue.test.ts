@@ -5,6 +5,7 @@ import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
+import { until } from '../kit/until.ts'
 import { gaugeRequest } from '../receivers/otlp/receiving.ts'
 
 const cleanups: (() => unknown)[] = []
@@ -66,10 +67,6 @@ function valuesAt({ requests }: Intake): Set<number> {
   return new Set(
     texts.flatMap((text) => Array.from(text.matchAll(/"asDouble":([\d.]+)/g), ([, value]) => Number(value))),
   )
-}
-
-const until = async (condition: () => boolean): Promise<void> => {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10))
 }
 
 describe('a queue on disk', () => {

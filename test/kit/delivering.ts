@@ -118,12 +118,8 @@ export interface DeliverySettings {
   queue?: Partial<DeliveryConfig['sending_queue']>
 }
 
-/** The pipeline's own delivery around an exporter, as a receiver sees it. */
-export function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }: DeliverySettings = {}) {
-  const sheet = new ExporterSheet()
-  const messages: string[] = []
-  const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
-  const config: DeliveryConfig = {
+function configOf({ timeout = 5000, retry = {}, queue = {} }: DeliverySettings): DeliveryConfig {
+  return {
     timeout,
     retry_on_failure: {
       enabled: true,
@@ -147,11 +143,21 @@ export function deliver(to: Exporter, { timeout = 5000, retry = {}, queue = {} }
       ...queue,
     },
   }
-  const delivery = new Delivery(to, config, sheet, { debug: write, info: write, warn: write, error: write }, 'values')
+}
+
+/** The pipeline's own delivery around an exporter, as a receiver sees it. */
+export function deliver(to: Exporter, settings: DeliverySettings = {}) {
+  const sheet = new ExporterSheet()
+  const messages: string[] = []
+  const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
+  const log = { debug: write, info: write, warn: write, error: write }
+  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values')
   return {
     sheet,
     messages,
     open: () => delivery.open(),
+    /** Goes on with another exporter and other settings, as a reload does. */
+    renew: (to: Exporter, settings: DeliverySettings = {}) => delivery.renew(to, configOf(settings)),
     /** Offers a batch as a receiver that can be refused, or cannot. */
     offer(batch: MetricBatch, refusable = true): Promise<'accepted' | 'refused'> {
       return new Promise((resolve) => {

@@ -1,9 +1,11 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
+import type { Exporter } from '../../src/component.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
 import type { NumberPoint } from '../../src/otlp/points.ts'
-import type { Answer } from '../kit/delivering.ts'
+import type { Answer, ValuesRequest } from '../kit/delivering.ts'
 import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesRequest } from '../kit/delivering.ts'
+import { until } from '../kit/until.ts'
 
 describe('delivery', () => {
   it('sends what it took and counts it', async () => {
@@ -230,5 +232,46 @@ describe('delivery', () => {
     await delivery.offer(batchOf(2, 3))
     await delivery.drain(30)
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, queued: 0, in_flight: 0, dropped: { shutdown: 3 } })
+  })
+
+  it('has another exporter encode and send what the one before could not deliver, and counts it once', async () => {
+    const [old, next] = [await startDestination(), await startDestination()]
+    old.answerWith(status(503))
+    const withoutTheFirst = (url: string): Exporter<ValuesRequest> => ({
+      ...exporter(url),
+      *encode(batch, account) {
+        account.dropped('first', 1)
+        yield valuesRequest(valuesOf(batch).slice(1))
+      },
+    })
+    const hour = { initial_interval: 3_600_000, max_elapsed_time: 0 }
+    const delivery = deliver(withoutTheFirst(old.url), { retry: hour, queue: { num_consumers: 1 } })
+    await delivery.offer(batchOf(1, 2, 3))
+    await delivery.offer(batchOf(4, 5))
+    await until(() => old.attempts() === 1)
+    expect(delivery.difference()).toBe(0)
+    await delivery.renew(withoutTheFirst(next.url), { queue: { num_consumers: 1 } })
+    expect(delivery.difference()).toBe(0)
+    await delivery.drain()
+    expect(next.taken).toEqual([[2, 3], [5]])
+    expect(old.attempts()).toBe(1)
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 5, sent: 3, dropped: { first: 2 }, queued: 0 })
+  })
+
+  it('leaves the rest of a batch that was delivered in part to the exporter that began with it', async () => {
+    const [old, next] = [await startDestination(status(200), status(503)), await startDestination()]
+    const oneByOne = (url: string): Exporter<ValuesRequest> => ({
+      ...exporter(url),
+      encode: (batch) => valuesOf(batch).map((value) => valuesRequest([value])),
+    })
+    const delivery = deliver(oneByOne(old.url), { retry: { initial_interval: 3_600_000, max_elapsed_time: 0 } })
+    await delivery.offer(batchOf(1, 2))
+    await until(() => old.attempts() === 2)
+    await delivery.renew(oneByOne(next.url))
+    expect(old.taken).toEqual([[1], [2]])
+    await delivery.offer(batchOf(3))
+    await delivery.drain()
+    expect(next.taken).toEqual([[3]])
+    expect(delivery.difference()).toBe(0)
   })
 })

@@ -84,7 +84,7 @@ export class DiskQueue implements Queue {
   constructor(
     directory: string,
     id: string,
-    private readonly config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
+    private config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
     private readonly events: QueueEvents,
     private readonly log: Logger,
   ) {
@@ -150,6 +150,10 @@ export class DiskQueue implements Queue {
       return entry.points
     }
     return this.#dropUnread() ?? this.#forget()?.points
+  }
+
+  configure(config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>): void {
+    this.config = config
   }
 
   async open(): Promise<void> {

@@ -7,6 +7,7 @@ import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
 import { temporaryFolder } from '../../kit/command.ts'
 import { batchOf, deliver, exporter, startDestination, status } from '../../kit/delivering.ts'
+import { until } from '../../kit/until.ts'
 import type { DeliverySettings } from '../../kit/delivering.ts'
 
 const cleanups: (() => unknown)[] = []
@@ -43,10 +44,6 @@ async function deadDestination() {
   const destination = await startDestination()
   destination.answerWith(status(503))
   return destination
-}
-
-async function until(condition: () => unknown): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 /** Some 17 KB. */
