@@ -1,7 +1,8 @@
 import { errorMessage } from '../../errors.ts'
-import { findControlGroup } from './control_group.ts'
-import type { ControlGroup } from './control_group.ts'
-import { decimal, forEachLine, whole } from './root.ts'
+import { findControlGroup } from '../../host/control_group.ts'
+import type { ControlGroup } from '../../host/control_group.ts'
+import { decimal, whole } from '../../host/numbers.ts'
+import { forEachLine } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
@@ -277,22 +278,17 @@ const recordCpuLimit: Part = (scrape, group) => {
 }
 
 const recordMemory: Part = (scrape, group) => {
-  const isNew = group.version === 2
-  const [usage] = group.numbers(isNew ? 'memory.current' : 'memory.usage_in_bytes')
-  const [limit] = group.numbers(isNew ? 'memory.max' : 'memory.limit_in_bytes')
-  const stat = group.table('memory.stat')
-  // Of the groups within it, too, which version 2 counts anyway.
-  const prefix = isNew ? '' : 'total_'
+  const { usage, limit, stat } = group.memory()
   scrape.record('container.memory.usage', usage)
   scrape.record('container.memory.usage.limit', limit)
-  scrape.record('container.memory.rss', isNew ? stat.anon : stat.total_rss)
-  const inactive = stat[`${prefix}inactive_file`]
+  scrape.record('container.memory.rss', stat(group.version === 2 ? 'anon' : 'rss'))
+  const inactive = stat('inactive_file')
   if (usage !== undefined && inactive !== undefined) {
     const workingSet = Math.max(0, usage - inactive)
     scrape.record('container.memory.working_set', workingSet)
     if (limit !== undefined) scrape.record('container.memory.available', Math.max(0, limit - workingSet))
   }
-  const { [`${prefix}pgfault`]: faults, [`${prefix}pgmajfault`]: major } = stat
+  const [faults, major] = [stat('pgfault'), stat('pgmajfault')]
   if (faults === undefined || major === undefined) return
   scrape.record('container.paging.faults', major, { 'system.paging.fault.type': 'major' })
   scrape.record('container.paging.faults', faults - major, { 'system.paging.fault.type': 'minor' })

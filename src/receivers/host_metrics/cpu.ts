@@ -1,4 +1,5 @@
-import { decimal, forEachLine, whole } from './root.ts'
+import { decimal, whole } from '../../host/numbers.ts'
+import { forEachLine } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'

@@ -1,4 +1,5 @@
-import { forEachLine, whole } from './root.ts'
+import { whole } from '../../host/numbers.ts'
+import { forEachLine } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 

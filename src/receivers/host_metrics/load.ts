@@ -1,4 +1,5 @@
-import { decimal, forEachLine } from './root.ts'
+import { decimal } from '../../host/numbers.ts'
+import { forEachLine } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration, Scrape } from './scraper.ts'
 

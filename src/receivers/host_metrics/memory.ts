@@ -1,5 +1,6 @@
 import { endianness } from 'node:os'
-import { forEachLine, whole } from './root.ts'
+import { whole } from '../../host/numbers.ts'
+import { forEachLine } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 

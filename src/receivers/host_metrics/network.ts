@@ -1,4 +1,5 @@
-import { forEachLine, whole, withoutHeading } from './root.ts'
+import { whole } from '../../host/numbers.ts'
+import { forEachLine, withoutHeading } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'

@@ -1,4 +1,5 @@
-import { countOf, forEachLine, unescapePath, whole, withoutHeading } from './root.ts'
+import { whole } from '../../host/numbers.ts'
+import { countOf, forEachLine, unescapePath, withoutHeading } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 

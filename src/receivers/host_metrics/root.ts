@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, readdirSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
+import { MalformedField, whole } from '../../host/numbers.ts'
 import type { Scrape } from './scraper.ts'
 
 /** What files are read into, all of them, so that a scrape leaves little behind. Grows with the longest. */
@@ -129,28 +130,6 @@ export function countOf(text: string, key: string, file: string): number | bigin
   const digits = new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1]
   if (digits === undefined) throw new Error(`${file} does not say ${key}.`)
   return whole(digits)
-}
-
-/** A field that is not what it should be. */
-export class MalformedField extends Error {
-  override readonly name = 'MalformedField'
-}
-
-/**
- * A whole number from 0 times `factor`: a number where that is exact, else a bigint. Of a counter of 64 bits OTLP's ints
- * hold 63; beyond them it begins again at 0, like any counter that wraps.
- * @throws MalformedField
- */
-export function whole(text: string | undefined, factor = 1): number | bigint {
-  if (text === undefined || !/^\d+$/.test(text)) throw new MalformedField(`"${text}" is not a whole number`)
-  const value = Number(text) * factor
-  return Number.isSafeInteger(value) ? value : BigInt.asUintN(63, BigInt(text) * BigInt(factor))
-}
-
-/** A finite number from 0. @throws MalformedField */
-export function decimal(text: string | undefined): number {
-  if (text === undefined || !/^\d+(\.\d+)?$/.test(text)) throw new MalformedField(`"${text}" is not a number`)
-  return Number(text)
 }
 
 /** A path as the kernel writes it, in which blanks and backslashes are octal: `/mnt/my\040disk`. */

@@ -1,15 +1,23 @@
-import { errorMessage } from '../../errors.ts'
-import { whole } from './root.ts'
-import type { Root } from './root.ts'
+import { errorMessage } from '../errors.ts'
+import type { HostFiles } from './inventory.ts'
+import { whole } from './numbers.ts'
 
 /** Half of the largest int64: version 1 limits memory to all pages there could be, which is next to that. */
 const NO_LIMIT = 2 ** 62
+
+interface ControlGroupMemory {
+  /** The page cache included. */
+  readonly usage: number | undefined
+  readonly limit: number | undefined
+  /** A line of `memory.stat`. */
+  readonly stat: (key: string) => number | undefined
+}
 
 /** The control group of this process that one controller keeps, by the files in its folder. */
 export class ControlGroup {
   constructor(
     readonly version: 1 | 2,
-    private readonly own: Root,
+    private readonly own: HostFiles,
     private readonly folder: string,
   ) {}
 
@@ -36,6 +44,16 @@ export class ControlGroup {
     return this.#parse(file, (text) => Object.fromEntries(text.split('\n').map(read))) ?? {}
   }
 
+  /** What the controller `memory` says, in bytes; `undefined` for what it does not, and for a limit that is none. */
+  memory(): ControlGroupMemory {
+    const isNew = this.version === 2
+    const [usage] = this.numbers(isNew ? 'memory.current' : 'memory.usage_in_bytes')
+    const [limit] = this.numbers(isNew ? 'memory.max' : 'memory.limit_in_bytes')
+    const stat = this.table('memory.stat')
+    // Of the groups within it, too, which version 2 counts anyway.
+    return { usage, limit, stat: (key) => stat[isNew ? key : `total_${key}`] }
+  }
+
   #parse<T>(file: string, parse: (text: string) => T): T | undefined {
     const text = this.text(file)?.trim()
     try {
@@ -59,7 +77,7 @@ function limitOf(text: string): number | undefined {
  * Source: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5).
  * @param own the root this process lives in, not that of the host around it
  */
-export function findControlGroup(own: Root, controller: string): ControlGroup | undefined {
+export function findControlGroup(own: HostFiles, controller: string): ControlGroup | undefined {
   const paths = new Map<string, string>()
   for (const [, names, path] of own.text('proc/self/cgroup').matchAll(/^\d+:([^:]*):(.*)$/gm)) {
     for (const name of names.split(',')) paths.set(name, path)

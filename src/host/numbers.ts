@@ -1,0 +1,21 @@
+/** A field that is not what it should be. */
+export class MalformedField extends Error {
+  override readonly name = 'MalformedField'
+}
+
+/**
+ * A whole number from 0 times `factor`: a number where that is exact, else a bigint. Of a counter of 64 bits OTLP's ints
+ * hold 63; beyond them it begins again at 0, like any counter that wraps.
+ * @throws MalformedField
+ */
+export function whole(text: string | undefined, factor = 1): number | bigint {
+  if (text === undefined || !/^\d+$/.test(text)) throw new MalformedField(`"${text}" is not a whole number`)
+  const value = Number(text) * factor
+  return Number.isSafeInteger(value) ? value : BigInt.asUintN(63, BigInt(text) * BigInt(factor))
+}
+
+/** A finite number from 0. @throws MalformedField */
+export function decimal(text: string | undefined): number {
+  if (text === undefined || !/^\d+(\.\d+)?$/.test(text)) throw new MalformedField(`"${text}" is not a number`)
+  return Number(text)
+}
