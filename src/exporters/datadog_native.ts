@@ -156,6 +156,7 @@ datadog_native:
     const mapper = new SeriesMapper({
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
       chosen: isTag,
+      retagged: own.hostname !== undefined || own.tags.length > 0,
       writer: format,
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,

@@ -62,6 +62,9 @@ class Moments {
   }
 }
 
+/** What is kept of several values of one series and second. */
+export type Kept = 'sum' | 'latest' | 'least' | 'greatest'
+
 /** Values of counts and gauges. */
 export class Samples extends Moments {
   values = new Float64Array(64)
@@ -73,10 +76,10 @@ export class Samples extends Moments {
   intervals = new Float64Array(64)
 
   /**
-   * Adds a sample; returns `false` when its series has one in that second already, of which it becomes a part: what `adds` is
-   * added, over the time that both cover, and of everything else the latest stays.
+   * Adds a sample; returns `false` when its series has one in that second already, of which it becomes a part by `kept`. What is
+   * added covers the time of both.
    */
-  put(series: number, timestamp: number, value: number, time: number, covered: number, adds: boolean): boolean {
+  put(series: number, timestamp: number, value: number, time: number, covered: number, kept: Kept): boolean {
     const same = this.find(series, timestamp)
     if (same < 0) {
       const index = this.add(series, timestamp)
@@ -86,10 +89,12 @@ export class Samples extends Moments {
       return true
     }
     const later = nanosecondsBetween(this.times[same], time)
-    if (adds) {
+    if (kept === 'sum') {
       this.values[same] += value
       this.covered[same] = together(this.covered[same], covered, later)
-    } else if (later >= 0) this.values[same] = value
+    } else if (kept === 'least') this.values[same] = Math.min(this.values[same], value)
+    else if (kept === 'greatest') this.values[same] = Math.max(this.values[same], value)
+    else if (later >= 0) this.values[same] = value
     if (later > 0) this.times[same] = time
     return false
   }

@@ -18,6 +18,7 @@ import type { DerivedSample, Explicit, HistogramSettings } from './histograms.ts
 import { PlaceOfPoint } from './place.ts'
 import type { Place } from './place.ts'
 import { Samples, SketchSamples } from './samples.ts'
+import type { Kept } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
 import { sketchSeries } from './sketch_payload.ts'
 import { mapSummary } from './summaries.ts'
@@ -32,6 +33,8 @@ export interface SeriesOptions {
   readonly countInterval: number | undefined
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
+  /** Whether host or tags of the exporter's own may have made one series of several before they come here. */
+  readonly retagged: boolean
   readonly writer: SeriesWriter
   readonly histograms: HistogramSettings
   readonly summaries: SummaryMode
@@ -63,6 +66,16 @@ const GAUGE = 0
 const COUNT = 1
 const WHOLE = 2
 type Kind = typeof GAUGE | typeof COUNT
+
+/** What is kept of derived samples that meet. */
+const KEPT: Readonly<Record<DerivedSample['suffix'], Kept>> = {
+  '.count': 'sum',
+  '.sum': 'sum',
+  '.bucket': 'sum',
+  '.min': 'least',
+  '.max': 'greatest',
+  '.quantile': 'latest',
+}
 
 /** The longest that suffix and tags of a derived sample can be. */
 const MAX_VARIANT = 4096
@@ -111,6 +124,12 @@ export class SeriesMapper {
   readonly #variantView = viewOf(this.#variant)
   #tally = new Tally()
   readonly #warned = new Set<string>()
+  /** Whether points that meet as the same bytes are of different series. */
+  #distinct = false
+  /** Metrics whose points met in the last batch as the same bytes, of which nobody knows whether they always were. */
+  readonly #unclear = new Set<string>()
+  /** Metrics of which that was found out. */
+  readonly #cleared = new Set<string>()
   #now = 0
   /** The same in whole seconds. */
   #second = 0
@@ -123,8 +142,8 @@ export class SeriesMapper {
   /**
    * Fills `samples` and `sketches`: sums that meet are added, of gauges the latest stays. `distinct`: points of a sum that goes
    * up and down, where they meet, are of different series and add up, too. Without it `false`, and nothing said to `account`,
-   * when such points meet: `aggregate` must see the batch first. `origin`: the batch as it came to be encoded; the one of the
-   * last time again becomes the same again.
+   * when such points meet, or for the first time those of a metric that was perhaps retagged: `aggregate` must see the batch
+   * first. `origin`: the batch as it came to be encoded; the one of the last time again becomes the same again.
    */
   map(
     batch: MetricBatch,
@@ -132,16 +151,19 @@ export class SeriesMapper {
     { distinct, origin }: { readonly distinct: boolean; readonly origin: MetricBatch },
   ): boolean {
     this.#begin()
+    this.#distinct = distinct
     this.#sent.begin(origin)
     for (const { resource, scopes } of batch.resources) {
       for (const { scope, metrics } of scopes) {
         for (const metric of metrics) {
           const number = this.#metrics.numberOf(metric, resource, scope, this.#now)
           if (metric.type !== 'gauge' && metric.type !== 'sum') this.#addWhole(metric, number, resource)
-          else if (!this.#addNumbers(metric, number, resource, distinct)) return false
+          else if (!this.#addNumbers(metric, number, resource)) return false
         }
       }
     }
+    if (!distinct && this.#unclear.size > 0) return false
+    this.#clear()
     this.#settle()
     // It must not keep the batch that it came in.
     this.#lastResource = undefined
@@ -150,11 +172,12 @@ export class SeriesMapper {
   }
 
   /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `map`. */
-  #addNumbers(metric: Metric, number: number, resource: Resource, distinct: boolean): boolean {
+  #addNumbers(metric: Metric, number: number, resource: Resource): boolean {
     const cursor = this.#cursor
     const isCount = metric.type === 'sum' && metric.temporality === 'delta'
     const adds = metric.type === 'sum'
-    const ambiguous = adds && !isCount && !distinct
+    const kept = adds ? 'sum' : 'latest'
+    const ambiguous = adds && !isCount && !this.#distinct
     const kind = isCount ? COUNT : GAUGE
     const owner = number * KINDS + kind
     let read = 0
@@ -171,7 +194,7 @@ export class SeriesMapper {
         }
         const time = cursor.lowTime()
         const covered = isCount ? cursor.elapsed() : NaN
-        if (!this.#put(metric, known, cursor.seconds(), cursor.value(), time, covered, adds) && ambiguous) return false
+        if (!this.#put(metric, known, cursor.seconds(), cursor.value(), time, covered, kept) && ambiguous) return false
       }
       if (cursor.complete) return true
     }
@@ -185,7 +208,7 @@ export class SeriesMapper {
       }
       const place = new PlaceOfPoint(point)
       const covered = isCount ? place.elapsed() : NaN
-      const added = this.#put(metric, known, place.seconds(), Number(point.value), place.lowTime(), covered, adds)
+      const added = this.#put(metric, known, place.seconds(), Number(point.value), place.lowTime(), covered, kept)
       if (!added && ambiguous) return false
     }
     return true
@@ -243,10 +266,7 @@ export class SeriesMapper {
       series = this.#sketchSeriesOf(metric, resource.attributes, place.attributes())
       this.#places[known * STRIDE + SERIES] = series
     }
-    if (!this.sketches.put(series, place.seconds(), mapped.sketch)) {
-      this.#tally.merged++
-      this.#warnOnce(metric, this.#origins[series] !== known)
-    }
+    if (!this.sketches.put(series, place.seconds(), mapped.sketch)) this.#meet(metric, series, known)
     this.#origins[series] = known
     if (mapped.samples.length === 0) return
     this.#tally.created++
@@ -283,7 +303,7 @@ export class SeriesMapper {
       known = this.#add(owner, { view: this.#variantView, attributesStart: 0, attributesEnd: length }, series)
     }
     const covered = isCount ? place.elapsed() : NaN
-    this.#put(metric, known, place.seconds(), sample.value, place.lowTime(), covered, isCount)
+    this.#put(metric, known, place.seconds(), sample.value, place.lowTime(), covered, KEPT[suffix])
   }
 
   /** `false` when the value met another of its series and second, of which it is a part now. */
@@ -294,7 +314,7 @@ export class SeriesMapper {
     value: number,
     time: number,
     covered: number,
-    adds: boolean,
+    kept: Kept,
   ): boolean {
     const series = this.#seen(known)
     if (series === NAMELESS) {
@@ -310,13 +330,25 @@ export class SeriesMapper {
         return true
       }
     }
-    const added = this.samples.put(series, second, value, time, covered, adds)
-    if (!added) {
-      this.#tally.merged++
-      this.#warnOnce(metric, this.#origins[series] !== known)
-    }
+    const added = this.samples.put(series, second, value, time, covered, kept)
+    if (!added) this.#meet(metric, series, known)
     this.#origins[series] = known
     return added
+  }
+
+  /** Counts a point that became part of another in its series and second. */
+  #meet(metric: Metric, series: number, known: number): void {
+    this.#tally.merged++
+    const collided = this.#distinct || this.#origins[series] !== known
+    this.#warnOnce(metric, collided)
+    if (!collided && this.#options.retagged && !this.#cleared.has(metric.name)) this.#unclear.add(metric.name)
+  }
+
+  /** Of what was unclear every collision has been told now. */
+  #clear(): void {
+    if (this.#cleared.size > MAX_NAMES) this.#cleared.clear()
+    for (const name of this.#unclear) this.#cleared.add(name)
+    this.#unclear.clear()
   }
 
   /** Puts counts where none was sent before, now that all of the batch is known, and remembers when what was sent. */

@@ -194,6 +194,18 @@ describe('histograms', () => {
     expect(balance).toMatchObject({ handed_in: 5, sent: 4, merged: 1, dropped: {} })
   })
 
+  it('that meet as other metrics have the least minimum and the greatest maximum', async () => {
+    const exporter = await exporting('histograms: { mode: nobuckets, send_aggregation_metrics: true }')
+    const extremes = (name: string, min: number, max: number): MetricFields => histogram(name, 10, { min, max })
+    await exporter.deliver(received(of(extremes('a-b', 2, 30), extremes('a.b', 5, 7), extremes('a_b', 3, 40))))
+    expect(lines(intake.series()).filter((line) => line.includes(' gauge '))).toEqual([
+      '+10 a_b.min gauge 2 service:shop',
+      '+10 a_b.max gauge 40 service:shop',
+      '+10 a.b.min gauge 5 service:shop',
+      '+10 a.b.max gauge 7 service:shop',
+    ])
+  })
+
   it('that are malformed or empty cost nothing but themselves', async () => {
     const exporter = await exporting()
     const balance = await exporter.deliver(
@@ -361,6 +373,14 @@ describe('one second in several requests', () => {
       '+1 level gauge 4 service:shop',
     ])
     expect(balance).toMatchObject({ handed_in: 4, sent: 3, merged: 1 })
+  })
+
+  it('warns of no metric that comes twice in a second, also where it has tags of the exporter', async () => {
+    const exporter = await exporting('tags: ["cpu:all"]')
+    const level = (seconds: number, cpu: string): MetricFields =>
+      gauge(seconds < 2 ? 'twice' : 'met', 1, { cpu }, { timeUnixNano: at(seconds) })
+    await exporter.deliver(received(of(level(0, 'a'), level(0.5, 'a'))), received(of(level(2, 'a'), level(2.5, 'b'))))
+    expect(exporter.logs.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
   })
 
   it('warns once of each metric whose series meet, and of none whose do not', async () => {
