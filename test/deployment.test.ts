@@ -2,13 +2,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from '@jest/globals'
-import type { Container, PodSpec, Probe, Service } from 'kubernetes-types/core/v1.js'
+import type { Container, PodSpec, Service } from 'kubernetes-types/core/v1.js'
 import ts from 'typescript'
 import { parse, parseAllDocuments } from 'yaml'
 import { ExitCode } from '../src/cli/exit.ts'
 import { loadConfig } from '../src/pipeline/config.ts'
 import type { PipelineConfig } from '../src/pipeline/config.ts'
-import { runCommand, temporaryFolder } from './kit/command.ts'
+import { runCommand, startCommand, startProcess, temporaryFolder } from './kit/command.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const text = (path: string): string => readFileSync(join(root, path), 'utf8')
@@ -90,6 +90,13 @@ function ours(pod: PodSpec): Container {
   return container
 }
 
+/** The pipeline in the ConfigMap that a pod mounts. */
+function pipelineOf({ volumes }: PodSpec): string {
+  const name = volumes?.find((volume) => volume.name === 'config')?.configMap?.name
+  const map = objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === name)
+  return map?.data?.['pipeline.yaml'] ?? ''
+}
+
 describe('deploy/kubernetes', () => {
   it.each(manifests)('$file holds what the API of Kubernetes takes', ({ objects }) => {
     for (const object of objects)
@@ -124,18 +131,15 @@ describe('deploy/kubernetes', () => {
     expect(container.volumeMounts?.filter(({ name }) => !volumes.has(name))).toEqual([])
     const secret = volumes.get('key')?.secret?.secretName
     expect(objects).toContainEqual(expect.objectContaining({ kind: 'Secret', metadata: { name: secret } }))
-    const map = objects.find(
-      ({ kind, metadata }) => kind === 'ConfigMap' && metadata.name === volumes.get('config')?.configMap?.name,
-    )
+    const yaml = pipelineOf(pod)
     const env = Object.fromEntries(container.env?.map(({ name, value = 'of-the-pod' }) => [name, value]) ?? [])
-    const config = await load(map?.data?.['pipeline.yaml'] ?? '', env)
+    const config = await load(yaml, env)
     expect(config.warnings).toEqual([])
     // What it writes to and what it looks at is mounted.
     const mounts = new Set(container.volumeMounts?.map(({ mountPath }) => mountPath))
-    for (const [, folder] of (map?.data?.['pipeline.yaml'] ?? '').matchAll(/(?:directory|root_path): ([\w/-]+)/g))
-      expect(mounts).toContain(folder)
+    for (const [, folder] of yaml.matchAll(/(?:directory|root_path): ([\w/-]+)/g)) expect(mounts).toContain(folder)
     // It ends before it is killed.
-    const [, timeout] = /shutdown_timeout: (\d+)s/.exec(map?.data?.['pipeline.yaml'] ?? '') ?? [undefined, '10']
+    const [, timeout] = /shutdown_timeout: (\d+)s/.exec(yaml) ?? [undefined, '10']
     expect(Number(timeout)).toBeLessThanOrEqual((pod.terminationGracePeriodSeconds ?? 0) - 10)
   })
 
@@ -144,12 +148,20 @@ describe('deploy/kubernetes', () => {
     expect(sidecar?.pod.initContainers).toMatchObject([{ name: 'heka-pipeline', restartPolicy: 'Always' }])
   })
 
-  it("the gateway's probes and Service meet at ports on which it listens", () => {
+  it.each(pods)('the $kind $name is asked for its health, where it answers', ({ pod }) => {
+    const { startupProbe, readinessProbe, livenessProbe, ports = [] } = ours(pod)
+    const { service } = parse(pipelineOf(pod)) as { service: { health?: { address: string } } }
+    const named = new Map(ports.map(({ name, containerPort }) => [name, containerPort]))
+    expect(service.health?.address).toBe(`0.0.0.0:${named.get('health')}`)
+    expect(livenessProbe?.httpGet).toEqual({ path: '/healthz', port: 'health' })
+    // Whether the application of a sidecar is in its Service is not for its telemetry to say.
+    if (pod.initContainers === undefined) expect(readinessProbe?.httpGet).toEqual({ path: '/readyz', port: 'health' })
+    expect(named.has((startupProbe?.tcpSocket ?? startupProbe?.httpGet)?.port as string)).toBe(true)
+  })
+
+  it("the gateway's Service sends to ports on which it listens", () => {
     const gateway = pods.find(({ kind }) => kind === 'Deployment')
-    const container = ours(gateway?.pod as PodSpec)
-    const named = new Set(container.ports?.map(({ name }) => name))
-    const probes: (Probe | undefined)[] = [container.startupProbe, container.readinessProbe, container.livenessProbe]
-    for (const probe of probes) expect(named).toContain((probe?.tcpSocket ?? probe?.httpGet)?.port)
+    const named = new Set(ours(gateway?.pod as PodSpec).ports?.map(({ name }) => name))
     const service = objects.find(({ kind }) => kind === 'Service') as Service
     for (const { targetPort } of service.spec?.ports ?? []) expect(named).toContain(targetPort)
     expect(gateway?.object).toMatchObject({
@@ -184,6 +196,33 @@ describe('deploy/systemd', () => {
 
   it('does not start again what cannot start', () => {
     expect(setting('RestartPreventExitStatus')).toBe(`${ExitCode.usage} ${ExitCode.config}`)
+  })
+})
+
+describe('deploy/Dockerfile', () => {
+  const address = '127.0.0.1:13133'
+  const found = (pattern: RegExp): string => pattern.exec(text('deploy/Dockerfile'))?.[1] ?? ''
+
+  it('finds the process well as long as it answers, whatever pipeline is mounted', async () => {
+    const folder = await temporaryFolder({
+      'health.yaml': found(/echo '(.*)' > \/image\/app\/health\.yaml/).replace(address, '127.0.0.1:0'),
+      'pipeline.yaml': text('config/default.yaml'),
+    })
+    cleanups.push(folder.remove)
+    const args = JSON.parse(found(/^CMD (.*)$/m)) as string[]
+    const command = startCommand(args.map((argument) => argument.replace(/^\/.*\//, folder.path('/'))))
+    await command.waitFor('Answering for the health')
+    const [, real] = /health.*"address":"([^"]+)"/.exec(command.stderr()) ?? []
+    const [node, ...check] = JSON.parse(found(/^HEALTHCHECK .*\\\n +CMD (.*)$/m)) as string[]
+    const ask = () =>
+      startProcess(
+        node,
+        check.map((argument) => argument.replace(address, real)),
+      ).ended
+    expect(await ask()).toBe(0)
+    command.kill('SIGTERM')
+    await command.ended
+    expect(await ask()).toBe(1)
   })
 })
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from '@jest/globals'
 import type { ReceivedSeries } from '../kit/intake.ts'
 import { gaugeRequest } from '../receivers/otlp/receiving.ts'
 
-/** Where docker-compose.test.yml shows what its intake took, and where its sidecar receives. */
-const { COMPOSE_INTAKE, COMPOSE_OTLP, WITH_COLLECTOR } = process.env
+/** Where docker-compose.test.yml shows what its intake took, and where its sidecar is, without a port. */
+const { COMPOSE_INTAKE, COMPOSE_SIDECAR, WITH_COLLECTOR } = process.env
 
 const suite = COMPOSE_INTAKE === undefined ? describe.skip : describe
 const withCollector = WITH_COLLECTOR === '1' ? it : it.skip
@@ -71,6 +71,8 @@ suite('in containers, which `docker compose -f docker-compose.test.yml run --rm 
       new Set(['cpu.mode:user', 'cpu.mode:system']),
     )
     expect(times.every(({ type }) => type === 'count')).toBe(true)
+    // The limit of CPUs is watched over in each period in which the process ran.
+    expect(await latest('cpu.throttling_data.periods')).toBeGreaterThan(0)
   })
 
   it("the metrics of Datadog's Agent arrive for its dashboards", async () => {
@@ -80,7 +82,7 @@ suite('in containers, which `docker compose -f docker-compose.test.yml run --rm 
 
   it('what another container sends over OTLP is taken, and refused when it is malformed', async () => {
     const post = async (body: Uint8Array): Promise<number> => {
-      const response = await fetch(`${COMPOSE_OTLP}/v1/metrics`, {
+      const response = await fetch(`${COMPOSE_SIDECAR}:4318/v1/metrics`, {
         method: 'POST',
         headers: { 'content-type': 'application/x-protobuf' },
         body,
@@ -91,6 +93,21 @@ suite('in containers, which `docker compose -f docker-compose.test.yml run --rm 
     expect(await post(Uint8Array.of(10, 200, 1))).toBe(400)
     const [load] = await untilAtLeast(1, async () => named('heka.load', await series()))
     expect(load.points[0][1]).toBe(11.5)
+  })
+
+  it('the sidecar says that it is well and, without a collector, which destination is not, and counts what it sent', async () => {
+    const readiness = await fetch(`${COMPOSE_SIDECAR}:13133/readyz`)
+    expect({ code: readiness.status, body: await readiness.json() }).toEqual({ code: 200, body: { status: 'ready' } })
+    const status = await fetch(`${COMPOSE_SIDECAR}:13133/status`)
+    expect(await status.json()).toMatchObject({
+      components: {
+        'receivers.otlp': { status: 'StatusOK' },
+        'exporters.datadog_native': { status: 'StatusOK' },
+        'exporters.otlp_http/collector': { status: WITH_COLLECTOR === '1' ? 'StatusOK' : 'StatusRecoverableError' },
+      },
+    })
+    const metrics = await fetch(`${COMPOSE_SIDECAR}:8888/metrics`)
+    expect(await metrics.text()).toMatch(/^otelcol_exporter_sent_metric_points\{[^}]*datadog_native[^}]*\} [1-9]/m)
   })
 
   withCollector('an OpenTelemetry Collector takes the same metrics and passes them on', async () => {
