@@ -1,16 +1,11 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, open, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, stat, truncate } from 'node:fs/promises'
 import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { request } from 'undici'
 import { startIntake } from '../kit/intake.ts'
-import type { Answer, Intake } from '../kit/intake.ts'
-import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+import type { Answer } from '../kit/intake.ts'
+import { PATIENCE, Stand, until } from './stand.ts'
 
 /*
  * The real command with its queue on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short]`. Every data point
@@ -28,9 +23,6 @@ const { values: options } = parseArgs({
 })
 const seed = Number(options.seed)
 if (!Number.isInteger(seed)) throw new Error(`--seed must be a whole number, not "${options.seed}"`)
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-/** Milliseconds that a scenario may wait for anything. */
-const PATIENCE = 60_000
 
 /** Numbers from 0 to 1 that depend on the seed and the name of the scenario only. Source: mulberry32, public domain. */
 function randomOf(name: string): () => number {
@@ -41,170 +33,6 @@ function randomOf(name: string): () => number {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + PATIENCE; !condition(); await wait(5))
-    if (Date.now() > end) throw new Error(`waited ${PATIENCE} ms in vain for ${what}`)
-}
-
-class Stand {
-  readonly random: () => number
-  readonly acknowledged = new Set<number>()
-  /** How often each value arrived in a request that the intake took. */
-  readonly delivered = new Map<number, number>()
-  /** Points by reason, from the sheets of all processes that printed one. */
-  readonly dropped = new Map<string, number>()
-  balanced = true
-  #child: ChildProcess | undefined
-  #stderr = ''
-  #address = ''
-  #next = 0
-  #seen = 0
-  #sending = false
-  #senders: Promise<unknown> = Promise.resolve()
-
-  constructor(
-    name: string,
-    readonly intake: Intake,
-    readonly folder: string,
-  ) {
-    this.random = randomOf(name)
-  }
-
-  async start({ endpoint = this.intake.url, queue = '', env = {} }: StartOptions = {}): Promise<void> {
-    const file = join(this.folder, 'pipeline.yaml')
-    await writeFile(
-      file,
-      `
-receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
-exporters:
-  otlp_http:
-    endpoint: "${endpoint}"
-    timeout: 300ms
-    sending_queue: { directory: queue${queue} }
-    retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
-service:
-  telemetry: { logs: { encoding: json }, metrics: { level: none } }
-  pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } }
-`,
-    )
-    this.#stderr = ''
-    const child = spawn(process.execPath, [main, '--config', file], {
-      env: { PATH: process.env.PATH, ...env },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
-    this.#child = child
-    const listening = /"address":"([^"]+)"/
-    await until('the command to listen', () => {
-      if (child.exitCode !== null) throw new Error(`the command ended at its start:\n${this.#stderr}`)
-      return this.#stderr.includes('Listening for OTLP over HTTP') && listening.test(this.#stderr)
-    })
-    this.#address = listening.exec(this.#stderr)?.[1] ?? ''
-  }
-
-  /** Sends one point after the other from `senders` clients, until `rest`. */
-  load(senders = 8): void {
-    this.#sending = true
-    this.#senders = Promise.all(Array.from({ length: senders }, () => this.#send()))
-  }
-
-  async #send(): Promise<void> {
-    while (this.#sending) {
-      const value = this.#next++
-      const points = [{ asDouble: value, timeUnixNano: String(BigInt(Date.now()) * 1_000_000n) }]
-      const message = {
-        resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'chaos', gauge: { dataPoints: points } }] }] }],
-      }
-      try {
-        const { statusCode, body } = await request(`http://${this.#address}/v1/metrics`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/x-protobuf' },
-          body: ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish(),
-        })
-        await body.dump()
-        if (statusCode === 200) this.acknowledged.add(value)
-        else await wait(5)
-      } catch {
-        // The process died under the client, which does not know then whether its point was taken.
-        await wait(5)
-      }
-    }
-  }
-
-  async rest(): Promise<void> {
-    this.#sending = false
-    await this.#senders
-  }
-
-  /** Resolves when `count` more points are acknowledged. */
-  async accepted(count: number): Promise<void> {
-    const enough = this.acknowledged.size + count
-    await until(`${count} points to be acknowledged`, () => this.acknowledged.size >= enough)
-  }
-
-  async kill(): Promise<void> {
-    const child = this.#child as ChildProcess
-    const ended = once(child, 'close')
-    child.kill('SIGKILL')
-    await ended
-  }
-
-  /** Stops the process in good order and reads its sheet. */
-  async stop(): Promise<void> {
-    const child = this.#child as ChildProcess
-    const ended = once(child, 'close')
-    child.kill('SIGTERM')
-    await ended
-    const [, left, right] = /exporter otlp_http: ([^"=]*) = ([^"\n]*)/.exec(this.#stderr) ?? []
-    const sum = (side: string | undefined): number =>
-      Array.from(side?.matchAll(/ (\d+)(?= \+|$)/g) ?? [], ([, count]) => Number(count)).reduce((a, b) => a + b, 0)
-    if (child.exitCode !== 0 || left === undefined || sum(left) !== sum(right)) {
-      this.balanced = false
-      console.error(`ended with ${child.exitCode}; its log ends with:\n${this.#stderr.slice(-2000)}`)
-    }
-    for (const [, reason, count] of right?.matchAll(/dropped\((\w+)\) (\d+)/g) ?? [])
-      this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + Number(count))
-  }
-
-  count(): void {
-    for (; this.#seen < this.intake.requests.length; this.#seen += 1) {
-      const arrived = this.intake.requests[this.#seen]
-      if (arrived?.status !== 200) continue
-      for (const [, text] of JSON.stringify(arrived.body).matchAll(/"asDouble":(\d+)/g))
-        this.delivered.set(Number(text), (this.delivered.get(Number(text)) ?? 0) + 1)
-    }
-  }
-
-  lost(): number {
-    this.count()
-    return [...this.acknowledged].filter((value) => !this.delivered.has(value)).length
-  }
-
-  /** Lets the process send what waits, for as long as that gets fewer, and stops it. */
-  async drain(): Promise<void> {
-    await this.rest()
-    for (let [least, since] = [Infinity, Date.now()]; least > 0 && Date.now() - since < 3_000; await wait(50)) {
-      const lost = this.lost()
-      if (lost < least) [least, since] = [lost, Date.now()]
-    }
-    await this.stop()
-  }
-
-  async end(): Promise<void> {
-    this.#sending = false
-    if (this.#child?.exitCode === null) this.#child.kill('SIGKILL')
-    await this.intake.close()
-    await rm(this.folder, { recursive: true, force: true })
-  }
-}
-
-interface StartOptions {
-  readonly endpoint?: string
-  /** More of `sending_queue`, as YAML. */
-  readonly queue?: string
-  readonly env?: Readonly<Record<string, string>>
 }
 
 /** The intake answers so to every request while `points` are accepted, and then as it should. */
@@ -312,7 +140,7 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
   'DNS fails': misled(() => 'http://intake.invalid:4318'),
   'a full queue, 64 clients': async (stand) => {
     stand.intake.respondBy(() => ({ delay: 20 }))
-    await stand.start({ queue: ', queue_size: 50, num_consumers: 1' })
+    await stand.start({ queue: 'directory: queue, queue_size: 50, num_consumers: 1' })
     stand.load(64)
     await stand.accepted(300)
     stand.intake.respondBy(undefined)
@@ -341,7 +169,7 @@ const chosen = Object.entries(scenarios).filter(
 if (chosen.length === 0) throw new Error(`no scenario has "${options.only}" in its name`)
 for (const [name, run] of chosen) {
   const folder = await mkdtemp(join(tmpdir(), 'heka-chaos-'))
-  const stand = new Stand(name, await startIntake({ keyHeader: '' }), folder)
+  const stand = new Stand(await startIntake({ keyHeader: '' }), folder, randomOf(name))
   try {
     await run(stand)
     const missing = stand.lost()

@@ -1,0 +1,178 @@
+import { spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { request } from 'undici'
+import type { Intake } from '../kit/intake.ts'
+import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+
+/** Milliseconds that a scenario may wait for anything. */
+export const PATIENCE = 60_000
+
+export async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const end = Date.now() + PATIENCE; !condition(); await wait(5))
+    if (Date.now() > end) throw new Error(`waited ${PATIENCE} ms in vain for ${what}`)
+}
+
+/** The real command with one pipeline from OTLP to an intake, and clients that send to it. */
+export class Stand {
+  readonly acknowledged = new Set<number>()
+  /** How often each value arrived in a request that the intake took. */
+  readonly delivered = new Map<number, number>()
+  /** Points by reason, from the sheets of all processes that printed one. */
+  readonly dropped = new Map<string, number>()
+  balanced = true
+  #child: ChildProcess | undefined
+  #stderr = ''
+  #address = ''
+  #next = 0
+  #seen = 0
+  #sending = false
+  #senders: Promise<unknown> = Promise.resolve()
+
+  /** @param random numbers from 0 to 1 */
+  constructor(
+    readonly intake: Intake,
+    readonly folder: string,
+    readonly random: () => number,
+  ) {}
+
+  async start({ endpoint = this.intake.url, queue = 'directory: queue', env = {} }: StartOptions = {}): Promise<void> {
+    const file = join(this.folder, 'pipeline.yaml')
+    await writeFile(
+      file,
+      `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters:
+  otlp_http:
+    endpoint: "${endpoint}"
+    timeout: 300ms
+    sending_queue: { ${queue} }
+    retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
+service:
+  telemetry: { logs: { encoding: json }, metrics: { level: none } }
+  pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } }
+`,
+    )
+    this.#stderr = ''
+    const child = spawn(process.execPath, [main, '--config', file], {
+      env: { PATH: process.env.PATH, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
+    this.#child = child
+    const listening = /"address":"([^"]+)"/
+    await until('the command to listen', () => {
+      if (child.exitCode !== null) throw new Error(`the command ended at its start:\n${this.#stderr}`)
+      return this.#stderr.includes('Listening for OTLP over HTTP') && listening.test(this.#stderr)
+    })
+    this.#address = listening.exec(this.#stderr)?.[1] ?? ''
+  }
+
+  /** Sends one point after the other from `senders` clients, until `rest`. */
+  load(senders = 8): void {
+    this.#sending = true
+    this.#senders = Promise.all(Array.from({ length: senders }, () => this.#send()))
+  }
+
+  async #send(): Promise<void> {
+    while (this.#sending) {
+      const value = this.#next++
+      const points = [{ asDouble: value, timeUnixNano: String(BigInt(Date.now()) * 1_000_000n) }]
+      const message = {
+        resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'chaos', gauge: { dataPoints: points } }] }] }],
+      }
+      try {
+        const { statusCode, body } = await request(`http://${this.#address}/v1/metrics`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/x-protobuf' },
+          body: ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish(),
+        })
+        await body.dump()
+        if (statusCode === 200) this.acknowledged.add(value)
+        else await wait(5)
+      } catch {
+        // The process died under the client, which does not know then whether its point was taken.
+        await wait(5)
+      }
+    }
+  }
+
+  async rest(): Promise<void> {
+    this.#sending = false
+    await this.#senders
+  }
+
+  /** Resolves when `count` more points are acknowledged. */
+  async accepted(count: number): Promise<void> {
+    const enough = this.acknowledged.size + count
+    await until(`${count} points to be acknowledged`, () => this.acknowledged.size >= enough)
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child as ChildProcess
+    const ended = once(child, 'close')
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  /** Stops the process in good order and reads its sheet. */
+  async stop(): Promise<void> {
+    const child = this.#child as ChildProcess
+    const ended = once(child, 'close')
+    child.kill('SIGTERM')
+    await ended
+    const [, left, right] = /exporter otlp_http: ([^"=]*) = ([^"\n]*)/.exec(this.#stderr) ?? []
+    const sum = (side: string | undefined): number =>
+      Array.from(side?.matchAll(/ (\d+)(?= \+|$)/g) ?? [], ([, count]) => Number(count)).reduce((a, b) => a + b, 0)
+    if (child.exitCode !== 0 || left === undefined || sum(left) !== sum(right)) {
+      this.balanced = false
+      console.error(`ended with ${child.exitCode}; its log ends with:\n${this.#stderr.slice(-2000)}`)
+    }
+    for (const [, reason, count] of right?.matchAll(/dropped\((\w+)\) (\d+)/g) ?? [])
+      this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + Number(count))
+  }
+
+  count(): void {
+    for (; this.#seen < this.intake.requests.length; this.#seen += 1) {
+      const arrived = this.intake.requests[this.#seen]
+      if (arrived?.status !== 200) continue
+      for (const [, text] of JSON.stringify(arrived.body).matchAll(/"asDouble":(\d+)/g))
+        this.delivered.set(Number(text), (this.delivered.get(Number(text)) ?? 0) + 1)
+    }
+  }
+
+  lost(): number {
+    this.count()
+    return [...this.acknowledged].filter((value) => !this.delivered.has(value)).length
+  }
+
+  /** Lets the process send what waits, for as long as that gets fewer, and stops it. */
+  async drain(): Promise<void> {
+    await this.rest()
+    for (let [least, since] = [Infinity, Date.now()]; least > 0 && Date.now() - since < 3_000; await wait(50)) {
+      const lost = this.lost()
+      if (lost < least) [least, since] = [lost, Date.now()]
+    }
+    await this.stop()
+  }
+
+  async end(): Promise<void> {
+    this.#sending = false
+    if (this.#child?.exitCode === null) this.#child.kill('SIGKILL')
+    await this.intake.close()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+interface StartOptions {
+  readonly endpoint?: string
+  /** The settings of `sending_queue`, as YAML. */
+  readonly queue?: string
+  readonly env?: Readonly<Record<string, string>>
+}
