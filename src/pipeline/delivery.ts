@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import type { Account, Exporter, ExportRequest, Logger } from '../component.ts'
-import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
-import type { DeliveryError } from '../errors.ts'
+import type { Account, Exporter, Logger } from '../component.ts'
+import { errorMessage, retryable } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { throttled } from './log.ts'
@@ -9,17 +8,13 @@ import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
 import type { Envelope } from './receipt.ts'
+import { Sending } from './sending.ts'
+import type { InHand, Outcome } from './sending.ts'
 import type { DeliveryConfig } from './settings.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
-/** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
-const MAX_ELAPSED_TIME = 300_000
-
 /** Batches that may wait for room in a full queue; further ones are refused. */
 const MAX_BLOCKED = 1000
-
-/** The longest wait that a destination can impose with `Retry-After`. */
-const MAX_RETRY_AFTER = 300_000
 
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -27,22 +22,9 @@ export interface Leftovers {
   readonly dropped: number
 }
 
-/** What became of a batch: it is off our hands, stays on disk, or is for another exporter. */
-type Outcome = 'settled' | 'kept' | 'renewed'
-
-/** A batch that a consumer has in hand. */
-interface Sending {
-  readonly exporter: Exporter
-  readonly stored: boolean
-  /** Whether none of it has come to an end. */
-  readonly isWhole: () => boolean
-  /** Points of it have come to their end. */
-  readonly leave: (points: number) => void
-}
-
 /**
- * What stands around every exporter: a bounded queue, batching, retry request by request, a timeout for each attempt,
- * and the count of what became of every point. Collection never waits for it.
+ * What stands around every exporter: a bounded queue, batching, sending, and the count of what became of every point.
+ * Collection never waits for it.
  */
 export class Delivery {
   readonly #queue: Queue
@@ -50,10 +32,9 @@ export class Delivery {
   readonly #abort = new AbortController()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
   readonly #leave = new AbortController()
-  /** Ends every wait for the next attempt, because another exporter makes it. */
-  #renewed = new AbortController()
   #exporter: Exporter
   #config: DeliveryConfig
+  #sending: Sending
   /** Data points that wait here; the sheet may count those of a predecessor, too. */
   #queued = 0
   /** Data points that the end of this delivery left on disk, or dropped. */
@@ -89,7 +70,13 @@ export class Delivery {
         : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log)
     this.#showQueue()
     // Every consumer listens while it sends or waits.
-    setMaxListeners(0, this.#abort.signal, this.#leave.signal, this.#renewed.signal)
+    setMaxListeners(0, this.#abort.signal, this.#leave.signal)
+    this.#sending = this.#newSending()
+  }
+
+  #newSending(): Sending {
+    const stop = { abort: this.#abort.signal, leave: this.#leave.signal }
+    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop)
   }
 
   #showQueue(): void {
@@ -151,9 +138,8 @@ export class Delivery {
     this.#config = config
     this.#queue.configure(config.sending_queue)
     this.#showQueue()
-    this.#renewed.abort()
-    this.#renewed = new AbortController()
-    setMaxListeners(0, this.#renewed.signal)
+    this.#sending.retire()
+    this.#sending = this.#newSending()
     this.#pump()
     await Promise.all(consumers)
   }
@@ -185,6 +171,7 @@ export class Delivery {
   async #drain(deadline: AbortSignal): Promise<Leftovers> {
     this.#draining = true
     this.#leave.abort()
+    this.#sending.hurry()
     for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const abort = (): void => this.#abort.abort()
@@ -371,7 +358,7 @@ export class Delivery {
       this.#taken.delete(taken)
       this.sheet.requestsInFlight -= 1
       if (outcome === 'renewed') this.#parts.unshift(taken)
-      else if (outcome === 'kept') this.#leaving = true
+      else if (outcome === 'left' && taken.stored) this.#leaving = true
       else taken.done()
       this.#pump()
       this.#checkIdle()
@@ -381,6 +368,7 @@ export class Delivery {
 
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
   async #send({ batch, stored }: Taken): Promise<Outcome> {
+    const sending = this.#sending
     let remaining = batch.pointCount
     this.#count(-remaining)
     this.sheet.inFlight += remaining
@@ -400,8 +388,7 @@ export class Delivery {
       if (said === undefined) counted()
       else said.push(counted)
     }
-    const sending: Sending = {
-      exporter: this.#exporter,
+    const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
       leave: (points) => {
@@ -413,13 +400,13 @@ export class Delivery {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const requests = sending.exporter.encode(batch, {
+      const requests = this.#exporter.encode(batch, {
         created: (points) => account(-points, () => (this.sheet.created += points)),
         merged: (points) => account(points, () => this.sheet.merged(points)),
         dropped: (cause, points) => account(points, () => this.sheet.dropped(cause, points)),
       })
       for (const request of requests) {
-        outcome = await this.#deliver(request, sending)
+        outcome = await sending.send(request, inHand)
         if (outcome !== 'settled') break
       }
     } catch (error) {
@@ -430,154 +417,10 @@ export class Delivery {
     }
     if (outcome === 'renewed') this.#count(remaining)
     else settle()
-    if (outcome === 'kept') this.#leaveBehind(remaining, true)
+    if (outcome === 'left') this.#leaveBehind(remaining, stored)
     if (outcome === 'settled') this.#balance(reason, remaining)
     this.sheet.inFlight -= remaining
     return outcome
-  }
-
-  /** Sends one request until it is delivered or given up, and counts what became of its points. Never rejects. */
-  async #deliver(request: ExportRequest, sending: Sending): Promise<Outcome> {
-    const { stored, leave } = sending
-    const started = performance.now()
-    let interval: number | undefined
-    const drop = (reason: string, error: DeliveryError): Outcome => {
-      this.#drop(request, reason, error)
-      leave(request.points)
-      return 'settled'
-    }
-    for (;;) {
-      const error = await this.#attempt(request, sending.exporter)
-      if (error === undefined) {
-        this.sheet.sent += request.points
-        leave(request.points)
-        this.#recovered()
-        return 'settled'
-      }
-      switch (error.kind) {
-        case 'partial':
-          this.sheet.rejected += error.rejected
-          this.sheet.sendFailed += error.rejected
-          this.sheet.sent += request.points - error.rejected
-          leave(request.points)
-          this.#log.error('The destination rejected a part of a request.', {
-            error: error.message,
-            points: error.rejected,
-          })
-          return 'settled'
-        case 'permanent':
-          return drop(error.reason, error)
-        case 'divisible': {
-          const parts = request.divide?.()
-          if (parts === undefined) return drop(error.reason, error)
-          for (const part of parts) {
-            const outcome = await this.#deliver(part, sending)
-            if (outcome !== 'settled') return outcome
-          }
-          return 'settled'
-        }
-        case 'retryable': {
-          if (stored && this.#draining) return 'kept'
-          if (this.#abort.signal.aborted) return drop('shutdown', error)
-          if (this.#isRenewed(sending)) return 'renewed'
-          const { enabled, max_interval, multiplier, randomization_factor, initial_interval } =
-            this.#config.retry_on_failure
-          if (!enabled) return drop(error.reason, error)
-          interval ??= initial_interval
-          const spread = randomization_factor * (2 * Math.random() - 1)
-          const pause = error.after === undefined ? interval * (1 + spread) : Math.min(error.after, MAX_RETRY_AFTER)
-          const elapsed = performance.now() - started
-          if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
-            return drop('retries_exhausted', error)
-          }
-          this.#failed(error)
-          const fields = { error: error.message, after: `${Math.round(pause)}ms` }
-          if (error.reason === UNAUTHORIZED) {
-            this.#log.error('The destination refuses the credentials; the data is kept and sent again.', fields)
-          } else this.#log.warn('A request could not be delivered; it will be sent again.', fields)
-          await this.#wait(pause, stored)
-          if (!this.#abort.signal.aborted && this.#isRenewed(sending)) return 'renewed'
-          interval = Math.min(interval * multiplier, max_interval)
-          if (!this.#abort.signal.aborted) this.sheet.retries += 1
-        }
-      }
-    }
-  }
-
-  /** Whether another exporter can take the whole batch over. */
-  #isRenewed({ exporter, isWhole }: Sending): boolean {
-    return exporter !== this.#exporter && isWhole()
-  }
-
-  /** Waits for the next attempt; not at all once the process stops or another exporter takes over. */
-  async #wait(milliseconds: number, stored: boolean): Promise<void> {
-    const signals = [stored ? this.#leave.signal : this.#abort.signal, this.#renewed.signal]
-    if (signals.some(({ aborted }) => aborted)) return
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        clearTimeout(timer)
-        for (const signal of signals) signal.removeEventListener('abort', end)
-        resolve()
-      }
-      const timer = setTimeout(end, milliseconds)
-      for (const signal of signals) signal.addEventListener('abort', end)
-    })
-  }
-
-  get #maxElapsedTime(): number {
-    const { retry_on_failure: retry, sending_queue: queue } = this.#config
-    return retry.max_elapsed_time ?? (queue.directory === undefined ? MAX_ELAPSED_TIME : 0)
-  }
-
-  /** One attempt within `timeout`. Returns what went wrong, if anything; an exporter that ignores its signal is left behind. */
-  async #attempt(request: ExportRequest, exporter: Exporter): Promise<DeliveryError | undefined> {
-    if (this.#abort.signal.aborted) return retryable('The process is stopping.')
-    this.sheet.attempts += 1
-    const attempt = new AbortController()
-    let timedOut = false
-    const timer = setTimeout(() => {
-      timedOut = true
-      attempt.abort()
-    }, this.#config.timeout)
-    const stop = (): void => attempt.abort()
-    this.#abort.signal.addEventListener('abort', stop, { once: true })
-    const aborted = new Promise<never>((_resolve, reject) => {
-      attempt.signal.addEventListener('abort', () => reject(new Error('The attempt was aborted.')), { once: true })
-    })
-    try {
-      await Promise.race([exporter.send(request, attempt.signal), aborted])
-      return undefined
-    } catch (error) {
-      if (timedOut) {
-        return retryable(`No answer within ${this.#config.timeout} ms.`, undefined, { reason: 'timeout', cause: error })
-      }
-      if (this.#abort.signal.aborted) return retryable('The process is stopping.', undefined, { cause: error })
-      return asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error })
-    } finally {
-      clearTimeout(timer)
-      this.#abort.signal.removeEventListener('abort', stop)
-    }
-  }
-
-  #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
-    this.#failed(error)
-    if (reason === 'shutdown') this.#left.dropped += request.points
-    this.sheet.givenUp(reason, request.points)
-    this.#log.error('A request could not be delivered; its points are dropped and counted.', {
-      error: error.message,
-      reason,
-      points: request.points,
-    })
-  }
-
-  #failed({ message }: DeliveryError): void {
-    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(), message }
-  }
-
-  #recovered(): void {
-    if (this.sheet.failure === undefined) return
-    this.sheet.failure = undefined
-    this.#log.info('The destination takes requests again.')
   }
 
   #checkIdle(): void {

@@ -1,0 +1,179 @@
+import { setMaxListeners } from 'node:events'
+import type { Exporter, ExportRequest, Logger } from '../component.ts'
+import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
+import { Circuit } from './circuit.ts'
+import type { DeliveryConfig } from './settings.ts'
+import type { ExporterSheet } from './telemetry.ts'
+
+/** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
+const MAX_ELAPSED_TIME = 300_000
+
+/** What became of a request or batch: it is off our hands, is left behind because the process stops, or is for another exporter. */
+export type Outcome = 'settled' | 'left' | 'renewed'
+
+/** The batch of which requests are sent. */
+export interface InHand {
+  /** Whether it stays on disk when it is left behind. */
+  readonly stored: boolean
+  /** Whether none of it has come to an end. */
+  readonly isWhole: () => boolean
+  /** Points of it have come to their end. */
+  readonly leave: (points: number) => void
+}
+
+/** How the process stops: batches that are stored are tried once more after `leave`, none is after `abort`. */
+export interface Stop {
+  readonly leave: AbortSignal
+  readonly abort: AbortSignal
+}
+
+/** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
+export class Sending {
+  readonly #circuit: Circuit
+  readonly #maxElapsedTime: number
+  readonly #retired = new AbortController()
+
+  constructor(
+    private readonly exporter: Exporter,
+    private readonly config: DeliveryConfig,
+    private readonly sheet: ExporterSheet,
+    private readonly log: Logger,
+    private readonly stop: Stop,
+  ) {
+    const { retry_on_failure: retry, sending_queue: queue } = config
+    this.#circuit = new Circuit(retry)
+    this.#maxElapsedTime = retry.max_elapsed_time ?? (queue.directory === undefined ? MAX_ELAPSED_TIME : 0)
+    setMaxListeners(0, this.#retired.signal)
+  }
+
+  /** Tries at once what waits, for there is little time left. */
+  hurry(): void {
+    this.#circuit.hurry()
+  }
+
+  /** Another exporter takes over, also what is whole; what was delivered in part stays here. */
+  retire(): void {
+    this.#retired.abort()
+    this.hurry()
+  }
+
+  /** Sends one request until it is delivered or given up, and counts what became of its points. Never rejects. */
+  async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
+    const { stored, leave, isWhole } = inHand
+    const { enabled } = this.config.retry_on_failure
+    const stopped = stored ? this.stop.leave : this.stop.abort
+    const started = performance.now()
+    const attempts = this.#circuit.enter()
+    const drop = (reason: string, error: DeliveryError): Outcome => {
+      this.#drop(request, reason, error)
+      leave(request.points)
+      return 'settled'
+    }
+    for (;;) {
+      if (enabled) await this.#circuit.turn(attempts, isWhole() ? [stopped, this.#retired.signal] : [stopped])
+      if (!stopped.aborted && this.#isRenewed(isWhole)) return 'renewed'
+      if (attempts.failures > 0 && !this.stop.abort.aborted) this.sheet.retries += 1
+      const error = await this.#attempt(request)
+      if (error?.kind !== 'retryable') this.#circuit.answered()
+      if (error === undefined) {
+        this.sheet.sent += request.points
+        leave(request.points)
+        this.#recovered()
+        return 'settled'
+      }
+      switch (error.kind) {
+        case 'partial':
+          this.sheet.rejected += error.rejected
+          this.sheet.sendFailed += error.rejected
+          this.sheet.sent += request.points - error.rejected
+          leave(request.points)
+          this.log.error('The destination rejected a part of a request.', {
+            error: error.message,
+            points: error.rejected,
+          })
+          return 'settled'
+        case 'permanent':
+          return drop(error.reason, error)
+        case 'divisible': {
+          const parts = request.divide?.()
+          if (parts === undefined) return drop(error.reason, error)
+          for (const part of parts) {
+            const outcome = await this.send(part, inHand)
+            if (outcome !== 'settled') return outcome
+          }
+          return 'settled'
+        }
+        case 'retryable': {
+          const pause = this.#circuit.failed(attempts, error.after)
+          if (stopped.aborted) return 'left'
+          if (this.#isRenewed(isWhole)) return 'renewed'
+          if (!enabled) return drop(error.reason, error)
+          const elapsed = performance.now() - started
+          if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
+            return drop('retries_exhausted', error)
+          }
+          this.#failed(error)
+          const fields = { error: error.message, after: `${Math.round(pause)}ms` }
+          if (error.reason === UNAUTHORIZED) {
+            this.log.error('The destination refuses the credentials; the data is kept and sent again.', fields)
+          } else this.log.warn('A request could not be delivered; it will be sent again.', fields)
+        }
+      }
+    }
+  }
+
+  #isRenewed(isWhole: () => boolean): boolean {
+    return this.#retired.signal.aborted && isWhole()
+  }
+
+  /** One attempt within `timeout`. Returns what went wrong, if anything; an exporter that ignores its signal is left behind. */
+  async #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
+    if (this.stop.abort.aborted) return retryable('The process is stopping.')
+    this.sheet.attempts += 1
+    const attempt = new AbortController()
+    let timedOut = false
+    const timer = setTimeout(() => {
+      timedOut = true
+      attempt.abort()
+    }, this.config.timeout)
+    const stop = (): void => attempt.abort()
+    this.stop.abort.addEventListener('abort', stop, { once: true })
+    const aborted = new Promise<never>((_resolve, reject) => {
+      attempt.signal.addEventListener('abort', () => reject(new Error('The attempt was aborted.')), { once: true })
+    })
+    try {
+      await Promise.race([this.exporter.send(request, attempt.signal), aborted])
+      return undefined
+    } catch (error) {
+      if (timedOut) {
+        return retryable(`No answer within ${this.config.timeout} ms.`, undefined, { reason: 'timeout', cause: error })
+      }
+      if (this.stop.abort.aborted) return retryable('The process is stopping.', undefined, { cause: error })
+      return asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error })
+    } finally {
+      clearTimeout(timer)
+      this.stop.abort.removeEventListener('abort', stop)
+    }
+  }
+
+  #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
+    this.#failed(error)
+    this.sheet.givenUp(reason, request.points)
+    this.log.error('A request could not be delivered; its points are dropped and counted.', {
+      error: error.message,
+      reason,
+      points: request.points,
+    })
+  }
+
+  #failed({ message }: DeliveryError): void {
+    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(), message }
+  }
+
+  #recovered(): void {
+    if (this.sheet.failure === undefined) return
+    this.sheet.failure = undefined
+    this.log.info('The destination takes requests again.')
+  }
+}
