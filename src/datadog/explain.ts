@@ -87,7 +87,7 @@ export class TagOrigins {
     if (finished.text(attribute) !== value) return 'the exporter chooses another host'
     if (attribute === 'host' || namesHost(attribute, value, resolveHost(finished).host)) return 'is the host, not a tag'
     if (attribute.startsWith('datadog.host.')) return 'tells Datadog of the host, and is no tag'
-    return `the tag ${key} comes from ${winner}`
+    return winner === undefined ? 'is empty' : `the tag ${key} comes from ${winner}`
   }
 }
 

@@ -103,19 +103,27 @@ function withHost(attributes: Attributes, hostname: string): Attributes {
   return attributes.has('host') ? attributes.with({ host: hostname }) : attributes
 }
 
+/** What names an app of Azure to Datadog. */
+const AZURE_APP = ['service.name', 'cloud.account.id', 'azure.resource_group.name']
+
+/** The platforms on which Datadog knows a workload by itself rather than by a host, where it has all of the attributes. */
+const PLATFORMS = new Map<string, readonly [workload: string, identity: readonly string[]]>([
+  ['azure.functions', ['an Azure Functions app', AZURE_APP]],
+  ['azure.app_service', ['an Azure App Service app', AZURE_APP]],
+  ['azure.container_apps', ['an Azure Container Apps replica', []]],
+  ['gcp_cloud_run', ['a Google Cloud Run instance', []]],
+  ['gcp_cloud_functions', ['a Google Cloud Functions instance', []]],
+])
+
+/** The cloud's platform by its newer name; '' when there is none. */
+export function platformOf(resource: Attributes): string {
+  return resource.text('cloud.platform')?.replace(/^azure_/, 'azure.') ?? ''
+}
+
 /** A managed workload that Datadog identifies by itself rather than by a host, and the attribute that makes it one. */
 function hostlessWorkload(resource: Attributes): { name: string; attribute: string } | undefined {
-  const platform = resource.text('cloud.platform')
-  if (platform === 'azure.app_service' || platform === 'azure_app_service') {
-    const identity = ['service.name', 'cloud.account.id', 'azure.resource_group.name']
-    const instance = resource.text('azure.app_service.instance.id') || resource.text('service.instance.id')
-    if (instance && identity.every((key) => resource.text(key))) {
-      return { name: 'an Azure App Service instance', attribute: 'cloud.platform' }
-    }
-  }
-  if (platform === 'azure.container_apps' || platform === 'azure_container_apps') {
-    return { name: 'an Azure Container Apps replica', attribute: 'cloud.platform' }
-  }
+  const [name, identity] = PLATFORMS.get(platformOf(resource)) ?? [undefined, []]
+  if (name !== undefined && identity.every((key) => resource.text(key))) return { name, attribute: 'cloud.platform' }
   if (resource.text('aws.ecs.launchtype') === 'fargate' && resource.has('aws.ecs.task.arn')) {
     return { name: 'an ECS Fargate task', attribute: 'aws.ecs.launchtype' }
   }

@@ -1,4 +1,5 @@
 import type { Attributes } from '../otlp/attributes.ts'
+import { platformOf } from './host.ts'
 
 /**
  * Resource attributes that are no tags unless asked for: those that are new with every start of a process, what says which
@@ -40,6 +41,7 @@ const TAG_KEYS: ReadonlyMap<string, string> = new Map(
     'container.name': 'container_name',
     'container.image.name': 'image_name',
     'container.image.tag': 'image_tag',
+    'container.image.tags': 'image_tag',
     'container.runtime': 'runtime',
     'cloud.provider': 'cloud_provider',
     'cloud.region': 'region',
@@ -59,6 +61,7 @@ const TAG_KEYS: ReadonlyMap<string, string> = new Map(
     'k8s.cronjob.name': 'kube_cronjob',
     'k8s.namespace.name': 'kube_namespace',
     'k8s.pod.name': 'pod_name',
+    'k8s.node.name': 'kube_node',
     'tags.datadoghq.com/env': 'env',
     'tags.datadoghq.com/service': 'service',
     'tags.datadoghq.com/version': 'version',
@@ -82,13 +85,40 @@ export function tagKey(attribute: string): string {
   return TAG_KEYS.get(attribute) ?? attribute
 }
 
+/** An app of Azure App Service by what Datadog calls it. */
+const OF_APP_SERVICE = {
+  'service.name': 'name',
+  'cloud.account.id': 'subscription_id',
+  'azure.resource_group.name': 'resource_group',
+} as const
+
+/** The same of a service of Google Cloud; a job is none. */
+const OF_GOOGLE = {
+  'cloud.account.id': 'project_id',
+  'cloud.region': 'location',
+  'faas.name': 'service_name',
+  'faas.instance': 'instance',
+} as const
+
+/**
+ * The tags by which Datadog knows what has no host, beside those above, where all the attributes are there that they come from.
+ * Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/attributes/source.go.
+ */
+function platformTags(resource: Attributes): readonly (readonly [attribute: string, key: string])[] {
+  const platform = platformOf(resource)
+  const ofGoogle = platform === 'gcp_cloud_run' || platform === 'gcp_cloud_functions'
+  if (ofGoogle && ['execution', 'task_index'].some((key) => resource.has(`gcp.cloud_run.job.${key}`))) return []
+  const tags = Object.entries(ofGoogle ? OF_GOOGLE : platform === 'azure.app_service' ? OF_APP_SERVICE : {})
+  if (!tags.every(([attribute]) => resource.text(attribute))) return []
+  return ofGoogle && resource.text('faas.version') ? [...tags, ['faas.version', 'revision_name']] : tags
+}
+
 /** Attributes from which Datadog takes the host; see `resolveHost`. */
 const HOST_ATTRIBUTES: ReadonlySet<string> = new Set([
   'host',
   'datadog.host.name',
   'aws.ecs.launchtype',
   'aws.ecs.task.arn',
-  'azure.app_service.instance.id',
   'azure.resource_group.name',
   'cloud.platform',
   'cloud.provider',
@@ -99,13 +129,10 @@ const HOST_ATTRIBUTES: ReadonlySet<string> = new Set([
   'host.name',
 ])
 
-/** Attributes by which Datadog knows an Azure App Service instance, which has no host, besides those above. */
-const APP_SERVICE_ATTRIBUTES: ReadonlySet<string> = new Set(['service.name', 'service.instance.id'])
-
 /** Whether Datadog may read from an attribute of the resource which host it has, so that it cannot be left out. */
 export function decidesHost(attribute: string, resource: Attributes): boolean {
   if (HOST_ATTRIBUTES.has(attribute)) return true
-  return APP_SERVICE_ATTRIBUTES.has(attribute) && /^azure[._]app_service$/.test(resource.text('cloud.platform') ?? '')
+  return attribute === 'service.name' && /^azure\.(app_service|functions)$/.test(platformOf(resource))
 }
 
 /** Makes the choice of a `resource_attributes` setting: whether an attribute, by its name in the data, is to be a tag. */
@@ -155,17 +182,29 @@ export function resourceTagSources(
   const tags = new Map<string, { value: string; attribute: string; rank: number }>()
   for (const key of attributes.keys()) {
     if (!chosen(key) || key === 'host' || key.startsWith('datadog.host.')) continue
-    const value = attributes.text(key) ?? ''
-    if (namesHost(key, value, host)) continue
+    const value = tagValue(key, attributes)
     const tag = tagKey(key)
+    // What Datadog has a name of its own for is not told to be empty.
+    if (namesHost(key, value, host) || (value === '' && tag !== key)) continue
     const rank = tag === key ? -1 : key.startsWith(CONTAINER_TAG) ? TAG_KEYS.size : TABLE_ORDER.indexOf(key)
     const earlier = tags.get(tag)
     if (earlier === undefined || rank < earlier.rank) tags.set(tag, { value, attribute: key, rank })
   }
+  for (const [attribute, tag] of platformTags(attributes)) {
+    if (!chosen(attribute) || tags.has(tag)) continue
+    tags.set(tag, { value: attributes.text(attribute) ?? '', attribute, rank: TAG_KEYS.size })
+  }
   return tags
+}
+
+/** Of the tags of an image Datadog takes the first. */
+function tagValue(attribute: string, attributes: Attributes): string {
+  const first = attribute === 'container.image.tags' ? attributes.get(attribute) : undefined
+  if (Array.isArray(first)) return typeof first[0] === 'string' ? first[0] : ''
+  return attributes.text(attribute) ?? ''
 }
 
 /** Whether an attribute of this value is what names the host, and so no tag. */
 export function namesHost(attribute: string, value: string, host: string | undefined): boolean {
-  return value === host && HOST_ATTRIBUTES.has(attribute)
+  return value === host && (attribute === 'host.id' || attribute === 'host.name')
 }

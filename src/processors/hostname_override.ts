@@ -8,7 +8,7 @@ export default defineComponent({
   description: `
 Sets the resource attributes \`host.name\` and \`datadog.host.name\`, and replaces a resource or data point attribute
 \`host\` where there is one, so that every destination sees the same host. Datadog's own rules find it too: a workload that
-Datadog would not give a host at all (an ECS Fargate task, an Azure App Service instance or Container Apps replica) loses
+Datadog would not give a host at all (an ECS Fargate task, an app of Azure App Service, a Google Cloud Run instance) loses
 the attribute that says so, \`aws.ecs.launchtype\` or \`cloud.platform\`.
 
 With \`mode: fallback\` only resources in which Datadog would find no host are changed, and data points keep what they

@@ -18,7 +18,6 @@ const appService = {
   'service.name': 'shop',
   'cloud.account.id': 'subscription',
   'azure.resource_group.name': 'group',
-  'azure.app_service.instance.id': 'instance',
 }
 
 const rows: Row[] = [
@@ -36,7 +35,22 @@ const rows: Row[] = [
   {
     resource: { ...appService, 'cloud.platform': 'azure.app_service' },
     host: undefined,
-    rule: 'an Azure App Service instance is not a host',
+    rule: 'an Azure App Service app is not a host',
+  },
+  {
+    resource: { ...appService, 'cloud.platform': 'azure_functions' },
+    host: undefined,
+    rule: 'an Azure Functions app is not a host',
+  },
+  {
+    resource: { ...host, 'cloud.platform': 'gcp_cloud_run' },
+    host: undefined,
+    rule: 'a Google Cloud Run instance is not a host',
+  },
+  {
+    resource: { ...host, host: 'x', 'cloud.platform': 'gcp_cloud_functions' },
+    host: undefined,
+    rule: 'a Google Cloud Functions instance is not a host',
   },
   {
     resource: { 'host.name': 'web-1', 'service.name': 'shop', 'cloud.platform': 'azure_app_service' },
@@ -194,7 +208,7 @@ describe('hostChooser', () => {
     expect(hosts({})(batch)).toBe(batch)
   })
 
-  const workloads = rows.filter(({ rule }) => /task|instance|replica/.test(rule) && rule.endsWith('is not a host'))
+  const workloads = rows.filter(({ rule }) => /task|app|instance|replica/.test(rule) && rule.endsWith('is not a host'))
   const others = rows.filter((row) => !workloads.includes(row))
 
   it.each(others)('falls back for $resource only if it has no host', ({ resource, host: own }) => {

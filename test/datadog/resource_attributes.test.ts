@@ -52,6 +52,7 @@ describe('tagKey', () => {
     ['container.name', 'container_name'],
     ['container.image.name', 'image_name'],
     ['container.image.tag', 'image_tag'],
+    ['container.image.tags', 'image_tag'],
     ['container.runtime', 'runtime'],
     ['cloud.provider', 'cloud_provider'],
     ['cloud.region', 'region'],
@@ -73,6 +74,7 @@ describe('tagKey', () => {
     ['k8s.cronjob.name', 'kube_cronjob'],
     ['k8s.namespace.name', 'kube_namespace'],
     ['k8s.pod.name', 'pod_name'],
+    ['k8s.node.name', 'kube_node'],
     ['app.kubernetes.io/name', 'kube_app_name'],
     ['app.kubernetes.io/instance', 'kube_app_instance'],
     ['app.kubernetes.io/version', 'kube_app_version'],
@@ -89,14 +91,15 @@ describe('tagKey', () => {
 })
 
 describe('decidesHost', () => {
-  it('holds the attributes of an instance only where Datadog tells Azure App Services apart by them', () => {
-    const keys = ['host.name', 'service.instance.id', 'service.version']
+  it('holds the name of a service only where Datadog tells apps of Azure apart by it', () => {
+    const keys = ['host.name', 'service.name', 'service.version']
     const deciding = (resource: Record<string, string>) =>
       keys.filter((key) => decidesHost(key, Attributes.of(resource)))
     expect(deciding({})).toEqual(['host.name'])
     expect(deciding({ 'cloud.platform': 'azure_vm' })).toEqual(['host.name'])
-    expect(deciding({ 'cloud.platform': 'azure.app_service' })).toEqual(['host.name', 'service.instance.id'])
-    expect(deciding({ 'cloud.platform': 'azure_app_service' })).toEqual(['host.name', 'service.instance.id'])
+    for (const platform of ['azure.app_service', 'azure_app_service', 'azure_functions']) {
+      expect(deciding({ 'cloud.platform': platform })).toEqual(['host.name', 'service.name'])
+    }
   })
 })
 

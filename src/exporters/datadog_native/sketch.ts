@@ -317,7 +317,7 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
     return bins.toSketch(1, sum, min ?? sum, max ?? sum)
   }
   const lnBase = Math.min(Math.LN2 * 2 ** -histogram.scale, MAX_LN_BASE)
-  const spread = { given: 0, counted: 0 }
+  const spread = { given: 0, counted: 0, lowest: 0, highest: 0 }
   for (let index = negative.bucketCounts.length - 1; index >= 0; index--) {
     const count = Number(negative.bucketCounts[index])
     if (count > 0) spreadBucket(negative.offset + index, lnBase, -1, count, spread)
@@ -327,17 +327,30 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
     const count = Number(positive.bucketCounts[index])
     if (count > 0) spreadBucket(positive.offset + index, lnBase, 1, count, spread)
   }
-  return bins.toSketch(total, sum, min, max)
+  return bins.toSketch(total, sum, min ?? middleOf(spread.lowest), max ?? middleOf(spread.highest))
+}
+
+/** The middle, as the Agent takes it, of what has a key, where only its part of a bucket is known. */
+function middleOf(key: number): number {
+  const low = (valueOf(Math.abs(key)) / HALF_STEP) * (1 + (GAMMA - 1) / (GAMMA + 1))
+  return key < 0 ? -low : low
 }
 
 /** What has been given to keys so far, in parts of values, and how many whole values of it have been counted. */
 interface Spread {
   given: number
   counted: number
+  /** The first and the last key that were given any. */
+  lowest: number
+  highest: number
 }
 
-/** Gives the key its part of a bucket; the bins count whole values, of which none may be lost. */
+/** Gives the key its part of a bucket; the bins count whole values, of which none may be lost. `key`: not lower than any before. */
 function give(key: number, part: number, spread: Spread): void {
+  if (part > 0) {
+    if (spread.given === 0) spread.lowest = key
+    spread.highest = key
+  }
   spread.given += part
   const count = Math.round(spread.given) - spread.counted
   if (count <= 0) return

@@ -1,48 +1,69 @@
 /*
- * Datadog has units of its own, by name; one that it does not know it ignores. Sources: Datadog documentation, metrics/units;
- * UCUM, and OpenTelemetry's semantic conventions for what stands in braces.
+ * Datadog has units of its own, by name; one that it does not know it ignores. Sources: datadog-agent,
+ * pkg/opentelemetry-mapping-go/otlp/attributes/units.go (2026), which maps those of UCUM and, of what stands in braces, those
+ * that Datadog has; Datadog documentation, metrics/units, for the times and temperatures that are missing there.
  */
 
-const NAMES: Readonly<Record<string, string>> = {
-  bit: 'bit',
-  By: 'byte',
-  KiBy: 'kibibyte',
-  MiBy: 'mebibyte',
-  GiBy: 'gibibyte',
-  TiBy: 'tebibyte',
-  ns: 'nanosecond',
-  us: 'microsecond',
-  ms: 'millisecond',
-  s: 'second',
-  min: 'minute',
-  h: 'hour',
-  d: 'day',
-  wk: 'week',
-  '%': 'percent',
-  Hz: 'hertz',
-  kHz: 'kilohertz',
-  MHz: 'megahertz',
-  GHz: 'gigahertz',
-  Cel: 'degree celsius',
-  '[degF]': 'degree fahrenheit',
-  W: 'watt',
-  V: 'volt',
-  A: 'ampere',
+const PREFIXES = {
+  d: 'deci',
+  m: 'milli',
+  u: 'micro',
+  n: 'nano',
+  k: 'kilo',
+  M: 'mega',
+  G: 'giga',
+  T: 'tera',
+  P: 'peta',
+  E: 'exa',
+  Ki: 'kibi',
+  Mi: 'mebi',
+  Gi: 'gibi',
+  Ti: 'tebi',
+  Pi: 'pebi',
+  Ei: 'exbi',
+} as const
+
+/** Datadog's name, and the prefixes with which it has the unit. */
+const UNITS: Readonly<Record<string, readonly [name: string, ...(keyof typeof PREFIXES)[]]>> = {
+  By: ['byte', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei', 'k', 'M', 'G', 'T', 'P', 'E'],
+  bit: ['bit', 'k', 'M', 'G', 'T', 'P', 'E'],
+  s: ['second', 'm', 'u', 'n'],
+  min: ['minute'],
+  h: ['hour'],
+  d: ['day'],
+  wk: ['week'],
+  Hz: ['hertz', 'k', 'M', 'G'],
+  W: ['watt', 'd', 'm', 'u', 'n', 'k', 'M', 'G', 'T'],
+  V: ['volt', 'm'],
+  J: ['joule', 'n', 'm', 'k', 'M'],
+  A: ['ampere', 'm'],
+  Cel: ['degree celsius', 'd'],
+  '[degF]': ['degree fahrenheit'],
+  '%': ['percent'],
 }
 
-/** What is counted: singular, as in the conventions. */
-const COUNTED = new Set(
-  (
-    'attempt block buffer check column command commit connection container core cpu device email error event exception execution ' +
-    'fault file flush fetch get hit host index inode instance item job key lock message method miss node object offset operation ' +
-    'packet page process query read record refresh request response row route run sample scan sector segment session set shard ' +
-    'stage table task thread ticket timeout transaction unit update user wait worker write'
-  ).split(' '),
-)
+/** What is counted: singular, as in OpenTelemetry's conventions. */
+const COUNTED = (
+  'alert apdex assertion attempt block buffer build cent check collection column command commit connection container core cpu ' +
+  'cursor datagram day decibel-milliwatt device document dollar email entity entry error euro event eviction exception execution ' +
+  'fault fetch file flush fraction frame get heap hit hop host index inode instance invocation item job key location lock merge ' +
+  'message method minute miss monitor node object occurrence offset operation packet page payload penny permille pound prediction ' +
+  'process query question read record refresh request resource response route row run sample scan sector segment service session ' +
+  'set shard span split stage step success table task thread throttle ticket time timeout token transaction unit update user ' +
+  'vector view volume wait watt-hour week worker write'
+).split(' ')
 
-/** Datadog's name for a unit of OpenTelemetry; `undefined` where it has none. */
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(UNITS).flatMap(([symbol, [name, ...prefixes]]) => [
+    [symbol, name] as const,
+    ...prefixes.map((prefix) => [prefix + symbol, PREFIXES[prefix] + name] as const),
+  ]),
+  ...COUNTED.map((name) => [`{${name}}`, name] as const),
+  ['{datapoint}', 'item'],
+])
+
+/** Datadog's name for a unit of OpenTelemetry, or for one unit by another; `undefined` where it has none. */
 export function unitName(ucum: string): string | undefined {
-  if (Object.hasOwn(NAMES, ucum)) return NAMES[ucum]
-  const counted = /^\{([a-z]+)\}$/.exec(ucum)?.[1]
-  return counted !== undefined && COUNTED.has(counted) ? counted : undefined
+  const names = ucum.split('/').map((part) => NAMES.get(part))
+  return names.length > 2 || names.includes(undefined) ? undefined : names.join('/')
 }
