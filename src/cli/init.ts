@@ -107,6 +107,7 @@ function mistakeIn({ preset, exporter = 'datadog_native', site, endpoint, apiKey
   if (!isDatadog(exporter) && site !== undefined) return `${exporter} has no --site`
   if (!isDatadog(exporter) && checkKey) return `--check-key is for keys of Datadog, not for ${exporter}`
   if (KEYS[exporter as ExporterType] === undefined && apiKey !== undefined) return `${exporter} has no --api-key`
+  if (apiKey === '') return '--api-key must not be empty'
   return undefined
 }
 

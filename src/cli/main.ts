@@ -71,20 +71,30 @@ const program = withConfig(new Command('heka-pipeline'))
     const other = Object.keys(program.opts()).find((option) => !known.includes(option))
     if (other !== undefined) program.error(`error: ${command.name()} does not take --${other}`)
   })
-  .action(async ({ once = false }: { once?: boolean }, { args: [unknown] }: Command) => {
-    if (unknown !== undefined) return refuse(unknown)
+  .hook('preAction', async (_program, command) => {
+    const excess = command.args.at(command.registeredArguments.length)
+    if (excess !== undefined) await refuse(command, excess)
+  })
+  .action(async ({ once = false }: { once?: boolean }) => {
     const { run } = await import('./run.ts')
     process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
     // Everything is counted by now: whoever does not read our output any more cannot keep the process.
     setTimeout(() => process.exit(), 1000).unref()
   })
 
-async function refuse(command: string): Promise<void> {
-  const { closest } = await import('../pipeline/config/suggest.ts')
-  const names = program.commands.map((known) => known.name())
-  const meant = closest(command, names)
-  const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
-  program.error(`error: unknown command "${command}"; there are ${names.join(', ')}${suggestion}`)
+/** @throws CommanderError that says what an argument too many may have been meant for */
+async function refuse(command: Command, excess: string): Promise<never> {
+  const isFile = /\.ya?ml$/.test(excess)
+  if (command === program && !isFile) {
+    const { closest } = await import('../pipeline/config/suggest.ts')
+    const names = program.commands.map((known) => known.name())
+    const meant = closest(excess, names)
+    const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
+    return program.error(`error: unknown command "${excess}"; there are ${names.join(', ')}${suggestion}`)
+  }
+  const takesConfig = command.options.some(({ long }) => long === '--config')
+  const suggestion = isFile && takesConfig ? `; did you mean --config ${excess}?` : ''
+  return command.error(`error: ${command.name()} does not take "${excess}"${suggestion}`)
 }
 
 withConfig(program.command('validate'))

@@ -133,6 +133,16 @@ describe('heka-pipeline', () => {
     )
   })
 
+  it.each([
+    [['pipeline.yaml'], 'heka-pipeline does not take "pipeline.yaml"; did you mean --config pipeline.yaml?'],
+    [['validate', 'pipeline.yml'], 'validate does not take "pipeline.yml"; did you mean --config pipeline.yml?'],
+    [['explain', '--once', 'a', 'b'], 'explain does not take "a"'],
+    [['queue', 'list', 'queues', 'more'], 'queue does not take "more"'],
+    [['init', 'pipeline.yaml'], 'init does not take "pipeline.yaml"'],
+  ])('%j is not run as if the rest were not there', async (args, message) => {
+    await expect(runCommand(args)).resolves.toEqual({ code: 64, stdout: '', stderr: `error: ${message}\n` })
+  })
+
   it('says that a good configuration is valid', async () => {
     const { code, stdout } = await runCommand(['validate', '--config', await file(minimal)])
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'The configuration is valid.\n' })

@@ -125,6 +125,7 @@ describe('heka-pipeline init', () => {
     [['--exporter', 'datadog'], '--exporter must be `datadog_native`, `datadog_otlp`, `newrelic_otlp` or `otlp_http`'],
     [['--site', 'datadoghq.de'], '--site must be `datadoghq.com`, '],
     [['--endpoint', 'localhost'], '--endpoint must be '],
+    [['--api-key', ''], '--api-key must not be empty'],
     [['--exporter', 'otlp_http', '--site', 'datadoghq.eu'], 'otlp_http has no --site'],
     [['--exporter', 'otlp_http', '--api-key', 'k'], 'otlp_http has no --api-key'],
     [['--exporter', 'newrelic_otlp', '--check-key'], '--check-key is for keys of Datadog, not for newrelic_otlp'],
