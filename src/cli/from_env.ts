@@ -1,4 +1,5 @@
-import { stringify } from 'yaml'
+import { readFileSync } from 'node:fs'
+import { parse, stringify } from 'yaml'
 import { isHostName } from '../datadog/host.ts'
 import { datadogSettings } from '../datadog/settings.ts'
 import { ConfigError } from '../errors.ts'
@@ -18,6 +19,14 @@ const SITES: Readonly<Record<string, string>> = {
   ap2: 'ap2.datadoghq.com',
 }
 
+/** What the agent collects, under OpenTelemetry's names. */
+const SCRAPERS = {
+  cpu: { metrics: { 'system.cpu.utilization': { enabled: true } } },
+  memory: { metrics: { 'system.memory.limit': { enabled: true }, 'system.linux.memory.available': { enabled: true } } },
+  disk: {},
+  paging: {},
+}
+
 /** The environment as the agent reads it: blanks around values do not count. */
 export function trimmed(env: Environment): Environment {
   return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.trim()]))
@@ -31,25 +40,13 @@ export function trimmed(env: Environment): Environment {
 export function configFromEnv(env: Environment): string {
   const variables = new Variables(env)
   const interval = variables.seconds('CPU_POLL_INTERVAL_SECONDS', 5)
-  const { processors = {}, ...exporters } = exporterOf(variables)
+  const names = variables.word('HEKA_METRIC_NAMES', ['otel', 'agent'])
+  const { processors: ofExporter, ...exporters } = exporterOf(variables)
   if (variables.problems.length > 0) throw new ConfigError(variables.problems)
+  const { scrapers, renaming } = names === 'agent' ? agentNames() : { scrapers: SCRAPERS, renaming: {} }
+  const processors = { ...renaming, ...ofExporter }
   return stringify({
-    receivers: {
-      host_metrics: {
-        collection_interval: `${interval}s`,
-        scrapers: {
-          cpu: { metrics: { 'system.cpu.utilization': { enabled: true } } },
-          memory: {
-            metrics: {
-              'system.memory.limit': { enabled: true },
-              'system.linux.memory.available': { enabled: true },
-            },
-          },
-          disk: {},
-          paging: {},
-        },
-      },
-    },
+    receivers: { host_metrics: { collection_interval: `${interval}s`, scrapers } },
     processors,
     exporters,
     service: {
@@ -64,13 +61,23 @@ export function configFromEnv(env: Environment): string {
   })
 }
 
+/** What is collected to be given the agent's own names, and the processors that give them. */
+function agentNames(): { scrapers: object; renaming: object } {
+  const { receivers, processors } = parse(
+    readFileSync(new URL('../../config/heka_names.yaml', import.meta.url), 'utf8'),
+  ) as { receivers: { host_metrics: { scrapers: object } }; processors: object }
+  return { scrapers: receivers.host_metrics.scrapers, renaming: processors }
+}
+
 interface Parts {
   readonly processors?: Readonly<Record<string, object>>
   readonly [exporter: string]: object | undefined
 }
 
 function exporterOf(variables: Variables): Parts {
-  const type = variables.word('EXPORTER_TYPE', EXPORTER_TYPES) ?? 'console'
+  const type = variables.word('EXPORTER_TYPE', EXPORTER_TYPES)
+  // Which of the other variables count is not known.
+  if (type === undefined) return {}
   if (type === 'console') return { debug: {} }
   const initial = variables.seconds('OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS', 1)
   const longest = variables.seconds('OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS', 5)
@@ -181,10 +188,12 @@ class Variables {
     return literal(changed)
   }
 
+  /** One of the words, whatever their case: the first when it is unset, `undefined` when it is another. */
   word<const Word extends string>(name: string, allowed: readonly Word[]): Word | undefined {
-    const text = this.text(name)?.toLowerCase()
-    if (text !== undefined && !allowed.some((word) => word === text)) this.report(name, `must be ${words(allowed)}`)
-    return text as Word | undefined
+    const text = this.text(name)?.toLowerCase() ?? allowed[0]
+    const word = allowed.find((each) => each === text)
+    if (word === undefined) this.report(name, `must be ${words(allowed)}`)
+    return word
   }
 
   /** A number of seconds above 0. */

@@ -1,11 +1,9 @@
-import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
 
-const hekaNames = fileURLToPath(new URL('../../config/heka_names.yaml', import.meta.url))
 const KEY = 'k'.repeat(32)
 
 const cleanups: (() => Promise<void>)[] = []
@@ -119,7 +117,8 @@ describe('heka-pipeline --from-env', () => {
   })
 
   it.each([
-    [{ EXPORTER_TYPE: 'carbon' }, 'EXPORTER_TYPE: must be `console`, `otlp_http`'],
+    [{ EXPORTER_TYPE: 'carbon' }, /^EXPORTER_TYPE: must be `console`, .*\n\n1 mistake in the configuration\.\n$/],
+    [{ HEKA_METRIC_NAMES: 'heka' }, 'HEKA_METRIC_NAMES: must be `otel` or `agent`'],
     [{ EXPORTER_TYPE: 'otlp_http' }, 'OTLP_HTTP_ENDPOINT: is required when EXPORTER_TYPE is otlp_http'],
     [
       { EXPORTER_TYPE: 'otlp_http', OTLP_HTTP_ENDPOINT: 'http://x', OTLP_HTTP_HEADERS: 'a=1,,b=2' },
@@ -129,7 +128,9 @@ describe('heka-pipeline --from-env', () => {
   ])('refuses %j', async (env, message) => {
     const { code, stderr } = await runCommand(['validate', '--from-env'], { env })
     expect(code).toBe(78)
-    expect(stderr).toContain(message)
+    expect(stderr).toEqual(
+      typeof message === 'string' ? expect.stringContaining(message) : expect.stringMatching(message),
+    )
   })
 
   it('says when the file of variables is not there', async () => {
@@ -150,13 +151,10 @@ describe('heka-pipeline --from-env', () => {
       DATADOG_TAGS: 'env:test,team:platform',
       DATADOG_METRIC_PREFIX: 'heka.',
       HEKA_AGENT_ID: 'agent-7',
+      HEKA_METRIC_NAMES: 'agent',
     }
     const { code, stderr } = await runCommand(
-      [
-        ...['--from-env', '--config', hekaNames, '--once'],
-        ...['--set', 'service.pipelines.metrics.exporters=[datadog_native]'],
-        ...['--set', `exporters.datadog_native.endpoint=${datadog.url}`],
-      ],
+      ['--from-env', '--once', '--set', `exporters.datadog_native.endpoint=${datadog.url}`],
       { env },
     )
     expect({ code, stderr }).toMatchObject({ code: 0 })
@@ -165,10 +163,31 @@ describe('heka-pipeline --from-env', () => {
     for (const name of ['heka_cpu_usage_percent', 'heka_cpu_time_percent', 'heka_memory_virtual_total_bytes']) {
       expect(names).toContain(`heka.${name}`)
     }
+    expect([...names].filter((name) => !name.startsWith('heka.heka_'))).toEqual([])
     for (const { host, tags } of datadog.series()) {
       expect(host).toBe('web-1')
       expect(tags).toEqual(expect.arrayContaining(['env:test', 'team:platform']))
     }
+  })
+
+  it("delivers differences to New Relic also under the agent's names", async () => {
+    const receiver = await intake({ keyHeader: 'api-key', apiKey: KEY })
+    const env = {
+      EXPORTER_TYPE: 'newrelic_otlp',
+      NEWRELIC_OTLP_ENDPOINT: `${receiver.url}/v1/metrics`,
+      NEWRELIC_API_KEY: KEY,
+      NEWRELIC_SERVICE_NAME: 'shop',
+      OTLP_RESOURCE_ATTRIBUTES: 'team=platform',
+      HEKA_METRIC_NAMES: 'Agent',
+    }
+    const { code, stderr } = await runCommand(['--from-env', '--once'], { env })
+    expect({ code, stderr }).toMatchObject({ code: 0 })
+    const text = JSON.stringify(receiver.requests.map(({ body }) => body))
+    expect(text).toContain('"heka_cpu_usage_percent"')
+    expect(text).not.toContain('"system.')
+    expect(text).toContain('"team"')
+    expect(text).toContain('"aggregationTemporality":1,"isMonotonic":true')
+    expect(text).not.toContain('"aggregationTemporality":2,"isMonotonic":true')
   })
 
   it('delivers over OTLP with headers and resource attributes, and without an id of the agent', async () => {
