@@ -255,10 +255,12 @@ function checkNumberPoint(end: number): void {
   let at = position
   let hasTime = false
   let hasValue = false
+  let hasAttributes = false
   while (at < end) {
     switch (bytes[at]) {
       case 0x3a: {
         // repeated KeyValue attributes = 7;
+        hasAttributes = true
         const length = bytes[at + 1]
         const start = at + 2
         at = start + length
@@ -283,6 +285,7 @@ function checkNumberPoint(end: number): void {
           if (bytes[at] === 0x19) hasTime = bytes[at + 8] !== 0
           else if (bytes[at] === 0x21) hasValue = (bytes[at + 8] & 0x7f) !== 0x7f
           else if (bytes[at] === 0x31) hasValue = true
+          if (hasAttributes) plainNumbers = false
           at += 9
           continue
         }

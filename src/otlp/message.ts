@@ -12,7 +12,7 @@ export interface Source {
   readonly regular: boolean
   /** The `keyBit` of every key of a point's attribute. */
   readonly pointKeys: number
-  /** Whether every number point surely has a time and a finite value, and no flags. */
+  /** Whether every number point surely has a time and a finite value, no flags, and nothing behind its attributes. */
   readonly plainNumbers: boolean
 }
 

@@ -34,6 +34,11 @@ export class NumberPointCursor extends PointCursor {
       switch (bytes[at]) {
         case 0x3a: {
           // repeated KeyValue attributes = 7; one behind the other.
+          if (this.attributesLast) {
+            attributesStart = at
+            at = attributesEnd = end
+            continue
+          }
           let length = bytes[at + 1]
           let from = at + 2
           if (length > 127) {

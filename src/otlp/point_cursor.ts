@@ -21,6 +21,8 @@ export abstract class PointCursor {
   startAt = -1
   timeAt = -1
   protected bytes: Buffer = Buffer.alloc(0)
+  /** Whether there is surely nothing behind the attributes of a number point. */
+  protected attributesLast = false
   /** Where the next field of the metric's data begins. */
   protected at = 0
   private end = 0
@@ -45,6 +47,7 @@ export abstract class PointCursor {
     this.source = source
     this.bytes = source.bytes
     this.view = source.view
+    this.attributesLast = source.plainNumbers
     this.at = shape.dataStart
     this.end = shape.dataEnd
     return true
