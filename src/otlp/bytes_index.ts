@@ -171,14 +171,10 @@ export class BytesIndex {
     const own = this.#view
     let at = entries[entry + START]
     let other = start
-    // Four words for one branch: this is where most of the time for a known series goes.
-    for (; other + 16 <= end; other += 16, at += 16) {
-      const difference =
-        (own.getInt32(at, true) ^ view.getInt32(other, true)) |
-        (own.getInt32(at + 4, true) ^ view.getInt32(other + 4, true)) |
-        (own.getInt32(at + 8, true) ^ view.getInt32(other + 8, true)) |
-        (own.getInt32(at + 12, true) ^ view.getInt32(other + 12, true))
-      if (difference !== 0) return false
+    // As doubles, of which only a zero may be equal to other bytes: this is where most of the time for a known series goes.
+    for (; other + 8 <= end; other += 8, at += 8) {
+      const eight = own.getFloat64(at, true)
+      if (eight !== view.getFloat64(other, true) || eight === 0) break
     }
     for (; other + 4 <= end; other += 4, at += 4) {
       if (own.getInt32(at, true) !== view.getInt32(other, true)) return false
