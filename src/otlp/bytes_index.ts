@@ -49,6 +49,10 @@ export class BytesIndex {
     return this.#entries[number * STRIDE + LENGTH]
   }
 
+  owner(number: number): number {
+    return this.#entries[number * STRIDE + OWNER]
+  }
+
   /** A view of a text, until one is added or forgotten, or room is asked for. */
   bytes(number: number): Uint8Array {
     const start = this.#entries[number * STRIDE + START]

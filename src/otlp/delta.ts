@@ -12,6 +12,7 @@ import { MetricIndex } from './metric_index.ts'
 import { Metric } from './metrics.ts'
 import { PointMemory } from './point_memory.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
+import type { SeriesNumbers } from './series_numbers.ts'
 
 /**
  * What becomes of the first value of a series, and of the first after a reset:
@@ -65,6 +66,8 @@ export class CumulativeToDelta {
   readonly #cursor = new NumberPointCursor()
   readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
+  /** Stands for the numbers of the series as they are: when they may be given anew it is another. */
+  #numbering = {}
   /** By point: what it grew by; NaN for the first of a series. */
   #differences = new Float64Array(64)
   #pass = 0
@@ -94,11 +97,12 @@ export class CumulativeToDelta {
     const writers = new Map<Source, HistogramDeltaWriter>()
     /** By request: where the last metric that was changed by its bytes ends. */
     const ends = new Map<Source, number>()
+    const numbers = { of: this.#numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
     const converted = batch.mapMetrics((metric, resource, scope) => {
       if (!isConvertible(metric) || !chosen(metric)) return metric
       const owner = this.#metrics.numberOf(metric, resource, scope, now)
       const byBytes = standsFirst(metric, ends)
-        ? (this.#inPlace(metric, owner, now, account, copies) ??
+        ? (this.#inPlace(metric, owner, now, account, copies, numbers) ??
           this.#histogramsByBytes(metric, owner, now, account, writers))
         : undefined
       const changed = byBytes ?? this.#byPoints(metric, owner, now, account)
@@ -120,6 +124,7 @@ export class CumulativeToDelta {
     now: number,
     account: Account,
     copies: Map<Source, Source>,
+    numbers: SeriesNumbers & { start: number },
   ): Metric | 'empty' | undefined {
     const cursor = this.#cursor
     const points = this.#points
@@ -148,7 +153,9 @@ export class CumulativeToDelta {
     if (copy === undefined) copies.set(source, (copy = copyOf(source)))
     this.#commit(count, copy.view, now)
     copy.bytes[metric.shape.temporalityAt] = DELTA
-    return new Metric(metric.encoded.in(copy), metric.renamed, { ...metric.shape, temporality: 'delta' })
+    const series = { ...numbers }
+    for (let index = 0; index < count; index++) series.numbers[numbers.start++] = this.#steps[index * STEP + SERIES]
+    return new Metric(metric.encoded.in(copy), metric.renamed, { ...metric.shape, temporality: 'delta' }, series)
   }
 
   /** `#inPlace` for histograms, whose points become shorter. */
@@ -307,6 +314,7 @@ export class CumulativeToDelta {
 
   #sweep(now: number): void {
     this.#lastSweep = now
+    this.#numbering = {}
     const before = now - this.#ttl
     this.#series.forget((series) => {
       if (this.#points.seen(series) >= before) return false

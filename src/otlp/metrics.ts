@@ -4,6 +4,7 @@ import { shapeOf } from './metric_shape.ts'
 import type { MetricShape } from './metric_shape.ts'
 import type { DataPoint } from './points.ts'
 import { Resource, Scope } from './resource.ts'
+import type { SeriesNumbers } from './series_numbers.ts'
 
 /** `none`: the metric carries no data field, or one this version does not know. */
 export type MetricType = 'gauge' | 'sum' | 'histogram' | 'exponential_histogram' | 'summary' | 'none'
@@ -32,15 +33,23 @@ export interface MetricFields {
 export class Metric extends Message<MetricFields> {
   /** Instead of the name in `encoded`. */
   readonly renamed: string | undefined
+  /** Of the points in `encoded`, if somebody has looked: who meets the numbers again need not compare bytes. */
+  readonly series: SeriesNumbers | undefined
   private knownName: string | undefined
   private knownPoints: readonly DataPoint[] | undefined
   /** `null`: it has none. */
   private knownShape: MetricShape | null | undefined
 
   /** `shape`: that of the bytes it is made from, where it is known. */
-  constructor(source: MetricFields | Encoded<MetricFields>, renamed?: string, shape?: MetricShape) {
+  constructor(
+    source: MetricFields | Encoded<MetricFields>,
+    renamed?: string,
+    shape?: MetricShape,
+    series?: SeriesNumbers,
+  ) {
     super(source)
     this.renamed = renamed
+    this.series = series
     this.knownName = renamed
     this.knownPoints = undefined
     this.knownShape = shape
@@ -113,7 +122,7 @@ export class Metric extends Message<MetricFields> {
 
   withName(name: string): Metric {
     if (name === this.name) return this
-    return this.encoded === undefined ? this.with({ name }) : new Metric(this.encoded, name)
+    return this.encoded === undefined ? this.with({ name }) : new Metric(this.encoded, name, this.shape, this.series)
   }
 
   withPoints(points: readonly DataPoint[]): Metric {

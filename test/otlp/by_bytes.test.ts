@@ -85,7 +85,7 @@ function encode(metrics: readonly Metric[], round: number): Uint8Array {
                 ],
                 startTimeUnixNano: `${BigInt(start) * SECOND}`,
                 timeUnixNano: `${BigInt(1000 + round * 10 + step) * SECOND}`,
-                flags,
+                ...(flags === 0 ? {} : { flags }),
                 exemplars,
                 ...(int && Number.isInteger(value) ? { asInt: `${BigInt(value)}` } : { asDouble: value }),
               }))
@@ -128,7 +128,7 @@ function encodeHistograms(metrics: readonly Histogram[], round: number): Uint8Ar
                       ...(sum === null ? {} : { sum: sum + round * 100 }),
                       ...(extremes.includes('min') ? { min: 1 } : {}),
                       ...(extremes.includes('max') ? { max: 9 } : {}),
-                      flags,
+                      ...(flags === 0 ? {} : { flags }),
                       exemplars,
                     }
                   },
@@ -256,6 +256,30 @@ describe('what is done by bytes', () => {
         }),
         { numRuns: 40 },
       )
+    } finally {
+      await intake.close()
+    }
+  })
+
+  it('is what Datadog gets of series that are known already, under the names that their metrics have now', async () => {
+    const intake = await startIntake()
+    try {
+      const exporter = await testExporter(datadogNative, `datadog_native: { endpoint: "${intake.url}", api_key: k }`)
+      const delta = new CumulativeToDelta({ initialValue: 'keep' })
+      const point = { series: 1, host: 'a', step: 1, int: true, start: 1, flags: 0, exemplars: [] } as const
+      for (const [round, name] of ['x', 'y', 'x', 'x', 'y'].entries()) {
+        const metric: Metric = { name: 'm', kind: 'counter', points: [{ ...point, value: 10 ** round }] }
+        const differences = delta.apply(MetricBatch.fromOtlp(encode([metric], round)), counting().account)
+        expect(differences.resources[0].scopes[0].metrics[0].series).toBeDefined()
+        await exporter.deliver(differences.mapMetrics((each) => each.withName(name)))
+      }
+      expect(intake.series().map(({ metric, points }) => [metric, points[0][1]])).toEqual([
+        ['x', 1],
+        ['y', 9],
+        ['x', 90],
+        ['x', 900],
+        ['y', 9000],
+      ])
     } finally {
       await intake.close()
     }

@@ -11,6 +11,7 @@ import { MetricIndex } from '../../otlp/metric_index.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../otlp/points.ts'
 import type { Resource } from '../../otlp/resource.ts'
+import { Renumbering } from '../../otlp/series_numbers.ts'
 import { MAX_AROUND_TAG } from './formats.ts'
 import type { SeriesFrame, SeriesWriter } from './formats.ts'
 import { mapHistogram, NO_TAGS } from './histograms.ts'
@@ -107,6 +108,8 @@ export class SeriesMapper {
   readonly #known = new BytesIndex()
   readonly #cursor = new NumberPointCursor()
   readonly #histogram = new WireHistogram()
+  /** Their numbers by those that `CumulativeToDelta` gave their series. */
+  readonly #renumbered = new Renumbering()
   #places = new Int32Array(64 * STRIDE)
   /** By series: the bytes that brought its last sample. */
   #origins = new Int32Array(64)
@@ -180,17 +183,24 @@ export class SeriesMapper {
     const ambiguous = adds && !isCount && !this.#distinct
     const kind = isCount ? COUNT : GAUGE
     const owner = number * KINDS + kind
+    const { series } = metric
+    if (series !== undefined) this.#renumbered.begin(series.of)
     let read = 0
     if (cursor.open(metric)) {
       for (; cursor.next(); read++) {
-        const { view, attributesStart, attributesEnd } = cursor
-        let known = this.#known.find(owner, view, attributesStart, attributesEnd)
-        if (known < 0) {
-          known = this.#add(
-            owner,
-            cursor,
-            this.#seriesOf(metric, owner, kind, resource.attributes, cursor.attributes()),
-          )
+        let known = series === undefined ? -1 : this.#renumbered.get(series.numbers[series.start + read])
+        // Metrics may have got other names since their series were numbered.
+        if (known < 0 || this.#known.owner(known) !== owner) {
+          const { view, attributesStart, attributesEnd } = cursor
+          known = this.#known.find(owner, view, attributesStart, attributesEnd)
+          if (known < 0) {
+            known = this.#add(
+              owner,
+              cursor,
+              this.#seriesOf(metric, owner, kind, resource.attributes, cursor.attributes()),
+            )
+          }
+          if (series !== undefined) this.#renumbered.set(series.numbers[series.start + read], known)
         }
         const time = cursor.lowTime()
         const covered = isCount ? cursor.elapsed() : NaN
@@ -394,6 +404,7 @@ export class SeriesMapper {
       isUsed[this.#places[known * STRIDE + SERIES]] = 1
       return false
     })
+    this.#renumbered.clear()
     this.series.forget((series) => isUsed[series] === 0)
     this.#metrics.forget(before * 1000)
     this.#frames.clear()
