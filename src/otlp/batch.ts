@@ -1,6 +1,7 @@
 import type { AttributeValue } from './attributes.ts'
 import { Attributes } from './attributes.ts'
-import type { Encoded, Source } from './message.ts'
+import { compactedResources } from './compaction.ts'
+import type { Source } from './message.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
 import type { MetricFields } from './metrics.ts'
 import type { DataPoint } from './points.ts'
@@ -102,33 +103,11 @@ export class MetricBatch {
     return (this.#bytes ??= encodeMetrics(this.resources))
   }
 
-  /**
-   * The same data without the requests it came in, where it uses less than half of their bytes: what waits in a queue must
-   * not keep alive what was left out of it.
-   */
+  /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
   compacted(): MetricBatch {
-    const sources = new Set<Source>()
-    let used = 0
-    const note = (encoded: Encoded<unknown> | undefined): void => {
-      if (encoded === undefined) return
-      sources.add(encoded.source)
-      used += encoded.end - encoded.start
-    }
-    for (const { resource, scopes } of this.resources) {
-      note(resource.encoded)
-      for (const { scope, metrics } of scopes) {
-        note(scope.encoded)
-        for (const metric of metrics) {
-          note(metric.encoded)
-          if (metric.encoded === undefined) {
-            for (const point of metric.points) note(point.encoded ?? point.attributes.encoded)
-          }
-        }
-      }
-    }
-    let kept = 0
-    for (const { bytes } of sources) kept += bytes.length
-    return used * 2 < kept ? MetricBatch.fromOtlp(Uint8Array.from(this.toOtlp())) : this
+    const resources = compactedResources(this.resources)
+    if (resources === undefined) return MetricBatch.fromOtlp(Uint8Array.from(this.toOtlp()))
+    return this.#withResources(resources, this.#pointCount)
   }
 
   /** Every metric with the resource and scope it stands under. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
+import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { splitBatch } from '../../src/otlp/split.ts'
 
@@ -82,11 +83,30 @@ describe('a batch', () => {
     expect(compacted).not.toBe(little)
     expect(values(compacted)).toEqual([7])
     for (const { metric } of compacted.metrics()) {
-      expect(metric.encoded?.source.bytes.buffer.byteLength).toBe(compacted.toOtlp().length)
+      expect(metric.encoded?.source.bytes.buffer.byteLength).toBeLessThanOrEqual(compacted.toOtlp().length)
     }
     const changed = little.mapPoints((point) => (point as NumberPoint).with({ value: 8 }))
     expect(changed.compacted()).not.toBe(changed)
     expect(values(changed.compacted())).toEqual([8])
+  })
+
+  it('lets go of the request when nothing but its resources is left in it, and keeps its metrics as they are', () => {
+    const delta = new CumulativeToDelta({ initialValue: 'keep' })
+    const metrics = Array.from({ length: 20 }, (_, index) => ({
+      name: `metric.${index}`,
+      type: 'sum' as const,
+      temporality: 'cumulative' as const,
+      monotonic: true,
+      points: [new NumberPoint({ value: 1, timeUnixNano: 10n })],
+    }))
+    const request = MetricBatch.fromOtlp(MetricBatch.of({ resource: { 'host.name': 'a' }, metrics }).toOtlp())
+    const differences = delta.apply(request, { dropped: () => undefined })
+    const compacted = differences.compacted()
+    const [{ resource, scopes }] = compacted.resources
+    expect(resource.attributes.text('host.name')).toBe('a')
+    expect(resource.encoded?.source.bytes.buffer.byteLength).toBeLessThan(request.toOtlp().length / 4)
+    expect(scopes[0].metrics[7]).toBe(differences.resources[0].scopes[0].metrics[7])
+    expect(compacted.toOtlp()).toEqual(differences.toOtlp())
   })
 
   it.each([1, 2, 3, 4, 5])('splits into parts of at most %i points that together are the batch', (size) => {
