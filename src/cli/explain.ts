@@ -70,7 +70,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   const { pipelines, exporters, failed } = await rehearse(config, { log, batches })
   if (exporters.every(({ balance }) => balance.handed_in === 0)) {
     process.stderr.write(
-      `Nothing came to the exporters.${from === undefined ? ' Data of a file may: --from FILE.' : ''}\n`,
+      `Nothing came to the exporters. ${from === undefined ? 'Data of a file may: --from FILE.' : `Is there a data point in ${from}?`}\n`,
     )
   }
   const reports = exporters.map(report)
@@ -96,16 +96,28 @@ const DEFAULT_WIDTH = 120
 /** OTLP/JSON: a request a line, or one document. Throws an Error that says where it is wrong. */
 function readRequests(file: Buffer): readonly MetricBatch[] {
   const lines = file.toString('utf8').split('\n')
-  const first = lines.find((line) => line.trim() !== '') ?? ''
-  if (!isComplete(first)) return [fromOtlpJson(file)]
+  const first = lines.find((line) => line.trim() !== '')
+  if (first === undefined) throw new Error('is empty')
+  if (!isComplete(first)) return [readRequest(file.toString('utf8'))]
   return lines.flatMap((line, index) => {
     if (line.trim() === '') return []
     try {
-      return [fromOtlpJson(line)]
+      return [readRequest(line)]
     } catch (error) {
       throw new Error(`line ${index + 1}: ${errorMessage(error)}`, { cause: error })
     }
   })
+}
+
+/** Other JSON would be a request without any metrics, since what is not known is passed over. */
+function readRequest(json: string): MetricBatch {
+  const batch = fromOtlpJson(json)
+  const keys = Object.keys(JSON.parse(json) as object)
+  if (!keys.some((key) => key === 'resourceMetrics' || key === 'resource_metrics')) {
+    const found = keys.length === 0 ? 'nothing' : keys.slice(0, 5).join(', ')
+    throw new Error(`is no OTLP/JSON of metrics: its top has resourceMetrics, and this has ${found}`)
+  }
+  return batch
 }
 
 function isComplete(json: string): boolean {

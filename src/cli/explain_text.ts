@@ -87,7 +87,7 @@ function groupLines({ host, tags, series }: Group, width: number): string[] {
   lines.push(
     ...indented(
       'TAGS ',
-      texts.map((text, index) => (index < texts.length - 1 ? `${text},` : text)),
+      texts.length === 0 ? ['none'] : texts.map((text, index) => (index < texts.length - 1 ? `${text},` : text)),
       width,
     ),
   )

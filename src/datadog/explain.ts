@@ -3,6 +3,7 @@ import { anyValueText } from '../otlp/attributes.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { ResourceMetrics } from '../otlp/metrics.ts'
+import { sourcesOf } from './agent_metrics.ts'
 import { hostChoice, hostChooser, overridingHost, resolveHost } from './host.ts'
 import type { HostSettings, Resolution } from './host.ts'
 import { normalizeTag } from './names.ts'
@@ -119,12 +120,13 @@ export function sortedTags(tags: Iterable<ExplainedTag>): readonly ExplainedTag[
 const METRICS_OF_DISTRIBUTION = 5
 
 /**
- * The custom metrics that values are: every name with every combination of host and tags.
- * Source: Datadog documentation, account_management/billing/custom_metrics.
+ * The custom metrics that values are: every name with every combination of host and tags, but for the names of Datadog's Agent,
+ * which are free. Source: Datadog documentation, account_management/billing/custom_metrics.
  */
 export function customMetrics(values: readonly ExplainedValue[]): number {
   const series = new Map<string, number>()
   for (const { name, type, host, tags } of values) {
+    if (sourcesOf(name).length > 0) continue
     const key = [name, host.name, ...tags.map(({ tag }) => tag)].join('\n')
     series.set(key, type === 'distribution' ? METRICS_OF_DISTRIBUTION : 1)
   }

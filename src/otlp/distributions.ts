@@ -3,8 +3,8 @@ import { addInts } from './number_values.ts'
 import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from './points.ts'
 
 /**
- * What two points of one kind counted together, in a copy of the later given; `undefined` when they cannot be added, because they are of
- * different kinds or have different bounds. Of the quantiles of summaries those of the second stay.
+ * What two points of one kind counted together, as a copy of the second; `undefined` when they cannot be added, because they are
+ * of different kinds or have different bounds. Of the quantiles of summaries those of the second stay.
  */
 export function addDistributions(first: DataPoint, second: DataPoint): DataPoint | undefined {
   if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)

@@ -54,12 +54,11 @@ export async function rehearse(
   const { telemetry } = pipeline
   const exporters = [...config.exporters.values()]
     .filter(({ used }) => used)
-    .map(({ id }) => ({
-      id,
-      balance: balance.exporters[id],
-      equation: telemetry.exporter(id).equation(),
-      ...(stages.get(id) as Stage).result(log),
-    }))
+    .map(({ id }) => {
+      const own = balance.exporters[id]
+      const equation = telemetry.exporter(id).equation()
+      return { id, balance: own, equation, ...(stages.get(id) as Stage).result(own, log) }
+    })
   const pipelines = [...config.pipelines.keys()].map((id) => `pipeline ${id}: ${telemetry.pipeline(id).equation()}`)
   return { pipelines, exporters, failed }
 }
@@ -128,7 +127,10 @@ class Stage {
     }
   }
 
-  result(log: Logger): Pick<RehearsedExporter, 'requests' | 'explanation' | 'droppedMetrics'> {
+  result(
+    balance: ExporterBalance,
+    log: Logger,
+  ): Pick<RehearsedExporter, 'requests' | 'explanation' | 'droppedMetrics'> {
     const requests = this.#requests
     let explanation: Explanation | undefined
     try {
@@ -140,11 +142,12 @@ class Stage {
     } catch (error) {
       log.error(`The exporter ${this.#context?.id} failed to explain its requests.`, { error: errorMessage(error) })
     }
-    return { requests, explanation, droppedMetrics: this.#droppedMetrics() }
+    const droppedMetrics = Object.keys(balance.dropped).length === 0 ? new Map() : this.#droppedMetrics()
+    return { requests, explanation, droppedMetrics }
   }
 
   /** Asks a new exporter about every metric by itself, since of all together only the reasons are known. */
-  #droppedMetrics(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+  #droppedMetrics(): RehearsedExporter['droppedMetrics'] {
     const dropped = new Map<string, Map<string, number>>()
     const batchesOf = new Map<string, MetricBatch[]>()
     for (const batch of this.#received) {

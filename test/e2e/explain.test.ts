@@ -93,6 +93,8 @@ async function explaining(...args: readonly string[]) {
     'sink.js': sink,
     'requests.jsonl': `${request(0, 5)}\n\n${request(10, 12)}\n`,
     'document.json': JSON.stringify(JSON.parse(request(0, 5)), null, 2),
+    'traces.json': '{ "resourceSpans": [] }',
+    'empty.jsonl': '\n',
     'broken.jsonl': `${request(0, 5)}\n{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":5}]}]}]}\n`,
   })
   const own = args.map((arg) => (/\.jsonl?$/.test(arg) ? path(arg) : arg))
@@ -184,11 +186,13 @@ describe('heka-pipeline explain', () => {
     )
   })
 
-  it('says where a file is wrong, and ends with 64', async () => {
-    const { code, stderr, path } = await explaining('--from', 'broken.jsonl')
-    expect({ code, stderr }).toEqual({
-      code: 64,
-      stderr: `error: --from ${path('broken.jsonl')}: line 2: resourceMetrics[0].scopeMetrics[0].metrics[0].name: must be a text\n`,
-    })
+  it.each([
+    ['broken.jsonl', 'line 2: resourceMetrics[0].scopeMetrics[0].metrics[0].name: must be a text'],
+    ['traces.json', 'is no OTLP/JSON of metrics: its top has resourceMetrics, and this has resourceSpans'],
+    ['empty.jsonl', 'is empty'],
+  ])('says what is wrong with the file %s, and ends with 64', async (file, problem) => {
+    const { code, stdout, stderr, path } = await explaining('--from', file)
+    const error = `error: --from ${path(file)}: ${problem}\n`
+    expect({ code, stdout, stderr }).toEqual({ code: 64, stdout: '', stderr: error })
   })
 })

@@ -189,6 +189,7 @@ describe('an explanation', () => {
       'env:prod': "the exporter's tags",
       'host-group:ö': 'data point attribute host-group',
       'host.name:web-1': 'resource attribute host.name',
+      'kube_node:node-1': 'resource attribute k8s.node.name',
       'service:shop': 'resource attribute service',
       'state:idle': 'data point attribute State',
     })
@@ -198,7 +199,6 @@ describe('an explanation', () => {
       { attribute: 'service.name', value: 'till', reason: 'the tag service comes from service' },
       { attribute: 'env', value: 'dev', reason: "the exporter's tags have env" },
       { attribute: 'process.pid', value: '7', reason: 'left out by resource_attributes' },
-      { attribute: 'k8s.node.name', value: 'node-1', reason: 'is the host, not a tag' },
     ])
   })
 
@@ -229,7 +229,7 @@ describe('an explanation', () => {
       not_finite: { nothing: 4 },
       first_value: { requests: 2, 'system.cpu.time': 2 },
     })
-    // Of each service five series of numbers, one of the Agent's, three of a summary, and two distributions of five each.
-    expect(explanation?.billedMetrics).toBe(2 * (5 + 1 + 3 + 2 * 5))
+    // Of each service five series of numbers, three of a summary, and two distributions of five each; the Agent's one is free.
+    expect(explanation?.billedMetrics).toBe(2 * (5 + 3 + 2 * 5))
   })
 })
