@@ -188,7 +188,7 @@ describe('heka-pipeline explain', () => {
 
   it.each([
     ['broken.jsonl', 'line 2: resourceMetrics[0].scopeMetrics[0].metrics[0].name: must be a text'],
-    ['traces.json', 'is no OTLP/JSON of metrics: its top has resourceMetrics, and this has resourceSpans'],
+    ['traces.json', 'line 1: is no OTLP/JSON of metrics: its top has resourceMetrics, and this has resourceSpans'],
     ['empty.jsonl', 'is empty'],
   ])('says what is wrong with the file %s, and ends with 64', async (file, problem) => {
     const { code, stdout, stderr, path } = await explaining('--from', file)
