@@ -32,6 +32,8 @@ interface AgentMetrics {
 const MIB = 1024 * 1024
 const KIB = 1024
 const SECTOR = 512
+/** What the Agent takes a page for, on every machine. Source: gopsutil, mem/mem_linux.go, `SwapMemory`. */
+const PAGE = 4096
 const MILLISECONDS = 1000
 
 const CPU = 'system.cpu.time'
@@ -41,6 +43,7 @@ const MEMORY_LIMIT = 'system.memory.limit'
 const MEMORY_AVAILABLE = 'system.linux.memory.available'
 const MEMORY_SHARED = 'system.memory.linux.shared'
 const SWAP = 'system.paging.usage'
+const PAGING = 'system.paging.operations'
 const DISK_IO = 'system.disk.io'
 const DISK_OPERATIONS = 'system.disk.operations'
 const DISK_MERGED = 'system.disk.merged'
@@ -130,6 +133,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
         'free / (used + free + cached)',
         ({ of }) => of(SWAP, 'free') / of(SWAP, 'used', 'free', 'cached'),
       ),
+      swapped('in'),
+      swapped('out'),
     ],
   },
   {
@@ -197,6 +202,15 @@ function perSecond(name: string, unit: string, from: string, direction: string):
   return metric(name, unit, [from], `${direction} / s`, ({ rate }) => rate(from, direction))
 }
 
+/** Pages between memory and swap space are `major` operations; `minor` are those of files, in other units. */
+function swapped(direction: 'in' | 'out'): AgentMetric {
+  const pages = `major page_${direction}`
+  const formula = `4096 * ${pages} / s / 1048576`
+  return metric(`system.swap.swap_${direction}`, 'MiB/s', [PAGING], formula, ({ rate }) => {
+    return (PAGE * rate(PAGING, pages)) / MIB
+  })
+}
+
 /** Of the time of all CPUs together. */
 function cpuShare(name: string, ...states: readonly string[]): AgentMetric {
   const formula = `100 * ${states.length > 1 ? `(${states.join(' + ')})` : states[0]} / all states, over all CPUs`
@@ -257,12 +271,20 @@ const STATES: ReadonlySet<string> = new Set([
   'cpu.mode',
   'system.memory.state',
   'system.paging.state',
+  'system.paging.direction',
   'system.filesystem.state',
   'disk.io.direction',
   'network.io.direction',
 ])
 /** Newer words for a state. */
-const OLDER_STATES: Readonly<Record<string, string | undefined>> = { iowait: 'wait', kernel: 'system' }
+const OLDER_STATES: Readonly<Record<string, string | undefined>> = {
+  iowait: 'wait',
+  kernel: 'system',
+  in: 'page_in',
+  out: 'page_out',
+}
+/** The attributes that divide the states of operations between memory and disk once more. */
+const KINDS_OF_PAGING = ['type', 'system.paging.type', 'system.paging.fault.type'] as const
 const DEVICES = ['device', 'system.device', 'network.interface.name'] as const
 
 const byName = new Map(agentMetrics.flatMap(({ metrics }) => metrics).map((metric) => [metric.name, metric]))
@@ -279,7 +301,8 @@ export function isRead(name: string): boolean {
 
 /**
  * What the Agent would say of one host, made from its OpenTelemetry metrics. Sums must be differences, since rates are
- * made of them. `used`: the names of the metrics that something could be made of.
+ * made of them. `used`: the names of the metrics that something could be made of, and of which the Agent says no less: it has no
+ * name for what is paged from files.
  */
 export function toAgentMetrics(metrics: Iterable<Metric>): { metrics: readonly Metric[]; used: ReadonlySet<string> } {
   const points = new Map<string, NumberPoint[]>()
@@ -289,7 +312,7 @@ export function toAgentMetrics(metrics: Iterable<Metric>): { metrics: readonly M
       for (const { name, from, value } of group.metrics) {
         const result = value(figures)
         if (!Number.isFinite(result)) continue
-        for (const source of from) used.add(source)
+        for (const source of from) if (source !== PAGING) used.add(source)
         const point = new NumberPoint({ value: result, isInt: false, attributes, timeUnixNano })
         const others = points.get(name)
         if (others === undefined) points.set(name, [point])
@@ -322,17 +345,20 @@ function read(metrics: Iterable<Metric>): Iterable<[AgentMetrics, Iterable<Readi
       let reading = readings.get(key)
       if (reading === undefined) readings.set(key, (reading = newReading(timeUnixNano, withDevice(own))))
       const covered = metric.temporality === 'delta' && startTimeUnixNano > 0n ? timeUnixNano - startTimeUnixNano : 0n
-      reading.add(metric.name, stateOf(attributes), Number(point.value), Number(covered) / 1e9)
+      reading.add(metric.name, stateOf(metric.name, attributes), Number(point.value), Number(covered) / 1e9)
     }
   }
   return Array.from(groups, ([group, readings]) => [group, readings.values()])
 }
 
-function stateOf(attributes: Attributes): string | undefined {
+function stateOf(metric: string, attributes: Attributes): string | undefined {
   for (const { key } of attributes) {
     if (!STATES.has(key)) continue
-    const state = attributes.text(key) as string
-    return OLDER_STATES[state] ?? state
+    const word = attributes.text(key) as string
+    const state = OLDER_STATES[word] ?? word
+    if (metric !== PAGING) return state
+    const kind = KINDS_OF_PAGING.find((one) => attributes.has(one))
+    return kind === undefined ? state : `${attributes.text(kind)} ${state}`
   }
   return undefined
 }

