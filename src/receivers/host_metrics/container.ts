@@ -5,10 +5,20 @@ import { decimal, whole } from '../../host/numbers.ts'
 import { forEachLine } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
-import type { Scrape } from './scraper.ts'
+import type { MetricDeclaration, Scrape } from './scraper.ts'
 
 /** In these the kernel counts the time at which a process started, on every machine. Source: proc_pid_stat(5). */
 const TICKS_PER_SECOND = 100
+
+const pressure = {
+  unit: 's',
+  type: 'sum',
+  monotonic: true,
+  value: 'double',
+  attributes: ['system.linux.pressure.stall_type'],
+  enabled: true,
+  on: 'linux',
+} as const satisfies Partial<MetricDeclaration>
 
 const metrics = {
   'container.uptime': {
@@ -149,34 +159,16 @@ const metrics = {
     on: 'linux',
   },
   'container.cpu.linux.pressure.total': {
+    ...pressure,
     doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for a CPU. Only with version 2 of cgroups, as the next two.',
-    unit: 's',
-    type: 'sum',
-    monotonic: true,
-    value: 'double',
-    attributes: ['system.linux.pressure.stall_type'],
-    enabled: true,
-    on: 'linux',
   },
   'container.memory.linux.pressure.total': {
+    ...pressure,
     doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for memory.',
-    unit: 's',
-    type: 'sum',
-    monotonic: true,
-    value: 'double',
-    attributes: ['system.linux.pressure.stall_type'],
-    enabled: true,
-    on: 'linux',
   },
   'container.io.linux.pressure.total': {
+    ...pressure,
     doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for a disk.',
-    unit: 's',
-    type: 'sum',
-    monotonic: true,
-    value: 'double',
-    attributes: ['system.linux.pressure.stall_type'],
-    enabled: true,
-    on: 'linux',
   },
 } as const
 
@@ -237,10 +229,8 @@ function uptime(own: Root): number {
 function cpuTimeRecorder(own: Root): Part {
   let previous: { readonly used: number; readonly at: number } | undefined
   return (scrape, group) => {
-    const times = group.version === 2 ? microseconds(group) : nanoseconds(group)
-    if (times.user === undefined || times.system === undefined) return
-    const user = times.user / times.perSecond
-    const system = times.system / times.perSecond
+    const { user, system } = cpuTime(group)
+    if (user === undefined || system === undefined) return
     scrape.record('container.cpu.time', user, { 'cpu.mode': 'user' })
     scrape.record('container.cpu.time', system, { 'cpu.mode': 'system' })
     const now = { used: user + system, at: uptime(own) }
@@ -251,15 +241,15 @@ function cpuTimeRecorder(own: Root): Part {
   }
 }
 
-function microseconds(group: ControlGroup) {
-  const { user_usec: user, system_usec: system } = group.table('cpu.stat')
-  return { user, system, perSecond: 1e6 }
-}
-
-function nanoseconds(group: ControlGroup) {
+/** Seconds of CPU time. */
+function cpuTime(group: ControlGroup) {
+  if (group.version === 2) {
+    const { user_usec: user, system_usec: system } = group.table('cpu.stat')
+    return { user: user && user / 1e6, system: system && system / 1e6 }
+  }
   const [user] = group.numbers('cpuacct.usage_user')
   const [system] = group.numbers('cpuacct.usage_sys')
-  return { user, system, perSecond: 1e9 }
+  return { user: user && user / 1e9, system: system && system / 1e9 }
 }
 
 const recordCpuLimit: Part = (scrape, group) => {
