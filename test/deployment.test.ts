@@ -41,6 +41,19 @@ function objectsOf(yaml: string): KubernetesObject[] {
   return parseAllDocuments(yaml, { version: '1.1' }).map((document) => document.toJS() as KubernetesObject)
 }
 
+const compilerOptions: ts.CompilerOptions = {
+  strict: true,
+  noEmit: true,
+  skipLibCheck: true,
+  types: [],
+  target: ts.ScriptTarget.ES2022,
+  module: ts.ModuleKind.ESNext,
+  moduleResolution: ts.ModuleResolutionKind.Bundler,
+}
+const disk = ts.createCompilerHost(compilerOptions)
+/** What every object is checked with is parsed once. */
+const sources = new Map<string, ts.SourceFile | undefined>()
+
 /**
  * What the published types of the Kubernetes API have against an object: what is missing, of another type or unknown.
  * The types are made from the API's OpenAPI description.
@@ -50,22 +63,17 @@ function mistakesIn(object: KubernetesObject): string[] {
   const file = join(root, 'test', 'kubernetes_object.ts')
   const source = `import type { ${object.kind} } from 'kubernetes-types/${group}'
 export const object: ${object.kind} = ${JSON.stringify(object)}`
-  const options: ts.CompilerOptions = {
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-    types: [],
-    target: ts.ScriptTarget.ES2022,
-    module: ts.ModuleKind.ESNext,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
+  const host: ts.CompilerHost = {
+    ...disk,
+    fileExists: (path) => path === file || disk.fileExists(path),
+    getSourceFile: (path, target) => {
+      if (path === file) return ts.createSourceFile(path, source, target)
+      if (!sources.has(path)) sources.set(path, disk.getSourceFile(path, target))
+      return sources.get(path)
+    },
   }
-  const host = ts.createCompilerHost(options)
-  const disk = { ...host }
-  host.fileExists = (path) => path === file || disk.fileExists(path)
-  host.getSourceFile = (path, ...rest) =>
-    path === file ? ts.createSourceFile(path, source, rest[0]) : disk.getSourceFile(path, ...rest)
   return ts
-    .getPreEmitDiagnostics(ts.createProgram([file], options, host))
+    .getPreEmitDiagnostics(ts.createProgram([file], compilerOptions, host))
     .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))
 }
 
