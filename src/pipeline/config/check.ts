@@ -223,6 +223,15 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
     )
     return UNSET
   }
+  if (check.secret === true && text.includes(REDACTED)) {
+    report(
+      check,
+      node.place,
+      path,
+      'is what print-config shows of a secret; put it back, best as `${env:NAME}` or `${file:PATH}`',
+    )
+    return UNSET
+  }
   if (check.secret === true) return { value: read.value, shown: REDACTED }
   if (format === 'path') {
     const value = resolve(check.directoryOf(node.place), text)
