@@ -11,12 +11,17 @@ const withCollector = WITH_COLLECTOR === '1' ? it : it.skip
 
 suite('in containers, which `docker compose -f docker-compose.test.yml run --rm test-runner` starts', () => {
   it('the counts of an application arrive natively as differences, named, tagged and with their host', async () => {
-    const orders = await untilAtLeast(3, async () => named('heka.shop.orders', await series()))
+    // A total never comes twice, which differences do.
+    const orders = await untilAtLeast(1, async () => {
+      const received = named('heka.shop.orders', await series())
+      const values = received.flatMap(({ points }) => points.map(([, value]) => value))
+      return new Set(values).size < values.length ? received : []
+    })
     for (const { type, host, tags, points } of orders) {
       expect({ type, host }).toEqual({ type: 'count', host: 'compose-host' })
       expect(tags).toEqual(expect.arrayContaining(['env:compose', 'team:platform', 'service:shop', 'kind:book']))
-      // The application counts seven with each collection, of which two may share a second.
-      for (const [, value] of points) expect([7, 14]).toContain(value)
+      // The application counts seven with each collection, of which several may share a second.
+      for (const [, value] of points) expect(value % 7).toBe(0)
     }
     const [basket] = await untilAtLeast(1, async () => named('heka.shop.basket.size', await series()))
     expect(basket).toMatchObject({ type: 'gauge', host: 'compose-host' })
