@@ -4,6 +4,8 @@ export default {
   testMatch: ['**/*.test.ts'],
   // Processes are started and sockets opened: on a busy machine that takes its time.
   testTimeout: 30_000,
+  // Jest leaves a core idle, which of two is half.
+  maxWorkers: '100%',
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/'],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {

@@ -11,4 +11,4 @@ it('loses no acknowledged point when it is killed, stopped under load or refused
   expect(chaos.stdout()).toMatch(/\| 4 x kill -9 +\|.*\| 0 +\| holds \|/)
   expect(chaos.stdout()).toMatch(/\| the intake answers 413 \|.*too_large \d+ \| 0 \| holds \|/)
   expect(code).toBe(0)
-}, 45_000)
+}, 120_000)
