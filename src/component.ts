@@ -230,8 +230,10 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
 /** A destination. */
 export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'exporter'
-  /** Default of the pipeline's `timeout` setting around this exporter, as in the YAML. */
+  /** Defaults of the pipeline's settings around this exporter, as in the YAML: `timeout`, `max_age` and `max_ahead`. */
   readonly timeout?: string
+  readonly maxAge?: string
+  readonly maxAhead?: string
   /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
   checkProcessors?(
     config: ConfigOf<S>,

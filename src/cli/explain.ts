@@ -73,6 +73,11 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
       `Nothing came to the exporters. ${from === undefined ? 'Data of a file may: --from FILE.' : `Is there a data point in ${from}?`}\n`,
     )
   }
+  const aged = exporters.filter(({ balance }) => (balance.dropped.too_old ?? 0) > 0)
+  if (from !== undefined && aged.length > 0) {
+    const younger = aged.map(({ id }) => `--set exporters.${id}.max_age=0s`).join(' ')
+    process.stderr.write(`Points of ${from} are older than max_age; what would be sent if they were not: ${younger}\n`)
+  }
   const reports = exporters.map(report)
   const shown = only === undefined ? reports : reports.map((one) => filtered(one, patterns([only])))
   if (only !== undefined && shown.every(({ series = [], dropped }) => series.length === 0 && dropped.length === 0)) {

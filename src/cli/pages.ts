@@ -2,7 +2,7 @@ import { stringify } from 'yaml'
 import { isSetting } from '../component.ts'
 import type { Component, ComponentKind, Format, Setting, Settings } from '../component.ts'
 import { formats } from '../formats.ts'
-import { deliverySettings } from '../pipeline/settings.ts'
+import { deliverySettingsOf } from '../pipeline/settings.ts'
 
 /*
  * The Markdown pages about components, made from their declarations: nothing in them is said anywhere else.
@@ -26,11 +26,10 @@ export function componentPage(component: Component): string {
   sections.push('## Settings')
   sections.push(Object.keys(config).length === 0 ? 'It has none.' : settingsTable(config))
   if (component.kind === 'exporter') {
-    const { timeout = deliverySettings.timeout.default } = component
     sections.push(
       '## Delivery',
       'How the pipeline delivers to it; the same for every exporter.',
-      settingsTable({ ...deliverySettings, timeout: { ...deliverySettings.timeout, default: timeout } }),
+      settingsTable(deliverySettingsOf(component)),
     )
   }
   if (examples.length > 0) sections.push('## Examples')

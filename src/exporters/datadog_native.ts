@@ -120,6 +120,9 @@ datadog_native:
     },
   ],
   timeout: '30s',
+  // Source: "cannot be more than ten minutes in the future or more than one hour in the past", API reference, submit metrics.
+  maxAge: '1h',
+  maxAhead: '10m',
   *check(config) {
     yield* checkDatadog(config)
     if (config.compression === 'zstd' && config.series_version === 'v1') {

@@ -57,6 +57,9 @@ datadog_otlp:
     },
   ],
   timeout: '30s',
+  // Source: "cannot be more than ten minutes in the future or more than one hour in the past", API reference, submit metrics.
+  maxAge: '1h',
+  maxAhead: '10m',
   check: checkDatadog,
   checkProcessors: (config, processors) => checkNames(config, processors, 'leave it out of the pipeline'),
   create(context) {

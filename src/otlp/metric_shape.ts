@@ -75,7 +75,7 @@ export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape |
 }
 
 /** Where what the length at `at` speaks of ends. */
-function behind(bytes: Uint8Array, at: number): number {
+export function behind(bytes: Uint8Array, at: number): number {
   let length = bytes[at] & 127
   for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
   return at + length

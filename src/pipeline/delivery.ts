@@ -3,6 +3,7 @@ import type { Account, Exporter, Logger } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
+import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
 import { throttled } from './log.ts'
 import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
@@ -369,6 +370,7 @@ export class Delivery {
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
   async #send({ batch, stored }: Taken): Promise<Outcome> {
     const sending = this.#sending
+    const config = this.#config
     let remaining = batch.pointCount
     this.#count(-remaining)
     this.sheet.inFlight += remaining
@@ -388,9 +390,15 @@ export class Delivery {
       if (said === undefined) counted()
       else said.push(counted)
     }
+    const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
+    const timely = withinAge(batch, config, (cause, points) => {
+      dropped(cause, points)
+      this.#log.warn(OUT_OF_AGE[cause], { points })
+    })
     const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
+      isTooOld: () => isTooOld(timely, config),
       leave: (points) => {
         settle()
         remaining -= points
@@ -400,11 +408,14 @@ export class Delivery {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const requests = this.#exporter.encode(batch, {
-        created: (points) => account(-points, () => (this.sheet.created += points)),
-        merged: (points) => account(points, () => this.sheet.merged(points)),
-        dropped: (cause, points) => account(points, () => this.sheet.dropped(cause, points)),
-      })
+      const requests =
+        timely.pointCount === 0
+          ? []
+          : this.#exporter.encode(timely, {
+              created: (points) => account(-points, () => (this.sheet.created += points)),
+              merged: (points) => account(points, () => this.sheet.merged(points)),
+              dropped,
+            })
       for (const request of requests) {
         outcome = await sending.send(request, inHand)
         if (outcome !== 'settled') break

@@ -9,6 +9,7 @@ import type {
 } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
+import { withinAge } from './age.ts'
 import type { ConfiguredExporter, PipelineConfig } from './config.ts'
 import { startPipeline } from './pipeline.ts'
 import type { ExporterBalance } from './telemetry.ts'
@@ -43,7 +44,7 @@ export async function rehearse(
   config: PipelineConfig,
   { log, batches }: { readonly log: Logger; readonly batches?: readonly MetricBatch[] },
 ): Promise<Rehearsal> {
-  const stages = new Map([...config.exporters].map(([id, exporter]) => [id, new Stage(exporter.component)]))
+  const stages = new Map([...config.exporters].map(([id, exporter]) => [id, new Stage(exporter)]))
   const rehearsed = {
     ...(batches === undefined ? config : fedWith(batches, config)),
     exporters: new Map([...config.exporters].map(([id, exporter]) => [id, onStage(exporter, stages.get(id) as Stage)])),
@@ -103,12 +104,12 @@ class Stage {
   #exporter: Exporter | undefined
   #context: ExporterContext | undefined
 
-  constructor(private readonly component: ExporterComponent) {}
+  constructor(private readonly configured: Pick<ConfiguredExporter, 'component' | 'delivery'>) {}
 
   /** The exporter whose requests go nowhere. */
   enter(context: ExporterContext): Exporter {
     this.#context = context
-    const exporter = this.component.create(context)
+    const exporter = this.configured.component.create(context)
     // Whoever creates it says what is wrong with it.
     if (typeof exporter?.encode !== 'function' || typeof exporter.send !== 'function') return exporter
     this.#exporter = exporter
@@ -158,7 +159,7 @@ class Stage {
       }
     }
     for (const [name, batches] of batchesOf) {
-      const exporter = this.component.create({ ...this.#context!, log: silent })
+      const exporter = this.configured.component.create({ ...this.#context!, log: silent })
       const account = {
         created: () => undefined,
         merged: () => undefined,
@@ -170,8 +171,9 @@ class Stage {
       for (const batch of batches) {
         try {
           const prepared = exporter.prepare?.(batch, account) ?? batch
+          const timely = withinAge(prepared, this.configured.delivery, account.dropped)
           // A generator makes only what is asked for.
-          if (prepared.pointCount > 0) Array.from(exporter.encode(prepared, account))
+          if (timely.pointCount > 0) Array.from(exporter.encode(timely, account))
         } catch {
           account.dropped('exporter_error', batch.pointCount)
         }

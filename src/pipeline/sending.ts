@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Exporter, ExportRequest, Logger } from '../component.ts'
 import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
+import { OUT_OF_AGE } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { DeliveryConfig } from './settings.ts'
 import type { ExporterSheet } from './telemetry.ts'
@@ -18,6 +19,8 @@ export interface InHand {
   readonly stored: boolean
   /** Whether none of it has come to an end. */
   readonly isWhole: () => boolean
+  /** Whether the destination would not keep any of it, now that time has passed. */
+  readonly isTooOld: () => boolean
   /** Points of it have come to their end. */
   readonly leave: (points: number) => void
 }
@@ -60,7 +63,7 @@ export class Sending {
 
   /** Sends one request until it is delivered or given up, and counts what became of its points. Never rejects. */
   async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
-    const { stored, leave, isWhole } = inHand
+    const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
     const started = performance.now()
@@ -73,6 +76,12 @@ export class Sending {
     for (;;) {
       if (enabled) await this.#circuit.turn(attempts, isWhole() ? [stopped, this.#retired.signal] : [stopped])
       if (!stopped.aborted && this.#isRenewed(isWhole)) return 'renewed'
+      if (attempts.failures > 0 && isTooOld()) {
+        this.sheet.dropped('too_old', request.points)
+        this.log.warn(OUT_OF_AGE.too_old, { points: request.points })
+        leave(request.points)
+        return 'settled'
+      }
       if (attempts.failures > 0 && !this.stop.abort.aborted) this.sheet.retries += 1
       const error = await this.#attempt(request)
       if (error?.kind !== 'retryable') this.#circuit.answered()

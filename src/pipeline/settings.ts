@@ -1,4 +1,4 @@
-import type { ConfigOf, Setting, Settings } from '../component.ts'
+import type { ConfigOf, ExporterComponent, Setting, Settings } from '../component.ts'
 
 /** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
 export const deliverySettings = {
@@ -6,6 +6,16 @@ export const deliverySettings = {
     doc: 'How long one attempt to send a request may take.',
     format: 'duration',
     default: '5s',
+  },
+  max_age: {
+    doc: 'A data point older than this is dropped and counted as `too_old` instead of being sent, when the destination would only throw it away; `0s` means never.',
+    format: 'duration',
+    default: '0s',
+  },
+  max_ahead: {
+    doc: 'The same for a data point whose time lies further ahead than this, counted as `too_new`.',
+    format: 'duration',
+    default: '0s',
   },
   retry_on_failure: {
     enabled: { doc: 'Whether a request that may succeed later is sent again.', format: 'boolean', default: true },
@@ -75,6 +85,18 @@ export const deliverySettings = {
 } as const satisfies Settings
 
 export type DeliveryConfig = ConfigOf<typeof deliverySettings>
+
+/** The settings of the delivery around an exporter, with the defaults that it declares. */
+export function deliverySettingsOf({ timeout, maxAge, maxAhead }: ExporterComponent): Settings {
+  const withDefault = <S extends Setting>(setting: S, own: string | undefined): S =>
+    own === undefined ? setting : { ...setting, default: own }
+  return {
+    ...deliverySettings,
+    timeout: withDefault(deliverySettings.timeout, timeout),
+    max_age: withDefault(deliverySettings.max_age, maxAge),
+    max_ahead: withDefault(deliverySettings.max_ahead, maxAhead),
+  }
+}
 
 /** The `service` section, beside `pipelines`. */
 export const serviceSettings = {

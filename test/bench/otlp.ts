@@ -8,6 +8,7 @@ import { overrideHost } from '../../src/datadog/host.ts'
 import { mergeTags } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
+import { TimeWindow, WITHIN } from '../../src/otlp/time_window.ts'
 import { NumberPointCursor } from '../../src/otlp/number_cursor.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import { HistogramCursor } from '../../src/otlp/histogram_cursor.ts'
@@ -412,6 +413,14 @@ const rows: readonly Row[] = [
   {
     name: 'check and count (fromOtlp)',
     ours: () => (bytes) => MetricBatch.fromOtlp(bytes).pointCount,
+    plain: () => (bytes) => plain.decode(bytes),
+  },
+  {
+    name: 'check, count, look for old points',
+    ours: () => {
+      const window = new TimeWindow(0n, 2n ** 63n)
+      return (bytes) => MetricBatch.fromOtlp(bytes).everyMetric((metric) => window.placeOf(metric) === WITHIN)
+    },
     plain: () => (bytes) => plain.decode(bytes),
   },
   {

@@ -20,13 +20,14 @@ async function intake(): Promise<Intake> {
 const [UNSPECIFIED, DELTA, CUMULATIVE] = [0, 1, 2]
 const BOOT = '1700000000000000000'
 /** 2026-01-01 12:00:00 in seconds. */
-const NOON = 1_767_268_800
+/** Half a minute ago or so. */
+const START = Math.floor(Date.now() / 10_000) * 10 - 30
 
 /** One metric of every type and temporality, `round` 1 or 2, ten seconds apart. */
 function everyType(round: number): object {
-  const time = { timeUnixNano: `${NOON + 10 * round}000000000` }
+  const time = { timeUnixNano: `${START + 10 * round}000000000` }
   const since = { ...time, startTimeUnixNano: BOOT }
-  const window = { ...time, startTimeUnixNano: `${NOON + 10 * (round - 1)}000000000` }
+  const window = { ...time, startTimeUnixNano: `${START + 10 * (round - 1)}000000000` }
   const number = { ...since, asDouble: 10 * round, attributes: [{ key: 'cpu', value: { stringValue: '0' } }] }
   const explicit = { count: 3 * round, sum: 12 * round, bucketCounts: [0, 3 * round, 0], explicitBounds: [1, 8] }
   const exponential = { count: 2 * round, sum: 3 * round, scale: 1, positive: { offset: 0, bucketCounts: [2 * round] } }
@@ -107,7 +108,7 @@ service:
       all
         .series()
         .map(({ metric, type, host, tags, interval = '-', unit = '-', points: [[time, value]] }) =>
-          [time - NOON, metric, type, value, host, ...tags, interval, unit].join(' '),
+          [time - START, metric, type, value, host, ...tags, interval, unit].join(' '),
         )
         .sort()
     const numbers = (unit: string): readonly string[] => [
@@ -149,7 +150,7 @@ service:
       const sketches = all
         .sketches()
         .map(({ metric, host, dogsketches: [{ ts, cnt, sum, min, max, n }] }) =>
-          [ts - NOON, metric, host, cnt, sum, Math.round(min), Math.round(max), n.reduce((a, b) => a + b)].join(' '),
+          [ts - START, metric, host, cnt, sum, Math.round(min), Math.round(max), n.reduce((a, b) => a + b)].join(' '),
         )
       expect([...sketches].sort()).toEqual(
         [

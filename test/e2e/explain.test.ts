@@ -61,6 +61,9 @@ const sink = `export default {
 }
 `
 
+/** Half a minute ago or so. */
+const START = Math.floor(Date.now() / 10_000) * 10 - 30
+
 const request = (seconds: number, value: number): string =>
   JSON.stringify({
     resourceMetrics: [
@@ -74,7 +77,7 @@ const request = (seconds: number, value: number): string =>
                 sum: {
                   aggregationTemporality: 2,
                   isMonotonic: true,
-                  dataPoints: [{ timeUnixNano: `${1_767_268_800 + seconds}000000000`, asInt: String(value) }],
+                  dataPoints: [{ timeUnixNano: `${START + seconds}000000000`, asInt: String(value) }],
                 },
               },
             ],
@@ -95,6 +98,7 @@ async function explaining(...args: readonly string[]) {
     'document.json': JSON.stringify(JSON.parse(request(0, 5)), null, 2),
     'traces.json': '{ "resourceSpans": [] }',
     'empty.jsonl': '\n',
+    'old.jsonl': `${request(-7200, 5)}\n${request(-7190, 12)}\n${request(0, 20)}\n`,
     'broken.jsonl': `${request(0, 5)}\n{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":5}]}]}]}\n`,
   })
   const own = args.map((arg) => (/\.jsonl?$/.test(arg) ? path(arg) : arg))
@@ -151,7 +155,7 @@ describe('heka-pipeline explain', () => {
           host: { name: 'web-1', rule: "the exporter's hostname" },
           tags: [{ tag: 'env:dev', from: 'resource attribute env' }],
           from: ['requests'],
-          values: [{ time: 1_767_268_810, value: 7, interval: 10 }],
+          values: [{ time: START + 10, value: 7, interval: 10 }],
         },
       ],
     })
@@ -159,6 +163,18 @@ describe('heka-pipeline explain', () => {
     expect(debug).toMatchObject({ requests: [{ points: 1 }, { points: 1 }], dropped: [] })
     expect(debug.series).toBeUndefined()
     expect(own.series?.map(({ name, from }) => [name, from])).toEqual([['requests/[REDACTED]', ['requests']]])
+  })
+
+  it('says which points of a file Datadog would not keep for their age, and how to see what would be sent', async () => {
+    const { code, stdout, stderr, path } = await explaining('--from', 'old.jsonl', '--format', 'json')
+    expect(code).toBe(0)
+    expect(stderr).toContain(
+      `Points of ${path('old.jsonl')} are older than max_age; what would be sent if they were not: --set exporters.datadog_native.max_age=0s --set exporters.datadog_otlp.max_age=0s\n`,
+    )
+    const [native, , debug] = (JSON.parse(stdout) as Result).exporters
+    expect(native.equation).toBe('handed in 3 = sent 1 + dropped(first_value) 1 + dropped(too_old) 1')
+    expect(native.dropped).toContainEqual({ reason: 'too_old', points: 1, metrics: { requests: 1 } })
+    expect(debug.equation).toBe('handed in 3 = sent 3')
   })
 
   it('takes a file that is one document', async () => {

@@ -114,13 +114,23 @@ export function batchOf(...values: number[]): MetricBatch {
 
 export interface DeliverySettings {
   timeout?: number
+  max_age?: number
+  max_ahead?: number
   retry?: Partial<DeliveryConfig['retry_on_failure']>
   queue?: Partial<DeliveryConfig['sending_queue']>
 }
 
-function configOf({ timeout = 5000, retry = {}, queue = {} }: DeliverySettings): DeliveryConfig {
+function configOf({
+  timeout = 5000,
+  max_age = 0,
+  max_ahead = 0,
+  retry = {},
+  queue = {},
+}: DeliverySettings): DeliveryConfig {
   return {
     timeout,
+    max_age,
+    max_ahead,
     retry_on_failure: {
       enabled: true,
       initial_interval: 5,

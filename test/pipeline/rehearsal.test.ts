@@ -38,7 +38,9 @@ exporters:
   ${exporter}
 service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [${id}] } } }
 `
-  const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
+  // The points stand at fixed times.
+  const sets = [`exporters.${id}.max_age=0s`]
+  const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], sets, env: {} })
   const { exporters } = await rehearse(config, { log, batches })
   return exporters[0]
 }

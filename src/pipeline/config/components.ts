@@ -2,7 +2,7 @@ import type { Component, ComponentKind, ExporterComponent, Finding } from '../..
 import { errorMessage } from '../../errors.ts'
 import type { Place } from '../../errors.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../load.ts'
-import { deliverySettings } from '../settings.ts'
+import { deliverySettings, deliverySettingsOf } from '../settings.ts'
 import type { DeliveryConfig } from '../settings.ts'
 import { checkSettings, join, report } from './check.ts'
 import type { Check, Checked } from './check.ts'
@@ -114,8 +114,7 @@ export async function reportUnknownType(
 /** The settings of a component as the YAML has them: an exporter's stand beside those of the delivery around it. */
 export function settingsOf(component: Component): Component['config'] {
   if (component.kind !== 'exporter') return component.config
-  const { timeout = deliverySettings.timeout.default } = component
-  return { ...deliverySettings, timeout: { ...deliverySettings.timeout, default: timeout }, ...component.config }
+  return { ...deliverySettingsOf(component), ...component.config }
 }
 
 /** Checks one component's settings and the rules across them. */

@@ -8,7 +8,11 @@ import type { Check } from './check.ts'
 const TYPE = /^[a-z][a-z0-9_]{0,62}$/
 
 const KEYS = ['kind', 'type', 'aliases', 'summary', 'description', 'config', 'examples', 'check', 'create']
-const KEYS_OF_KIND = { receiver: [], processor: ['changes'], exporter: ['timeout', 'checkProcessors'] }
+const KEYS_OF_KIND = {
+  receiver: [],
+  processor: ['changes'],
+  exporter: ['timeout', 'maxAge', 'maxAhead', 'checkProcessors'],
+}
 const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
 const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret']
 
@@ -46,7 +50,9 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   ) {
     yield `\`changes\` must be one of ${CHANGES.join(', ')}, or a list of them`
   }
-  if (exported.timeout !== undefined) yield* defaultMistakes('duration', exported.timeout, '`timeout`')
+  for (const name of ['timeout', 'maxAge', 'maxAhead']) {
+    if (exported[name] !== undefined) yield* defaultMistakes('duration', exported[name], `\`${name}\``)
+  }
   if (!isObject(config)) yield '`config` must be an object of settings; `{}` if there are none'
   else {
     yield* settingsMistakes(config, 'config')
