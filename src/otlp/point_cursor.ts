@@ -2,7 +2,7 @@ import { Attributes } from './attributes.ts'
 import { Encoded } from './message.ts'
 import type { Source } from './message.ts'
 import type { Metric, MetricType } from './metrics.ts'
-import { readAttributeFields } from './wire.ts'
+import { readAttributeFields } from './wire/point.ts'
 
 const SECOND = 1_000_000_000n
 

@@ -1,0 +1,152 @@
+import type { Reader, Writer } from 'protobufjs/minimal.js'
+import { Encoded } from '../message.ts'
+import type { ReadFields, Source } from '../message.ts'
+
+/*
+ * What all messages are read and written with: fields, one by one, with protobufjs's Reader and Writer.
+ */
+
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
+export const VARINT = 0
+export const FIXED64 = 1
+export const LENGTH_DELIMITED = 2
+
+/**
+ * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
+ * Returns the skipped fields as they came, or `undefined` when there were none.
+ */
+export function readFields(
+  reader: Reader,
+  end: number,
+  read: (field: number, wire: number) => boolean,
+): Uint8Array | undefined {
+  let unknown: Uint8Array[] | undefined
+  while (reader.pos < end) {
+    const start = reader.pos
+    const tag = reader.uint32()
+    const field = tag >>> 3
+    if (field === 0) throw new RangeError(`field number 0 at byte ${start}`)
+    if (read(field, tag & 7)) continue
+    reader.skipType(tag & 7)
+    ;(unknown ??= []).push(reader.buf.slice(start, reader.pos))
+  }
+  if (reader.pos !== end) throw new RangeError(`a field runs past its parent, which ends at byte ${end}`)
+  return unknown === undefined ? undefined : Buffer.concat(unknown)
+}
+
+export function messageEnd(reader: Reader): number {
+  const length = reader.uint32()
+  const end = reader.pos + length
+  if (end > reader.len) throw new RangeError(`length ${length} at byte ${reader.pos} runs past the end of the data`)
+  return end
+}
+
+/** The message at the reader's position, to be read later. */
+export function view<Fields>(reader: Reader, source: Source, read: ReadFields<Fields>): Encoded<Fields> {
+  const end = messageEnd(reader)
+  const encoded = new Encoded(source, reader.pos, end, read)
+  reader.pos = end
+  return encoded
+}
+
+export function readBigFixed64(reader: Reader, signed: boolean): bigint {
+  const low = reader.fixed32()
+  const high = reader.fixed32()
+  const value = (BigInt(high) << 32n) | BigInt(low)
+  return signed ? BigInt.asIntN(64, value) : value
+}
+
+/** A 64-bit number: a JavaScript number where it is safe, else a bigint. */
+export function readFixed64(reader: Reader, signed = false): number | bigint {
+  const { pos } = reader
+  const low = reader.fixed32()
+  const high = reader.fixed32()
+  // Up to 2^53 it takes no bigint, which would cost most of reading a histogram.
+  if (high < 0x200000) return high * 4294967296 + low
+  reader.pos = pos
+  return narrow(readBigFixed64(reader, signed))
+}
+
+export function readVarint64(reader: Reader, signed: boolean): number | bigint {
+  const { pos } = reader
+  let small = 0
+  for (let scale = 1; scale < 2 ** 49 && reader.pos < reader.len; scale *= 128) {
+    const byte = reader.buf[reader.pos++]
+    small += (byte & 0x7f) * scale
+    if (byte < 0x80) return small
+  }
+  reader.pos = pos
+  let value = 0n
+  for (let shift = 0n; shift < 70n; shift += 7n) {
+    if (reader.pos >= reader.len) throw new RangeError('a varint runs past the end of the data')
+    const byte = reader.buf[reader.pos++]
+    value |= BigInt(byte & 0x7f) << shift
+    if (byte < 0x80) return narrow(signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value))
+  }
+  throw new RangeError('a varint is longer than ten bytes')
+}
+
+export function narrow(value: bigint): number | bigint {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}
+
+/** Calls `readItem` for one unpacked item or for each of a packed run. */
+export function readRepeated(reader: Reader, wire: number, readItem: () => void): void {
+  if (wire !== LENGTH_DELIMITED) return readItem()
+  const end = messageEnd(reader)
+  while (reader.pos < end) readItem()
+}
+
+export function writeMessage<T>(
+  writer: Writer,
+  field: number,
+  value: T,
+  write: (writer: Writer, value: T) => void,
+): void {
+  writer.uint32((field << 3) | LENGTH_DELIMITED).fork()
+  write(writer, value)
+  writer.ldelim()
+}
+
+/** Writes a message as it came where it still is what came, else from its fields. */
+export function writeView<T extends { readonly encoded: Encoded<object> | undefined }>(
+  writer: Writer,
+  field: number,
+  value: T,
+  write: (writer: Writer, value: T) => void,
+): void {
+  if (value.encoded === undefined) writeMessage(writer, field, value, write)
+  else writer.uint32((field << 3) | LENGTH_DELIMITED).bytes(value.encoded.bytes())
+}
+
+export function writeString(writer: Writer, field: number, value: string): void {
+  if (value !== '') writer.uint32((field << 3) | LENGTH_DELIMITED).string(value)
+}
+
+export function writeUint32(writer: Writer, field: number, value: number): void {
+  if (value !== 0) writer.uint32((field << 3) | VARINT).uint32(value)
+}
+
+export function writeOptionalDouble(writer: Writer, field: number, value: number | undefined): void {
+  if (value !== undefined) writer.uint32((field << 3) | FIXED64).double(value)
+}
+
+export function writeFixed64(writer: Writer, field: number, value: number | bigint): void {
+  writer.uint32((field << 3) | FIXED64).fixed64(toLong(value))
+}
+
+export function writeBigFixed64(writer: Writer, field: number, value: bigint): void {
+  if (value !== 0n) writeFixed64(writer, field, value)
+}
+
+/** The two halves of a 64-bit number, the form protobufjs takes without a loss. */
+export function toLong(value: number | bigint): { low: number; high: number; unsigned: boolean } {
+  const bits = BigInt.asUintN(64, BigInt(value))
+  return { low: Number(bits & 0xffffffffn) | 0, high: Number(bits >> 32n) | 0, unsigned: false }
+}
+
+export function writeUnknown(writer: Writer, unknown: Uint8Array | undefined): void {
+  if (unknown !== undefined) writer.raw(unknown)
+}
