@@ -3,7 +3,7 @@ import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'
 import { CumulativeToDelta, missingValue } from '../otlp/delta.ts'
-import type { InitialValue } from '../otlp/delta.ts'
+import type { DeltaOptions } from '../otlp/delta.ts'
 import { HistogramCursor } from '../otlp/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { overrideHost } from './host.ts'
@@ -28,15 +28,15 @@ export function collisionLog(log: Pick<Logger, 'warn'>): (metric: Metric) => voi
 
 /**
  * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
- * one time, and turns cumulative counts into differences. `refuses` names the reason why a metric cannot be sent. `collided` is told
- * of each point that became part of another.
+ * one time, and turns cumulative counts into differences as `options` say. `refuses` names the reason why a metric cannot be sent.
+ * `collided` is told of each point that became part of another.
  */
 export function preparation(
-  initialValue: InitialValue,
+  options: DeltaOptions,
   refuses: (metric: Metric) => string | undefined,
   collided: (metric: Metric) => void,
 ): (batch: MetricBatch, account: Account) => MetricBatch {
-  const differences = new CumulativeToDelta({ initialValue })
+  const differences = new CumulativeToDelta(options)
   const numbers = new NumberPointCursor()
   const histograms = new HistogramCursor()
   return (batch, account) => {

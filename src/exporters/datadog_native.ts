@@ -149,7 +149,10 @@ datadog_native:
     const api = config.endpoint ?? `https://api.${config.site}`
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
-    const differences = preparation(config.initial_value, refusal, collisionLog(context.log))
+    // `.min` and `.max` that are there only now and then would say nothing.
+    const extremes = !histograms.send_aggregation_metrics
+    const options = { initialValue: config.initial_value, extremes }
+    const differences = preparation(options, refusal, collisionLog(context.log))
     const summaryDifferences = new SummaryDifferences({ initialValue: config.initial_value })
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
     const reportHost = hostMetadata(context, api)

@@ -4,8 +4,8 @@ import { NumberPointCursor } from './number_cursor.ts'
 import { countedFromZero, differenceOf } from './difference.ts'
 import type { CumulativePoint } from './difference.ts'
 import { HistogramCursor } from './histogram_cursor.ts'
-import { fieldLength, HistogramDeltaWriter, lengthWithoutExtremes } from './histogram_delta.ts'
-import { HistogramMemory } from './histogram_memory.ts'
+import { fieldLength, HistogramDeltaWriter, lengthOfDifference } from './histogram_delta.ts'
+import { HistogramMemory, KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import { copyOf } from './message.ts'
 import type { Source } from './message.ts'
 import { MetricIndex } from './metric_index.ts'
@@ -27,6 +27,8 @@ export interface DeltaOptions {
   readonly ttl?: number
   /** Series remembered at most; the points of further ones are dropped. */
   readonly maxSeries?: number
+  /** Whether the differences of histograms have minimum and maximum where these were reached since the point before. */
+  readonly extremes?: boolean
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
@@ -46,6 +48,8 @@ const START_AT = 2
 const TIME_AT = 3
 const IS_INT = 4
 const STEP = 5
+/** Of a histogram instead of `VALUE_AT`: the extremes that its difference has. */
+const KEPT = 1
 
 /**
  * Turns cumulative monotonic sums and cumulative histograms of either kind into differences, and passes everything else on
@@ -55,6 +59,7 @@ export class CumulativeToDelta {
   readonly #initialValue: InitialValue
   readonly #ttl: number
   readonly #maxSeries: number
+  readonly #extremes: boolean
   readonly #metrics = new MetricIndex(({ type, name, unit }, resource, scope) =>
     [type, name, unit, scope.name, scope.version, resource.attributes.identity].join('\n'),
   )
@@ -73,10 +78,11 @@ export class CumulativeToDelta {
   #pass = 0
   #lastSweep = performance.now()
 
-  constructor({ initialValue, ttl = DEFAULT_TTL, maxSeries = DEFAULT_MAX_SERIES }: DeltaOptions) {
+  constructor({ initialValue, ttl = DEFAULT_TTL, maxSeries = DEFAULT_MAX_SERIES, extremes = false }: DeltaOptions) {
     this.#initialValue = initialValue
     this.#ttl = ttl
     this.#maxSeries = maxSeries
+    this.#extremes = extremes
   }
 
   /** Series remembered. */
@@ -176,16 +182,22 @@ export class CumulativeToDelta {
     while (cursor.next()) {
       const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
       if (series < 0 || this.#others.has(series) || !points.mark(series, pass)) return undefined
+      let kept = KEEPS_MIN | KEEPS_MAX
       if (points.knows(series)) {
         if (!points.precedes(series, cursor) || !this.#histograms.precedes(series, cursor)) return undefined
+        kept = this.#histograms.newExtremes(series, cursor)
       } else if (!cursor.isExact()) return undefined
       else if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
       if (count === this.#differences.length) this.#growSteps()
-      this.#steps[count++ * STEP + SERIES] = series
-      length += fieldLength(lengthWithoutExtremes(cursor))
+      if (!this.#extremes) kept = 0
+      const at = count++ * STEP
+      this.#steps[at + SERIES] = series
+      this.#steps[at + KEPT] = kept
+      length += fieldLength(lengthOfDifference(cursor, kept))
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
+    const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
     for (let index = 0; index < count; index++) points.see(seriesOf(index), now)
     cursor.open(metric)
     if (withheld > 0) {
@@ -199,7 +211,16 @@ export class CumulativeToDelta {
     const { source } = metric.encoded
     let writer = writers.get(source)
     if (writer === undefined) writers.set(source, (writer = new HistogramDeltaWriter(source)))
-    const written = writer.write(metric.encoded, metric.shape, cursor, length, seriesOf, points, this.#histograms)
+    const written = writer.write(
+      metric.encoded,
+      metric.shape,
+      cursor,
+      length,
+      seriesOf,
+      keptOf,
+      points,
+      this.#histograms,
+    )
     return new Metric(written, metric.renamed)
   }
 
@@ -286,12 +307,17 @@ export class CumulativeToDelta {
       }
       this.#remember(series, point, now)
       const difference = previous === undefined ? undefined : differenceOf(previous, point)
-      if (difference !== undefined) points.push(difference)
+      if (difference !== undefined) points.push(this.#withExtremes(difference))
       else if (keepsFirst(this.#initialValue, point.startTimeUnixNano, point.timeUnixNano)) {
-        points.push(countedFromZero(previous, point))
+        points.push(this.#withExtremes(countedFromZero(previous, point)))
       } else account.dropped(previous === undefined ? 'first_value' : 'counter_reset', 1)
     }
     return points.length === 0 && metric.points.length > 0 ? 'empty' : metric.with({ temporality: 'delta', points })
+  }
+
+  #withExtremes(difference: DataPoint): DataPoint {
+    if (this.#extremes || difference.kind === 'number' || difference.kind === 'summary') return difference
+    return difference.with({ min: undefined, max: undefined })
   }
 
   #remember(series: number, point: CumulativePoint, now: number): void {

@@ -33,11 +33,24 @@ export function differenceOf(previous: Remembered, point: CumulativePoint): Data
   const count = subtractInts(point.count, previous.count)
   const bucketCounts = point.bucketCounts.map((value, index) => subtractInts(value, previous.bucketCounts[index]))
   if (count < 0 || bucketCounts.some((value) => value < 0)) return undefined
-  return point.with({ startTimeUnixNano, count, bucketCounts, sum: sumOf(previous, point), ...NO_EXTREMES })
+  return point.with({
+    startTimeUnixNano,
+    count,
+    bucketCounts,
+    sum: sumOf(previous, point),
+    ...newExtremes(previous, point),
+  })
 }
 
-/** The extremes of all time are not those of the difference. */
-const NO_EXTREMES = { min: undefined, max: undefined }
+type Extremes = Pick<HistogramPoint, 'min' | 'max'>
+
+/** Extremes of all time are those of the difference only where they were reached in it. */
+function newExtremes(previous: Extremes, { min = NaN, max = NaN }: Extremes): Extremes {
+  return {
+    min: min < (previous.min ?? NaN) ? min : undefined,
+    max: max > (previous.max ?? NaN) ? max : undefined,
+  }
+}
 
 function sumOf(previous: { readonly sum?: number }, point: { readonly sum?: number }): number | undefined {
   return point.sum === undefined || previous.sum === undefined ? undefined : point.sum - previous.sum
@@ -71,7 +84,7 @@ function exponentialDifference(
     sum: sumOf(previous, point),
     positive: above,
     negative: below,
-    ...NO_EXTREMES,
+    ...newExtremes(previous, point),
   })
 }
 
@@ -131,9 +144,7 @@ export function countedFromZero(previous: Remembered | undefined, point: Cumulat
     previous !== undefined && previous.timeUnixNano > point.startTimeUnixNano
       ? previous.timeUnixNano
       : point.startTimeUnixNano
-  if (point.kind === 'number') return point.with({ startTimeUnixNano: start })
-  if (point.kind === 'histogram') return point.with({ startTimeUnixNano: start, ...NO_EXTREMES })
-  return point.with({ startTimeUnixNano: start, ...NO_EXTREMES })
+  return point.with({ startTimeUnixNano: start })
 }
 
 function isNegative({ value }: NumberValue): boolean {

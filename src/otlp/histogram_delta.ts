@@ -1,4 +1,5 @@
 import type { HistogramCursor } from './histogram_cursor.ts'
+import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from './message.ts'
 import type { Encoded, Source } from './message.ts'
@@ -10,10 +11,14 @@ import type { PointMemory } from './point_memory.ts'
 const DELTA_FIELD = [0x10, 0x01]
 /** A tag and eight bytes. */
 const EXTREME = 9
+/** As the place of an extreme that is not there. */
+const NOT_DROPPED = -1
 
-/** Bytes of the cursor's point without its extremes, which are those of all time and not of a difference. */
-export function lengthWithoutExtremes({ pointStart, pointEnd, minAt, maxAt }: HistogramCursor): number {
-  return pointEnd - pointStart - (minAt < 0 ? 0 : EXTREME) - (maxAt < 0 ? 0 : EXTREME)
+/** Bytes of the cursor's point without the extremes that are not those of its difference: `kept` says which are. */
+export function lengthOfDifference({ pointStart, pointEnd, minAt, maxAt }: HistogramCursor, kept: number): number {
+  const dropsMin = minAt >= 0 && (kept & KEEPS_MIN) === 0
+  const dropsMax = maxAt >= 0 && (kept & KEEPS_MAX) === 0
+  return pointEnd - pointStart - (dropsMin ? EXTREME : 0) - (dropsMax ? EXTREME : 0)
 }
 
 /** Bytes of a field of one byte's tag that holds `length` bytes. */
@@ -33,7 +38,7 @@ export class HistogramDeltaWriter {
 
   /**
    * Writes a metric whose every point the cursor reads as differences to what is remembered, and remembers the points.
-   * `series`: the number of each; `points`: the length of all fields that hold one.
+   * `series`: the number of each; `kept`: its extremes as of `lengthOfDifference`; `points`: the length of all fields that hold one.
    */
   write(
     metric: Encoded<MetricFields>,
@@ -41,6 +46,7 @@ export class HistogramDeltaWriter {
     cursor: HistogramCursor,
     points: number,
     series: (index: number) => number,
+    kept: (index: number) => number,
     times: PointMemory,
     values: HistogramMemory,
   ): Encoded<MetricFields> {
@@ -50,11 +56,12 @@ export class HistogramDeltaWriter {
     at = writeVarint(out, at, points + DELTA_FIELD.length)
     for (let index = 0; cursor.next(); index++) {
       out[at++] = 0x0a
-      at = writeVarint(out, at, lengthWithoutExtremes(cursor))
+      at = writeVarint(out, at, lengthOfDifference(cursor, kept(index)))
       const to = at
-      at = copyWithoutExtremes(metric.source.bytes, cursor, out, to)
+      const minAt = (kept(index) & KEEPS_MIN) === 0 ? cursor.minAt : NOT_DROPPED
+      const maxAt = (kept(index) & KEEPS_MAX) === 0 ? cursor.maxAt : NOT_DROPPED
+      at = copyWithout(metric.source.bytes, cursor, minAt, maxAt, out, to)
       const number = series(index)
-      const { minAt, maxAt } = cursor
       const moved = (place: number): number =>
         place -
         cursor.pointStart +
@@ -75,9 +82,12 @@ export class HistogramDeltaWriter {
   }
 }
 
-function copyWithoutExtremes(
+/** Copies the cursor's point without the fields whose values stand at these places, if there are any. */
+function copyWithout(
   bytes: Buffer,
-  { pointStart, pointEnd, minAt, maxAt }: HistogramCursor,
+  { pointStart, pointEnd }: HistogramCursor,
+  minAt: number,
+  maxAt: number,
   out: Buffer,
   to: number,
 ): number {

@@ -2,12 +2,17 @@ import { uint64 } from './histogram_cursor.ts'
 import type { HistogramCursor } from './histogram_cursor.ts'
 import { HistogramPoint } from './points.ts'
 
-/** A point in one array: these three, then as many buckets, then the bounds. */
+/** A point in one array: these five, then as many buckets, then the bounds. Sum and extremes that were not taken are NaN. */
 const COUNT = 0
-/** NaN: it was not taken. */
 const SUM = 1
-const BUCKETS = 2
-const FIRST = 3
+const MIN = 2
+const MAX = 3
+const BUCKETS = 4
+const FIRST = 5
+
+/** Extremes of a point that are those of its difference, too. */
+export const KEEPS_MIN = 1
+export const KEEPS_MAX = 2
 
 /** What is remembered of the last point of each of many series of histograms with explicit bounds, but for its times. */
 export class HistogramMemory {
@@ -18,11 +23,11 @@ export class HistogramMemory {
   }
 
   /** Returns whether the point can be remembered exactly. */
-  set(series: number, { count, sum, bucketCounts, explicitBounds }: HistogramPoint): boolean {
+  set(series: number, { count, sum, min, max, bucketCounts, explicitBounds }: HistogramPoint): boolean {
     if (typeof count === 'bigint' || Number.isNaN(sum)) return false
     if (bucketCounts.some((bucket) => typeof bucket === 'bigint')) return false
-    const numbers = [count, sum ?? NaN, bucketCounts.length, ...(bucketCounts as readonly number[]), ...explicitBounds]
-    this.#points.set(series, Float64Array.from(numbers))
+    const figures = [count, sum ?? NaN, min ?? NaN, max ?? NaN, bucketCounts.length]
+    this.#points.set(series, Float64Array.from([...figures, ...(bucketCounts as readonly number[]), ...explicitBounds]))
     return true
   }
 
@@ -33,7 +38,9 @@ export class HistogramMemory {
     return new HistogramPoint({
       ...times,
       count: point[COUNT],
-      sum: Number.isNaN(point[SUM]) ? undefined : point[SUM],
+      sum: taken(point[SUM]),
+      min: taken(point[MIN]),
+      max: taken(point[MAX]),
       bucketCounts: [...point.subarray(FIRST, behind)],
       explicitBounds: [...point.subarray(behind)],
     })
@@ -59,15 +66,21 @@ export class HistogramMemory {
     return true
   }
 
+  /** The extremes of the cursor's point that were reached since what is remembered. */
+  newExtremes(series: number, { view, minAt, maxAt }: HistogramCursor): number {
+    const point = this.#points.get(series) as Float64Array
+    return (double(view, minAt) < point[MIN] ? KEEPS_MIN : 0) | (double(view, maxAt) > point[MAX] ? KEEPS_MAX : 0)
+  }
+
   /** Takes over the cursor's point, which `set` could remember, as the first of its series. */
-  begin(
-    series: number,
-    { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd, countAt, sumAt }: HistogramCursor,
-  ): void {
+  begin(series: number, cursor: HistogramCursor): void {
+    const { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd, countAt, sumAt, minAt, maxAt } = cursor
     const buckets = (bucketsEnd - bucketsStart) / 8
     const point = new Float64Array(FIRST + buckets + (boundsEnd - boundsStart) / 8)
     point[COUNT] = uint64(view, countAt)
-    point[SUM] = sumAt < 0 ? NaN : view.getFloat64(sumAt, true)
+    point[SUM] = double(view, sumAt)
+    point[MIN] = double(view, minAt)
+    point[MAX] = double(view, maxAt)
     point[BUCKETS] = buckets
     let index = FIRST
     for (let at = bucketsStart; at < bucketsEnd; at += 8) point[index++] = uint64(view, at)
@@ -81,7 +94,9 @@ export class HistogramMemory {
    */
   replace(series: number, cursor: HistogramCursor, out: DataView, shift: (at: number) => number): void {
     const point = this.#points.get(series) as Float64Array
-    const { view, bucketsStart, bucketsEnd, countAt, sumAt } = cursor
+    const { view, bucketsStart, bucketsEnd, countAt, sumAt, minAt, maxAt } = cursor
+    point[MIN] = double(view, minAt)
+    point[MAX] = double(view, maxAt)
     point[COUNT] = difference(view, countAt, point[COUNT], out, shift(countAt))
     if (sumAt >= 0) {
       const sum = view.getFloat64(sumAt, true)
@@ -95,6 +110,15 @@ export class HistogramMemory {
       index++
     }
   }
+}
+
+/** NaN where there is none. */
+function double(view: DataView, at: number): number {
+  return at < 0 ? NaN : view.getFloat64(at, true)
+}
+
+function taken(figure: number): number | undefined {
+  return Number.isNaN(figure) ? undefined : figure
 }
 
 /** Writes how much a number has grown; returns the number. */

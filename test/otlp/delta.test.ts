@@ -394,6 +394,21 @@ describe('the difference of a cumulative exponential histogram', () => {
     expect(dropped).toEqual({ first_value: 1, counter_reset: 1 })
   })
 
+  it('has the extremes that were reached in it, when asked for', () => {
+    const extremes = (min: number | undefined, max: number) => ({ ...base, min, max })
+    const { points } = differences(
+      { initialValue: 'keep', extremes: true },
+      exponential(extremes(2, 8), extremes(2, 9), extremes(1, 9), extremes(undefined, 9), extremes(0, 10)),
+    )
+    expect(points.map((point) => (point.kind === 'exponential_histogram' ? [point.min, point.max] : []))).toEqual([
+      [2, 8],
+      [undefined, 9],
+      [1, undefined],
+      [undefined, undefined],
+      [undefined, 10],
+    ])
+  })
+
   it('keeps a first value as it is, without the extremes', () => {
     const { points } = differences({ initialValue: 'keep' }, exponential(base))
     expect(points).toMatchObject([{ ...base, min: undefined, max: undefined, startTimeUnixNano: LONG_AGO }])
