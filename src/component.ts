@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type * as rxjs from 'rxjs'
 import type { ObservableInput, OperatorFunction } from 'rxjs'
 import type { FormatTypes } from './formats.ts'
@@ -93,6 +94,34 @@ export interface Context<Config = unknown> {
    * `transport`, like `http`, tells in the pipeline's own metrics how it came.
    */
   readonly deliver: (batch: MetricBatch, transport?: string) => Promise<void>
+  /**
+   * For receivers: listens on a TCP port. When a reload puts another component in this one's place that asks for the same address, the
+   * port passes to it without being closed. Rejects with what the system says when nothing can listen there.
+   */
+  readonly listen: (options: ListenOptions) => Promise<Listening>
+  /**
+   * For receivers: the start takes until `opened` settles. A reload waits for it, and is undone if the receiver fails by then.
+   * Without it, a receiver has started when it was subscribed to.
+   */
+  readonly starting: (opened: Promise<unknown>) => void
+}
+
+export interface ListenOptions {
+  /** '' means every interface. */
+  readonly host: string
+  /** 0 lets the system choose one. */
+  readonly port: number
+  /** Handed every connection. */
+  readonly take: (socket: Socket) => void
+  /** Told when the port cannot go on. */
+  readonly fail: (error: Error) => void
+}
+
+export interface Listening {
+  /** `ip:port`. */
+  readonly address: string
+  /** Takes no more connections; those there are stay open. */
+  close(): void
 }
 
 interface Declaration<S extends Settings> {

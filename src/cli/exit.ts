@@ -14,12 +14,12 @@ export const ExitCode = {
   config: 78,
 } as const
 
-/** Writes problems to standard error, one a line, and how many there are. */
-export function writeProblems(problems: readonly Problem[]): void {
-  for (const problem of problems) {
-    const severity = problem.severity === 'warning' ? 'warning: ' : ''
-    process.stderr.write(`${severity}${formatProblem(problem)}\n`)
-  }
+/** Problems as people read them, one a line, and how many mistakes there are. */
+export function problemText(problems: readonly Problem[]): string {
+  const lines = problems.map(
+    (problem) => `${problem.severity === 'warning' ? 'warning: ' : ''}${formatProblem(problem)}\n`,
+  )
   const errors = problems.filter(({ severity }) => severity === 'error').length
-  if (errors > 0) process.stderr.write(`\n${errors === 1 ? '1 mistake' : `${errors} mistakes`} in the configuration.\n`)
+  if (errors > 0) lines.push(`\n${errors === 1 ? '1 mistake' : `${errors} mistakes`} in the configuration.\n`)
+  return lines.join('')
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ConfigError, errorMessage } from '../errors.ts'
-import { ExitCode, writeProblems } from './exit.ts'
+import { ExitCode, problemText } from './exit.ts'
 import type { ExplainOptions } from './explain.ts'
 import type { InitOptions } from './init.ts'
 import type { ConfigOptions } from './options.ts'
@@ -191,7 +191,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
   } else if (error instanceof ConfigError) {
-    writeProblems(error.problems)
+    process.stderr.write(problemText(error.problems))
     process.exitCode = ExitCode.config
   } else {
     writeFault(error)

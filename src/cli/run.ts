@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty'
 import { errorMessage } from '../errors.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger, throttled } from '../pipeline/log.ts'
@@ -5,17 +6,31 @@ import { startPipeline } from '../pipeline/pipeline.ts'
 import { ExitCode } from './exit.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
+import { reloader } from './reload.ts'
+import { Servers } from './servers.ts'
 
 /**
- * Runs a pipeline until SIGTERM, SIGINT or SIGHUP, or until its receivers have ended. Returns the exit code.
- * A second signal ends the process at once.
+ * Runs a pipeline until SIGTERM or SIGINT, or until its receivers have ended, and reloads its configuration on SIGHUP. Returns the
+ * exit code. A second signal ends the process at once. Where there is nothing to reload, with `once` and on Windows, and when the
+ * terminal has gone that it was started from, SIGHUP stops it, too.
  * @throws ConfigError
  */
 export async function run(options: ConfigOptions & { once: boolean }, version: string): Promise<number> {
-  const config = await loadConfig(await configInput(options))
-  const log = await createLogger(config.service.telemetry.logs, config.secrets)
+  const { once } = options
+  let begin: (reload: () => unknown) => void
+  const begun = new Promise<() => unknown>((resolve) => (begin = resolve))
+  const terminal = isatty(0)
+  const stopsOnHangUp = (): boolean => once || process.platform === 'win32' || (terminal && !isatty(0))
+  process.on('SIGHUP', () => {
+    if (!stopsOnHangUp()) void begun.then((reload) => reload())
+  })
+
+  const load = async () => loadConfig(await configInput(options))
+  const config = await load()
+  const secrets = new Set(config.secrets)
+  const log = await createLogger(config.service.telemetry.logs, secrets)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
-  const pipeline = startPipeline(config, { log, once: options.once })
+  const pipeline = startPipeline(config, { log, once })
   log.info(`heka-pipeline ${version} has started`, { pipelines: [...config.pipelines.keys()].join(', ') })
   const crashed = new Promise<'crashed'>((resolve) => {
     process.on('uncaughtException', (error) => {
@@ -32,29 +47,27 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
     await pipeline.stop()
     throw error
   })
-  const { health } = config.service
-  const closeHealth =
-    health !== undefined && !options.once
-      ? import('../pipeline/health_server.ts').then(({ serveHealth }) =>
-          serveHealth(health.address, pipeline.health, config.secrets, log),
-        )
-      : undefined
-  const { level, address } = config.service.telemetry.metrics
-  const closeMetrics =
-    level !== 'none' && !options.once
-      ? import('../pipeline/metrics_server.ts').then(({ serveMetrics }) => serveMetrics(address, pipeline.metrics, log))
-      : undefined
-  const end = await Promise.race([ended, firstSignal(), crashed])
+  const reload = reloader({
+    ...{ load, pipeline, log, secrets },
+    configure: async ({ service }) => {
+      await log.configure(service.telemetry.logs)
+      await servers.configure(service)
+    },
+  })
+  const servers = new Servers({ pipeline, secrets, reload, log })
+  const serving = once ? undefined : servers.configure(config.service)
+  begin!(reload)
+  const end = await Promise.race([ended, firstSignal(stopsOnHangUp), crashed])
   if (typeof end === 'string' && end !== 'crashed') log.info(`Stopping on ${end}; a second signal ends at once.`)
   await pipeline.stop()
-  ;(await closeHealth)?.()
-  ;(await closeMetrics)?.()
+  await serving
+  await servers.close()
   if (end === 'crashed') return ExitCode.software
   if (typeof end === 'string') return ExitCode.ok
-  return end.failed || (options.once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
+  return end.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
 }
 
-function firstSignal(): Promise<NodeJS.Signals> {
+function firstSignal(stopsOnHangUp: () => boolean): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let received = false
     for (const [signal, number] of [
@@ -63,6 +76,7 @@ function firstSignal(): Promise<NodeJS.Signals> {
       ['SIGTERM', 15],
     ] as const) {
       process.on(signal, () => {
+        if (signal === 'SIGHUP' && !stopsOnHangUp()) return
         if (received) process.exit(128 + number)
         received = true
         resolve(signal)

@@ -5,7 +5,7 @@ import { Graph } from '../pipeline/graph.ts'
 import { Health } from '../pipeline/health.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { Telemetry } from '../pipeline/telemetry.ts'
-import { ExitCode, writeProblems } from './exit.ts'
+import { ExitCode, problemText } from './exit.ts'
 import { configInput, defaultConfig } from './options.ts'
 import type { ConfigOptions } from './options.ts'
 
@@ -15,7 +15,7 @@ export async function validate(options: ConfigOptions & { format: 'text' | 'json
   const valid = problems.every(({ severity }) => severity === 'warning')
   if (options.format === 'json') process.stdout.write(`${JSON.stringify({ valid, problems }, null, 2)}\n`)
   else {
-    writeProblems(problems)
+    process.stderr.write(problemText(problems))
     const which =
       options.config.length > 0 || options.fromEnv
         ? 'The configuration'

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
@@ -19,7 +19,9 @@ export interface ServeOptions {
   readonly setting: string
   /** `host:port`; port 0 lets the system choose. */
   readonly address: string
-  readonly answer: (path: string) => Answer | Promise<Answer>
+  /** Reading (`GET`, the default, and HEAD), or changing something. */
+  readonly method?: 'GET' | 'POST'
+  readonly answer: (path: string, headers: IncomingHttpHeaders) => Answer | Promise<Answer>
   /** Told the real address as soon as it listens. */
   readonly listening: (address: string) => void
   readonly log: Logger
@@ -28,14 +30,18 @@ export interface ServeOptions {
 /** Milliseconds between attempts to listen where something else does. */
 const RETRY_INTERVAL = 10_000
 
+/** Milliseconds that an answer may still take when the server is closed. */
+const GRACE = 1000
+
 /**
- * Answers GET and HEAD about the process itself. Where nothing can listen on the address, this is logged and tried again, and
+ * Answers requests about the process itself. Where nothing can listen on the address, this is logged and tried again, and
  * the pipeline goes on: what it delivers matters more than that it can be asked. Keeps no process alive. Resolves after the
  * first attempt, with what closes it.
  */
-export async function serve({ setting, address, answer, listening, log }: ServeOptions): Promise<() => void> {
+export async function serve(options: ServeOptions): Promise<() => void> {
+  const { setting, address, listening, log } = options
   const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
-    void respond(request, response, answer)
+    void respond(request, response, options)
   })
   server.maxConnections = 100
   server.unref()
@@ -65,25 +71,29 @@ export async function serve({ setting, address, answer, listening, log }: ServeO
     closed = true
     clearTimeout(retry)
     server.close()
-    server.closeAllConnections()
+    server.closeIdleConnections()
+    // What is being answered, as a reload that moves this server, has a moment to get out.
+    setTimeout(() => server.closeAllConnections(), GRACE).unref()
   }
 }
 
 async function respond(
-  { method, url = '/' }: IncomingMessage,
+  { headers, method, url = '/' }: IncomingMessage,
   response: ServerResponse,
-  answer: ServeOptions['answer'],
+  { answer, method: expected = 'GET' }: ServeOptions,
 ): Promise<void> {
   const send = ({ code, type, body }: Answer): void => {
     response.writeHead(code, { 'content-type': type })
     response.end(body)
   }
-  if (method !== 'GET' && method !== 'HEAD') {
-    response.setHeader('allow', 'GET, HEAD')
-    return send(json(405, { error: 'Only GET and HEAD are answered.' }))
+  const methods = expected === 'GET' ? ['GET', 'HEAD'] : [expected]
+  if (!methods.includes(method ?? '')) {
+    response.setHeader('allow', methods.join(', '))
+    const which = methods.length === 1 ? `${methods[0]} is` : `${methods.join(' and ')} are`
+    return send(json(405, { error: `Only ${which} answered.` }))
   }
   try {
-    send(await answer(url.split('?', 1)[0]))
+    send(await answer(url.split('?', 1)[0], headers))
   } catch (error) {
     send(json(500, { error: errorMessage(error) }))
   }

@@ -122,8 +122,12 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as {
     pipelines?: Record<string, PipelineReferences>
   }
-  const { health, telemetry } = serviceConfig as Partial<ServiceConfig>
-  const addresses = { 'health.address': health?.address, 'telemetry.metrics.address': telemetry?.metrics?.address }
+  const { admin, health, telemetry } = serviceConfig as Partial<ServiceConfig>
+  const addresses = {
+    'admin.address': admin?.address,
+    'health.address': health?.address,
+    'telemetry.metrics.address': telemetry?.metrics?.address,
+  }
   for (const [path, address] of Object.entries(addresses)) {
     if (address === undefined || parseEndpoint(address) !== undefined) continue
     const message = 'must be `host:port`, like `localhost:13133` or `[::1]:13133`'

@@ -48,7 +48,10 @@ export class Delivery {
   readonly #taken = new Map<Taken, Promise<void>>()
   #flushTimer: NodeJS.Timeout | undefined
   #flushDue = false
+  #begun = false
   #draining = false
+  /** Who has what waits in memory here. */
+  #heir: Delivery | undefined
   #drained: Promise<Leftovers> | undefined
   /** What is left stays on disk. */
   #leaving = false
@@ -69,7 +72,6 @@ export class Delivery {
       directory === undefined
         ? new MemoryQueue(config.sending_queue)
         : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log)
-    this.#showQueue()
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
     this.#sending = this.#newSending()
@@ -115,6 +117,13 @@ export class Delivery {
     this.sheet.queued += queued
   }
 
+  /** Sends from now on what it has and is offered. */
+  begin(): void {
+    this.#begun = true
+    this.#showQueue()
+    this.#pump()
+  }
+
   /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
   open(): Promise<void> {
     return this.#queue.open()
@@ -145,20 +154,32 @@ export class Delivery {
     await Promise.all(consumers)
   }
 
-  /** Takes over what waits in the memory of the delivery whose place this one takes, and whose sheet it has. */
-  inherit(predecessor: Delivery): void {
-    if (predecessor.#config.sending_queue.directory !== undefined) return
-    for (;;) {
-      const taken = predecessor.#parts.shift() ?? predecessor.#queue.shift()
-      if (taken === undefined) return
-      const { batch, done } = taken
-      predecessor.#count(-batch.pointCount)
-      this.#count(batch.pointCount)
-      const written = this.#queue.push(batch)
-      if (written === undefined) done()
-      else void written.then(done)
-      this.#pump()
+  /**
+   * Leaves what waits in memory, or has to be sent again, to the delivery that takes this one's place and has its sheet. What is on
+   * disk stays there: it is to be drained.
+   */
+  bequeath(heir: Delivery): void {
+    if (this.#config.sending_queue.directory !== undefined) return
+    this.#heir = heir
+    this.#sending.retire()
+    for (let taken = this.#parts.shift(); taken !== undefined; taken = this.#parts.shift()) this.#takeBack(taken)
+    for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
+  }
+
+  /** A batch that waits again: here, as the next, or with the heir. */
+  #takeBack(taken: Taken): void {
+    const heir = this.#heir
+    if (heir === undefined) {
+      this.#parts.unshift(taken)
+      return
     }
+    const { batch, done } = taken
+    this.#count(-batch.pointCount)
+    heir.#count(batch.pointCount)
+    const written = heir.#queue.push(batch)
+    if (written === undefined) done()
+    else void written.then(done)
+    heir.#pump()
   }
 
   /**
@@ -287,7 +308,7 @@ export class Delivery {
 
   /** Starts consumers as long as there is work for them. */
   #pump(): void {
-    if (this.#abort.signal.aborted || this.#leaving) return
+    if (!this.#begun || this.#abort.signal.aborted || this.#leaving) return
     do {
       while (this.#taken.size < this.#config.sending_queue.num_consumers) {
         const taken = this.#next()
@@ -358,7 +379,7 @@ export class Delivery {
     const end = this.#send(taken).then((outcome) => {
       this.#taken.delete(taken)
       this.sheet.requestsInFlight -= 1
-      if (outcome === 'renewed') this.#parts.unshift(taken)
+      if (outcome === 'renewed') this.#takeBack(taken)
       else if (outcome === 'left' && taken.stored) this.#leaving = true
       else taken.done()
       this.#pump()

@@ -1,39 +1,38 @@
-import { from, merge, Subject, take, tap } from 'rxjs'
-import type { Observable, Subscription } from 'rxjs'
-import type {
-  Component,
-  ConfigOf,
-  Context,
-  Logger,
-  ProcessorComponent,
-  ReceiverComponent,
-  Settings,
-} from '../component.ts'
-import { ConfigError, errorMessage } from '../errors.ts'
-import type { Problem } from '../errors.ts'
-import { MetricBatch } from '../otlp/batch.ts'
+import { ConfigError } from '../errors.ts'
+import type { Place } from '../errors.ts'
+import { Chain } from './chain.ts'
+import type { Stage } from './chain.ts'
+import { compare } from './changes.ts'
+import type { Changes } from './changes.ts'
 import { inOrder } from './config/input.ts'
-import type { Configured, PipelineConfig } from './config.ts'
-import { create } from './create.ts'
-import { Delivery } from './delivery.ts'
-import { guard } from './guard.ts'
+import type { PipelineConfig } from './config.ts'
+import type { Delivery, Leftovers } from './delivery.ts'
 import type { Health } from './health.ts'
-import { Lifetime } from './lifetime.ts'
-import { componentLogger } from './log.ts'
-import { Receipt } from './receipt.ts'
-import type { Envelope } from './receipt.ts'
-import type { PipelineSheet, ReceiverSheet, Telemetry } from './telemetry.ts'
+import type { Lifetime } from './lifetime.ts'
+import { createPlan } from './plan.ts'
+import type { Plan, PlanOptions } from './plan.ts'
+import { Ports } from './ports.ts'
+import type { Receiver } from './receiver.ts'
 
-export interface GraphOptions {
-  readonly log: Logger
-  readonly telemetry: Telemetry
+export interface GraphOptions extends Omit<PlanOptions, 'ports' | 'ended'> {
   readonly health: Health
-  /** Receivers that collect do so twice, a second apart, and complete; others are left out. */
-  readonly once?: boolean
 }
 
-/** Scrapes of a receiver when the pipeline runs once: two, so that differences and rates exist. */
-const SCRAPES_ONCE = 2
+/** Milliseconds that receivers may take to start at a reload. */
+const START_TIMEOUT = 30_000
+
+/** What no longer belongs to the graph. */
+interface Gone {
+  readonly receivers: readonly Receiver[]
+  /** Of each pipeline, in the order of its batches. */
+  readonly stages: readonly (readonly Stage[])[]
+  /** By the path of the exporter. */
+  readonly deliveries: ReadonlyMap<string, Delivery>
+  /** Resolves when the exporters that were replaced have nothing in hand. */
+  readonly renewed: Promise<unknown>
+  /** Of exporters. */
+  readonly lifetimes: readonly Lifetime[]
+}
 
 /**
  * The configured components, wired into Observables: each receiver one shared source, each pipeline one chain of
@@ -41,263 +40,305 @@ const SCRAPES_ONCE = 2
  * ConfigError about every component that cannot be created.
  */
 export class Graph {
-  readonly #receivers: Receiver[] = []
-  readonly #deliveries = new Map<string, Delivery>()
-  readonly #processorLifetimes: Lifetime[] = []
-  readonly #exporterLifetimes: Lifetime[] = []
-  readonly #flushed: Promise<unknown>
-  /** What could not be created, by path: a processor is created once for each of its pipelines. */
-  readonly #problems = new Map<string, Problem>()
-  readonly #exporters: PipelineConfig['exporters']
+  /** Resolves when every receiver has ended by itself, with whether one failed, or when the graph has stopped. */
+  readonly ended: Promise<{ failed: boolean }>
+  #end: (end: { failed: boolean }) => void = () => undefined
+  #plan: Plan
+  readonly #chains = new Map<string, Chain>()
+  readonly #planOptions: PlanOptions
+  readonly #stopping = new AbortController()
+  readonly #stopped = rejectedBy(this.#stopping.signal)
+  #reloading: Promise<unknown> = Promise.resolve()
+  /** Aborted when what a reload took out has had its time. */
+  #patience = new AbortController()
+  /** Of components that were taken out and are not through yet. */
+  readonly #lingering = new Set<Lifetime>()
 
   constructor(
     config: PipelineConfig,
     private readonly options: GraphOptions,
   ) {
-    this.#exporters = config.exporters
-    for (const exporter of used(config.exporters)) {
-      const { context, lifetime } = this.#context(exporter)
-      this.#exporterLifetimes.push(lifetime)
-      const sheet = options.telemetry.exporter(exporter.id)
-      options.health.starting(`exporters.${exporter.id}`, sheet)
-      const created = this.#create(exporter, context)
-      if (created === undefined) continue
-      this.#deliveries.set(exporter.id, new Delivery(created, exporter.delivery, sheet, context.log, exporter.id))
-    }
-    const sources = new Map<string, Receiver>()
-    for (const receiver of used(config.receivers)) {
-      if (options.once && !collects(receiver.component)) {
-        options.log.warn(`Receiver ${receiver.id} does not collect by itself and is left out with --once.`)
-        continue
-      }
-      const path = `receivers.${receiver.id}`
-      options.health.starting(path)
-      const sheetOf = (transport?: string) => options.telemetry.receiver(receiver.id, transport)
-      const source = new Receiver(path, options.health, sheetOf, (deliver) => this.#source(receiver, deliver))
-      sources.set(receiver.id, source)
-      this.#receivers.push(source)
-    }
-    const flushed: Promise<unknown>[] = []
-    for (const [id, pipeline] of config.pipelines) {
-      const receivers = pipeline.receivers.flatMap((receiver) => sources.get(receiver) ?? [])
-      const processors = pipeline.processors.map((processor) => config.processors.get(processor) as Processor)
-      const deliveries = pipeline.exporters.flatMap((exporter) => this.#deliveries.get(exporter) ?? [])
-      flushed.push(this.#pipeline(id, receivers, processors, deliveries))
-    }
-    this.#flushed = Promise.all(flushed)
-    if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
+    this.#stopped.catch(() => undefined)
+    this.ended = new Promise((resolve) => (this.#end = resolve))
+    this.#planOptions = { ...options, ports: new Ports(), ended: (receiver) => this.#receiverEnded(receiver) }
+    this.#plan = createPlan(config, undefined, this.#planOptions)
+    for (const path of pathsOf(this.#plan)) this.#starting(path)
   }
 
   /**
-   * Opens the queues, then starts the receivers. Resolves when all of them have ended by themselves, with whether one failed.
+   * Opens the queues, then starts the receivers. Resolves when these have started, or failed to: the others go on.
    * @throws ConfigError when another process has the directory of a queue
    */
-  async run(): Promise<{ failed: boolean }> {
-    await Promise.all([...this.#deliveries].map(([id, delivery]) => delivery.open().catch(this.#inUse(id))))
-    if (this.#problems.size > 0) throw new ConfigError(inOrder([...this.#problems.values()], []))
-    const ending = this.#receivers.map((receiver) => receiver.run())
+  async start(): Promise<void> {
+    const plan = this.#plan
+    await this.#openQueues(plan)
+    if (this.#stopping.signal.aborted) return
+    this.#take(plan)
+    const started = Array.from(plan.receivers.values(), (receiver) => receiver.start())
+    this.#checkEnd()
+    await Promise.all(started)
     this.options.health.started()
-    const ends = await Promise.all(ending)
-    return { failed: ends.includes('failed') }
+  }
+
+  /**
+   * Puts another configuration in the place of this one: creates and opens what is new, or throws and leaves all as it was; then leads the
+   * data there and lets what is no more give away what it holds, within the new `shutdown_timeout`. One at a time, after the start.
+   * @throws ConfigError
+   */
+  reload(config: PipelineConfig): Promise<Changes> {
+    const reload = this.#reload(config)
+    this.#reloading = reload.catch(() => undefined)
+    return reload
+  }
+
+  async #reload(config: PipelineConfig): Promise<Changes> {
+    const before = this.#plan
+    const next = createPlan(config, before, this.#planOptions)
+    const leaving = [...before.receivers.values()].filter((receiver) => !isIn(next.receivers, receiver))
+    for (const { lifetime } of leaving) lifetime.leaving = true
+    try {
+      const opened = this.#openQueues(next, before).then(() => this.#startReceivers(next, before))
+      await Promise.race([opened, this.#stopped])
+    } catch (error) {
+      for (const { lifetime } of leaving) lifetime.leaving = false
+      await this.#undo(next, before)
+      throw error
+    }
+    const gone = this.#take(next, before)
+    const removed = [...pathsOf(before)].filter((path) => !pathsOf(next).has(path))
+    this.options.health.started()
+    for (const path of removed) this.options.health.leaving(path)
+    const leftovers = await this.#giveAway(gone, config.service.shutdown_timeout)
+    for (const path of removed) this.#forget(path)
+    const { prefix } = config.service.telemetry.metrics
+    const atNextStart = prefix === this.options.telemetry.prefix ? [] : ['service.telemetry.metrics.prefix']
+    return { ...compare(before.config, config), atNextStart, leftovers }
   }
 
   /**
    * Stops receivers, lets processors release what they hold, then drains the queues; what is not through when
-   * `deadline` aborts is dropped and counted. May be called without `run` and more than once.
+   * `deadline` aborts is dropped and counted. May be called without `start` and more than once.
    */
   async stop(deadline: AbortSignal): Promise<void> {
-    const late = new Promise<void>((resolve) => {
-      if (deadline.aborted) resolve()
-      deadline.addEventListener('abort', () => resolve(), { once: true })
-    })
-    await Promise.race([Promise.all(this.#receivers.map((receiver) => receiver.stop())), late])
-    await Promise.race([this.#flushed, late])
-    await Promise.race([Promise.all(this.#processorLifetimes.map((lifetime) => lifetime.stop())), late])
-    await Promise.all([...this.#deliveries.values()].map((delivery) => delivery.drain(deadline)))
-    await Promise.race([Promise.all(this.#exporterLifetimes.map((lifetime) => lifetime.stop())), late])
+    this.#stopping.abort()
+    const hurry = (): void => this.#patience.abort()
+    deadline.addEventListener('abort', hurry, { once: true })
+    if (deadline.aborted) hurry()
+    const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(deadline)])
+    await within(this.#reloading)
+    const stages = [...this.#plan.stages.values()]
+    const destinations = [...this.#plan.destinations.values()]
+    await within(Promise.all(Array.from(this.#plan.receivers.values(), (receiver) => receiver.stop())))
+    await within(Promise.all(stages.map(release)))
+    await within(Promise.all(stages.flat().map(({ lifetime }) => lifetime.stop())))
+    await Promise.all(destinations.map(({ delivery }) => delivery.drain(deadline)))
+    const lifetimes = [...destinations.map(({ lifetime }) => lifetime), ...this.#lingering]
+    await within(Promise.all(lifetimes.map((lifetime) => lifetime.stop())))
+    this.#end({ failed: this.#hasFailed })
   }
 
-  #context(
-    { id, component, config }: Configured<Component>,
-    deliver: Context['deliver'] = notAReceiver,
-  ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
-    const lifetime = new Lifetime(componentLogger(this.options.log, id))
-    const { telemetry } = this.options
-    const context = lifetime.context(component, { id, config: config as ConfigOf<Settings>, telemetry, deliver })
-    return { context, lifetime }
-  }
-
-  #create<C extends Component>(
-    { id, component, place }: Configured<C>,
-    context: Context<ConfigOf<Settings>>,
-  ): ReturnType<C['create']> | undefined {
-    try {
-      return create(component, context)
-    } catch (error) {
-      const path = `${component.kind}s.${id}`
-      this.#problems.set(path, { severity: 'error', place, path, message: errorMessage(error) })
-      return undefined
-    }
-  }
-
-  #inUse(id: string): (error: Error) => void {
-    return (error) => {
+  /** Opens the queues that are not open yet. @throws ConfigError when another process has the directory of one */
+  async #openQueues({ destinations }: Plan, before?: Plan): Promise<void> {
+    const problems = new Map<string, { place: Place; message: string }>()
+    const opened = Array.from(destinations, async ([id, { configured, delivery }]) => {
+      if (before?.destinations.get(id)?.delivery === delivery) return
       const path = `exporters.${id}.sending_queue.directory`
-      this.#problems.set(path, {
-        severity: 'error',
-        place: this.#exporters.get(id)!.place,
-        path,
-        message: error.message,
-      })
+      await delivery.open().catch(({ message }: Error) => problems.set(path, { place: configured.place, message }))
+    })
+    await Promise.all(opened)
+    throwProblems(problems)
+  }
+
+  /** Starts the receivers that are new. @throws ConfigError when one fails */
+  async #startReceivers({ receivers }: Plan, before: Plan): Promise<void> {
+    const fresh = [...receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
+    const late = new Set(fresh)
+    const starts = fresh.map((receiver) => receiver.start().then(() => late.delete(receiver)))
+    await Promise.race([Promise.all(starts), abortOf(AbortSignal.timeout(START_TIMEOUT))])
+    const problems = new Map<string, { place: Place; message: string }>()
+    for (const receiver of fresh) {
+      const { id, place } = receiver.configured
+      const message =
+        receiver.over?.failure ?? (late.has(receiver) ? `has not started within ${START_TIMEOUT} ms` : undefined)
+      if (message !== undefined) problems.set(`receivers.${id}`, { place, message })
+    }
+    throwProblems(problems)
+  }
+
+  /** Ends what was made for a plan that is not to be. */
+  async #undo(next: Plan, before: Plan): Promise<void> {
+    const receivers = [...next.receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
+    await Promise.all(receivers.map((receiver) => receiver.stop()))
+    await Promise.all(next.lifetimes.map((lifetime) => lifetime.stop()))
+    for (const [id, { delivery }] of next.destinations) {
+      const old = before.destinations.get(id)
+      if (old?.delivery === delivery) continue
+      await delivery.drain(AbortSignal.abort())
+      if (old === undefined) this.options.telemetry.forgetExporter(id)
     }
   }
 
-  #source(receiver: Configured<ReceiverComponent>, deliver: Context['deliver']): Source {
-    const once = this.options.once ? { collection_interval: 1000, initial_delay: 0 } : {}
-    const config = { ...(receiver.config as object), ...once }
-    const { context, lifetime } = this.#context({ ...receiver, config }, deliver)
-    const batches = from(this.#create(receiver, context) ?? [])
-    return { batches: this.options.once ? batches.pipe(take(SCRAPES_ONCE)) : batches, lifetime, log: context.log }
-  }
-
-  /** Resolves when everything that went into the pipeline has come out of it. */
-  #pipeline(
-    id: string,
-    receivers: readonly Receiver[],
-    processors: readonly Processor[],
-    deliveries: readonly Delivery[],
-  ): Promise<void> {
+  /** Leads the data through the components of a plan, all at once. Returns what it no longer comes to. */
+  #take(
+    next: Plan,
+    before: Plan = { ...next, receivers: new Map(), stages: new Map(), destinations: new Map() },
+  ): Gone {
+    const { config } = next
     const { telemetry } = this.options
-    const sheet = telemetry.pipeline(id)
-    let chain: Observable<Envelope> = merge(...receivers.map((receiver) => receiver.output(sheet)))
-    for (const processor of processors) {
-      const { context, lifetime } = this.#context(processor)
-      this.#processorLifetimes.push(lifetime)
-      this.options.health.starting(`processors.${processor.id}`)
-      const created = this.#create(processor, context)
-      if (created === undefined) continue
-      const counts = telemetry.processor(processor.id, id)
-      chain = chain.pipe(
-        tap(({ batch }) => void (counts.incoming += batch.pointCount)),
-        guard(created, processor.component.changes, sheet, context.log),
-        tap(({ batch }) => void (counts.outgoing += batch.pointCount)),
+    this.#plan = next
+    const renewals: Promise<void>[] = []
+    for (const [id, destination] of next.destinations) {
+      const old = before.destinations.get(id)
+      if (old === destination) continue
+      const { configured, delivery, exporter } = destination
+      if (old?.delivery === delivery) renewals.push(delivery.renew(exporter, configured.delivery))
+      else {
+        delivery.begin()
+        old?.delivery.bequeath(delivery)
+      }
+    }
+    const chains = new Map<string, Chain>()
+    for (const [id, { exporters }] of config.pipelines) {
+      const chain = this.#chains.get(id) ?? new Chain(telemetry.pipeline(id))
+      const stages = next.stages.get(id)!
+      for (const stage of stages) stage.join(chain.sheet, telemetry.processor(stage.configured.id, id))
+      chain.lead(
+        stages,
+        exporters.map((exporter) => next.destinations.get(exporter)!.delivery),
       )
+      chains.set(id, chain)
     }
-    return new Promise((resolve) => {
-      chain.subscribe({ next: (envelope) => handOn(envelope, deliveries, sheet), complete: () => resolve() })
+    this.#chains.clear()
+    for (const [id, chain] of chains) this.#chains.set(id, chain)
+    for (const path of pathsOf(next)) if (!pathsOf(before).has(path)) this.#starting(path)
+    for (const [id, receiver] of next.receivers) {
+      const fed = [...config.pipelines].filter(([, { receivers }]) => receivers.includes(id))
+      receiver.feed(fed.map(([pipeline]) => chains.get(pipeline)!))
+      if (isIn(before.receivers, receiver)) continue
+      this.#starting(`receivers.${id}`)
+      if (receiver.over !== undefined) this.#receiverEnded(receiver)
+    }
+    return goneOf(before, next, Promise.all(renewals))
+  }
+
+  /** Returns what the queues left behind, by the path of the exporter. */
+  async #giveAway(gone: Gone, patience: number): Promise<Record<string, Leftovers>> {
+    this.#patience = new AbortController()
+    const { signal } = this.#patience
+    const timer = setTimeout(() => this.#patience.abort(), patience)
+    const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(signal)])
+    const retire = async (lifetime: Lifetime): Promise<void> => {
+      await lifetime.stop()
+      this.#lingering.delete(lifetime)
+    }
+    for (const lifetime of [...gone.lifetimes, ...gone.stages.flat().map((stage) => stage.lifetime)]) {
+      this.#lingering.add(lifetime)
+    }
+    await within(Promise.all(gone.receivers.map((receiver) => receiver.stop())))
+    const released = gone.stages.map((stages) =>
+      release(stages).then(() => Promise.all(stages.map(({ lifetime }) => retire(lifetime)))),
+    )
+    await within(Promise.all(released))
+    const leftovers: Record<string, Leftovers> = {}
+    const drains = Array.from(gone.deliveries, async ([path, delivery]) => {
+      leftovers[path] = await delivery.drain(signal)
     })
+    await Promise.all(drains)
+    await within(gone.renewed.then(() => Promise.all(gone.lifetimes.map(retire))))
+    clearTimeout(timer)
+    return leftovers
+  }
+
+  #starting(path: string): void {
+    const [section, id] = split(path)
+    this.options.health.starting(path, section === 'exporters' ? this.options.telemetry.exporter(id) : undefined)
+  }
+
+  /** Its counts stay; how it was is of no more interest. */
+  #forget(path: string): void {
+    this.options.health.gone(path)
+    const [section, id] = split(path)
+    if (section === 'exporters') this.options.telemetry.exporter(id).queueStatus = undefined
+  }
+
+  get #hasFailed(): boolean {
+    return [...this.#plan.receivers.values()].some(({ over }) => over?.failure !== undefined)
+  }
+
+  #receiverEnded(receiver: Receiver): void {
+    const { configured, log, over } = receiver
+    if (this.#plan.receivers.get(configured.id) !== receiver) return
+    if (over?.failure !== undefined) {
+      log.error('The receiver failed and has ended; the others go on.', { error: over.failure })
+    }
+    this.options.health.ended(`receivers.${configured.id}`, over?.failure)
+    this.#checkEnd()
+  }
+
+  #checkEnd(): void {
+    const receivers = [...this.#plan.receivers.values()]
+    if (receivers.every(({ over }) => over !== undefined)) this.#end({ failed: this.#hasFailed })
   }
 }
 
-type Processor = Configured<ProcessorComponent>
-
-/** A receiver that scrapes on a schedule has this setting, as in the collector. */
-function collects(component: ReceiverComponent): boolean {
-  return 'collection_interval' in component.config
+/** By their paths in the YAML, like `exporters.debug`. */
+function pathsOf({ receivers, stages, destinations }: Plan): Set<string> {
+  const processors = [...stages.values()].flat().map(({ configured }) => configured.id)
+  return new Set([
+    ...Array.from(destinations.keys(), (id) => `exporters.${id}`),
+    ...Array.from(receivers.keys(), (id) => `receivers.${id}`),
+    ...processors.map((id) => `processors.${id}`),
+  ])
 }
 
-function used<C extends { readonly used: boolean }>(components: ReadonlyMap<string, C>): C[] {
-  return [...components.values()].filter((component) => component.used)
+/** An id may hold dots. */
+function split(path: string): [section: string, id: string] {
+  const dot = path.indexOf('.')
+  return [path.slice(0, dot), path.slice(dot + 1)]
 }
 
-function notAReceiver(): Promise<never> {
-  return Promise.reject(new Error('Only receivers can deliver.'))
+function isIn(receivers: Plan['receivers'], receiver: Receiver): boolean {
+  return receivers.get(receiver.configured.id) === receiver
 }
 
-/** The end of a pipeline: the same batch, without a copy, to each of its exporters. */
-function handOn(envelope: Envelope, deliveries: readonly Delivery[], sheet: PipelineSheet): void {
-  const points = envelope.batch.pointCount
-  sheet.held += points
-  envelope.receipt.whenSettled((refused) => {
-    sheet.held -= points
-    if (refused) sheet.refused += points
-    else sheet.handedOn += points
+function goneOf(before: Plan, next: Plan, renewed: Promise<unknown>): Gone {
+  const destinations = [...next.destinations.values()]
+  const old = [...before.destinations]
+  const isLeft = (delivery: Delivery): boolean => !destinations.some((other) => other.delivery === delivery)
+  const isUsed = (lifetime: Lifetime): boolean => destinations.some((other) => other.lifetime === lifetime)
+  return {
+    receivers: [...before.receivers.values()].filter((receiver) => !isIn(next.receivers, receiver)),
+    stages: Array.from(before.stages, ([id, stages]) => {
+      return stages.filter((stage) => next.stages.get(id)?.includes(stage) !== true)
+    }),
+    deliveries: new Map(
+      old.flatMap(([id, { delivery }]) => (isLeft(delivery) ? [[`exporters.${id}`, delivery] as const] : [])),
+    ),
+    renewed,
+    lifetimes: old.map(([, { lifetime }]) => lifetime).filter((lifetime) => !isUsed(lifetime)),
+  }
+}
+
+/** Lets processors release what they hold, one after the other. */
+async function release(stages: readonly Stage[]): Promise<void> {
+  for (const stage of stages) await stage.release()
+}
+
+function throwProblems(problems: ReadonlyMap<string, { readonly place: Place; readonly message: string }>): void {
+  if (problems.size === 0) return
+  const all = Array.from(problems, ([path, problem]) => ({ severity: 'error', path, ...problem }) as const)
+  throw new ConfigError(inOrder(all, []))
+}
+
+/** Resolves when `signal` is aborted. */
+function abortOf(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
   })
-  envelope.receipt.branch(deliveries.length - 1)
-  for (const delivery of deliveries) delivery.offer(envelope)
 }
 
-/** What a receiver's `create` gave, with its life. */
-interface Source {
-  readonly batches: Observable<MetricBatch>
-  readonly lifetime: Lifetime
-  readonly log: Logger
-}
-
-/** One receiver as the shared source of its pipelines. */
-class Receiver {
-  readonly #source: Source
-  readonly #output = new Subject<Envelope>()
-  readonly #sheets: PipelineSheet[] = []
-  #subscription: Subscription | undefined
-  #stopped = false
-  #end: ((end: 'completed' | 'failed') => void) | undefined
-
-  constructor(
-    private readonly path: string,
-    private readonly health: Health,
-    private readonly sheetOf: (transport?: string) => ReceiverSheet,
-    create: (deliver: Context['deliver']) => Source,
-  ) {
-    this.#source = create((batch, transport) => this.#deliver(batch, transport))
-  }
-
-  /** What the receiver emits, for the pipeline whose sheet counts it. */
-  output(sheet: PipelineSheet): Observable<Envelope> {
-    this.#sheets.push(sheet)
-    return this.#output
-  }
-
-  /** Subscribes; resolves when the receiver has ended, by itself or because it was stopped. */
-  run(): Promise<'completed' | 'failed'> {
-    if (this.#stopped) return Promise.resolve('completed')
-    return new Promise((resolve) => {
-      this.#end = resolve
-      this.#subscription = this.#source.batches.subscribe({
-        next: (batch) => this.#emit(batch),
-        error: (error: unknown) => {
-          this.#source.log.error('The receiver failed and has ended; the others go on.', { error: errorMessage(error) })
-          this.health.ended(this.path, errorMessage(error))
-          resolve('failed')
-        },
-        complete: () => {
-          this.health.ended(this.path)
-          resolve('completed')
-        },
-      })
-    })
-  }
-
-  async stop(): Promise<void> {
-    await this.#source.lifetime.stop()
-    this.#subscription?.unsubscribe()
-    this.#stopped = true
-    this.#output.complete()
-    this.#end?.('completed')
-  }
-
-  /** `Context.deliver`: the outcome over all pipelines. */
-  #deliver(batch: MetricBatch, transport?: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#emit(batch, transport, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
-    })
-  }
-
-  #emit(batch: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
-    if (!(batch instanceof MetricBatch)) {
-      this.#source.log.error('The receiver emitted something that is not a MetricBatch; it is ignored.')
-      tell?.(new TypeError('A receiver must deliver a MetricBatch.'))
-      return
-    }
-    if (this.#stopped || batch.pointCount === 0) {
-      tell?.(this.#stopped ? new Error('The pipeline has stopped.') : undefined)
-      return
-    }
-    const points = batch.pointCount
-    for (const sheet of this.#sheets) sheet.accepted += points
-    const receipt = new Receipt(this.#sheets.length, tell)
-    const sheet = this.sheetOf(transport)
-    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
-    this.#output.next({ batch, receipt })
-  }
+async function rejectedBy(signal: AbortSignal): Promise<never> {
+  await abortOf(signal)
+  throw new Error('The pipeline is stopping.')
 }

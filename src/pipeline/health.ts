@@ -27,9 +27,9 @@ export class Health {
     if (sheet !== undefined) this.#exporters.set(path, sheet)
   }
 
-  /** Everything has been started. */
+  /** Everything there is has been started. */
   started(): void {
-    if (this.#phase !== 'starting') return
+    if (this.#phase === 'stopping') return
     this.#phase = 'ready'
     for (const [path, { status }] of this.#components) if (status === 'StatusStarting') this.#set(path, 'StatusOK')
   }
@@ -38,6 +38,16 @@ export class Health {
   ended(path: string, error?: string): void {
     if (error === undefined) this.#set(path, 'StatusStopped')
     else this.#set(path, 'StatusPermanentError', error)
+  }
+
+  /** The component is taken out, and gives away what it holds. */
+  leaving(path: string): void {
+    this.#set(path, 'StatusStopping')
+  }
+
+  gone(path: string): void {
+    this.#components.delete(path)
+    this.#exporters.delete(path)
   }
 
   stopping(): void {

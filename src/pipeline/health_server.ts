@@ -8,7 +8,7 @@ import { redaction } from './log.ts'
 export function serveHealth(
   address: string,
   health: Health,
-  secrets: readonly string[],
+  secrets: Iterable<string>,
   log: Logger,
 ): Promise<() => void> {
   const redact = redaction(secrets)

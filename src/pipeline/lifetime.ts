@@ -1,6 +1,7 @@
 import * as rxjs from 'rxjs'
 import type { Component, ConfigOf, Context, Logger, Settings } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { Ports } from './ports.ts'
 import type { Telemetry } from './telemetry.ts'
 
 interface ContextOptions extends Pick<Context<ConfigOf<Settings>>, 'config' | 'id' | 'deliver'> {
@@ -11,8 +12,14 @@ interface ContextOptions extends Pick<Context<ConfigOf<Settings>>, 'config' | 'i
 export class Lifetime {
   readonly #controller = new AbortController()
   readonly #cleanups: (() => void | Promise<void>)[] = []
+  readonly #opening: Promise<unknown>[] = []
+  /** Whether another component is about to take its place. */
+  leaving = false
 
-  constructor(private readonly log: Logger) {}
+  constructor(
+    private readonly log: Logger,
+    private readonly ports = new Ports(),
+  ) {}
 
   get signal(): AbortSignal {
     return this.#controller.signal
@@ -25,7 +32,17 @@ export class Lifetime {
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
     const [meter, ownMetrics] = [telemetry.meter(component, id), telemetry.reader(signal)]
-    return { config, id, log, signal, meter, ownMetrics, rxjs, deliver, onStop: (cleanup) => this.onStop(cleanup) }
+    return {
+      ...{ config, id, log, signal, meter, ownMetrics, rxjs, deliver },
+      onStop: (cleanup) => this.onStop(cleanup),
+      listen: (options) => this.ports.listen(this, options),
+      starting: (opened) => void this.#opening.push(opened),
+    }
+  }
+
+  /** Resolves when what the component opens at its start is open, or failed to. */
+  async started(): Promise<void> {
+    await Promise.allSettled(this.#opening)
   }
 
   /** Aborts the signal and runs the cleanups, last registered first. May be called again, then nothing is left to do. */

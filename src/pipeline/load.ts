@@ -1,11 +1,13 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import * as rxjs from 'rxjs'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { contentOf } from './module_content.ts'
 
 const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter']
 
@@ -62,15 +64,37 @@ export async function listBuiltins(kind?: ComponentKind): Promise<Component[]> {
 /**
  * The components that a module brings: its default export, one or an array.
  * `specifier`: a file, relative to `directory`, or an npm package that `directory` or this package can import.
- * The components are as the module exports them, unchecked. Throws what loading the module throws.
+ * The components are as the module exports them, unchecked: the same objects for as long as neither its file nor what that
+ * imports by relative paths has changed. Throws what loading the module throws.
  */
 export async function loadModule(specifier: string, directory: string): Promise<Component[]> {
   const file = resolve(directory, specifier)
   const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() === true
   const path = isFile ? file : await resolvePackage(specifier, directory)
-  const { default: exported } = await (isForJiti(path) ? loadByJiti(path) : loadNatively(path))
+  const { default: exported } = await loadCurrent(path)
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
   return (Array.isArray(exported) ? exported : [exported]) as Component[]
+}
+
+interface Loaded {
+  digest: string
+  readonly module: Promise<{ default?: unknown }>
+}
+
+/** By file. */
+const loaded = new Map<string, Loaded>()
+
+/** The module as its files are now. */
+function loadCurrent(path: string): Loaded['module'] {
+  const { digest, files } = contentOf(path)
+  const known = loaded.get(path)
+  if (known?.digest === digest) return known.module
+  const module = known !== undefined ? loadAnew(path, files) : isForJiti(path) ? loadByJiti(path) : loadNatively(path)
+  const current = { digest, module }
+  loaded.set(path, current)
+  // Why it failed may have been something else than its files.
+  module.catch(() => (current.digest = ''))
+  return module
 }
 
 function folderOf(kind: ComponentKind): URL {
@@ -127,14 +151,33 @@ async function loadNatively(path: string): Promise<{ default?: unknown }> {
  * import from it by itself, so it is handed our own copies; every other file is imported natively.
  */
 async function loadByJiti(path: string): Promise<{ default?: unknown }> {
+  const jiti = await jitiFor(path)
+  return jiti.import<{ default?: unknown }>(path)
+}
+
+/** Node imports a file only once; jiti, as long as it need not wait for the module, forgets what it is told to. */
+async function loadAnew(path: string, files: readonly string[]): Promise<{ default?: unknown }> {
+  const jiti = await jitiFor(path)
+  const { cache } = createRequire(import.meta.url)
+  for (const file of files) delete cache[file]
+  try {
+    const module = jiti(path) as { default?: unknown }
+    return /\.cjs$/.test(path) || (path.endsWith('.js') && isCommonJs(path)) ? { default: module } : module
+  } catch (error) {
+    if (!/^await is only valid/.test(errorMessage(error))) throw error
+    const why = 'it has changed, and awaits something at its top level; such a change takes effect at the next start'
+    throw new Error(why, { cause: error })
+  }
+}
+
+async function jitiFor(path: string) {
   const { createJiti } = await import('jiti')
   const own = (name: string) => new URL(`../${name}${EXTENSION}`, import.meta.url)
-  const jiti = createJiti(pathToFileURL(path).href, {
+  return createJiti(pathToFileURL(path).href, {
     fsCache: false,
     interopDefault: false,
-    extensions: ['.ts', '.mts', '.cts', '.js'],
+    extensions: ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'],
     virtualModules: { 'heka-pipeline': (await import(own('index').href)) as object, rxjs },
     alias: { 'heka-pipeline/testing': fileURLToPath(own('testing')) },
   })
-  return jiti.import<{ default?: unknown }>(path)
 }

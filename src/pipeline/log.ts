@@ -1,30 +1,55 @@
 import { pino } from 'pino'
-import type { Level } from 'pino'
 import type { Logger } from '../component.ts'
 import type { ServiceConfig } from './settings.ts'
 
+type LogSettings = ServiceConfig['telemetry']['logs']
+
+/** The logger of a process, and of all its components. */
+export interface ProcessLogger extends Logger {
+  /** Writes what comes from now on in another way. */
+  configure(settings: LogSettings): Promise<void>
+}
+
+/** The levels, the least severe first. */
+const LEVELS: readonly LogSettings['level'][] = ['debug', 'info', 'warn', 'error']
+
+/** How lines are written now. */
+interface Writing {
+  least: number
+  format: (line: string) => string
+}
+
 /**
  * Makes the process's logger: one line a message on `output`, readable or as a JSON object.
- * Every occurrence of a secret is written as `[REDACTED]`, wherever it stands in a line.
+ * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line.
  */
 export async function createLogger(
-  { level, encoding }: ServiceConfig['telemetry']['logs'],
-  secrets: readonly string[] = [],
+  settings: LogSettings,
+  secrets: Iterable<string> = [],
   output: { write(line: string): unknown } = process.stderr,
-): Promise<Logger> {
+): Promise<ProcessLogger> {
   const redact = redaction(secrets)
-  const destination = { write: (line: string) => void output.write(redact(line)) }
+  const writing: Writing = { least: 0, format: redact }
+  const configure = async ({ level, encoding }: LogSettings): Promise<void> => {
+    const format = encoding === 'json' ? (line: string) => line : await prettyFormat(output)
+    writing.least = LEVELS.indexOf(level)
+    writing.format = (line) => redact(format(line))
+  }
+  await configure(settings)
   const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelName } }
-  if (encoding === 'json') return adapt(pino({ ...options, level }, destination))
+  const destination = { write: (line: string) => void output.write(writing.format(line)) }
+  return { ...adapt(pino({ ...options, level: LEVELS[0] }, destination), writing), configure }
+}
+
+async function prettyFormat(output: object): Promise<(line: string) => string> {
   const { default: pinoPretty } = await import('pino-pretty')
-  const pretty = pinoPretty.prettyFactory({
+  return pinoPretty.prettyFactory({
     colorize: 'isTTY' in output && output.isTTY === true,
     translateTime: 'SYS:HH:MM:ss',
     singleLine: true,
     ignore: 'component',
     messageFormat: '{if component}{component}: {end}{msg}',
   })
-  return adapt(pino({ ...options, level }, { write: (line) => void output.write(redact(pretty(line))) }))
 }
 
 function levelName(label: string): object {
@@ -32,27 +57,31 @@ function levelName(label: string): object {
 }
 
 /** Hides secrets as they are and as they stand inside JSON text. */
-export function redaction(secrets: readonly string[]): (line: string) => string {
-  const forms = new Set(secrets.flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]))
-  forms.delete('')
-  return (line) => [...forms].reduce((text, form) => text.replaceAll(form, '[REDACTED]'), line)
+export function redaction(secrets: Iterable<string>): (line: string) => string {
+  return (line) => {
+    const forms = new Set(Array.from(secrets, (secret) => [secret, JSON.stringify(secret).slice(1, -1)]).flat())
+    forms.delete('')
+    return [...forms].reduce((text, form) => text.replaceAll(form, '[REDACTED]'), line)
+  }
 }
 
 interface LoggerWithChildren extends Logger {
   child(bindings: object): LoggerWithChildren
 }
 
-function adapt(logger: ReturnType<typeof pino>): LoggerWithChildren {
-  const write =
-    (level: Level) =>
-    (message: string, fields: object = {}) =>
-      logger[level](fields, message)
+function adapt(logger: ReturnType<typeof pino>, writing: Writing): LoggerWithChildren {
+  const write = (level: LogSettings['level']) => {
+    const rank = LEVELS.indexOf(level)
+    return (message: string, fields: object = {}): void => {
+      if (rank >= writing.least) logger[level](fields, message)
+    }
+  }
   return {
     debug: write('debug'),
     info: write('info'),
     warn: write('warn'),
     error: write('error'),
-    child: (bindings) => adapt(logger.child(bindings)),
+    child: (bindings) => adapt(logger.child(bindings), writing),
   }
 }
 

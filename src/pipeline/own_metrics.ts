@@ -209,6 +209,14 @@ const drops = dropped.map((holder): Instrument => ({
   },
 }))
 
+const reloads: Instrument = {
+  kind: 'counter',
+  name: 'config_reloads',
+  unit: '{reloads}',
+  description: 'Reloads of the configuration; after one that failed, the configuration before it runs on.',
+  read: ({ reloads }) => Object.entries(reloads).map(([outcome, count]) => [count, { outcome }]),
+}
+
 const QUEUE = { data_type: 'metrics' }
 
 const requestsInFlight = instrumentsOf<ExporterSheet>(
@@ -274,7 +282,7 @@ function cpuSeconds(): number {
 }
 
 const instruments = [
-  ...[...receivers, ...processors, ...pipelines, ...exporters, ...drops],
+  ...[...receivers, ...processors, ...pipelines, ...exporters, ...drops, reloads],
   ...[...requestsInFlight, ...queues, ...processMetrics],
 ]
 

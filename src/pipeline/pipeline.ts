@@ -1,5 +1,6 @@
 import type { Logger } from '../component.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
+import type { Changes } from './changes.ts'
 import type { PipelineConfig } from './config.ts'
 import { Graph } from './graph.ts'
 import type { GraphOptions } from './graph.ts'
@@ -10,14 +11,22 @@ import type { Balance } from './telemetry.ts'
 /** A running pipeline. */
 export interface RunningPipeline {
   /**
-   * Resolves when every receiver has ended by itself, with whether one failed. Rejects with a ConfigError when nothing could
+   * Resolves when the queues are open and every receiver has started, or failed to. Rejects with a ConfigError when nothing could
    * start because another process has the directory of a queue.
    */
+  readonly started: Promise<void>
+  /** Resolves when every receiver has ended by itself, with whether one failed. Rejects as `started` does. */
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
   readonly health: Health
   /** The metrics of the pipeline itself, as they are now; cumulative since its start. */
   readonly metrics: () => Promise<MetricBatch>
+  /**
+   * Puts another configuration in the place of the one that runs, and resolves when that has handed over or sent what it held.
+   * What both have goes on as it is. One at a time.
+   * @throws ConfigError with every reason why it cannot run; then the one before goes on as if nothing had been asked
+   */
+  reload(config: PipelineConfig): Promise<Changes>
   /**
    * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
    * delivered by then is kept where its queue is on disk, else dropped, and counted. May be called more than once: every call waits for the same stop.
@@ -30,17 +39,35 @@ export function startPipeline(
   config: PipelineConfig,
   options: { log: Logger; once?: GraphOptions['once'] },
 ): RunningPipeline {
-  const { shutdown_timeout: timeout, telemetry: settings } = config.service
-  const telemetry = new Telemetry(settings.metrics.prefix)
+  const telemetry = new Telemetry(config.service.telemetry.metrics.prefix)
   const health = new Health()
   const graph = new Graph(config, { ...options, telemetry, health })
   const over = new AbortController()
+  let timeout = config.service.shutdown_timeout
+  let busy = true
   let stopping: Promise<Balance> | undefined
+  const started = graph.start().finally(() => (busy = false))
+  const ended = started.then(() => graph.ended)
+  // Whoever cares for the one need not care for the other.
+  for (const promise of [started, ended]) promise.catch(() => undefined)
   return {
-    ended: graph.run(),
+    started,
+    ended,
     telemetry,
     health,
     metrics: telemetry.reader(over.signal),
+    async reload(next) {
+      if (stopping !== undefined) throw new Error('The pipeline is stopping.')
+      if (busy) throw new Error('The pipeline is starting, or reloading, already.')
+      busy = true
+      try {
+        const changes = await graph.reload(next)
+        timeout = next.service.shutdown_timeout
+        return changes
+      } finally {
+        busy = false
+      }
+    },
     stop: () => (stopping ??= stop(graph, telemetry, health, timeout, options.log).finally(() => over.abort())),
   }
 }

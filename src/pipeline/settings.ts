@@ -144,8 +144,21 @@ export const serviceSettings = {
     },
     default: undefined,
   },
+  admin: {
+    doc: 'Lets whoever reaches it reload the configuration: `POST /reload`. Without it, nothing listens, and SIGHUP does the same.',
+    format: {
+      settings: {
+        address: {
+          doc: 'Where it listens, `host:port`; port 0 lets the system choose. Beyond loopback, everybody who reaches it can reload.',
+          format: 'string',
+          default: 'localhost:13134',
+        },
+      },
+    },
+    default: undefined,
+  },
   shutdown_timeout: {
-    doc: 'How long the queues may take to empty when the process is asked to stop.',
+    doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out.',
     format: 'duration',
     default: '10s',
   },

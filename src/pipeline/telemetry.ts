@@ -204,14 +204,16 @@ interface CountedValue {
 export class Telemetry {
   /** Milliseconds since 1970, when nothing had been counted. */
   readonly start = Date.now()
+  /** How often the configuration was reloaded, and how often it could not be. */
+  readonly reloads = { success: 0, failure: 0 }
   readonly #receivers = new Map<string, ReceiverSheet>()
   readonly #processors = new Map<string, ProcessorSheet>()
   readonly #pipelines = new Map<string, PipelineSheet>()
   readonly #exporters = new Map<string, ExporterSheet>()
   readonly #counters = new Map<string, ComponentCounter>()
 
-  /** `prefix`: what the names of the metrics begin with. */
-  constructor(private readonly prefix = 'otelcol') {}
+  /** `prefix`: what the names of the metrics begin with, as long as the process lives. */
+  constructor(readonly prefix = 'otelcol') {}
 
   get receivers(): Iterable<ReceiverSheet> {
     return this.#receivers.values()
@@ -248,6 +250,11 @@ export class Telemetry {
 
   exporter(id: string): ExporterSheet {
     return entry(this.#exporters, id, () => new ExporterSheet())
+  }
+
+  /** An exporter that never was to be. */
+  forgetExporter(id: string): void {
+    this.#exporters.delete(id)
   }
 
   /** The meter of one component: its counters carry its id. */

@@ -241,8 +241,8 @@ describe('heka-pipeline', () => {
     expect(code).toBe(1)
   })
 
-  it('drains on SIGHUP, too', async () => {
-    const command = startCommand(['--config', await file(minimal)])
+  it('drains on SIGHUP with --once, too, where there is nothing to reload', async () => {
+    const command = startCommand(['--config', await file(minimal), '--once'])
     await command.waitFor('system.cpu.load_average.1m')
     command.kill('SIGHUP')
     await expect(command.ended).resolves.toBe(0)

@@ -162,6 +162,7 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   const log = { debug: write, info: write, warn: write, error: write }
   const delivery = new Delivery(to, configOf(settings), sheet, log, 'values')
+  delivery.begin()
   return {
     sheet,
     messages,

@@ -34,6 +34,7 @@ export async function testExporter<S extends Settings>(
     async deliver(...batches) {
       for (const batch of batches) {
         const queue = new Delivery(created, settings, sheet, log, component.type)
+        queue.begin()
         queue.offer({ batch, receipt: new Receipt(1) })
         await queue.drain(new AbortController().signal)
       }

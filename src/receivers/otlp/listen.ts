@@ -1,6 +1,4 @@
-import { lookup } from 'node:dns/promises'
-import { once } from 'node:events'
-import type { AddressInfo, Server, Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import type { SecureVersion, Server as SecureServer, TlsOptions } from 'node:tls'
 import { errorMessage } from '../../errors.ts'
 import { parseEndpoint } from '../../http/endpoint.ts'
@@ -82,8 +80,12 @@ export class Connections {
     this.#sockets.set(name, socket)
   }
 
-  destroy(): void {
-    for (const socket of this.#sockets.values()) socket.destroy()
+  /** Resolves when all are closed. */
+  async destroy(): Promise<void> {
+    const sockets = [...this.#sockets.values()]
+    const closed = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)))
+    for (const socket of sockets) socket.destroy()
+    await Promise.all(closed)
   }
 }
 
@@ -99,39 +101,37 @@ export interface Listener {
   readonly destroy: () => Promise<void>
 }
 
-/** Starts to listen and logs the real address. */
+/** Starts to listen, hands `server` the connections and logs the real address. */
 export async function listen(
   server: Server,
   endpoint: string,
   protocol: string,
   connections: Connections,
-  { context: { log, signal }, fail }: Receiving,
+  { context: { listen, log, signal }, fail }: Receiving,
 ): Promise<Listener> {
   signal.throwIfAborted()
-  server.on('connection', (socket: Socket) => connections.add(socket))
+  const take = (socket: Socket): void => {
+    connections.add(socket)
+    // As an HTTP server of Node makes its own.
+    socket.allowHalfOpen = protocol === 'http'
+    socket.setNoDelay()
+    server.emit('connection', socket)
+  }
   try {
-    const { host, port } = parseEndpoint(endpoint) as Address
-    // A name may have addresses of both families, of which the collector takes IPv4, too.
-    const address = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
-    signal.throwIfAborted()
-    server.listen({ host: address, port })
-    await once(server, 'listening')
+    const port = await listen({ ...(parseEndpoint(endpoint) as Address), take, fail })
+    // It is only told of connections, but begins to watch over their timeouts when it listens.
+    server.emit('listening')
+    log.info(`Listening for OTLP over ${protocol === 'http' ? 'HTTP' : 'gRPC'}`, { address: port.address })
+    return {
+      close() {
+        port.close()
+        server.close()
+      },
+      destroy: () => connections.destroy(),
+    }
   } catch (error) {
     const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
     const why = taken ? 'another process listens there already' : errorMessage(error)
     throw new Error(`protocols.${protocol}.endpoint: cannot listen on ${endpoint}: ${why}`, { cause: error })
-  }
-  server.on('error', fail)
-  const closed = new Promise<void>((resolve) => server.once('close', resolve))
-  const { address: ip, port: real, family } = server.address() as AddressInfo
-  log.info(`Listening for OTLP over ${protocol === 'http' ? 'HTTP' : 'gRPC'}`, {
-    address: `${family === 'IPv6' ? `[${ip}]` : ip}:${real}`,
-  })
-  return {
-    close: () => void server.close(),
-    destroy: () => {
-      connections.destroy()
-      return closed
-    },
   }
 }

@@ -15,7 +15,7 @@ export interface OtlpConfig {
 
 /** What both protocols share. */
 export interface Receiving {
-  readonly context: Pick<Context, 'deliver' | 'log' | 'signal'>
+  readonly context: Pick<Context, 'deliver' | 'listen' | 'log' | 'signal'>
   readonly admission: Admission
   /** Of each protocol. */
   readonly maxConnections: number
@@ -38,6 +38,7 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   const listeners: Listener[] = []
   // A component that is stopped at once opens nothing.
   const opened = Promise.resolve().then(open).catch(failed)
+  context.starting(opened)
   onStop(async () => {
     await opened
     await close()

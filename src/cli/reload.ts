@@ -1,0 +1,80 @@
+import { ConfigError, errorMessage, formatProblem } from '../errors.ts'
+import type { Answer } from '../http/serve.ts'
+import type { Changes } from '../pipeline/changes.ts'
+import type { PipelineConfig } from '../pipeline/config.ts'
+import type { ProcessLogger } from '../pipeline/log.ts'
+import type { RunningPipeline } from '../pipeline/pipeline.ts'
+import { problemText } from './exit.ts'
+
+export interface ReloadOptions {
+  readonly load: () => Promise<PipelineConfig>
+  readonly pipeline: RunningPipeline
+  readonly log: ProcessLogger
+  /** Every secret of any configuration this process had. */
+  readonly secrets: Set<string>
+  /** Lets the process itself go over to the settings of its service. */
+  readonly configure: (config: PipelineConfig) => Promise<void>
+}
+
+/**
+ * What reloads the configuration and says how that went, in the log and to whoever asked. Reloads come one after the other, the first
+ * after the start; whoever asks while others wait is answered with them, since all of them will read the files as they are then.
+ */
+export function reloader(options: ReloadOptions): () => Promise<Answer> {
+  let last: Promise<unknown> = options.pipeline.started.catch(() => undefined)
+  let next: Promise<Answer> | undefined
+  return () => {
+    if (next !== undefined) return next
+    const reloaded = last.then(() => {
+      next = undefined
+      return reload(options)
+    })
+    next = last = reloaded
+    return reloaded
+  }
+}
+
+async function reload({ load, pipeline, log, secrets, configure }: ReloadOptions): Promise<Answer> {
+  const { reloads } = pipeline.telemetry
+  try {
+    const config = await load()
+    for (const secret of config.secrets) secrets.add(secret)
+    const changes = await pipeline.reload(config)
+    await configure(config)
+    reloads.success += 1
+    for (const warning of config.warnings) log.warn(formatProblem(warning))
+    const [parts, remarks] = [partsOf(changes), remarksOf(changes)]
+    log.info(DONE, Object.fromEntries(parts))
+    for (const remark of remarks) log.warn(remark)
+    const lines = [DONE, ...parts.map(([what, paths]) => `${what}: ${paths}`), ...remarks]
+    return text(200, lines.map((line) => `${line}\n`).join('') + problemText(config.warnings))
+  } catch (error) {
+    reloads.failure += 1
+    const problems = error instanceof ConfigError ? error.problems : undefined
+    for (const problem of problems ?? []) log[problem.severity === 'error' ? 'error' : 'warn'](formatProblem(problem))
+    if (problems === undefined) log.error(errorMessage(error))
+    log.error('The configuration was not reloaded; the one before runs on.')
+    return problems === undefined ? text(503, `${errorMessage(error)}\n`) : text(422, problemText(problems))
+  }
+}
+
+const DONE = 'The configuration was reloaded.'
+
+/** What was kept, changed, added and removed, as far as there is any of it. */
+function partsOf({ kept, changed, added, removed }: Changes): [what: string, paths: string][] {
+  return Object.entries({ kept, changed, added, removed })
+    .filter(([, paths]) => paths.length > 0)
+    .map(([what, paths]) => [what, paths.join(', ')])
+}
+
+function remarksOf({ atNextStart, leftovers }: Changes): string[] {
+  const left = Object.entries(leftovers).flatMap(([path, { kept, dropped }]) => [
+    ...(kept > 0 ? [`${path}: data points that stay in the queue on disk: ${kept}`] : []),
+    ...(dropped > 0 ? [`${path}: data points that could not be sent in time and are dropped: ${dropped}`] : []),
+  ])
+  return [...left, ...atNextStart.map((path) => `${path} takes effect at the next start.`)]
+}
+
+function text(code: number, body: string): Answer {
+  return { code, type: 'text/plain; charset=utf-8', body }
+}

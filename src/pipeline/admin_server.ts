@@ -1,0 +1,22 @@
+import type { Logger } from '../component.ts'
+import { json, serve } from '../http/serve.ts'
+import type { Answer } from '../http/serve.ts'
+
+/** Answers `POST /reload` on `address` with what `reload` says. Returns what closes it. */
+export function serveAdmin(address: string, reload: () => Promise<Answer>, log: Logger): Promise<() => void> {
+  return serve({
+    setting: 'service.admin.address',
+    address,
+    method: 'POST',
+    answer(path, headers) {
+      if (path !== '/reload') return json(404, { error: 'There is /reload.' })
+      // Any page may let a browser send to this host; only a browser says where the page is from.
+      if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {
+        return json(403, { error: 'Pages in browsers cannot reload.' })
+      }
+      return reload()
+    },
+    listening: (real) => log.info('Reloading when asked to', { url: `http://${real}/reload` }),
+    log,
+  })
+}

@@ -1,0 +1,123 @@
+import { Subscription } from 'rxjs'
+import type { Observable } from 'rxjs'
+import type { Context, Logger, ReceiverComponent } from '../component.ts'
+import { errorMessage } from '../errors.ts'
+import { MetricBatch } from '../otlp/batch.ts'
+import type { Chain } from './chain.ts'
+import type { Configured } from './config.ts'
+import type { Lifetime } from './lifetime.ts'
+import { Receipt } from './receipt.ts'
+import type { ReceiverSheet } from './telemetry.ts'
+
+/** What a receiver's `create` gave, with its life. */
+export interface Source {
+  readonly batches: Observable<MetricBatch>
+  readonly lifetime: Lifetime
+  readonly log: Logger
+}
+
+interface ReceiverOptions {
+  readonly configured: Configured<ReceiverComponent>
+  readonly sheetOf: (transport?: string) => ReceiverSheet
+  readonly create: (deliver: Context['deliver']) => Source
+  /** Called when it has ended by itself. */
+  readonly ended: (receiver: Receiver) => void
+}
+
+/** One receiver as the shared source of its pipelines. What it gives before it is told which these are waits for that. */
+export class Receiver {
+  readonly configured: Configured<ReceiverComponent>
+  readonly #source: Source
+  readonly #sheetOf: ReceiverOptions['sheetOf']
+  readonly #ended: ReceiverOptions['ended']
+  readonly #subscription = new Subscription()
+  #chains: readonly Chain[] | undefined
+  #early: (() => void)[] = []
+  #stopped = false
+  #over: { readonly failure?: string } | undefined
+
+  constructor({ configured, sheetOf, create, ended }: ReceiverOptions) {
+    this.configured = configured
+    this.#sheetOf = sheetOf
+    this.#ended = ended
+    this.#source = create((batch, transport) => this.#deliver(batch, transport))
+  }
+
+  /** Set when it has ended by itself, with why if it failed. */
+  get over(): { readonly failure?: string } | undefined {
+    return this.#over
+  }
+
+  get lifetime(): Lifetime {
+    return this.#source.lifetime
+  }
+
+  get log(): Logger {
+    return this.#source.log
+  }
+
+  /** Gives all that comes from now on to these pipelines. */
+  feed(chains: readonly Chain[]): void {
+    this.#chains = chains
+    this.#giveEarly()
+  }
+
+  /** Subscribes. Resolves when it has started, or has ended already. */
+  async start(): Promise<void> {
+    if (this.#stopped) return
+    this.#subscription.add(
+      this.#source.batches.subscribe({
+        next: (batch) => this.#emit(batch),
+        error: (error: unknown) => this.#end({ failure: errorMessage(error) }),
+        complete: () => this.#end({}),
+      }),
+    )
+    await this.lifetime.started()
+  }
+
+  async stop(): Promise<void> {
+    await this.lifetime.stop()
+    this.#subscription.unsubscribe()
+    this.#stopped = true
+    this.#giveEarly()
+  }
+
+  #end(over: { readonly failure?: string }): void {
+    this.#over = over
+    this.#ended(this)
+  }
+
+  #giveEarly(): void {
+    for (const give of this.#early.splice(0)) give()
+  }
+
+  /** `Context.deliver`: the outcome over all pipelines. */
+  #deliver(batch: MetricBatch, transport?: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#emit(batch, transport, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
+    })
+  }
+
+  #emit(batch: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
+    if (!(batch instanceof MetricBatch)) {
+      this.log.error('The receiver emitted something that is not a MetricBatch; it is ignored.')
+      tell?.(new TypeError('A receiver must deliver a MetricBatch.'))
+      return
+    }
+    if (this.#stopped || batch.pointCount === 0) {
+      tell?.(this.#stopped ? new Error('The pipeline has stopped.') : undefined)
+      return
+    }
+    const chains = this.#chains
+    if (chains === undefined) {
+      this.#early.push(() => this.#emit(batch, transport, tell))
+      return
+    }
+    const points = batch.pointCount
+    for (const { sheet } of chains) sheet.accepted += points
+    const receipt = new Receipt(chains.length, tell)
+    const sheet = this.#sheetOf(transport)
+    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
+    for (const chain of chains) chain.take({ batch, receipt })
+  }
+}

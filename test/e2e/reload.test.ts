@@ -1,0 +1,425 @@
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { Client, request } from 'undici'
+import { startCommand, temporaryFolder } from '../kit/command.ts'
+import type { RunningCommand } from '../kit/command.ts'
+import { startIntake } from '../kit/intake.ts'
+import type { Intake } from '../kit/intake.ts'
+import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+import { until } from '../kit/until.ts'
+import { gaugeRequest } from '../receivers/otlp/receiving.ts'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function startDestination(): Promise<Intake> {
+  const intake = await startIntake({ keyHeader: '' })
+  cleanups.push(() => intake.close())
+  return intake
+}
+
+/** The values that an intake took, in the order in which they came. */
+function valuesAt(intake: Intake): number[] {
+  const taken = intake.requests.filter(({ status }) => status === 200)
+  return taken.flatMap(({ body }) =>
+    Array.from(JSON.stringify(body).matchAll(/"as(?:Double|Int)":"?([\d.]+)/g), ([, value]) => Number(value)),
+  )
+}
+
+/** What stands before `= ...` and after it in each line of the balance. */
+function balances(log: string): { name: string; left: number; right: number }[] {
+  const sum = (side: string): number =>
+    Array.from(side.matchAll(/ (\d+)(?= \+|$)/g), ([, count]) => Number(count)).reduce((a, b) => a + b, 0)
+  return Array.from(log.matchAll(/Data points of ([^:]+):([^=]*) = ([^"\n]*)/g), ([, name, left, right]) => ({
+    name,
+    left: sum(left),
+    right: sum(` ${right}`),
+  }))
+}
+
+interface Process {
+  readonly command: RunningCommand
+  /** Writes a file beside `pipeline.yaml`, or that. */
+  readonly write: (file: string, text: string) => Promise<void>
+  /** `POST /reload`, as it is answered. */
+  readonly reload: () => Promise<{ code: number; text: string }>
+  /** Each component with how it is, where `service.health` is on. */
+  readonly status: () => Promise<string[]>
+  /** The address that was logged the last time with this message. */
+  readonly address: (message: string) => string
+}
+
+/** A pipeline whose `service` has an admin address. */
+async function start(yaml: string, files: Readonly<Record<string, string>> = {}): Promise<Process> {
+  const folder = await temporaryFolder({ ...files, 'pipeline.yaml': yaml })
+  cleanups.push(folder.remove)
+  const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+  cleanups.push(() => command.kill('SIGKILL'))
+  const address = (message: string): string => {
+    const lines = command.stderr().split('\n')
+    const line = lines.findLast((text) => text.includes(message)) ?? ''
+    return /"(?:address|url)":"(?:http:\/\/)?([^"/]+)/.exec(line)?.[1] ?? ''
+  }
+  return {
+    command,
+    address,
+    write: (file, text) => writeFile(folder.path(file), text),
+    async reload() {
+      const { statusCode, body } = await request(`http://${address('Reloading when asked to')}/reload`, {
+        method: 'POST',
+      })
+      return { code: statusCode, text: await body.text() }
+    },
+    async status() {
+      const { body } = await request(`http://${address('Answering for the health')}/status`)
+      const { components } = (await body.json()) as { components: Record<string, { status: string }> }
+      return Object.entries(components).map(([path, component]) => `${path} ${component.status}`)
+    },
+  }
+}
+
+const LISTENING = 'Listening for OTLP over HTTP'
+const service = (pipelines: string, more = ''): string => `
+service:
+  admin: { address: "127.0.0.1:0" }
+  ${more}
+  telemetry: { logs: { encoding: json }, metrics: { level: none } }
+  pipelines: { ${pipelines} }
+`
+const retries = 'retry_on_failure: { initial_interval: 20ms, max_interval: 50ms }'
+
+/** A cumulative sum at its second. */
+function sumRequest(value: number, second: number): Buffer {
+  const start = 1_767_268_800n * 1_000_000_000n
+  const dataPoints = [
+    {
+      asDouble: value,
+      startTimeUnixNano: String(start),
+      timeUnixNano: String(start + BigInt(second) * 1_000_000_000n),
+    },
+  ]
+  const metrics = [{ name: 'counted', sum: { isMonotonic: true, aggregationTemporality: 2, dataPoints } }]
+  const message = ExportMetricsServiceRequest.fromObject({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] })
+  return Buffer.from(ExportMetricsServiceRequest.encode(message).finish())
+}
+
+async function send(address: string, body: Buffer): Promise<number> {
+  const { statusCode, body: answer } = await request(`http://${address}/v1/metrics`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-protobuf' },
+    body,
+  })
+  await answer.dump()
+  return statusCode
+}
+
+/** A request to reload that the server has begun with, and the time when it is answered. */
+async function asked(address: string): Promise<{ answered: Promise<unknown> }> {
+  const post = httpRequest(`http://${address}/reload`, { method: 'POST', headers: { expect: '100-continue' } })
+  const answered = once(post, 'response').then(([response]) => once((response as IncomingMessage).resume(), 'end'))
+  post.flushHeaders()
+  await once(post, 'continue')
+  post.end()
+  return { answered }
+}
+
+describe('a reload', () => {
+  it('loses nothing under load and counts nothing twice, and keeps the connections of what did not change', async () => {
+    const [first, second] = [await startDestination(), await startDestination()]
+    const slow = `export default { kind: 'processor', type: 'slow', summary: 'Takes its time.', config: {},
+      create: () => async (batch) => { await new Promise((resolve) => setTimeout(resolve, 2)); return batch } }`
+    const variant = (exporters: string, processors: string, names: string): string => `
+modules: [./slow.mjs]
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+processors: { slow: , metric_prefix: { prefix: heka } }
+exporters: { ${exporters} }
+${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters: [${names}] }`)}`
+    const to = ({ url }: Intake, more = ''): string => `{ endpoint: "${url}", ${retries}${more} }`
+    const variants = [
+      variant(`otlp_http: ${to(first)}`, 'slow', 'otlp_http'),
+      variant(`otlp_http: ${to(first)}`, '', 'otlp_http'),
+      variant(`otlp_http: ${to(first, ', compression: none')}`, 'metric_prefix, slow', 'otlp_http'),
+      variant(`otlp_http: ${to(first)}, otlp_http/2: ${to(second)}`, 'slow, metric_prefix', 'otlp_http, otlp_http/2'),
+      variant(`otlp_http: ${to(first, ', sending_queue: { directory: queue }')}`, 'slow', 'otlp_http'),
+      variant(`otlp_http: ${to(first)}`, '', 'otlp_http, otlp_http/3'),
+    ]
+    const process = await start(variants[0], { 'slow.mjs': slow })
+    const { command, reload, write } = process
+    await command.waitFor(LISTENING)
+    await command.waitFor('Reloading when asked to')
+    const client = new Client(`http://${process.address(LISTENING)}`)
+    cleanups.push(() => client.destroy())
+    let disconnected = 0
+    client.on('disconnect', () => (disconnected += 1))
+    const accepted: number[] = []
+    let value = 0
+    let running = true
+    const sender = async (): Promise<void> => {
+      while (running) {
+        const own = value++
+        const { statusCode, body } = await client.request({
+          path: '/v1/metrics',
+          method: 'POST',
+          headers: { 'content-type': 'application/x-protobuf' },
+          body: gaugeRequest(own),
+        })
+        await body.dump()
+        if (statusCode === 200) accepted.push(own)
+      }
+    }
+    const senders = Promise.all([sender(), sender(), sender()])
+    for (let round = 0; round < 12; round += 1) {
+      const enough = accepted.length + 8
+      await until(() => accepted.length >= enough)
+      await write('pipeline.yaml', variants[round % variants.length])
+      const { code, text } = await reload()
+      expect({ code, text }).toMatchObject({ code: round % variants.length === 5 ? 422 : 200 })
+    }
+    running = false
+    await senders
+    expect(disconnected).toBe(0)
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(valuesAt(first).sort((a, b) => a - b)).toEqual(accepted.sort((a, b) => a - b))
+    expect(new Set(valuesAt(second)).size).toBe(valuesAt(second).length)
+    const sheets = balances(command.stderr())
+    expect(sheets.map(({ name }) => name)).toEqual(['pipeline metrics', 'exporter otlp_http', 'exporter otlp_http/2'])
+    for (const { left, right } of sheets) expect(left).toBe(right)
+    expect(sheets[1].left).toBe(accepted.length)
+  })
+
+  it('changes sockets, modules and health as the file says, or leaves all as it was and says why', async () => {
+    const destination = await startDestination()
+    const factor = (text: string): Record<string, string> => ({
+      'factor.mjs': `export const name = '${text}'`,
+      'named.mjs': `import { name } from './factor.mjs'
+        export default { kind: 'processor', type: 'named', summary: 'Names.', config: {},
+          create: () => (batch) => batch.mapMetrics((metric) => metric.withName(name + '.' + metric.name)) }`,
+    })
+    const yaml = (otlp: string, more = '', processors = ''): string => `
+modules: [./named.mjs]
+receivers: { otlp: { protocols: { http: { ${otlp} } } }${more} }
+processors: { cumulative_to_delta: , named: }
+exporters: { otlp_http: { endpoint: "${destination.url}" } }
+${service(
+  `metrics: { receivers: [otlp${more && ', otlp/2'}], processors: [cumulative_to_delta${processors}], exporters: [otlp_http] }`,
+  'health: { address: "127.0.0.1:0" }',
+)}`
+    const { command, reload, write, status, address } = await start(yaml('endpoint: "127.0.0.1:0"'), factor('one'))
+    for (const text of [LISTENING, 'Reloading when asked to', 'Answering for the health']) await command.waitFor(text)
+    const first = address(LISTENING)
+    const kept = 'receivers.otlp, processors.cumulative_to_delta'
+
+    // The memory of a processor that stays: the difference to what came before the reload.
+    await expect(send(first, sumRequest(10, 1))).resolves.toBe(200)
+    await write('pipeline.yaml', yaml('endpoint: "127.0.0.1:0"', '', ', named'))
+    await expect(reload()).resolves.toEqual({
+      code: 200,
+      text: `The configuration was reloaded.\nkept: ${kept}, exporters.otlp_http\nchanged: service.pipelines.metrics\nadded: processors.named\n`,
+    })
+    await expect(send(first, sumRequest(17, 2))).resolves.toBe(200)
+    await until(() => valuesAt(destination).includes(7))
+    expect(JSON.stringify(destination.requests.at(-1)?.body)).toContain('"one.counted"')
+
+    // What a module imports belongs to it.
+    await write('factor.mjs', factor('two')['factor.mjs'])
+    await expect(reload()).resolves.toMatchObject({
+      code: 200,
+      text: expect.stringContaining('changed: processors.named\n') as unknown,
+    })
+    await expect(send(first, sumRequest(20, 3))).resolves.toBe(200)
+    await until(() => valuesAt(destination).includes(3))
+    expect(JSON.stringify(destination.requests.at(-1)?.body)).toContain('"two.counted"')
+
+    // Mistakes, as `validate` prints them.
+    await write('pipeline.yaml', `${yaml('endpiont: "127.0.0.1:0"')}logs:\n`)
+    await expect(reload()).resolves.toEqual({
+      code: 422,
+      text: [
+        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: is not a setting of receivers.otlp.protocols.http; there are endpoint, metrics_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
+        'warning: pipeline.yaml:4:38 processors.named: is not used by any pipeline',
+        'pipeline.yaml:12:1 logs: is not a section of the configuration; there are receivers, processors, exporters, service, modules',
+        '',
+        '2 mistakes in the configuration.\n',
+      ].join('\n'),
+    })
+
+    // A port that is taken: nothing is left of the receiver that comes with it.
+    const other = createServer().listen(0, '127.0.0.1')
+    cleanups.push(() => other.close())
+    await once(other, 'listening')
+    const { port } = other.address() as AddressInfo
+    const second = (endpoint: string): string => `, otlp/2: { protocols: { http: { endpoint: "${endpoint}" } } }`
+    await write('pipeline.yaml', yaml('endpoint: "127.0.0.1:0"', second(`127.0.0.1:${port}`)))
+    await expect(reload()).resolves.toEqual({
+      code: 422,
+      text: `pipeline.yaml:3:74 receivers.otlp/2: protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process listens there already\n\n1 mistake in the configuration.\n`,
+    })
+    await expect(status()).resolves.toEqual([
+      'exporters.otlp_http StatusOK',
+      'receivers.otlp StatusOK',
+      'processors.cumulative_to_delta StatusOK',
+      'processors.named StatusOK',
+    ])
+
+    // As soon as it is free, it is opened.
+    other.close()
+    await once(other, 'close')
+    await expect(reload()).resolves.toMatchObject({
+      code: 200,
+      text: expect.stringContaining('added: receivers.otlp/2\nremoved: processors.named\n') as unknown,
+    })
+    await expect(send(`127.0.0.1:${port}`, gaugeRequest(41))).resolves.toBe(200)
+    await expect(status()).resolves.toEqual([
+      'exporters.otlp_http StatusOK',
+      'receivers.otlp StatusOK',
+      'processors.cumulative_to_delta StatusOK',
+      'receivers.otlp/2 StatusOK',
+    ])
+
+    // The same address with other settings: a client that connects at any time is answered. Then one that only overlaps.
+    let connecting = true
+    const attempts = (async () => {
+      let count = 0
+      for (; connecting; count += 1) {
+        const socket = connect(port, '127.0.0.1')
+        socket.once('connect', () => socket.destroy())
+        await once(socket, 'close')
+      }
+      return count
+    })()
+    await write('pipeline.yaml', yaml('endpoint: "127.0.0.1:0"', second(`127.0.0.1:${port}", read_timeout: "9s`)))
+    await expect(reload()).resolves.toMatchObject({
+      code: 200,
+      text: expect.stringContaining('changed: receivers.otlp/2') as unknown,
+    })
+    connecting = false
+    expect(await attempts).toBeGreaterThan(0)
+    await expect(send(`127.0.0.1:${port}`, gaugeRequest(42))).resolves.toBe(200)
+    await write('pipeline.yaml', yaml('endpoint: "127.0.0.1:0"', second(`0.0.0.0:${port}`)))
+    await expect(reload()).resolves.toMatchObject({ code: 200 })
+    await expect(send(`127.0.0.1:${port}`, gaugeRequest(43))).resolves.toBe(200)
+
+    // Whoever may not reload.
+    const url = `http://${address('Reloading when asked to')}/reload`
+    const evil = await request(url, { method: 'POST', headers: { origin: 'https://evil.example.org' } })
+    expect(evil.statusCode).toBe(403)
+    expect((await request(url)).statusCode).toBe(405)
+
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(valuesAt(destination)).toEqual([7, 3, 41, 42, 43])
+  })
+
+  it('hands a queue on to its successor, and reports what one that is no more left behind', async () => {
+    const [dead, alive] = [await startDestination(), await startDestination()]
+    dead.respondBy(() => ({ status: 503 }))
+    const yaml = (exporters: Readonly<Record<string, string>>): string => `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters:
+${Object.entries(exporters)
+  .map(([id, settings]) => `  ${id}: { ${retries}, ${settings} }`)
+  .join('\n')}
+${service(`metrics: { receivers: [otlp], exporters: [${Object.keys(exporters).join(', ')}] }`, 'shutdown_timeout: 200ms')}`
+    const [toDead, toAlive] = [`endpoint: "${dead.url}"`, `endpoint: "${alive.url}"`]
+    const onDisk = 'sending_queue: { directory: queue }'
+    const { command, reload, write, address } = await start(yaml({ otlp_http: toDead }))
+    for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
+    const receiver = address(LISTENING)
+    const change = async (exporters: Readonly<Record<string, string>>): Promise<string> => {
+      await write('pipeline.yaml', yaml(exporters))
+      const { code, text } = await reload()
+      expect({ code, text }).toMatchObject({ code: 200 })
+      return text
+    }
+
+    for (const value of [1, 2, 3]) await expect(send(receiver, gaugeRequest(value))).resolves.toBe(200)
+    await dead.received(1)
+    await change({ otlp_http: toAlive })
+    await until(() => valuesAt(alive).length === 3)
+
+    await change({ otlp_http: toDead })
+    for (const value of [4, 5]) await expect(send(receiver, gaugeRequest(value))).resolves.toBe(200)
+    // From memory to the disk, and from there to another destination.
+    await change({ otlp_http: `${toDead}, ${onDisk}` })
+    await change({ otlp_http: `${toAlive}, ${onDisk}` })
+    await until(() => valuesAt(alive).length === 5)
+
+    await change({ otlp_http: toAlive, 'otlp_http/memory': toDead, 'otlp_http/disk': `${toDead}, ${onDisk}` })
+    await expect(send(receiver, gaugeRequest(6))).resolves.toBe(200)
+    await expect(change({ otlp_http: toAlive })).resolves.toContain(
+      [
+        'removed: exporters.otlp_http/memory, exporters.otlp_http/disk',
+        'exporters.otlp_http/disk: data points that stay in the queue on disk: 1',
+        'exporters.otlp_http/memory: data points that could not be sent in time and are dropped: 1',
+      ].join('\n'),
+    )
+    await until(() => valuesAt(alive).length === 6)
+    await change({ otlp_http: toAlive, 'otlp_http/disk': `${toAlive}, ${onDisk}` })
+    await until(() => valuesAt(alive).length === 7)
+
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(valuesAt(dead)).toEqual([])
+    expect(valuesAt(alive).sort()).toEqual([1, 2, 3, 4, 5, 6, 6])
+    for (const { left, right } of balances(command.stderr())) expect(left).toBe(right)
+    expect(command.stderr()).toContain('exporter otlp_http/disk: handed in 1 + restored 1 = sent 1 + kept 1')
+  })
+
+  it('waits for the start, for another reload and for what is inside processors, and is refused by a stop', async () => {
+    const destination = await startDestination()
+    const gate = `import { existsSync } from 'node:fs'
+      import { setTimeout as wait } from 'node:timers/promises'
+      console.log('loading')
+      await wait(300)
+      export default { kind: 'processor', type: 'gate', summary: 'Waits for a file.', config: {},
+        create: () => async (batch) => {
+          console.log('inside')
+          while (!existsSync('open')) await wait(5)
+          return batch
+        } }`
+    const yaml = (processors: string): string => `
+modules: [./gate.mjs]
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+processors: { gate: }
+exporters: { otlp_http: { endpoint: "${destination.url}" } }
+${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters: [otlp_http] }`, 'health: { address: "127.0.0.1:0" }')}`
+    const { command, reload, write, status, address } = await start(yaml('gate'), { 'gate.mjs': gate })
+    const count = (): number => command.stderr().split('The configuration was reloaded.').length - 1
+    await command.waitFor('loading')
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was reloaded.')
+    const receiver = address(LISTENING)
+
+    const waiting = send(receiver, gaugeRequest(1))
+    await command.waitFor('inside')
+    await write('pipeline.yaml', yaml(''))
+    const first = reload()
+    // Whoever comes after the swap passes by what is still inside.
+    await until(async () => (await status()).includes('processors.gate StatusStopping'))
+    await expect(send(receiver, gaugeRequest(2))).resolves.toBe(200)
+    await until(() => valuesAt(destination).includes(2))
+    const others = [await asked(address('Reloading when asked to')), await asked(address('Reloading when asked to'))]
+    await write('open', '')
+    await expect(first).resolves.toMatchObject({ code: 200 })
+    await expect(waiting).resolves.toBe(200)
+    await Promise.all(others.map(({ answered }) => answered))
+    expect(count()).toBe(3)
+
+    destination.respondBy(() => ({ delay: 500 }))
+    await expect(send(receiver, gaugeRequest(3))).resolves.toBe(200)
+    command.kill('SIGTERM')
+    await command.waitFor('Stopping on SIGTERM')
+    await expect(reload()).resolves.toEqual({ code: 503, text: 'The pipeline is stopping.\n' })
+    await expect(command.ended).resolves.toBe(0)
+    expect(new Set(valuesAt(destination))).toEqual(new Set([2, 1, 3]))
+    for (const { left, right } of balances(command.stderr())) expect(left).toBe(right)
+  })
+})
