@@ -65,6 +65,13 @@ export class Circuit {
     })
   }
 
+  /** The request is not sent although its turn may have come. */
+  leave(attempts: Attempts): void {
+    if (attempts !== this.#probe) return
+    this.#probe = undefined
+    this.#next()
+  }
+
   /** The destination answered a request, if only to refuse it. */
   answered(): void {
     this.#answers += 1

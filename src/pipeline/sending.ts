@@ -75,8 +75,12 @@ export class Sending {
     }
     for (;;) {
       if (enabled) await this.#circuit.turn(attempts, isWhole() ? [stopped, this.#retired.signal] : [stopped])
-      if (!stopped.aborted && this.#isRenewed(isWhole)) return 'renewed'
+      if (!stopped.aborted && this.#isRenewed(isWhole)) {
+        this.#circuit.leave(attempts)
+        return 'renewed'
+      }
       if (attempts.failures > 0 && isTooOld()) {
+        this.#circuit.leave(attempts)
         this.sheet.dropped('too_old', request.points)
         this.log.warn(OUT_OF_AGE.too_old, { points: request.points })
         leave(request.points)

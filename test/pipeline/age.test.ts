@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { deliver, exporter, startDestination, status } from '../kit/delivering.ts'
+import { until } from '../kit/until.ts'
 
 const HOUR = 3_600_000
 
@@ -42,12 +43,26 @@ describe('max_age', () => {
   it('drops what became too old while it was tried again and again', async () => {
     const destination = await startDestination()
     destination.answerWith(status(503))
-    const delivery = deliver(exporter(destination.url), { max_age: 150, retry: { max_elapsed_time: 0 } })
+    const delivery = deliver(exporter(destination.url), { max_age: 1000, retry: { max_elapsed_time: 0 } })
     await delivery.offer(aged([1, 0], [2, 50]))
     await delivery.drain()
     expect(destination.attempts()).toBeGreaterThan(1)
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 2, sent: 0, dropped: { too_old: 2 } })
     expect(delivery.difference()).toBe(0)
+  })
+
+  it('does not keep what is younger from being tried', async () => {
+    const destination = await startDestination()
+    destination.answerWith(status(503))
+    const delivery = deliver(exporter(destination.url), { max_age: 1000, retry: { max_elapsed_time: 0 } })
+    await delivery.offer(aged([1, 0]))
+    await until(() => delivery.sheet.failure !== undefined)
+    await delivery.offer(aged([2, -60_000]))
+    await until(() => delivery.sheet.balance().dropped.too_old === 1)
+    destination.answerWith(status(200))
+    await until(() => destination.taken.length === 1)
+    await delivery.drain()
+    expect(destination.taken).toEqual([[2]])
   })
 
   it('drops points that lie too far ahead under another reason, and all points pass without a limit', async () => {
