@@ -3,11 +3,9 @@ import { parse, stringify } from 'yaml'
 import { isHostName } from '../datadog/host.ts'
 import { datadogSettings } from '../datadog/settings.ts'
 import { ConfigError } from '../errors.ts'
-import type { Problem } from '../errors.ts'
-import { readText, words } from '../formats.ts'
-import type { FormatTypes } from '../formats.ts'
-
-type Environment = Readonly<Record<string, string | undefined>>
+import { words } from '../formats.ts'
+import { Variables } from './variables.ts'
+import type { Environment } from './variables.ts'
 
 const EXPORTER_TYPES = ['console', 'otlp_http', 'datadog_otlp', 'datadog_native', 'newrelic_otlp'] as const
 
@@ -27,24 +25,19 @@ const SCRAPERS = {
   paging: {},
 }
 
-/** The environment as the agent reads it: blanks around values do not count. */
-export function trimmed(env: Environment): Environment {
-  return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.trim()]))
-}
-
 /**
  * The pipeline that the environment variables of the Heka Insights Agent amount to, as YAML in which keys stay variables.
- * `env`: as `trimmed` returns it. Source: heka-insights-agent, `src/config/runtime.py`.
+ * `env`: without blanks around the values, which do not count for the agent. Source: heka-insights-agent, `src/config/runtime.py`.
  * @throws ConfigError with every variable that is not right
  */
 export function configFromEnv(env: Environment): string {
   const variables = new Variables(env)
   const interval = variables.seconds('CPU_POLL_INTERVAL_SECONDS', 5)
   const names = variables.word('HEKA_METRIC_NAMES', ['otel', 'agent'])
-  const { processors: ofExporter, ...exporters } = exporterOf(variables)
+  const { exporters, ...parts } = exporterOf(variables)
   if (variables.problems.length > 0) throw new ConfigError(variables.problems)
   const { scrapers, renaming } = names === 'agent' ? agentNames() : { scrapers: SCRAPERS, renaming: {} }
-  const processors = { ...renaming, ...ofExporter }
+  const processors = { ...renaming, ...parts.processors }
   return stringify({
     receivers: { host_metrics: { collection_interval: `${interval}s`, scrapers } },
     processors,
@@ -69,16 +62,17 @@ function agentNames(): { scrapers: object; renaming: object } {
   return { scrapers: receivers.host_metrics.scrapers, renaming: processors }
 }
 
+/** The exporter, by its type, and the processors it needs before it. */
 interface Parts {
+  readonly exporters: Readonly<Record<string, object>>
   readonly processors?: Readonly<Record<string, object>>
-  readonly [exporter: string]: object | undefined
 }
 
 function exporterOf(variables: Variables): Parts {
   const type = variables.word('EXPORTER_TYPE', EXPORTER_TYPES)
   // Which of the other variables count is not known.
-  if (type === undefined) return {}
-  if (type === 'console') return { debug: {} }
+  if (type === undefined) return { exporters: {} }
+  if (type === 'console') return { exporters: { debug: {} } }
   const initial = variables.seconds('OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS', 1)
   const longest = variables.seconds('OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS', 5)
   const attempts = variables.whole('OTLP_HTTP_RETRY_MAX_ATTEMPTS', 5)
@@ -100,19 +94,22 @@ function exporterOf(variables: Variables): Parts {
     const metric_prefix = variables.checked('DATADOG_METRIC_PREFIX', 'metric_name', (text) =>
       text.replace(/^\.+|\.+$/g, ''),
     )
-    return { datadog_native: { ...datadog(variables), metric_prefix, headers: agent, ...delivery } }
+    return { exporters: { datadog_native: { ...datadog(variables), metric_prefix, headers: agent, ...delivery } } }
   }
 
   const headers = { ...variables.pairs('OTLP_HTTP_HEADERS'), ...agent }
   const attributes = variables.pairs('OTLP_RESOURCE_ATTRIBUTES')
   if (type === 'otlp_http') {
     const metrics_endpoint = variables.required('OTLP_HTTP_ENDPOINT', type, 'url')
-    return { processors: setAttributes(attributes), otlp_http: { metrics_endpoint, headers, ...delivery } }
+    return {
+      exporters: { otlp_http: { metrics_endpoint, headers, ...delivery } },
+      processors: setAttributes(attributes),
+    }
   }
   if (type === 'datadog_otlp') {
     const { 'host.name': host, ...others } = attributes
     const processors = setAttributes(host === undefined || !isHostName(host) ? others : attributes)
-    return { processors, datadog_otlp: { ...datadog(variables), headers, ...delivery } }
+    return { exporters: { datadog_otlp: { ...datadog(variables), headers, ...delivery } }, processors }
   }
   const newrelic = {
     // The exporter adds the path.
@@ -123,8 +120,8 @@ function exporterOf(variables: Variables): Parts {
     host_name: variables.checked('NEWRELIC_HOST_NAME', 'string'),
   }
   return {
+    exporters: { newrelic_otlp: { ...newrelic, headers, ...delivery } },
     processors: { ...setAttributes(attributes), cumulative_to_delta: {} },
-    newrelic_otlp: { ...newrelic, headers, ...delivery },
   }
 }
 
@@ -155,74 +152,4 @@ function setAttributes(attributes: Readonly<Record<string, string>>): Readonly<R
   const text = pairs.map((pair) => pair.map(encodeURIComponent).join('=')).join(',')
   const settings = { resource_attributes: text, service_name: attributes['service.name'] }
   return { 'resource_detection/agent': { detectors: ['env'], env: settings } }
-}
-
-/** Reads the environment, and collects what is wrong with it. Never repeats a value. */
-class Variables {
-  readonly problems: Problem[] = []
-
-  constructor(private readonly env: Environment) {}
-
-  report(name: string, message: string): void {
-    this.problems.push({ severity: 'error', place: { source: name }, path: '', message })
-  }
-
-  /** The value; an empty one is none. */
-  text(name: string): string | undefined {
-    return this.env[name] || undefined
-  }
-
-  /** The text of a variable that must be set and in a format. A dollar is doubled, as YAML here wants it. */
-  required(name: string, exporter: string, format: keyof FormatTypes = 'string'): string | undefined {
-    if (this.text(name) === undefined) this.report(name, `is required when EXPORTER_TYPE is ${exporter}`)
-    return this.checked(name, format)
-  }
-
-  /** The same for a variable that may be unset. */
-  checked(name: string, format: keyof FormatTypes, change = (text: string) => text): string | undefined {
-    const text = this.text(name)
-    if (text === undefined) return undefined
-    const changed = change(text)
-    const read = readText(format, changed)
-    if ('mistake' in read) this.report(name, read.mistake)
-    return literal(changed)
-  }
-
-  /** One of the words, whatever their case: the first when it is unset, `undefined` when it is another. */
-  word<const Word extends string>(name: string, allowed: readonly Word[]): Word | undefined {
-    const text = this.text(name)?.toLowerCase() ?? allowed[0]
-    const word = allowed.find((each) => each === text)
-    if (word === undefined) this.report(name, `must be ${words(allowed)}`)
-    return word
-  }
-
-  /** A number of seconds above 0. */
-  seconds(name: string, otherwise: number): number {
-    const seconds = Number(this.text(name) ?? otherwise)
-    if (seconds > 0 && 'value' in readText('duration', `${seconds}s`)) return seconds
-    this.report(name, 'must be a number of seconds above 0')
-    return otherwise
-  }
-
-  whole(name: string, otherwise: number): number {
-    const value = this.seconds(name, otherwise)
-    if (!Number.isInteger(value)) this.report(name, 'must be a whole number above 0')
-    return value
-  }
-
-  /** `key=value` pairs with commas between them. */
-  pairs(name: string): Readonly<Record<string, string>> {
-    const text = this.text(name)
-    if (text === undefined) return {}
-    const pairs = text.split(',').map((pair) => /^\s*([^=\s][^=]*?)\s*=\s*(\S.*?)\s*$/.exec(pair))
-    if (!pairs.every((pair) => pair !== null)) {
-      this.report(name, 'must be pairs `key=value` with commas between them')
-      return {}
-    }
-    return Object.fromEntries(pairs.map(([, key, value]) => [key, literal(value)]))
-  }
-}
-
-function literal(text: string): string {
-  return text.replaceAll('$', () => '$$')
 }

@@ -22,11 +22,16 @@ export async function configInput({ config, set, fromEnv, envFile }: ConfigOptio
   const env = envFile === undefined ? process.env : { ...readEnvFile(envFile), ...process.env }
   const files = config.map((path) => ({ path }))
   if (fromEnv) {
-    const { configFromEnv, trimmed } = await import('./from_env.ts')
+    const { configFromEnv } = await import('./from_env.ts')
     const variables = trimmed(env)
     return { files: [{ name: 'environment', text: configFromEnv(variables) }, ...files], sets: set, env: variables }
   }
   return { files: files.length > 0 ? files : [{ path: defaultConfig }], sets: set, env }
+}
+
+/** The environment as the agent reads it: blanks around values do not count. */
+function trimmed(env: NodeJS.Dict<string>): NodeJS.Dict<string> {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.trim()]))
 }
 
 function readEnvFile(path: string): NodeJS.Dict<string> {
