@@ -13,6 +13,27 @@ const components = ['receivers', 'processors', 'exporters'].flatMap((folder) =>
     .map((entry) => join('src', folder, entry.name)),
 )
 
+/** Of undici, only what sends: its own index also loads fetch, WebSockets, cookies and the mocks of its tests. */
+const agentsOfUndici = {
+  name: 'agents of undici',
+  setup({ onResolve, onLoad }) {
+    const agents = { Agent: 'agent', EnvHttpProxyAgent: 'env-http-proxy-agent', ProxyAgent: 'proxy-agent' }
+    onResolve({ filter: /^undici$/ }, ({ path }) => ({ path, namespace: 'agents' }))
+    onLoad({ filter: /^undici$/, namespace: 'agents' }, () => ({
+      contents: [
+        // As the index does.
+        `import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'`,
+        `import api from 'undici/lib/api/index.js'`,
+        `Object.assign(Dispatcher.prototype, api)`,
+        ...Object.entries(agents).map(
+          ([name, file]) => `export { default as ${name} } from 'undici/lib/dispatcher/${file}.js'`,
+        ),
+      ].join('\n'),
+      resolveDir: '.',
+    }))
+  },
+}
+
 rmSync('dist', { recursive: true, force: true })
 await build({
   entryPoints: ['src/cli/main.ts', 'src/cli/docs.ts', 'src/index.ts', 'src/testing.ts', ...components],
@@ -32,6 +53,9 @@ await build({
   legalComments: 'linked',
   // Looks for its own files at run time.
   external: ['jiti'],
+  // Its modules for bundlers become one; those for Node stay 220, each a function of its own.
+  alias: { rxjs: './node_modules/rxjs/dist/esm/index.js' },
+  plugins: [agentsOfUndici],
   // CommonJS libraries require Node's own modules.
   banner: {
     js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",

@@ -18,7 +18,9 @@ interface Loaded {
   readonly files: readonly string[]
   /** The components among them, as `exporters/debug`. */
   readonly components: readonly string[]
-  /** The libraries that they bundle. */
+  /** What they are bundled from. */
+  readonly sources: readonly string[]
+  /** The libraries among that. */
   readonly libraries: ReadonlySet<string>
 }
 
@@ -57,6 +59,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [${expo
   return {
     files: files.map((file) => relative(dist, file)),
     components: files.flatMap((file) => /^(receivers|processors|exporters)\/\w+/.exec(relative(dist, file))?.[0] ?? []),
+    sources,
     libraries: new Set(sources.flatMap((source) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(source)?.[1] ?? [])),
   }
 }
@@ -86,13 +89,14 @@ describe('what is loaded', () => {
     expect(asked.libraries).toContain('@opentelemetry/sdk-metrics')
   })
 
-  it('has the HTTP client, but no gRPC, for an exporter over HTTP', async () => {
+  it('has what sends of the HTTP client, but no gRPC, for an exporter over HTTP', async () => {
     const intake = await startIntake()
     cleanups.push(() => intake.close())
     const settings = `{ endpoint: "${intake.url}", api_key: ${'k'.repeat(32)} }`
-    const { components, libraries } = await loadedFor('datadog_native', settings)
+    const { components, libraries, sources } = await loadedFor('datadog_native', settings)
     expect([...components].sort()).toEqual(['exporters/datadog_native', 'receivers/host_metrics'])
     expect(libraries).toContain('undici')
+    expect(sources.filter((source) => /undici\/(index|lib\/(mock|web\/websocket))/.test(source))).toEqual([])
     for (const library of ['@grpc/grpc-js', 'jiti', 'systeminformation']) expect(libraries).not.toContain(library)
   })
 })

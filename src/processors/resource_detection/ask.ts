@@ -1,4 +1,4 @@
-import { Agent, request } from 'undici'
+import { Agent } from 'undici'
 
 export interface Question {
   readonly method?: 'GET' | 'PUT'
@@ -24,7 +24,8 @@ const MAX_ANSWER = 1024 * 1024
 export async function ask(url: string, { method = 'GET', headers, signal, socketPath }: Question): Promise<Answer> {
   const agent = new Agent({ maxResponseSize: MAX_ANSWER, ...(socketPath && { connect: { socketPath } }) })
   try {
-    const answer = await request(url, { method, headers, signal, dispatcher: agent })
+    const { origin, pathname, search } = new URL(url)
+    const answer = await agent.request({ origin, path: pathname + search, method, headers, signal })
     return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
   } finally {
     await agent.destroy()
