@@ -110,6 +110,11 @@ export const datadogSettings = {
     format: ['auto', 'keep', 'drop'],
     default: 'auto',
   },
+  delta_ttl: {
+    doc: 'A series that sends nothing for this long is forgotten; what it counts next is a first value. At most a million series are remembered.',
+    format: 'duration',
+    default: '1h',
+  },
   ...httpSettings,
 } as const satisfies Settings
 
@@ -147,6 +152,7 @@ export function* checkDatadog(
   if (config.host_metadata.reporter_period < SHORTEST_PERIOD) {
     yield { path: 'host_metadata.reporter_period', message: 'is shorter than 5m' }
   }
+  if (config.delta_ttl === 0) yield { path: 'delta_ttl', message: 'is no time: no count would have a point before it' }
   if (config.hostname !== undefined && !isHostName(config.hostname)) {
     yield { path: 'hostname', message: `is a name that Datadog takes for no host: "${config.hostname}"` }
   }

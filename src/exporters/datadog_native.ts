@@ -151,9 +151,9 @@ datadog_native:
     const choosingHosts = hostChooser(config)
     // `.min` and `.max` that are there only now and then would say nothing.
     const extremes = !histograms.send_aggregation_metrics
-    const options = { initialValue: config.initial_value, extremes }
-    const differences = preparation(options, refusal, collisionLog(context.log))
-    const summaryDifferences = new SummaryDifferences({ initialValue: config.initial_value })
+    const remembering = { initialValue: config.initial_value, ttl: config.delta_ttl, extremes }
+    const differences = preparation(remembering, refusal, collisionLog(context.log))
+    const summaryDifferences = new SummaryDifferences(remembering)
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
     const reportHost = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
@@ -162,6 +162,7 @@ datadog_native:
     const mapper = new SeriesMapper({
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
       chosen: isTag,
+      ttl: config.delta_ttl,
       retagged: own.hostname !== undefined || own.tags.length > 0,
       writer: format,
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },

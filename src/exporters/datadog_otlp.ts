@@ -68,7 +68,8 @@ datadog_otlp:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const collided = collisionLog(context.log)
     const choosingHosts = hostChooser(config)
-    const differences = preparation({ initialValue: config.initial_value, extremes: true }, refusal, collided)
+    const remembering = { initialValue: config.initial_value, ttl: config.delta_ttl, extremes: true }
+    const differences = preparation(remembering, refusal, collided)
     const naming = metricNames(config.host_metrics_names, undefined)
     const reportHost = hostMetadata(context, `https://api.${config.site}`)
     const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)

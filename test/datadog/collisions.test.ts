@@ -178,4 +178,23 @@ describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent[])('$ty
     expect(first.tags).toEqual(second.tags)
     expect(first.tags.join()).not.toContain(attribute)
   })
+
+  it('forgets a counter that sends nothing for delta_ttl', async () => {
+    const intake = await startIntake()
+    cleanups.push(() => intake.close())
+    const settings = `endpoint: "${intake.url}", api_key: good-key, delta_ttl: 20ms`
+    const exporter = await testExporter(component, `${component.type}: { ${settings} }`)
+    cleanups.push(() => exporter.stop())
+    const total = (value: number, seconds: number): MetricBatch =>
+      MetricBatch.of({
+        metrics: [
+          sum('requests', value, {}, { timeUnixNano: at(seconds), startTimeUnixNano: BOOT }),
+          round(value, 'cumulative', 'point').resources[0].scopes[0].metrics[0],
+        ],
+      })
+    await exporter.deliver(total(1, 10))
+    const forgotten = performance.now() + 25
+    while (performance.now() < forgotten) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect((await exporter.deliver(total(2, 20))).dropped).toEqual({ first_value: 4 })
+  })
 })

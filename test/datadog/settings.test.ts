@@ -55,6 +55,12 @@ describe.each(exporters)('the settings of %s', (type, component) => {
     }
   })
 
+  it('refuse to remember counters for no time', async () => {
+    expect(await mistakes('api_key: k, delta_ttl: 0s')).toEqual([
+      '.delta_ttl: is no time: no count would have a point before it',
+    ])
+  })
+
   it('refuse a host name that Datadog takes for no host, and a fallback that is not there', async () => {
     expect(await mistakes('api_key: k, hostname: localhost')).toEqual([
       '.hostname: is a name that Datadog takes for no host: "localhost"',

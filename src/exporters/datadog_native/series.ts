@@ -32,6 +32,8 @@ import { WireHistogram } from './wire_histogram.ts'
 export interface SeriesOptions {
   /** Seconds; instead of the time each count really covers. */
   readonly countInterval: number | undefined
+  /** Milliseconds after which a series that sends nothing is forgotten. */
+  readonly ttl: number
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
   /** Whether host or tags of the exporter's own may have made one series of several before they come here. */
@@ -43,8 +45,6 @@ export interface SeriesOptions {
 }
 
 const SECOND = 1_000_000_000
-/** Milliseconds after which a series that sends nothing is forgotten. */
-const TTL = 3_600_000
 /** Series remembered at most. */
 const MAX_KNOWN = 1_000_000
 /** Of so many of them it is asked how old they are, when there are too many. */
@@ -395,9 +395,10 @@ export class SeriesMapper {
     this.#second = Math.floor(this.#now / 1000)
     if (this.#frames.size > MAX_NAMES) this.#frames.clear()
     const full = this.#known.size > MAX_KNOWN
-    if (!full && this.#now - this.#lastSweep < TTL / 2) return
+    const { ttl } = this.#options
+    if (!full && this.#now - this.#lastSweep < ttl / 2) return
     this.#lastSweep = this.#now
-    const before = full ? this.#middleSeen() : (this.#now - TTL) / 1000
+    const before = full ? this.#middleSeen() : (this.#now - ttl) / 1000
     const isUsed = new Uint8Array(this.#origins.length)
     this.#known.forget((known) => {
       if (this.#places[known * STRIDE + SEEN] < before) return true
