@@ -31,7 +31,7 @@ export class Ports {
 
   /** The port of somebody who leaves, at the same address. */
   #passingOn(ip: string | undefined, number: number): Port | undefined {
-    return [...this.#open].find((port) => number > 0 && port.isAt(ip, number) && port.isLeft)
+    return [...this.#open].find((port) => port.isAt(ip, number) && port.isLeft)
   }
 
   async #bind(ip: string | undefined, number: number): Promise<Port> {
@@ -39,7 +39,7 @@ export class Ports {
     try {
       await port.open()
     } catch (error) {
-      const overlapping = [...this.#open].filter((other) => number > 0 && other.number === number && other.isLeft)
+      const overlapping = [...this.#open].filter((other) => other.number === number && other.isLeft)
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || overlapping.length === 0) throw error
       for (const other of overlapping) other.close()
       try {
@@ -72,9 +72,10 @@ class Port {
   address = ''
   #server: Server | undefined
 
+  /** @param number 0 lets the system choose one when the port is first opened */
   constructor(
     private readonly ip: string | undefined,
-    readonly number: number,
+    public number: number,
   ) {}
 
   isAt(ip: string | undefined, number: number): boolean {
@@ -93,6 +94,7 @@ class Port {
     server.on('error', this.fail)
     this.#server = server
     const { address, port, family } = server.address() as AddressInfo
+    this.number = port
     this.address = `${family === 'IPv6' ? `[${address}]` : address}:${port}`
   }
 

@@ -4,11 +4,12 @@ import { startProcess } from '../kit/command.ts'
 
 const program = fileURLToPath(new URL('chaos.ts', import.meta.url))
 
-it('loses no acknowledged point when it is killed, stopped under load or refused, and its sheets balance', async () => {
+it('loses no acknowledged point when it is killed, stopped or reloaded under load or refused, and its sheets balance', async () => {
   const chaos = startProcess(process.execPath, ['--import', 'jiti/register', program, '--short'])
   const code = await chaos.ended
   expect(chaos.stderr()).toBe('')
   expect(chaos.stdout()).toMatch(/\| 4 x kill -9 +\|.*\| 0 +\| holds \|/)
+  expect(chaos.stdout()).toMatch(/\| 6 x reload under load, every third broken \|.*\| 0 \| holds \|/)
   expect(chaos.stdout()).toMatch(/\| the intake answers 413 \|.*too_large \d+ \| 0 \| holds \|/)
   expect(code).toBe(0)
 }, 120_000)

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { startIntake } from '../kit/intake.ts'
 import type { Answer } from '../kit/intake.ts'
 import { PATIENCE, Stand, until } from './stand.ts'
+import type { Settings } from './stand.ts'
 
 /*
  * The real command with its queue on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short]`. Every data point
@@ -84,6 +85,27 @@ const STEPPING_CLOCK = `data:text/javascript,${encodeURIComponent(
   'const now=Date.now;const start=now();Date.now=()=>now()+[0,3600000,-3600000][Math.floor((now()-start)/200)%3]',
 )}`
 
+/** What a reload may bring; each changes something else. */
+const SETTINGS: readonly Settings[] = [
+  {},
+  { more: 'compression: none' },
+  { queue: 'directory: other' },
+  { queue: 'num_consumers: 3' },
+  { queue: 'directory: queue, batch: { flush_timeout: 5ms, min_size: 4 }' },
+  { processors: 'metric_prefix' },
+  { processors: 'resource_detection, metric_prefix', more: 'encoding: json' },
+  { otlp: ', read_timeout: 9s' },
+]
+
+/** Mistakes of every step in which a reload can fail. */
+const BROKEN: readonly ((stand: Stand) => Settings)[] = [
+  () => ({ more: 'endpiont: x' }),
+  () => ({ processors: '[[' }),
+  () => ({ processors: 'missing' }),
+  ({ intake }) => ({ listen: new URL(intake.url).host, queue: 'directory: third' }),
+]
+
+const reloads = options.short ? 6 : 200
 const kills = options.short ? 4 : 100
 const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
   [`kill -9`]: async (stand) => {
@@ -109,6 +131,23 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
       await stand.rest()
     }
     await stand.start()
+    await stand.drain()
+  },
+  reload: async (stand) => {
+    const choose = <T>(from: readonly T[]): T => from[Math.floor(stand.random() * from.length)]
+    await stand.start()
+    stand.load()
+    await stand.accepted(1)
+    for (let round = 1; round <= reloads; round += 1) {
+      stand.intake.respondBy(stand.random() < 0.3 ? () => ({ status: 503 }) : undefined)
+      await stand.accepted(Math.floor(stand.random() * 10))
+      const isBroken = round % 3 === 0
+      const settings = isBroken ? choose(BROKEN)(stand) : choose(SETTINGS)
+      if ((await stand.reload(settings)) === isBroken) throw new Error(`reload ${round}: ${JSON.stringify(settings)}`)
+    }
+    stand.intake.respondBy(undefined)
+    // What a queue has left in a directory is sent when its exporter has that again.
+    for (const directory of ['other', 'queue']) await stand.reload({ queue: `directory: ${directory}` })
     await stand.drain()
   },
   'a truncated segment': damaged((file, size, random) => truncate(file, Math.floor(size * (0.2 + 0.6 * random())))),
@@ -156,7 +195,12 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
     await stand.drain()
   },
 }
-const SHORT = ['kill -9', 'SIGTERM under load', 'a flipped bit', 'the intake answers 413']
+/** Scenarios whose name tells how often. */
+const TIMES: Readonly<Record<string, string>> = {
+  'kill -9': `${kills} x kill -9`,
+  reload: `${reloads} x reload under load, every third broken`,
+}
+const SHORT = ['kill -9', 'SIGTERM under load', 'reload', 'a flipped bit', 'the intake answers 413']
 
 console.log(
   `${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, seed ${seed}\n`,
@@ -178,7 +222,7 @@ for (const [name, run] of chosen) {
     const lost = Math.max(0, missing - dropped)
     const twice = [...stand.delivered.values()].reduce((sum, times) => sum + times - 1, 0)
     const reasons = [...stand.dropped].map(([reason, points]) => `${reason} ${points}`).join(', ')
-    const title = name === 'kill -9' ? `${kills} x kill -9` : name
+    const title = TIMES[name] ?? name
     console.log(
       `| ${title} | ${stand.acknowledged.size} | ${stand.delivered.size} | ${twice} | ${reasons} | ${lost} | ${stand.balanced ? 'holds' : 'BROKEN'} |`,
     )

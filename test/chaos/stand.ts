@@ -42,25 +42,10 @@ export class Stand {
     readonly random: () => number,
   ) {}
 
-  async start({ endpoint = this.intake.url, queue = 'directory: queue', env = {} }: StartOptions = {}): Promise<void> {
-    const file = join(this.folder, 'pipeline.yaml')
-    await writeFile(
-      file,
-      `
-receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
-exporters:
-  otlp_http:
-    endpoint: "${endpoint}"
-    timeout: 300ms
-    sending_queue: { ${queue} }
-    retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
-service:
-  telemetry: { logs: { encoding: json }, metrics: { level: none } }
-  pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } }
-`,
-    )
+  async start({ env = {}, ...settings }: StartOptions = {}): Promise<void> {
+    await this.#configure(settings)
     this.#stderr = ''
-    const child = spawn(process.execPath, [main, '--config', file], {
+    const child = spawn(process.execPath, [main, '--config', join(this.folder, 'pipeline.yaml')], {
       env: { PATH: process.env.PATH, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
@@ -72,6 +57,43 @@ service:
       return this.#stderr.includes('Listening for OTLP over HTTP') && listening.test(this.#stderr)
     })
     this.#address = listening.exec(this.#stderr)?.[1] ?? ''
+  }
+
+  async #configure({
+    endpoint = this.intake.url,
+    queue = 'directory: queue',
+    more = '',
+    otlp = '',
+    listen = '127.0.0.1:0',
+    processors = '',
+  }: Settings): Promise<void> {
+    await writeFile(
+      join(this.folder, 'pipeline.yaml'),
+      `
+receivers: { otlp: { protocols: { http: { endpoint: "${listen}"${otlp} } } } }
+processors: { metric_prefix: { prefix: chaos }, resource_detection: }
+exporters:
+  otlp_http:
+    endpoint: "${endpoint}"
+    timeout: 300ms
+    sending_queue: { ${queue} }
+    retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
+    ${more}
+service:
+  telemetry: { logs: { encoding: json }, metrics: { level: none } }
+  pipelines: { metrics: { receivers: [otlp], processors: [${processors}], exporters: [otlp_http] } }
+`,
+    )
+  }
+
+  /** Has the process reload other settings, at the address where it listens. Resolves to whether it took them. */
+  async reload(settings: Settings): Promise<boolean> {
+    await this.#configure({ listen: this.#address, ...settings })
+    const outcomes = (): RegExpExecArray[] => [...this.#stderr.matchAll(/configuration was (not )?reloaded/g)]
+    const before = outcomes().length
+    this.#child?.kill('SIGHUP')
+    await until('the reload', () => outcomes().length > before)
+    return outcomes()[before]?.[1] === undefined
   }
 
   /** Sends one point after the other from `senders` clients, until `rest`. */
@@ -170,9 +192,20 @@ service:
   }
 }
 
-interface StartOptions {
+/** Parts of the configuration, as YAML. */
+export interface Settings {
   readonly endpoint?: string
-  /** The settings of `sending_queue`, as YAML. */
+  /** The settings of `sending_queue`. */
   readonly queue?: string
+  /** More settings of the exporter. */
+  readonly more?: string
+  /** More settings of the receiver, after a comma. */
+  readonly otlp?: string
+  /** Where the receiver listens. */
+  readonly listen?: string
+  readonly processors?: string
+}
+
+interface StartOptions extends Settings {
   readonly env?: Readonly<Record<string, string>>
 }
