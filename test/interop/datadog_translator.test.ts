@@ -53,7 +53,8 @@ function read(...path: readonly string[]): string {
 async function ours(settings: object, requests: readonly string[]): Promise<Sample[][]> {
   const intake = await startIntake()
   cleanups.push(() => intake.close())
-  const own = { series_version: 'v2', host_metrics_names: 'otel', ...settings }
+  // A first value is sent by `auto` only of what begins after this process: some begin in 2100.
+  const own = { series_version: 'v2', host_metrics_names: 'otel', max_ahead: '0s', ...settings }
   const yaml = JSON.stringify({ datadog_native: { ...own, endpoint: intake.url, api_key: 'k' } })
   const exporter = await testExporter(datadogNative, yaml)
   cleanups.push(() => exporter.stop())
