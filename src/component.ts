@@ -104,6 +104,13 @@ export interface Context<Config = unknown> {
    * Without it, a receiver has started when it was subscribed to.
    */
   readonly starting: (opened: Promise<unknown>) => void
+  /**
+   * For receivers: whether memory is short. `deliver` rejects then, so what comes need not even be read. `bytes` is what has come
+   * since this was last asked: the more, the sooner the memory is looked at.
+   */
+  readonly memoryIsShort: (bytes?: number) => boolean
+  /** Tells whoever asks for the health why the component does not do what it should just now; `undefined`: it does again. */
+  readonly report: (problem: string | undefined) => void
 }
 
 export interface ListenOptions {

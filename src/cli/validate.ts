@@ -1,5 +1,6 @@
 import { ConfigError } from '../errors.ts'
 import type { Problem } from '../errors.ts'
+import { unlimited } from '../host/memory_limiter.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { Graph } from '../pipeline/graph.ts'
 import { Health } from '../pipeline/health.ts'
@@ -31,7 +32,7 @@ async function findProblems(options: ConfigOptions): Promise<readonly Problem[]>
     const config = await loadConfig(await configInput(options))
     warnings = config.warnings
     const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
-    const graph = new Graph(config, { log, telemetry: new Telemetry(), health: new Health() })
+    const graph = new Graph(config, { log, telemetry: new Telemetry(), health: new Health(), memory: unlimited() })
     await graph.stop(new AbortController().signal)
     return warnings
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Component, ExporterComponent, ProcessorComponent, ReceiverComponent, Settings } from '../component.ts'
 import { ConfigError } from '../errors.ts'
 import type { Place, Problem } from '../errors.ts'
+import { memoryLimiterFindings } from '../host/memory_limiter.ts'
 import { parseEndpoint } from '../http/endpoint.ts'
 import { checkFormat, checkKeys, checkSettings, join, report } from './config/check.ts'
 import type { Check } from './config/check.ts'
@@ -119,10 +120,10 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const serviceEntry = root.entries.get('service')
   const serviceKey = serviceEntry?.key ?? start
   const service = checkSettings(serviceSection, serviceEntry?.value, serviceKey, 'service', check)
-  const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as {
+  const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as Partial<ServiceConfig> & {
     pipelines?: Record<string, PipelineReferences>
   }
-  const { admin, health, telemetry } = serviceConfig as Partial<ServiceConfig>
+  const { admin, health, telemetry } = serviceConfig
   const addresses = {
     'admin.address': admin?.address,
     'health.address': health?.address,
@@ -132,6 +133,12 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
     if (address === undefined || parseEndpoint(address) !== undefined) continue
     const message = 'must be `host:port`, like `localhost:13133` or `[::1]:13133`'
     reportFindings([{ path, message }], serviceEntry?.value, serviceKey, 'service', check)
+  }
+  const limiterPath = 'service.memory_limiter'
+  if (serviceConfig.memory_limiter !== undefined && !problems.some(({ path }) => path.startsWith(limiterPath))) {
+    const findings = memoryLimiterFindings(serviceConfig.memory_limiter)
+    const { key, value } = entriesOf(root, 'service').get('memory_limiter') as Entry
+    reportFindings([...findings], value, key, limiterPath, check)
   }
   const entries = {
     receivers: entriesOf(root, 'receivers', check),

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Account, Exporter, Logger } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
+import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
@@ -27,7 +28,7 @@ export interface Leftovers {
  * What stands around every exporter: a bounded queue, batching, sending, and the count of what became of every point.
  * Collection never waits for it.
  */
-export class Delivery {
+export class Delivery implements Holder {
   readonly #queue: Queue
   readonly #log: Logger
   readonly #abort = new AbortController()
@@ -63,6 +64,7 @@ export class Delivery {
     private readonly sheet: ExporterSheet,
     log: Logger,
     id: string,
+    private readonly memory: MemoryGuard,
   ) {
     this.#exporter = exporter
     this.#config = config
@@ -71,7 +73,8 @@ export class Delivery {
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue)
-        : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log)
+        : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log, () => memory.isShort())
+    memory.holders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
     this.#sending = this.#newSending()
@@ -209,6 +212,7 @@ export class Delivery {
       this.#leaveBehind(batch.pointCount, stored)
     }
     const { kept } = await this.#queue.close()
+    this.memory.holders.delete(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
     this.#count(-this.#queued)
@@ -304,6 +308,23 @@ export class Delivery {
     if (reason === 'unaccounted') {
       this.#log.error('The exporter did not account for all points of a batch.', { points: difference })
     }
+  }
+
+  /** What waits for room counts as the oldest: to let go of it costs nothing, its receivers have it. */
+  get held(): Held {
+    const { batches, oldest } = this.#queue.held
+    return { batches: batches + this.#blocked.length, oldest: this.#blocked.length > 0 ? 0 : oldest }
+  }
+
+  /** Lets go of the oldest batch that is in memory only, because memory is short. */
+  shed(): void {
+    const blocked = this.#blocked.shift()
+    if (blocked !== undefined) return this.#refuse(blocked)
+    const points = this.#queue.dropHeld()
+    if (points === undefined) return
+    this.#count(-points)
+    this.sheet.lost('memory_limit', points)
+    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.')
   }
 
   /** Starts consumers as long as there is work for them. */

@@ -7,16 +7,13 @@ import type { Changes } from './changes.ts'
 import { inOrder } from './config/input.ts'
 import type { PipelineConfig } from './config.ts'
 import type { Delivery, Leftovers } from './delivery.ts'
-import type { Health } from './health.ts'
 import type { Lifetime } from './lifetime.ts'
 import { createPlan } from './plan.ts'
 import type { Plan, PlanOptions } from './plan.ts'
 import { Ports } from './ports.ts'
 import type { Receiver } from './receiver.ts'
 
-export interface GraphOptions extends Omit<PlanOptions, 'ports' | 'ended'> {
-  readonly health: Health
-}
+export type GraphOptions = Omit<PlanOptions, 'ports' | 'ended'>
 
 /** Milliseconds that receivers may take to start at a reload. */
 const START_TIMEOUT = 30_000

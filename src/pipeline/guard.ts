@@ -1,7 +1,8 @@
 import { defer, Observable, Subject } from 'rxjs'
 import type { OperatorFunction, Subscriber } from 'rxjs'
 import type { Logger, PointChange, ProcessBatch, ProcessorComponent } from '../component.ts'
-import { errorMessage, retryable } from '../errors.ts'
+import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { throttled } from './log.ts'
 import { Receipt } from './receipt.ts'
@@ -11,12 +12,16 @@ import type { PipelineSheet } from './telemetry.ts'
 /** What a client is told; the log says why. */
 const FAILED = 'A processor failed on these data points.'
 
+const BUSY = retryable('A processor is busy: too many batches are waiting for it.', undefined, {
+  reason: 'processor_busy',
+})
+
 /** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
 export const MAX_IN_FLIGHT = 16
 
 /**
  * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
- * `processor_error`; a change in the number of points is counted as the processor declares it; asynchronous processors
+ * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of points is counted as the processor declares it; asynchronous processors
  * keep the order of batches.
  */
 export function guard(
@@ -126,7 +131,7 @@ class FunctionStep implements Step {
       this.ledger.sheet.held += envelope.batch.pointCount
       this.#waiting.push(envelope)
     } else {
-      refuse(envelope, this.ledger.sheet)
+      refuse(envelope, this.ledger.sheet, BUSY)
     }
   }
 
@@ -183,6 +188,8 @@ class FunctionStep implements Step {
   }
 
   #fail(envelope: Envelope, error: unknown): void {
+    const known = asDeliveryError(error)
+    if (known?.kind === 'retryable') return refuse(envelope, this.ledger.sheet, known)
     this.ledger.failed(envelope.batch.pointCount, error)
     envelope.receipt.lose(envelope.batch.pointCount, FAILED)
   }
@@ -264,13 +271,14 @@ function isPromise(result: ReturnType<ProcessBatch>): result is Promise<MetricBa
   return typeof result === 'object' && result !== null && 'then' in result
 }
 
-function refuse(envelope: Envelope, sheet: PipelineSheet): void {
+/** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */
+export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError): void {
   const points = envelope.batch.pointCount
   sheet.held += points
   envelope.receipt.whenSettled((refused) => {
     sheet.held -= points
     if (refused) sheet.refused += points
-    else sheet.lost('processor_busy', points)
+    else sheet.lost(error.reason, points)
   })
-  envelope.receipt.refuse(retryable('A processor is busy: too many batches are waiting for it.'))
+  envelope.receipt.refuse(error)
 }

@@ -15,6 +15,7 @@ export interface ComponentStatus {
 export class Health {
   readonly #components = new Map<string, ComponentStatus>()
   readonly #exporters = new Map<string, ExporterSheet>()
+  readonly #problems = new Map<string, { readonly since: Date; readonly message: string }>()
   #phase: 'starting' | 'ready' | 'stopping' = 'starting'
 
   /** `ready` from the time when all is started until the stop begins. */
@@ -40,6 +41,12 @@ export class Health {
     else this.#set(path, 'StatusPermanentError', error)
   }
 
+  /** The component says why it does not do what it should just now, or that it does again. */
+  reported(path: string, problem: string | undefined): void {
+    if (problem === undefined) this.#problems.delete(path)
+    else this.#problems.set(path, { since: this.#problems.get(path)?.since ?? new Date(), message: problem })
+  }
+
   /** The component is taken out, and gives away what it holds. */
   leaving(path: string): void {
     this.#set(path, 'StatusStopping')
@@ -48,6 +55,7 @@ export class Health {
   gone(path: string): void {
     this.#components.delete(path)
     this.#exporters.delete(path)
+    this.#problems.delete(path)
   }
 
   stopping(): void {
@@ -60,14 +68,15 @@ export class Health {
   }
 
   /**
-   * Every component, in the order of their creation. An exporter that could not send lately, or whose queue is not on disk
-   * where it should be, has a recoverable error; that it is well again is dated from when this is first asked after.
+   * Every component, in the order of their creation. One that reported a problem, and an exporter that could not send lately, or whose
+   * queue is not on disk where it should be, has a recoverable error; that it is well again is dated from when this is
+   * first asked after.
    */
   components(): Readonly<Record<string, ComponentStatus>> {
-    for (const [path, sheet] of this.#exporters) {
-      const { status } = this.#components.get(path) as ComponentStatus
-      const problem = sheet.queueStatus?.().problem ?? sheet.failure
+    for (const [path, { status }] of this.#components) {
       if (status !== 'StatusOK' && status !== 'StatusRecoverableError') continue
+      const sheet = this.#exporters.get(path)
+      const problem = this.#problems.get(path) ?? sheet?.queueStatus?.().problem ?? sheet?.failure
       if (problem === undefined) this.#set(path, 'StatusOK')
       else
         this.#components.set(path, { status: 'StatusRecoverableError', since: problem.since, error: problem.message })

@@ -4,7 +4,10 @@ import { errorMessage } from '../errors.ts'
 import { Ports } from './ports.ts'
 import type { Telemetry } from './telemetry.ts'
 
-interface ContextOptions extends Pick<Context<ConfigOf<Settings>>, 'config' | 'id' | 'deliver'> {
+interface ContextOptions
+  extends
+    Pick<Context<ConfigOf<Settings>>, 'config' | 'id' | 'deliver'>,
+    Partial<Pick<Context, 'memoryIsShort' | 'report'>> {
   readonly telemetry: Telemetry
 }
 
@@ -28,12 +31,13 @@ export class Lifetime {
   /** What `create` is given. */
   context(
     component: Pick<Component, 'kind' | 'type'>,
-    { id, config, telemetry, deliver }: ContextOptions,
+    { telemetry, memoryIsShort = () => false, report = () => {}, ...given }: ContextOptions,
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
-    const [meter, ownMetrics] = [telemetry.meter(component, id), telemetry.reader(signal)]
+    const [meter, ownMetrics] = [telemetry.meter(component, given.id), telemetry.reader(signal)]
     return {
-      ...{ config, id, log, signal, meter, ownMetrics, rxjs, deliver },
+      ...given,
+      ...{ log, signal, meter, ownMetrics, rxjs, memoryIsShort, report },
       onStop: (cleanup) => this.onStop(cleanup),
       listen: (options) => this.ports.listen(this, options),
       starting: (opened) => void this.#opening.push(opened),

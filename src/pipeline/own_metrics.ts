@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { IntervalHistogram } from 'node:perf_hooks'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
+import type { MemoryReading } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { fromSdk } from '../otlp/sdk.ts'
 import type { QueueStatus } from './queue.ts'
@@ -257,6 +258,34 @@ const queues = instrumentsOf<QueueStatus>(
   },
 )
 
+const memory = instrumentsOf<MemoryReading>(
+  ({ memory }) => {
+    const reading = memory()
+    return reading === undefined ? [] : [[reading, {}]]
+  },
+  {
+    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter saw it last.', ({ used }) => used],
+    memory_limiter_soft_limit_bytes: [
+      'gauge',
+      'By',
+      'Memory in use from which on data is refused.',
+      ({ soft }) => soft,
+    ],
+    memory_limiter_limit_bytes: [
+      'gauge',
+      'By',
+      'Memory in use from which on what waits in memory is dropped.',
+      ({ hard }) => hard,
+    ],
+    memory_limiter_refusing: [
+      'gauge',
+      '1',
+      'Whether data is refused because memory is short.',
+      ({ short }) => Number(short),
+    ],
+  },
+)
+
 /** Their sums start with the process, not with the pipeline. */
 const processMetrics = instrumentsOf<NodeJS.MemoryUsage>(() => [[process.memoryUsage(), {}]], {
   process_uptime: ['counter', 's', 'Uptime of the process.', () => process.uptime()],
@@ -283,7 +312,7 @@ function cpuSeconds(): number {
 
 const instruments = [
   ...[...receivers, ...processors, ...pipelines, ...exporters, ...drops, reloads],
-  ...[...requestsInFlight, ...queues, ...processMetrics],
+  ...[...requestsInFlight, ...queues, ...memory, ...processMetrics],
 ]
 
 /** Milliseconds between two looks at the event loop. A delay as long is always seen; at 10 there would be ten times the wake-ups. */

@@ -1,10 +1,12 @@
 import type { Logger } from '../component.ts'
+import { MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { Changes } from './changes.ts'
 import type { PipelineConfig } from './config.ts'
 import { Graph } from './graph.ts'
 import type { GraphOptions } from './graph.ts'
 import { Health } from './health.ts'
+import type { ServiceConfig } from './settings.ts'
 import { Telemetry } from './telemetry.ts'
 import type { Balance } from './telemetry.ts'
 
@@ -34,6 +36,9 @@ export interface RunningPipeline {
   stop(): Promise<Balance>
 }
 
+/** Where the health shows the limiter for the whole process. */
+const MEMORY_LIMITER = 'service.memory_limiter'
+
 /** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError where a `create` is wrong */
 export function startPipeline(
   config: PipelineConfig,
@@ -41,8 +46,19 @@ export function startPipeline(
 ): RunningPipeline {
   const telemetry = new Telemetry(config.service.telemetry.metrics.prefix)
   const health = new Health()
-  const graph = new Graph(config, { ...options, telemetry, health })
   const over = new AbortController()
+  const report = (problem?: string): void => health.reported(MEMORY_LIMITER, problem)
+  const memory = new MemoryLimiter({ log: options.log, signal: over.signal, report })
+  telemetry.memory = () => memory.reading
+  const graph = new Graph(config, { ...options, telemetry, health, memory })
+  const limitMemory = ({ memory_limiter: limits }: ServiceConfig): void => {
+    if (limits === undefined) health.gone(MEMORY_LIMITER)
+    else health.starting(MEMORY_LIMITER)
+    memory.configure(limits)
+    // From now on it is looked at.
+    memory.isShort()
+  }
+  limitMemory(config.service)
   let timeout = config.service.shutdown_timeout
   let busy = true
   let stopping: Promise<Balance> | undefined
@@ -63,6 +79,8 @@ export function startPipeline(
       try {
         const changes = await graph.reload(next)
         timeout = next.service.shutdown_timeout
+        limitMemory(next.service)
+        health.started()
         return changes
       } finally {
         busy = false

@@ -12,12 +12,14 @@ import type {
 } from '../component.ts'
 import { ConfigError, errorMessage } from '../errors.ts'
 import type { Problem } from '../errors.ts'
+import type { MemoryGuard } from '../host/memory_limiter.ts'
 import { Stage } from './chain.ts'
 import { isSame } from './changes.ts'
 import { inOrder } from './config/input.ts'
 import type { Configured, ConfiguredExporter, PipelineConfig } from './config.ts'
 import { create } from './create.ts'
 import { Delivery } from './delivery.ts'
+import type { Health } from './health.ts'
 import { Lifetime } from './lifetime.ts'
 import { componentLogger } from './log.ts'
 import type { Ports } from './ports.ts'
@@ -47,6 +49,8 @@ export interface Plan {
 export interface PlanOptions {
   readonly log: Logger
   readonly telemetry: Telemetry
+  readonly health: Health
+  readonly memory: MemoryGuard
   readonly ports: Ports
   readonly once?: boolean
   /** Called when a receiver has ended by itself. */
@@ -105,7 +109,7 @@ class Planner {
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
         ? before.delivery
-        : new Delivery(exporter, settings, this.options.telemetry.exporter(id), log, id)
+        : new Delivery(exporter, settings, this.options.telemetry.exporter(id), log, id, this.options.memory)
     return { configured, exporter, lifetime, delivery }
   }
 
@@ -116,7 +120,7 @@ class Planner {
 
   #receiver(configured: Configured<ReceiverComponent>): Receiver | undefined {
     const { id, component } = configured
-    const { once, log, telemetry, ended } = this.options
+    const { once, log, telemetry, memory, ended } = this.options
     if (once && !collects(component)) {
       log.warn(`Receiver ${id} does not collect by itself and is left out with --once.`)
       return undefined
@@ -127,6 +131,7 @@ class Planner {
     }
     return new Receiver({
       configured,
+      memory,
       ended,
       sheetOf: (transport) => telemetry.receiver(id, transport),
       create: (deliver) => this.#source(configured, deliver),
@@ -154,10 +159,14 @@ class Planner {
     { id, component, config }: Configured<Component>,
     deliver: Context['deliver'] = notAReceiver,
   ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
-    const { log, ports, telemetry } = this.options
+    const { log, ports, telemetry, health, memory } = this.options
     const lifetime = new Lifetime(componentLogger(log, id), ports)
     this.#lifetimes.push(lifetime)
-    const context = lifetime.context(component, { id, config: config as ConfigOf<Settings>, telemetry, deliver })
+    const context = lifetime.context(component, {
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, deliver },
+      memoryIsShort: (bytes) => memory.isShort(bytes),
+      report: (problem) => health.reported(`${component.kind}s.${id}`, problem),
+    })
     return { context, lifetime }
   }
 

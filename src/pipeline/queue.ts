@@ -1,3 +1,4 @@
+import type { Held } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { DeliveryConfig } from './settings.ts'
 
@@ -18,6 +19,10 @@ export interface Queue {
   shift(): Taken | undefined
   /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
   dropOldest(batch: MetricBatch): number | undefined
+  /** What is in memory only. */
+  readonly held: Held
+  /** Drops the oldest batch that is in memory only. Returns its data points; `undefined` when there is none. */
+  dropHeld(): number | undefined
   /** Takes other limits; what it holds already stays. */
   configure(config: QueueConfig): void
   /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
@@ -102,6 +107,14 @@ export class MemoryQueue implements Queue {
 
   dropOldest(): number | undefined {
     return this.shift()?.batch.pointCount
+  }
+
+  get held(): Held {
+    return { batches: this.length, oldest: this.#batches[0]?.since }
+  }
+
+  dropHeld(): number | undefined {
+    return this.dropOldest()
   }
 
   async open(): Promise<void> {}

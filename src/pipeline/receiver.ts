@@ -1,10 +1,12 @@
 import { Subscription } from 'rxjs'
 import type { Observable } from 'rxjs'
 import type { Context, Logger, ReceiverComponent } from '../component.ts'
-import { errorMessage } from '../errors.ts'
+import { errorMessage, retryable } from '../errors.ts'
+import type { MemoryGuard } from '../host/memory_limiter.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import type { Chain } from './chain.ts'
 import type { Configured } from './config.ts'
+import { refuse } from './guard.ts'
 import type { Lifetime } from './lifetime.ts'
 import { Receipt } from './receipt.ts'
 import type { ReceiverSheet } from './telemetry.ts'
@@ -18,16 +20,20 @@ export interface Source {
 
 interface ReceiverOptions {
   readonly configured: Configured<ReceiverComponent>
+  readonly memory: MemoryGuard
   readonly sheetOf: (transport?: string) => ReceiverSheet
   readonly create: (deliver: Context['deliver']) => Source
   /** Called when it has ended by itself. */
   readonly ended: (receiver: Receiver) => void
 }
 
+const MEMORY_IS_SHORT = retryable('Memory is short.', undefined, { reason: 'memory_limit' })
+
 /** One receiver as the shared source of its pipelines. What it gives before it is told which these are waits for that. */
 export class Receiver {
   readonly configured: Configured<ReceiverComponent>
   readonly #source: Source
+  readonly #memory: MemoryGuard
   readonly #sheetOf: ReceiverOptions['sheetOf']
   readonly #ended: ReceiverOptions['ended']
   readonly #subscription = new Subscription()
@@ -36,8 +42,9 @@ export class Receiver {
   #stopped = false
   #over: { readonly failure?: string } | undefined
 
-  constructor({ configured, sheetOf, create, ended }: ReceiverOptions) {
+  constructor({ configured, memory, sheetOf, create, ended }: ReceiverOptions) {
     this.configured = configured
+    this.#memory = memory
     this.#sheetOf = sheetOf
     this.#ended = ended
     this.#source = create((batch, transport) => this.#deliver(batch, transport))
@@ -118,6 +125,7 @@ export class Receiver {
     const receipt = new Receipt(chains.length, tell)
     const sheet = this.#sheetOf(transport)
     receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
-    for (const chain of chains) chain.take({ batch, receipt })
+    if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
+    else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT)
   }
 }

@@ -1,4 +1,5 @@
 import type { ConfigOf, ExporterComponent, Setting, Settings } from '../component.ts'
+import { memoryLimiterSettings } from '../host/memory_limiter.ts'
 
 /** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
 export const deliverySettings = {
@@ -155,6 +156,11 @@ export const serviceSettings = {
         },
       },
     },
+    default: undefined,
+  },
+  memory_limiter: {
+    doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft one receivers refuse what comes, above the hard one what waits in memory is dropped, oldest first. Without it, the queues are all that bounds it.',
+    format: { settings: memoryLimiterSettings },
     default: undefined,
   },
   shutdown_timeout: {

@@ -1,4 +1,5 @@
 import type { Component, Counter, Meter } from '../component.ts'
+import type { MemoryReading } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { QueueStatus } from './queue.ts'
 
@@ -204,6 +205,8 @@ interface CountedValue {
 export class Telemetry {
   /** Milliseconds since 1970, when nothing had been counted. */
   readonly start = Date.now()
+  /** What the limiter of the memory saw last. */
+  memory: () => MemoryReading | undefined = () => undefined
   /** How often the configuration was reloaded, and how often it could not be. */
   readonly reloads = { success: 0, failure: 0 }
   readonly #receivers = new Map<string, ReceiverSheet>()

@@ -5,11 +5,12 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { startIntake } from '../kit/intake.ts'
 import type { Answer } from '../kit/intake.ts'
+import { heading as overloadHeading, overload, overloads } from './overload.ts'
 import { PATIENCE, Stand, until } from './stand.ts'
 import type { Settings } from './stand.ts'
 
 /*
- * The real command with its queue on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short]`. Every data point
+ * The real command with its queue on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short] [--seconds N]`. Every data point
  * has a value of its own, so that what is lost and what comes twice is counted exactly. The seed decides what is random here; when
  * the machine does what in between differs from run to run. Ends with 1 if a point that was acknowledged neither arrived nor
  * was counted as dropped, or a sheet does not balance.
@@ -20,6 +21,7 @@ const { values: options } = parseArgs({
     seed: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
     short: { type: 'boolean', default: false },
+    seconds: { type: 'string', default: '20' },
   },
 })
 const seed = Number(options.seed)
@@ -205,16 +207,31 @@ const SHORT = ['kill -9', 'SIGTERM under load', 'reload', 'a flipped bit', 'the 
 console.log(
   `${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, seed ${seed}\n`,
 )
-console.log('| Scenario | Accepted | Delivered | Duplicated | Dropped by reason | Lost | Balance |')
-console.log('| --- | --- | --- | --- | --- | --- | --- |')
-const chosen = Object.entries(scenarios).filter(
-  ([name]) => name.includes(options.only) && (!options.short || SHORT.includes(name)),
-)
-if (chosen.length === 0) throw new Error(`no scenario has "${options.only}" in its name`)
-for (const [name, run] of chosen) {
+const named = <T>(scenarios: Readonly<Record<string, T>>): [string, T][] =>
+  Object.entries(scenarios).filter(([name]) => name.includes(options.only) && (!options.short || SHORT.includes(name)))
+const [chosen, overloaded] = [named(scenarios), named(overloads)]
+if (chosen.length + overloaded.length === 0) throw new Error(`no scenario has "${options.only}" in its name`)
+
+async function standing(name: string, act: (stand: Stand) => Promise<boolean>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'heka-chaos-'))
   const stand = new Stand(await startIntake({ keyHeader: '' }), folder, randomOf(name))
   try {
+    if (!(await act(stand))) process.exitCode = 1
+  } catch (error) {
+    console.log(`| ${name} | FAILED |`)
+    console.error(error)
+    process.exitCode = 1
+  } finally {
+    await stand.end()
+  }
+}
+
+if (chosen.length > 0) {
+  console.log('| Scenario | Accepted | Delivered | Duplicated | Dropped by reason | Lost | Balance |')
+  console.log('| --- | --- | --- | --- | --- | --- | --- |')
+}
+for (const [name, run] of chosen) {
+  await standing(name, async (stand) => {
     await run(stand)
     const missing = stand.lost()
     const dropped = [...stand.dropped.values()].reduce((sum, points) => sum + points, 0)
@@ -226,12 +243,10 @@ for (const [name, run] of chosen) {
     console.log(
       `| ${title} | ${stand.acknowledged.size} | ${stand.delivered.size} | ${twice} | ${reasons} | ${lost} | ${stand.balanced ? 'holds' : 'BROKEN'} |`,
     )
-    if (lost > 0 || !stand.balanced) process.exitCode = 1
-  } catch (error) {
-    console.log(`| ${name} | | | | | | FAILED |`)
-    console.error(error)
-    process.exitCode = 1
-  } finally {
-    await stand.end()
-  }
+    return lost === 0 && stand.balanced
+  })
+}
+if (overloaded.length > 0) console.log(`\n${overloadHeading}`)
+for (const [name, queue] of overloaded) {
+  await standing(name, (stand) => overload(name, queue, stand, Number(options.seconds)))
 }

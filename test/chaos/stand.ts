@@ -51,21 +51,32 @@ export class Stand {
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     this.#child = child
-    const listening = /"address":"([^"]+)"/
-    await until('the command to listen', () => {
-      if (child.exitCode !== null) throw new Error(`the command ended at its start:\n${this.#stderr}`)
-      return this.#stderr.includes('Listening for OTLP over HTTP') && listening.test(this.#stderr)
+    this.#address = await this.address('Listening for OTLP over HTTP')
+  }
+
+  get pid(): number {
+    return (this.#child as ChildProcess).pid as number
+  }
+
+  /** The address that the process has logged with `message`. */
+  async address(message: string): Promise<string> {
+    const logged = new RegExp(`"address":"([^"]+)".*${message}`)
+    await until(`the command to log "${message}"`, () => {
+      if (this.#child?.exitCode !== null) throw new Error(`the command ended at its start:\n${this.#stderr}`)
+      return logged.test(this.#stderr)
     })
-    this.#address = listening.exec(this.#stderr)?.[1] ?? ''
+    return logged.exec(this.#stderr)?.[1] ?? ''
   }
 
   async #configure({
     endpoint = this.intake.url,
+    timeout = '300ms',
     queue = 'directory: queue',
     more = '',
     otlp = '',
     listen = '127.0.0.1:0',
     processors = '',
+    service = '',
   }: Settings): Promise<void> {
     await writeFile(
       join(this.folder, 'pipeline.yaml'),
@@ -75,11 +86,12 @@ processors: { metric_prefix: { prefix: chaos }, resource_detection: }
 exporters:
   otlp_http:
     endpoint: "${endpoint}"
-    timeout: 300ms
+    timeout: ${timeout}
     sending_queue: { ${queue} }
     retry_on_failure: { initial_interval: 20ms, max_interval: 100ms }
     ${more}
 service:
+  ${service}
   telemetry: { logs: { encoding: json }, metrics: { level: none } }
   pipelines: { metrics: { receivers: [otlp], processors: [${processors}], exporters: [otlp_http] } }
 `,
@@ -109,19 +121,25 @@ service:
       const message = {
         resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'chaos', gauge: { dataPoints: points } }] }] }],
       }
-      try {
-        const { statusCode, body } = await request(`http://${this.#address}/v1/metrics`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/x-protobuf' },
-          body: ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish(),
-        })
-        await body.dump()
-        if (statusCode === 200) this.acknowledged.add(value)
-        else await wait(5)
-      } catch {
-        // The process died under the client, which does not know then whether its point was taken.
-        await wait(5)
-      }
+      const body = ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish()
+      if (!(await this.send(value, body))) await wait(5)
+    }
+  }
+
+  /** Sends the request that carries `value`; resolves with whether it was acknowledged. */
+  async send(value: number, message: Uint8Array): Promise<boolean> {
+    try {
+      const { statusCode, body } = await request(`http://${this.#address}/v1/metrics`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-protobuf' },
+        body: message,
+      })
+      await body.dump()
+      if (statusCode === 200) this.acknowledged.add(value)
+      return statusCode === 200
+    } catch {
+      // The process died under the client, which does not know then whether its point was taken.
+      return false
     }
   }
 
@@ -195,6 +213,7 @@ service:
 /** Parts of the configuration, as YAML. */
 export interface Settings {
   readonly endpoint?: string
+  readonly timeout?: string
   /** The settings of `sending_queue`. */
   readonly queue?: string
   /** More settings of the exporter. */
@@ -204,6 +223,8 @@ export interface Settings {
   /** Where the receiver listens. */
   readonly listen?: string
   readonly processors?: string
+  /** More settings of the service. */
+  readonly service?: string
 }
 
 interface StartOptions extends Settings {

@@ -6,6 +6,7 @@ import { afterEach } from '@jest/globals'
 import { request as httpRequest } from 'undici'
 import type { Exporter, ExportRequest } from '../../src/component.ts'
 import { divisible, partial, permanent, retryable } from '../../src/errors.ts'
+import type { Holder } from '../../src/host/memory_limiter.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { Delivery } from '../../src/pipeline/delivery.ts'
@@ -118,6 +119,7 @@ export interface DeliverySettings {
   max_ahead?: number
   retry?: Partial<DeliveryConfig['retry_on_failure']>
   queue?: Partial<DeliveryConfig['sending_queue']>
+  memoryIsShort?: () => boolean
 }
 
 function configOf({
@@ -161,12 +163,15 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
   const messages: string[] = []
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   const log = { debug: write, info: write, warn: write, error: write }
-  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values')
+  const memory = { holders: new Set<Holder>(), isShort: () => settings.memoryIsShort?.() ?? false }
+  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values', memory)
   delivery.begin()
   return {
     sheet,
     messages,
     open: () => delivery.open(),
+    /** What may be let go of when memory is short. */
+    holders: memory.holders,
     /** Goes on with another exporter and other settings, as a reload does. */
     renew: (to: Exporter, settings: DeliverySettings = {}) => delivery.renew(to, configOf(settings)),
     /** Offers a batch as a receiver that can be refused, or cannot. */

@@ -1,4 +1,5 @@
 import type { ExporterComponent, Settings } from '../../src/component.ts'
+import { unlimited } from '../../src/host/memory_limiter.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
 import { checkComponent } from '../../src/pipeline/config.ts'
 import { Delivery } from '../../src/pipeline/delivery.ts'
@@ -33,7 +34,7 @@ export async function testExporter<S extends Settings>(
     logs,
     async deliver(...batches) {
       for (const batch of batches) {
-        const queue = new Delivery(created, settings, sheet, log, component.type)
+        const queue = new Delivery(created, settings, sheet, log, component.type, unlimited())
         queue.begin()
         queue.offer({ batch, receipt: new Receipt(1) })
         await queue.drain(new AbortController().signal)

@@ -134,6 +134,26 @@ describe('delivery', () => {
     expect(delivery.sheet.balance()).toMatchObject({ sent: 4, dropped: { queue_full: 1 } })
   })
 
+  it('lets go of what waits for room, and then of the oldest that waits in memory, when memory is short', async () => {
+    const destination = await startDestination()
+    destination.answerWith(status(503))
+    const queue = { num_consumers: 1, queue_size: 2, block_on_overflow: true }
+    const delivery = deliver(exporter(destination.url), { queue })
+    for (const value of [1, 2, 3]) await delivery.offer(batchOf(value))
+    const waiting = delivery.offer(batchOf(4))
+    const [holder] = delivery.holders
+    expect(holder?.held).toEqual({ batches: 3, oldest: 0 })
+    holder?.shed()
+    await expect(waiting).resolves.toBe('refused')
+    holder?.shed()
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, queued: 1, dropped: { memory_limit: 1 } })
+    destination.answerWith(status(200))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[1], [3]])
+    expect(delivery.difference()).toBe(0)
+    expect(delivery.holders.size).toBe(0)
+  })
+
   it('accepts a batch only when it has been sent where there is no queue', async () => {
     const held: ServerResponse[] = []
     const destination = await startDestination((response) => held.push(response))

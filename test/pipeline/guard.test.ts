@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { bufferCount, concatMap, delay, filter, map, of, Subject, take, throwError } from 'rxjs'
 import type { Observable } from 'rxjs'
 import type { ProcessorComponent } from '../../src/component.ts'
-import { asDeliveryError } from '../../src/errors.ts'
+import { asDeliveryError, retryable } from '../../src/errors.ts'
 import type { DeliveryErrorKind } from '../../src/errors.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
@@ -54,6 +54,11 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
         source.next({ batch: batch(...points), receipt })
       })
     },
+    /** Sends a batch that its receiver cannot keep. */
+    emit(...points: number[]): void {
+      sheet.accepted += points.length
+      source.next({ batch: batch(...points), receipt: new Receipt(1) })
+    },
     /** accepted + created less everything that is accounted for; 0 at every moment. */
     difference(): number {
       const { accepted, created, dropped, ...terms } = sheet.balance()
@@ -75,6 +80,19 @@ describe('a guarded function', () => {
     expect(step.out).toEqual([[1, 2], [3]])
     expect(step.sheet.balance().dropped).toEqual({ processor_error: 2 })
     expect(step.messages).toEqual([expect.stringContaining('no thirteens')])
+    expect(step.difference()).toBe(0)
+  })
+
+  it('refuses a batch to its receiver when it throws that it may succeed later, and counts it where that cannot keep it', async () => {
+    const step = run((given) => {
+      if (values(given).includes(13)) throw retryable('not now', undefined, { reason: 'not_now' })
+      return given
+    })
+    await expect(step.send(13, 14)).resolves.toBe('retryable')
+    await expect(step.send(1)).resolves.toBe('accepted')
+    step.emit(13)
+    expect(step.sheet.balance()).toMatchObject({ refused: 2, dropped: { not_now: 1 }, held: 0, handed_on: 1 })
+    expect(step.messages).toEqual([])
     expect(step.difference()).toBe(0)
   })
 

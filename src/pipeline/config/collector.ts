@@ -16,7 +16,7 @@ export const collectorHints: readonly Hint[] = [
   {
     path: /^extensions$/,
     message:
-      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is kept on disk by `sending_queue.directory`, health is asked for with `service.health`, and there is no pprof or zpages endpoint; delete the section',
+      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is kept on disk by `sending_queue.directory`, health is asked for with `service.health`, memory is limited by `service.memory_limiter`, and there is no pprof or zpages endpoint; delete the section',
   },
   {
     path: /^service\.extensions$/,
@@ -62,10 +62,8 @@ export const collectorHints: readonly Hint[] = [
     instead: exporter('{ sending_queue: { batch: { flush_timeout: 200ms, min_size: 8192 } } }'),
   },
   {
-    path: /^processors\.memory_?limiter$/,
-    message:
-      'there is no memory limiter; the queue of each exporter is the only place that holds data, and it is bounded',
-    instead: exporter('{ sending_queue: { sizer: bytes, queue_size: 67108864, on_full: refuse } }'),
+    path: /^(processors|service)\.memory_?limiter.*\.min_gc_interval_when_(soft|hard)_limited$/,
+    message: 'how often garbage is collected is decided by what it costs; delete it',
   },
   {
     path: /^processors\.(resource|attributes)$/,

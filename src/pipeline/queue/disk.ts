@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
+import type { Held } from '../../host/memory_limiter.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { sizeOf } from '../queue.ts'
 import type { Queue, QueueConfig, QueueStatus, Taken } from '../queue.ts'
@@ -87,6 +88,7 @@ export class DiskQueue implements Queue {
     private config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
     private readonly events: QueueEvents,
     private readonly log: Logger,
+    private readonly memoryIsShort = () => false,
   ) {
     this.#folder = queueFolder(directory, id)
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
@@ -150,6 +152,15 @@ export class DiskQueue implements Queue {
       return entry.points
     }
     return this.#dropUnread() ?? this.#forget()?.points
+  }
+
+  /** What the disk has not is what it could not take. */
+  get held(): Held {
+    return { batches: this.#memory.length, oldest: this.#memory[0]?.time }
+  }
+
+  dropHeld(): number | undefined {
+    return this.#forget()?.points
   }
 
   configure(config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>): void {
@@ -281,13 +292,14 @@ export class DiskQueue implements Queue {
     return this.#writing.splice(0, length)
   }
 
-  /** A batch that is next to be read and has room in memory stays there. */
+  /** A batch that is next to be read and has room in memory stays there, unless memory is short. */
   #written(entry: Writing, place: Place): void {
     this.#count(this.#heldSize, entry, -1)
     this.#position ??= { segment: place.segment, offset: 0 }
     this.#advance()
     const { segment, offset } = this.#position
     if (segment !== place.segment || offset !== place.offset || this.#readySize.bytes >= this.#segmentSize) return
+    if (this.memoryIsShort()) return
     const { batch, payload, points, time } = entry
     this.#makeReady({ batch, payload, points, time, place })
     this.#position = { segment, offset: offset + HEADER_SIZE + entry.payload.length }
@@ -339,11 +351,11 @@ export class DiskQueue implements Queue {
     }
   }
 
-  /** Reads the next segment as soon as half of the last one was handed out. */
+  /** Reads the next segment as soon as half of the last one was handed out, or all of it where memory is short. */
   #readAhead(): void {
     if (this.#reading !== undefined || this.#closed || this.#records === undefined) return
     this.#advance()
-    if (!this.#hasUnread || this.#readySize.bytes > this.#segmentSize / 2) return
+    if (!this.#hasUnread || this.#readySize.bytes > (this.memoryIsShort() ? 0 : this.#segmentSize / 2)) return
     this.#reading = this.#read(this.#records, this.#position!).finally(() => {
       this.#reading = undefined
       if (!this.#unreadable) this.#readAhead()

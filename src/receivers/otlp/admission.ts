@@ -1,3 +1,4 @@
+import type { Context } from '../../component.ts'
 import { busy } from './refusal.ts'
 import type { Refusal } from './refusal.ts'
 
@@ -11,7 +12,8 @@ export interface Admitted {
 
 /**
  * Bounds the bytes of all requests in memory, from the first byte of a body until the request is answered. Where there is
- * no room, the body that has been on its way longest gives way: clients that trickle never keep the others out.
+ * no room, the body that has been on its way longest gives way: clients that trickle never keep the others out. While the memory of
+ * the process is short, all of them do.
  */
 export class Admission {
   #held = 0
@@ -21,7 +23,10 @@ export class Admission {
   #whenIdle: (() => void) | undefined
 
   /** @param limit bytes */
-  constructor(private readonly limit: number) {}
+  constructor(
+    private readonly limit: number,
+    private readonly memoryIsShort: Context['memoryIsShort'],
+  ) {}
 
   /** A request has begun. Every one that is admitted has to `leave`. */
   admit(): Admitted {
@@ -32,10 +37,16 @@ export class Admission {
   }
 
   /**
-   * The request holds that many bytes now; those that are on their way longest make room for it.
+   * The request holds that many bytes now, at first none; those that are on their way longest make room for it.
    * @throws Refusal when there is none
    */
   hold(admitted: Admitted, bytes: number): void {
+    if (this.memoryIsShort(bytes - admitted.held)) {
+      this.#count(admitted, 0)
+      this.#incoming.delete(admitted)
+      this.refuseIncoming(short())
+      throw short()
+    }
     this.#count(admitted, bytes)
     for (const oldest of this.#incoming) {
       if (this.#held <= this.limit || oldest === admitted) break
@@ -44,6 +55,11 @@ export class Admission {
     if (this.#held <= this.limit) return
     this.#count(admitted, 0)
     throw full()
+  }
+
+  /** Bytes of a refused request have come, and are thrown away: garbage is memory, too. */
+  discard(bytes: number): void {
+    this.memoryIsShort(bytes)
   }
 
   /** The body is complete: the request no longer gives way. */
@@ -82,6 +98,10 @@ export class Admission {
     this.#count(incoming, 0)
     incoming.giveWay(refusal)
   }
+}
+
+function short(): Refusal {
+  return busy('Memory is short.')
 }
 
 function full(): Refusal {

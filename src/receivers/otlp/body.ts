@@ -36,6 +36,7 @@ export async function readBody(
     throw new Refusal('wrong_type', `Content-Encoding must be one of ${contentCodings.join(', ')}, not ${coding}.`)
   }
   if (Number(request.headers['content-length']) > limit) throw tooLarge(limit)
+  admission.hold(admitted, 0)
   const wire = await receive(request, limit, admission, admitted)
   if (decompress === undefined) return wire
   const body = decompressed(wire, decompress, limit)

@@ -125,13 +125,16 @@ function admit(
   // grpc-js shows an interceptor whole messages only; the bytes on their way are seen on the stream that it reads.
   const { stream } = call as unknown as { stream: ServerHttp2Stream }
   const admitted = admission.admit()
-  const count = (chunk: Buffer): void => {
+  const hold = (bytes: number): boolean => {
     try {
-      admission.hold(admitted, admitted.held + chunk.length)
+      admission.hold(admitted, bytes)
+      return true
     } catch (error) {
       refuse(error)
+      return false
     }
   }
+  const count = (chunk: Buffer): void => void hold(admitted.held + chunk.length)
   const late = (): void => refuse(new Refusal('too_slow', `The request did not arrive within ${readTimeout} ms.`))
   const timer = readTimeout === 0 ? undefined : setTimeout(late, readTimeout)
   const complete = (): void => {
@@ -153,18 +156,14 @@ function admit(
   })
   const listener = new ServerListenerBuilder()
     .withOnReceiveMessage((message: Buffer, next) => {
-      try {
-        admission.hold(admitted, message.length)
-      } catch (error) {
-        return refuse(error)
-      }
-      next(message)
+      if (hold(message.length)) next(message)
     })
     .withOnReceiveHalfClose((next) => {
       complete()
       next()
     })
     .build()
+  hold(0)
   return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build())
 }
 

@@ -64,6 +64,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
       answer(response, 200, type, body)
     } catch (error) {
       const refusal = refused('http', error)
+      request.on('data', (chunk: Buffer) => admission.discard(chunk.length))
       if (refusal.reason === 'wrong_method') response.setHeader('Allow', 'POST')
       if (refusal.reason === 'wrong_type') response.setHeader('Accept-Encoding', contentCodings.join(', '))
       if (refusal.after !== undefined) response.setHeader('Retry-After', Math.ceil(refusal.after / 1000))

@@ -32,7 +32,7 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     description: 'Requests that were not taken, by protocol and reason.',
     unit: '{request}',
   })
-  const admission = new Admission(config.admission.request_limit_mib * 2 ** 20)
+  const admission = new Admission(config.admission.request_limit_mib * 2 ** 20, context.memoryIsShort)
   const { max_connections: maxConnections } = config.admission
   const receiving: Receiving = { context, admission, maxConnections, refused, fail: failed }
   const listeners: Listener[] = []

@@ -91,6 +91,24 @@ describe('a queue on disk', () => {
     expect(await files(directory)).toEqual([])
   })
 
+  it('keeps nothing beside the disk while memory is short, drops none of it, and still hands out in order', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    let short = true
+    const queue = { num_consumers: 1 }
+    const delivery = await start(destination.url, directory, { queue, memoryIsShort: () => short })
+    for (const value of [1, 2, 3, 4]) await delivery.offer(batchOf(value))
+    const [holder] = delivery.holders
+    expect(holder?.held.batches).toBe(0)
+    holder?.shed()
+    expect(delivery.sheet.balance()).toMatchObject({ queued: 3, in_flight: 1, dropped: {} })
+    short = false
+    await delivery.offer(batchOf(5))
+    destination.answerWith(status(200))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[1], [2], [3], [4], [5]])
+    expect(delivery.difference()).toBe(0)
+  })
+
   it('hands out in order what it had to leave on disk, across segments and a restart', async () => {
     const [destination, directory] = [await deadDestination(), await folder()]
     const queue = { max_disk_size: 2 ** 22, num_consumers: 1 }

@@ -1,0 +1,114 @@
+import os from 'node:os'
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { findControlGroup } from './control_group.ts'
+import { hostFiles } from './files.ts'
+import type { HostFiles } from './inventory.ts'
+
+/** What is taken for free at each doubt, of what is not known. */
+const DOUBT = 0.02
+
+/** Memory that this process shares with others, or has to itself. */
+export class Memory {
+  #peak = 0
+  #others = Infinity
+
+  /**
+   * @param total bytes there are
+   * @param resident reads the bytes that are in use, by this process at least, as the kernel sees it
+   */
+  constructor(
+    readonly total: number,
+    readonly resident: () => number,
+  ) {}
+
+  /**
+   * Bytes that are in use, and that are resident. An allocator keeps what it was given back: when 300 MiB of buffers have
+   * come and gone, glibc still has all of them resident, and the next 300 MiB take no more. So what there is beside V8's heap and its
+   * buffers is known only when more is resident than ever before; else these count as they are now.
+   */
+  look(): { used: number; resident: number } {
+    const { heapTotal, external } = process.memoryUsage()
+    const resident = this.resident()
+    const others = Math.max(0, resident - heapTotal - external)
+    this.#others = resident > this.#peak ? others : Math.min(this.#others, others)
+    this.#peak = Math.max(this.#peak, resident)
+    return { used: this.#others + heapTotal + external, resident }
+  }
+
+  /**
+   * Of what is beside the heap and its buffers, too, some may have been given back, which nobody tells. If not, the next that comes
+   * finds no room in what is resident, and so is noticed.
+   */
+  doubt(): void {
+    this.#others *= 1 - DOUBT
+  }
+}
+
+const files = hostFiles()
+
+/** What this process has resident that is of no file; of the machine's memory. */
+export const processMemory = new Memory(os.totalmem(), () => {
+  const rss = process.memoryUsage.rss()
+  // Pages: all, resident, and those of them that are of files or shared. Source: proc_pid_statm(5).
+  const [, resident, shared] = files.optionalText('proc/self/statm')?.split(' ').map(Number) ?? []
+  return resident === undefined ? rss : rss * (1 - shared / resident)
+})
+
+/**
+ * What the control group of this process has in use, where that has a limit: there the kernel ends what is within. The pages of
+ * files are left out, also those that are read again and again: the kernel gives them up before.
+ */
+export function findContainerMemory(own: HostFiles = files): Memory | undefined {
+  const group = findControlGroup(own, 'memory')
+  const limit = group?.memory().limit
+  if (group === undefined || limit === undefined || limit > os.totalmem()) return undefined
+  return new Memory(limit, () => {
+    const { usage = 0, stat } = group.memory()
+    return usage - (stat('inactive_file') ?? 0) - (stat('active_file') ?? 0)
+  })
+}
+
+let container: { readonly memory: Memory | undefined } | undefined
+
+/** The memory of the container, or of the machine where that has no limit. */
+export function availableMemory(): Memory {
+  container ??= { memory: process.platform === 'linux' ? findContainerMemory() : undefined }
+  return container.memory ?? processMemory
+}
+
+/** How full V8's heap is, from 0 to 1, where V8 ends the process. */
+export function heapFill(): number {
+  const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+  return used / limit
+}
+
+/** The largest part of the time that collecting garbage may take, also where it is urgent. */
+const COLLECTING = { usual: 0.1, urgent: 0.25 }
+
+let collectGarbage: (() => void) | undefined
+let collected = { end: -Infinity, took: 0 }
+
+/**
+ * Collects garbage, as V8 by itself does too late: it hardly sees buffers, and a process that refuses all makes none that
+ * would remind it. Returns false instead where that would take too much of the time.
+ */
+export function collect(need: keyof typeof COLLECTING): boolean {
+  const begin = performance.now()
+  if (begin < collected.end + collected.took * (1 / COLLECTING[need] - 1)) return false
+  collectGarbage ??= exposedCollector()
+  // What the first finds is given back in the background; the second waits for that, so that it counts as free.
+  collectGarbage()
+  collectGarbage()
+  const end = performance.now()
+  collected = { end, took: end - begin }
+  return true
+}
+
+/** A script of a new context sees the flag, whatever this process was started with. */
+function exposedCollector(): () => void {
+  setFlagsFromString('--expose-gc')
+  const exposed = runInNewContext('gc') as () => void
+  setFlagsFromString('--no-expose-gc')
+  return exposed
+}

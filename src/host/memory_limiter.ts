@@ -1,0 +1,235 @@
+import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
+import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
+import type { Memory } from './memory.ts'
+
+/** The settings of the service and of the processor, with the names of the collector's processor (v0.165.0). */
+export const memoryLimiterSettings = {
+  check_interval: {
+    doc: 'How often the memory is looked at. While data comes in, it is looked at more often, each time a sixteenth of the spike limit has come.',
+    format: 'duration',
+    default: '1s',
+  },
+  limit_mib: {
+    doc: 'MiB of memory that the process may have in use: the hard limit.',
+    format: 'nat',
+    default: undefined,
+  },
+  spike_limit_mib: {
+    doc: 'MiB between the soft limit, from which on data is refused, and the hard one. Default: a fifth of `limit_mib`.',
+    format: 'nat',
+    default: undefined,
+  },
+  limit_percentage: {
+    doc: "The hard limit in percent of the container's memory, of which all that is in the container counts as in use; where it has no limit, in percent of the machine's memory, and only the process counts.",
+    format: 'nat',
+    default: undefined,
+  },
+  spike_limit_percentage: {
+    doc: 'The same as `spike_limit_mib` in percent of that memory. Default: a fifth of `limit_percentage`.',
+    format: 'nat',
+    default: undefined,
+  },
+} as const satisfies Settings
+
+export type MemoryLimiterConfig = ConfigOf<typeof memoryLimiterSettings>
+
+const MIB = 2 ** 20
+
+/** What was seen last, in bytes. */
+export interface MemoryReading {
+  readonly used: number
+  readonly soft: number
+  readonly hard: number
+  readonly short: boolean
+}
+
+const SHORT = 'Memory is short: data is refused, or dropped and counted where its source cannot keep it.'
+
+/** Looks at the memory while data comes in as large as the spike limit. */
+const LOOKS = 16
+
+/** Bytes that the process takes when it runs without any data beyond those at its start; 8 to 15 MiB were measured. */
+const ROOM = 16 * MIB
+
+/** Check intervals without a shortage after which it is over. */
+const OVER = 10
+
+/** What the process took when it read its first configuration: later there is data in it. */
+let atStart: number | undefined
+
+/** The rules that span the settings, and that a limit leaves room for more than the process takes by itself. */
+export function* memoryLimiterFindings(config: MemoryLimiterConfig): Generator<Finding> {
+  const found = [...mistakes(config)]
+  for (const [path, message] of found) yield { path, message }
+  if (found.length > 0) return
+  const { memory, soft } = limitsOf(config)
+  const taken = (atStart ??= processMemory.resident())
+  if (taken + ROOM <= soft) return
+  const [path, of] =
+    config.limit_mib === undefined ? ['limit_percentage', ` of the ${mib(memory.total)} there are`] : ['limit_mib', '']
+  const message = `is too low: data is refused from ${mib(soft)}${of} on, and without any the process takes ${mib(taken)} and at least ${mib(ROOM)} for its work`
+  yield { path, message }
+}
+
+function* mistakes(config: MemoryLimiterConfig): Generator<[path: string, message: string]> {
+  if (config.check_interval === 0) yield ['check_interval', 'must be longer than 0s']
+  if (config.limit_mib === undefined && config.limit_percentage === undefined) {
+    yield ['', 'needs a limit: `limit_mib: 512`, or `limit_percentage: 80`']
+  }
+  if (config.limit_mib !== undefined && config.limit_percentage !== undefined) {
+    yield ['limit_percentage', 'stands beside limit_mib; only one of them can be the limit']
+  }
+  for (const unit of ['mib', 'percentage'] as const) {
+    const [limit, spike] = [config[`limit_${unit}`], config[`spike_limit_${unit}`]]
+    if (limit === 0) yield [`limit_${unit}`, 'must be at least 1']
+    if (spike === 0) yield [`spike_limit_${unit}`, 'must be at least 1']
+    if (unit === 'percentage' && limit !== undefined && limit > 100) yield ['limit_percentage', 'must be at most 100']
+    if (spike === undefined) continue
+    if (limit === undefined) yield [`spike_limit_${unit}`, `needs limit_${unit}, of which it is a part`]
+    else if (spike >= limit) yield [`spike_limit_${unit}`, `must be less than limit_${unit}, ${limit}`]
+  }
+}
+
+interface Limits {
+  readonly memory: Memory
+  /** Bytes. */
+  readonly soft: number
+  readonly hard: number
+}
+
+function limitsOf(config: MemoryLimiterConfig): Limits {
+  const byPercentage = config.limit_mib === undefined
+  const memory = byPercentage ? availableMemory() : processMemory
+  const [limit = 0, spike = limit / 5, unit] = byPercentage
+    ? [config.limit_percentage, config.spike_limit_percentage, memory.total / 100]
+    : [config.limit_mib, config.spike_limit_mib, MIB]
+  return { memory, soft: (limit - spike) * unit, hard: limit * unit }
+}
+
+function mib(bytes: number): string {
+  return `${Math.round(bytes / MIB)} MiB`
+}
+
+/** Batches that are kept in memory and may be let go of. */
+export interface Holder {
+  readonly held: Held
+  /** Lets go of the oldest. */
+  shed(): void
+}
+
+export interface Held {
+  readonly batches: number
+  /** When the oldest of them came, in milliseconds since 1970. */
+  readonly oldest: number | undefined
+}
+
+/** What takes batches in, or keeps them, needs to know. */
+export type MemoryGuard = Pick<MemoryLimiter, 'holders' | 'isShort'>
+
+export function unlimited(): MemoryGuard {
+  return { holders: new Set(), isShort: () => false }
+}
+
+/**
+ * Says when memory is short: when more than the soft limit is in use. While it is more than the hard limit, holders let go of
+ * batches. Looks by itself from the first time it is asked until `signal` aborts; without limits, never.
+ */
+export class MemoryLimiter {
+  readonly holders = new Set<Holder>()
+  #limits: Limits | undefined
+  #checkInterval = 0
+  #used = 0
+  #short = false
+  #shortAt = 0
+  /** Whether it was said that memory is short. */
+  #told = false
+  /** Bytes that have come since the memory was last looked at. */
+  #come = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(
+    private readonly options: Pick<Context, 'log' | 'report' | 'signal'>,
+    config?: MemoryLimiterConfig,
+  ) {
+    this.configure(config)
+    options.signal.addEventListener('abort', () => this.configure(undefined), { once: true })
+  }
+
+  /** Takes other limits, or none. */
+  configure(config: MemoryLimiterConfig | undefined): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#limits = config && limitsOf(config)
+    this.#checkInterval = config?.check_interval ?? 0
+    this.#short = false
+    if (this.#told) this.options.report(undefined)
+    this.#told = false
+  }
+
+  /** What was seen last; `undefined` without limits. */
+  get reading(): MemoryReading | undefined {
+    if (this.#limits === undefined) return undefined
+    const { soft, hard } = this.#limits
+    return { used: this.#used, soft, hard, short: this.#short }
+  }
+
+  /** Whether what comes is to be refused. `bytes` have come since this was last asked. */
+  isShort(bytes = 0): boolean {
+    const limits = this.#limits
+    if (limits === undefined) return false
+    this.#come += bytes
+    if (this.#timer === undefined || this.#come > (limits.hard - limits.soft) / LOOKS) this.#look(limits)
+    this.#timer ??= setInterval(() => this.#check(limits), this.#checkInterval).unref()
+    return this.#short
+  }
+
+  #check(limits: Limits): void {
+    if (this.#short) limits.memory.doubt()
+    this.#look(limits)
+  }
+
+  #look(limits: Limits): void {
+    const { memory, soft, hard } = limits
+    this.#come = 0
+    let from = soft
+    const look = (): void => {
+      const { used, resident } = memory.look()
+      // A heap as full as V8 allows weighs as much as the hard limit.
+      this.#used = Math.max(used, heapFill() * hard)
+      // What is resident beyond the soft limit found no room in what had been given back: less has to be in use then.
+      from = Math.max(soft / 2, soft - Math.max(0, resident - soft))
+    }
+    look()
+    if (this.#used >= from && collect(this.#used >= hard ? 'urgent' : 'usual')) {
+      look()
+      // Only what is left when there is no garbage says that batches have to go.
+      if (this.#used >= hard) this.#shed(1 - soft / this.#used)
+    }
+    this.#short = this.#used >= from
+    this.#tell(limits)
+  }
+
+  /** Lets go of a part of all batches that are held, the oldest first. If that was not enough, the next look finds it. */
+  #shed(part: number): void {
+    const holders = [...this.holders]
+    const age = ({ held: { oldest = Infinity } }: Holder): number => oldest
+    let left = Math.ceil(part * holders.reduce((sum, { held }) => sum + held.batches, 0))
+    for (; left > 0; left -= 1) holders.reduce((first, other) => (age(other) < age(first) ? other : first)).shed()
+  }
+
+  /** Under a load that is too much memory is short again and again: that is one shortage, which is over when it does not come back. */
+  #tell({ soft, hard }: Limits): void {
+    const { log, report } = this.options
+    const now = performance.now()
+    if (this.#short) this.#shortAt = now
+    else if (now - this.#shortAt < OVER * this.#checkInterval) return
+    if (this.#told === this.#short) return
+    this.#told = this.#short
+    const fields = { used: mib(this.#used), soft_limit: mib(soft), limit: mib(hard) }
+    if (this.#short) log.warn(SHORT, fields)
+    else log.info('There is enough memory again.', fields)
+    report(
+      this.#short ? `${fields.used} of memory are in use; data is refused from ${fields.soft_limit} on` : undefined,
+    )
+  }
+}
