@@ -1,7 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { describe, expect, it } from '@jest/globals'
 import type { ReceivedSeries } from '../kit/intake.ts'
-import { gaugeRequest } from '../receivers/otlp/receiving.ts'
 
 /** Where docker-compose.test.yml shows what its intake took, and where its sidecar is, without a port. */
 const { COMPOSE_INTAKE, COMPOSE_SIDECAR, WITH_COLLECTOR } = process.env
@@ -86,16 +85,18 @@ suite('in containers, which `docker compose -f docker-compose.test.yml run --rm 
   })
 
   it('what another container sends over OTLP is taken, and refused when it is malformed', async () => {
-    const post = async (body: Uint8Array): Promise<number> => {
+    const post = async (body: string): Promise<number> => {
       const response = await fetch(`${COMPOSE_SIDECAR}:4318/v1/metrics`, {
         method: 'POST',
-        headers: { 'content-type': 'application/x-protobuf' },
+        headers: { 'content-type': 'application/json' },
         body,
       })
       return response.status
     }
-    expect(await post(gaugeRequest(11.5))).toBe(200)
-    expect(await post(Uint8Array.of(10, 200, 1))).toBe(400)
+    const dataPoints = [{ timeUnixNano: `${Date.now()}000000`, asDouble: 11.5 }]
+    const metrics = [{ name: 'load', gauge: { dataPoints } }]
+    expect(await post(JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }))).toBe(200)
+    expect(await post('{"resourceMetrics":[1]}')).toBe(400)
     const [load] = await untilAtLeast(1, async () => named('heka.load', await series()))
     expect(load.points[0][1]).toBe(11.5)
   })
