@@ -67,12 +67,15 @@ function partsOf({ kept, changed, added, removed }: Changes): [what: string, pat
     .map(([what, paths]) => [what, paths.join(', ')])
 }
 
-function remarksOf({ atNextStart, leftovers }: Changes): string[] {
+function remarksOf({ atNextStart, leftovers, unreleased }: Changes): string[] {
+  const inside = unreleased.map(
+    (path) => `${path}: has not released all data points in time; they still come out, or stay until the stop`,
+  )
   const left = Object.entries(leftovers).flatMap(([path, { kept, dropped }]) => [
     ...(kept > 0 ? [`${path}: data points that stay in the queue on disk: ${kept}`] : []),
     ...(dropped > 0 ? [`${path}: data points that could not be sent in time and are dropped: ${dropped}`] : []),
   ])
-  return [...left, ...atNextStart.map((path) => `${path} takes effect at the next start.`)]
+  return [...inside, ...left, ...atNextStart.map((path) => `${path} takes effect at the next start.`)]
 }
 
 function text(code: number, body: string): Answer {

@@ -11,6 +11,8 @@ export interface Changes {
   readonly removed: readonly string[]
   /** Settings that take effect when the process starts again. */
   readonly atNextStart: readonly string[]
+  /** Processors that were taken out, and have not released all they hold yet. */
+  readonly unreleased: readonly string[]
   /** Data points that the queues which are no more left behind. */
   readonly leftovers: Readonly<Record<string, Leftovers>>
 }

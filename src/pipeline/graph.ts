@@ -105,11 +105,11 @@ export class Graph {
     const removed = [...pathsOf(before)].filter((path) => !pathsOf(next).has(path))
     this.options.health.started()
     for (const path of removed) this.options.health.leaving(path)
-    const leftovers = await this.#giveAway(gone, config.service.shutdown_timeout)
+    const left = await this.#giveAway(gone, config.service.shutdown_timeout)
     for (const path of removed) this.#forget(path)
     const { prefix } = config.service.telemetry.metrics
     const atNextStart = prefix === this.options.telemetry.prefix ? [] : ['service.telemetry.metrics.prefix']
-    return { ...compare(before.config, config), atNextStart, leftovers }
+    return { ...compare(before.config, config), atNextStart, ...left }
   }
 
   /**
@@ -218,8 +218,8 @@ export class Graph {
     return goneOf(before, next, Promise.all(renewals))
   }
 
-  /** Returns what the queues left behind, by the path of the exporter. */
-  async #giveAway(gone: Gone, patience: number): Promise<Record<string, Leftovers>> {
+  /** Returns what is left when that is over. */
+  async #giveAway(gone: Gone, patience: number): Promise<Pick<Changes, 'unreleased' | 'leftovers'>> {
     this.#patience = new AbortController()
     const { signal } = this.#patience
     const timer = setTimeout(() => this.#patience.abort(), patience)
@@ -232,10 +232,16 @@ export class Graph {
       this.#lingering.add(lifetime)
     }
     await within(Promise.all(gone.receivers.map((receiver) => receiver.stop())))
-    const released = gone.stages.map((stages) =>
-      release(stages).then(() => Promise.all(stages.map(({ lifetime }) => retire(lifetime)))),
-    )
+    const unreleased = new Set(gone.stages.flat())
+    const released = gone.stages.map(async (stages) => {
+      for (const stage of stages) {
+        await stage.release()
+        unreleased.delete(stage)
+        await retire(stage.lifetime)
+      }
+    })
     await within(Promise.all(released))
+    const paths = new Set(Array.from(unreleased, ({ configured }) => `processors.${configured.id}`))
     const leftovers: Record<string, Leftovers> = {}
     const drains = Array.from(gone.deliveries, async ([path, delivery]) => {
       leftovers[path] = await delivery.drain(signal)
@@ -243,7 +249,7 @@ export class Graph {
     await Promise.all(drains)
     await within(gone.renewed.then(() => Promise.all(gone.lifetimes.map(retire))))
     clearTimeout(timer)
-    return leftovers
+    return { unreleased: [...paths], leftovers }
   }
 
   #starting(path: string): void {

@@ -321,20 +321,24 @@ ${service(
   it('hands a queue on to its successor, and reports what one that is no more left behind', async () => {
     const [dead, alive] = [await startDestination(), await startDestination()]
     dead.respondBy(() => ({ status: 503 }))
-    const yaml = (exporters: Readonly<Record<string, string>>): string => `
+    const never = `export default { kind: 'processor', type: 'never', summary: 'Never answers.', config: {},
+      create: () => () => { console.log('inside'); return new Promise(() => {}) } }`
+    const yaml = (exporters: Readonly<Record<string, string>>, processors = ''): string => `
+modules: [./never.mjs]
 receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+processors: { never: }
 exporters:
 ${Object.entries(exporters)
   .map(([id, settings]) => `  ${id}: { ${retries}, ${settings} }`)
   .join('\n')}
-${service(`metrics: { receivers: [otlp], exporters: [${Object.keys(exporters).join(', ')}] }`, 'shutdown_timeout: 200ms')}`
+${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters: [${Object.keys(exporters).join(', ')}] }`, 'shutdown_timeout: 200ms')}`
     const [toDead, toAlive] = [`endpoint: "${dead.url}"`, `endpoint: "${alive.url}"`]
     const onDisk = 'sending_queue: { directory: queue }'
-    const { command, reload, write, address } = await start(yaml({ otlp_http: toDead }))
+    const { command, reload, write, address } = await start(yaml({ otlp_http: toDead }), { 'never.mjs': never })
     for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
     const receiver = address(LISTENING)
-    const change = async (exporters: Readonly<Record<string, string>>): Promise<string> => {
-      await write('pipeline.yaml', yaml(exporters))
+    const change = async (exporters: Readonly<Record<string, string>>, processors = ''): Promise<string> => {
+      await write('pipeline.yaml', yaml(exporters, processors))
       const { code, text } = await reload()
       expect({ code, text }).toMatchObject({ code: 200 })
       return text
@@ -365,8 +369,16 @@ ${service(`metrics: { receivers: [otlp], exporters: [${Object.keys(exporters).jo
     await change({ otlp_http: toAlive, 'otlp_http/disk': `${toAlive}, ${onDisk}` })
     await until(() => valuesAt(alive).length === 7)
 
+    await change({ otlp_http: toAlive }, 'never')
+    const unanswered = send(receiver, gaugeRequest(8)).catch(() => 'the process has ended')
+    await command.waitFor('inside')
+    await expect(change({ otlp_http: toAlive })).resolves.toContain(
+      'processors.never: has not released all data points in time; they still come out, or stay until the stop\n',
+    )
+
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
+    await expect(unanswered).resolves.toBe('the process has ended')
     expect(valuesAt(dead)).toEqual([])
     expect(valuesAt(alive).sort()).toEqual([1, 2, 3, 4, 5, 6, 6])
     for (const { left, right } of balances(command.stderr())) expect(left).toBe(right)

@@ -40,6 +40,18 @@ describe('the log', () => {
     expect(lines.join('').match(/\[REDACTED\]/g)).toHaveLength(4)
   })
 
+  it('is written in another way, and hides other secrets, from when that is asked for', async () => {
+    const secrets = new Set(['first'])
+    const lines: string[] = []
+    const log = await createLogger({ level: 'info', encoding: 'json' }, secrets, { write: (line) => lines.push(line) })
+    const component = componentLogger(log, 'debug')
+    component.debug('not shown')
+    secrets.add('second')
+    await log.configure({ level: 'debug', encoding: 'console' })
+    component.debug('first and second')
+    expect(lines).toEqual([expect.stringMatching(/DEBUG: debug: \[REDACTED\] and \[REDACTED\]\n$/)])
+  })
+
   it('says the same thing about the same error once while it is throttled', async () => {
     const { log, lines } = await logger('json')
     const quiet = throttled(log)
