@@ -60,6 +60,8 @@ export const processMemory = new Memory(os.totalmem(), () => {
  * files are left out, also those that are read again and again: the kernel gives them up before.
  */
 export function findContainerMemory(own: HostFiles = files): Memory | undefined {
+  // Without /proc nothing is known of one.
+  if (own.optionalText('proc/self/cgroup') === undefined) return undefined
   const group = findControlGroup(own, 'memory')
   const limit = group?.memory().limit
   if (group === undefined || limit === undefined || limit > os.totalmem()) return undefined
