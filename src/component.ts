@@ -251,10 +251,37 @@ export interface Rehearsed<R extends ExportRequest = ExportRequest> {
   readonly requests: readonly R[]
 }
 
+/**
+ * What `prepare` remembers, told in bytes of its own making. A queue on disk keeps them beside the batches they came with, so
+ * that after a restart, also after a crash, as much is remembered as belongs to the batches that the queue took.
+ */
+export interface ExporterState {
+  /** Begins to tell: what `changes` tells from now on does not build on what it told before. */
+  begin(): void
+  /**
+   * Asked after each `prepare`: what that changed, and beside it a part of what has not been told since `begin`, small enough to
+   * take no time; `all` once nothing of that is left. No bytes: nothing is to be told.
+   */
+  changes(): { readonly bytes: Uint8Array; readonly all: boolean }
+  /**
+   * Takes over, before the first `prepare`, what was told in an earlier process: a list for each `begin` that is needed, oldest
+   * first, of what was told since. Where it throws, nothing may be remembered.
+   */
+  restore(tellings: readonly (readonly Told[])[]): void
+}
+
+/** What an exporter told of its memory, `age` milliseconds ago. */
+export interface Told {
+  readonly bytes: Uint8Array
+  readonly age: number
+}
+
 /** What an exporter does. Queueing, batching, retrying, timeouts and counting belong to the pipeline around it. */
 export interface Exporter<R extends ExportRequest = ExportRequest> {
   /** Runs once per batch, in order, before the queue; may have memory. What it leaves out it says to `account`. */
   prepare?(batch: MetricBatch, account: Account): MetricBatch
+  /** The memory of `prepare`, if it is to survive a restart where the queue is on disk. */
+  readonly state?: ExporterState
   /** Pure. The requests and what `account` was told add up to the points of the batch. */
   encode(batch: MetricBatch, account: Account): Iterable<R>
   /** Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. */

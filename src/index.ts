@@ -15,6 +15,7 @@ export type {
   Explanation,
   Exporter,
   ExporterComponent,
+  ExporterState,
   ExportRequest,
   Finding,
   Format,
@@ -27,6 +28,7 @@ export type {
   Rehearsed,
   Setting,
   Settings,
+  Told,
 } from './component.ts'
 export {
   ConfigError,

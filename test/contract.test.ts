@@ -8,6 +8,7 @@ import { isSetting } from '../src/component.ts'
 import type { Component, ComponentKind, Exporter, Format, Settings } from '../src/component.ts'
 import { Attributes } from '../src/otlp/attributes.ts'
 import { MetricBatch } from '../src/otlp/batch.ts'
+import { toOtlpJson } from '../src/otlp/json.ts'
 import { Metric } from '../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../src/otlp/points.ts'
 import { checkComponent } from '../src/pipeline/config.ts'
@@ -96,6 +97,50 @@ const rich = MetricBatch.of({
     new Metric({ name: 'nothing', type: 'none' }),
   ],
 })
+
+/** What has been counted until a round, in every type that counts. */
+function cumulative(round: number): MetricBatch {
+  const times = {
+    startTimeUnixNano: 1n,
+    timeUnixNano: BigInt(round) * 1_000_000_000n,
+    attributes: Attributes.of({ a: 1 }),
+  }
+  const extremes = { min: -round, max: round }
+  const buckets = {
+    count: 3 * round,
+    sum: round / 3,
+    bucketCounts: [round, 2 * round],
+    explicitBounds: [1],
+    ...extremes,
+  }
+  const exponential = { count: round, positive: { offset: 0, bucketCounts: [round] } }
+  const temporality = 'cumulative'
+  const metrics = [
+    {
+      name: 'ints',
+      type: 'sum',
+      temporality,
+      monotonic: true,
+      points: [new NumberPoint({ ...times, value: round, isInt: true })],
+    },
+    {
+      name: 'doubles',
+      type: 'sum',
+      temporality,
+      monotonic: true,
+      points: [new NumberPoint({ ...times, value: round / 3 })],
+    },
+    { name: 'buckets', type: 'histogram', temporality, points: [new HistogramPoint({ ...times, ...buckets })] },
+    {
+      name: 'scaled',
+      type: 'exponential_histogram',
+      temporality,
+      points: [new ExponentialHistogramPoint({ ...times, ...exponential })],
+    },
+    { name: 'quantiles', type: 'summary', points: [new SummaryPoint({ ...times, count: round, sum: round / 3 })] },
+  ] as const
+  return MetricBatch.fromOtlp(MetricBatch.of({ resource: { 'service.name': 'shop' }, metrics }).toOtlp())
+}
 
 /** A batch of three points in which looking at anything else throws. */
 const poisoned = new Proxy(MetricBatch.empty, {
@@ -274,5 +319,25 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
     const shapes = () =>
       [...exporter.encode(rich, accounting().account)].map(({ points, bytes }) => ({ points, bytes }))
     expect(shapes()).toEqual(shapes())
+  })
+
+  it('15. from what it tells of the memory of `prepare`, another goes on as if it were the same', async () => {
+    const [first, next, fresh] = await Promise.all([1, 2, 3].map(async () => (await testExample(component)).created))
+    const prepare = (exporter: Exporter, round: number): { text: string; total: number } => {
+      const { account, total } = accounting()
+      const batch = cumulative(round)
+      return { text: toOtlpJson(exporter.prepare?.(batch, account) ?? batch), total: total() }
+    }
+    first.state?.begin()
+    const told = [1, 2].map((round) => {
+      prepare(first, round)
+      return { bytes: first.state?.changes().bytes ?? new Uint8Array(), age: 0 }
+    })
+    next.state?.restore([told])
+    const expected = prepare(first, 3)
+    expect(prepare(next, 3)).toEqual(expected)
+    // Whoever remembers nothing tells nothing.
+    if (first.state === undefined) expect(prepare(fresh, 3)).toEqual(expected)
+    else expect(prepare(fresh, 3)).not.toEqual(expected)
   })
 })

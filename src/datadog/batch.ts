@@ -1,4 +1,4 @@
-import type { Account, Logger } from '../component.ts'
+import type { Account, ExporterState, Logger } from '../component.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'
@@ -29,17 +29,17 @@ export function collisionLog(log: Pick<Logger, 'warn'>): (metric: Metric) => voi
 /**
  * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
  * one time, and turns cumulative counts into differences as `options` say. `refuses` names the reason why a metric cannot be sent.
- * `collided` is told of each point that became part of another.
+ * `collided` is told of each point that became part of another. `state` is what is remembered for the differences.
  */
 export function preparation(
   options: DeltaOptions,
   refuses: (metric: Metric) => string | undefined,
   collided: (metric: Metric) => void,
-): (batch: MetricBatch, account: Account) => MetricBatch {
+): { prepare(batch: MetricBatch, account: Account): MetricBatch; state: ExporterState } {
   const differences = new CumulativeToDelta(options)
   const numbers = new NumberPointCursor()
   const histograms = new HistogramCursor()
-  return (batch, account) => {
+  const prepare = (batch: MetricBatch, account: Account): MetricBatch => {
     const sendable = batch
       .filterMetrics((metric) => {
         const reason = refuses(metric)
@@ -59,6 +59,7 @@ export function preparation(
       )
     return differences.apply(aggregate(sendable, account, { resolution: 1n, collided }), account)
   }
+  return { prepare, state: differences.state }
 }
 
 /**

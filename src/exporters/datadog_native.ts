@@ -6,6 +6,7 @@ import { hostMetadata } from '../datadog/host_metadata.ts'
 import { metricNames, namesBefore } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, resourceTagSources } from '../datadog/resource_attributes.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
+import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
 import { checkEndpoint, httpClient, withoutSecrets } from '../http/client.ts'
 import { compressionProblem, contentEncoding, decompress } from '../http/compression.ts'
@@ -181,9 +182,10 @@ datadog_native:
     const post = httpClient(context)
     return {
       prepare(batch, account) {
-        const prepared = summaryDifferences.apply(differences(choosingHosts(batch), account), account)
+        const prepared = summaryDifferences.apply(differences.prepare(choosingHosts(batch), account), account)
         return naming(prepared, account)
       },
+      state: joinStates(differences.state, summaryDifferences),
       encode(batch: MetricBatch, account) {
         if (!mapper.map(withHostAndTags(batch, own), account, { distinct: false, origin: batch })) {
           const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })

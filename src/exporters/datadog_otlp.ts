@@ -93,8 +93,9 @@ datadog_otlp:
     }
     return {
       prepare(batch, account) {
-        return naming(differences(choosingHosts(batch), account), account)
+        return naming(differences.prepare(choosingHosts(batch), account), account)
       },
+      state: differences.state,
       encode(batch: MetricBatch, account) {
         // Datadog keeps one value a second of each series, and knows no scopes.
         const series = aggregate(finish(aggregate(batch, account, { resolution: 1_000_000_000n })), account, {

@@ -45,6 +45,11 @@ export class BytesIndex {
     return this.#count - this.#free.length
   }
 
+  /** Every number is below it. */
+  get end(): number {
+    return this.#count
+  }
+
   length(number: number): number {
     return this.#entries[number * STRIDE + LENGTH]
   }

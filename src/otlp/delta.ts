@@ -1,6 +1,7 @@
 import type { MetricBatch } from './batch.ts'
 import { BytesIndex, grown } from './bytes_index.ts'
 import { NumberPointCursor } from './number_cursor.ts'
+import { DeltaState } from './delta_state.ts'
 import { countedFromZero, differenceOf } from './difference.ts'
 import type { CumulativePoint } from './difference.ts'
 import { HistogramCursor } from './histogram_cursor.ts'
@@ -68,6 +69,8 @@ export class CumulativeToDelta {
   readonly #histograms = new HistogramMemory()
   /** The last points of the series for which neither of these is made. */
   readonly #others = new Map<number, HistogramPoint | ExponentialHistogramPoint>()
+  /** For a queue that keeps what is remembered over a restart. */
+  readonly state: DeltaState
   readonly #cursor = new NumberPointCursor()
   readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
@@ -83,6 +86,15 @@ export class CumulativeToDelta {
     this.#ttl = ttl
     this.#maxSeries = maxSeries
     this.#extremes = extremes
+    this.state = new DeltaState({
+      metrics: this.#metrics,
+      series: this.#series,
+      points: this.#points,
+      histograms: this.#histograms,
+      others: this.#others,
+      find: (owner, view, start, end, now) => this.#find(owner, view, start, end, now),
+      clear: () => this.#forgetBefore(Infinity),
+    })
   }
 
   /** Series remembered. */
@@ -198,7 +210,11 @@ export class CumulativeToDelta {
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
     const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
-    for (let index = 0; index < count; index++) points.see(seriesOf(index), now)
+    for (let index = 0; index < count; index++) {
+      const series = seriesOf(index)
+      points.see(series, now)
+      this.state.change(series, !points.knows(series))
+    }
     cursor.open(metric)
     if (withheld > 0) {
       for (let index = 0; cursor.next(); index++) {
@@ -258,6 +274,7 @@ export class CumulativeToDelta {
       if (Number.isNaN(difference)) points.begin(series, view, valueAt, startAt, timeAt, steps[at + IS_INT] === 1)
       else points.replace(series, view, valueAt, startAt, timeAt, difference)
       points.see(series, now)
+      this.state.change(series, Number.isNaN(difference))
     }
   }
 
@@ -322,6 +339,7 @@ export class CumulativeToDelta {
 
   #remember(series: number, point: CumulativePoint, now: number): void {
     this.#points.see(series, now)
+    this.state.change(series, true)
     if (point.kind === 'number') this.#points.set(series, point)
     else if (point.kind === 'histogram' && this.#histograms.set(series, point)) {
       this.#points.setTimes(series, point)
@@ -340,14 +358,20 @@ export class CumulativeToDelta {
 
   #sweep(now: number): void {
     this.#lastSweep = now
+    this.#forgetBefore(now - this.#ttl)
+  }
+
+  #forgetBefore(before: number): void {
     this.#numbering = {}
-    const before = now - this.#ttl
     this.#series.forget((series) => {
       if (this.#points.seen(series) >= before) return false
+      this.#points.forget(series)
       this.#forgetHistogram(series)
+      this.state.forget(series)
       return true
     })
     this.#metrics.forget(before)
+    this.state.forgetMetrics()
   }
 }
 

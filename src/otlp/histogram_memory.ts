@@ -46,6 +46,18 @@ export class HistogramMemory {
     })
   }
 
+  /** What is remembered as numbers, a view; all but the bounds unless `whole`. */
+  numbers(series: number, whole: boolean): Float64Array | undefined {
+    const point = this.#points.get(series)
+    return whole ? point : point?.subarray(0, FIRST + point[BUCKETS])
+  }
+
+  /** Takes over what `numbers` gave. */
+  take(series: number, numbers: Float64Array, whole: boolean): void {
+    if (whole) this.#points.set(series, numbers)
+    else this.#points.get(series)?.set(numbers)
+  }
+
   /** Whether the cursor's point has the buckets of what is remembered, and none of its numbers has gone back. */
   precedes(series: number, cursor: HistogramCursor): boolean {
     const point = this.#points.get(series)

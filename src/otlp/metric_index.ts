@@ -20,6 +20,8 @@ const UNKNOWN = -1
 export class MetricIndex {
   readonly #identify: (metric: Metric, resource: Resource, scope: Scope) => string
   readonly #byIdentity = new Map<string, Known>()
+  /** By number. */
+  readonly #identities: string[] = []
   readonly #free: number[] = []
   /** Resources, scopes below them, and metrics below those, as their bytes. */
   readonly #parts = new BytesIndex()
@@ -54,6 +56,23 @@ export class MetricIndex {
     return number
   }
 
+  /** What `identify` said of the metric with a number. */
+  identity(number: number): string {
+    return this.#identities[number]
+  }
+
+  /** The number of the metric of which `identify` says so. */
+  numberOfIdentity(identity: string, now: number): number {
+    let known = this.#byIdentity.get(identity)
+    if (known === undefined) {
+      known = { number: this.#free.pop() ?? this.#byIdentity.size, seen: now }
+      this.#byIdentity.set(identity, known)
+      this.#identities[known.number] = identity
+    }
+    known.seen = now
+    return known.number
+  }
+
   /** Forgets what was not asked for since `before`. The numbers will be given anew. */
   forget(before: number): void {
     this.#resource = this.#scope = undefined
@@ -67,6 +86,7 @@ export class MetricIndex {
       if (seen >= before || alive.has(number)) continue
       this.#byIdentity.delete(key)
       this.#free.push(number)
+      this.#identities[number] = ''
     }
   }
 
@@ -95,13 +115,6 @@ export class MetricIndex {
   }
 
   #identified(metric: Metric, resource: Resource, scope: Scope, now: number): number {
-    const key = this.#identify(metric, resource, scope)
-    let known = this.#byIdentity.get(key)
-    if (known === undefined) {
-      known = { number: this.#free.pop() ?? this.#byIdentity.size, seen: now }
-      this.#byIdentity.set(key, known)
-    }
-    known.seen = now
-    return known.number
+    return this.numberOfIdentity(this.#identify(metric, resource, scope), now)
   }
 }

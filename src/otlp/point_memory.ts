@@ -100,6 +100,26 @@ export class PointMemory {
     this.#places[at + KIND] = OTHER
   }
 
+  /** Whether a number that is remembered is an int. */
+  isInt(series: number): boolean {
+    return this.#places[series * STRIDE + KIND] === INT
+  }
+
+  /** Copies the time, and the value before and the start behind it where asked for, to `at` in `to`; returns where they end. */
+  copy(series: number, to: Int32Array, at: number, value: boolean, start: boolean): number {
+    const end = series * STRIDE + (start ? START + 2 : START)
+    for (let from = series * STRIDE + (value ? VALUE : TIME); from < end; from++) to[at++] = this.#places[from]
+    return at
+  }
+
+  /** Takes over what `copy` gave. `isInt` tells a number that is new; one without a value is remembered elsewhere. */
+  take(series: number, from: Int32Array, at: number, value: boolean, start: boolean, isInt?: boolean): void {
+    const end = series * STRIDE + (start ? START + 2 : START)
+    for (let to = series * STRIDE + (value ? VALUE : TIME); to < end; to++) this.#places[to] = from[at++]
+    if (!value) this.#places[series * STRIDE + KIND] = OTHER
+    else if (isInt !== undefined) this.#places[series * STRIDE + KIND] = isInt ? INT : DOUBLE
+  }
+
   forget(series: number): void {
     this.#places[series * STRIDE + KIND] = NOTHING
   }

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import type { Account, Exporter, Logger } from '../component.ts'
+import type { Account, Exporter, ExporterState, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { MetricBatch } from '../otlp/batch.ts'
@@ -73,7 +73,9 @@ export class Delivery implements Holder {
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue)
-        : new DiskQueue(directory, id, config.sending_queue, this.#events, this.#log, () => memory.isShort())
+        : new DiskQueue(directory, id, config.sending_queue, stateOf(exporter, config), this.#events, this.#log, () =>
+            memory.isShort(),
+          )
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
@@ -147,14 +149,34 @@ export class Delivery implements Holder {
    */
   async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
     const consumers = [...this.#taken.values()]
+    this.#passOn(this.#exporter.state, exporter.state)
     this.#exporter = exporter
     this.#config = config
-    this.#queue.configure(config.sending_queue)
+    this.#queue.configure(config.sending_queue, stateOf(exporter, config))
     this.#showQueue()
     this.#sending.retire()
     this.#sending = this.#newSending()
     this.#pump()
     await Promise.all(consumers)
+  }
+
+  /** Gives an exporter what the one before it remembers. */
+  #passOn(from: ExporterState | undefined, to: ExporterState | undefined): void {
+    if (from === undefined || to === undefined) return
+    from.begin()
+    const told: Told[] = []
+    for (let all = false; !all;) {
+      const part = from.changes()
+      all = part.all
+      if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
+    }
+    try {
+      to.restore([told])
+    } catch (error) {
+      this.#log.warn('An exporter does not take over what the one before it remembered.', {
+        error: errorMessage(error),
+      })
+    }
   }
 
   /**
@@ -247,12 +269,12 @@ export class Delivery implements Holder {
     const prepared = this.#prepare(batch)
     if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
     this.#count(prepared.pointCount)
-    if (prepared.pointCount === 0) return receipt.close()
-    if (!this.#config.sending_queue.enabled) {
+    const isEmpty = prepared.pointCount === 0
+    if (!isEmpty && !this.#config.sending_queue.enabled) {
       this.#consume({ batch: prepared, stored: false, since: Date.now(), done: () => receipt.close() })
       return
     }
-    const written = this.#queue.push(prepared.compacted())
+    const written = isEmpty ? this.#queue.note() : this.#queue.push(prepared.compacted())
     if (written === undefined) receipt.close()
     else void written.then(() => receipt.close())
   }
@@ -481,4 +503,9 @@ export class Delivery implements Holder {
     const empty = this.#queue.length === 0 && this.#parts.length === 0
     if (empty || this.#leaving || this.#abort.signal.aborted) this.#whenIdle?.()
   }
+}
+
+/** What the queue is to keep of an exporter's memory. */
+function stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
+  return enabled ? state : undefined
 }

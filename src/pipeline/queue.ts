@@ -1,3 +1,4 @@
+import type { ExporterState } from '../component.ts'
 import type { Held } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { DeliveryConfig } from './settings.ts'
@@ -15,6 +16,8 @@ export interface Queue {
    * cannot write keeps batches in memory.
    */
   push(batch: MetricBatch): Promise<void> | undefined
+  /** Keeps, as `push` does, what the exporter remembers of a batch of which it left nothing. */
+  note(): Promise<void> | undefined
   /** Takes the oldest batch out; `undefined` when there is none, or none yet. */
   shift(): Taken | undefined
   /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
@@ -23,8 +26,8 @@ export interface Queue {
   readonly held: Held
   /** Drops the oldest batch that is in memory only. Returns its data points; `undefined` when there is none. */
   dropHeld(): number | undefined
-  /** Takes other limits; what it holds already stays. */
-  configure(config: QueueConfig): void
+  /** Takes other limits, and from now on keeps what another exporter remembers; what it holds already stays. */
+  configure(config: QueueConfig, state: ExporterState | undefined): void
   /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
   open(): Promise<void>
   /** Lets go of what it holds, and says how many of the data points waiting are kept for the next start. */
@@ -95,6 +98,8 @@ export class MemoryQueue implements Queue {
     this.#size += this.#sizeOf(batch)
     this.#points += batch.pointCount
   }
+
+  note(): undefined {}
 
   shift(): Taken | undefined {
     const oldest = this.#batches.shift()

@@ -10,6 +10,7 @@ it('loses no acknowledged point when it is killed, stopped or reloaded under loa
   expect(chaos.stderr()).toBe('')
   expect(chaos.stdout()).toMatch(/\| 4 x kill -9 +\|.*\| 0 +\| holds \|/)
   expect(chaos.stdout()).toMatch(/\| 6 x reload under load, every third broken \|.*\| 0 \| holds \|/)
+  expect(chaos.stdout()).toMatch(/\| 3 x kill -9, deltas of counters \|.*\| 0 +\| holds \|/)
   expect(chaos.stdout()).toMatch(/\| the intake answers 413 \|.*too_large \d+ \| 0 \| holds \|/)
   expect(code).toBe(0)
 }, 120_000)

@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { startIntake } from '../kit/intake.ts'
 import type { Answer } from '../kit/intake.ts'
+import { CounterStand } from './counters.ts'
 import { heading as overloadHeading, overload, overloads } from './overload.ts'
 import { PATIENCE, Stand, until } from './stand.ts'
 import type { Settings } from './stand.ts'
@@ -63,6 +64,24 @@ function misled(endpoint: (stand: Stand) => string) {
   }
 }
 
+/** The process is killed again and again, with the intake there or not. */
+function killed(times: number) {
+  return async (stand: Stand): Promise<void> => {
+    for (let round = 0; round < times; round += 1) {
+      stand.intake.respondBy(stand.random() < 0.5 ? () => ({ status: 503 }) : undefined)
+      await stand.start()
+      stand.load()
+      await stand.accepted(1 + Math.floor(stand.random() * 60))
+      await wait(stand.random() * 20)
+      await stand.kill()
+      await stand.rest()
+    }
+    stand.intake.respondBy(undefined)
+    await stand.start()
+    await stand.drain()
+  }
+}
+
 /** What was stored in an outage is damaged while the process is dead. */
 function damaged(damage: (file: string, size: number, random: () => number) => Promise<void>) {
   return async (stand: Stand): Promise<void> => {
@@ -109,21 +128,12 @@ const BROKEN: readonly ((stand: Stand) => Settings)[] = [
 
 const reloads = options.short ? 6 : 200
 const kills = options.short ? 4 : 100
+/** Cumulative counters to an exporter that takes differences: counted is what they grew by. */
+const DELTAS = 'kill -9, deltas of counters'
+const killsOfDeltas = options.short ? 3 : 50
 const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
-  [`kill -9`]: async (stand) => {
-    for (let round = 0; round < kills; round += 1) {
-      stand.intake.respondBy(stand.random() < 0.5 ? () => ({ status: 503 }) : undefined)
-      await stand.start()
-      stand.load()
-      await stand.accepted(1 + Math.floor(stand.random() * 60))
-      await wait(stand.random() * 20)
-      await stand.kill()
-      await stand.rest()
-    }
-    stand.intake.respondBy(undefined)
-    await stand.start()
-    await stand.drain()
-  },
+  'kill -9': killed(kills),
+  [DELTAS]: killed(killsOfDeltas),
   'SIGTERM under load': async (stand) => {
     for (let round = 0; round < 3; round += 1) {
       await stand.start()
@@ -200,9 +210,10 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
 /** Scenarios whose name tells how often. */
 const TIMES: Readonly<Record<string, string>> = {
   'kill -9': `${kills} x kill -9`,
+  [DELTAS]: `${killsOfDeltas} x ${DELTAS}`,
   reload: `${reloads} x reload under load, every third broken`,
 }
-const SHORT = ['kill -9', 'SIGTERM under load', 'reload', 'a flipped bit', 'the intake answers 413']
+const SHORT = ['kill -9', DELTAS, 'SIGTERM under load', 'reload', 'a flipped bit', 'the intake answers 413']
 
 console.log(
   `${cpus().length} x ${cpus()[0]?.model ?? 'unknown CPU'}, Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}, seed ${seed}\n`,
@@ -214,7 +225,11 @@ if (chosen.length + overloaded.length === 0) throw new Error(`no scenario has "$
 
 async function standing(name: string, act: (stand: Stand) => Promise<boolean>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'heka-chaos-'))
-  const stand = new Stand(await startIntake({ keyHeader: '' }), folder, randomOf(name))
+  const stand = new (name === DELTAS ? CounterStand : Stand)(
+    await startIntake({ keyHeader: '' }),
+    folder,
+    randomOf(name),
+  )
   try {
     if (!(await act(stand))) process.exitCode = 1
   } catch (error) {
@@ -233,15 +248,11 @@ if (chosen.length > 0) {
 for (const [name, run] of chosen) {
   await standing(name, async (stand) => {
     await run(stand)
-    const missing = stand.lost()
-    const dropped = [...stand.dropped.values()].reduce((sum, points) => sum + points, 0)
-    // What was counted as dropped may have been acknowledged or not: a client whose answer was cut off does not know.
-    const lost = Math.max(0, missing - dropped)
-    const twice = [...stand.delivered.values()].reduce((sum, times) => sum + times - 1, 0)
+    const { accepted, delivered, twice, lost } = stand.tally()
     const reasons = [...stand.dropped].map(([reason, points]) => `${reason} ${points}`).join(', ')
     const title = TIMES[name] ?? name
     console.log(
-      `| ${title} | ${stand.acknowledged.size} | ${stand.delivered.size} | ${twice} | ${reasons} | ${lost} | ${stand.balanced ? 'holds' : 'BROKEN'} |`,
+      `| ${title} | ${accepted} | ${delivered} | ${twice} | ${reasons} | ${lost} | ${stand.balanced ? 'holds' : 'BROKEN'} |`,
     )
     return lost === 0 && stand.balanced
   })

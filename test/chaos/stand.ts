@@ -19,6 +19,14 @@ export async function until(what: string, condition: () => boolean): Promise<voi
     if (Date.now() > end) throw new Error(`waited ${PATIENCE} ms in vain for ${what}`)
 }
 
+/** What became of all that was sent. */
+export interface Tally {
+  readonly accepted: number
+  readonly delivered: number
+  readonly twice: number
+  readonly lost: number
+}
+
 /** The real command with one pipeline from OTLP to an intake, and clients that send to it. */
 export class Stand {
   readonly acknowledged = new Set<number>()
@@ -69,6 +77,7 @@ export class Stand {
   }
 
   async #configure({
+    exporter = 'otlp_http',
     endpoint = this.intake.url,
     timeout = '300ms',
     queue = 'directory: queue',
@@ -84,7 +93,7 @@ export class Stand {
 receivers: { otlp: { protocols: { http: { endpoint: "${listen}"${otlp} } } } }
 processors: { metric_prefix: { prefix: chaos }, resource_detection: }
 exporters:
-  otlp_http:
+  ${exporter}:
     endpoint: "${endpoint}"
     timeout: ${timeout}
     sending_queue: { ${queue} }
@@ -93,7 +102,7 @@ exporters:
 service:
   ${service}
   telemetry: { logs: { encoding: json }, metrics: { level: none } }
-  pipelines: { metrics: { receivers: [otlp], processors: [${processors}], exporters: [otlp_http] } }
+  pipelines: { metrics: { receivers: [otlp], processors: [${processors}], exporters: [${exporter}] } }
 `,
     )
   }
@@ -111,16 +120,19 @@ service:
   /** Sends one point after the other from `senders` clients, until `rest`. */
   load(senders = 8): void {
     this.#sending = true
-    this.#senders = Promise.all(Array.from({ length: senders }, () => this.#send()))
+    this.#senders = Promise.all(Array.from({ length: senders }, (_, sender) => this.#send(sender)))
   }
 
-  async #send(): Promise<void> {
+  /** The metric that a client sends; it is acknowledged under `number`, which no other has. */
+  protected metric({ number }: { readonly number: number; readonly sender: number }): object {
+    const points = [{ asDouble: number, timeUnixNano: String(BigInt(Date.now()) * 1_000_000n) }]
+    return { name: 'chaos', gauge: { dataPoints: points } }
+  }
+
+  async #send(sender: number): Promise<void> {
     while (this.#sending) {
       const value = this.#next++
-      const points = [{ asDouble: value, timeUnixNano: String(BigInt(Date.now()) * 1_000_000n) }]
-      const message = {
-        resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'chaos', gauge: { dataPoints: points } }] }] }],
-      }
+      const message = { resourceMetrics: [{ scopeMetrics: [{ metrics: [this.metric({ number: value, sender })] }] }] }
       const body = ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish()
       if (!(await this.send(value, body))) await wait(5)
     }
@@ -167,7 +179,7 @@ service:
     const ended = once(child, 'close')
     child.kill('SIGTERM')
     await ended
-    const [, left, right] = /exporter otlp_http: ([^"=]*) = ([^"\n]*)/.exec(this.#stderr) ?? []
+    const [, left, right] = /exporter \w+: ([^"=]*) = ([^"\n]*)/.exec(this.#stderr) ?? []
     const sum = (side: string | undefined): number =>
       Array.from(side?.matchAll(/ (\d+)(?= \+|$)/g) ?? [], ([, count]) => Number(count)).reduce((a, b) => a + b, 0)
     if (child.exitCode !== 0 || left === undefined || sum(left) !== sum(right)) {
@@ -192,6 +204,18 @@ service:
     return [...this.acknowledged].filter((value) => !this.delivered.has(value)).length
   }
 
+  tally(): Tally {
+    const missing = this.lost()
+    const dropped = [...this.dropped.values()].reduce((sum, points) => sum + points, 0)
+    return {
+      accepted: this.acknowledged.size,
+      delivered: this.delivered.size,
+      twice: [...this.delivered.values()].reduce((sum, times) => sum + times - 1, 0),
+      // What was counted as dropped may have been acknowledged or not: a client whose answer was cut off does not know.
+      lost: Math.max(0, missing - dropped),
+    }
+  }
+
   /** Lets the process send what waits, for as long as that gets fewer, and stops it. */
   async drain(): Promise<void> {
     await this.rest()
@@ -212,6 +236,8 @@ service:
 
 /** Parts of the configuration, as YAML. */
 export interface Settings {
+  /** Its type. */
+  readonly exporter?: string
   readonly endpoint?: string
   readonly timeout?: string
   /** The settings of `sending_queue`. */
@@ -227,6 +253,6 @@ export interface Settings {
   readonly service?: string
 }
 
-interface StartOptions extends Settings {
+export interface StartOptions extends Settings {
   readonly env?: Readonly<Record<string, string>>
 }

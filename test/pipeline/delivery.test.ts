@@ -278,6 +278,28 @@ describe('delivery', () => {
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 5, sent: 3, dropped: { first: 2 }, queued: 0 })
   })
 
+  it('gives another exporter what the one before it remembers', async () => {
+    const destination = await startDestination()
+    const numbering = (): Exporter<ValuesRequest> => {
+      let seen = 0
+      return {
+        ...exporter(destination.url),
+        prepare: (batch) => batchOf(...valuesOf(batch).map((value) => value * 10 + ++seen)),
+        state: {
+          begin: () => undefined,
+          changes: () => ({ bytes: Buffer.from([seen]), all: true }),
+          restore: ([told]) => (seen = told[0].bytes[0]),
+        },
+      }
+    }
+    const delivery = deliver(numbering())
+    await delivery.offer(batchOf(1, 1))
+    await delivery.renew(numbering())
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    expect(destination.taken).toEqual([[11, 12], [13]])
+  })
+
   it('leaves the rest of a batch that was delivered in part to the exporter that began with it', async () => {
     const [old, next] = [await startDestination(status(200), status(503)), await startDestination()]
     const oneByOne = (url: string): Exporter<ValuesRequest> => ({

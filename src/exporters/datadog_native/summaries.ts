@@ -1,3 +1,4 @@
+import type { ExporterState, Told } from '../../component.ts'
 import { normalizeTag } from '../../datadog/names.ts'
 import { subtractValues } from '../../otlp/number_values.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
@@ -5,7 +6,6 @@ import { DEFAULT_MAX_SERIES, DEFAULT_TTL, keepsFirst } from '../../otlp/delta.ts
 import type { DeltaOptions } from '../../otlp/delta.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint, SummaryPoint } from '../../otlp/points.ts'
-import type { Resource, Scope } from '../../otlp/resource.ts'
 import { NO_TAGS, numberText } from './histograms.ts'
 import type { DerivedSample } from './histograms.ts'
 
@@ -37,6 +37,9 @@ export function mapSummary(point: SummaryPoint, mode: SummaryMode): readonly Der
 }
 
 interface Series {
+  /** What tells the metric, and the series of it, from others. */
+  readonly metric: string
+  readonly key: string
   readonly count: number | bigint
   readonly sum: number
   readonly time: bigint
@@ -45,18 +48,26 @@ interface Series {
   readonly seen: number
 }
 
+/** Of what is told: JSON with the series as lists of texts, in the order of their fields, `seen` as milliseconds ago. */
+const VERSION = 1
+/** Series told at a time that may not have changed. */
+const SLICE = 200
+
 /**
  * Turns count and sum of summaries, which OTLP knows as cumulative only, into the differences to the point before, by the rules
  * of `CumulativeToDelta`; the quantiles stay. Where that withholds a first value, the point goes on for its quantiles: it covers
  * no time (it starts when it ends), and its count and sum are 0. Remembers the last point of every series.
  */
-export class SummaryDifferences {
+export class SummaryDifferences implements ExporterState {
   readonly #initialValue: DeltaOptions['initialValue']
   readonly #ttl: number
   readonly #maxSeries: number
   readonly #metrics = new Map<string, Map<string, Series>>()
   #size = 0
   #lastSweep = performance.now()
+  /** Once it was asked to tell: what has changed since it did, and what else it has not told. */
+  #changed: Series[] | undefined
+  #untold: Iterator<Series, undefined> = [][Symbol.iterator]()
 
   constructor({ initialValue, ttl = DEFAULT_TTL, maxSeries = DEFAULT_MAX_SERIES }: DeltaOptions) {
     this.#initialValue = initialValue
@@ -79,10 +90,11 @@ export class SummaryDifferences {
     const emptied = new Set<Metric>()
     const changed = batch.mapMetrics((metric, resource, scope) => {
       if (metric.type !== 'summary') return metric
-      const known = this.#seriesOf(metric, resource, scope)
+      const { name, unit } = metric
+      const key = [name, unit, scope.name, scope.version, resource.attributes.identity].join('\n')
       const points: DataPoint[] = []
       for (const point of metric.points as readonly SummaryPoint[]) {
-        const result = this.#difference(known, point, now)
+        const result = this.#difference(key, point, now)
         if (typeof result === 'string') account.dropped(result, 1)
         else points.push(result)
       }
@@ -93,16 +105,67 @@ export class SummaryDifferences {
     return emptied.size === 0 ? changed : changed.filterMetrics((metric) => !emptied.has(metric))
   }
 
-  #seriesOf(metric: Metric, resource: Resource, scope: Scope): Map<string, Series> {
-    const key = [metric.name, metric.unit, scope.name, scope.version, resource.attributes.identity].join('\n')
-    let series = this.#metrics.get(key)
-    if (series === undefined) this.#metrics.set(key, (series = new Map<string, Series>()))
+  begin(): void {
+    this.#changed = []
+    this.#untold = this.#all()
+  }
+
+  changes(): { bytes: Uint8Array; all: boolean } {
+    const told = this.#changed?.splice(0) ?? []
+    let all = false
+    for (let left = SLICE; left > 0 && !all; left--) {
+      const next = this.#untold.next()
+      if (next.done) all = true
+      else told.push(next.value)
+    }
+    if (told.length === 0) return { bytes: Buffer.alloc(0), all }
+    const now = performance.now()
+    const series = told.map(({ metric, key, count, sum, time, start, seen }) =>
+      [metric, key, count, sum, time, start, now - seen].map(String),
+    )
+    return { bytes: Buffer.from(JSON.stringify({ version: VERSION, series })), all }
+  }
+
+  restore(tellings: readonly (readonly Told[])[]): void {
+    for (const { bytes, age } of tellings.flat()) {
+      if (bytes.length === 0) continue
+      const told = JSON.parse(Buffer.from(bytes).toString()) as { version: number; series: string[][] }
+      if (told.version !== VERSION) {
+        this.#metrics.clear()
+        this.#size = 0
+        throw new Error(`it is of version ${told.version}, not ${VERSION}`)
+      }
+      for (const [metric, key, count, sum, time, start, seen] of told.series) {
+        const known = this.#seriesOf(metric)
+        if (!known.has(key)) this.#size++
+        known.set(key, {
+          metric,
+          key,
+          count: Number.isSafeInteger(Number(count)) ? Number(count) : BigInt(count),
+          sum: Number(sum),
+          time: BigInt(time),
+          start: BigInt(start),
+          seen: performance.now() - age - Number(seen),
+        })
+      }
+    }
+  }
+
+  *#all(): Generator<Series, undefined> {
+    for (const known of this.#metrics.values()) yield* known.values()
+    return undefined
+  }
+
+  #seriesOf(metric: string): Map<string, Series> {
+    let series = this.#metrics.get(metric)
+    if (series === undefined) this.#metrics.set(metric, (series = new Map<string, Series>()))
     return series
   }
 
   /** The point as a difference, or why it is left out. */
-  #difference(known: Map<string, Series>, point: SummaryPoint, now: number): SummaryPoint | string {
+  #difference(metric: string, point: SummaryPoint, now: number): SummaryPoint | string {
     if (!point.hasValue) return 'no_recorded_value'
+    const known = this.#seriesOf(metric)
     const { count, sum, timeUnixNano: time, startTimeUnixNano: start } = point
     const key = point.attributes.bytesIdentity
     let previous = known.get(key)
@@ -115,7 +178,9 @@ export class SummaryDifferences {
     if (previous !== undefined && previous.time >= time) {
       return previous.time === time ? 'duplicate_timestamp' : 'out_of_order'
     }
-    known.set(key, { count, sum, time, start, seen: now })
+    const series = { metric, key, count, sum, time, start, seen: now }
+    known.set(key, series)
+    this.#changed?.push(series)
     if (previous === undefined) this.#size++
     else if (start === 0n || (start !== time && start === previous.start)) {
       const difference =

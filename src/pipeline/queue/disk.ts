@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises'
-import type { Logger } from '../../component.ts'
+import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
@@ -11,6 +11,8 @@ import type { Place } from './log.ts'
 import { HEADER_SIZE } from './record.ts'
 import type { Segment } from './segment.ts'
 import { count } from './segment.ts'
+import { StateLog } from './state.ts'
+import type { Change } from './state.ts'
 
 /** Bytes of a segment: what is read, and what space is given back, at once. A small queue has eight segments. */
 const SEGMENT_SIZE = 8 * 2 ** 20
@@ -23,6 +25,9 @@ const PATIENCE = 5000
 
 /** Milliseconds between attempts on a disk that failed. */
 const RETRY_INTERVAL = 1000
+
+/** What is written of a batch of which nothing is left. */
+const NOTHING = Buffer.alloc(0)
 
 /** What a queue on disk tells the delivery around it. */
 export interface QueueEvents {
@@ -41,6 +46,8 @@ interface Entry {
   readonly time: number
   /** The batch that was pushed; one that was read from disk is made when it is taken. */
   readonly batch?: MetricBatch
+  /** What the exporter remembers since it prepared the batch. */
+  readonly told?: Change
 }
 
 interface StoredEntry extends Entry {
@@ -61,6 +68,7 @@ export class DiskQueue implements Queue {
   readonly #segmentSize: number
   #lock: FolderLock | undefined
   #records: RecordLog | undefined
+  readonly #state: StateLog
   #opening: Promise<void> | undefined
   #closed = false
   /** All that waits, in the three places below and on disk. */
@@ -86,12 +94,14 @@ export class DiskQueue implements Queue {
     directory: string,
     id: string,
     private config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
+    state: ExporterState | undefined,
     private readonly events: QueueEvents,
     private readonly log: Logger,
     private readonly memoryIsShort = () => false,
   ) {
     this.#folder = queueFolder(directory, id)
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
+    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log)
   }
 
   get length(): number {
@@ -112,17 +122,23 @@ export class DiskQueue implements Queue {
   }
 
   push(batch: MetricBatch): Promise<void> | undefined {
-    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: Date.now() }
+    const told = this.#state.tell()
+    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: Date.now(), told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
       this.#remember(entry)
       return undefined
     }
-    return new Promise((resolve) => {
-      this.#writing.push({ ...entry, resolve })
-      this.#commit()
-    })
+    return this.#write(entry)
+  }
+
+  note(): Promise<void> | undefined {
+    const told = this.#state.tell()
+    if (told === undefined || told.bytes.length === 0) return undefined
+    if (this.#problem === undefined) return this.#write({ payload: NOTHING, points: 0, time: Date.now(), told })
+    this.#state.abandon()
+    return undefined
   }
 
   shift(): Taken | undefined {
@@ -163,8 +179,12 @@ export class DiskQueue implements Queue {
     return this.#forget()?.points
   }
 
-  configure(config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>): void {
+  configure(
+    config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
+    state: ExporterState | undefined,
+  ): void {
     this.config = config
+    this.#state.renew(state)
   }
 
   async open(): Promise<void> {
@@ -214,6 +234,7 @@ export class DiskQueue implements Queue {
     // A last attempt: what the disk takes now is not lost.
     this.#rewrite()
     await this.#committing
+    await this.#state.close()
     await this.#records?.close()
     await this.#lock?.release()
   }
@@ -221,7 +242,10 @@ export class DiskQueue implements Queue {
   async #open(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
     this.#lock ??= await FolderLock.acquire(this.#folder)
-    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, (error) => this.#failed(error))
+    const failed = (error: unknown): void => this.#failed(error)
+    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, (segments, end) =>
+      this.#state.restore(segments, end),
+    )
     this.#records = records
     for (const { waiting } of records.segments) {
       this.#waiting.records += waiting.records
@@ -267,15 +291,16 @@ export class DiskQueue implements Queue {
   async #writeGroups(records: RecordLog): Promise<void> {
     while (this.#writing.length > 0) {
       const group = this.#nextGroup()
+      const batches = group.filter(({ points }) => points > 0)
       let places: Place[]
       try {
-        places = await records.append(group, Date.now())
+        places = await this.#append(records, group, batches)
       } catch (error) {
         this.#writing.unshift(...group)
         this.#failed(error)
         break
       }
-      group.forEach((entry, index) => this.#written(entry, places[index]))
+      batches.forEach((entry, index) => this.#written(entry, places[index]))
       this.#recovered()
       for (const { resolve } of group) resolve()
       this.#readAhead()
@@ -283,6 +308,30 @@ export class DiskQueue implements Queue {
     }
     // At once, not when the promise settles: whoever was resolved above may push before that.
     this.#committing = undefined
+  }
+
+  /** What is remembered is written first, so that there is no record without it, and flushed at the same time. */
+  async #append(records: RecordLog, group: readonly Writing[], batches: readonly Writing[]): Promise<Place[]> {
+    if (batches.length > 0) await records.writable()
+    await this.#state.write(group, records.end)
+    const flushed = this.#state.flush()
+    try {
+      const places = batches.length > 0 ? await records.append(batches, Date.now()) : []
+      await flushed
+      this.#state.commit()
+      return places
+    } catch (error) {
+      await flushed
+      await this.#state.withdraw()
+      throw error
+    }
+  }
+
+  #write(entry: Entry): Promise<void> {
+    return new Promise((resolve) => {
+      this.#writing.push({ ...entry, resolve })
+      this.#commit()
+    })
   }
 
   #nextGroup(): Writing[] {
@@ -429,6 +478,7 @@ export class DiskQueue implements Queue {
   #forget(): Entry | undefined {
     const entry = this.#memory.shift()
     if (entry === undefined) return undefined
+    this.#state.abandon()
     this.#memoryPoints -= entry.points
     this.#count(this.#heldSize, entry, -1)
     this.#count(this.#waiting, entry, -1)
@@ -448,7 +498,8 @@ export class DiskQueue implements Queue {
     }
     this.#problem = { since: this.#problem?.since ?? new Date(), message }
     for (const { resolve, ...entry } of this.#writing.splice(0)) {
-      this.#remember(entry)
+      if (entry.points > 0) this.#remember(entry)
+      else this.#state.abandon()
       resolve()
     }
     if (!this.#closed) this.#retry ??= setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)

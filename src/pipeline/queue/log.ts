@@ -5,7 +5,8 @@ import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import { encodeHeader, HEADER_SIZE } from './record.ts'
 import type { Damage, RecordHeader, StoredRecord } from './record.ts'
-import { count, deleteOrphans, listSegments, Segment, writeAll } from './segment.ts'
+import { count, deleteOrphans, listSegments, Segment, syncFolder, writeAll } from './segment.ts'
+import type { LogEnd } from './state.ts'
 
 /** A batch to append. */
 export interface Appended {
@@ -53,12 +54,16 @@ export class RecordLog {
     private readonly failed: (error: unknown) => void,
   ) {}
 
-  /** Reads what an earlier process left behind. @throws what the file system says */
+  /**
+   * Reads what an earlier process left behind. `found` is told of it before that of which nothing is to be sent any more is deleted.
+   * @throws what the file system says
+   */
   static async open(
     folder: string,
     segmentSize: number,
     log: Logger,
     failed: (error: unknown) => void,
+    found?: (segments: readonly Segment[], end: LogEnd) => Promise<void>,
   ): Promise<RecordLog> {
     const opened = new RecordLog(folder, segmentSize, log, failed)
     await deleteOrphans(folder)
@@ -76,8 +81,9 @@ export class RecordLog {
         } else await opened.#keepDamaged(segment, 0, damage, contents!.bytes)
       }
       opened.segments.push(segment)
-      opened.tidy(segment)
     }
+    await found?.(opened.segments, opened.end)
+    for (const segment of [...opened.segments]) opened.tidy(segment)
     return opened
   }
 
@@ -89,6 +95,12 @@ export class RecordLog {
   /** Whether nothing in it is still to be sent. */
   get finished(): boolean {
     return this.segments.every((segment) => segment.finished)
+  }
+
+  /** Where the next record is written, unless that goes into a new segment. */
+  get end(): LogEnd {
+    const { sequence, records } = this.#active?.segment ?? { sequence: this.#sequence, records: 0 }
+    return { sequence, records }
   }
 
   isActive(segment: Segment): boolean {
@@ -141,9 +153,7 @@ export class RecordLog {
     const segment = new Segment(this.folder, this.#sequence)
     const file = await open(segment.path, 'wx', 0o600)
     try {
-      // So that its name, too, survives the loss of power.
-      const folder = await open(this.folder)
-      await folder.sync().finally(() => folder.close())
+      await syncFolder(this.folder)
     } catch (error) {
       await file.close()
       await unlink(segment.path).catch(() => undefined)

@@ -257,6 +257,12 @@ export async function writeAll(file: FileHandle, buffers: readonly Uint8Array[],
   await writeAll(file, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten)
 }
 
+/** So that the names of new files, too, survive the loss of power. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path)
+  await folder.sync().finally(() => folder.close())
+}
+
 function encodeEntry({ index, points, length }: Entry, salt: number): Buffer {
   const bytes = Buffer.allocUnsafe(ENTRY_SIZE)
   bytes.writeUInt32LE(index, 0)

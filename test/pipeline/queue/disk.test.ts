@@ -302,7 +302,7 @@ describe('a queue on disk', () => {
         restored: (points: number) => (restored += points),
         lost: (_reason: string, points: number) => (lost += points),
       }
-      const queue = new DiskQueue(directory, 'values', config, events, silent)
+      const queue = new DiskQueue(directory, 'values', config, undefined, events, silent)
       await queue.open()
       for (const value of pushed) await queue.push(batches[value])
       const taken: number[] = []

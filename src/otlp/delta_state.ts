@@ -1,0 +1,267 @@
+import { grown } from './bytes_index.ts'
+import type { BytesIndex } from './bytes_index.ts'
+import { MetricBatch } from './batch.ts'
+import type { HistogramMemory } from './histogram_memory.ts'
+import { viewOf } from './message.ts'
+import type { MetricIndex } from './metric_index.ts'
+import type { PointMemory } from './point_memory.ts'
+import type { ExponentialHistogramPoint, HistogramPoint } from './points.ts'
+
+/*
+ * What is told of series, in 32-bit places as they lie in memory: the version, then item after item. Each begins with its kind
+ * and, above that, the number of what it is about, which counts as long as no other item gives it anew:
+ *
+ *   METRIC      how many bytes, and these, filled up to whole places: what a `MetricIndex` calls it
+ *   SERIES      its metric, milliseconds since it was seen, how many bytes, and these: its attributes
+ *   INT DOUBLE  value, time and start, two places each
+ *   NUMBER      value and time where kind and start are as they were
+ *   HISTOGRAM   how many places numbers take, time and start, and the numbers of a `HistogramMemory`
+ *   BUCKETS     the same without the start and, in the numbers, the bounds, which are as they were
+ *   POINT       how many bytes, and these: an OTLP request with the point
+ */
+const VERSION = 1
+const METRIC = 0
+const SERIES = 1
+const INT = 2
+const DOUBLE = 3
+const NUMBER = 4
+const HISTOGRAM = 5
+const BUCKETS = 6
+const POINT = 7
+const KIND_BITS = 3
+/** Of the value and times of a point. */
+const MOST_PLACES = 6
+
+/** Series told at a time that have not changed, or four times as many as have. */
+const SLICE = 1000
+
+/** What the differences of cumulative points are taken from. */
+export interface DeltaMemory {
+  readonly metrics: MetricIndex
+  readonly series: BytesIndex
+  readonly points: PointMemory
+  readonly histograms: HistogramMemory
+  readonly others: Map<number, HistogramPoint | ExponentialHistogramPoint>
+  /** The number of a series that may be new; -1: there are too many. */
+  find(owner: number, view: DataView, start: number, end: number, now: number): number
+  /** Forgets all series. */
+  clear(): void
+}
+
+/** Tells what is remembered of series, and takes it over; the `ExporterState` of `CumulativeToDelta`. */
+export class DeltaState {
+  /** Which `begin` it is; 0 where nobody asked to be told. */
+  #telling = 0
+  /** By number of a series or metric: in which telling it was named. */
+  #named = new Int32Array(64)
+  #namedMetrics = new Int32Array(64)
+  /** Series that have changed, twice; plus one for those that began anew. */
+  #changed = new Int32Array(64)
+  #changes = 0
+  /** The next series to be told although it may not have changed. */
+  #next = 0
+  #words = new Int32Array(1024)
+  #used = 0
+
+  constructor(private readonly memory: DeltaMemory) {}
+
+  /** Notes that a series has another point; `anew`: with more than another time and values. */
+  change(series: number, anew: boolean): void {
+    if (this.#telling === 0) return
+    if (this.#changes === this.#changed.length) this.#changed = grown(this.#changed)
+    this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
+  }
+
+  /** Notes that the number of a series may be given anew. */
+  forget(series: number): void {
+    if (series < this.#named.length) this.#named[series] = 0
+  }
+
+  /** Notes that the numbers of metrics may be given anew. */
+  forgetMetrics(): void {
+    this.#namedMetrics.fill(0)
+  }
+
+  begin(): void {
+    this.#telling += 1
+    this.#changes = 0
+    this.#next = 0
+  }
+
+  changes(): { bytes: Uint8Array; all: boolean } {
+    const { series } = this.memory
+    const now = performance.now()
+    this.#used = 0
+    this.#put(VERSION)
+    for (let index = 0; index < this.#changes; index++) {
+      const number = this.#changed[index] >> 1
+      if (!this.#knows(number)) continue
+      const named = this.#name(number, now)
+      this.#tell(number, named || (this.#changed[index] & 1) === 1)
+    }
+    let left = Math.max(SLICE, this.#changes * 4)
+    this.#changes = 0
+    for (; left > 0 && this.#next < series.end; this.#next++) {
+      if (!this.#knows(this.#next) || !this.#name(this.#next, now)) continue
+      this.#tell(this.#next, true)
+      left--
+    }
+    const bytes = this.#used === 1 ? new Uint8Array() : new Uint8Array(this.#words.slice(0, this.#used).buffer)
+    return { bytes, all: this.#next >= series.end }
+  }
+
+  restore(tellings: readonly (readonly { readonly bytes: Uint8Array; readonly age: number }[])[]): void {
+    try {
+      for (const told of tellings) {
+        const metrics: number[] = []
+        const series: number[] = []
+        for (const { bytes, age } of told) this.#take(bytes, performance.now() - age, metrics, series)
+      }
+    } catch (error) {
+      this.memory.clear()
+      throw error
+    }
+  }
+
+  #knows(series: number): boolean {
+    return this.memory.points.knows(series) || this.memory.others.has(series)
+  }
+
+  /** Names a series, and its metric, unless that was done; returns whether it did. */
+  #name(number: number, now: number): boolean {
+    const { metrics, series, points } = this.memory
+    while (number >= this.#named.length) this.#named = grown(this.#named)
+    if (this.#named[number] === this.#telling) return false
+    this.#named[number] = this.#telling
+    const owner = series.owner(number)
+    while (owner >= this.#namedMetrics.length) this.#namedMetrics = grown(this.#namedMetrics)
+    if (this.#namedMetrics[owner] !== this.#telling) {
+      this.#namedMetrics[owner] = this.#telling
+      this.#head(METRIC, owner)
+      this.#putBytes(Buffer.from(metrics.identity(owner)))
+    }
+    this.#head(SERIES, number)
+    this.#put(owner)
+    this.#put(Math.min(now - points.seen(number), 0x7fffffff))
+    this.#putBytes(series.bytes(number))
+    return true
+  }
+
+  #tell(series: number, whole: boolean): void {
+    const { points, histograms, others } = this.memory
+    const other = others.get(series)
+    if (other !== undefined) {
+      this.#head(POINT, series)
+      const metric = { name: '', type: other.kind, temporality: 'cumulative', points: [other] } as const
+      return this.#putBytes(MetricBatch.of({ metrics: [metric] }).toOtlp())
+    }
+    const numbers = histograms.numbers(series, whole)
+    if (numbers === undefined) this.#head(whole ? (points.isInt(series) ? INT : DOUBLE) : NUMBER, series)
+    else {
+      this.#head(whole ? HISTOGRAM : BUCKETS, series)
+      this.#put(numbers.length * 2)
+    }
+    this.#reserve(MOST_PLACES)
+    this.#used = points.copy(series, this.#words, this.#used, numbers === undefined, whole)
+    if (numbers === undefined) return
+    this.#reserve(numbers.length * 2)
+    this.#words.set(new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length * 2), this.#used)
+    this.#used += numbers.length * 2
+  }
+
+  #head(kind: number, number: number): void {
+    this.#put((number << KIND_BITS) | kind)
+  }
+
+  #put(word: number): void {
+    this.#reserve(1)
+    this.#words[this.#used++] = word
+  }
+
+  #putBytes(bytes: Uint8Array): void {
+    this.#put(bytes.length)
+    const places = Math.ceil(bytes.length / 4)
+    this.#reserve(places)
+    this.#words[this.#used + places - 1] = 0
+    new Uint8Array(this.#words.buffer).set(bytes, this.#used * 4)
+    this.#used += places
+  }
+
+  #reserve(places: number): void {
+    while (this.#used + places > this.#words.length) this.#words = grown(this.#words)
+  }
+
+  /** Takes over what was told at a time, by the clock of `performance.now`. */
+  #take(bytes: Uint8Array, time: number, metrics: number[], series: number[]): void {
+    if (bytes.length === 0) return
+    const words = new Int32Array(bytes.length / 4)
+    const copy = Buffer.from(words.buffer)
+    copy.set(bytes)
+    if (words[0] !== VERSION) throw new Error(`it is of version ${words[0]}, not ${VERSION}`)
+    const bytesAt = (at: number): Buffer => copy.subarray((at + 1) * 4, (at + 1) * 4 + words[at])
+    /** The series that was named last, and when it was seen. */
+    let named = -1
+    let seen = time
+    for (let at = 1; at < words.length;) {
+      const kind = words[at] & ((1 << KIND_BITS) - 1)
+      const number = words[at++] >> KIND_BITS
+      if (kind === METRIC) metrics[number] = this.memory.metrics.numberOfIdentity(bytesAt(at).toString(), time)
+      else if (kind === SERIES) {
+        const attributes = bytesAt(at + 2)
+        const now = performance.now()
+        series[number] = this.memory.find(metrics[words[at]], viewOf(attributes), 0, attributes.length, now)
+        named = number
+        seen = time - words[at + 1]
+      } else if (series[number] >= 0) {
+        this.memory.points.see(series[number], number === named ? seen : time)
+        this.#takePoint(kind, series[number], words, at, bytesAt)
+      }
+      at += placesOf(kind, words, at)
+    }
+  }
+
+  #takePoint(kind: number, series: number, words: Int32Array, at: number, bytesAt: (at: number) => Buffer): void {
+    const { points, histograms, others } = this.memory
+    switch (kind) {
+      case INT:
+      case DOUBLE:
+        return points.take(series, words, at, true, true, kind === INT)
+      case NUMBER:
+        return points.take(series, words, at, true, false)
+      case HISTOGRAM:
+      case BUCKETS: {
+        const whole = kind === HISTOGRAM
+        points.take(series, words, at + 1, false, whole)
+        const from = at + 1 + (whole ? 4 : 2)
+        histograms.take(series, new Float64Array(words.slice(from, from + words[at]).buffer), whole)
+        others.delete(series)
+        return
+      }
+      case POINT: {
+        const [{ metric }] = MetricBatch.fromOtlp(bytesAt(at)).metrics()
+        points.forget(series)
+        histograms.forget(series)
+        others.set(series, metric.points[0] as HistogramPoint | ExponentialHistogramPoint)
+      }
+    }
+  }
+}
+
+/** How many places an item takes behind its first. */
+function placesOf(kind: number, words: Int32Array, at: number): number {
+  switch (kind) {
+    case METRIC:
+    case POINT:
+      return 1 + Math.ceil(words[at] / 4)
+    case SERIES:
+      return 3 + Math.ceil(words[at + 2] / 4)
+    case NUMBER:
+      return 4
+    case HISTOGRAM:
+      return 5 + words[at]
+    case BUCKETS:
+      return 3 + words[at]
+    default:
+      return 6
+  }
+}

@@ -1,0 +1,355 @@
+import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import type { ExporterState, Logger } from '../../component.ts'
+import { errorMessage } from '../../errors.ts'
+import type { Segment } from './segment.ts'
+import { syncFolder, writeAll } from './segment.ts'
+
+/** `<number>.state`, what an exporter told after one `begin`; after a stop in good order `<number>-<bytes>.state`. */
+const NAME = /^(\d{10})(?:-(\d+))?\.state$/
+
+/*
+ * An entry: a header of 36 bytes, all numbers little endian, and what the exporter told with one batch.
+ *
+ *    0  magic      4   `HEKS`
+ *    4  number     8   of the entry, as a double; those of all files are one behind the other
+ *   12  segment    4   where the log of records ends with the batch: the sequence of its last segment,
+ *   16  records    4   and how many records that has
+ *   20  time       8   milliseconds since 1970 as a double
+ *   28  length     4   bytes behind the header
+ *   32  CRC        4   of all but itself
+ */
+const HEADER_SIZE = 36
+const MAGIC = Buffer.from('HEKS')
+const CHECKED = 32
+
+/** Where the log of records ends. */
+export interface LogEnd {
+  /** Of the last segment. */
+  readonly sequence: number
+  readonly records: number
+}
+
+/** What is told after one `begin`, and its file once something is written. */
+interface Telling {
+  file: FileHandle | undefined
+  path: string | undefined
+  /** Bytes that count. */
+  size: number
+  /** Bytes when all had been told. */
+  whole: number | undefined
+  /** What follows it is told from nothing, because not all that was told is on disk. */
+  abandoned: boolean
+}
+
+/** What an exporter told after a `prepare`. */
+export interface Change {
+  readonly bytes: Uint8Array
+  readonly all: boolean
+  readonly telling: Telling
+}
+
+interface Entry extends LogEnd {
+  readonly number: number
+  readonly time: number
+  readonly bytes: Buffer
+  /** Where it ends in its file. */
+  readonly end: number
+}
+
+interface StateFile {
+  readonly path: string
+  readonly entries: readonly Entry[]
+}
+
+/**
+ * What an exporter remembers of what it prepared, in files beside the log of records. An entry is written before the records
+ * it belongs to, and counts only if they are there: so what is remembered after a crash is neither more nor less than what the
+ * queue took. From time to time the exporter begins to tell anew, in a new file, a part with each batch; when it has told all
+ * there, the file before is deleted. Nothing here ever rejects: a disk that fails costs what is remembered on it, no batch.
+ */
+export class StateLog {
+  #telling = newTelling()
+  /** Those that have files, oldest first. */
+  #tellings: Telling[] = []
+  /** Of the next entry, of the first that is pending, and of the next file. */
+  #number = 1
+  #pendingNumber = 1
+  #fileNumber = 1
+  /** What was written and may not count: how large its file is with it, and whether all has been told there. */
+  readonly #pending = new Map<Telling, { size: number; all: boolean }>()
+  #hasTold = false
+  #deleting: Promise<unknown> = Promise.resolve()
+
+  /** @param minSize bytes of a file before the exporter begins to tell anew, however little it remembers */
+  constructor(
+    private readonly folder: string,
+    private readonly minSize: number,
+    private state: ExporterState | undefined,
+    private readonly log: Logger,
+  ) {
+    state?.begin()
+  }
+
+  /** What the exporter has to tell after it prepared a batch; `undefined` where it has no memory. */
+  tell(): Change | undefined {
+    this.#hasTold = true
+    const { whole, size } = this.#telling
+    if (whole !== undefined && size > Math.max(this.minSize, 2 * whole)) this.#begin()
+    return this.#changes()
+  }
+
+  /** Goes on with another exporter, to which that before it has given what it remembered. */
+  renew(state: ExporterState | undefined): void {
+    if (state === undefined) this.abandon()
+    this.state = state
+    this.#begin()
+  }
+
+  /**
+   * Gives the exporter what an earlier process left, as far as it belongs to the records that are there, and writes it anew.
+   * Not if the exporter has prepared something already. `end`: where this process will write its first record.
+   */
+  async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
+    const paths: string[] = []
+    try {
+      const files: StateFile[] = []
+      for (const name of (await readdir(this.folder)).sort()) {
+        const [, number, size] = NAME.exec(name) ?? []
+        if (number === undefined) continue
+        const path = join(this.folder, name)
+        paths.push(path)
+        this.#fileNumber = Number(number) + 1
+        const bytes = await readFile(path)
+        const entries = readEntries(bytes)
+        if (size !== undefined && [bytes.length, entries.at(-1)?.end].some((end) => end !== Number(size))) {
+          throw new Error('it is damaged')
+        }
+        files.push({ path, entries })
+      }
+      await this.#restore(files, segments)
+      await this.#writeAll(end)
+    } catch (error) {
+      this.#failed(error)
+    }
+    for (const path of paths) await unlink(path).catch(() => undefined)
+  }
+
+  /** Writes what was told with batches that are about to become records behind `end`, or that nothing is left of. */
+  async write(batches: readonly { readonly told?: Change; readonly points: number }[], end: LogEnd): Promise<void> {
+    this.#pendingNumber = this.#number
+    let { records } = end
+    const buffers = new Map<Telling, Uint8Array[]>()
+    for (const { told, points } of batches) {
+      if (points > 0) records += 1
+      if (told === undefined || told.telling.abandoned) continue
+      const { telling, bytes, all } = told
+      const list = buffers.get(telling) ?? []
+      buffers.set(telling, list)
+      list.push(encodeHeader(this.#number++, { sequence: end.sequence, records }, bytes), bytes)
+      const { size } = this.#pending.get(telling) ?? telling
+      this.#pending.set(telling, { size: size + HEADER_SIZE + bytes.length, all })
+    }
+    try {
+      for (const [telling, list] of buffers) {
+        const file = await this.#fileOf(telling)
+        if (!telling.abandoned) await writeAll(file, list, telling.size)
+      }
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  /** Flushes what was written. */
+  async flush(): Promise<void> {
+    try {
+      await Promise.all(Array.from(this.#pending.keys(), async ({ file }) => file?.datasync()))
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  /** Says that what was written and flushed counts: the records are there, too. */
+  commit(): void {
+    for (const [telling, { size, all }] of this.#pending) {
+      telling.size = size
+      if (all) telling.whole ??= size
+    }
+    this.#pending.clear()
+    if (this.#tellings.at(-1)?.whole !== undefined) this.#delete(this.#tellings.splice(0, this.#tellings.length - 1))
+  }
+
+  /** Takes back what was written: the records did not come to be. */
+  async withdraw(): Promise<void> {
+    const written = [...this.#pending.keys()]
+    if (written.length > 0) this.#number = this.#pendingNumber
+    this.#pending.clear()
+    try {
+      for (const { file, size } of written) await file?.truncate(size)
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  /** Gives up what is on disk, because it will not be told there what became of a batch. The exporter begins anew. */
+  abandon(): void {
+    for (const telling of [...this.#tellings, this.#telling]) telling.abandoned = true
+    this.#pending.clear()
+    this.#delete(this.#tellings.splice(0))
+    // Should a file stay, it is not taken for the one before the next.
+    this.#number += 1
+    this.#begin()
+  }
+
+  /** Closes the files, and lets their names say that they are whole: damage is then not taken for a write that never ended. */
+  async close(): Promise<void> {
+    await this.#deleting
+    for (const { file, path, size } of this.#tellings) {
+      await file?.close().catch(() => undefined)
+      if (path !== undefined) await rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
+    }
+  }
+
+  async #restore(files: readonly StateFile[], segments: readonly Segment[]): Promise<void> {
+    const all = files.flatMap(({ entries }) => entries)
+    // Nothing is to follow on what is not taken over.
+    this.#number = (all.at(-1)?.number ?? 0) + 2
+    const records = new Map(segments.map((segment) => [segment.sequence, segment.records]))
+    // Of a segment that is not there all was sent.
+    const missing = all.findIndex((entry) => entry.records > (records.get(entry.sequence) ?? Infinity))
+    const kept = new Set(missing === -1 ? all : all.slice(0, missing))
+    const first = all.findLastIndex(
+      ({ number }, index) => kept.has(all[index]) && number !== all[index - 1]?.number + 1,
+    )
+    for (const entry of all.slice(0, first)) kept.delete(entry)
+    const last = [...kept].at(-1)
+    for (const { path, entries } of files) {
+      // From now on a segment that is not there may be one that never got its records.
+      await cut(path, entries.findLast((entry) => kept.has(entry))?.end ?? 0)
+    }
+    if (last === undefined || this.#hasTold) return
+    for (const { sequence, records } of segments) {
+      if (records > 0 && (sequence > last.sequence || (sequence === last.sequence && records > last.records))) {
+        throw new Error('it ends before the batches in the queue do')
+      }
+    }
+    const now = Date.now()
+    const tellings = files.map(({ entries }) => {
+      const told = entries.filter((entry) => kept.has(entry) && entry.bytes.length > 0)
+      return told.map(({ bytes, time }) => ({ bytes, age: Math.max(0, now - time) }))
+    })
+    this.state?.restore(tellings)
+    this.#number = last.number + 1
+  }
+
+  /** Writes all that the exporter remembers to a file of its own. */
+  async #writeAll(end: LogEnd): Promise<void> {
+    if (this.#hasTold) return
+    this.#begin()
+    const told: { told: Change; points: 0 }[] = []
+    for (let next = this.#changes(); next !== undefined; next = next.all ? undefined : this.#changes()) {
+      if (next.bytes.length > 0) told.push({ told: next, points: 0 })
+    }
+    await this.write(told, end)
+    await this.flush()
+    this.commit()
+  }
+
+  #changes(): Change | undefined {
+    return this.state && { ...this.state.changes(), telling: this.#telling }
+  }
+
+  #begin(): void {
+    this.#telling = newTelling()
+    this.state?.begin()
+  }
+
+  async #fileOf(telling: Telling): Promise<FileHandle> {
+    if (telling.file !== undefined) return telling.file
+    telling.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
+    telling.file = await open(telling.path, 'wx', 0o600)
+    await syncFolder(this.folder)
+    // It may have been abandoned meanwhile.
+    if (telling.abandoned) this.#delete([telling])
+    else this.#tellings.push(telling)
+    return telling.file
+  }
+
+  #delete(tellings: readonly Telling[]): void {
+    if (tellings.length === 0) return
+    this.#deleting = this.#deleting.then(async () => {
+      for (const { file, path } of tellings) {
+        await file?.close().catch(() => undefined)
+        if (path !== undefined) await unlink(path).catch(() => undefined)
+      }
+    })
+  }
+
+  #failed(error: unknown): void {
+    this.log.warn(
+      'What the exporter remembers cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
+      { directory: this.folder, error: errorMessage(error) },
+    )
+    this.abandon()
+  }
+}
+
+function newTelling(): Telling {
+  return { file: undefined, path: undefined, size: 0, whole: undefined, abandoned: false }
+}
+
+async function cut(path: string, size: number): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    await file.truncate(size)
+    await file.datasync()
+  } finally {
+    await file.close()
+  }
+}
+
+function encodeHeader(number: number, { sequence, records }: LogEnd, bytes: Uint8Array): Buffer {
+  const header = Buffer.allocUnsafe(HEADER_SIZE)
+  MAGIC.copy(header)
+  header.writeDoubleLE(number, 4)
+  header.writeUInt32LE(sequence, 12)
+  header.writeUInt32LE(records, 16)
+  header.writeDoubleLE(Date.now(), 20)
+  header.writeUInt32LE(bytes.length, 28)
+  header.writeUInt32LE(crc32(bytes, crc32(header.subarray(0, CHECKED))), CHECKED)
+  return header
+}
+
+/** The entries of a file, but for one at its end that was not written to its end. @throws where one is damaged */
+function readEntries(bytes: Buffer): Entry[] {
+  const entries: Entry[] = []
+  let offset = 0
+  for (let entry = entryAt(bytes, offset); entry !== undefined; entry = entryAt(bytes, offset)) {
+    entries.push(entry)
+    offset = entry.end
+  }
+  for (let at = bytes.indexOf(MAGIC, offset); at !== -1; at = bytes.indexOf(MAGIC, at + 1)) {
+    if (entryAt(bytes, at) !== undefined) throw new Error('it is damaged')
+  }
+  return entries
+}
+
+function entryAt(bytes: Buffer, offset: number): Entry | undefined {
+  if (offset + HEADER_SIZE > bytes.length || bytes.indexOf(MAGIC, offset) !== offset) return undefined
+  const start = offset + HEADER_SIZE
+  const end = start + bytes.readUInt32LE(offset + 28)
+  if (end > bytes.length) return undefined
+  const told = bytes.subarray(start, end)
+  const checksum = crc32(told, crc32(bytes.subarray(offset, offset + CHECKED)))
+  if (checksum !== bytes.readUInt32LE(offset + CHECKED)) return undefined
+  return {
+    number: bytes.readDoubleLE(offset + 4),
+    sequence: bytes.readUInt32LE(offset + 12),
+    records: bytes.readUInt32LE(offset + 16),
+    time: bytes.readDoubleLE(offset + 20),
+    bytes: told,
+    end,
+  }
+}
