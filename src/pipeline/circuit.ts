@@ -1,8 +1,5 @@
 import type { DeliveryConfig } from './settings.ts'
 
-/** The longest wait that a destination can impose with `Retry-After`. */
-const MAX_RETRY_AFTER = 300_000
-
 /** What the circuit knows of one request; times are those of `performance.now()`. */
 export interface Attempts {
   /** Those that failed. */
@@ -85,8 +82,8 @@ export class Circuit {
    * asked for that, or the next interval of its backoff.
    */
   failed(attempts: Attempts, after: number | undefined): number {
-    const { initial_interval, max_interval, multiplier, randomization_factor } = this.config
-    const asked = after === undefined ? undefined : Math.min(after, MAX_RETRY_AFTER)
+    const { initial_interval, max_interval, max_retry_after, multiplier, randomization_factor } = this.config
+    const asked = after === undefined ? undefined : Math.min(after, max_retry_after)
     const spread = 1 + randomization_factor * (2 * Math.random() - 1)
     const backoff = (failures: number): number =>
       asked ?? Math.min(initial_interval * multiplier ** failures, max_interval) * spread

@@ -28,6 +28,11 @@ export const deliverySettings = {
     },
     multiplier: { doc: 'The interval grows by this factor with each retry, from 1.', format: 'number', default: 1.5 },
     max_interval: { doc: 'The interval grows no further than this.', format: 'duration', default: '30s' },
+    max_retry_after: {
+      doc: 'The longest wait that a destination can impose with `Retry-After`.',
+      format: 'duration',
+      default: '300s',
+    },
     max_elapsed_time: {
       doc: 'A request that is not delivered after this time is dropped and counted; `0s` means never. Default: `300s`, or `0s` where the queue is on disk.',
       format: 'duration',

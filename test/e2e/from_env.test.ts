@@ -83,11 +83,18 @@ describe('heka-pipeline --from-env', () => {
       DATADOG_SITE: 'US5',
       OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS: '2.5',
       OTLP_HTTP_RETRY_MAX_ATTEMPTS: '1',
+      OTLP_RETRY_AFTER_MAX_SECONDS: '60',
     }
     const { exporters } = await shown(env, await envFile(example))
     expect(exporters.datadog_native).toMatchObject({
       site: 'us5.datadoghq.com',
-      retry_on_failure: { enabled: false, initial_interval: '2.5s', max_interval: '5s', multiplier: 2 },
+      retry_on_failure: {
+        enabled: false,
+        initial_interval: '2.5s',
+        max_interval: '5s',
+        multiplier: 2,
+        max_retry_after: '60s',
+      },
     })
   })
 

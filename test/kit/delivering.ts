@@ -139,6 +139,7 @@ function configOf({
       randomization_factor: 0.5,
       multiplier: 1.5,
       max_interval: 20,
+      max_retry_after: 300_000,
       max_elapsed_time: 5000,
       ...retry,
     },
