@@ -1,6 +1,6 @@
 import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
@@ -113,22 +113,12 @@ export class StateLog {
    * Not if the exporter has prepared something already. `end`: where this process will write its first record.
    */
   async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
-    const paths: string[] = []
+    let paths: string[] = []
     try {
-      const files: StateFile[] = []
-      for (const name of (await readdir(this.folder)).sort()) {
-        const [, number, size] = NAME.exec(name) ?? []
-        if (number === undefined) continue
-        const path = join(this.folder, name)
-        paths.push(path)
-        this.#fileNumber = Number(number) + 1
-        const bytes = await readFile(path)
-        const entries = readEntries(bytes)
-        if (size !== undefined && [bytes.length, entries.at(-1)?.end].some((end) => end !== Number(size))) {
-          throw new Error('it is damaged')
-        }
-        files.push({ path, entries })
-      }
+      const names = (await readdir(this.folder)).filter((name) => NAME.test(name)).sort()
+      paths = names.map((name) => join(this.folder, name))
+      this.#fileNumber = Number(NAME.exec(names.at(-1) ?? '')?.[1] ?? 0) + 1
+      const files = await Promise.all(paths.map(readStateFile))
       await this.#restore(files, segments)
       await this.#writeAll(end)
     } catch (error) {
@@ -320,6 +310,17 @@ function encodeHeader(number: number, { sequence, records }: LogEnd, bytes: Uint
   header.writeUInt32LE(bytes.length, 28)
   header.writeUInt32LE(crc32(bytes, crc32(header.subarray(0, CHECKED))), CHECKED)
   return header
+}
+
+/** @throws what the file system says, or where it is damaged */
+async function readStateFile(path: string): Promise<StateFile> {
+  const bytes = await readFile(path)
+  const entries = readEntries(bytes)
+  const [, , size] = NAME.exec(basename(path)) ?? []
+  if (size !== undefined && (bytes.length !== Number(size) || entries.at(-1)?.end !== bytes.length)) {
+    throw new Error('it is damaged')
+  }
+  return { path, entries }
 }
 
 /** The entries of a file, but for one at its end that was not written to its end. @throws where one is damaged */

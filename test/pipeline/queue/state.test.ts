@@ -362,6 +362,30 @@ describe('what an exporter remembers, on disk', () => {
     )
   })
 
+  it('leaves nothing behind of what it cannot read', async () => {
+    const folder = await folders()
+    const counters = new Counters()
+    const destination = new Destination(counters)
+    const states = async (): Promise<string[]> =>
+      (await readdir(folder('1/values'))).filter((name) => name.endsWith('.state'))
+    const life = async (): Promise<string> => {
+      const each = new Life(folder(1), destination, 2 ** 20)
+      await each.open()
+      await each.offer(counters.next(growing(1)))
+      await each.end()
+      return each.messages.join('\n')
+    }
+    await life()
+    const [whole] = await states()
+    await rename(folder(`1/values/${whole}`), folder('1/values/0000000007.state'))
+    await writeFile(folder('1/values/0000000003-99.state'), 'no state')
+    expect(await life()).toContain('What the exporter remembers cannot be')
+    expect(await states()).toHaveLength(1)
+    expect(await life()).toBe('')
+    const [[start]] = destination.intervals(1)
+    expect(start).toBe(2)
+  })
+
   it('is told from nothing after batches were sent that the disk did not take', async () => {
     const folder = await folders()
     const counters = new Counters()
