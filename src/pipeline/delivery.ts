@@ -58,6 +58,7 @@ export class Delivery implements Holder {
   #leaving = false
   #whenIdle: (() => void) | undefined
 
+  /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
   constructor(
     exporter: Exporter,
     config: DeliveryConfig,
@@ -65,17 +66,17 @@ export class Delivery implements Holder {
     log: Logger,
     id: string,
     private readonly memory: MemoryGuard,
+    isHeir = false,
   ) {
     this.#exporter = exporter
     this.#config = config
     this.#log = throttled(log)
     const { directory } = config.sending_queue
+    const state = isHeir ? undefined : stateOf(exporter, config)
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue)
-        : new DiskQueue(directory, id, config.sending_queue, stateOf(exporter, config), this.#events, this.#log, () =>
-            memory.isShort(),
-          )
+        : new DiskQueue(directory, id, config.sending_queue, state, this.#events, this.#log, () => memory.isShort())
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
@@ -149,7 +150,7 @@ export class Delivery implements Holder {
    */
   async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
     const consumers = [...this.#taken.values()]
-    this.#passOn(this.#exporter.state, exporter.state)
+    this.#passOn(exporter)
     this.#exporter = exporter
     this.#config = config
     this.#queue.configure(config.sending_queue, stateOf(exporter, config))
@@ -161,8 +162,9 @@ export class Delivery implements Holder {
   }
 
   /** Gives an exporter what the one before it remembers. */
-  #passOn(from: ExporterState | undefined, to: ExporterState | undefined): void {
-    if (from === undefined || to === undefined) return
+  #passOn(exporter: Exporter): void {
+    const [from, to] = [this.#exporter.state, exporter.state]
+    if (from === undefined || to === undefined || from === to) return
     from.begin()
     const told: Told[] = []
     for (let all = false; !all;) {
@@ -184,6 +186,10 @@ export class Delivery implements Holder {
    * disk stays there: it is to be drained.
    */
   bequeath(heir: Delivery): void {
+    // What the folder remembers is over from now on.
+    this.#queue.configure(this.#config.sending_queue, undefined)
+    this.#passOn(heir.#exporter)
+    heir.#queue.configure(heir.#config.sending_queue, stateOf(heir.#exporter, heir.#config))
     if (this.#config.sending_queue.directory !== undefined) return
     this.#heir = heir
     this.#sending.retire()

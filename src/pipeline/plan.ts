@@ -89,8 +89,10 @@ class Planner {
     )
     if (this.#problems.size > 0) {
       for (const lifetime of this.#lifetimes) void lifetime.stop()
-      for (const id of destinations.keys()) {
-        if (this.before?.destinations.has(id) !== true) this.options.telemetry.forgetExporter(id)
+      for (const [id, { delivery }] of destinations) {
+        const before = this.before?.destinations.get(id)
+        if (before?.delivery !== delivery) void delivery.drain(AbortSignal.abort())
+        if (before === undefined) this.options.telemetry.forgetExporter(id)
       }
       throw new ConfigError(inOrder([...this.#problems.values()], []))
     }
@@ -105,11 +107,12 @@ class Planner {
     const { exporter, lifetime } = same ?? this.#exporter(configured)
     if (exporter === undefined) return undefined
     const directory = before?.configured.delivery.sending_queue.directory
+    const { memory, telemetry } = this.options
     const log = componentLogger(this.options.log, id)
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
         ? before.delivery
-        : new Delivery(exporter, settings, this.options.telemetry.exporter(id), log, id, this.options.memory)
+        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined)
     return { configured, exporter, lifetime, delivery }
   }
 

@@ -95,14 +95,16 @@ service:
 `
 const retries = 'retry_on_failure: { initial_interval: 20ms, max_interval: 50ms }'
 
+/** When what is counted began, in nanoseconds since 1970: a minute ago. */
+const beginning = BigInt(Date.now() - 60_000) * 1_000_000n
+
 /** A cumulative sum at its second. */
 function sumRequest(value: number, second: number): Buffer {
-  const start = 1_767_268_800n * 1_000_000_000n
   const dataPoints = [
     {
       asDouble: value,
-      startTimeUnixNano: String(start),
-      timeUnixNano: String(start + BigInt(second) * 1_000_000_000n),
+      startTimeUnixNano: String(beginning),
+      timeUnixNano: String(beginning + BigInt(second) * 1_000_000_000n),
     },
   ]
   const metrics = [{ name: 'counted', sum: { isMonotonic: true, aggregationTemporality: 2, dataPoints } }]
@@ -383,6 +385,36 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     expect(valuesAt(alive).sort()).toEqual([1, 2, 3, 4, 5, 6, 6])
     for (const { left, right } of balances(command.stderr())) expect(left).toBe(right)
     expect(command.stderr()).toContain('exporter otlp_http/disk: handed in 1 + restored 1 = sent 1 + kept 1')
+  })
+
+  it('forgets nothing that differences are taken from, whatever changes around it', async () => {
+    const intake = await startIntake()
+    cleanups.push(() => intake.close())
+    const yaml = (more: string): string => `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters: { datadog_native: { endpoint: "${intake.url}", api_key: 0123456789abcdef0123456789abcdef, ${more} } }
+${service('metrics: { receivers: [otlp], exporters: [datadog_native] }')}`
+    const { command, reload, write, address } = await start(yaml(''))
+    for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
+    const onDisk = 'sending_queue: { directory: queue }'
+    const steps = [
+      ['', 10],
+      ['sending_queue: { num_consumers: 3 }', 17],
+      ['compression: none', 20],
+      [onDisk, 25],
+      ['', 31],
+      // What the folder remembers is older than what the process does.
+      [onDisk, 40],
+    ] as const
+    for (const [round, [more, value]] of steps.entries()) {
+      await write('pipeline.yaml', yaml(more))
+      await expect(reload()).resolves.toMatchObject({ code: 200 })
+      await expect(send(address(LISTENING), sumRequest(value, round))).resolves.toBe(200)
+      await until(() => intake.series().length === round)
+    }
+    expect(intake.series().flatMap(({ points }) => points.map(([, value]) => value))).toEqual([7, 3, 5, 6, 9])
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
   })
 
   it('waits for the start, for another reload and for what is inside processors, and is refused by a stop', async () => {
