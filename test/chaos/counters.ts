@@ -52,7 +52,7 @@ export class CounterStand extends Stand {
     await super.drain()
   }
 
-  override lost(): number {
+  override missing(): number {
     return this.tally().lost
   }
 

@@ -114,7 +114,7 @@ export async function overload(name: string, queue: string, stand: Stand, second
   intake.close()
   intake.closeAllConnections()
   const dropped = [...stand.dropped.values()].reduce((sum, points) => sum + points, 0)
-  const lost = Math.max(0, stand.lost() * POINTS - dropped)
+  const lost = Math.max(0, stand.missing() * POINTS - dropped)
   const reasons = [...stand.dropped].map(([reason, points]) => `${reason} ${points}`).join(', ')
   const cells = [
     name,

@@ -11,6 +11,9 @@ import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
+/** What OTLP counts as final, of what the scenarios answer. */
+const FINAL: readonly number[] = [408, 413, 500]
+
 /** Milliseconds that a scenario may wait for anything. */
 export const PATIENCE = 60_000
 
@@ -32,9 +35,13 @@ export class Stand {
   readonly acknowledged = new Set<number>()
   /** How often each value arrived in a request that the intake took. */
   readonly delivered = new Map<number, number>()
+  /** Values in requests of which the intake said that they must not be sent again. */
+  readonly refused = new Set<number>()
   /** Points by reason, from the sheets of all processes that printed one. */
   readonly dropped = new Map<string, number>()
   balanced = true
+  /** Run when it ends. */
+  readonly cleanups: (() => Promise<unknown>)[] = []
   #child: ChildProcess | undefined
   #stderr = ''
   #address = ''
@@ -166,6 +173,11 @@ service:
     await until(`${count} points to be acknowledged`, () => this.acknowledged.size >= enough)
   }
 
+  /** Resolves when the command has logged the message. */
+  says(message: string): Promise<void> {
+    return until(`the command to log "${message}"`, () => this.#stderr.includes(message))
+  }
+
   async kill(): Promise<void> {
     const child = this.#child as ChildProcess
     const ended = once(child, 'close')
@@ -192,36 +204,51 @@ service:
 
   count(): void {
     for (; this.#seen < this.intake.requests.length; this.#seen += 1) {
-      const arrived = this.intake.requests[this.#seen]
-      if (arrived?.status !== 200) continue
-      for (const [, text] of JSON.stringify(arrived.body).matchAll(/"asDouble":(\d+)/g))
-        this.delivered.set(Number(text), (this.delivered.get(Number(text)) ?? 0) + 1)
+      const { status, body } = this.intake.requests[this.#seen]
+      if (status !== 200 && !FINAL.includes(status)) continue
+      for (const [, text] of JSON.stringify(body).matchAll(/"asDouble":(\d+)/g)) {
+        if (status === 200) this.delivered.set(Number(text), (this.delivered.get(Number(text)) ?? 0) + 1)
+        else this.refused.add(Number(text))
+      }
     }
   }
 
-  lost(): number {
+  /** How many acknowledged values have not arrived. */
+  missing(): number {
     this.count()
     return [...this.acknowledged].filter((value) => !this.delivered.has(value)).length
   }
 
   tally(): Tally {
-    const missing = this.lost()
-    const dropped = [...this.dropped.values()].reduce((sum, points) => sum + points, 0)
     return {
       accepted: this.acknowledged.size,
       delivered: this.delivered.size,
       twice: [...this.delivered.values()].reduce((sum, times) => sum + times - 1, 0),
-      // What was counted as dropped may have been acknowledged or not: a client whose answer was cut off does not know.
-      lost: Math.max(0, missing - dropped),
+      lost: this.#lost(),
     }
+  }
+
+  /**
+   * What is wrong about the values that did not arrive: those that the intake refused must be the ones counted as refused,
+   * one by one, and of the others, which nobody saw, no more may be missing than are counted under other reasons. What was counted
+   * may have been acknowledged or not: a client whose answer was cut off does not know.
+   */
+  #lost(): number {
+    this.count()
+    const of = (reason: string): number => this.dropped.get(reason) ?? 0
+    const counted = of('refused') + of('too_large')
+    const others = [...this.dropped.values()].reduce((sum, points) => sum + points, 0) - counted
+    const refused = [...this.refused].filter((value) => !this.delivered.has(value))
+    const unseen = [...this.acknowledged].filter((value) => !this.delivered.has(value) && !this.refused.has(value))
+    return Math.abs(refused.length - counted) + Math.max(0, unseen.length - others)
   }
 
   /** Lets the process send what waits, for as long as that gets fewer, and stops it. */
   async drain(): Promise<void> {
     await this.rest()
     for (let [least, since] = [Infinity, Date.now()]; least > 0 && Date.now() - since < 3_000; await wait(50)) {
-      const lost = this.lost()
-      if (lost < least) [least, since] = [lost, Date.now()]
+      const missing = this.missing()
+      if (missing < least) [least, since] = [missing, Date.now()]
     }
     await this.stop()
   }
@@ -230,6 +257,7 @@ service:
     this.#sending = false
     if (this.#child?.exitCode === null) this.#child.kill('SIGKILL')
     await this.intake.close()
+    for (const cleanup of this.cleanups.splice(0)) await cleanup()
     await rm(this.folder, { recursive: true, force: true })
   }
 }

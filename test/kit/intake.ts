@@ -56,6 +56,8 @@ export interface Answer {
   readonly delay?: number
   /** Ends the connection without an answer. */
   readonly drop?: boolean
+  /** Ends the connection in the middle of the answer. */
+  readonly cut?: boolean
 }
 
 export interface IntakeOptions {
@@ -119,6 +121,11 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
     if (answer.delay !== undefined) await wait(answer.delay, undefined, { ref: false })
     if (answer.drop === true) {
       request.socket.destroy()
+      return
+    }
+    if (answer.cut === true) {
+      response.writeHead(answer.status ?? 200, { 'content-length': 1000 })
+      response.write('the beginning', () => request.socket.destroy())
       return
     }
     response.writeHead(answer.status ?? 200, { 'content-type': 'application/json', ...answer.headers })
