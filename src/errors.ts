@@ -108,6 +108,20 @@ export class ConfigError extends Error {
   }
 }
 
+/** Why a file could not be read, said of the file. */
+export function readFailure(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return 'does not exist'
+    case 'EISDIR':
+      return 'is a directory, not a file'
+    case 'EACCES':
+      return 'may not be read by this user'
+    default:
+      return `cannot be read: ${errorMessage(error)}`
+  }
+}
+
 /** The text of anything thrown, for logs and messages. */
 export function errorMessage(error: unknown): string {
   const message = (error as { message?: unknown } | undefined)?.message

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
-import { ConfigError, errorMessage } from '../errors.ts'
+import { ConfigError, readFailure } from '../errors.ts'
 import type { ConfigInput } from '../pipeline/config.ts'
 
 /** The options that say which configuration a command is about. */
@@ -38,7 +38,6 @@ function readEnvFile(path: string): NodeJS.Dict<string> {
   try {
     return parseEnv(readFileSync(path, 'utf8'))
   } catch (error) {
-    const message = `cannot be read: ${errorMessage(error)}`
-    throw new ConfigError([{ severity: 'error', place: { source: path }, path: '', message }])
+    throw new ConfigError([{ severity: 'error', place: { source: path }, path: '', message: readFailure(error) }])
   }
 }

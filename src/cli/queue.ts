@@ -46,7 +46,7 @@ async function* list(queues: readonly StoredQueue[]): AsyncGenerator<string> {
       break
     }
     const use = queue.inUse ? ', used by a process' : ''
-    yield `${queue.id}: ${records} batches, ${points} data points, ${bytes} bytes${since}${use}\n`
+    yield `${queue.id}: ${counted(records, 'batch', 'batches')}, ${counted(points, 'data point')}, ${bytes} bytes${since}${use}\n`
   }
 }
 
@@ -54,7 +54,7 @@ async function* inspect(queues: readonly StoredQueue[]): AsyncGenerator<string> 
   for (const queue of queues) {
     yield `${queue.id}\n`
     for await (const { time: taken, points, length, payload } of storedRecords(queue)) {
-      yield `  ${time(taken)}  ${points} data points  ${length} bytes  ${metricNames(MetricBatch.fromOtlp(payload))}\n`
+      yield `  ${time(taken)}  ${counted(points, 'data point')}  ${length} bytes  ${metricNames(MetricBatch.fromOtlp(payload))}\n`
     }
   }
 }
@@ -70,7 +70,9 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
   for (const queue of queues) {
     try {
       const { records, points } = await dropQueue(queue)
-      process.stdout.write(`${queue.id}: dropped ${records} batches, ${points} data points\n`)
+      process.stdout.write(
+        `${queue.id}: dropped ${counted(records, 'batch', 'batches')}, ${counted(points, 'data point')}\n`,
+      )
     } catch (error) {
       if (!(error instanceof InUseError)) throw error
       process.stderr.write(`${queue.id}: ${error.message}; stop it first\n`)
@@ -91,4 +93,8 @@ function metricNames(batch: MetricBatch): string {
 
 function time(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
+}
+
+function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
 }

@@ -1,8 +1,9 @@
 import { isatty } from 'node:tty'
 import { errorMessage } from '../errors.ts'
 import { loadConfig } from '../pipeline/config.ts'
-import { createLogger, throttled } from '../pipeline/log.ts'
+import { createLogger } from '../pipeline/log.ts'
 import { startPipeline } from '../pipeline/pipeline.ts'
+import { throttled } from '../throttled.ts'
 import { ExitCode } from './exit.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
@@ -31,7 +32,6 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   const log = await createLogger(config.service.telemetry.logs, secrets)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
   const pipeline = startPipeline(config, { log, once })
-  log.info(`heka-pipeline ${version} has started`, { pipelines: [...config.pipelines.keys()].join(', ') })
   const crashed = new Promise<'crashed'>((resolve) => {
     process.on('uncaughtException', (error) => {
       resolve('crashed')
@@ -55,7 +55,14 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
     },
   })
   const servers = new Servers({ pipeline, secrets, reload, log })
-  const serving = once ? undefined : servers.configure(config.service)
+  // What holds the directories of its queues is the one that answers, and says that it runs.
+  const serving = pipeline.opened.then(
+    () => {
+      log.info(`heka-pipeline ${version} has started`, { pipelines: [...config.pipelines.keys()].join(', ') })
+      return once ? undefined : servers.configure(config.service)
+    },
+    () => undefined,
+  )
   begin!(reload)
   const end = await Promise.race([ended, firstSignal(stopsOnHangUp), crashed])
   if (typeof end === 'string' && end !== 'crashed') log.info(`Stopping on ${end}; a second signal ends at once.`)

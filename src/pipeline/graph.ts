@@ -62,13 +62,14 @@ export class Graph {
     for (const path of pathsOf(this.#plan)) this.#starting(path)
   }
 
-  /**
-   * Opens the queues, then starts the receivers. Resolves when these have started, or failed to: the others go on.
-   * @throws ConfigError when another process has the directory of a queue
-   */
+  /** Opens the queues. @throws ConfigError when another process has the directory of one */
+  open(): Promise<void> {
+    return this.#openQueues(this.#plan)
+  }
+
+  /** Starts the receivers, once the queues are open. Resolves when they have started, or failed to: the others go on. */
   async start(): Promise<void> {
     const plan = this.#plan
-    await this.#openQueues(plan)
     if (this.#stopping.signal.aborted) return
     this.#take(plan)
     const started = Array.from(plan.receivers.values(), (receiver) => receiver.start())
@@ -272,7 +273,9 @@ export class Graph {
     const { configured, log, over } = receiver
     if (this.#plan.receivers.get(configured.id) !== receiver) return
     if (over?.failure !== undefined) {
-      log.error('The receiver failed and has ended; the others go on.', { error: over.failure })
+      const isLast = [...this.#plan.receivers.values()].every(({ over }) => over !== undefined)
+      const rest = isLast ? 'none is left, so that the pipeline stops' : 'the others go on'
+      log.error(`The receiver failed and has ended; ${rest}.`, { error: over.failure })
     }
     this.options.health.ended(`receivers.${configured.id}`, over?.failure)
     this.#checkEnd()

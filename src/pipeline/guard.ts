@@ -4,7 +4,7 @@ import type { Logger, PointChange, ProcessBatch, ProcessorComponent } from '../c
 import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
-import { throttled } from './log.ts'
+import { throttled } from '../throttled.ts'
 import { Receipt } from './receipt.ts'
 import type { Envelope } from './receipt.ts'
 import type { PipelineSheet } from './telemetry.ts'

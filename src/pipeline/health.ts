@@ -16,6 +16,8 @@ export class Health {
   readonly #components = new Map<string, ComponentStatus>()
   readonly #exporters = new Map<string, ExporterSheet>()
   readonly #problems = new Map<string, { readonly since: Date; readonly message: string }>()
+  /** When the last of those ended. */
+  readonly #solved = new Map<string, Date>()
   #phase: 'starting' | 'ready' | 'stopping' = 'starting'
 
   /** `ready` from the time when all is started until the stop begins. */
@@ -43,8 +45,9 @@ export class Health {
 
   /** The component says why it does not do what it should just now, or that it does again. */
   reported(path: string, problem: string | undefined): void {
-    if (problem === undefined) this.#problems.delete(path)
-    else this.#problems.set(path, { since: this.#problems.get(path)?.since ?? new Date(), message: problem })
+    if (problem === undefined) {
+      if (this.#problems.delete(path)) this.#solved.set(path, new Date())
+    } else this.#problems.set(path, { since: this.#problems.get(path)?.since ?? new Date(), message: problem })
   }
 
   /** The component is taken out, and gives away what it holds. */
@@ -56,6 +59,7 @@ export class Health {
     this.#components.delete(path)
     this.#exporters.delete(path)
     this.#problems.delete(path)
+    this.#solved.delete(path)
   }
 
   stopping(): void {
@@ -69,17 +73,21 @@ export class Health {
 
   /**
    * Every component, in the order of their creation. One that reported a problem, and an exporter that could not send lately, or whose
-   * queue is not on disk where it should be, has a recoverable error; that it is well again is dated from when this is
-   * first asked after.
+   * queue is not on disk where it should be, has a recoverable error.
    */
   components(): Readonly<Record<string, ComponentStatus>> {
-    for (const [path, { status }] of this.#components) {
+    for (const [path, { status, since }] of this.#components) {
       if (status !== 'StatusOK' && status !== 'StatusRecoverableError') continue
       const sheet = this.#exporters.get(path)
-      const problem = this.#problems.get(path) ?? sheet?.queueStatus?.().problem ?? sheet?.failure
-      if (problem === undefined) this.#set(path, 'StatusOK')
-      else
+      const queue = sheet?.queueStatus?.()
+      const problem = this.#problems.get(path) ?? queue?.problem ?? sheet?.failure
+      if (problem === undefined) {
+        const times = [since, this.#solved.get(path), sheet?.recovered, queue?.recovered]
+        const last = Math.max(...times.map((time) => Number(time ?? 0)))
+        this.#components.set(path, { status: 'StatusOK', since: new Date(last) })
+      } else {
         this.#components.set(path, { status: 'StatusRecoverableError', since: problem.since, error: problem.message })
+      }
     }
     return Object.fromEntries(this.#components)
   }

@@ -85,30 +85,8 @@ function adapt(logger: ReturnType<typeof pino>, writing: Writing): LoggerWithChi
   }
 }
 
-/** A logger whose messages carry the component they come from. */
-export function componentLogger(log: Logger, component: string): Logger {
-  return 'child' in log ? (log as LoggerWithChildren).child({ component }) : log
-}
-
-/** How long the same message with the same error stays quiet after it was logged. */
-const QUIET_MILLISECONDS = 60_000
-
-/** A logger that writes the same message about the same error at most once a minute, with how often it was left out. */
-export function throttled(log: Logger): Logger {
-  const seen = new Map<string, { at: number; suppressed: number }>()
-  const write =
-    (level: keyof Logger) =>
-    (message: string, fields: object = {}): void => {
-      const key = `${message} ${'error' in fields ? String(fields.error) : ''}`
-      const now = performance.now()
-      const last = seen.get(key)
-      if (last !== undefined && now - last.at < QUIET_MILLISECONDS) {
-        last.suppressed += 1
-        return
-      }
-      if (seen.size >= 1000) seen.clear()
-      seen.set(key, { at: now, suppressed: 0 })
-      log[level](message, last?.suppressed ? { ...fields, suppressed: last.suppressed } : fields)
-    }
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+/** A logger whose messages carry the component they come from, and the pipeline where it may be in several. */
+export function componentLogger(log: Logger, component: string, pipeline?: string): Logger {
+  const place = pipeline === undefined ? { component } : { component, pipeline }
+  return 'child' in log ? (log as LoggerWithChildren).child(place) : log
 }

@@ -12,12 +12,11 @@ import type { Balance } from './telemetry.ts'
 
 /** A running pipeline. */
 export interface RunningPipeline {
-  /**
-   * Resolves when the queues are open and every receiver has started, or failed to. Rejects with a ConfigError when nothing could
-   * start because another process has the directory of a queue.
-   */
+  /** Resolves when the queues are open. Rejects with a ConfigError when another process has the directory of one: nothing starts then. */
+  readonly opened: Promise<void>
+  /** Resolves when every receiver has started, or failed to. Rejects as `opened` does. */
   readonly started: Promise<void>
-  /** Resolves when every receiver has ended by itself, with whether one failed. Rejects as `started` does. */
+  /** Resolves when every receiver has ended by itself, with whether one failed. Rejects as `opened` does. */
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
   readonly health: Health
@@ -62,11 +61,13 @@ export function startPipeline(
   let timeout = config.service.shutdown_timeout
   let busy = true
   let stopping: Promise<Balance> | undefined
-  const started = graph.start().finally(() => (busy = false))
+  const opened = graph.open()
+  const started = opened.then(() => graph.start()).finally(() => (busy = false))
   const ended = started.then(() => graph.ended)
   // Whoever cares for the one need not care for the other.
-  for (const promise of [started, ended]) promise.catch(() => undefined)
+  for (const promise of [opened, started, ended]) promise.catch(() => undefined)
   return {
+    opened,
     started,
     ended,
     telemetry,

@@ -155,7 +155,9 @@ class Planner {
     if (before !== undefined && before.configured.id === configured.id) return before
     const { context, lifetime } = this.#context(configured)
     const created = this.#create(configured, context)
-    return created && new Stage(configured, created, lifetime, context.log)
+    return (
+      created && new Stage(configured, created, lifetime, componentLogger(this.options.log, configured.id, pipeline))
+    )
   }
 
   #context(

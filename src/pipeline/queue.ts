@@ -57,6 +57,8 @@ export interface QueueStatus {
   readonly bytes_on_disk?: number
   /** Why batches wait in memory although they should be on disk. */
   readonly problem?: { readonly since: Date; readonly message: string }
+  /** When they did no more, after such a problem. */
+  readonly recovered?: Date
 }
 
 export type QueueConfig = DeliveryConfig['sending_queue']

@@ -129,7 +129,10 @@ export class Sending {
           this.#failed(error)
           const fields = { error: error.message, after: `${Math.round(pause)}ms` }
           if (error.reason === UNAUTHORIZED) {
-            this.log.error('The destination refuses the credentials; the data is kept and sent again.', fields)
+            this.log.error(
+              'The destination refuses the credentials; the data is kept and sent again until it takes them. Mend the key, token or certificate of this exporter.',
+              fields,
+            )
           } else this.log.warn('A request could not be delivered; it will be sent again.', fields)
         }
       }
@@ -187,6 +190,7 @@ export class Sending {
   #recovered(): void {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
+    this.sheet.recovered = new Date()
     this.log.info('The destination takes requests again.')
   }
 }

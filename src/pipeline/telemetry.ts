@@ -120,6 +120,8 @@ export class ExporterSheet extends Losses {
   inFlight = 0
   /** Why its last request could not be delivered; none once one is. */
   failure?: { readonly since: Date; readonly message: string }
+  /** When one was, after such a failure. */
+  recovered?: Date
   /** Beside the equation: points that a full queue did not take, also where their receiver keeps them. */
   enqueueFailed = 0
   /** Beside the equation: points of requests that were given up, or rejected by the destination. */

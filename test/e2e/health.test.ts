@@ -6,6 +6,7 @@ import { request } from 'undici'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
+import { until } from '../kit/until.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -82,7 +83,13 @@ describe('service.health', () => {
     })
     intake.respondBy(() => ({ status: 200 }))
     await command.waitFor('takes requests again')
-    await expect(component(url, 'exporters.otlp_http')).resolves.toMatchObject({ status: 'StatusOK' })
+    const recovered = Date.now()
+    // That is dated from when it happened, not from when somebody asks.
+    await until(() => Date.now() > recovered)
+    const well = await component(url, 'exporters.otlp_http')
+    expect(well.status).toBe('StatusOK')
+    expect(Date.parse(well.since)).toBeLessThanOrEqual(recovered)
+    expect(Date.parse(well.since)).toBeGreaterThanOrEqual(Date.parse(failing.since))
     intake.respondBy(() => ({ delay: 60_000 }))
     // The destination has a request which it does not answer, so the drain lasts.
     await intake.received(intake.requests.length + 1)

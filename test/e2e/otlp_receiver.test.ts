@@ -39,6 +39,15 @@ describe('the gateway we ship', () => {
       body: gaugeRequest(1),
     })
     expect(statusCode).toBe(200)
+    for (const body of ['neither', 'nor']) {
+      const refused = await request(`http://${addressOf('HTTP')}/v1/metrics`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-protobuf' },
+        body,
+      })
+      expect(refused.statusCode).toBe(400)
+    }
+    expect(command.stderr().match(/WARN: otlp: A request was refused: malformed\./g)).toHaveLength(1)
     const client = new Client(addressOf('gRPC'), credentials.createInsecure())
     cleanups.push(() => client.close())
     const same = (bytes: Buffer): Buffer => bytes

@@ -119,6 +119,7 @@ describe('a queue on disk', () => {
     expect(second.stderr).toMatch(
       /pipeline.yaml:4:3 exporters.otlp_http.sending_queue.directory: is used by another process \(process \d+\)/,
     )
+    expect(second.stderr).not.toMatch(/has started|Listening|Serving|Answering/)
     const queue = (action: string) => runCommand(['queue', action, folder.path('queue')])
     expect((await queue('list')).stdout).toMatch(
       /^otlp_http: 2 batches, 2 data points, \d+ bytes, the oldest from .*, used by/,
@@ -129,9 +130,7 @@ describe('a queue on disk', () => {
     command.kill('SIGTERM')
     expect(await command.ended).toBe(0)
     expect(command.stderr()).toContain('exporter otlp_http: handed in 2 = sent 0 + kept 2')
-    expect((await queue('inspect')).stdout).toMatch(
-      /^otlp_http\n( {2}\S+Z {2}1 data points {2}\d+ bytes {2}load\n){2}$/,
-    )
+    expect((await queue('inspect')).stdout).toMatch(/^otlp_http\n( {2}\S+Z {2}1 data point {2}\d+ bytes {2}load\n){2}$/)
     const lines = (await queue('export')).stdout.trim().split('\n')
     expect(lines.map((line) => /"asDouble":(\d)/.exec(line)?.[1])).toEqual(['1', '2'])
     expect((await queue('drop')).stdout).toBe('otlp_http: dropped 2 batches, 2 data points\n')

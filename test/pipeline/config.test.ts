@@ -134,7 +134,7 @@ describe('loadConfig', () => {
     expect(problems).toHaveLength(1)
     expect(problems[0]).toMatchObject({
       place: { source: 'no/such.yaml' },
-      message: expect.stringContaining('cannot be read'),
+      message: 'does not exist',
     })
   })
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import { componentLogger, createLogger, throttled } from '../../src/pipeline/log.ts'
+import { componentLogger, createLogger } from '../../src/pipeline/log.ts'
+import { throttled } from '../../src/throttled.ts'
 
 async function logger(encoding: 'console' | 'json', secrets: string[] = []) {
   const lines: string[] = []

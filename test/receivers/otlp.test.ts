@@ -419,7 +419,7 @@ service: { pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }`
     const pipeline = startPipeline(config, { log: { debug: log, info: log, warn: log, error: log } })
     expect(await pipeline.ended).toEqual({ failed: true })
     expect(logs).toContainEqual({
-      message: 'The receiver failed and has ended; the others go on.',
+      message: 'The receiver failed and has ended; none is left, so that the pipeline stops.',
       fields: {
         error: `protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process listens there already`,
       },

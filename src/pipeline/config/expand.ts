@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { errorMessage } from '../../errors.ts'
+import { readFailure } from '../../errors.ts'
 
 export interface Expansion {
   readonly text: string
@@ -90,8 +90,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     try {
       return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
     } catch (error) {
-      const isDirectory = (error as NodeJS.ErrnoException).code === 'EISDIR'
-      fail(isDirectory ? `${file} is a directory, not a file` : `the file cannot be read: ${errorMessage(error)}`, true)
+      fail(`${file} ${readFailure(error)}`, true)
       return ''
     }
   }

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { ConfigError, errorMessage } from '../../errors.ts'
+import { ConfigError, readFailure } from '../../errors.ts'
 import type { Problem } from '../../errors.ts'
 import { merge, parseSet, parseYaml } from './yaml.ts'
 import type { Node } from './yaml.ts'
@@ -43,9 +43,7 @@ export async function readInput({ files, sets = [] }: ConfigInput, baseDirectory
       try {
         text = await readFile(path, 'utf8')
       } catch (error) {
-        const isDirectory = (error as NodeJS.ErrnoException).code === 'EISDIR'
-        const message = isDirectory ? 'is a directory, not a file' : `cannot be read: ${errorMessage(error)}`
-        broken.push({ severity: 'error', place: { source }, path: '', message })
+        broken.push({ severity: 'error', place: { source }, path: '', message: readFailure(error) })
         continue
       }
     } else text = file.text

@@ -88,6 +88,7 @@ export class DiskQueue implements Queue {
   #reading: Promise<void> | undefined
   #unreadable = false
   #problem: { readonly since: Date; readonly message: string } | undefined
+  #lastRecovered: Date | undefined
   #retry: NodeJS.Timeout | undefined
 
   constructor(
@@ -224,6 +225,7 @@ export class DiskQueue implements Queue {
       oldest: (this.#ready[0] ?? this.#writing[0] ?? this.#memory[0])?.time,
       bytes_on_disk: this.#records?.bytes ?? 0,
       ...(this.#problem !== undefined && { problem: this.#problem }),
+      ...(this.#lastRecovered !== undefined && { recovered: this.#lastRecovered }),
     }
   }
 
@@ -536,6 +538,7 @@ export class DiskQueue implements Queue {
   #recovered(): void {
     if (this.#problem === undefined) return
     this.#problem = undefined
+    this.#lastRecovered = new Date()
     this.log.info('The queue uses its directory again.', { directory: this.#folder })
     this.#rewrite()
   }

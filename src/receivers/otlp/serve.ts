@@ -1,5 +1,6 @@
-import type { Context } from '../../component.ts'
+import type { Context, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
+import { throttled } from '../../throttled.ts'
 import { Admission } from './admission.ts'
 import type { GrpcConfig } from './grpc.ts'
 import { serveHttp } from './http.ts'
@@ -7,6 +8,7 @@ import type { HttpConfig } from './http.ts'
 import { GRACE } from './listen.ts'
 import type { Listener } from './listen.ts'
 import { busy, Refusal } from './refusal.ts'
+import type { Reason } from './refusal.ts'
 
 export interface OtlpConfig {
   readonly protocols: { readonly grpc: GrpcConfig | undefined; readonly http: HttpConfig | undefined }
@@ -25,6 +27,9 @@ export interface Receiving {
   readonly fail: (error: unknown) => void
 }
 
+/** Of refusals that are no fault of the client, or are nobody's. */
+const LEVELS: Partial<Record<Reason, keyof Logger>> = { failed: 'error', busy: 'debug', incomplete: 'debug' }
+
 /** Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told. */
 export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => void): void {
   const { config, log, meter, onStop, signal } = context
@@ -32,6 +37,8 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     description: 'Requests that were not taken, by protocol and reason.',
     unit: '{request}',
   })
+  // What clients send differs, and the first of each reason says enough.
+  const quiet = throttled(log)
   const admission = new Admission(config.admission.request_limit_mib * 2 ** 20, context.memoryIsShort)
   const { max_connections: maxConnections } = config.admission
   const receiving: Receiving = { context, admission, maxConnections, refused, fail: failed }
@@ -74,11 +81,8 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
       error instanceof Refusal ? error : new Refusal('failed', 'The receiver failed on this request.', { cause: error })
     const { reason } = refusal
     refusals.add(1, { protocol, reason })
-    log[reason === 'failed' ? 'error' : 'debug']('A request was refused.', {
-      protocol,
-      reason,
-      error: errorMessage(refusal.cause ?? refusal),
-    })
+    const problem = errorMessage(refusal.cause ?? refusal)
+    quiet[LEVELS[reason] ?? 'warn'](`A request was refused: ${reason}.`, { protocol, problem })
     return refusal
   }
 }

@@ -108,7 +108,8 @@ service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], proc
 
 /** A request of as many points as there are values, each at its own second, written by the reference. */
 export function gaugeRequest(...values: number[]): Buffer {
-  const dataPoints = values.map((asDouble) => ({ asDouble, timeUnixNano: 1_767_268_800e9 + asDouble * 1e9 }))
+  const minuteAgo = (Math.floor(Date.now() / 1000) - 60) * 1e9
+  const dataPoints = values.map((asDouble) => ({ asDouble, timeUnixNano: minuteAgo + asDouble * 1e9 }))
   const metrics = [{ name: 'load', gauge: { dataPoints } }]
   return Buffer.from(
     ExportMetricsServiceRequest.encode(
