@@ -283,6 +283,7 @@ function toDatadog(version: 'v1' | 'v2'): Run {
       host_metadata: { enabled: false, tags: [], reporter_period: 1_800_000, endpoint: undefined },
       tags: [],
       initial_value: 'keep',
+      delta_ttl: 3_600_000,
       resource_attributes: { include: ['*'], exclude: [] },
       endpoint: undefined,
       series_version: version,
