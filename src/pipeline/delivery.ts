@@ -115,6 +115,7 @@ export class Delivery implements Holder {
         this.#count(-points)
         this.sheet.lost(reason, points)
       },
+      recovered: () => this.#storeAll(),
     }
   }
 
@@ -197,20 +198,32 @@ export class Delivery implements Holder {
     for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
   }
 
-  /** A batch that waits again: here, as the next, or with the heir. */
+  /** Lets what is in hand and nowhere on the disk go back to the queue, which can write it again. */
+  #storeAll(): void {
+    if (this.#draining) return
+    this.#sending.retire()
+    this.#sending = this.#newSending()
+    for (const taken of this.#parts.splice(0)) {
+      if (taken.stored) this.#parts.push(taken)
+      else this.#takeBack(taken)
+    }
+  }
+
+  /** A batch that waits again: here, as the next, or in a queue, where another place is to have it. */
   #takeBack(taken: Taken): void {
-    const heir = this.#heir
-    if (heir === undefined) {
+    const { batch, done, stored } = taken
+    const isToBeStored = !stored && this.#config.sending_queue.directory !== undefined
+    const next = this.#heir ?? (isToBeStored ? this : undefined)
+    if (next === undefined) {
       this.#parts.unshift(taken)
       return
     }
-    const { batch, done } = taken
     this.#count(-batch.pointCount)
-    heir.#count(batch.pointCount)
-    const written = heir.#queue.push(batch)
+    next.#count(batch.pointCount)
+    const written = next.#queue.push(batch)
     if (written === undefined) done()
     else void written.then(done)
-    heir.#pump()
+    next.#pump()
   }
 
   /**

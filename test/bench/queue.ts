@@ -34,7 +34,7 @@ async function measure(id: string, { points, deliverers, drained }: Run): Promis
   const drain = (): void => {
     for (let taken = queue.shift(); drained && taken !== undefined; taken = queue.shift()) taken.done()
   }
-  const events = { changed: drain, restored: () => {}, lost: () => {} }
+  const events = { changed: drain, restored: () => {}, lost: () => {}, recovered: () => {} }
   const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 4 * 2 ** 30 } as const
   const queue = new DiskQueue(folder, id, config, undefined, events, quiet)
   await queue.open()
@@ -74,7 +74,7 @@ async function measureState(id: string, points: number, deliverers: number, kept
   const drain = (): void => {
     for (let taken = queue.shift(); taken !== undefined; taken = queue.shift()) taken.done()
   }
-  const events = { changed: drain, restored: () => {}, lost: () => {} }
+  const events = { changed: drain, restored: () => {}, lost: () => {}, recovered: () => {} }
   const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 4 * 2 ** 30 } as const
   const queue = new DiskQueue(folder, id, config, kept ? engine.state : undefined, events, quiet)
   await queue.open()

@@ -229,7 +229,9 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
     await remount('rw')
     await stand.says(WORKS_AGAIN)
     await stand.accepted(100)
+    await stand.kill()
     stand.intake.respondBy(undefined)
+    await stand.start()
     await stand.drain()
   },
   'an outage longer than max_age': async (stand) => {

@@ -37,6 +37,8 @@ export interface QueueEvents {
   restored(points: number): void
   /** Waiting data points are gone. */
   lost(reason: string, points: number): void
+  /** The disk takes batches again, also those that were handed out while it did not. */
+  recovered(): void
 }
 
 interface Entry {
@@ -541,6 +543,7 @@ export class DiskQueue implements Queue {
     this.#lastRecovered = new Date()
     this.log.info('The queue uses its directory again.', { directory: this.#folder })
     this.#rewrite()
+    this.events.recovered()
   }
 }
 

@@ -301,6 +301,7 @@ describe('a queue on disk', () => {
         changed: () => changed(),
         restored: (points: number) => (restored += points),
         lost: (_reason: string, points: number) => (lost += points),
+        recovered: () => {},
       }
       const queue = new DiskQueue(directory, 'values', config, undefined, events, silent)
       await queue.open()
@@ -390,9 +391,14 @@ describe('a queue on disk', () => {
     expect(await delivery.offer(batchOf(2))).toBe('accepted')
     await delivery.drain(50)
     const { kept, dropped } = delivery.sheet.balance()
-    // The first was in flight before the directory could be used; it was never on disk.
-    expect({ kept, dropped }).toEqual({ kept: 1, dropped: { shutdown: 1 } })
+    // The first was in hand while the directory could not be used, and was written when it could.
+    expect({ kept, dropped }).toEqual({ kept: 2, dropped: {} })
     expect(delivery.difference()).toBe(0)
+    const next = await start(destination.url, directory)
+    destination.answerWith(status(200))
+    await until(() => destination.taken.length === 2)
+    expect(destination.taken.flat().sort()).toEqual([1, 2])
+    await next.drain()
   })
 
   it('is for one process only', async () => {

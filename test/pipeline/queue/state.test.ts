@@ -110,7 +110,7 @@ class Life {
     size: number,
   ) {
     const config = { queue_size: undefined, sizer: 'requests', max_disk_size: size } as const
-    const events = { changed: () => {}, restored: () => {}, lost: () => {} }
+    const events = { changed: () => {}, restored: () => {}, lost: () => {}, recovered: () => {} }
     const write = (message: string, fields: object = {}): number => this.messages.push(message + JSON.stringify(fields))
     const log = { debug: write, info: write, warn: write, error: write }
     this.#queue = new DiskQueue(directory, 'values', config, this.#engine.state, events, log)
