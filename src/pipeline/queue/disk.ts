@@ -422,7 +422,7 @@ export class DiskQueue implements Queue {
     const expected = { ...segment.waiting }
     let found: Awaited<ReturnType<RecordLog['read']>> = []
     try {
-      found = await records.read(segment, offset)
+      found = await records.read(segment, offset, size)
       this.#unreadable = false
     } catch (error) {
       // A file that is not there any more is read as empty.

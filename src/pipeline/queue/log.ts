@@ -174,9 +174,9 @@ export class RecordLog {
     this.tidy(segment)
   }
 
-  /** Records of a segment from `offset` on, as far as they are flushed. What is damaged is set aside. @throws what the file system says */
-  async read(segment: Segment, offset: number): Promise<StoredRecord[]> {
-    const { bytes, records, damages } = await segment.read(offset)
+  /** Records of a segment from `offset` to `end`, which are flushed. What is damaged is set aside. @throws what the file system says */
+  async read(segment: Segment, offset: number, end: number): Promise<StoredRecord[]> {
+    const { bytes, records, damages } = await segment.read(offset, end)
     for (const damage of damages) {
       await this.#keepDamaged(segment, offset, damage, bytes)
     }

@@ -106,7 +106,7 @@ export class Segment {
       this.points = sealed.points
       payloads = Math.max(0, size - this.records * HEADER_SIZE)
     } else {
-      contents = await this.read(0)
+      contents = await this.read()
       const { records, damages } = contents
       const torn = damages.find((damage) => damage.torn)
       if (torn !== undefined) this.size = torn.start
@@ -139,11 +139,11 @@ export class Segment {
     await truncate(this.path, this.size)
   }
 
-  /** Reads the records from `offset` on, as far as they are flushed. */
-  async read(offset: number): Promise<SegmentContents> {
+  /** Reads the records from `offset` to `end`, whatever is appended meanwhile. */
+  async read(offset = 0, end = this.size): Promise<SegmentContents> {
     const file = await open(this.path)
     try {
-      const buffer = Buffer.allocUnsafe(this.size - offset)
+      const buffer = Buffer.allocUnsafe(end - offset)
       let filled = 0
       for (;;) {
         const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, offset + filled)

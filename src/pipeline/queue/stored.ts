@@ -29,7 +29,7 @@ export async function findQueues(directory: string): Promise<StoredQueue[]> {
 /** Every batch that waits, oldest first. What is damaged is left out. */
 export async function* storedRecords({ segments }: StoredQueue): AsyncGenerator<StoredRecord> {
   for (const segment of segments) {
-    const contents = await unlessDeleted(segment.read(0))
+    const contents = await unlessDeleted(segment.read())
     for (const record of contents?.records ?? []) {
       if (record.index < segment.records && !segment.acknowledged.has(record.index)) yield record
     }

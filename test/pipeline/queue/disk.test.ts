@@ -104,8 +104,22 @@ describe('a queue on disk', () => {
     short = false
     await delivery.offer(batchOf(5))
     destination.answerWith(status(200))
+    await until(() => delivery.sheet.sent === 5)
     await delivery.drain()
     expect(destination.taken).toEqual([[1], [2], [3], [4], [5]])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('hands out once what is written while it reads', async () => {
+    const [destination, directory] = [await startDestination(), await folder()]
+    const delivery = await start(destination.url, directory, { memoryIsShort: () => true })
+    const values = Array.from({ length: 400 }, (_, value) => value)
+    const client = async (): Promise<void> => {
+      for (let value = values.shift(); value !== undefined; value = values.shift()) await delivery.offer(batchOf(value))
+    }
+    await Promise.all(Array.from({ length: 8 }, client))
+    await delivery.drain()
+    expect(destination.taken.flat().sort((a, b) => a - b)).toEqual(Array.from({ length: 400 }, (_, value) => value))
     expect(delivery.difference()).toBe(0)
   })
 
