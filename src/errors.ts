@@ -41,6 +41,9 @@ export function retryable(message: string, after?: number, options?: DeliveryErr
 /** The reason of a request that was refused for its key, token or certificate, or the rights that they have. */
 export const UNAUTHORIZED = 'unauthorized'
 
+/** The reason of a request that was refused with HTTP 429, because too many came. */
+export const THROTTLED = 'http_429'
+
 /**
  * The destination does not take the credentials. A key that was rotated, or is mended, must not have cost data: the request is
  * sent again as after `retryable`, and the log tells it loudly.

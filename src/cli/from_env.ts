@@ -83,11 +83,10 @@ function exporterOf(variables: Variables): Parts {
       initial_interval: `${initial}s`,
       max_interval: `${Math.max(initial, longest)}s`,
       multiplier: 2,
+      default_retry_after: `${variables.whole('OTLP_RETRY_AFTER_DEFAULT_SECONDS', 5)}s`,
       max_retry_after: `${variables.whole('OTLP_RETRY_AFTER_MAX_SECONDS', 300)}s`,
     },
   }
-  // No setting has its effect (docs/migrating.md says why). What is not right is a mistake all the same.
-  variables.whole('OTLP_RETRY_AFTER_DEFAULT_SECONDS', 5)
   const agent: Record<string, string> =
     variables.text('HEKA_AGENT_ID') === undefined ? {} : { 'x-agent-id': '${env:HEKA_AGENT_ID}' }
   if (type === 'datadog_native') {

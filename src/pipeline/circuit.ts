@@ -1,3 +1,5 @@
+import { THROTTLED } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
 import type { DeliveryConfig } from './settings.ts'
 
 /** What the circuit knows of one request; times are those of `performance.now()`. */
@@ -78,12 +80,12 @@ export class Circuit {
   }
 
   /**
-   * A request failed and may succeed later. Returns the milliseconds that it has to wait at least: `after`, if the destination
-   * asked for that, or the next interval of its backoff.
+   * A request failed and may succeed later. Returns the milliseconds that it has to wait at least: as many as the destination
+   * asked for, or the next interval of its backoff.
    */
-  failed(attempts: Attempts, after: number | undefined): number {
-    const { initial_interval, max_interval, max_retry_after, multiplier, randomization_factor } = this.config
-    const asked = after === undefined ? undefined : Math.min(after, max_retry_after)
+  failed(attempts: Attempts, error: DeliveryError): number {
+    const { initial_interval, max_interval, multiplier, randomization_factor } = this.config
+    const asked = this.#askedFor(error)
     const spread = 1 + randomization_factor * (2 * Math.random() - 1)
     const backoff = (failures: number): number =>
       asked ?? Math.min(initial_interval * multiplier ** failures, max_interval) * spread
@@ -101,6 +103,12 @@ export class Circuit {
     attempts.answers = this.#answers
     this.#next()
     return pause
+  }
+
+  #askedFor({ after, reason }: DeliveryError): number | undefined {
+    const { default_retry_after, max_retry_after } = this.config
+    if (after !== undefined) return Math.min(after, max_retry_after)
+    return reason === THROTTLED ? default_retry_after : undefined
   }
 
   /** Begins anew with short intervals, for there is little time left. What the destination asked for still holds. */

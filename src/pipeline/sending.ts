@@ -118,7 +118,7 @@ export class Sending {
           return 'settled'
         }
         case 'retryable': {
-          const pause = this.#circuit.failed(attempts, error.after)
+          const pause = this.#circuit.failed(attempts, error)
           if (stopped.aborted) return 'left'
           if (this.#isRenewed(isWhole)) return 'renewed'
           if (!enabled) return drop(error.reason, error)

@@ -28,6 +28,11 @@ export const deliverySettings = {
     },
     multiplier: { doc: 'The interval grows by this factor with each retry, from 1.', format: 'number', default: 1.5 },
     max_interval: { doc: 'The interval grows no further than this.', format: 'duration', default: '30s' },
+    default_retry_after: {
+      doc: 'The wait after HTTP 429 without `Retry-After`. Default: the interval, as after any other failure.',
+      format: 'duration',
+      default: undefined,
+    },
     max_retry_after: {
       doc: 'The longest wait that a destination can impose with `Retry-After`.',
       format: 'duration',

@@ -83,6 +83,7 @@ describe('heka-pipeline --from-env', () => {
       DATADOG_SITE: 'US5',
       OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS: '2.5',
       OTLP_HTTP_RETRY_MAX_ATTEMPTS: '1',
+      OTLP_RETRY_AFTER_DEFAULT_SECONDS: '7',
       OTLP_RETRY_AFTER_MAX_SECONDS: '60',
     }
     const { exporters } = await shown(env, await envFile(example))
@@ -93,6 +94,7 @@ describe('heka-pipeline --from-env', () => {
         initial_interval: '2.5s',
         max_interval: '5s',
         multiplier: 2,
+        default_retry_after: '7s',
         max_retry_after: '60s',
       },
     })
@@ -214,5 +216,23 @@ describe('heka-pipeline --from-env', () => {
     expect(text).toContain('"50%"')
     expect(text).toContain('"shop"')
     expect(text).toContain('system.memory.usage')
+  })
+
+  it.each(['otlp_http', 'datadog_native'])('waits with %s after a 429 for as long as is set', async (type) => {
+    const receiver = await intake({ keyHeader: '' })
+    const arrived: number[] = []
+    receiver.respondBy(() => ({ status: arrived.push(performance.now()) === 1 ? 429 : 200 }))
+    const env = {
+      EXPORTER_TYPE: type,
+      OTLP_HTTP_ENDPOINT: `${receiver.url}/v1/metrics`,
+      DATADOG_SITE: 'datadoghq.eu',
+      DATADOG_API_KEY: KEY,
+      OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS: '0.01',
+      OTLP_RETRY_AFTER_DEFAULT_SECONDS: '1',
+    }
+    const endpoint = type === 'datadog_native' ? ['--set', `exporters.datadog_native.endpoint=${receiver.url}`] : []
+    const { code, stderr } = await runCommand(['--from-env', '--once', ...endpoint], { env })
+    expect({ code, stderr }).toMatchObject({ code: 0 })
+    expect(arrived[1] - arrived[0]).toBeGreaterThanOrEqual(1000)
   })
 })

@@ -95,7 +95,7 @@ export function exporter(url: string): Exporter<ValuesRequest> {
       if (statusCode === 413) throw divisible('The request is too large.', { reason: 'too_large' })
       if (statusCode >= 429) {
         const after = headers['retry-after'] === undefined ? undefined : Number(headers['retry-after']) * 1000
-        throw retryable(`Status ${statusCode}.`, after)
+        throw retryable(`Status ${statusCode}.`, after, { reason: `http_${statusCode}` })
       }
     },
   }
@@ -139,6 +139,7 @@ function configOf({
       randomization_factor: 0.5,
       multiplier: 1.5,
       max_interval: 20,
+      default_retry_after: undefined,
       max_retry_after: 300_000,
       max_elapsed_time: 5000,
       ...retry,

@@ -55,6 +55,34 @@ describe('a circuit', () => {
     await delivery.drain()
   })
 
+  it('keeps all requests waiting for as long as is set after a 429 that names no time', async () => {
+    const arrived: number[] = []
+    const destination = await startDestination(status(429))
+    destination.answerWith((response) => {
+      arrived.push(performance.now())
+      response.writeHead(200).end()
+    })
+    const delivery = deliver(exporter(destination.url), { retry: { ...exact(1), default_retry_after: 1000 } })
+    const started = performance.now()
+    await delivery.offer(batchOf(0))
+    await until(() => delivery.sheet.failure !== undefined)
+    await delivery.offer(batchOf(1))
+    await until(() => arrived.length === 2)
+    expect(Math.min(...arrived) - started).toBeGreaterThanOrEqual(1000)
+    await delivery.drain()
+  })
+
+  it.each([
+    [503, {}],
+    [429, { 'retry-after': '0' }],
+  ])('does not wait for as long after a %d with %j', async (code, headers) => {
+    const destination = await startDestination(status(code, headers))
+    const delivery = deliver(exporter(destination.url), { retry: { ...exact(1), default_retry_after: 3_600_000 } })
+    await delivery.offer(batchOf(0))
+    await until(() => destination.taken.length === 1)
+    await delivery.drain()
+  })
+
   it('lets the others go on when a request fails for what is in it, whatever wait is asked of it', async () => {
     const destination = await startDestination()
     let asked = false

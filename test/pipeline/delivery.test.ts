@@ -60,7 +60,7 @@ describe('delivery', () => {
     await delivery.offer(batchOf(4))
     await delivery.drain()
     expect(destination.taken).toEqual([[4]])
-    expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: { bad_request: 1, retryable: 2 } })
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: { bad_request: 1, http_503: 2 } })
   })
 
   it('counts the rejected part of a request and does not send it again', async () => {
