@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import type { ExporterComponent } from '../../src/component.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
@@ -8,6 +8,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import { sum, testProcessor } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
@@ -16,11 +17,6 @@ import type { Intake } from '../kit/intake.ts'
  * Series that differ in one attribute until it is taken away: by a processor before the exporter, by the exporter's
  * tags, or because the exporter does not send it.
  */
-
-const cleanups: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 const NOON = 1_767_268_800
 const at = (seconds: number): bigint => BigInt(NOON + seconds) * 1_000_000_000n

@@ -1,5 +1,5 @@
 import os from 'node:os'
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import type { ConfigOf, ExporterComponent } from '../../src/component.ts'
 import { hostMetadata } from '../../src/datadog/host_metadata.ts'
 import type { datadogSettings } from '../../src/datadog/settings.ts'
@@ -8,14 +8,10 @@ import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { checkComponent } from '../../src/pipeline/config.ts'
 import { gauge } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
-
-const cleanups: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 let intake: Intake
 beforeEach(async () => {

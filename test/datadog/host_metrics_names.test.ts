@@ -1,20 +1,16 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { metricNames } from '../../src/datadog/host_metrics_names.ts'
 import type { HostMetricsNames } from '../../src/datadog/host_metrics_names.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 
 const SECOND = 1_000_000_000n
 const NOON = 1_767_268_800
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 /** What a host says `seconds` after noon: bytes received since its start, its uptime and load, and what is no host metric. */
 function scrape(host: string, seconds: number, bytes: number) {
@@ -130,9 +126,13 @@ describe('metricNames', () => {
   )
 
   it('keeps hosts apart', () => {
+    const scraped = { timeUnixNano: 1_767_268_800_000_000_000n }
     const of = (host: string, load: number) => ({
       resource: { 'host.name': host },
-      metrics: [gauge('system.cpu.load_average.1m', load), gauge('system.cpu.logical.count', 2)],
+      metrics: [
+        gauge('system.cpu.load_average.1m', load, {}, scraped),
+        gauge('system.cpu.logical.count', 2, {}, scraped),
+      ],
     })
     const result = named('datadog', MetricBatch.of(of('a', 1), of('b', 3)))
     const values = Array.from(result.metrics(), ({ metric, resource }) => {

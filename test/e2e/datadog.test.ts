@@ -1,17 +1,13 @@
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
 
 const shipped = (name: string): string => fileURLToPath(new URL(`../../config/${name}.yaml`, import.meta.url))
 const KEY = 'k'.repeat(32)
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0)) await cleanup()
-})
 
 async function intake(options?: Parameters<typeof startIntake>[0]): Promise<Intake> {
   const started = await startIntake(options)

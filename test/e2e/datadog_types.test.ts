@@ -1,15 +1,11 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
+import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { readV1, readV2 } from '../kit/datadog_models.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function intake(): Promise<Intake> {
   const started = await startIntake()

@@ -1,13 +1,9 @@
 import { access } from 'node:fs/promises'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import type { ExporterReport } from '../../src/cli/explain.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
-
-const cleanups: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function folder(files: Readonly<Record<string, string>>) {
   const made = await temporaryFolder(files)

@@ -1,17 +1,13 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
-import { startIntake } from '../kit/intake.ts'
 import { until } from '../kit/until.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
+import { startDestination } from './destination.ts'
 
 async function configuration(exporter: string, health: string): Promise<string> {
   const folder = await temporaryFolder({
@@ -70,9 +66,8 @@ describe('service.health', () => {
   })
 
   it('says why an exporter cannot deliver, that it is well again, and that a stop is under way', async () => {
-    const intake = await startIntake({ keyHeader: '' })
+    const intake = await startDestination()
     intake.respondBy(() => ({ status: 503 }))
-    cleanups.push(() => intake.close())
     const retries = 'retry_on_failure: { initial_interval: 20ms, max_interval: 50ms }'
     const { command, url } = await start(`otlp_http: { endpoint: "${intake.url}", ${retries} }`)
     await command.waitFor('it will be sent again')

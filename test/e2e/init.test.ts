@@ -4,19 +4,15 @@ import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { loadConfig } from '../../src/pipeline/config.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 import { startProxy } from '../kit/proxy.ts'
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const KEY = '0123456789abcdef0123456789abcdef'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function folder(files: Record<string, string> = {}): Promise<Awaited<ReturnType<typeof temporaryFolder>>> {
   const made = await temporaryFolder(files)

@@ -1,20 +1,16 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { gauge } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
-import { startIntake } from '../kit/intake.ts'
 import { readPrometheus } from '../kit/prometheus.ts'
 import { until } from '../kit/until.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
+import { startDestination } from './destination.ts'
 
 /** Takes more memory with each SIGUSR2, in MiB, and gives all of it back with the last. */
 const HOARD = `
@@ -98,8 +94,7 @@ const BUSY = /^HTTP\/1\.1 503 [^]*Retry-After: 1\r\n/
 
 describe('service.memory_limiter', () => {
   it('refuses above the soft limit before anything is read, drops what waits in memory above the hard one, and counts all', async () => {
-    const intake = await startIntake({ keyHeader: '' })
-    cleanups.push(() => intake.close())
+    const intake = await startDestination()
     intake.respondBy(() => ({ status: 503 }))
     const command = await start(intake.url)
     const otlp = await logged(command, 'Listening for OTLP over HTTP', 'address')

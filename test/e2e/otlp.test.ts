@@ -1,29 +1,18 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startGrpcReceiver } from '../kit/grpc_receiver.ts'
-import { startIntake } from '../kit/intake.ts'
-import type { Intake } from '../kit/intake.ts'
+import { startDestination } from './destination.ts'
 
 const SECOND = 1_000_000_000n
 const NOON = 1_767_268_800n * SECOND
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function file(text: string): Promise<string> {
   const folder = await temporaryFolder({ 'pipeline.yaml': text })
   cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
-}
-
-async function intake(): Promise<Intake> {
-  const started = await startIntake({ keyHeader: '' })
-  cleanups.push(() => started.close())
-  return started
 }
 
 async function grpcReceiver() {
@@ -41,7 +30,7 @@ function request(seconds: bigint, count: number): Buffer {
 
 describe('OTLP through the command', () => {
   it('comes out byte for byte over HTTP and gRPC, and as differences where it is told to', async () => {
-    const [whole, differences] = [await intake(), await intake()]
+    const [whole, differences] = [await startDestination(), await startDestination()]
     const grpc = await grpcReceiver()
     const path = await file(`
 receivers:

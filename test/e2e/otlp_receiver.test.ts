@@ -1,17 +1,13 @@
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
+import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 import { gaugeRequest } from '../receivers/otlp/receiving.ts'
 
 const gateway = fileURLToPath(new URL('../../config/otlp_gateway.yaml', import.meta.url))
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 describe('the gateway we ship', () => {
   it('takes OTLP over HTTP and gRPC to Datadog, and leaves nothing behind when it stops', async () => {

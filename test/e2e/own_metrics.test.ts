@@ -3,27 +3,17 @@ import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { gauge } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
-import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
 import { readPrometheus } from '../kit/prometheus.ts'
 import type { Samples } from '../kit/prometheus.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function startDestination(): Promise<Intake> {
-  const intake = await startIntake({ keyHeader: '' })
-  cleanups.push(() => intake.close())
-  return intake
-}
+import { startDestination } from './destination.ts'
 
 /** Two data points that pass, and one that the filter leaves out. */
 const POINTS = { all: 3, passed: 2 }

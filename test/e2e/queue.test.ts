@@ -1,23 +1,13 @@
 import { writeFile } from 'node:fs/promises'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
+import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
-import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
 import { until } from '../kit/until.ts'
 import { gaugeRequest } from '../receivers/otlp/receiving.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function startDestination(): Promise<Intake> {
-  const intake = await startIntake({ keyHeader: '' })
-  cleanups.push(() => intake.close())
-  return intake
-}
+import { startDestination } from './destination.ts'
 
 /** A folder with a gateway in `pipeline.yaml` whose queue is in `queue`. */
 async function gateway(destination: Intake) {

@@ -4,8 +4,9 @@ import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { Client, request } from 'undici'
+import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -13,17 +14,7 @@ import type { Intake } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import { until } from '../kit/until.ts'
 import { gaugeRequest } from '../receivers/otlp/receiving.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
-
-async function startDestination(): Promise<Intake> {
-  const intake = await startIntake({ keyHeader: '' })
-  cleanups.push(() => intake.close())
-  return intake
-}
+import { startDestination } from './destination.ts'
 
 /** The values that an intake took, in the order in which they came. */
 function valuesAt(intake: Intake): number[] {

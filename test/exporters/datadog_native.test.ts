@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
@@ -17,6 +17,7 @@ import {
 } from '../../src/otlp/points.ts'
 import type { DataPoint } from '../../src/otlp/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { readV1, readV2 } from '../kit/datadog_models.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
@@ -32,11 +33,6 @@ const SECOND = 1_000_000_000n
 /** 2026-01-01 12:00:00 in seconds. */
 const NOON = 1_767_268_800
 const BOOT = 1_700_000_000n * SECOND
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 let intake: Intake
 beforeEach(async () => {

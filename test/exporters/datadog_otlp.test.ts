@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
@@ -7,6 +7,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -16,11 +17,6 @@ import { ExportMetricsServiceResponse } from '../kit/otlp_proto.ts'
 const SECOND = 1_000_000_000n
 const NOON = 1_767_268_800n * SECOND
 const BOOT = 1_700_000_000n * SECOND
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 let intake: Intake
 beforeEach(async () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import type { ExporterComponent } from '../../src/component.ts'
 import { ConfigError } from '../../src/errors.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
@@ -8,13 +8,9 @@ import otlpHttp from '../../src/exporters/otlp_http.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { checkComponent } from '../../src/pipeline/config.ts'
 import { gauge } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 describe.each([
   { component: datadogNative, key: 'api_key: good-key', path: '/api/v1/series' },

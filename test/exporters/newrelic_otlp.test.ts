@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import newrelicOtlp from '../../src/exporters/newrelic_otlp.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { checkComponent } from '../../src/pipeline/config.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -13,11 +14,6 @@ import type { Intake } from '../kit/intake.ts'
 
 const KEY = '0123456789abcdef0123456789abcdefFFFFNRAL'
 const now = { timeUnixNano: 1_767_268_800_000_000_000n }
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 let intake: Intake
 beforeEach(async () => {

@@ -3,12 +3,13 @@ import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { status as Status } from '@grpc/grpc-js'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import protobuf from 'protobufjs'
 import otlpGrpc from '../../src/exporters/otlp_grpc.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { gauge } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startGrpcReceiver } from '../kit/grpc_receiver.ts'
@@ -18,11 +19,6 @@ import { startProxy } from '../kit/proxy.ts'
 
 const now = { timeUnixNano: 1_767_268_800_000_000_000n }
 const three = MetricBatch.of({ metrics: ['a', 'b', 'c'].map((name) => gauge(name, 1, {}, now)) })
-
-const cleanups: (() => void | Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 async function receiver(options?: GrpcReceiverOptions): Promise<GrpcReceiver> {
   const started = await startGrpcReceiver(options)
@@ -90,7 +86,7 @@ describe('otlp_grpc', () => {
         for (const socket of [client, upstream]) socket.on('error', () => undefined)
       })
       await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
-      cleanups.push(() => new Promise((resolve) => relay.close(() => resolve())))
+      cleanups.push(() => new Promise<void>((resolve) => relay.close(() => resolve())))
       const { port } = relay.address() as AddressInfo
       const exporter = await exporting(...plain(`127.0.0.1:${port}`), `compression: ${compression}`)
       expect(await exporter.deliver(MetricBatch.of({ metrics: [text] }))).toMatchObject({ sent: 1 })

@@ -3,11 +3,12 @@ import type { AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import otlpHttp from '../../src/exporters/otlp_http.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -19,11 +20,6 @@ const NOON = 1_767_268_800_000_000_000n
 const now = { timeUnixNano: NOON }
 const three = MetricBatch.of({ metrics: ['a', 'b', 'c'].map((name) => gauge(name, 1, {}, now)) })
 const hasZstd = 'zstdCompressSync' in zlib
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 /** A receiver of OTLP that asks for no key. */
 async function receiver(options: IntakeOptions = {}): Promise<Intake> {

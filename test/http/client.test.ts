@@ -3,10 +3,11 @@ import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { DeliveryError } from '../../src/errors.ts'
 import { answerMessage, checkHttp, httpClient, retryAfter } from '../../src/http/client.ts'
 import type { HttpConfig, Post } from '../../src/http/client.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { IntakeOptions, Intake } from '../kit/intake.ts'
 import { startProxy } from '../kit/proxy.ts'
@@ -29,11 +30,6 @@ const unset: HttpConfig = { proxy_url: undefined, tls: noTls, headers: {} }
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 /** Closed after each test, last opened first. */
-const cleanups: (() => void | Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
-
 async function intake(options?: IntakeOptions): Promise<Intake> {
   const started = await startIntake(options)
   cleanups.push(() => started.close())

@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
+import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -11,11 +12,6 @@ const transports = (['http', 'grpc'] as const).flatMap((protocol) =>
   (['none', 'gzip'] as const).map((compression) => ({ protocol, compression })),
 )
 type Transport = (typeof transports)[number]
-
-const cleanups: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 const suite = collector === undefined ? describe.skip : describe
 suite('beside the OpenTelemetry Collector that OTELCOL_BIN names', () => {

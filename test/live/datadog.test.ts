@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
+import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 
@@ -10,11 +11,6 @@ const missing = [
 ]
 // Jest does not show the names of tests in a file that is skipped as a whole.
 if (missing.length > 0) process.stderr.write(`The real Datadog is not tested: ${missing.join(', ')} must be set.\n`)
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 const suite = missing.length === 0 ? describe : describe.skip
 suite('the real Datadog', () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import type { ExplainedValue, Explanation, Logger } from '../../src/component.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
@@ -9,14 +9,10 @@ import { loadConfig } from '../../src/pipeline/config.ts'
 import { rehearse } from '../../src/pipeline/rehearsal.ts'
 import type { RehearsedExporter } from '../../src/pipeline/rehearsal.ts'
 import { gauge, sum } from '../../src/testing.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
-
-const cleanups: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 const log: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 const SECOND = 1_000_000_000n

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rename as moveTo, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,11 +14,7 @@ import filter from '../../src/processors/filter.ts'
 import rename from '../../src/processors/rename.ts'
 import { gauge, sum, testProcessor } from '../../src/testing.ts'
 import { describeBatch, startScraping } from '../receivers/host_metrics/scraping.ts'
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
+import { cleanups } from '../kit/cleanups.ts'
 
 const at = { timeUnixNano: 1_700_000_000_000_000_000n }
 

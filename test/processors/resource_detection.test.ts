@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
@@ -13,11 +13,7 @@ import resourceDetection from '../../src/processors/resource_detection.ts'
 import { containerId } from '../../src/processors/resource_detection/docker.ts'
 import { podUid } from '../../src/processors/resource_detection/kubernetes.ts'
 import { gauge, testProcessor } from '../../src/testing.ts'
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
+import { cleanups } from '../kit/cleanups.ts'
 
 interface Asked {
   readonly method: string

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { execFile } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync, statfsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises'
@@ -15,15 +15,11 @@ import type { Scraper } from '../../src/receivers/host_metrics/scraper.ts'
 import { testComponent } from '../../src/testing.ts'
 import { describeBatch, startScraping, valuesOf } from './host_metrics/scraping.ts'
 import type { Scraping } from './host_metrics/scraping.ts'
+import { cleanups } from '../kit/cleanups.ts'
 
 const CASES = new URL('../cases/host_metrics/', import.meta.url).pathname
 const BOOT = 1_700_000_000_000_000_000n
 const CONTAINER_START = BOOT + 1_234_560_000_000n
-
-const cleanups: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function start(yaml: string, options?: Parameters<typeof startScraping>[1]): Promise<Scraping> {
   const scraping = await startScraping(yaml, options)

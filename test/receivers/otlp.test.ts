@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import protobuf from 'protobufjs'
 import { Agent, request } from 'undici'
 import { toOtlpJson } from '../../src/otlp/json.ts'
@@ -13,16 +13,12 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { checkComponent, loadConfig } from '../../src/pipeline/config.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import otlp from '../../src/receivers/otlp.ts'
+import { cleanups } from '../kit/cleanups.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import { gaugeRequest, startReceiving } from './otlp/receiving.ts'
 import type { Receiving, ReceivingOptions } from './otlp/receiving.ts'
 
 const tlsFile = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function start(options: ReceivingOptions): Promise<Receiving & { url: string }> {
   const receiving = await startReceiving(options)

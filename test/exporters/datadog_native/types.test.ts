@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
 import datadogNative from '../../../src/exporters/datadog_native.ts'
 import { Attributes } from '../../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
@@ -7,6 +7,7 @@ import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../.
 import type { HistogramPointFields } from '../../../src/otlp/points.ts'
 import { checkComponent } from '../../../src/pipeline/config.ts'
 import { gauge, sum } from '../../../src/testing.ts'
+import { cleanups } from '../../kit/cleanups.ts'
 import { testExporter } from '../../kit/exporting.ts'
 import type { ExporterTest } from '../../kit/exporting.ts'
 import { startIntake } from '../../kit/intake.ts'
@@ -16,11 +17,6 @@ import { binsText } from '../../kit/sketch_payload.ts'
 /** 2026-01-01 12:00:00 in seconds. */
 const NOON = 1_767_268_800
 const BOOT = 1_700_000_000_000_000_000n
-
-const cleanups: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup()
-})
 
 let intake: Intake
 beforeEach(async () => {

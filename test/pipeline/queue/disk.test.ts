@@ -1,19 +1,15 @@
 import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
+import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
 import { batchOf, deliver, exporter, startDestination, status } from '../../kit/delivering.ts'
 import { until } from '../../kit/until.ts'
 import type { DeliverySettings } from '../../kit/delivering.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function folder(files: Readonly<Record<string, string>> = {}): Promise<string> {
   const made = await temporaryFolder(files)

@@ -1,13 +1,9 @@
 import { link, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { FolderLock, InUseError, isHeld } from '../../../src/pipeline/queue/lock.ts'
+import { cleanups } from '../../kit/cleanups.ts'
 import { startProcess, temporaryFolder } from '../../kit/command.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function folder(): Promise<string> {
   const made = await temporaryFolder({})

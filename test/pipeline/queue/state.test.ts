@@ -1,18 +1,14 @@
 import { link, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { Attributes } from '../../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta.ts'
 import { NumberPoint } from '../../../src/otlp/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
+import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 const START = 1_500_000_000_000_000_000n
 

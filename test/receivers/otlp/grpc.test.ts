@@ -4,20 +4,16 @@ import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { Client, compressionAlgorithms, credentials } from '@grpc/grpc-js'
 import type { ChannelCredentials, ClientOptions, ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
 import { gaugeRequest, startReceiving } from './receiving.ts'
 import type { Receiving, ReceivingOptions } from './receiving.ts'
+import { cleanups } from '../../kit/cleanups.ts'
 
 const tlsFile = (name: string): Buffer => readFileSync(tlsPath(name))
 const tlsPath = (name: string): string => fileURLToPath(new URL(`../../kit/tls/${name}`, import.meta.url))
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 async function start(options: ReceivingOptions): Promise<Receiving & { address: string }> {
   const receiving = await startReceiving(options)

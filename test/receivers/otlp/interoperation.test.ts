@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { OTLPMetricExporter as GrpcExporter } from '@opentelemetry/exporter-metrics-otlp-grpc'
 import { OTLPMetricExporter as JsonExporter } from '@opentelemetry/exporter-metrics-otlp-http'
 import { OTLPMetricExporter as ProtobufExporter } from '@opentelemetry/exporter-metrics-otlp-proto'
@@ -7,17 +7,13 @@ import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import { resourceFromAttributes } from '@opentelemetry/resources'
 import { AggregationTemporality, AggregationType, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
 import type { PushMetricExporter, ResourceMetrics } from '@opentelemetry/sdk-metrics'
+import { cleanups } from '../../kit/cleanups.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 import { startReceiving } from './receiving.ts'
 
 /*
  * The official exporters of OpenTelemetry send to our receiver, and what leaves our exporter is what they sent.
  */
-
-const cleanups: (() => unknown)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 class Reader extends MetricReader {
   protected async onShutdown() {}
