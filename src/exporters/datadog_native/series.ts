@@ -514,7 +514,7 @@ export class SeriesMapper {
     if (!collided || this.#warned.has(name) || this.#warned.size >= MAX_NAMES) return
     this.#warned.add(name)
     this.#options.log.warn(
-      'Several series of a metric are one at Datadog, which keeps one value a second: their counts are added or moved to the next second, of gauges the latest stays. An attribute that tells them apart, or fewer and larger batches, would change that.',
+      'Points of a metric met in one series of Datadog, which keeps one value a second: their counts are added or moved to the next second, of gauges the latest stays. An attribute that tells several series apart, or for a single one a longer interval or larger batches, would change that.',
       { metric: name },
     )
   }

@@ -379,7 +379,7 @@ describe('one second in several requests', () => {
     expect(exporter.logs.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
   })
 
-  it('warns once of each metric whose series meet, and of none whose do not', async () => {
+  it('warns once of each metric whose series meet or whose counts share a second, and of none whose do not', async () => {
     const exporter = await exporting()
     const level = (name: string, seconds: number, cpu: string): MetricFields =>
       gauge(name, 1, { cpu }, { timeUnixNano: at(seconds) })
@@ -393,6 +393,8 @@ describe('one second in several requests', () => {
     const warned = exporter.logs.filter(({ level: logged }) => logged === 'warn')
     expect(warned.map(({ fields }) => fields)).toEqual([{ metric: 'same' }, { metric: 'hits' }])
     expect(warned[0].message).toContain('which keeps one value a second')
+    // One process that counts twice a second and several with the same attributes look the same.
+    expect(warned[1].message).toContain('for a single one a longer interval')
   })
 })
 
