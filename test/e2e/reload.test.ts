@@ -1,9 +1,13 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { Client as GrpcClient, credentials, status as grpcStatus } from '@grpc/grpc-js'
+import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js'
 import { describe, expect, it } from '@jest/globals'
 import { Client, request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
@@ -111,6 +115,22 @@ async function send(address: string, body: Buffer): Promise<number> {
   })
   await answer.dump()
   return statusCode
+}
+
+const tlsPath = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
+const tlsFile = (name: string): Buffer => readFileSync(tlsPath(name))
+
+/** Sends over gRPC, and resolves to the status code. */
+function sendOverGrpc(address: string, channel: ChannelCredentials, body: Buffer): Promise<number> {
+  const client = new GrpcClient(address, channel)
+  const path = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+  const same = (bytes: Buffer): Buffer => bytes
+  return new Promise((resolve) => {
+    client.makeUnaryRequest(path, same, same, body, { deadline: Date.now() + 5000 }, (error: ServiceError | null) => {
+      client.close()
+      resolve(error?.code ?? grpcStatus.OK)
+    })
+  })
 }
 
 /** A request to reload that the server has begun with, and the time when it is answered. */
@@ -309,6 +329,71 @@ ${service(
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     expect(valuesAt(destination)).toEqual([7, 3, 41, 42, 43])
+  })
+
+  it('passes the ports of TLS and gRPC on with other certificates and limits, under load', async () => {
+    const destination = await startDestination()
+    const yaml = (https: string, grpc: string): string => `
+receivers: { otlp: { protocols: { http: { ${https} }, grpc: { ${grpc} } } } }
+exporters: { otlp_http: { endpoint: "${destination.url}" } }
+${service('metrics: { receivers: [otlp], exporters: [otlp_http] }')}`
+    const server = `cert_file: ${tlsPath('server.pem')}, key_file: ${tlsPath('server.key')}`
+    const { command, reload, write, address } = await start(
+      yaml(`endpoint: "127.0.0.1:0", tls: { ${server} }`, 'endpoint: "127.0.0.1:0", max_recv_msg_size_mib: 1'),
+    )
+    for (const text of [LISTENING, 'Listening for OTLP over gRPC', 'Reloading when asked to'])
+      await command.waitFor(text)
+    const [https, grpc] = [address(LISTENING), address('Listening for OTLP over gRPC')]
+    const ca = tlsFile('ca.pem')
+    const nobody = new Client(`https://${https}`, { connect: { ca, servername: 'localhost' } })
+    const known = new Client(`https://${https}`, {
+      connect: { ca, servername: 'localhost', cert: tlsFile('client.pem'), key: tlsFile('client.key') },
+    })
+    cleanups.push(() => Promise.all([nobody.destroy(), known.destroy()]))
+    const post = async (client: Client, value: number): Promise<number | undefined> => {
+      const headers = { 'content-type': 'application/x-protobuf' }
+      const sent = client.request({ path: '/v1/metrics', method: 'POST', headers, body: gaugeRequest(value) })
+      const { statusCode, body } = (await sent.catch(() => undefined)) ?? {}
+      await body?.dump()
+      return statusCode
+    }
+    const large = gaugeRequest(...Array.from({ length: 100_000 }, () => 0))
+    expect(large.length).toBeGreaterThan(2 ** 20)
+    const plain = credentials.createInsecure()
+    expect(await post(nobody, 1)).toBe(200)
+    expect(await sendOverGrpc(grpc, plain, gaugeRequest(2))).toBe(grpcStatus.OK)
+    expect(await sendOverGrpc(grpc, plain, large)).toBe(grpcStatus.RESOURCE_EXHAUSTED)
+
+    let [value, isLoading] = [100, true]
+    const taken: number[] = []
+    const load = (async () => {
+      for (; isLoading; value += 1) if ((await post(known, value)) === 200) taken.push(value)
+    })()
+    await write(
+      'pipeline.yaml',
+      yaml(
+        `endpoint: "${https}", tls: { ${server}, client_ca_file: ${tlsPath('ca.pem')} }`,
+        `endpoint: "${grpc}", tls: { ${server} }`,
+      ),
+    )
+    expect(await reload()).toMatchObject({ code: 200 })
+    const before = taken.length
+    await until(() => taken.length > before + 20)
+    isLoading = false
+    await load
+
+    await nobody.close()
+    const stranger = new Client(`https://${https}`, { connect: { ca, servername: 'localhost' } })
+    cleanups.push(() => stranger.destroy())
+    expect(await post(stranger, 3)).toBe(undefined)
+    const secure = credentials.createSsl(ca)
+    expect(await sendOverGrpc(grpc.replace('127.0.0.1', 'localhost'), secure, large)).toBe(grpcStatus.OK)
+    expect(await sendOverGrpc(grpc, plain, gaugeRequest(4))).toBe(grpcStatus.UNAVAILABLE)
+
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    const arrived = valuesAt(destination).filter((arrived) => arrived > 0)
+    expect(arrived.sort((a, b) => a - b)).toEqual([1, 2, ...taken])
   })
 
   it('hands a queue on to its successor, and reports what one that is no more left behind', async () => {
