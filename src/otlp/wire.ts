@@ -1,14 +1,14 @@
-import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import { Attributes } from './attributes.ts'
 import type { KeyValue } from './attributes.ts'
 import { readerAt } from './message.ts'
-import type { Source } from './message.ts'
+import type { Message, Source } from './message.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
 import type { ResourceMetricsFields, ScopeMetricsFields } from './metrics.ts'
 import { Resource, Scope } from './resource.ts'
 import type { ResourceFields, ScopeFields } from './resource.ts'
 import { readKeyValue, writeKeyValue } from './wire/attributes.ts'
+import { BackwardsWriter } from './wire/backwards_writer.ts'
 import {
   LENGTH_DELIMITED,
   messageEnd,
@@ -19,7 +19,6 @@ import {
   writeString,
   writeUint32,
   writeUnknown,
-  writeView,
 } from './wire/fields.ts'
 import { readMetric, writeMetric } from './wire/metric.ts'
 
@@ -47,9 +46,32 @@ export function decodeMetrics(source: Source): readonly ResourceMetrics[] {
 
 /** Writes a protobuf `ExportMetricsServiceRequest`. */
 export function encodeMetrics(resources: readonly ResourceMetrics[]): Uint8Array {
-  const writer = protobuf.Writer.create()
-  for (const entry of resources) writeView(writer, 1, entry, writeResourceMetrics)
+  const writer = new BackwardsWriter(expectedSize(resources))
+  for (const entry of resources.toReversed()) writeResourceMetrics(writer, entry)
   return writer.finish()
+}
+
+/** About as many bytes as the resources take. */
+function expectedSize(resources: readonly ResourceMetrics[]): number {
+  let size = 0
+  for (const entry of resources) {
+    size += MESSAGE + lengthOf(entry)
+    if (entry.encoded !== undefined) continue
+    for (const scope of entry.scopes) {
+      size += MESSAGE + lengthOf(scope)
+      if (scope.encoded !== undefined) continue
+      for (const metric of scope.metrics) size += HEAD + lengthOf(metric) + (metric.renamed?.length ?? 0)
+    }
+  }
+  return size
+}
+
+/** Bytes of a tag and a length, and of a message that is not as it came. */
+const HEAD = 8
+const MESSAGE = 128
+
+function lengthOf({ encoded }: Message<object>): number {
+  return encoded === undefined ? MESSAGE : encoded.end - encoded.start
 }
 
 /** Joins encoded requests: a protobuf message with repeated fields only is the concatenation of its parts. */
@@ -81,11 +103,16 @@ function readResourceMetrics(source: Source, start: number, end: number): Resour
   return { resource, scopes, schemaUrl, unknown }
 }
 
-function writeResourceMetrics(writer: Writer, entry: ResourceMetrics): void {
-  if (entry.resource !== Resource.empty) writeView(writer, 1, entry.resource, writeResource)
-  for (const scope of entry.scopes) writeView(writer, 2, scope, writeScopeMetrics)
-  writeString(writer, 3, entry.schemaUrl)
-  writeUnknown(writer, entry.unknown)
+/** ResourceMetrics resource_metrics = 1; of the request. */
+function writeResourceMetrics(writer: BackwardsWriter, entry: ResourceMetrics): void {
+  const { length } = writer
+  if (entry.encoded === undefined) {
+    if (entry.unknown !== undefined) writer.copy(entry.unknown)
+    writer.text(3, entry.schemaUrl)
+    for (const scope of entry.scopes.toReversed()) writeScopeMetrics(writer, scope)
+    if (entry.resource !== Resource.empty) writer.view(1, entry.resource, writeResource)
+  } else writer.copyOf(entry.encoded)
+  writer.head(1, writer.length - length)
 }
 
 function readResource(source: Source, start: number, end: number): ResourceFields {
@@ -135,11 +162,16 @@ function readScopeMetrics(source: Source, start: number, end: number): ScopeMetr
   return { scope, metrics, schemaUrl, unknown }
 }
 
-function writeScopeMetrics(writer: Writer, entry: ScopeMetrics): void {
-  if (entry.scope !== Scope.empty) writeView(writer, 1, entry.scope, writeScope)
-  for (const metric of entry.metrics) writeMetric(writer, metric)
-  writeString(writer, 3, entry.schemaUrl)
-  writeUnknown(writer, entry.unknown)
+/** ScopeMetrics scope_metrics = 2; of ResourceMetrics. */
+function writeScopeMetrics(writer: BackwardsWriter, entry: ScopeMetrics): void {
+  const { length } = writer
+  if (entry.encoded === undefined) {
+    if (entry.unknown !== undefined) writer.copy(entry.unknown)
+    writer.text(3, entry.schemaUrl)
+    for (const metric of entry.metrics.toReversed()) writeMetric(writer, metric)
+    if (entry.scope !== Scope.empty) writer.view(1, entry.scope, writeScope)
+  } else writer.copyOf(entry.encoded)
+  writer.head(2, writer.length - length)
 }
 
 function readScope(source: Source, start: number, end: number): ScopeFields {

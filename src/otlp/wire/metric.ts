@@ -8,6 +8,7 @@ import type { Metric, MetricFields, MetricType } from '../metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../points.ts'
 import type { DataPoint } from '../points.ts'
 import { readKeyValue, writeKeyValue } from './attributes.ts'
+import type { BackwardsWriter } from './backwards_writer.ts'
 import { readExponentialHistogramPoint, writeExponentialHistogramPoint } from './exponential_histogram_point.ts'
 import {
   LENGTH_DELIMITED,
@@ -122,11 +123,11 @@ function pointsReader(makePoint: (reader: Reader, source: Source) => DataPoint):
 }
 
 /** Metric metrics = 2; of ScopeMetrics. */
-export function writeMetric(writer: Writer, metric: Metric): void {
+export function writeMetric(writer: BackwardsWriter, metric: Metric): void {
   const { encoded, renamed } = metric
-  if (renamed === undefined) writeView(writer, 2, metric, writeMetricFields)
-  else if (encoded?.source.regular === true) writeMessage(writer, 2, { encoded, renamed }, writeRenamed)
-  else writeMessage(writer, 2, metric, writeMetricFields)
+  if (encoded === undefined || renamed === undefined) writer.view(2, metric, writeMetricFields)
+  else if (encoded.source.regular) writeRenamed(writer, encoded, renamed)
+  else writer.fields(2, metric, writeMetricFields)
 }
 
 function writeMetricFields(writer: Writer, metric: Metric): void {
@@ -139,20 +140,25 @@ function writeMetricFields(writer: Writer, metric: Metric): void {
 }
 
 /** The new name, and everything else as it came. */
-function writeRenamed(writer: Writer, { encoded, renamed }: { encoded: Encoded<MetricFields>; renamed: string }): void {
-  writeString(writer, 1, renamed)
-  const { source, start, end } = encoded
+function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<MetricFields>, renamed: string): void {
+  const { length } = writer
+  const name = nameIn(source, start, end)
+  writer.copyOf({ source, start: name.end, end })
+  writer.copyOf({ source, start, end: name.start })
+  writer.text(1, renamed)
+  writer.head(2, writer.length - length)
+}
+
+/** Where the name of a metric that is written as encoders do stands, if it has one. */
+function nameIn(source: Source, start: number, end: number): { start: number; end: number } {
   const reader = readerAt(source.bytes, start)
-  let kept = start
   while (reader.pos < end) {
-    const field = reader.pos
+    const { pos } = reader
     const tag = reader.uint32()
     reader.skipType(tag & 7)
-    if (tag >>> 3 !== 1) continue
-    writer.raw(source.bytes.subarray(kept, field))
-    kept = reader.pos
+    if (tag >>> 3 === 1) return { start: pos, end: reader.pos }
   }
-  writer.raw(source.bytes.subarray(kept, end))
+  return { start, end: start }
 }
 
 function writeData(writer: Writer, metric: Metric): void {

@@ -1,0 +1,102 @@
+import protobuf from 'protobufjs/minimal.js'
+import type { Writer } from 'protobufjs/minimal.js'
+import type { Encoded } from '../message.ts'
+import { LENGTH_DELIMITED } from './fields.ts'
+
+/** Of a buffer, one part in so many may be left empty. */
+const MOST_WASTE = 8
+
+/**
+ * Writes messages from their last byte to their first: the length of one stands before it, and is known when it is to be
+ * written, so that nothing is moved to make room. What comes from a request is copied once.
+ */
+export class BackwardsWriter {
+  #bytes: Buffer
+  /** Where what is written begins. */
+  #start: number
+  /** For what is no copy. */
+  readonly #forwards = protobuf.Writer.create()
+
+  /** @param size about as many bytes as will be written */
+  constructor(size: number) {
+    this.#bytes = Buffer.allocUnsafe(size)
+    this.#start = size
+  }
+
+  /** Bytes that are written. */
+  get length(): number {
+    return this.#bytes.length - this.#start
+  }
+
+  copy(bytes: Uint8Array): void {
+    const at = this.#make(bytes.length)
+    this.#bytes.set(bytes, at)
+  }
+
+  /** A part of a request as it came. */
+  copyOf({ source, start, end }: Pick<Encoded<object>, 'source' | 'start' | 'end'>): void {
+    const at = this.#make(end - start)
+    source.bytes.copy(this.#bytes, at, start, end)
+  }
+
+  /** A string, unless it is empty. */
+  text(field: number, value: string): void {
+    if (value === '') return
+    const length = Buffer.byteLength(value)
+    const at = this.#make(length)
+    this.#bytes.write(value, at)
+    this.head(field, length)
+  }
+
+  /** A message as it came where it still is what came, else from its fields. */
+  view<T extends { readonly encoded: Encoded<object> | undefined }>(
+    field: number,
+    value: T,
+    write: (writer: Writer, value: T) => void,
+  ): void {
+    if (value.encoded === undefined) return this.fields(field, value, write)
+    this.copyOf(value.encoded)
+    this.head(field, value.encoded.end - value.encoded.start)
+  }
+
+  /** A message from its fields. */
+  fields<T>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
+    const writer = this.#forwards.reset()
+    write(writer, value)
+    this.copy(writer.finish(true))
+    this.head(field, writer.pos)
+  }
+
+  /** What stands before the content of a field, which has been written. */
+  head(field: number, length: number): void {
+    this.#varint(length)
+    this.#varint((field << 3) | LENGTH_DELIMITED)
+  }
+
+  /** All that was written; the writer is not to be used any more. */
+  finish(): Uint8Array {
+    const written = this.#bytes.subarray(this.#start)
+    return this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+  }
+
+  #varint(value: number): void {
+    let size = 1
+    for (let rest = value >>> 7; rest > 0; rest >>>= 7) size += 1
+    let at = this.#make(size)
+    let rest = value
+    for (; size > 1; size--, rest >>>= 7) this.#bytes[at++] = (rest & 127) | 128
+    this.#bytes[at] = rest
+  }
+
+  /** Makes room before what is written, and returns where it begins. */
+  #make(length: number): number {
+    if (length > this.#start) {
+      const grown = Buffer.allocUnsafe(2 * this.#bytes.length + length)
+      const start = grown.length - this.length
+      this.#bytes.copy(grown, start, this.#start)
+      this.#bytes = grown
+      this.#start = start
+    }
+    return (this.#start -= length)
+  }
+}
