@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
@@ -167,6 +167,26 @@ service: { pipelines: { metrics: { exporters: [otlp_http, otlp_http/dead] }, met
     alone.command.kill('SIGTERM')
     expect(await alone.command.ended).toBe(0)
     expect(alone.command.stderr()).toContain('exporter otlp_http/dead: handed in 0 + restored 2 = sent 0 + kept 2')
+  })
+
+  it('notices that its folder was deleted while it wrote there, makes it anew, and holds it', async () => {
+    const destination = await startDestination()
+    destination.respondBy(() => ({ status: 503 }))
+    const folder = await gateway(destination)
+    const { command, send } = await start(['--config', folder.path('pipeline.yaml')])
+    expect(await send(1)).toBe(200)
+    await rm(folder.path('queue'), { recursive: true })
+    expect(await send(2)).toBe(200)
+    await command.waitFor('was deleted while it was written to')
+    await command.waitFor('The queue uses its directory again.')
+    expect(await send(3)).toBe(200)
+    expect((await runCommand(['--config', folder.path('pipeline.yaml')])).code).toBe(78)
+    command.kill('SIGKILL')
+    await command.ended
+
+    destination.respondBy(undefined)
+    await start(['--config', folder.path('pipeline.yaml')])
+    await until(() => [2, 3].every((value) => valuesAt(destination).has(value)))
   })
 
   it('starts in memory where its directory cannot be written', async () => {

@@ -513,6 +513,7 @@ export class DiskQueue implements Queue {
     this.#retry = undefined
     try {
       if (this.#records === undefined) await (this.#opening = this.#open())
+      else await this.#reclaim()
       await this.#records?.retry()
       await this.#committing
       if (this.#memory.length === 0) {
@@ -527,6 +528,16 @@ export class DiskQueue implements Queue {
       this.#readAhead()
     }
     this.#rewrite()
+  }
+
+  /** Makes the folder anew where it was deleted, and with it the lock and what the exporter remembers. */
+  async #reclaim(): Promise<void> {
+    if (await this.#lock?.stands()) return
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    const lock = await FolderLock.acquire(this.#folder)
+    await this.#lock?.release()
+    this.#lock = lock
+    this.#state.abandon()
   }
 
   /** Moves what waits in memory to where it is written. */

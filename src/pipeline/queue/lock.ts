@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { link, open, rename, unlink } from 'node:fs/promises'
+import { link, open, rename, stat, unlink } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
@@ -24,6 +24,7 @@ export class FolderLock {
   private constructor(
     private readonly path: string,
     private readonly server: Server,
+    private readonly inode: number,
   ) {}
 
   /**
@@ -43,19 +44,26 @@ export class FolderLock {
       })
     })
     try {
+      const { ino } = await stat(own)
       // Its name appears only now that somebody listens.
       while (!(await linked(own, path))) await removeStale(path)
+      return new FolderLock(path, server, ino)
     } catch (error) {
       server.close()
       throw error
     } finally {
       await unlink(own).catch(() => undefined)
     }
-    return new FolderLock(path, server)
+  }
+
+  /** Whether the folder is still the one that is held: whoever deletes it deletes the lock, too, and another process may take it. */
+  async stands(): Promise<boolean> {
+    const found = await stat(this.path).catch(() => undefined)
+    return found?.ino === this.inode
   }
 
   async release(): Promise<void> {
-    await unlink(this.path).catch(() => undefined)
+    if (await this.stands()) await unlink(this.path).catch(() => undefined)
     await new Promise((resolve) => this.server.close(resolve))
   }
 }

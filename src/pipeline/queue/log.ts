@@ -130,7 +130,9 @@ export class RecordLog {
     }
     try {
       await writeAll(file, buffers, segment.size)
-      await file.datasync()
+      const [{ nlink }] = await Promise.all([file.stat(), file.datasync()])
+      // A file that was deleted takes what is written to it, and is gone with the process.
+      if (nlink === 0) throw new Error(`${segment.path} was deleted while it was written to`)
     } catch (error) {
       await this.#abandon()
       throw error
