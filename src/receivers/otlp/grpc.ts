@@ -15,6 +15,7 @@ import { MetricBatch } from '../../otlp/batch.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
 import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal } from './refusal.ts'
+import type { Reason } from './refusal.ts'
 import type { Receiving } from './serve.ts'
 
 export interface GrpcConfig {
@@ -153,6 +154,8 @@ function admit(
   stream.once('close', () => {
     complete()
     admission.leave(admitted)
+    const unseen = refusedByGrpc(stream)
+    if (unseen !== undefined) refused('grpc', unseen)
   })
   const listener = new ServerListenerBuilder()
     .withOnReceiveMessage((message: Buffer, next) => {
@@ -166,6 +169,24 @@ function admit(
   hold(0)
   return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build())
 }
+
+/** What grpc-js refused by itself, which shows only in what it has sent; our own refusals have details. */
+function refusedByGrpc({ sentHeaders, sentTrailers }: ServerHttp2Stream): Refusal | undefined {
+  const {
+    'grpc-status': code,
+    'grpc-message': message,
+    'grpc-status-details-bin': details,
+  } = {
+    ...sentHeaders,
+    ...sentTrailers,
+  }
+  const reason = REFUSED_BY_GRPC[Number(code)]
+  if (reason === undefined || details !== undefined) return undefined
+  return new Refusal(reason, decodeURIComponent(String(message)))
+}
+
+/** By code: a message that is too large, an unknown compression or no single message, what cannot be decompressed. */
+const REFUSED_BY_GRPC: Readonly<Record<number, Reason>> = { 8: 'too_large', 12: 'malformed', 13: 'malformed' }
 
 function statusOf(refusal: Refusal): StatusObject {
   const metadata = new Metadata()

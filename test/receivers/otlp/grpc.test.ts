@@ -11,6 +11,7 @@ import protobuf from 'protobufjs'
 import { gaugeRequest, startReceiving } from './receiving.ts'
 import type { Receiving, ReceivingOptions } from './receiving.ts'
 import { cleanups } from '../../kit/cleanups.ts'
+import { until } from '../../kit/until.ts'
 
 const tlsFile = (name: string): Buffer => readFileSync(tlsPath(name))
 const tlsPath = (name: string): string => fileURLToPath(new URL(`../../kit/tls/${name}`, import.meta.url))
@@ -89,12 +90,15 @@ describe('the otlp receiver over gRPC', () => {
     })
   })
 
-  it('refuses requests that are too large, plain or decompressed, with RESOURCE_EXHAUSTED', async () => {
-    const { address } = await start({ otlp: grpc(', max_recv_msg_size_mib: 1') })
+  it('refuses requests that are too large, plain or decompressed, with RESOURCE_EXHAUSTED, and counts them', async () => {
+    const { address, pipeline } = await start({ otlp: grpc(', max_recv_msg_size_mib: 1') })
     const large = Buffer.alloc(1_100_000)
     expect(await refusalOf(clientOf(address)(large))).toMatchObject({ code: 8 })
     const compressing = { 'grpc.default_compression_algorithm': compressionAlgorithms.gzip }
     expect(await refusalOf(clientOf(address, undefined, compressing)(large))).toMatchObject({ code: 8 })
+    const counted = 'refused_requests{component="otlp",protocol="grpc",reason="too_large"}'
+    await until(() => pipeline.telemetry.counters()[counted] === 2)
+    expect(pipeline.telemetry.counters()).toEqual({ [counted]: 2 })
   })
 
   it('knows no other method', async () => {
