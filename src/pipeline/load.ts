@@ -71,9 +71,22 @@ export async function loadModule(specifier: string, directory: string): Promise<
   const file = resolve(directory, specifier)
   const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() === true
   const path = isFile ? file : await resolvePackage(specifier, directory)
-  const { default: exported } = await loadCurrent(path)
+  const { default: exported } = await inTime(loadCurrent(path))
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
   return (Array.isArray(exported) ? exported : [exported]) as Component[]
+}
+
+/** Milliseconds that a module may take to load. */
+const PATIENCE = 10_000
+
+/** @throws when a module awaits what does not come; Node would end without a word where nothing else is left to do */
+async function inTime<T>(module: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const why = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
+    timer = setTimeout(() => reject(new Error(why)), PATIENCE)
+  })
+  return Promise.race([module, late]).finally(() => clearTimeout(timer))
 }
 
 interface Loaded {

@@ -76,3 +76,23 @@ describe('a component whose create is wrong', () => {
     expect(stderr).not.toContain('has started')
   })
 })
+
+describe('a module whose loading never ends', () => {
+  it('is a mistake at its place in the YAML', async () => {
+    const files = {
+      'never.mjs': 'await new Promise(() => {})\nexport default {}\n',
+      'pipeline.yaml':
+        'modules: [./never.mjs]\nreceivers: { otlp: { protocols: { http: } } }\nexporters: { debug: }\nservice: { pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }\n',
+    }
+    const stuck = await temporaryFolder(files)
+    try {
+      const { code, stderr } = await runCommand(['validate', '--config', 'pipeline.yaml'], { cwd: stuck.path('.') })
+      expect(code).toBe(78)
+      expect(stderr).toContain(
+        'pipeline.yaml:1:11 modules[0]: cannot be loaded: it awaits something at its top level that has not come within 10 s',
+      )
+    } finally {
+      await stuck.remove()
+    }
+  }, 30_000)
+})
