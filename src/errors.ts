@@ -125,8 +125,12 @@ export function readFailure(error: unknown): string {
   }
 }
 
-/** The text of anything thrown, for logs and messages. */
+/** The text of anything thrown, for logs and messages; also of what cannot be made a text, like an object without a prototype. */
 export function errorMessage(error: unknown): string {
-  const message = (error as { message?: unknown } | undefined)?.message
-  return typeof message === 'string' ? message : String(error)
+  try {
+    const message = (error as { message?: unknown } | undefined)?.message
+    return typeof message === 'string' ? message : String(error)
+  } catch {
+    return 'something that has no text was thrown'
+  }
 }

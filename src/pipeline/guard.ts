@@ -84,6 +84,9 @@ class Ledger {
     this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
       error: errorMessage(error),
     })
+    if (error instanceof Error) {
+      this.#log.debug('Where it failed.', { error: errorMessage(error), stack: error.stack })
+    }
   }
 
   /** Nothing more will come out. */

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { runCommand } from '../kit/command.ts'
+import { cleanups } from '../kit/cleanups.ts'
+import { runCommand, temporaryFolder } from '../kit/command.ts'
 
 const shipped = fileURLToPath(new URL('../../config/custom-processor', import.meta.url))
 
@@ -75,5 +76,37 @@ describe('the pipeline in config/custom-processor', () => {
     expect(result.stderr).toContain('processors.scale.factor: must be a number')
     expect(result.stderr).toContain('processors.scale.factr')
     expect(result.stderr).toContain('did you mean "factor"?')
+  })
+})
+
+describe('what a processor throws', () => {
+  it('costs its batch even where it has no text, and a level of debug says where an error came from', async () => {
+    const folder = await temporaryFolder({
+      'broken.ts': `
+const broken = (type: string, fail: () => never) =>
+  ({ kind: 'processor', type, summary: 'Fails.', config: {}, create: () => fail })
+export default [
+  broken('speechless', () => { throw Object.create(null) }),
+  broken('mistaken', () => { throw new TypeError('nothing is where it should be') }),
+]
+`,
+      'pipeline.yaml': `
+modules: [./broken.ts]
+receivers: { host_metrics: { collection_interval: 1s, scrapers: { load: } } }
+processors: { speechless: , mistaken: }
+exporters: { debug: }
+service:
+  telemetry: { logs: { level: debug, encoding: json }, metrics: { level: none } }
+  pipelines:
+    metrics/a: { receivers: [host_metrics], processors: [speechless], exporters: [debug] }
+    metrics/b: { receivers: [host_metrics], processors: [mistaken], exporters: [debug] }
+`,
+    })
+    cleanups.push(folder.remove)
+    const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
+    expect(code).toBe(1)
+    expect(stderr).toContain('"error":"something that has no text was thrown"')
+    expect(stderr).toMatch(/"stack":"TypeError: nothing is where it should be[^"]*broken\.ts:/)
+    expect(stderr.match(/accepted 6 = handed on 0 \+ dropped\(processor_error\) 6/g)).toHaveLength(2)
   })
 })

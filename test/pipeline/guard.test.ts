@@ -79,7 +79,7 @@ describe('a guarded function', () => {
     await step.send(3)
     expect(step.out).toEqual([[1, 2], [3]])
     expect(step.sheet.balance().dropped).toEqual({ processor_error: 2 })
-    expect(step.messages).toEqual([expect.stringContaining('no thirteens')])
+    expect(step.messages).toEqual([expect.stringContaining('no thirteens'), expect.stringContaining('guard.test.ts')])
     expect(step.difference()).toBe(0)
   })
 
