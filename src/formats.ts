@@ -125,7 +125,7 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     schema: { anyOf: [{ type: 'string', pattern: BYTES.source }, { const: 0 }] },
   },
   url: {
-    allowed: 'an absolute URL, like `https://example.com:8126/path`',
+    allowed: 'an absolute `http` or `https` URL, like `https://example.com:8126/path`',
     parse: (text) => (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? text : undefined),
     meant: (text) =>
       URL.canParse(`http://${text}`) && /^[\w.-]+(:\d+)?(\/|$)/.test(text) ? `http://${text}` : undefined,
