@@ -4,7 +4,7 @@ import { isHostName } from '../datadog/host.ts'
 import { datadogSettings } from '../datadog/settings.ts'
 import { ConfigError } from '../errors.ts'
 import { words } from '../formats.ts'
-import { Variables } from './variables.ts'
+import { literal, Variables } from './variables.ts'
 import type { Environment } from './variables.ts'
 
 const EXPORTER_TYPES = ['console', 'otlp_http', 'datadog_otlp', 'datadog_native', 'newrelic_otlp'] as const
@@ -75,16 +75,16 @@ function exporterOf(variables: Variables): Parts {
   if (type === 'console') return { exporters: { debug: {} } }
   const initial = variables.seconds('OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS', 1)
   const longest = variables.seconds('OTLP_HTTP_RETRY_MAX_BACKOFF_SECONDS', 5)
-  const attempts = variables.whole('OTLP_HTTP_RETRY_MAX_ATTEMPTS', 5)
+  const attempts = variables.times('OTLP_HTTP_RETRY_MAX_ATTEMPTS', 5)
   const delivery = {
-    timeout: `${variables.whole('OTLP_HTTP_TIMEOUT_SECONDS', 10)}s`,
+    timeout: `${variables.wholeSeconds('OTLP_HTTP_TIMEOUT_SECONDS', 10)}s`,
     retry_on_failure: {
       enabled: attempts > 1,
       initial_interval: `${initial}s`,
       max_interval: `${Math.max(initial, longest)}s`,
       multiplier: 2,
-      default_retry_after: `${variables.whole('OTLP_RETRY_AFTER_DEFAULT_SECONDS', 5)}s`,
-      max_retry_after: `${variables.whole('OTLP_RETRY_AFTER_MAX_SECONDS', 300)}s`,
+      default_retry_after: `${variables.wholeSeconds('OTLP_RETRY_AFTER_DEFAULT_SECONDS', 5)}s`,
+      max_retry_after: `${variables.wholeSeconds('OTLP_RETRY_AFTER_MAX_SECONDS', 300)}s`,
     },
   }
   const agent: Record<string, string> =
@@ -97,7 +97,7 @@ function exporterOf(variables: Variables): Parts {
   }
 
   const headers = { ...variables.pairs('OTLP_HTTP_HEADERS'), ...agent }
-  const attributes = variables.pairs('OTLP_RESOURCE_ATTRIBUTES')
+  const attributes = variables.pairs('OTLP_RESOURCE_ATTRIBUTES', (value) => value)
   if (type === 'otlp_http') {
     const metrics_endpoint = variables.required('OTLP_HTTP_ENDPOINT', type, 'url')
     return {
@@ -149,6 +149,7 @@ function setAttributes(attributes: Readonly<Record<string, string>>): Readonly<R
   const pairs = Object.entries(attributes)
   if (pairs.length === 0) return {}
   const text = pairs.map((pair) => pair.map(encodeURIComponent).join('=')).join(',')
-  const settings = { resource_attributes: text, service_name: attributes['service.name'] }
+  const service = attributes['service.name']
+  const settings = { resource_attributes: text, service_name: service && literal(service) }
   return { 'resource_detection/agent': { detectors: ['env'], env: settings } }
 }

@@ -51,14 +51,22 @@ export class Variables {
     return otherwise
   }
 
-  whole(name: string, otherwise: number): number {
+  wholeSeconds(name: string, otherwise: number): number {
     const value = this.seconds(name, otherwise)
     if (!Number.isInteger(value)) this.report(name, 'must be a whole number above 0')
     return value
   }
 
-  /** `key=value` pairs with commas between them. */
-  pairs(name: string): Readonly<Record<string, string>> {
+  /** A number of times, at least once. */
+  times(name: string, otherwise: number): number {
+    const times = Number(this.text(name) ?? otherwise)
+    if (times > 0 && Number.isInteger(times)) return times
+    this.report(name, 'must be a whole number above 0')
+    return otherwise
+  }
+
+  /** `key=value` pairs with commas between them, the values as YAML here wants them unless they are to be encoded. */
+  pairs(name: string, change = literal): Readonly<Record<string, string>> {
     const text = this.text(name)
     if (text === undefined) return {}
     const pairs = text.split(',').map((pair) => /^\s*([^=\s][^=]*?)\s*=\s*(\S.*?)\s*$/.exec(pair))
@@ -66,11 +74,11 @@ export class Variables {
       this.report(name, 'must be pairs `key=value` with commas between them')
       return {}
     }
-    return Object.fromEntries(pairs.map(([, key, value]) => [key, literal(value)]))
+    return Object.fromEntries(pairs.map(([, key, value]) => [key, change(value)]))
   }
 }
 
 /** As YAML here wants it, where a dollar stands for itself only when it is doubled. */
-function literal(text: string): string {
+export function literal(text: string): string {
   return text.replaceAll('$', () => '$$')
 }

@@ -109,18 +109,20 @@ describe('heka-pipeline --from-env', () => {
       DATADOG_TAGS: 'env=prod',
       OTLP_HTTP_TIMEOUT_SECONDS: '1.5',
       OTLP_RETRY_AFTER_MAX_SECONDS: '-1',
+      OTLP_HTTP_RETRY_MAX_ATTEMPTS: '0',
     }
     const { code, stdout, stderr } = await runCommand(['--from-env'], { env })
     expect({ code, stdout }).toEqual({ code: 78, stdout: '' })
     expect(stderr.split('\n')).toEqual([
       'CPU_POLL_INTERVAL_SECONDS: must be a number of seconds above 0',
+      'OTLP_HTTP_RETRY_MAX_ATTEMPTS: must be a whole number above 0',
       'OTLP_HTTP_TIMEOUT_SECONDS: must be a whole number above 0',
       'OTLP_RETRY_AFTER_MAX_SECONDS: must be a number of seconds above 0',
       'DATADOG_API_KEY: is required when EXPORTER_TYPE is datadog_otlp or datadog_native',
       'DATADOG_SITE: must be `datadoghq.com`, `us3.datadoghq.com`, `us5.datadoghq.com`, `datadoghq.eu`, `ap1.datadoghq.com`, `ap2.datadoghq.com`, `uk1.datadoghq.com`, `ddog-gov.com`, `us2.ddog-gov.com`, `us3`, `us5`, `ap1` or `ap2`',
       'DATADOG_TAGS: must be tags in the form `key:value`, as a list or as one text with commas between them',
       '',
-      '6 mistakes in the configuration.',
+      '7 mistakes in the configuration.',
       '',
     ])
   })
@@ -205,7 +207,7 @@ describe('heka-pipeline --from-env', () => {
       EXPORTER_TYPE: 'otlp_http',
       OTLP_HTTP_ENDPOINT: `${receiver.url}/v1/metrics`,
       OTLP_HTTP_HEADERS: 'authorization=Basic YTpi$==,x-team=a',
-      OTLP_RESOURCE_ATTRIBUTES: 'service.name=shop,note=50%',
+      OTLP_RESOURCE_ATTRIBUTES: 'service.name=$shop,note=50%,price=$5 ${env:PATH}',
     }
     const { code, stderr } = await runCommand(['--from-env', '--once'], { env })
     expect({ code, stderr }).toMatchObject({ code: 0 })
@@ -214,7 +216,8 @@ describe('heka-pipeline --from-env', () => {
     expect(headers).not.toHaveProperty('x-agent-id')
     const text = JSON.stringify(body)
     expect(text).toContain('"50%"')
-    expect(text).toContain('"shop"')
+    expect(text).toContain('"$shop"')
+    expect(text).toContain('"$5 ${env:PATH}"')
     expect(text).toContain('system.memory.usage')
   })
 
