@@ -119,6 +119,8 @@ interface Step {
 /** A function per batch. One that answers with a promise is asked again only when it has answered. */
 class FunctionStep implements Step {
   readonly #waiting: Envelope[] = []
+  /** Whether an answer is awaited, or what follows on it. */
+  #busy = false
   #completed = false
 
   constructor(
@@ -128,7 +130,7 @@ class FunctionStep implements Step {
   ) {}
 
   take(envelope: Envelope): void {
-    if (this.#waiting.length === 0) {
+    if (!this.#busy) {
       this.#run(envelope)
     } else if (this.#waiting.length < MAX_IN_FLIGHT) {
       this.ledger.sheet.held += envelope.batch.pointCount
@@ -140,7 +142,7 @@ class FunctionStep implements Step {
 
   complete(): void {
     this.#completed = true
-    if (this.#waiting.length === 0) this.output.complete()
+    if (!this.#busy) this.output.complete()
   }
 
   #run(envelope: Envelope): void {
@@ -153,6 +155,7 @@ class FunctionStep implements Step {
     if (!isPromise(result)) return this.#turn(envelope, result)
     this.ledger.sheet.held += envelope.batch.pointCount
     this.#waiting.push(envelope)
+    this.#busy = true
     this.#settle(result)
   }
 
@@ -169,6 +172,7 @@ class FunctionStep implements Step {
   #next(): void {
     const envelope = this.#waiting[0]
     if (envelope === undefined) {
+      this.#busy = false
       if (this.#completed) this.output.complete()
       return
     }

@@ -144,6 +144,19 @@ describe('a guarded function', () => {
     expect(step.sheet.balance()).toMatchObject({ held: 0, handed_on: 3 })
   })
 
+  it('is asked once for each batch, also for one that comes as soon as the last is through', async () => {
+    const asked: unknown[] = []
+    const step = run(async (given) => {
+      asked.push(...values(given))
+      return Promise.resolve(given)
+    })
+    for (const value of [1, 2, 3]) await step.send(value)
+    expect(asked).toEqual([1, 2, 3])
+    expect(step.out).toEqual([[1], [2], [3]])
+    expect(step.sheet.balance()).toMatchObject({ held: 0, handed_on: 3 })
+    expect(step.difference()).toBe(0)
+  })
+
   it('counts a rejected promise like a throw', async () => {
     const step = run(async () => Promise.reject(new Error('later')))
     await Promise.all([step.send(1), step.send(2)])
