@@ -164,7 +164,8 @@ export class DiskQueue implements Queue {
   }
 
   dropOldest(batch: MetricBatch): number | undefined {
-    if (this.#memory.length > 0 && !this.#fitsMemory(batch.toOtlp().length)) return this.#forget()?.points
+    // Nothing on disk stands in its way then.
+    if (!this.#fitsMemory(batch.toOtlp().length)) return this.#forget()?.points
     const entry = this.#takeReady()
     if (entry !== undefined) {
       this.#acknowledge(entry)

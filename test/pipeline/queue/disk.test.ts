@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
+import { NumberPoint } from '../../../src/otlp/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
 import { cleanups } from '../../kit/cleanups.ts'
@@ -409,6 +410,20 @@ describe('a queue on disk', () => {
     await until(() => destination.taken.length === 2)
     expect(destination.taken.flat().sort()).toEqual([1, 2])
     await next.drain()
+  })
+
+  it('drops nothing that is on disk where only the memory for what is being written is full', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { on_full: 'drop_oldest', num_consumers: 1, max_disk_size: 2 ** 30 } as const
+    const delivery = await start(destination.url, directory, { queue })
+    for (const value of [1, 2, 3]) await delivery.offer(batchOf(value))
+    // All in one go: none can be written meanwhile.
+    const name = 'm'.repeat(25 * 2 ** 20)
+    const huge = MetricBatch.of({ metrics: [{ name, type: 'gauge', points: [new NumberPoint({ value: 4 })] }] })
+    const answers = Array.from({ length: 4 }, () => delivery.offer(huge))
+    expect(delivery.sheet.balance()).toMatchObject({ queued: 4, in_flight: 1, dropped: {} })
+    await expect(Promise.all(answers)).resolves.toEqual(['accepted', 'accepted', 'refused', 'refused'])
+    expect(delivery.difference()).toBe(0)
   })
 
   it('is for one process only', async () => {
