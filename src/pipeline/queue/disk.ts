@@ -407,12 +407,12 @@ export class DiskQueue implements Queue {
 
   /** Reads the next segment as soon as half of the last one was handed out, or all of it where memory is short. */
   #readAhead(): void {
-    if (this.#reading !== undefined || this.#closed || this.#records === undefined) return
+    if (this.#reading !== undefined || this.#unreadable || this.#closed || this.#records === undefined) return
     this.#advance()
     if (!this.#hasUnread || this.#readySize.bytes > (this.memoryIsShort() ? 0 : this.#segmentSize / 2)) return
     this.#reading = this.#read(this.#records, this.#position!).finally(() => {
       this.#reading = undefined
-      if (!this.#unreadable) this.#readAhead()
+      this.#readAhead()
       this.events.changed()
     })
   }
@@ -512,6 +512,8 @@ export class DiskQueue implements Queue {
 
   async #tryAgain(): Promise<void> {
     this.#retry = undefined
+    this.#unreadable = false
+    this.#readAhead()
     try {
       if (this.#records === undefined) await (this.#opening = this.#open())
       else await this.#reclaim()
@@ -523,10 +525,6 @@ export class DiskQueue implements Queue {
       }
     } catch (error) {
       return this.#failed(error)
-    }
-    if (this.#unreadable) {
-      this.#unreadable = false
-      this.#readAhead()
     }
     this.#rewrite()
   }

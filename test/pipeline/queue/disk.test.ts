@@ -1,4 +1,4 @@
-import { readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -8,7 +8,7 @@ import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
-import { batchOf, deliver, exporter, startDestination, status } from '../../kit/delivering.ts'
+import { batchOf, deliver, exporter, startDestination, status, valuesOf } from '../../kit/delivering.ts'
 import { until } from '../../kit/until.ts'
 import type { DeliverySettings } from '../../kit/delivering.ts'
 
@@ -424,6 +424,43 @@ describe('a queue on disk', () => {
     expect(delivery.sheet.balance()).toMatchObject({ queued: 4, in_flight: 1, dropped: {} })
     await expect(Promise.all(answers)).resolves.toEqual(['accepted', 'accepted', 'refused', 'refused'])
     expect(delivery.difference()).toBe(0)
+  })
+
+  it('waits a while before it reads again what it could not', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory)
+    await first.offer(batchOf(1))
+    await first.drain()
+    const path = join(
+      directory,
+      'values',
+      (await files(directory)).find((name) => name.endsWith('.log'))!,
+    )
+    const content = await readFile(path)
+    await rm(path)
+    await mkdir(path)
+    let changes = 0
+    const taken: MetricBatch[] = []
+    const changed = (): void => {
+      changes += 1
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        taken.push(next.batch)
+        next.done()
+      }
+    }
+    const events = { changed, restored: () => {}, lost: () => {}, recovered: () => {} }
+    const write = (): void => {}
+    const log = { debug: write, info: write, warn: write, error: write }
+    const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 2 ** 20 } as const
+    const queue = new DiskQueue(directory, 'values', config, undefined, events, log)
+    await queue.open()
+    cleanups.push(async () => void (await queue.close()))
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(changes).toBeLessThan(5)
+    await rmdir(path)
+    await writeFile(path, content)
+    await until(() => taken.length === 1)
+    expect(taken.map(valuesOf)).toEqual([[1]])
   })
 
   it('is for one process only', async () => {
