@@ -51,7 +51,7 @@ export class Delivery implements Holder {
   #flushDue = false
   #begun = false
   #draining = false
-  /** Who has what waits in memory here. */
+  /** Who has what waits in memory here, what waits for room and what still comes. */
   #heir: Delivery | undefined
   #drained: Promise<Leftovers> | undefined
   /** What is left stays on disk. */
@@ -138,6 +138,7 @@ export class Delivery implements Holder {
 
   /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
   offer(envelope: Envelope): void {
+    if (this.#heir !== undefined) return this.#heir.offer(envelope)
     if (this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
       this.#take(envelope)
       this.#pump()
@@ -183,19 +184,21 @@ export class Delivery implements Holder {
   }
 
   /**
-   * Leaves what waits in memory, or has to be sent again, to the delivery that takes this one's place and has its sheet. What is on
-   * disk stays there: it is to be drained.
+   * Leaves what waits in memory or for room, or has to be sent again, to the delivery that takes this one's place and has its sheet. What
+   * is on disk stays there: it is to be drained. What still comes is for the heir, too: only its exporter remembers what was before.
    */
   bequeath(heir: Delivery): void {
     // What the folder remembers is over from now on.
     this.#queue.configure(this.#config.sending_queue, undefined)
     this.#passOn(heir.#exporter)
     heir.#queue.configure(heir.#config.sending_queue, stateOf(heir.#exporter, heir.#config))
-    if (this.#config.sending_queue.directory !== undefined) return
     this.#heir = heir
-    this.#sending.retire()
-    for (let taken = this.#parts.shift(); taken !== undefined; taken = this.#parts.shift()) this.#takeBack(taken)
-    for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
+    if (this.#config.sending_queue.directory === undefined) {
+      this.#sending.retire()
+      for (let taken = this.#parts.shift(); taken !== undefined; taken = this.#parts.shift()) this.#takeBack(taken)
+      for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
+    }
+    for (const envelope of this.#blocked.splice(0)) heir.offer(envelope)
   }
 
   /** Lets what is in hand and nowhere on the disk go back to the queue, which can write it again. */
@@ -212,9 +215,9 @@ export class Delivery implements Holder {
   /** A batch that waits again: here, as the next, or in a queue, where another place is to have it. */
   #takeBack(taken: Taken): void {
     const { batch, done, stored } = taken
-    const isToBeStored = !stored && this.#config.sending_queue.directory !== undefined
-    const next = this.#heir ?? (isToBeStored ? this : undefined)
-    if (next === undefined) {
+    const isOnDisk = this.#config.sending_queue.directory !== undefined
+    const next = this.#heir ?? (isOnDisk ? this : undefined)
+    if (stored || next === undefined) {
       this.#parts.unshift(taken)
       return
     }

@@ -159,6 +159,15 @@ function configOf({
   }
 }
 
+function offer(delivery: Delivery, batch: MetricBatch, refusable: boolean): Promise<'accepted' | 'refused'> {
+  return new Promise((resolve) => {
+    const tell = (refusal?: Error): void => resolve(refusal === undefined ? 'accepted' : 'refused')
+    const receipt = new Receipt(1, refusable ? tell : undefined)
+    if (!refusable) receipt.whenSettled(() => resolve('accepted'))
+    delivery.offer({ batch, receipt })
+  })
+}
+
 /** The pipeline's own delivery around an exporter, as a receiver sees it. */
 export function deliver(to: Exporter, settings: DeliverySettings = {}) {
   const sheet = new ExporterSheet()
@@ -176,15 +185,19 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
     holders: memory.holders,
     /** Goes on with another exporter and other settings, as a reload does. */
     renew: (to: Exporter, settings: DeliverySettings = {}) => delivery.renew(to, configOf(settings)),
-    /** Offers a batch as a receiver that can be refused, or cannot. */
-    offer(batch: MetricBatch, refusable = true): Promise<'accepted' | 'refused'> {
-      return new Promise((resolve) => {
-        const tell = (refusal?: Error): void => resolve(refusal === undefined ? 'accepted' : 'refused')
-        const receipt = new Receipt(1, refusable ? tell : undefined)
-        if (!refusable) receipt.whenSettled(() => resolve('accepted'))
-        delivery.offer({ batch, receipt })
-      })
+    /** Leaves its place to another delivery, as a reload with another folder does. */
+    async bequeath(to: Exporter, settings: DeliverySettings = {}) {
+      const heir = new Delivery(to, configOf(settings), sheet, log, 'values', memory, true)
+      await heir.open()
+      heir.begin()
+      delivery.bequeath(heir)
+      return {
+        offer: (batch: MetricBatch) => offer(heir, batch, true),
+        drain: () => heir.drain(AbortSignal.timeout(10_000)),
+      }
     },
+    /** Offers a batch as a receiver that can be refused, or cannot. */
+    offer: (batch: MetricBatch, refusable = true) => offer(delivery, batch, refusable),
     /** Stops; `patience` in milliseconds is the shutdown timeout. */
     async drain(patience = 10_000): Promise<void> {
       const deadline = new AbortController()

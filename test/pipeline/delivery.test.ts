@@ -5,7 +5,23 @@ import type { MetricBatch } from '../../src/otlp/batch.ts'
 import type { NumberPoint } from '../../src/otlp/points.ts'
 import type { Answer, ValuesRequest } from '../kit/delivering.ts'
 import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesRequest } from '../kit/delivering.ts'
+import { cleanups } from '../kit/cleanups.ts'
+import { temporaryFolder } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
+
+/** Puts a number behind each value and goes on counting where the one before stopped. */
+function numbering(url: string): Exporter<ValuesRequest> {
+  let seen = 0
+  return {
+    ...exporter(url),
+    prepare: (batch) => batchOf(...valuesOf(batch).map((value) => value * 10 + ++seen)),
+    state: {
+      begin: () => undefined,
+      changes: () => ({ bytes: Buffer.from([seen]), all: true }),
+      restore: ([told]) => (seen = told[0].bytes[0]),
+    },
+  }
+}
 
 describe('delivery', () => {
   it('sends what it took and counts it', async () => {
@@ -280,24 +296,33 @@ describe('delivery', () => {
 
   it('gives another exporter what the one before it remembers', async () => {
     const destination = await startDestination()
-    const numbering = (): Exporter<ValuesRequest> => {
-      let seen = 0
-      return {
-        ...exporter(destination.url),
-        prepare: (batch) => batchOf(...valuesOf(batch).map((value) => value * 10 + ++seen)),
-        state: {
-          begin: () => undefined,
-          changes: () => ({ bytes: Buffer.from([seen]), all: true }),
-          restore: ([told]) => (seen = told[0].bytes[0]),
-        },
-      }
-    }
-    const delivery = deliver(numbering())
+    const delivery = deliver(numbering(destination.url))
     await delivery.offer(batchOf(1, 1))
-    await delivery.renew(numbering())
+    await delivery.renew(numbering(destination.url))
     await delivery.offer(batchOf(1))
     await delivery.drain()
     expect(destination.taken).toEqual([[11, 12], [13]])
+  })
+
+  it('leaves what waits for room, and what still comes to it, to the one that takes its place', async () => {
+    const [old, next, folder] = [await startDestination(), await startDestination(), await temporaryFolder({})]
+    cleanups.push(folder.remove)
+    let answer = (): void => undefined
+    old.answerWith((response) => (answer = () => status(200)(response, [])))
+    const queue = { num_consumers: 1, queue_size: 1, block_on_overflow: true }
+    const delivery = deliver(numbering(old.url), { queue })
+    const offered = [1, 2, 3].map((value) => delivery.offer(batchOf(value)))
+    await until(() => old.attempts() === 1)
+    const heir = await delivery.bequeath(numbering(next.url), { queue: { ...queue, directory: folder.path('') } })
+    answer()
+    await until(() => next.taken.length === 2)
+    offered.push(delivery.offer(batchOf(4)), heir.offer(batchOf(5)))
+    await until(() => next.taken.length === 4)
+    await delivery.drain()
+    await heir.drain()
+    expect([old.taken, next.taken]).toEqual([[[11]], [[22], [33], [44], [55]]])
+    await expect(Promise.all(offered)).resolves.toEqual(Array.from({ length: 5 }, () => 'accepted'))
+    expect(delivery.difference()).toBe(0)
   })
 
   it('leaves the rest of a batch that was delivered in part to the exporter that began with it', async () => {
