@@ -502,11 +502,14 @@ export class DiskQueue implements Queue {
       )
     }
     this.#problem = { since: this.#problem?.since ?? new Date(), message }
-    for (const { resolve, ...entry } of this.#writing.splice(0)) {
-      if (entry.points > 0) this.#remember(entry)
-      else this.#state.abandon()
-      resolve()
-    }
+    const unwritten = this.#writing.splice(0)
+    const entries = unwritten.filter(({ points }) => points > 0)
+    if (entries.length < unwritten.length) this.#state.abandon()
+    // They are older than what came since the disk fails, and what is remembered is told in that order.
+    this.#memory = [...entries, ...this.#memory]
+    this.#memoryPoints += entries.reduce((sum, { points }) => sum + points, 0)
+    for (const { resolve } of unwritten) resolve()
+    if (entries.length > 0) this.events.changed()
     if (!this.#closed) this.#retry ??= setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
   }
 
