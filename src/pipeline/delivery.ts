@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events'
-import type { Account, Exporter, ExporterState, Logger, Told } from '../component.ts'
+import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { MetricBatch } from '../otlp/batch.ts'
@@ -24,6 +24,21 @@ export interface Leftovers {
   readonly dropped: number
 }
 
+/** What an exporter says of some points of a batch. */
+interface Said {
+  readonly points: number
+  readonly say: () => void
+}
+
+/** What an exporter made of a batch of which nothing has come to an end. */
+interface Encoded {
+  readonly exporter: Exporter
+  /** The batch as far as it was timely. */
+  readonly timely: MetricBatch
+  readonly requests: Iterable<ExportRequest>
+  readonly said: readonly Said[]
+}
+
 /**
  * What stands around every exporter: a bounded queue, batching, sending, and the count of what became of every point.
  * Collection never waits for it.
@@ -43,6 +58,11 @@ export class Delivery implements Holder {
   readonly #left = { kept: 0, dropped: 0 }
   /** Parts of a batch that was split, and batches to be encoded anew, next to be sent. */
   readonly #parts: Taken[] = []
+  /**
+   * Of batches that are sent again by the same exporter: an attempt whose answer was lost may have been taken, and an exporter need
+   * not make the same of a batch twice.
+   */
+  readonly #encoded = new WeakMap<MetricBatch, Encoded>()
   /** Batches that wait for room in the queue. */
   readonly #blocked: Envelope[] = []
   /** What consumers have taken out of the queue, each with the end of its consumer. */
@@ -455,32 +475,36 @@ export class Delivery implements Holder {
 
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
   async #send({ batch, stored }: Taken): Promise<Outcome> {
-    const sending = this.#sending
-    const config = this.#config
+    const [sending, exporter, config] = [this.#sending, this.#exporter, this.#config]
+    const before = this.#encoded.get(batch)
+    const known = before?.exporter === exporter ? before : undefined
+    this.#encoded.delete(batch)
     let remaining = batch.pointCount
     this.#count(-remaining)
     this.sheet.inFlight += remaining
     // What the exporter says of a batch counts from its first request on that has come to an end: until then another
     // exporter may have to encode it instead.
-    let said: (() => void)[] | undefined = []
+    let said: Said[] | undefined = [...(known?.said ?? [])]
+    const counted = ({ points, say }: Said): void => {
+      remaining -= points
+      this.sheet.inFlight -= points
+      say()
+    }
     const settle = (): void => {
-      for (const say of said ?? []) say()
+      said?.forEach(counted)
       said = undefined
     }
     const account = (points: number, say: () => void): void => {
-      const counted = (): void => {
-        remaining -= points
-        this.sheet.inFlight -= points
-        say()
-      }
-      if (said === undefined) counted()
-      else said.push(counted)
+      if (said === undefined) counted({ points, say })
+      else said.push({ points, say })
     }
     const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
-    const timely = withinAge(batch, config, (cause, points) => {
-      dropped(cause, points)
-      this.#log.warn(OUT_OF_AGE[cause], { points })
-    })
+    const timely =
+      known?.timely ??
+      withinAge(batch, config, (cause, points) => {
+        dropped(cause, points)
+        this.#log.warn(OUT_OF_AGE[cause], { points })
+      })
     const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
@@ -491,21 +515,26 @@ export class Delivery implements Holder {
         this.sheet.inFlight -= points
       },
     }
+    const encode = (): Iterable<ExportRequest> => {
+      if (timely.pointCount === 0) return []
+      return exporter.encode(timely, {
+        created: (points) => account(-points, () => (this.sheet.created += points)),
+        merged: (points) => account(points, () => this.sheet.merged(points)),
+        dropped,
+      })
+    }
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const requests =
-        timely.pointCount === 0
-          ? []
-          : this.#exporter.encode(timely, {
-              created: (points) => account(-points, () => (this.sheet.created += points)),
-              merged: (points) => account(points, () => this.sheet.merged(points)),
-              dropped,
-            })
-      for (const request of requests) {
-        outcome = await sending.send(request, inHand)
-        if (outcome !== 'settled') break
+      const again: ExportRequest[] = []
+      const next = (): Delivery => this.#heir ?? this
+      for (const request of known?.requests ?? encode()) {
+        if (outcome === 'settled') outcome = await sending.send(request, inHand)
+        if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
+        if (outcome === 'renewed') again.push(request)
       }
+      if (said !== undefined && again.length > 0)
+        next().#encoded.set(batch, { exporter, timely, requests: again, said })
     } catch (error) {
       reason = 'exporter_error'
       this.#log.error('The exporter failed to encode a batch, which is dropped and counted.', {

@@ -294,6 +294,30 @@ describe('delivery', () => {
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 5, sent: 3, dropped: { first: 2 }, queued: 0 })
   })
 
+  it('sends the same requests again where other settings find the exporter as it was, for their answer may have been lost', async () => {
+    const attempts: number[][] = []
+    const destination = await startDestination()
+    destination.answerWith((_response, values) => attempts.push(values))
+    let encoded = 0
+    const numbered: Exporter<ValuesRequest> = {
+      ...exporter(destination.url),
+      *encode(batch, account) {
+        encoded += 1
+        account.dropped('first', 1)
+        for (const value of valuesOf(batch).slice(1)) yield valuesRequest([value * 10 + encoded])
+      },
+    }
+    const delivery = deliver(numbered, { timeout: 50 })
+    await delivery.offer(batchOf(1, 2, 3))
+    await until(() => attempts.length === 1)
+    destination.answerWith(status(200))
+    await delivery.renew(numbered, { timeout: 5000 })
+    expect(delivery.difference()).toBe(0)
+    await delivery.drain()
+    expect([attempts, destination.taken]).toEqual([[[21]], [[21], [31]]])
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, sent: 2, dropped: { first: 1 }, in_flight: 0 })
+  })
+
   it('gives another exporter what the one before it remembers', async () => {
     const destination = await startDestination()
     const delivery = deliver(numbering(destination.url))

@@ -2,15 +2,16 @@ import { mkdir, readdir, readFile, rm, rmdir, stat, truncate, writeFile } from '
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import type { Exporter } from '../../../src/component.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
 import { NumberPoint } from '../../../src/otlp/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
-import { batchOf, deliver, exporter, startDestination, status, valuesOf } from '../../kit/delivering.ts'
+import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesRequest } from '../../kit/delivering.ts'
 import { until } from '../../kit/until.ts'
-import type { DeliverySettings } from '../../kit/delivering.ts'
+import type { DeliverySettings, ValuesRequest } from '../../kit/delivering.ts'
 
 async function folder(files: Readonly<Record<string, string>> = {}): Promise<string> {
   const made = await temporaryFolder(files)
@@ -410,6 +411,29 @@ describe('a queue on disk', () => {
     await until(() => destination.taken.length === 2)
     expect(destination.taken.flat().sort()).toEqual([1, 2])
     await next.drain()
+  })
+
+  it('sends the same request again when what was in hand is written at last, for its answer may have been lost', async () => {
+    const attempts: number[][] = []
+    const destination = await startDestination()
+    destination.answerWith((_response, values) => attempts.push(values))
+    const directory = await folder({ values: 'a file where the folder should be' })
+    let encoded = 0
+    const numbered: Exporter<ValuesRequest> = {
+      ...exporter(destination.url),
+      encode: (batch) => [valuesRequest(valuesOf(batch).map((value) => value * 10 + ++encoded))],
+    }
+    const delivery = deliver(numbered, { timeout: 200, queue: { directory } })
+    await delivery.open()
+    await delivery.offer(batchOf(1))
+    await until(() => attempts.length > 0)
+    await rm(join(directory, 'values'))
+    await until(() => delivery.sheet.queueStatus?.().problem === undefined)
+    destination.answerWith(status(200))
+    await until(() => destination.taken.length === 1)
+    await delivery.drain()
+    expect([...attempts, ...destination.taken].flat()).toEqual([...attempts.map(() => 11), 11])
+    expect(delivery.difference()).toBe(0)
   })
 
   it('drops nothing that is on disk where only the memory for what is being written is full', async () => {
