@@ -542,7 +542,8 @@ export class Delivery implements Holder {
       })
     }
     if (outcome === 'renewed') this.#count(remaining)
-    else settle()
+    // What stays on disk as a whole is encoded, and spoken of, at the next start.
+    else if (outcome === 'settled' || !stored) settle()
     if (outcome === 'left') this.#leaveBehind(remaining, stored)
     if (outcome === 'settled') this.#balance(reason, remaining)
     this.sheet.inFlight -= remaining

@@ -229,6 +229,30 @@ describe('a queue on disk', () => {
     expect(second.sheet.balance()).toMatchObject({ restored: 6, sent: 6 })
   })
 
+  it('counts what the exporter says of a batch only with what is sent, not with what it leaves on disk at the stop', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const withoutTheFirst: Exporter<ValuesRequest> = {
+      ...exporter(destination.url),
+      *encode(batch, account) {
+        account.dropped('first', 1)
+        yield valuesRequest(valuesOf(batch).slice(1))
+      },
+    }
+    const first = deliver(withoutTheFirst, { queue: { directory } })
+    await first.open()
+    await first.offer(batchOf(1, 2, 3))
+    await until(() => destination.attempts() > 0)
+    await first.drain()
+    expect(first.sheet.balance()).toMatchObject({ handed_in: 3, kept: 3, dropped: {}, in_flight: 0 })
+    expect(first.difference()).toBe(0)
+    destination.answerWith(status(200))
+    const second = deliver(withoutTheFirst, { queue: { directory } })
+    await second.open()
+    await until(() => destination.taken.length === 1)
+    await second.drain()
+    expect(second.sheet.balance()).toMatchObject({ restored: 3, sent: 2, dropped: { first: 1 } })
+  })
+
   it('sets what is damaged aside, counts it, and sends the rest', async () => {
     const [destination, directory] = [await deadDestination(), await folder()]
     const first = await start(destination.url, directory, { queue: { max_disk_size: 2 ** 20 } })
