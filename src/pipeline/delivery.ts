@@ -437,7 +437,7 @@ export class Delivery implements Holder {
     const done = (): void => {
       if (--left === 0) joined.done()
     }
-    this.#parts.push(...parts.map((batch) => ({ ...joined, batch, done })))
+    this.#parts.unshift(...parts.map((batch) => ({ ...joined, batch, done })))
     return this.#parts.shift()
   }
 
@@ -447,13 +447,18 @@ export class Delivery implements Holder {
     for (let points = 0; points === 0 || points < size;) {
       const next = this.#queue.shift()
       if (next === undefined) break
+      // What is on disk may be left there at the stop, beside the other it could not be.
+      if (joined.length > 0 && next.stored !== joined[0].stored) {
+        this.#parts.push(next)
+        break
+      }
       joined.push(next)
       points += next.batch.pointCount
     }
     if (joined.length < 2) return joined[0]
     return {
       batch: MetricBatch.merge(joined.map(({ batch }) => batch)),
-      stored: joined.every(({ stored }) => stored),
+      stored: joined[0].stored,
       since: joined[0].since,
       done: () => joined.forEach(({ done }) => done()),
     }

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -435,6 +435,25 @@ describe('a queue on disk', () => {
     await until(() => destination.taken.length === 2)
     expect(destination.taken.flat().sort()).toEqual([1, 2])
     await next.drain()
+  })
+
+  it('joins nothing that it has on disk with what it has not, and so keeps it at the stop', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const first = await start(destination.url, directory)
+    await first.offer(batchOf(1))
+    await first.drain()
+    const queue = { num_consumers: 1, batch: { min_size: 3, max_size: 0, flush_timeout: 300 } }
+    const second = await start(destination.url, directory, { queue })
+    await until(() => second.sheet.balance().queued === 1)
+    await rename(join(directory, 'values'), join(directory, 'gone'))
+    await Promise.all([second.offer(batchOf(2)), second.offer(batchOf(3))])
+    await until(() => destination.attempts() > 1)
+    await second.drain(50)
+    expect(second.sheet.balance()).toMatchObject({ restored: 1, handed_in: 2, kept: 1, dropped: { shutdown: 2 } })
+    expect(second.difference()).toBe(0)
+    await rename(join(directory, 'gone'), join(directory, 'values'))
+    const third = await start(destination.url, directory)
+    expect(third.sheet.balance()).toMatchObject({ restored: 1 })
   })
 
   it('sends the same request again when what was in hand is written at last, for its answer may have been lost', async () => {
