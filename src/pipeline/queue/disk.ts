@@ -465,10 +465,11 @@ export class DiskQueue implements Queue {
   #dropUnread(): number | undefined {
     this.#advance()
     if (!this.#hasUnread) return undefined
-    const { segment } = this.#position!
+    const { segment, offset } = this.#position!
     const dropped = { ...segment.waiting }
     this.#position = { segment, offset: segment.size }
     this.#forgetWaiting(segment, dropped)
+    this.#records?.acknowledgeFrom(segment, offset)
     return dropped.points
   }
 

@@ -193,6 +193,17 @@ export class RecordLog {
     this.tidy(segment)
   }
 
+  /** Notes the same of all that it has from `offset` on, which is not handed out; nothing waits for that. */
+  acknowledgeFrom(segment: Segment, offset: number): void {
+    const { size } = segment
+    this.#inBackground(async () => {
+      if (!this.segments.includes(segment)) return
+      const { records } = await segment.read(offset, size)
+      for (const record of records) segment.acknowledge(record)
+      this.tidy(segment)
+    })
+  }
+
   /** Deletes a segment in which nothing is to be sent any more, or writes down what was acknowledged. */
   tidy(segment: Segment): void {
     if (!segment.finished || this.isActive(segment)) return this.#inBackground(() => segment.writeAcks())

@@ -175,6 +175,24 @@ describe('a queue on disk', () => {
     expect(destination.taken.at(-1)?.[0]).toBe(149)
   })
 
+  it('does not take up at the next start what it dropped, also where more of its file is in hand', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { on_full: 'drop_oldest', queue_size: 4, num_consumers: 1 } as const
+    let short = false
+    const first = await start(destination.url, directory, { queue, memoryIsShort: () => short })
+    for (const value of [0, 1]) await first.offer(batchOf(value))
+    short = true
+    for (const value of [2, 3, 4]) await first.offer(batchOf(value))
+    await Promise.all([5, 6].map((value) => first.offer(batchOf(value))))
+    await first.drain()
+    expect(first.sheet.balance()).toMatchObject({ handed_in: 7, kept: 3, dropped: { queue_full: 4 } })
+    destination.answerWith(status(200))
+    const second = await start(destination.url, directory)
+    await second.drain()
+    expect(destination.taken.flat().sort()).toEqual([0, 5, 6])
+    expect(second.sheet.balance()).toMatchObject({ restored: 3, sent: 3, dropped: {} })
+  })
+
   it('counts its size in batches, too, also those it found at the start', async () => {
     const [destination, directory] = [await deadDestination(), await folder()]
     const queue = { queue_size: 2, num_consumers: 1 }
