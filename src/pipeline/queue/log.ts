@@ -21,6 +21,12 @@ export interface Place {
   readonly index: number
 }
 
+/** The segment that is appended to. */
+interface Active {
+  readonly segment: Segment
+  readonly file: FileHandle
+}
+
 /** Where what is damaged is kept, below the folder of the queue. */
 export const CORRUPT = 'corrupt'
 
@@ -37,7 +43,9 @@ export function queueFolder(directory: string, id: string): string {
 export class RecordLog {
   /** Oldest first. */
   readonly segments: Segment[] = []
-  #active: { readonly segment: Segment; readonly file: FileHandle } | undefined
+  #active: Active | undefined
+  /** Of the next one; while the disk is tried again, a stop may ask for it, too. */
+  #opening: Promise<Active> | undefined
   #sequence = 1
   /** Segments to be deleted, those that could not be included. */
   readonly #deleted = new Set<Segment>()
@@ -149,7 +157,12 @@ export class RecordLog {
   }
 
   /** Makes sure that there is a segment to append to, and so finds out whether the folder takes one. */
-  async writable(): Promise<{ segment: Segment; file: FileHandle }> {
+  writable(): Promise<Active> {
+    this.#opening ??= this.#writable().finally(() => (this.#opening = undefined))
+    return this.#opening
+  }
+
+  async #writable(): Promise<Active> {
     if (this.#active !== undefined && this.#active.segment.size < this.segmentSize) return this.#active
     await this.retire()
     const segment = new Segment(this.folder, this.#sequence)

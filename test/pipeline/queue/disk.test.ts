@@ -6,6 +6,7 @@ import type { Exporter } from '../../../src/component.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
 import { NumberPoint } from '../../../src/otlp/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
+import { RecordLog } from '../../../src/pipeline/queue/log.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
@@ -49,6 +50,20 @@ const large = (first: number): MetricBatch =>
   batchOf(...Array.from({ length: 1000 }, (_, index) => first + index / 1000))
 
 const files = async (directory: string): Promise<string[]> => (await readdir(join(directory, 'values'))).sort()
+
+describe('a log of records', () => {
+  it('has one segment to write to, however many ask for it at once', async () => {
+    const write = (): void => {}
+    const directory = await folder()
+    const log = { debug: write, info: write, warn: write, error: write }
+    const records = await RecordLog.open(directory, 2 ** 20, log, (error) => expect(error).toBeUndefined())
+    const [one, other] = await Promise.all([records.writable(), records.writable()])
+    expect(other.segment).toBe(one.segment)
+    expect(records.segments).toEqual([one.segment])
+    await records.close()
+    expect(await readdir(directory)).toEqual([])
+  })
+})
 
 describe('a queue on disk', () => {
   it('takes a batch when it is in the file, sends it, and leaves nothing behind', async () => {
