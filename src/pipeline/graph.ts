@@ -11,6 +11,7 @@ import type { Lifetime } from './lifetime.ts'
 import { createPlan } from './plan.ts'
 import type { Plan, PlanOptions } from './plan.ts'
 import { Ports } from './ports.ts'
+import { findQueues } from './queue/stored.ts'
 import type { Receiver } from './receiver.ts'
 
 export type GraphOptions = Omit<PlanOptions, 'ports' | 'ended'>
@@ -64,6 +65,7 @@ export class Graph {
 
   /** Opens the queues. @throws ConfigError when another process has the directory of one */
   open(): Promise<void> {
+    void this.#tellStranded(this.#plan)
     return this.#openQueues(this.#plan)
   }
 
@@ -145,6 +147,22 @@ export class Graph {
     })
     await Promise.all(opened)
     throwProblems(problems)
+  }
+
+  /** Says what waits in queues of exporters that are not there: it stood in the way of nothing, and nobody would miss it. */
+  async #tellStranded({ destinations }: Plan): Promise<void> {
+    const directoryOf = (id: string): string | undefined =>
+      destinations.get(id)?.configured.delivery.sending_queue.directory
+    for (const directory of new Set([...destinations.keys()].map(directoryOf))) {
+      const found = directory === undefined ? [] : await findQueues(directory).catch(() => [])
+      for (const { id, inUse, waiting } of found) {
+        if (directoryOf(id) === directory || inUse || waiting.records === 0) continue
+        this.options.log.warn(
+          'A queue on disk belongs to an exporter that no pipeline names. What waits in it is not sent; `heka-pipeline queue` shows, exports and drops it.',
+          { exporter: id, directory, points: waiting.points },
+        )
+      }
+    }
   }
 
   /** Starts the receivers that are new. @throws ConfigError when one fails */

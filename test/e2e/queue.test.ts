@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
@@ -125,6 +125,27 @@ describe('a queue on disk', () => {
     expect(lines.map((line) => /"asDouble":(\d)/.exec(line)?.[1])).toEqual(['1', '2'])
     expect((await queue('drop')).stdout).toBe('otlp_http: dropped 2 batches, 2 data points\n')
     expect((await queue('list')).stdout).toBe('')
+  })
+
+  it('is not forgotten when its exporter gets another name', async () => {
+    const destination = await startDestination()
+    destination.respondBy(() => ({ status: 503 }))
+    const folder = await gateway(destination)
+    const before = await start(['--config', folder.path('pipeline.yaml')])
+    for (const value of [1, 2, 3]) await expect(before.send(value)).resolves.toBe(200)
+    before.command.kill('SIGTERM')
+    await before.command.ended
+    const yaml = await readFile(folder.path('pipeline.yaml'), 'utf8')
+    await writeFile(folder.path('pipeline.yaml'), yaml.replaceAll('otlp_http', 'otlp_http/new'))
+    const { command } = await start(['--config', folder.path('pipeline.yaml')])
+    await command.waitFor('an exporter that no pipeline names')
+    const lines = command.stderr().split('\n')
+    expect(JSON.parse(lines.find((line) => line.includes('an exporter that no pipeline names')) ?? '')).toMatchObject({
+      level: 'warn',
+      exporter: 'otlp_http',
+      directory: folder.path('queue'),
+      points: 3,
+    })
   })
 
   it('is asked for by a folder that is there', async () => {
