@@ -89,6 +89,13 @@ class Ledger {
     }
   }
 
+  /** A batch is refused because as many wait as may. */
+  busy(): void {
+    this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+      waiting: MAX_IN_FLIGHT,
+    })
+  }
+
   /** Nothing more will come out. */
   ended(): void {
     this.sheet.lost('not_released', this.#held)
@@ -136,6 +143,7 @@ class FunctionStep implements Step {
       this.ledger.sheet.held += envelope.batch.pointCount
       this.#waiting.push(envelope)
     } else {
+      this.ledger.busy()
       refuse(envelope, this.ledger.sheet, BUSY)
     }
   }

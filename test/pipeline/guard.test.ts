@@ -164,12 +164,13 @@ describe('a guarded function', () => {
     expect(step.difference()).toBe(0)
   })
 
-  it('refuses batches to their receiver when too many wait', async () => {
+  it('refuses batches to their receiver when too many wait, and says so', async () => {
     const release = new Subject<void>()
     const step = run((given) => new Promise((resolve) => release.subscribe(() => resolve(given))))
     const sent = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, index) => step.send(index))
     await expect(sent[MAX_IN_FLIGHT]).resolves.toBe('retryable')
     expect(step.sheet.balance()).toMatchObject({ refused: 1, held: MAX_IN_FLIGHT })
+    expect(step.messages).toEqual([expect.stringContaining('never answers')])
     expect(step.difference()).toBe(0)
     const drained = Promise.all(sent)
     while (step.out.length < MAX_IN_FLIGHT) {
