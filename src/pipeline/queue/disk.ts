@@ -530,7 +530,8 @@ export class DiskQueue implements Queue {
     } catch (error) {
       return this.#failed(error)
     }
-    this.#rewrite()
+    // A stop has made its own last attempt, and counted what it did not take.
+    if (!this.#closed) this.#rewrite()
   }
 
   /** Makes the folder anew where it was deleted, and with it the lock and what the exporter remembers. */
