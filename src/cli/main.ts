@@ -78,6 +78,8 @@ const program = withConfig(new Command('heka-pipeline'))
   .action(async ({ once = false }: { once?: boolean }) => {
     const { run } = await import('./run.ts')
     process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
+    // Everything is counted by now: whoever does not read our output any more cannot keep the process.
+    setTimeout(() => process.exit(), 1000).unref()
   })
 
 /** @throws CommanderError that says what an argument too many may have been meant for */
@@ -197,5 +199,5 @@ try {
   }
 }
 
-// All is done by now: neither whoever does not read our output any more nor a timer of a module keeps the process.
-setTimeout(() => process.exit(), 1000).unref()
+// All is done, and once it is written the process ends: a timer that a module has started does not keep it.
+process.stdout.write('', () => process.stderr.write('', () => process.exit()))

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { runCommand, temporaryFolder } from '../kit/command.ts'
+import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 
 const module = `
 const make = (kind, type, create) => ({ kind, type, summary: 'Is wrong.', config: {}, create })
@@ -106,5 +106,16 @@ describe('a module', () => {
     const { code, stdout } = await validated('setInterval(() => undefined, 1000)\nexport default []\n')
     expect(code).toBe(0)
     expect(stdout).toContain('is valid')
+  })
+
+  it('does not cost a slow reader anything of what validate and its like write', async () => {
+    const whole = await runCommand(['schema'])
+    const command = startCommand(['schema'])
+    command.pause()
+    // Longer than anything that ends the process by itself.
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    command.resume()
+    await expect(command.ended).resolves.toBe(0)
+    expect(command.stdout()).toBe(whole.stdout)
   })
 })
