@@ -6,9 +6,10 @@ import { CumulativeToDelta, missingValue } from '../otlp/delta.ts'
 import type { DeltaOptions } from '../otlp/delta.ts'
 import { HistogramCursor } from '../otlp/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
-import { overrideHost } from './host.ts'
+import { perResource } from '../otlp/resource.ts'
+import { hostOverrider } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
-import { mergeTags, splitTag } from './tags.ts'
+import { splitTag, tagMerger } from './tags.ts'
 
 /** Names of metrics remembered at most, to tell of each once. */
 const MAX_NAMES = 10_000
@@ -63,17 +64,24 @@ export function preparation(
 }
 
 /**
- * Makes an exporter's `hostname` and `tags` win over everything in the batch, also over resource attributes that Datadog
- * would translate to one of these tags.
+ * Makes the step that makes an exporter's `hostname` and `tags` win over everything in a batch, also over resource attributes
+ * that Datadog would translate to one of these tags.
  */
-export function withHostAndTags(
-  batch: MetricBatch,
-  { hostname, tags }: { readonly hostname: string | undefined; readonly tags: readonly string[] },
-): MetricBatch {
+export function hostAndTags({
+  hostname,
+  tags,
+}: {
+  readonly hostname: string | undefined
+  readonly tags: readonly string[]
+}): (batch: MetricBatch) => MetricBatch {
   const keys = new Set(tags.map((tag) => splitTag(tag)[0]))
-  const tagged = mergeTags(batch, tags, 'override').mapResources((resource) => {
+  const merged = tagMerger(tags, 'override')
+  const alone = perResource((resource) => {
     const translated = resource.attributes.keys().filter((key) => tagKey(key) !== key && keys.has(tagKey(key)))
     return resource.withAttributes(resource.attributes.without(new Set(translated)))
   })
-  return hostname === undefined ? tagged : overrideHost(tagged, hostname, 'override')
+  const tagged = (batch: MetricBatch): MetricBatch => (tags.length === 0 ? batch : merged(batch).mapResources(alone))
+  if (hostname === undefined) return tagged
+  const named = hostOverrider(hostname, 'override')
+  return (batch) => named(tagged(batch))
 }

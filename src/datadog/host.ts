@@ -1,6 +1,8 @@
 import os from 'node:os'
 import { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
+import { perResource } from '../otlp/resource.ts'
+import { KeySearch } from '../otlp/search.ts'
 
 /** Names that Datadog takes for no host at all. Source: datadog-agent, attributes/source.go, `invalidHosts`. */
 const INVALID_HOSTS = new Set([
@@ -32,18 +34,22 @@ export function resolveHost(resource: Attributes): Resolution {
 }
 
 /**
- * Makes `hostname` the host of everything in the batch: sets `host.name` and `datadog.host.name`, replaces a resource or
+ * Makes the step that makes `hostname` the host of everything in a batch: sets `host.name` and `datadog.host.name`, replaces a resource or
  * data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
  * `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
  */
-export function overrideHost(batch: MetricBatch, hostname: string, mode: 'override' | 'fallback'): MetricBatch {
-  const changed = batch.mapResources((resource) => {
+export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): (batch: MetricBatch) => MetricBatch {
+  const changed = perResource((resource) => {
     const { attributes } = resource
     if (mode === 'fallback' && resolveHost(attributes).host !== undefined) return resource
     return resource.withAttributes(named(attributes, hostname).with({ 'host.name': hostname }))
   })
-  if (mode === 'fallback') return changed
-  return changed.mapPointsWith(['host'], (point) => point.withAttributes(withHost(point.attributes, hostname)))
+  if (mode === 'fallback') return (batch) => batch.mapResources(changed)
+  const keys = new KeySearch(['host'])
+  return (batch) =>
+    batch
+      .mapResources(changed)
+      .mapPointsWith(keys, (point) => point.withAttributes(withHost(point.attributes, hostname)))
 }
 
 /** Whether Datadog takes a name for that of a host. */
@@ -70,11 +76,11 @@ export function overridingHost({ hostname, host }: HostSettings): string | undef
 export function hostChooser(settings: HostSettings): (batch: MetricBatch) => MetricBatch {
   if (settings.host.from.length === 0 && settings.host.fallback === 'none') return (batch) => batch
   const choose = hostChoice(settings)
-  return (batch) =>
-    batch.mapResources((resource) => {
-      const host = choose(resource.attributes)?.host
-      return host === undefined ? resource : resource.withAttributes(named(resource.attributes, host))
-    })
+  const chosen = perResource((resource) => {
+    const host = choose(resource.attributes)?.host
+    return host === undefined ? resource : resource.withAttributes(named(resource.attributes, host))
+  })
+  return (batch) => batch.mapResources(chosen)
 }
 
 /** Makes the choice of `hostChooser`: the host of a resource and why, or `undefined` where it is left to Datadog's rules. */

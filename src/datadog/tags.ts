@@ -1,7 +1,9 @@
 import type { Finding } from '../component.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
+import { perResource } from '../otlp/resource.ts'
 import type { Resource } from '../otlp/resource.ts'
+import { KeySearch } from '../otlp/search.ts'
 
 /** The key and value of a `key:value` tag, divided at the first colon. */
 export function splitTag(tag: string): [key: string, value: string] {
@@ -10,23 +12,27 @@ export function splitTag(tag: string): [key: string, value: string] {
 }
 
 /**
- * Makes `tags` (each `key:value`) resource attributes of everything in the batch.
+ * Makes the step that makes `tags` (each `key:value`) resource attributes of everything in a batch.
  * With `override` they win over a resource attribute and over a data point attribute of the same key, which is removed.
  * With `keep` the existing one wins; where only some points of a resource have the key, the tag becomes an attribute of
  * the others. Either way every point ends with one value for each key. Of a key given twice the last value counts;
  * `repeatedKeys` finds that in a configuration.
  */
-export function mergeTags(batch: MetricBatch, tags: readonly string[], onConflict: 'override' | 'keep'): MetricBatch {
-  if (tags.length === 0) return batch
+export function tagMerger(
+  tags: readonly string[],
+  onConflict: 'override' | 'keep',
+): (batch: MetricBatch) => MetricBatch {
+  if (tags.length === 0) return (batch) => batch
   const values = new Map(tags.map(splitTag))
-  return onConflict === 'override' ? override(batch, values) : keep(batch, values)
+  return onConflict === 'override' ? overriding(values) : (batch) => keep(batch, values)
 }
 
-function override(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBatch {
+function overriding(values: ReadonlyMap<string, string>): (batch: MetricBatch) => MetricBatch {
   const attributes = Object.fromEntries(values)
-  return batch
-    .mapResources((resource) => resource.withAttributes(resource.attributes.with(attributes)))
-    .mapPointsWith(values.keys(), (point) => point.withAttributes(point.attributes.without(values)))
+  const tagged = perResource((resource) => resource.withAttributes(resource.attributes.with(attributes)))
+  const keys = new KeySearch(values.keys())
+  return (batch) =>
+    batch.mapResources(tagged).mapPointsWith(keys, (point) => point.withAttributes(point.attributes.without(values)))
 }
 
 function keep(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBatch {

@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { collisionLog, preparation, withHostAndTags } from '../datadog/batch.ts'
+import { collisionLog, hostAndTags, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -170,6 +170,7 @@ datadog_native:
       summaries: config.summaries.mode,
       log: context.log,
     })
+    const finish = hostAndTags(own)
     const destination = (to: BodyFormat, address: string, compression: Compression) => ({
       compression,
       url: address.replace(/\/+$/, '') + to.path,
@@ -187,9 +188,9 @@ datadog_native:
       },
       state: joinStates(differences.state, summaryDifferences),
       encode(batch: MetricBatch, account) {
-        if (!mapper.map(withHostAndTags(batch, own), account, { distinct: false, origin: batch })) {
+        if (!mapper.map(finish(batch), account, { distinct: false, origin: batch })) {
           const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
-          mapper.map(withHostAndTags(aggregated, own), account, { distinct: true, origin: batch })
+          mapper.map(finish(aggregated), account, { distinct: true, origin: batch })
         }
         const { samples, series } = mapper
         const distributions = mapper.sketches.written(series)
@@ -207,7 +208,6 @@ datadog_native:
         if (error !== undefined) throw error
       },
       explain({ received, prepared, requests }) {
-        const finish = (batch: MetricBatch): MetricBatch => withHostAndTags(batch, own)
         const tagsOf = (attributes: Attributes) => resourceTagSources(attributes, isTag, resolveHost(attributes).host)
         const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf })
         const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)

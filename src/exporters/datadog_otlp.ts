@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { collisionLog, preparation, withHostAndTags } from '../datadog/batch.ts'
+import { collisionLog, hostAndTags, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -13,6 +13,7 @@ import type { OtlpRequest } from '../http/requests.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { perResource } from '../otlp/resource.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 
 /**
@@ -84,13 +85,12 @@ datadog_otlp:
       },
       secrets: [config.api_key],
     })
-    const finish = (batch: MetricBatch): MetricBatch => {
-      const asked = batch.mapResources((resource) => {
-        const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
-        return resource.withAttributes(resource.attributes.without(new Set(left)))
-      })
-      return withHostAndTags(asked, own)
-    }
+    const asked = perResource((resource) => {
+      const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
+      return resource.withAttributes(resource.attributes.without(new Set(left)))
+    })
+    const owned = hostAndTags(own)
+    const finish = (batch: MetricBatch): MetricBatch => owned(batch.mapResources(asked))
     return {
       prepare(batch, account) {
         return naming(differences.prepare(choosingHosts(batch), account), account)

@@ -2,6 +2,7 @@ import { defineComponent } from '../component.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
 import { compressionProblem } from '../http/compression.ts'
 import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import { perResource } from '../otlp/resource.ts'
 
 /** Source: docs.newrelic.com, OpenTelemetry, OTLP endpoint. */
 const ENDPOINTS = {
@@ -111,13 +112,7 @@ newrelic_otlp:
       }).filter(([, value]) => value !== undefined),
     )
     if (Object.keys(own).length === 0) return otlp
-    return {
-      ...otlp,
-      encode: (batch, account) =>
-        otlp.encode(
-          batch.mapResources((resource) => resource.withAttributes(resource.attributes.with(own))),
-          account,
-        ),
-    }
+    const owned = perResource((resource) => resource.withAttributes(resource.attributes.with(own)))
+    return { ...otlp, encode: (batch, account) => otlp.encode(batch.mapResources(owned), account) }
   },
 })

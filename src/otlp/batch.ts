@@ -8,7 +8,7 @@ import type { DataPoint } from './points.ts'
 import { Resource, Scope } from './resource.ts'
 import type { ScopeFields } from './resource.ts'
 import { checkMetrics } from './check.ts'
-import { KeySearch } from './search.ts'
+import type { KeySearch } from './search.ts'
 import { decodeMetrics, encodeMetrics, mergeEncoded } from './wire.ts'
 
 /** A batch written out in plain objects, for components that make metrics. */
@@ -196,13 +196,14 @@ export class MetricBatch {
    * `mapPoints` for the points that have an attribute of one of the keys, and perhaps some that have not. What the bytes of
    * a metric rule out is not read.
    */
-  mapPointsWith(keys: Iterable<string>, change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint) {
-    const search = new KeySearch(keys)
-    return this.mapMetrics((metric, resource) =>
-      metric.encoded !== undefined && !search.mayBeIn(metric.encoded)
+  mapPointsWith(keys: KeySearch, change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint) {
+    const changed = this.mapMetrics((metric, resource) =>
+      metric.encoded !== undefined && !keys.mayBeIn(metric.encoded)
         ? metric
         : metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
     )
+    keys.end()
+    return changed
   }
 
   /**

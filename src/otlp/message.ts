@@ -86,9 +86,12 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
 export abstract class Message<Fields extends object> {
   /** The bytes the message was made from, and still means. */
   readonly encoded: Encoded<Fields> | undefined
+  /** The bytes it was written as, if it was, and is likely to be again. */
+  written: Uint8Array | undefined
   private read: Fields | undefined
 
   constructor(source: Fields | Encoded<Fields>) {
+    this.written = undefined
     if (source instanceof Encoded) {
       this.encoded = source
       this.read = undefined

@@ -32,6 +32,8 @@ export class MetricIndex {
   #resource: Resource | undefined
   #scope: Scope | undefined
   #above = UNKNOWN
+  /** When: each of its parts must be known as asked for again. */
+  #now = NaN
 
   constructor(identify: (metric: Metric, resource: Resource, scope: Scope) => string) {
     this.#identify = identify
@@ -41,11 +43,12 @@ export class MetricIndex {
   numberOf(metric: Metric, resource: Resource, scope: Scope, now: number): number {
     const { encoded, shape, renamed } = metric
     if (encoded === undefined || shape === undefined) return this.#identified(metric, resource, scope, now)
-    if (resource !== this.#resource || scope !== this.#scope) {
+    if (resource !== this.#resource || scope !== this.#scope || now !== this.#now) {
       const ofResource = this.#partOf(TOP, resource.encoded, () => resource.attributes.identity, now)
       this.#above = this.#partOf(ofResource, scope.encoded, () => `${scope.name}\n${scope.version}`, now)
       this.#resource = resource
       this.#scope = scope
+      this.#now = now
     }
     // No part has a negative number, so that a new name is not taken for a metric.
     const owner = renamed === undefined ? this.#above : this.#partOfText(TOP - 1 - this.#above, renamed, now)

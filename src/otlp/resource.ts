@@ -30,6 +30,18 @@ export class Resource extends Message<ResourceFields> {
   }
 }
 
+/** A change to resources that is made once for each of those that come again. */
+export function perResource(change: (resource: Resource) => Resource): (resource: Resource) => Resource {
+  const changes = new WeakMap<Resource, Resource>()
+  return (resource) => {
+    const before = changes.get(resource)
+    if (before !== undefined) return before
+    const changed = change(resource)
+    changes.set(resource, changed)
+    return changed
+  }
+}
+
 export interface ScopeFields {
   readonly name?: string
   readonly version?: string

@@ -1,14 +1,17 @@
 import { keyBit } from './message.ts'
 import type { Encoded, Source } from './message.ts'
 
+const NONE: Buffer = Buffer.alloc(0)
+
 /**
  * Finds out by their bytes which metrics may have points with an attribute of one of some keys, without reading them.
- * Metrics are best asked about in the order in which they stand: then each key is looked for only once in a request.
+ * Metrics are best asked about in the order in which they stand: then each key is looked for only once in a request, which it
+ * holds until `end`.
  */
 export class KeySearch {
   readonly #keys: readonly { readonly bytes: Buffer; readonly bit: number }[]
   #source: Source | undefined
-  #bytes: Buffer = Buffer.alloc(0)
+  #bytes = NONE
   /** The keys that may be there at all, each with the first place where its bytes stand behind the last metric asked about. */
   #candidates: { readonly bytes: Buffer; next: number }[] = []
 
@@ -31,6 +34,11 @@ export class KeySearch {
       if (candidate.next < end) found = true
     }
     return found
+  }
+
+  end(): void {
+    this.#source = undefined
+    this.#bytes = NONE
   }
 
   #begin(source: Source): void {

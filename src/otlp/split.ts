@@ -6,11 +6,18 @@ export function splitBatch(batch: MetricBatch, maxPoints: number): readonly Metr
   if (batch.pointCount <= maxPoints) return [batch]
   const parts: ResourceMetrics[][] = [[]]
   let room = maxPoints
+  let filled: ResourceMetrics | undefined
+  /** Scopes of one resource stay together. */
+  const fill = (part: ResourceMetrics[], resource: ResourceMetrics, scope: ScopeMetrics): void => {
+    const last = filled === resource ? part.pop() : undefined
+    part.push(resource.withScopes([...(last?.scopes ?? []), scope]))
+    filled = resource
+  }
   for (const resource of batch.resources) {
     for (const scope of resource.scopes) {
       let metrics: Metric[] = []
       const close = (): void => {
-        if (metrics.length > 0) parts[parts.length - 1].push(resource.withScopes([scope.withMetrics(metrics)]))
+        if (metrics.length > 0) fill(parts[parts.length - 1], resource, scope.withMetrics(metrics))
         metrics = []
       }
       for (const metric of scope.metrics) {
@@ -31,18 +38,5 @@ export function splitBatch(batch: MetricBatch, maxPoints: number): readonly Metr
       close()
     }
   }
-  return parts.map((resources) => MetricBatch.fromResources(joinScopes(resources)))
-}
-
-/** Puts neighbouring scopes of the same resource back together. */
-function joinScopes(resources: readonly ResourceMetrics[]): readonly ResourceMetrics[] {
-  const joined: ResourceMetrics[] = []
-  for (const entry of resources) {
-    const last = joined.at(-1)
-    if (last?.resource === entry.resource && last.schemaUrl === entry.schemaUrl) {
-      const scopes: readonly ScopeMetrics[] = [...last.scopes, ...entry.scopes]
-      joined[joined.length - 1] = last.withScopes(scopes)
-    } else joined.push(entry)
-  }
-  return joined
+  return parts.map((resources) => MetricBatch.fromResources(resources))
 }

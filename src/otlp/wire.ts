@@ -1,6 +1,7 @@
-import type { Writer } from 'protobufjs/minimal.js'
+import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from './attributes.ts'
 import type { KeyValue } from './attributes.ts'
+import { Interned } from './interned.ts'
 import { readerAt } from './message.ts'
 import type { Message, Source } from './message.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
@@ -27,6 +28,9 @@ import { readMetric, writeMetric } from './wire/metric.ts'
  * Field numbers are those of opentelemetry-proto 1.x: collector/metrics/v1/metrics_service.proto, metrics/v1/metrics.proto,
  * common/v1/common.proto, resource/v1/resource.proto. Unknown fields of the larger messages are kept as they came.
  */
+
+const resourcesBefore = new Interned((encoded) => new Resource(encoded), readResource)
+const scopesBefore = new Interned((encoded) => new Scope(encoded), readScope)
 
 /**
  * Reads a protobuf `ExportMetricsServiceRequest` that `checkMetrics` has found to be one. The messages in it are views that
@@ -88,7 +92,7 @@ function readResourceMetrics(source: Source, start: number, end: number): Resour
     if (wire !== LENGTH_DELIMITED) return false
     switch (field) {
       case 1: // Resource resource = 1;
-        resource = new Resource(view(reader, source, readResource))
+        resource = repeated(reader, source, resourcesBefore)
         return true
       case 2: // repeated ScopeMetrics scope_metrics = 2;
         scopes.push(new ScopeMetrics(view(reader, source, readScopeMetrics)))
@@ -110,9 +114,21 @@ function writeResourceMetrics(writer: BackwardsWriter, entry: ResourceMetrics): 
     if (entry.unknown !== undefined) writer.copy(entry.unknown)
     writer.text(3, entry.schemaUrl)
     for (const scope of entry.scopes.toReversed()) writeScopeMetrics(writer, scope)
-    if (entry.resource !== Resource.empty) writer.view(1, entry.resource, writeResource)
+    if (entry.resource !== Resource.empty) writer.repeated(1, entry.resource, writeResource)
   } else writer.copyOf(entry.encoded)
   writer.head(1, writer.length - length)
+}
+
+/** The message at the reader's position, the same as before where one of its bytes came before. */
+function repeated<Fields extends object, Kind extends Message<Fields>>(
+  reader: Reader,
+  source: Source,
+  before: Interned<Fields, Kind>,
+): Kind {
+  const end = messageEnd(reader)
+  const message = before.of(source, reader.pos, end)
+  reader.pos = end
+  return message
 }
 
 function readResource(source: Source, start: number, end: number): ResourceFields {
@@ -147,7 +163,7 @@ function readScopeMetrics(source: Source, start: number, end: number): ScopeMetr
     if (wire !== LENGTH_DELIMITED) return false
     switch (field) {
       case 1: // InstrumentationScope scope = 1;
-        scope = new Scope(view(reader, source, readScope))
+        scope = repeated(reader, source, scopesBefore)
         return true
       case 2: // repeated Metric metrics = 2;
         metrics.push(new Metric(view(reader, source, readMetric)))
@@ -169,7 +185,7 @@ function writeScopeMetrics(writer: BackwardsWriter, entry: ScopeMetrics): void {
     if (entry.unknown !== undefined) writer.copy(entry.unknown)
     writer.text(3, entry.schemaUrl)
     for (const metric of entry.metrics.toReversed()) writeMetric(writer, metric)
-    if (entry.scope !== Scope.empty) writer.view(1, entry.scope, writeScope)
+    if (entry.scope !== Scope.empty) writer.repeated(1, entry.scope, writeScope)
   } else writer.copyOf(entry.encoded)
   writer.head(2, writer.length - length)
 }

@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { overrideHost } from '../datadog/host.ts'
+import { hostOverrider } from '../datadog/host.ts'
 
 export default defineComponent({
   kind: 'processor',
@@ -33,7 +33,5 @@ hostname_override:
 `,
     },
   ],
-  create({ config }) {
-    return (batch) => overrideHost(batch, config.hostname, config.mode)
-  },
+  create: ({ config }) => hostOverrider(config.hostname, config.mode),
 })

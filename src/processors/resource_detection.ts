@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { defineComponent } from '../component.ts'
 import type { Settings } from '../component.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
+import { perResource } from '../otlp/resource.ts'
+import type { Resource } from '../otlp/resource.ts'
 import { detect, detectors } from './resource_detection/detect.ts'
 import type { DetectorName } from './resource_detection/detect.ts'
 import { switches } from './resource_detection/detector.ts'
@@ -82,6 +83,7 @@ resource_detection/pod:
   create({ config, log, signal, onStop }) {
     const known = new Map<DetectorName, Found>()
     let detected: Found | undefined
+    let add = (resource: Resource): Resource => resource
     let first: Promise<void> | undefined
     let timer: NodeJS.Timeout | undefined
     onStop(() => clearTimeout(timer))
@@ -94,21 +96,22 @@ resource_detection/pod:
       const found = Object.assign({}, ...inOrder.reverse()) as Found
       if (!isDeepStrictEqual(found, detected)) log.info('The resource was detected.', { attributes: found })
       detected = found
+      add = adding(found)
       if (config.refresh_interval === 0 || signal.aborted) return
       timer = setTimeout(() => void refresh(), config.refresh_interval)
     }
 
-    const add = (batch: MetricBatch, found: Found): MetricBatch =>
-      batch.mapResources((resource) => {
+    const adding = (found: Found) =>
+      perResource((resource) => {
         const { attributes } = resource
         const missing = () => Object.fromEntries(Object.entries(found).filter(([key]) => !attributes.has(key)))
         return resource.withAttributes(attributes.with(config.override ? found : missing()))
       })
 
     return (batch) => {
-      if (detected !== undefined) return add(batch, detected)
+      if (detected !== undefined) return batch.mapResources(add)
       first ??= refresh()
-      return first.then(() => add(batch, detected ?? {}))
+      return first.then(() => batch.mapResources(add))
     }
   },
 })

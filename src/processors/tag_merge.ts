@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { mergeTags, repeatedKeys } from '../datadog/tags.ts'
+import { repeatedKeys, tagMerger } from '../datadog/tags.ts'
 
 export default defineComponent({
   kind: 'processor',
@@ -36,7 +36,5 @@ tag_merge:
     { title: 'Only where the data does not say it', yaml: 'tag_merge: { tags: "env:production", on_conflict: keep }' },
   ],
   check: ({ tags }) => repeatedKeys(tags),
-  create({ config }) {
-    return (batch) => mergeTags(batch, config.tags, config.on_conflict)
-  },
+  create: ({ config }) => tagMerger(config.tags, config.on_conflict),
 })

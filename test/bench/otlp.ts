@@ -5,8 +5,8 @@ import { basename, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
 import pbjs from 'protobufjs-cli/pbjs.js'
-import { overrideHost } from '../../src/datadog/host.ts'
-import { mergeTags } from '../../src/datadog/tags.ts'
+import { hostOverrider } from '../../src/datadog/host.ts'
+import { tagMerger } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { TimeWindow, WITHIN } from '../../src/otlp/time_window.ts'
@@ -427,11 +427,14 @@ const rows: readonly Row[] = [
   },
   {
     name: 'prefix + tags + hostname, OTLP to OTLP',
-    ours: () => (bytes) => {
-      const named = MetricBatch.fromOtlp(bytes).mapMetrics((metric) =>
-        metric.name.startsWith('heka.') ? metric : metric.withName(`heka.${metric.name}`),
-      )
-      return overrideHost(mergeTags(named, tags, 'override'), 'my-host', 'override').toOtlp()
+    ours: () => {
+      const [tagged, named] = [tagMerger(tags, 'override'), hostOverrider('my-host', 'override')]
+      return (bytes) => {
+        const prefixed = MetricBatch.fromOtlp(bytes).mapMetrics((metric) =>
+          metric.name.startsWith('heka.') ? metric : metric.withName(`heka.${metric.name}`),
+        )
+        return named(tagged(prefixed)).toOtlp()
+      }
     },
     plain: () => (bytes) => {
       const request = plain.decode(bytes)

@@ -1,6 +1,6 @@
 import os from 'node:os'
 import { describe, expect, it } from '@jest/globals'
-import { hostChooser, isHostName, overrideHost, overridingHost, resolveHost } from '../../src/datadog/host.ts'
+import { hostChooser, hostOverrider, isHostName, overridingHost, resolveHost } from '../../src/datadog/host.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import type { AttributeValue } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
@@ -160,35 +160,35 @@ describe('resolveHost', () => {
   })
 })
 
-describe('overrideHost', () => {
+describe('hostOverrider', () => {
   it.each(rows)('makes $resource the given host', ({ resource }) => {
-    const changed = resourceOf(overrideHost(batchOf(resource), 'given', 'override'))
+    const changed = resourceOf(hostOverrider('given', 'override')(batchOf(resource)))
     expect(resolveHost(changed).host).toBe('given')
     expect(changed.get('host.name')).toBe('given')
   })
 
   it.each(rows)('as a fallback leaves $resource alone only if it has a host', ({ resource, host }) => {
     const batch = batchOf(resource)
-    const changed = overrideHost(batch, 'given', 'fallback')
+    const changed = hostOverrider('given', 'fallback')(batch)
     expect(resolveHost(resourceOf(changed)).host).toBe(host ?? 'given')
     if (host !== undefined) expect(changed).toBe(batch)
   })
 
   it('replaces a data point attribute host, and adds none', () => {
-    expect(pointOf(overrideHost(batchOf({}, { host: 'db-1', port: 80 }), 'given', 'override'))).toEqual({
+    expect(pointOf(hostOverrider('given', 'override')(batchOf({}, { host: 'db-1', port: 80 })))).toEqual({
       host: 'given',
       port: 80,
     })
-    expect(pointOf(overrideHost(batchOf({}, { port: 80 }), 'given', 'override'))).toEqual({ port: 80 })
+    expect(pointOf(hostOverrider('given', 'override')(batchOf({}, { port: 80 })))).toEqual({ port: 80 })
   })
 
   it('keeps a data point attribute host as a fallback', () => {
-    expect(pointOf(overrideHost(batchOf({}, { host: 'db-1' }), 'given', 'fallback'))).toEqual({ host: 'db-1' })
+    expect(pointOf(hostOverrider('given', 'fallback')(batchOf({}, { host: 'db-1' })))).toEqual({ host: 'db-1' })
   })
 
   it('returns the same batch when it says the host already', () => {
-    const batch = overrideHost(batchOf(host), 'given', 'override')
-    expect(overrideHost(batch, 'given', 'override')).toBe(batch)
+    const batch = hostOverrider('given', 'override')(batchOf(host))
+    expect(hostOverrider('given', 'override')(batch)).toBe(batch)
   })
 })
 

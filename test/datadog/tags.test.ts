@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { mergeTags, repeatedKeys, splitTag } from '../../src/datadog/tags.ts'
+import { repeatedKeys, splitTag, tagMerger } from '../../src/datadog/tags.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
@@ -23,16 +23,16 @@ function attributesOf(merged: MetricBatch): { resource: object; points: object[]
   return { resource: resource.attributes.toObject(), points: metric.points.map((point) => point.attributes.toObject()) }
 }
 
-describe('mergeTags', () => {
+describe('tagMerger', () => {
   it('lets a configured value win over the resource and over the point', () => {
-    expect(attributesOf(mergeTags(batch, ['env:prod', 'team:core'], 'override'))).toEqual({
+    expect(attributesOf(tagMerger(['env:prod', 'team:core'], 'override')(batch))).toEqual({
       resource: { 'host.name': 'web-1', env: 'prod', team: 'core' },
       points: [{ route: '/' }, { route: '/a' }],
     })
   })
 
   it('lets what is there win with keep, and gives every point one value', () => {
-    expect(attributesOf(mergeTags(batch, ['env:prod', 'team:core'], 'keep'))).toEqual({
+    expect(attributesOf(tagMerger(['env:prod', 'team:core'], 'keep')(batch))).toEqual({
       resource: { 'host.name': 'web-1', env: 'dev' },
       points: [
         { team: 'blue', route: '/' },
@@ -42,31 +42,31 @@ describe('mergeTags', () => {
   })
 
   it('puts a tag that nothing has on the resource with keep', () => {
-    expect(attributesOf(mergeTags(batch, ['zone:b'], 'keep'))).toEqual({
+    expect(attributesOf(tagMerger(['zone:b'], 'keep')(batch))).toEqual({
       resource: { 'host.name': 'web-1', env: 'dev', zone: 'b' },
       points: [{ team: 'blue', route: '/' }, { route: '/a' }],
     })
   })
 
   it('keeps the order of what was there and puts new keys behind, in the order given', () => {
-    const [{ resource }] = mergeTags(batch, ['zone:b', 'env:prod', 'area:a'], 'override').metrics()
+    const [{ resource }] = tagMerger(['zone:b', 'env:prod', 'area:a'], 'override')(batch).metrics()
     expect(resource.attributes.keys()).toEqual(['host.name', 'env', 'zone', 'area'])
   })
 
   it('divides a tag at its first colon', () => {
     expect(splitTag('url:http://a:80')).toEqual(['url', 'http://a:80'])
-    const [{ resource }] = mergeTags(batch, ['url:http://a:80'], 'override').metrics()
+    const [{ resource }] = tagMerger(['url:http://a:80'], 'override')(batch).metrics()
     expect(resource.attributes.text('url')).toBe('http://a:80')
   })
 
   it('returns the same batch when nothing changes', () => {
-    expect(mergeTags(batch, [], 'override')).toBe(batch)
-    expect(mergeTags(batch, ['env:dev'], 'override')).toBe(batch)
-    expect(mergeTags(batch, ['env:prod'], 'keep')).toBe(batch)
+    expect(tagMerger([], 'override')(batch)).toBe(batch)
+    expect(tagMerger(['env:dev'], 'override')(batch)).toBe(batch)
+    expect(tagMerger(['env:prod'], 'keep')(batch)).toBe(batch)
   })
 
   it('takes a key that objects have anyway', () => {
-    const [{ resource }] = mergeTags(batch, ['__proto__:x', 'constructor:y'], 'override').metrics()
+    const [{ resource }] = tagMerger(['__proto__:x', 'constructor:y'], 'override')(batch).metrics()
     expect([resource.attributes.text('__proto__'), resource.attributes.text('constructor')]).toEqual(['x', 'y'])
   })
 })

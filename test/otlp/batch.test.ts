@@ -6,7 +6,8 @@ import { NumberPoint } from '../../src/otlp/points.ts'
 import { splitBatch } from '../../src/otlp/split.ts'
 
 function gauge(name: string, ...values: number[]) {
-  return { name, type: 'gauge' as const, points: values.map((value) => new NumberPoint({ value })) }
+  const attributes = Attributes.of({ cpu: '0' })
+  return { name, type: 'gauge' as const, points: values.map((value) => new NumberPoint({ value, attributes })) }
 }
 
 const batch = MetricBatch.of(

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { MalformedError } from '../../src/otlp/check.ts'
 import type { DataPoint } from '../../src/otlp/points.ts'
+import { KeySearch } from '../../src/otlp/search.ts'
 import { runs } from '../kit/fuzzing.ts'
 import { ExportMetricsServiceRequest as Reference, Metric } from '../kit/otlp_proto.ts'
 import { metric, request } from '../kit/otlp_requests.ts'
@@ -132,7 +133,7 @@ describe('the protobuf form of a batch', () => {
       fc.property(request, fc.string({ maxLength: 3 }), (value, key) => {
         const batch = MetricBatch.fromOtlp(referenceEncode(value))
         const without = (point: DataPoint): DataPoint => point.withAttributes(point.attributes.without(new Set([key])))
-        expect(meaning(batch.mapPointsWith([key], without).toOtlp())).toEqual(
+        expect(meaning(batch.mapPointsWith(new KeySearch([key]), without).toOtlp())).toEqual(
           meaning(batch.mapPoints(without).toOtlp()),
         )
       }),
@@ -147,8 +148,8 @@ describe('the protobuf form of a batch', () => {
     const fail = (): never => {
       throw new Error('The point was read.')
     }
-    expect(plain.mapPointsWith(['b'], fail)).toBe(plain)
-    expect(() => plain.mapPointsWith(['a'], fail)).toThrow('The point was read.')
+    expect(plain.mapPointsWith(new KeySearch(['b']), fail)).toBe(plain)
+    expect(() => plain.mapPointsWith(new KeySearch(['a']), fail)).toThrow('The point was read.')
   })
 
   it('holds int64 values and nanoseconds beyond 2^53 exactly', () => {

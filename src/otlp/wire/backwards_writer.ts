@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
-import type { Encoded } from '../message.ts'
+import type { Encoded, Message } from '../message.ts'
 import { LENGTH_DELIMITED } from './fields.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
@@ -57,6 +57,17 @@ export class BackwardsWriter {
     if (value.encoded === undefined) return this.fields(field, value, write)
     this.copyOf(value.encoded)
     this.head(field, value.encoded.end - value.encoded.start)
+  }
+
+  /** `view` of a message that may be written again with many requests, and remembers what it was written as. */
+  repeated<T extends Message<object>>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
+    if (value.encoded !== undefined) return this.view(field, value, write)
+    if (value.written === undefined) {
+      write(this.#forwards.reset(), value)
+      value.written = Uint8Array.from(this.#forwards.finish(true))
+    }
+    this.copy(value.written)
+    this.head(field, value.written.length)
   }
 
   /** A message from its fields. */
