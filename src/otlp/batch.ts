@@ -43,11 +43,11 @@ export class MetricBatch {
    * @throws MalformedError when the bytes are not one.
    */
   static fromOtlp(bytes: Uint8Array): MetricBatch {
-    const { points, ...source } = checkMetrics(bytes)
+    const source = checkMetrics(bytes)
     const batch = new MetricBatch(source, undefined)
     batch.#bytes = bytes
     // Data that stands twice was counted twice, but only the last counts.
-    if (source.regular) batch.#pointCount = points
+    if (source.regular) batch.#pointCount = source.points
     return batch
   }
 

@@ -135,7 +135,7 @@ export function checkMetrics(bytes: Uint8Array): CheckResult {
     checkMessage(REQUEST, bytes.length)
     const { byteOffset, length } = bytes
     return {
-      bytes: Buffer.from(bytes.buffer, byteOffset, length),
+      bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length),
       view: new DataView(bytes.buffer, byteOffset, length),
       points,
       regular,

@@ -48,7 +48,9 @@ function receive(request: IncomingMessage, limit: number, admission: Admission, 
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
+    let over = false
     const take = (chunk: Buffer): void => {
+      if (over) return
       length += chunk.length
       try {
         if (length > limit) throw tooLarge(limit)
@@ -59,21 +61,21 @@ function receive(request: IncomingMessage, limit: number, admission: Admission, 
       }
     }
     const complete = (): void => {
-      release()
+      if (over) return
+      over = true
       admission.arrived(admitted)
       resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
     }
-    const gone = (): void => stop(new Refusal('incomplete', 'The client left before the end of the body.'))
+    const gone = (): void => {
+      if (!over) stop(new Refusal('incomplete', 'The client left before the end of the body.'))
+    }
     request.on('data', take).on('end', complete).on('close', gone)
     admitted.giveWay = stop
 
-    function release(): void {
-      request.off('data', take).off('end', complete).off('close', gone)
-    }
     function stop(error: unknown): void {
-      release()
+      if (over) return
+      over = true
       chunks.length = 0
-      request.resume()
       reject(error)
     }
   })

@@ -56,6 +56,7 @@ interface Peer {
 /** The open connections of a server. Beyond `limit` the one whose last request is longest ago is closed. */
 export class Connections {
   readonly #sockets = new Map<string, Socket>()
+  readonly #names = new WeakMap<Peer, string>()
 
   constructor(private readonly limit: number) {}
 
@@ -73,9 +74,10 @@ export class Connections {
 
   /** A request came over the connection. */
   used(peer: Peer): void {
-    const name = nameOf(peer)
+    const name = this.#names.get(peer) ?? nameOf(peer)
     const socket = this.#sockets.get(name)
     if (socket === undefined) return
+    this.#names.set(peer, name)
     this.#sockets.delete(name)
     this.#sockets.set(name, socket)
   }

@@ -80,15 +80,16 @@ const LENGTH_DELIMITED = 2
 
 /** The protobuf `ExportMetricsServiceResponse`. Source: opentelemetry/proto/collector/metrics/v1/metrics_service.proto. */
 export function encodeResponse(partialSuccess: PartialSuccess | undefined): Uint8Array {
+  if (partialSuccess === undefined) return COMPLETE
   const response = protobuf.Writer.create()
-  if (partialSuccess !== undefined) {
-    response.uint32((1 << 3) | LENGTH_DELIMITED).fork() // ExportMetricsPartialSuccess partial_success = 1;
-    response.uint32((1 << 3) | VARINT).int64(partialSuccess.rejectedDataPoints) // int64 rejected_data_points = 1;
-    response.uint32((2 << 3) | LENGTH_DELIMITED).string(partialSuccess.errorMessage) // string error_message = 2;
-    response.ldelim()
-  }
-  return response.finish()
+  response.uint32((1 << 3) | LENGTH_DELIMITED).fork() // ExportMetricsPartialSuccess partial_success = 1;
+  response.uint32((1 << 3) | VARINT).int64(partialSuccess.rejectedDataPoints) // int64 rejected_data_points = 1;
+  response.uint32((2 << 3) | LENGTH_DELIMITED).string(partialSuccess.errorMessage) // string error_message = 2;
+  return response.ldelim().finish()
 }
+
+/** An answer to a request of which all was taken. */
+const COMPLETE = new Uint8Array()
 
 /** The same in the JSON mapping of protobuf. */
 export function responseJson(partialSuccess: PartialSuccess | undefined): string {
