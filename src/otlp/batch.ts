@@ -26,8 +26,8 @@ export interface ResourceMetricsInit {
 export class MetricBatch {
   static readonly empty = MetricBatch.fromResources([])
 
-  /** What it was made from, if that was bytes. */
-  readonly #source: Source | undefined
+  /** Its bytes, once they are checked. */
+  #source: Source | undefined
   #bytes: Uint8Array | undefined
   #resources: readonly ResourceMetrics[] | undefined
   #pointCount: number | undefined
@@ -76,7 +76,8 @@ export class MetricBatch {
   /** All points of the given batches, in order, as one batch. */
   static merge(batches: readonly MetricBatch[]): MetricBatch {
     if (batches.length === 1) return batches[0]
-    const merged = MetricBatch.fromResources(batches.flatMap((batch) => batch.resources))
+    const unread = batches.every((batch) => batch.#resources === undefined)
+    const merged = new MetricBatch(undefined, unread ? undefined : batches.flatMap((batch) => batch.resources))
     merged.#pointCount = batches.reduce((sum, batch) => sum + batch.pointCount, 0)
     if (batches.every((batch) => batch.#bytes !== undefined)) {
       merged.#bytes = mergeEncoded(batches.map((batch) => batch.toOtlp()))
@@ -85,7 +86,7 @@ export class MetricBatch {
   }
 
   get resources(): readonly ResourceMetrics[] {
-    return (this.#resources ??= decodeMetrics(this.#source as Source))
+    return (this.#resources ??= decodeMetrics((this.#source ??= checkMetrics(this.#bytes as Uint8Array))))
   }
 
   /** The number of data points. */
@@ -105,6 +106,7 @@ export class MetricBatch {
 
   /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
   compacted(): MetricBatch {
+    if (this.#resources === undefined) return this
     const resources = compactedResources(this.resources)
     if (resources === undefined) return MetricBatch.fromOtlp(Uint8Array.from(this.toOtlp()))
     return this.#withResources(resources, this.#pointCount)

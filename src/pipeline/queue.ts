@@ -66,8 +66,15 @@ export type QueueConfig = DeliveryConfig['sending_queue']
 /** `queue_size` of a queue in memory when it is not set. */
 const DEFAULT_SIZE = 1000
 
+interface Waiting {
+  readonly batch: MetricBatch
+  readonly since: number
+}
+
 export class MemoryQueue implements Queue {
-  #batches: { readonly batch: MetricBatch; readonly since: number }[] = []
+  #batches: (Waiting | undefined)[] = []
+  /** Where the oldest is: to shift a large array moves all that is left in it. */
+  #head = 0
   #size = 0
   #points = 0
   #capacity = DEFAULT_SIZE
@@ -80,11 +87,14 @@ export class MemoryQueue implements Queue {
   configure({ queue_size: capacity = DEFAULT_SIZE, sizer }: Pick<QueueConfig, 'queue_size' | 'sizer'>): void {
     this.#capacity = capacity
     this.#sizer = sizer
-    this.#size = this.#batches.reduce((size, { batch }) => size + this.#sizeOf(batch), 0)
+    this.#size = this.#batches.reduce(
+      (size, waiting) => size + (waiting === undefined ? 0 : this.#sizeOf(waiting.batch)),
+      0,
+    )
   }
 
   get length(): number {
-    return this.#batches.length
+    return this.#batches.length - this.#head
   }
 
   get points(): number {
@@ -92,7 +102,7 @@ export class MemoryQueue implements Queue {
   }
 
   fits(batch: MetricBatch): boolean {
-    return this.#batches.length === 0 || this.#size + this.#sizeOf(batch) <= this.#capacity
+    return this.length === 0 || this.#size + this.#sizeOf(batch) <= this.#capacity
   }
 
   push(batch: MetricBatch): undefined {
@@ -104,8 +114,13 @@ export class MemoryQueue implements Queue {
   note(): undefined {}
 
   shift(): Taken | undefined {
-    const oldest = this.#batches.shift()
+    const oldest = this.#oldest
     if (oldest === undefined) return undefined
+    this.#batches[this.#head++] = undefined
+    if (this.#head * 2 > this.#batches.length) {
+      this.#batches = this.#batches.slice(this.#head)
+      this.#head = 0
+    }
     const { batch, since } = oldest
     this.#size -= this.#sizeOf(batch)
     this.#points -= batch.pointCount
@@ -117,7 +132,7 @@ export class MemoryQueue implements Queue {
   }
 
   get held(): Held {
-    return { batches: this.length, oldest: this.#batches[0]?.since }
+    return { batches: this.length, oldest: this.#oldest?.since }
   }
 
   dropHeld(): number | undefined {
@@ -131,7 +146,11 @@ export class MemoryQueue implements Queue {
   }
 
   status(): QueueStatus {
-    return { batches: this.length, size: this.#size, capacity: this.#capacity, oldest: this.#batches[0]?.since }
+    return { batches: this.length, size: this.#size, capacity: this.#capacity, oldest: this.#oldest?.since }
+  }
+
+  get #oldest(): Waiting | undefined {
+    return this.#batches[this.#head]
   }
 
   #sizeOf(batch: MetricBatch): number {

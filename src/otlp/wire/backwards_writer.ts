@@ -6,6 +6,9 @@ import { LENGTH_DELIMITED } from './fields.ts'
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
 
+/** What a writer of little writes to, before it is copied. There is one at a time. */
+const desk = Buffer.allocUnsafeSlow(65_536)
+
 /**
  * Writes messages from their last byte to their first: the length of one stands before it, and is known when it is to be
  * written, so that nothing is moved to make room. What comes from a request is copied once.
@@ -19,8 +22,8 @@ export class BackwardsWriter {
 
   /** @param size about as many bytes as will be written */
   constructor(size: number) {
-    this.#bytes = Buffer.allocUnsafe(size)
-    this.#start = size
+    this.#bytes = size > desk.length ? Buffer.allocUnsafe(size) : desk
+    this.#start = this.#bytes.length
   }
 
   /** Bytes that are written. */
@@ -87,7 +90,7 @@ export class BackwardsWriter {
   /** All that was written; the writer is not to be used any more. */
   finish(): Uint8Array {
     const written = this.#bytes.subarray(this.#start)
-    return this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+    return this.#bytes !== desk && this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
   }
 
   #varint(value: number): void {
