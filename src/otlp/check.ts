@@ -111,7 +111,8 @@ for (const [kind, fields] of Object.entries(messages)) {
 const isPoint = (kind: number): boolean => kind >= NUMBER_POINT && kind <= SUMMARY_POINT
 
 // The state of the one pass that runs at a time: passing it along would cost more than the work.
-let buffer: Uint8Array = new Uint8Array()
+const NONE: Uint8Array = new Uint8Array()
+let buffer = NONE
 let position = 0
 let points = 0
 let regular = true
@@ -143,7 +144,7 @@ export function checkMetrics(bytes: Uint8Array): CheckResult {
       plainNumbers,
     }
   } finally {
-    buffer = new Uint8Array()
+    buffer = NONE
   }
 }
 

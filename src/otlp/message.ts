@@ -34,6 +34,13 @@ export function keyBit(bytes: Uint8Array, start: number, end: number): number {
     : 1 << ((length * 5 + bytes[start] * 3 + bytes[end - 1] * 7 + bytes[start + (length >> 1)]) & 31)
 }
 
+/** Where what the length at `at` speaks of ends. */
+export function behind(bytes: Uint8Array, at: number): number {
+  let length = bytes[at] & 127
+  for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
+  return at + length
+}
+
 /** Reads the fields of a message that stands from `start` to `end`. */
 export type ReadFields<Fields> = (source: Source, start: number, end: number) => Fields
 
@@ -67,7 +74,10 @@ export class Encoded<Fields> {
   firstText(): string | undefined {
     const { bytes, regular } = this.source
     if (!regular || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
-    return readerAt(bytes, this.start + 1).string()
+    let at = this.start + 1
+    const end = behind(bytes, at)
+    while (bytes[at++] > 127);
+    return bytes.toString('utf8', at, end)
   }
 
   /** The bytes of the message, without its tag and length. A view, not a copy. */

@@ -1,3 +1,4 @@
+import { behind } from './message.ts'
 import type { Encoded } from './message.ts'
 import type { MetricType, Temporality } from './metrics.ts'
 
@@ -17,13 +18,12 @@ export interface MetricShape {
 }
 
 /** `oneof data` of `Metric`, by the tags of its fields 5, 7, 9, 10 and 11. */
-const TYPES: Readonly<Record<number, MetricShape['type']>> = {
-  0x2a: 'gauge',
-  0x3a: 'sum',
-  0x4a: 'histogram',
-  0x52: 'exponential_histogram',
-  0x5a: 'summary',
-}
+const TYPES: MetricShape['type'][] = []
+TYPES[0x2a] = 'gauge'
+TYPES[0x3a] = 'sum'
+TYPES[0x4a] = 'histogram'
+TYPES[0x52] = 'exponential_histogram'
+TYPES[0x5a] = 'summary'
 
 /** `enum AggregationTemporality`, by number. */
 export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']
@@ -38,7 +38,7 @@ export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape |
   let at = start
   // string name = 1; string description = 2; string unit = 3;
   while (at < end && (bytes[at] === 0x0a || bytes[at] === 0x12 || bytes[at] === 0x1a)) at = behind(bytes, at + 1)
-  const type = TYPES[bytes[at]]
+  const type = TYPES[bytes[at]] as MetricShape['type'] | undefined
   if (at >= end || type === undefined) return undefined
   const headerEnd = at + 1
   if (behind(bytes, headerEnd) !== end) return undefined
@@ -72,11 +72,4 @@ export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape |
     temporalityAt,
     pointCount,
   }
-}
-
-/** Where what the length at `at` speaks of ends. */
-export function behind(bytes: Uint8Array, at: number): number {
-  let length = bytes[at] & 127
-  for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
-  return at + length
 }

@@ -45,8 +45,9 @@ export class KeySearch {
     const { bytes, pointKeys } = source
     this.#source = source
     this.#bytes = bytes
-    this.#candidates = this.#keys.flatMap((key) =>
-      (key.bit & pointKeys) === 0 ? [] : [{ bytes: key.bytes, next: -1 }],
-    )
+    this.#candidates = []
+    for (const { bytes: key, bit } of this.#keys) {
+      if ((bit & pointKeys) !== 0) this.#candidates.push({ bytes: key, next: -1 })
+    }
   }
 }

@@ -1,5 +1,5 @@
 import type { Source } from './message.ts'
-import { behind } from './metric_shape.ts'
+import { behind } from './message.ts'
 import type { MetricShape } from './metric_shape.ts'
 import type { Metric } from './metrics.ts'
 

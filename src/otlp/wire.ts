@@ -51,7 +51,7 @@ export function decodeMetrics(source: Source): readonly ResourceMetrics[] {
 /** Writes a protobuf `ExportMetricsServiceRequest`. */
 export function encodeMetrics(resources: readonly ResourceMetrics[]): Uint8Array {
   const writer = new BackwardsWriter(expectedSize(resources))
-  for (const entry of resources.toReversed()) writeResourceMetrics(writer, entry)
+  for (let index = resources.length - 1; index >= 0; index--) writeResourceMetrics(writer, resources[index])
   return writer.finish()
 }
 
@@ -113,7 +113,8 @@ function writeResourceMetrics(writer: BackwardsWriter, entry: ResourceMetrics): 
   if (entry.encoded === undefined) {
     if (entry.unknown !== undefined) writer.copy(entry.unknown)
     writer.text(3, entry.schemaUrl)
-    for (const scope of entry.scopes.toReversed()) writeScopeMetrics(writer, scope)
+    const { scopes } = entry
+    for (let index = scopes.length - 1; index >= 0; index--) writeScopeMetrics(writer, scopes[index])
     if (entry.resource !== Resource.empty) writer.repeated(1, entry.resource, writeResource)
   } else writer.copyOf(entry.encoded)
   writer.head(1, writer.length - length)
@@ -184,7 +185,8 @@ function writeScopeMetrics(writer: BackwardsWriter, entry: ScopeMetrics): void {
   if (entry.encoded === undefined) {
     if (entry.unknown !== undefined) writer.copy(entry.unknown)
     writer.text(3, entry.schemaUrl)
-    for (const metric of entry.metrics.toReversed()) writeMetric(writer, metric)
+    const { metrics } = entry
+    for (let index = metrics.length - 1; index >= 0; index--) writeMetric(writer, metrics[index])
     if (entry.scope !== Scope.empty) writer.repeated(1, entry.scope, writeScope)
   } else writer.copyOf(entry.encoded)
   writer.head(2, writer.length - length)

@@ -6,8 +6,12 @@ import { LENGTH_DELIMITED } from './fields.ts'
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
 
-/** What a writer of little writes to, before it is copied. There is one at a time. */
+/** Characters of a string that take less time one by one than all at once. */
+const MAX_NAME = 64
+
+/** What a writer of little writes to, before it is copied, and what is no copy. There is one writer at a time. */
 const desk = Buffer.allocUnsafeSlow(65_536)
+const forwards = protobuf.Writer.create()
 
 /**
  * Writes messages from their last byte to their first: the length of one stands before it, and is known when it is to be
@@ -17,8 +21,6 @@ export class BackwardsWriter {
   #bytes: Buffer
   /** Where what is written begins. */
   #start: number
-  /** For what is no copy. */
-  readonly #forwards = protobuf.Writer.create()
 
   /** @param size about as many bytes as will be written */
   constructor(size: number) {
@@ -38,6 +40,7 @@ export class BackwardsWriter {
 
   /** A part of a request as it came. */
   copyOf({ source, start, end }: Pick<Encoded<object>, 'source' | 'start' | 'end'>): void {
+    if (start === end) return
     const at = this.#make(end - start)
     source.bytes.copy(this.#bytes, at, start, end)
   }
@@ -45,9 +48,14 @@ export class BackwardsWriter {
   /** A string, unless it is empty. */
   text(field: number, value: string): void {
     if (value === '') return
-    const length = Buffer.byteLength(value)
-    const at = this.#make(length)
-    this.#bytes.write(value, at)
+    let { length } = value
+    let at = this.#make(length)
+    if (!this.#ascii(value, at)) {
+      this.#start += length
+      length = Buffer.byteLength(value)
+      at = this.#make(length)
+      this.#bytes.write(value, at)
+    }
     this.head(field, length)
   }
 
@@ -66,8 +74,8 @@ export class BackwardsWriter {
   repeated<T extends Message<object>>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
     if (value.encoded !== undefined) return this.view(field, value, write)
     if (value.written === undefined) {
-      write(this.#forwards.reset(), value)
-      value.written = Uint8Array.from(this.#forwards.finish(true))
+      write(forwards.reset(), value)
+      value.written = Uint8Array.from(forwards.finish(true))
     }
     this.copy(value.written)
     this.head(field, value.written.length)
@@ -75,7 +83,7 @@ export class BackwardsWriter {
 
   /** A message from its fields. */
   fields<T>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
-    const writer = this.#forwards.reset()
+    const writer = forwards.reset()
     write(writer, value)
     this.copy(writer.finish(true))
     this.head(field, writer.pos)
@@ -91,6 +99,17 @@ export class BackwardsWriter {
   finish(): Uint8Array {
     const written = this.#bytes.subarray(this.#start)
     return this.#bytes !== desk && this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+  }
+
+  /** Writes a string to where there is room for it; `false` when it is long, or more than ASCII. */
+  #ascii(value: string, at: number): boolean {
+    if (value.length > MAX_NAME) return false
+    for (let index = 0; index < value.length; index++) {
+      const code = value.charCodeAt(index)
+      if (code > 127) return false
+      this.#bytes[at + index] = code
+    }
+    return true
   }
 
   #varint(value: number): void {

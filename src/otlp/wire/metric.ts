@@ -1,7 +1,7 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from '../attributes.ts'
 import type { KeyValue } from '../attributes.ts'
-import { Encoded, readerAt } from '../message.ts'
+import { behind, Encoded, readerAt } from '../message.ts'
 import type { ReadFields, Source } from '../message.ts'
 import { temporalities } from '../metric_shape.ts'
 import type { Metric, MetricFields, MetricType } from '../metrics.ts'
@@ -149,8 +149,12 @@ function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<M
   writer.head(2, writer.length - length)
 }
 
+/** The tag of `string name = 1`, with which encoders begin. */
+const NAME = (1 << 3) | LENGTH_DELIMITED
+
 /** Where the name of a metric that is written as encoders do stands, if it has one. */
 function nameIn(source: Source, start: number, end: number): { start: number; end: number } {
+  if (source.bytes[start] === NAME && start < end) return { start, end: behind(source.bytes, start + 1) }
   const reader = readerAt(source.bytes, start)
   while (reader.pos < end) {
     const { pos } = reader
