@@ -148,7 +148,7 @@ function exchange(
   url: string,
   { method = 'POST', headers, body, signal, maxResponse }: HttpRequest,
 ): Promise<HttpResponse> {
-  const { origin, pathname, search } = new URL(url)
+  const { origin, path } = targetOf(url)
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     let controller: Dispatcher.DispatchController | undefined
@@ -166,7 +166,7 @@ function exchange(
     }
     signal.addEventListener('abort', abort)
     dispatcher.dispatch(
-      { origin, path: pathname + search, method, headers, body },
+      { origin, path, method, headers, body },
       {
         onRequestStart(started) {
           controller = started
@@ -191,6 +191,22 @@ function exchange(
       },
     )
   })
+}
+
+interface Target {
+  readonly origin: string
+  readonly path: string
+}
+
+let lastTarget: Target & { readonly url: string } = { url: '', origin: '', path: '' }
+
+/** Reads a URL, of which a component has one or two. */
+function targetOf(url: string): Target {
+  if (lastTarget.url !== url) {
+    const { origin, pathname, search } = new URL(url)
+    lastTarget = { url, origin, path: pathname + search }
+  }
+  return lastTarget
 }
 
 /** @throws DeliveryError `permanent`, without the value, which may hold a password */

@@ -47,6 +47,7 @@ export class Delivery implements Holder {
   readonly #queue: Queue
   readonly #log: Logger
   readonly #abort = new AbortController()
+  readonly #attempts = new Set<() => void>()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
   readonly #leave = new AbortController()
   #exporter: Exporter
@@ -104,7 +105,7 @@ export class Delivery implements Holder {
   }
 
   #newSending(): Sending {
-    const stop = { abort: this.#abort.signal, leave: this.#leave.signal }
+    const stop = { abort: this.#abort.signal, leave: this.#leave.signal, attempts: this.#attempts }
     return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop)
   }
 
@@ -263,7 +264,10 @@ export class Delivery implements Holder {
     this.#sending.hurry()
     for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
-    const abort = (): void => this.#abort.abort()
+    const abort = (): void => {
+      this.#abort.abort()
+      for (const stop of this.#attempts) stop()
+    }
     deadline.addEventListener('abort', abort, { once: true })
     if (deadline.aborted) abort()
     this.#pump()

@@ -25,11 +25,18 @@ export interface InHand {
   readonly leave: (points: number) => void
 }
 
-/** How the process stops: batches that are stored are tried once more after `leave`, none is after `abort`. */
+/**
+ * How the process stops: batches that are stored are tried once more after `leave`, none is after `abort`, which goes with the
+ * end of all `attempts`.
+ */
 export interface Stop {
   readonly leave: AbortSignal
   readonly abort: AbortSignal
+  /** What ends each attempt that is under way. Together, because a listener of a signal for each costs more than the attempt. */
+  readonly attempts: Set<() => void>
 }
+
+const STOPPING = 'The process is stopping.'
 
 /** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
 export class Sending {
@@ -143,34 +150,39 @@ export class Sending {
     return this.#retired.signal.aborted && isWhole()
   }
 
-  /** One attempt within `timeout`. Returns what went wrong, if anything; an exporter that ignores its signal is left behind. */
-  async #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
-    if (this.stop.abort.aborted) return retryable('The process is stopping.')
+  /**
+   * One attempt within `timeout`. Resolves with what went wrong, if anything; never rejects. An exporter that ignores its signal is
+   * left behind.
+   */
+  #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
+    const { timeout } = this.config
+    const { abort, attempts } = this.stop
+    if (abort.aborted) return Promise.resolve(retryable(STOPPING))
     this.sheet.attempts += 1
-    const attempt = new AbortController()
-    let timedOut = false
-    const timer = setTimeout(() => {
-      timedOut = true
-      attempt.abort()
-    }, this.config.timeout)
-    const stop = (): void => attempt.abort()
-    this.stop.abort.addEventListener('abort', stop, { once: true })
-    const aborted = new Promise<never>((_resolve, reject) => {
-      attempt.signal.addEventListener('abort', () => reject(new Error('The attempt was aborted.')), { once: true })
-    })
-    try {
-      await Promise.race([this.exporter.send(request, attempt.signal), aborted])
-      return undefined
-    } catch (error) {
-      if (timedOut) {
-        return retryable(`No answer within ${this.config.timeout} ms.`, undefined, { reason: 'timeout', cause: error })
+    const controller = new AbortController()
+    return new Promise((resolve) => {
+      const end = (error?: DeliveryError): void => {
+        clearTimeout(timer)
+        attempts.delete(stop)
+        resolve(error)
       }
-      if (this.stop.abort.aborted) return retryable('The process is stopping.', undefined, { cause: error })
-      return asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error })
-    } finally {
-      clearTimeout(timer)
-      this.stop.abort.removeEventListener('abort', stop)
-    }
+      const giveUp = (error: DeliveryError): void => {
+        end(error)
+        controller.abort()
+      }
+      const stop = (): void => giveUp(retryable(STOPPING))
+      const timer = setTimeout(() => {
+        giveUp(retryable(`No answer within ${timeout} ms.`, undefined, { reason: 'timeout' }))
+      }, timeout)
+      const failed = (error: unknown): void =>
+        end(asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error }))
+      attempts.add(stop)
+      try {
+        Promise.resolve(this.exporter.send(request, controller.signal)).then(() => end(), failed)
+      } catch (error) {
+        failed(error)
+      }
+    })
   }
 
   #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
