@@ -284,7 +284,10 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
   readonly state?: ExporterState
   /** Pure. The requests and what `account` was told add up to the points of the batch. */
   encode(batch: MetricBatch, account: Account): Iterable<R>
-  /** Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. */
+  /**
+   * Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. `signal` aborts when
+   * the attempt is given up; it serves others after this one, so that who listens to it has to stop when the attempt has ended.
+   */
   send(request: R, signal: AbortSignal): Promise<void>
   /** For `heka-pipeline explain`, which never calls `send`: what would be stored. Pure; may take its time. */
   explain?(rehearsed: Rehearsed<R>): Explanation

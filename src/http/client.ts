@@ -87,6 +87,7 @@ export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' |
     await (await opened?.catch(() => undefined))?.dispatcher.destroy()
   })
   const ownHeaders = { 'user-agent': 'heka-pipeline', ...lowerCased(config.headers) }
+  const headersOf = remembered((headers: HttpRequest['headers']) => ({ ...ownHeaders, ...headers }))
 
   return async (url, request) => {
     opened ??= open(context)
@@ -99,8 +100,7 @@ export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' |
       throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
     }
     try {
-      const headers = { ...ownHeaders, ...request.headers }
-      return await exchange(connections.dispatcher, url, { ...request, headers })
+      return await exchange(connections.dispatcher, url, headersOf(request.headers), request)
     } catch (error) {
       const message = `${request.method ?? 'POST'} ${withoutSecrets(url)}: ${failure(error)}`
       if ((error as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw permanent(message, { cause: error })
@@ -141,18 +141,20 @@ function makeDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig, { ca, cert, ke
 
 /**
  * One request and its answer. Handed to the dispatcher without undici's `request()` and its stream around every body, which would
- * take a third of the time of a small request (docs/decisions/0054-small-requests.md).
+ * take a third of the time of a small request (docs/decisions/0171-small-requests.md).
  */
 function exchange(
   dispatcher: Dispatcher,
   url: string,
-  { method = 'POST', headers, body, signal, maxResponse }: HttpRequest,
+  headers: HttpRequest['headers'],
+  { method = 'POST', body, signal, maxResponse }: HttpRequest,
 ): Promise<HttpResponse> {
   const { origin, path } = targetOf(url)
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     let controller: Dispatcher.DispatchController | undefined
-    let head: Pick<HttpResponse, 'status' | 'headers'>
+    let status = 0
+    let received: HttpResponse['headers'] = {}
     const chunks: Buffer[] = []
     let length = 0
     const abort = (): void => {
@@ -162,7 +164,8 @@ function exchange(
     }
     const answered = (): void => {
       signal.removeEventListener('abort', abort)
-      resolve({ ...head, body: Buffer.concat(chunks).subarray(0, maxResponse) })
+      const answer = chunks.length === 0 ? EMPTY : Buffer.concat(chunks).subarray(0, maxResponse)
+      resolve({ status, headers: received, body: answer })
     }
     signal.addEventListener('abort', abort)
     dispatcher.dispatch(
@@ -173,8 +176,9 @@ function exchange(
           // While it waited for a connection.
           if (signal.aborted) abort()
         },
-        onResponseStart(_controller, status, responseHeaders) {
-          head = { status, headers: responseHeaders }
+        onResponseStart(_controller, code, responseHeaders) {
+          status = code
+          received = responseHeaders
         },
         onResponseData(_controller, chunk) {
           chunks.push(chunk)
@@ -193,20 +197,21 @@ function exchange(
   })
 }
 
-interface Target {
-  readonly origin: string
-  readonly path: string
-}
+const EMPTY = Buffer.alloc(0)
 
-let lastTarget: Target & { readonly url: string } = { url: '', origin: '', path: '' }
+/** What undici sends to. */
+const targetOf = remembered((url: string) => {
+  const { origin, pathname, search } = new URL(url)
+  return { origin, path: pathname + search }
+})
 
-/** Reads a URL, of which a component has one or two. */
-function targetOf(url: string): Target {
-  if (lastTarget.url !== url) {
-    const { origin, pathname, search } = new URL(url)
-    lastTarget = { url, origin, path: pathname + search }
+/** A function that knows its last answer: most requests go where the one before went. */
+function remembered<Question, Answer>(answer: (question: Question) => Answer): (question: Question) => Answer {
+  let last: { readonly question: Question; readonly answer: Answer } | undefined
+  return (question) => {
+    if (last === undefined || last.question !== question) last = { question, answer: answer(question) }
+    return last.answer
   }
-  return lastTarget
 }
 
 /** @throws DeliveryError `permanent`, without the value, which may hold a password */

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
+import { Linked, LinkedList } from '../linked_list.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
@@ -11,7 +12,7 @@ import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
 import type { Envelope } from './receipt.ts'
 import { Sending } from './sending.ts'
-import type { InHand, Outcome } from './sending.ts'
+import type { Attempt, InHand, Outcome } from './sending.ts'
 import type { DeliveryConfig } from './settings.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
@@ -22,6 +23,15 @@ const MAX_BLOCKED = 1000
 export interface Leftovers {
   readonly kept: number
   readonly dropped: number
+}
+
+/** What has taken a batch out of the queue, until it has come to its end. */
+class Consumer extends Linked<Consumer> {
+  end: Promise<void> = Promise.resolve()
+
+  constructor(readonly taken: Taken) {
+    super()
+  }
 }
 
 /** What an exporter says of some points of a batch. */
@@ -47,7 +57,7 @@ export class Delivery implements Holder {
   readonly #queue: Queue
   readonly #log: Logger
   readonly #abort = new AbortController()
-  readonly #attempts = new Set<() => void>()
+  readonly #attempts = new LinkedList<Attempt>()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
   readonly #leave = new AbortController()
   #exporter: Exporter
@@ -66,8 +76,7 @@ export class Delivery implements Holder {
   readonly #encoded = new WeakMap<MetricBatch, Encoded>()
   /** Batches that wait for room in the queue. */
   readonly #blocked: Envelope[] = []
-  /** What consumers have taken out of the queue, each with the end of its consumer. */
-  readonly #taken = new Map<Taken, Promise<void>>()
+  readonly #taken = new LinkedList<Consumer>()
   #flushTimer: NodeJS.Timeout | undefined
   #flushDue = false
   #begun = false
@@ -116,7 +125,7 @@ export class Delivery implements Holder {
   /** Of the queue, as if batches left it only when they are delivered or given up. */
   #status(): QueueStatus {
     const status = this.#queue.status()
-    const since = [...this.#taken.keys(), ...this.#parts].map((taken) => taken.since)
+    const since = [...Array.from(this.#taken, ({ taken }) => taken), ...this.#parts].map((taken) => taken.since)
     const oldest = Math.min(...since, status.oldest ?? Infinity)
     return { ...status, oldest: oldest === Infinity ? undefined : oldest }
   }
@@ -172,7 +181,7 @@ export class Delivery implements Holder {
    * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
    */
   async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
-    const consumers = [...this.#taken.values()]
+    const consumers = Array.from(this.#taken, ({ end }) => end)
     this.#passOn(exporter)
     this.#exporter = exporter
     this.#config = config
@@ -266,7 +275,7 @@ export class Delivery implements Holder {
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const abort = (): void => {
       this.#abort.abort()
-      for (const stop of this.#attempts) stop()
+      for (const attempt of this.#attempts) attempt.stop()
     }
     deadline.addEventListener('abort', abort, { once: true })
     if (deadline.aborted) abort()
@@ -470,8 +479,10 @@ export class Delivery implements Holder {
 
   #consume(taken: Taken): void {
     this.sheet.requestsInFlight += 1
-    const end = this.#send(taken).then((outcome) => {
-      this.#taken.delete(taken)
+    const consumer = new Consumer(taken)
+    this.#taken.add(consumer)
+    consumer.end = this.#send(taken).then((outcome) => {
+      this.#taken.remove(consumer)
       this.sheet.requestsInFlight -= 1
       if (outcome === 'renewed') this.#takeBack(taken)
       else if (outcome === 'left' && taken.stored) this.#leaving = true
@@ -479,7 +490,6 @@ export class Delivery implements Holder {
       this.#pump()
       this.#checkIdle()
     })
-    this.#taken.set(taken, end)
   }
 
   /** Encodes a batch and sends its requests one after the other. Never rejects. */

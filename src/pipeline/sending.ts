@@ -2,6 +2,8 @@ import { setMaxListeners } from 'node:events'
 import type { Exporter, ExportRequest, Logger } from '../component.ts'
 import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
+import { Linked } from '../linked_list.ts'
+import type { LinkedList } from '../linked_list.ts'
 import { OUT_OF_AGE } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { DeliveryConfig } from './settings.ts'
@@ -32,9 +34,25 @@ export interface InHand {
 export interface Stop {
   readonly leave: AbortSignal
   readonly abort: AbortSignal
-  /** What ends each attempt that is under way. Together, because a listener of a signal for each costs more than the attempt. */
-  readonly attempts: Set<() => void>
+  /** Those under way. Together, because a listener of a signal for each costs more than the attempt. */
+  readonly attempts: LinkedList<Attempt>
 }
+
+/** One attempt after the other: to make a signal for each would take as long as the rest of a small one. */
+export class Attempt extends Linked<Attempt> {
+  readonly controller = new AbortController()
+  /** How often it is made. */
+  times = 0
+  stop: () => void = () => undefined
+
+  constructor() {
+    super()
+    setMaxListeners(0, this.controller.signal)
+  }
+}
+
+/** How often the signal of one attempt serves another: who listens to it and never stops is to be forgotten some time. */
+const MAX_TIMES = 100
 
 const STOPPING = 'The process is stopping.'
 
@@ -43,6 +61,7 @@ export class Sending {
   readonly #circuit: Circuit
   readonly #maxElapsedTime: number
   readonly #retired = new AbortController()
+  readonly #idle: Attempt[] = []
 
   constructor(
     private readonly exporter: Exporter,
@@ -159,26 +178,29 @@ export class Sending {
     const { abort, attempts } = this.stop
     if (abort.aborted) return Promise.resolve(retryable(STOPPING))
     this.sheet.attempts += 1
-    const controller = new AbortController()
+    const attempt = this.#idle.pop() ?? new Attempt()
+    const { signal } = attempt.controller
+    attempt.times += 1
+    attempts.add(attempt)
     return new Promise((resolve) => {
       const end = (error?: DeliveryError): void => {
         clearTimeout(timer)
-        attempts.delete(stop)
+        attempts.remove(attempt)
+        if (!signal.aborted && attempt.times < MAX_TIMES) this.#idle.push(attempt)
         resolve(error)
       }
       const giveUp = (error: DeliveryError): void => {
+        attempt.controller.abort()
         end(error)
-        controller.abort()
       }
-      const stop = (): void => giveUp(retryable(STOPPING))
+      attempt.stop = () => giveUp(retryable(STOPPING))
       const timer = setTimeout(() => {
         giveUp(retryable(`No answer within ${timeout} ms.`, undefined, { reason: 'timeout' }))
       }, timeout)
       const failed = (error: unknown): void =>
         end(asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error }))
-      attempts.add(stop)
       try {
-        Promise.resolve(this.exporter.send(request, controller.signal)).then(() => end(), failed)
+        Promise.resolve(this.exporter.send(request, signal)).then(() => end(), failed)
       } catch (error) {
         failed(error)
       }

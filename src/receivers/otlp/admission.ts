@@ -1,13 +1,15 @@
 import type { Context } from '../../component.ts'
+import { Linked, LinkedList } from '../../linked_list.ts'
 import { busy } from './refusal.ts'
 import type { Refusal } from './refusal.ts'
 
 /** A request in hand. */
-export interface Admitted {
+export class Admitted extends Linked<Admitted> {
   /** Bytes that are counted for it. */
-  held: number
+  held = 0
+  hasLeft = false
   /** Called when it has to go before its body is complete. Set by who reads the body. */
-  giveWay: (refusal: Refusal) => void
+  giveWay: (refusal: Refusal) => void = () => undefined
 }
 
 /**
@@ -17,9 +19,10 @@ export interface Admitted {
  */
 export class Admission {
   #held = 0
-  readonly #admitted = new Set<Admitted>()
-  /** Those whose bodies are not complete, the oldest first. */
-  readonly #incoming = new Set<Admitted>()
+  /** How many there are. */
+  #admitted = 0
+  /** Those whose bodies are not complete. */
+  readonly #incoming = new LinkedList<Admitted>()
   #whenIdle: (() => void) | undefined
 
   /** @param limit bytes */
@@ -30,8 +33,8 @@ export class Admission {
 
   /** A request has begun. Every one that is admitted has to `leave`. */
   admit(): Admitted {
-    const admitted: Admitted = { held: 0, giveWay: () => {} }
-    this.#admitted.add(admitted)
+    const admitted = new Admitted()
+    this.#admitted += 1
     this.#incoming.add(admitted)
     return admitted
   }
@@ -43,7 +46,7 @@ export class Admission {
   hold(admitted: Admitted, bytes: number): void {
     if (this.memoryIsShort(bytes - admitted.held)) {
       this.#count(admitted, 0)
-      this.#incoming.delete(admitted)
+      this.#incoming.remove(admitted)
       this.refuseIncoming(short())
       throw short()
     }
@@ -64,15 +67,17 @@ export class Admission {
 
   /** The body is complete: the request no longer gives way. */
   arrived(admitted: Admitted): void {
-    this.#incoming.delete(admitted)
+    this.#incoming.remove(admitted)
   }
 
   /** The request has been answered, or its client is gone. May be called again. */
   leave(admitted: Admitted): void {
     this.#count(admitted, 0)
-    this.#incoming.delete(admitted)
-    this.#admitted.delete(admitted)
-    if (this.#admitted.size === 0) this.#whenIdle?.()
+    this.#incoming.remove(admitted)
+    if (admitted.hasLeft) return
+    admitted.hasLeft = true
+    this.#admitted -= 1
+    if (this.#admitted === 0) this.#whenIdle?.()
   }
 
   /** Refuses every request whose body is not complete. */
@@ -84,7 +89,7 @@ export class Admission {
   idle(): Promise<void> {
     return new Promise((resolve) => {
       this.#whenIdle = resolve
-      if (this.#admitted.size === 0) resolve()
+      if (this.#admitted === 0) resolve()
     })
   }
 
@@ -94,7 +99,7 @@ export class Admission {
   }
 
   #refuse(incoming: Admitted, refusal: Refusal): void {
-    this.#incoming.delete(incoming)
+    this.#incoming.remove(incoming)
     this.#count(incoming, 0)
     incoming.giveWay(refusal)
   }

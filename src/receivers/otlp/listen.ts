@@ -1,10 +1,12 @@
-import type { Server, Socket } from 'node:net'
+import { Socket } from 'node:net'
+import type { Server } from 'node:net'
 import type { SecureVersion, Server as SecureServer, TlsOptions } from 'node:tls'
 import { errorMessage } from '../../errors.ts'
 import { parseEndpoint } from '../../http/endpoint.ts'
 import type { Address } from '../../http/endpoint.ts'
 import { readPem, watchPem } from '../../http/pem.ts'
 import type { Pem } from '../../http/pem.ts'
+import { Linked, LinkedList } from '../../linked_list.ts'
 import type { Receiving } from './serve.ts'
 
 export interface TlsConfig {
@@ -53,38 +55,45 @@ interface Peer {
   readonly remotePort?: number
 }
 
+class Connection extends Linked<Connection> {
+  constructor(readonly socket: Socket) {
+    super()
+  }
+}
+
 /** The open connections of a server. Beyond `limit` the one whose last request is longest ago is closed. */
 export class Connections {
-  readonly #sockets = new Map<string, Socket>()
-  readonly #names = new WeakMap<Peer, string>()
+  /** In the order of their last requests. */
+  readonly #open = new LinkedList<Connection>()
+  readonly #byName = new Map<string, Connection>()
+  readonly #byPeer = new WeakMap<Peer, Connection>()
 
   constructor(private readonly limit: number) {}
 
   add(socket: Socket): void {
     const name = nameOf(socket)
-    if (this.#sockets.size >= this.limit) {
-      const [quietest] = this.#sockets.values()
-      quietest.destroy()
-    }
-    this.#sockets.set(name, socket)
+    if (this.#open.size >= this.limit) this.#open.oldest?.socket.destroy()
+    const connection = new Connection(socket)
+    this.#open.add(connection)
+    this.#byName.set(name, connection)
     socket.once('close', () => {
-      if (this.#sockets.get(name) === socket) this.#sockets.delete(name)
+      this.#open.remove(connection)
+      if (this.#byName.get(name) === connection) this.#byName.delete(name)
     })
   }
 
   /** A request came over the connection. */
   used(peer: Peer): void {
-    const name = this.#names.get(peer) ?? nameOf(peer)
-    const socket = this.#sockets.get(name)
-    if (socket === undefined) return
-    this.#names.set(peer, name)
-    this.#sockets.delete(name)
-    this.#sockets.set(name, socket)
+    const connection = this.#byPeer.get(peer) ?? this.#byName.get(nameOf(peer))
+    if (connection?.isIn !== true) return
+    this.#open.remove(connection)
+    this.#open.add(connection)
+    if (peer instanceof Socket) this.#byPeer.set(peer, connection)
   }
 
   /** Resolves when all are closed. */
   async destroy(): Promise<void> {
-    const sockets = [...this.#sockets.values()]
+    const sockets = Array.from(this.#open, ({ socket }) => socket)
     const closed = sockets.map((socket) => new Promise((resolve) => socket.once('close', resolve)))
     for (const socket of sockets) socket.destroy()
     await Promise.all(closed)
