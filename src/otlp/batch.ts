@@ -8,7 +8,7 @@ import type { DataPoint } from './points.ts'
 import { Resource, Scope } from './resource.ts'
 import type { ScopeFields } from './resource.ts'
 import { checkMetrics } from './check.ts'
-import type { KeySearch } from './search.ts'
+import { KeySearch } from './search.ts'
 import { decodeMetrics, encodeMetrics, mergeEncoded } from './wire.ts'
 
 /** A batch written out in plain objects, for components that make metrics. */
@@ -106,7 +106,8 @@ export class MetricBatch {
 
   /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
   compacted(): MetricBatch {
-    if (this.#resources === undefined) return this
+    // A batch that is its bytes uses all of them.
+    if (this.#resources === undefined || this.#source !== undefined) return this
     const resources = compactedResources(this.resources)
     if (resources === undefined) return MetricBatch.fromOtlp(Uint8Array.from(this.toOtlp()))
     return this.#withResources(resources, this.#pointCount)
@@ -198,14 +199,20 @@ export class MetricBatch {
    * `mapPoints` for the points that have an attribute of one of the keys, and perhaps some that have not. What the bytes of
    * a metric rule out is not read.
    */
-  mapPointsWith(keys: KeySearch, change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint) {
-    const changed = this.mapMetrics((metric, resource) =>
-      metric.encoded !== undefined && !keys.mayBeIn(metric.encoded)
-        ? metric
-        : metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
-    )
-    keys.end()
-    return changed
+  mapPointsWith(
+    keys: Iterable<string> | KeySearch,
+    change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint,
+  ): MetricBatch {
+    const search = keys instanceof KeySearch ? keys : new KeySearch(keys)
+    try {
+      return this.mapMetrics((metric, resource) =>
+        metric.encoded !== undefined && !search.mayBeIn(metric.encoded)
+          ? metric
+          : metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
+      )
+    } finally {
+      search.end()
+    }
   }
 
   /**

@@ -359,14 +359,14 @@ function readLength(end: number): number {
   const first = buffer[position++]
   if (first < 128 && position <= end) return first
   let value = first & 127
-  for (let shift = 7; shift < 70; shift += 7) {
+  for (let shift = 7; shift < 35; shift += 7) {
     if (position >= end) throw malformed('a field runs past its parent')
     const byte = buffer[position++]
     if (shift < 28) value |= (byte & 127) << shift
     else if (shift === 28) value = (value | ((byte & 15) << 28)) >>> 0
     if (byte < 128) return value
   }
-  throw malformed('a length is longer than ten bytes')
+  throw malformed('a length is longer than five bytes')
 }
 
 function skipVarint(end: number): void {

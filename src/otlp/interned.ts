@@ -4,7 +4,7 @@ import type { Message, ReadFields, Source } from './message.ts'
 
 /** Messages that are remembered before all are forgotten, the bytes of all and of one. */
 const MAX_MESSAGES = 4096
-const MAX_BYTES = 2 * 1024 * 1024
+const MAX_BYTES = 1024 * 1024
 const MAX_LENGTH = 4096
 
 /**

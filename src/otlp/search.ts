@@ -12,6 +12,8 @@ export class KeySearch {
   readonly #keys: readonly { readonly bytes: Buffer; readonly bit: number }[]
   #source: Source | undefined
   #bytes = NONE
+  /** Of the metric asked about last. */
+  #start = 0
   /** The keys that may be there at all, each with the first place where its bytes stand behind the last metric asked about. */
   #candidates: { readonly bytes: Buffer; next: number }[] = []
 
@@ -24,7 +26,8 @@ export class KeySearch {
 
   /** `false` only when no point of the metric has an attribute of one of the keys. */
   mayBeIn({ source, start, end }: Encoded<object>): boolean {
-    if (this.#source !== source) this.#begin(source)
+    if (this.#source !== source || start < this.#start) this.#begin(source)
+    this.#start = start
     let found = false
     for (const candidate of this.#candidates) {
       if (candidate.next < start) {

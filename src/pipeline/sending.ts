@@ -38,12 +38,14 @@ export interface Stop {
   readonly attempts: LinkedList<Attempt>
 }
 
+const nothing = (): void => undefined
+
 /** One attempt after the other: to make a signal for each would take as long as the rest of a small one. */
 export class Attempt extends Linked<Attempt> {
   readonly controller = new AbortController()
   /** How often it is made. */
   times = 0
-  stop: () => void = () => undefined
+  stop = nothing
 
   constructor() {
     super()
@@ -186,6 +188,8 @@ export class Sending {
       const end = (error?: DeliveryError): void => {
         clearTimeout(timer)
         attempts.remove(attempt)
+        // Idle, it must not keep the request.
+        attempt.stop = nothing
         if (!signal.aborted && attempt.times < MAX_TIMES) this.#idle.push(attempt)
         resolve(error)
       }

@@ -74,6 +74,17 @@ describe('a batch', () => {
     expect(values(MetricBatch.fromOtlp(merged.toOtlp()))).toEqual([1, 2, 3, 4, 1, 2, 3, 4])
   })
 
+  it('stays the bytes it came as when it was only read, however small it is', () => {
+    const bytes = MetricBatch.of({ resource: { 'host.name': 'a'.repeat(60) }, metrics: [gauge('one', 1)] }).toOtlp()
+    // ResourceMetrics with its schema_url in front.
+    const moved = Buffer.from([0x0a, bytes[1] + 3, 0x1a, 0x01, 0x75, ...bytes.subarray(2)])
+    expect(bytes[1]).toBeLessThan(125)
+    const request = MetricBatch.fromOtlp(moved)
+    expect(values(request.filterMetrics(() => true))).toEqual([1])
+    expect(request.compacted()).toBe(request)
+    expect(request.toOtlp()).toBe(moved)
+  })
+
   it('lets go of the request it came in when little of it is left', () => {
     const metrics = Array.from({ length: 200 }, (_, index) => gauge(`metric.${index}`, index))
     const request = MetricBatch.fromOtlp(MetricBatch.of({ resource: { 'host.name': 'a' }, metrics }).toOtlp())

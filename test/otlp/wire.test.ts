@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { MalformedError } from '../../src/otlp/check.ts'
+import { NumberPoint } from '../../src/otlp/points.ts'
 import type { DataPoint } from '../../src/otlp/points.ts'
 import { KeySearch } from '../../src/otlp/search.ts'
 import { runs } from '../kit/fuzzing.ts'
@@ -148,8 +150,44 @@ describe('the protobuf form of a batch', () => {
     const fail = (): never => {
       throw new Error('The point was read.')
     }
-    expect(plain.mapPointsWith(new KeySearch(['b']), fail)).toBe(plain)
-    expect(() => plain.mapPointsWith(new KeySearch(['a']), fail)).toThrow('The point was read.')
+    expect(plain.mapPointsWith(['b'], fail)).toBe(plain)
+    expect(() => plain.mapPointsWith(['a'], fail)).toThrow('The point was read.')
+  })
+
+  it('finds points by the keys of their attributes in whatever order the metrics stand', () => {
+    const metrics = ['one', 'two', 'three'].map((name) => ({
+      name,
+      gauge: { dataPoints: [{ attributes: [{ key: 'env', value: { stringValue: 'dev' } }] }] },
+    }))
+    const batch = MetricBatch.fromOtlp(referenceEncode({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }))
+    const [resource] = batch.resources
+    const [scope] = resource.scopes
+    const reversed = MetricBatch.fromResources([
+      resource.withScopes([scope.withMetrics(scope.metrics.toReversed())]),
+    ]).mapPointsWith(new KeySearch(['env']), (point) => point.withAttributes(Attributes.empty))
+    for (const { metric } of reversed.metrics()) expect(metric.points[0].attributes.size).toBe(0)
+  })
+
+  it('refuses a length of more than five bytes, which the reference does not read either', () => {
+    // ResourceMetrics, ScopeMetrics, Metric and string name, of which the last is "abcd".
+    const name = [0x0a, 0x84, 0x80, 0x80, 0x80, 0x80, 0x01, ...Buffer.from('abcd')]
+    const nested = [0x12, 0x12].reduce((inner, tag) => [tag, inner.length, ...inner], name)
+    const bytes = Buffer.from([0x0a, nested.length, ...nested])
+    expect(() => Reference.decode(bytes)).toThrow()
+    expect(() => MetricBatch.fromOtlp(bytes)).toThrow('a length is longer than five bytes')
+  })
+
+  it('writes a batch as it is after one that could not be written', () => {
+    const batchOf = (value: number, isInt: boolean): MetricBatch =>
+      MetricBatch.of({
+        resource: { 'host.name': 'a' },
+        metrics: [{ name: 'm', type: 'gauge', points: [new NumberPoint({ value, isInt })] }],
+      })
+    const right = batchOf(2, true).toOtlp()
+    for (let time = 0; time < 3; time++) {
+      expect(() => batchOf(1.5, true).toOtlp()).toThrow(RangeError)
+      expect(batchOf(2, true).toOtlp()).toEqual(right)
+    }
   })
 
   it('holds int64 values and nanoseconds beyond 2^53 exactly', () => {

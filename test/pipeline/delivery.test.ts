@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
 import type { Exporter } from '../../src/component.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
@@ -8,6 +10,9 @@ import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesR
 import { cleanups } from '../kit/cleanups.ts'
 import { temporaryFolder } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 /** Puts a number behind each value and goes on counting where the one before stopped. */
 function numbering(url: string): Exporter<ValuesRequest> {
@@ -31,6 +36,28 @@ describe('delivery', () => {
     await delivery.drain()
     expect(destination.taken).toEqual([[1, 2]])
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 2, sent: 2, queued: 0, in_flight: 0, dropped: {} })
+  })
+
+  it('keeps nothing of a request that was delivered', async () => {
+    const destination = await startDestination()
+    const requests: WeakRef<ValuesRequest>[] = []
+    const inner = exporter(destination.url)
+    const delivery = deliver({
+      ...inner,
+      *encode(batch, account) {
+        for (const request of inner.encode(batch, account)) {
+          requests.push(new WeakRef(request))
+          yield request
+        }
+      },
+    })
+    await delivery.offer(batchOf(1))
+    await until(() => delivery.sheet.sent === 1)
+    await until(() => {
+      collectGarbage()
+      return requests[0].deref() === undefined
+    })
+    expect(requests).toHaveLength(1)
   })
 
   it('sends a request again until it is taken, after broken connections too', async () => {

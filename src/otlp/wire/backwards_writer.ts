@@ -9,9 +9,8 @@ const MOST_WASTE = 8
 /** Characters of a string that take less time one by one than all at once. */
 const MAX_NAME = 64
 
-/** What a writer of little writes to, before it is copied, and what is no copy. There is one writer at a time. */
+/** What a writer of little writes to, before it is copied. There is one writer at a time. */
 const desk = Buffer.allocUnsafeSlow(65_536)
-const forwards = protobuf.Writer.create()
 
 /**
  * Writes messages from their last byte to their first: the length of one stands before it, and is known when it is to be
@@ -21,6 +20,9 @@ export class BackwardsWriter {
   #bytes: Buffer
   /** Where what is written begins. */
   #start: number
+
+  /** For what is no copy. */
+  #forwards: Writer | undefined
 
   /** @param size about as many bytes as will be written */
   constructor(size: number) {
@@ -74,8 +76,7 @@ export class BackwardsWriter {
   repeated<T extends Message<object>>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
     if (value.encoded !== undefined) return this.view(field, value, write)
     if (value.written === undefined) {
-      write(forwards.reset(), value)
-      value.written = Uint8Array.from(forwards.finish(true))
+      value.written = Uint8Array.from(this.#write(value, write).finish(true))
     }
     this.copy(value.written)
     this.head(field, value.written.length)
@@ -83,8 +84,7 @@ export class BackwardsWriter {
 
   /** A message from its fields. */
   fields<T>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
-    const writer = forwards.reset()
-    write(writer, value)
+    const writer = this.#write(value, write)
     this.copy(writer.finish(true))
     this.head(field, writer.pos)
   }
@@ -99,6 +99,12 @@ export class BackwardsWriter {
   finish(): Uint8Array {
     const written = this.#bytes.subarray(this.#start)
     return this.#bytes !== desk && this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+  }
+
+  #write<T>(value: T, write: (writer: Writer, value: T) => void): Writer {
+    const writer = (this.#forwards ??= protobuf.Writer.create()).reset()
+    write(writer, value)
+    return writer
   }
 
   /** Writes a string to where there is room for it; `false` when it is long, or more than ASCII. */
