@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { hostOverrider } from '../../src/datadog/host.ts'
+import { tagMerger } from '../../src/datadog/tags.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { MalformedError } from '../../src/otlp/check.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import type { DataPoint } from '../../src/otlp/points.ts'
+import { Resource } from '../../src/otlp/resource.ts'
 import { KeySearch } from '../../src/otlp/search.ts'
 import { runs } from '../kit/fuzzing.ts'
 import { ExportMetricsServiceRequest as Reference, Metric } from '../kit/otlp_proto.ts'
@@ -152,6 +155,52 @@ describe('the protobuf form of a batch', () => {
     }
     expect(plain.mapPointsWith(['b'], fail)).toBe(plain)
     expect(() => plain.mapPointsWith(['a'], fail)).toThrow('The point was read.')
+  })
+
+  it('changes each of many requests as if it were the only one', () => {
+    const attribute = fc.record({
+      key: fc.constantFrom('env', 'host', 'host.name', 'cpu', 'tier'),
+      value: fc.oneof(fc.record({ stringValue: fc.string({ maxLength: 3 }) }), fc.record({ boolValue: fc.boolean() })),
+    })
+    const attributes = fc.array(attribute, { maxLength: 3 })
+    const metric = fc.record({
+      name: fc.string({ unit: 'binary', maxLength: 4 }),
+      gauge: fc.record({ dataPoints: fc.array(fc.record({ attributes }), { minLength: 1, maxLength: 3 }) }),
+    })
+    const resourceMetrics = fc.array(
+      fc.record({
+        resource: fc.record({ attributes }),
+        scopeMetrics: fc.array(fc.record({ metrics: fc.array(metric, { maxLength: 3 }) }), { maxLength: 2 }),
+      }),
+      { maxLength: 3 },
+    )
+    const steps = () => {
+      const [tagged, kept] = [tagMerger(['env:prod', 'tier:one'], 'override'), tagMerger(['cpu:0'], 'keep')]
+      const named = hostOverrider('web-1', 'override')
+      return (bytes: Uint8Array) =>
+        named(kept(tagged(MetricBatch.fromOtlp(bytes).mapMetrics((metric) => metric.withName(`heka.${metric.name}`)))))
+    }
+    const shared = steps()
+    fc.assert(
+      fc.property(fc.array(resourceMetrics, { minLength: 1, maxLength: 4 }), (requests) => {
+        for (const value of requests) {
+          const bytes = referenceEncode({ resourceMetrics: value })
+          const alone = steps()(bytes)
+          // Without what is known of resources that came before.
+          const objects = MetricBatch.fromResources(
+            alone.resources.map((entry) =>
+              entry.withResource(new Resource({ attributes: Attributes.from([...entry.resource.attributes]) })),
+            ),
+          )
+          const changed = shared(bytes)
+          expect(meaning(changed.toOtlp())).toEqual(meaning(objects.toOtlp()))
+          expect(meaning(MetricBatch.merge([changed, changed]).compacted().toOtlp())).toEqual(
+            meaning(Buffer.concat([changed.toOtlp(), changed.toOtlp()])),
+          )
+        }
+      }),
+      runs(200),
+    )
   })
 
   it('finds points by the keys of their attributes in whatever order the metrics stand', () => {
