@@ -20,7 +20,6 @@ export class BackwardsWriter {
   #bytes: Buffer
   /** Where what is written begins. */
   #start: number
-
   /** For what is no copy. */
   #forwards: Writer | undefined
 
