@@ -15,6 +15,7 @@ import { checkComponent } from '../src/pipeline/config.ts'
 import { listTypes, loadBuiltin, loadModule } from '../src/pipeline/load.ts'
 import type { PipelineBalance } from '../src/pipeline/telemetry.ts'
 import { gauge, sum, testComponent, testProcessor } from '../src/testing.ts'
+import { gone } from './kit/garbage.ts'
 
 /*
  * The rules of docs/component-spec.md, by number, over every component: those of the three folders and the custom ones we ship.
@@ -257,6 +258,19 @@ describe.each(ofKind('processor'))('$title keeps to the contract:', ({ component
     expect(Buffer.from(MetricBatch.fromResources(fresh.resources).toOtlp())).toEqual(before)
   })
 
+  it('16. it keeps nothing of the request that a batch came in', async () => {
+    const { created, stop } = await testExample(component)
+    // An operator is there to hold what it is given for a time.
+    const process = typeof created === 'function' ? created : () => undefined
+    const take = async (round: number): Promise<WeakRef<object>> => {
+      const { batch, bytes } = received(round)
+      await process(batch)
+      return bytes
+    }
+    await gone([await take(1), await take(2)])
+    await stop()
+  })
+
   it('11. what it throws costs one counted batch, and the next one passes', async () => {
     const { process, stop, balance } = await testProcessor(component, firstExample(component))
     await expect(process(poisoned)).rejects.toThrow('3 data points were lost')
@@ -268,6 +282,12 @@ describe.each(ofKind('processor'))('$title keeps to the contract:', ({ component
     expect(balance()).toMatchObject({ accepted: 3 + rich.pointCount, dropped: { processor_error: 3 } })
   })
 })
+
+/** A batch made of bytes of its own, and what tells whether they live. */
+function received(round: number): { batch: MetricBatch; bytes: WeakRef<object> } {
+  const { buffer } = Uint8Array.from(cumulative(round).toOtlp())
+  return { batch: MetricBatch.fromOtlp(new Uint8Array(buffer)), bytes: new WeakRef(buffer) }
+}
 
 describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component }) => {
   const accounting = () => {
@@ -319,6 +339,21 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
     const shapes = () =>
       [...exporter.encode(rich, accounting().account)].map(({ points, bytes }) => ({ points, bytes }))
     expect(shapes()).toEqual(shapes())
+  })
+
+  it('16. it keeps nothing of the request that a batch came in, nor of what it prepared', async () => {
+    const { created } = await testExample(component)
+    const exporter: Exporter = created
+    const take = (round: number): WeakRef<object>[] => {
+      const { batch, bytes } = received(round)
+      const { account } = accounting()
+      const prepared = exporter.prepare?.(batch, account) ?? batch
+      expect([...exporter.encode(prepared, account)].length).toBeGreaterThanOrEqual(0)
+      const sources = Array.from(prepared.metrics(), ({ metric }) => metric.encoded?.source)
+      return [bytes, ...sources.flatMap((source) => (source === undefined ? [] : [new WeakRef(source)]))]
+    }
+    await gone([...take(1), ...take(2)])
+    expect(exporter).toBe(created)
   })
 
   it('15. from what it tells of the memory of `prepare`, another goes on as if it were the same', async () => {

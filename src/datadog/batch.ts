@@ -58,6 +58,8 @@ export function preparation(
             ? metric.encoded?.source.plainNumbers !== true && !numbers.reads(metric)
             : !histograms.reads(metric),
       )
+    numbers.end()
+    histograms.end()
     return differences.apply(aggregate(sendable, account, { resolution: 1n, collided }), account)
   }
   return { prepare, state: differences.state }

@@ -128,6 +128,10 @@ export class CumulativeToDelta {
       emptied.add(metric)
       return metric
     })
+    // They must not keep the request until the next comes.
+    this.#cursor.end()
+    this.#histogramCursor.end()
+    this.#metrics.end()
     return emptied.size === 0 ? converted : converted.filterMetrics((metric) => !emptied.has(metric))
   }
 

@@ -59,6 +59,11 @@ export class MetricIndex {
     return number
   }
 
+  /** Lets go of the request of the last metric. */
+  end(): void {
+    this.#resource = this.#scope = undefined
+  }
+
   /** What `identify` said of the metric with a number. */
   identity(number: number): string {
     return this.#identities[number]
@@ -78,7 +83,7 @@ export class MetricIndex {
 
   /** Forgets what was not asked for since `before`. The numbers will be given anew. */
   forget(before: number): void {
-    this.#resource = this.#scope = undefined
+    this.end()
     const alive = new Set<number>()
     this.#parts.forget((part) => {
       if (this.#seen[part] < before) return true

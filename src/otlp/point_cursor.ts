@@ -1,31 +1,33 @@
 import { Attributes } from './attributes.ts'
-import { Encoded } from './message.ts'
+import { Encoded, viewOf } from './message.ts'
 import type { Source } from './message.ts'
 import type { Metric, MetricType } from './metrics.ts'
 import { readAttributeFields } from './wire/point.ts'
 
 const SECOND = 1_000_000_000n
+const NO_BYTES: Buffer = Buffer.alloc(0)
+const NO_VIEW = viewOf(NO_BYTES)
 
 /**
  * Walks the points of a metric as they stand on the wire, without making an object for any of them. It takes points that are
- * written in the way encoders do; for anything else the objects are there.
+ * written in the way encoders do; for anything else the objects are there. It holds the request until `end`.
  */
 export abstract class PointCursor {
   /** Whether `next` ended because there were no more points. */
   complete = false
-  view: DataView = new DataView(new ArrayBuffer(0))
+  view = NO_VIEW
   /** Where the attributes of the point are; 0 and 0 when it has none. */
   attributesStart = 0
   attributesEnd = 0
   /** Where the times of the point begin behind their tags; -1 for a start that is not there. */
   startAt = -1
   timeAt = -1
-  protected bytes: Buffer = Buffer.alloc(0)
+  protected bytes = NO_BYTES
   /** Whether there is surely nothing behind the attributes of a number point. */
   protected attributesLast = false
   /** Where the next field of the metric's data begins. */
   protected at = 0
-  private end = 0
+  private dataEnd = 0
   private source: Source | undefined
   private readonly types: readonly MetricType[]
   /** The last time that was turned into seconds, and what came out: most points of a batch have the same. */
@@ -49,14 +51,14 @@ export abstract class PointCursor {
     this.view = source.view
     this.attributesLast = source.plainNumbers
     this.at = shape.dataStart
-    this.end = shape.dataEnd
+    this.dataEnd = shape.dataEnd
     return true
   }
 
   /** Goes to the next point; `false` when there is none, or none that it can read: `complete` tells which. */
   next(): boolean {
     const { bytes } = this
-    while (this.at < this.end) {
+    while (this.at < this.dataEnd) {
       if (bytes[this.at++] === 0x0a) {
         let length = bytes[this.at] & 127
         for (let shift = 7; bytes[this.at++] > 127; shift += 7) length |= (bytes[this.at] & 127) << shift
@@ -67,6 +69,13 @@ export abstract class PointCursor {
     }
     this.complete = true
     return false
+  }
+
+  /** Lets go of the request. */
+  end(): void {
+    this.source = undefined
+    this.bytes = NO_BYTES
+    this.view = NO_VIEW
   }
 
   /** Whether it can read all points of the metric, and every one has a time. */

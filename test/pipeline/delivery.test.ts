@@ -1,6 +1,4 @@
 import type { ServerResponse } from 'node:http'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
 import type { Exporter } from '../../src/component.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
@@ -9,10 +7,8 @@ import type { Answer, ValuesRequest } from '../kit/delivering.ts'
 import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesRequest } from '../kit/delivering.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { temporaryFolder } from '../kit/command.ts'
+import { gone } from '../kit/garbage.ts'
 import { until } from '../kit/until.ts'
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
 
 /** Puts a number behind each value and goes on counting where the one before stopped. */
 function numbering(url: string): Exporter<ValuesRequest> {
@@ -53,11 +49,8 @@ describe('delivery', () => {
     })
     await delivery.offer(batchOf(1))
     await until(() => delivery.sheet.sent === 1)
-    await until(() => {
-      collectGarbage()
-      return requests[0].deref() === undefined
-    })
     expect(requests).toHaveLength(1)
+    await gone(requests)
   })
 
   it('sends a request again until it is taken, after broken connections too', async () => {

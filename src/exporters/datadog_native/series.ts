@@ -156,6 +156,18 @@ export class SeriesMapper {
     this.#begin()
     this.#distinct = distinct
     this.#sent.begin(origin)
+    try {
+      return this.#mapAll(batch, account)
+    } finally {
+      // They must not keep the batch that they were given.
+      this.#cursor.end()
+      this.#histogram.cursor.end()
+      this.#metrics.end()
+      this.#lastResource = undefined
+    }
+  }
+
+  #mapAll(batch: MetricBatch, account: Account): boolean {
     for (const { resource, scopes } of batch.resources) {
       for (const { scope, metrics } of scopes) {
         for (const metric of metrics) {
@@ -165,11 +177,9 @@ export class SeriesMapper {
         }
       }
     }
-    if (!distinct && this.#unclear.size > 0) return false
+    if (!this.#distinct && this.#unclear.size > 0) return false
     this.#clear()
     this.#settle()
-    // It must not keep the batch that it came in.
-    this.#lastResource = undefined
     this.#tally.tell(account)
     return true
   }

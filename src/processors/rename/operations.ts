@@ -127,6 +127,7 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
         const { isInt } = cursor
         yield { attributes, time: cursor.time(), start: cursor.start(), value: cursor.exactValue(), isInt }
       }
+      cursor.end()
       return
     }
     for (const point of numberPoints(metric)) {
