@@ -34,8 +34,8 @@ export function resolveHost(resource: Attributes): Resolution {
 }
 
 /**
- * Makes the step that makes `hostname` the host of everything in a batch: sets `host.name` and `datadog.host.name`, replaces a resource or
- * data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
+ * Makes the step that makes `hostname` the host of everything in a batch: sets `host.name` and `datadog.host.name`, replaces a
+ * resource or data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
  * `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
  */
 export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): (batch: MetricBatch) => MetricBatch {

@@ -88,6 +88,7 @@ export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' |
   })
   const ownHeaders = { 'user-agent': 'heka-pipeline', ...lowerCased(config.headers) }
   const headersOf = remembered((headers: HttpRequest['headers']) => ({ ...ownHeaders, ...headers }))
+  const targetOf = remembered(readTarget)
 
   return async (url, request) => {
     opened ??= open(context)
@@ -100,7 +101,7 @@ export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' |
       throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
     }
     try {
-      return await exchange(connections.dispatcher, url, headersOf(request.headers), request)
+      return await exchange(connections.dispatcher, targetOf(url), headersOf(request.headers), request)
     } catch (error) {
       const message = `${request.method ?? 'POST'} ${withoutSecrets(url)}: ${failure(error)}`
       if ((error as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw permanent(message, { cause: error })
@@ -145,11 +146,10 @@ function makeDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig, { ca, cert, ke
  */
 function exchange(
   dispatcher: Dispatcher,
-  url: string,
+  { origin, path }: ReturnType<typeof readTarget>,
   headers: HttpRequest['headers'],
   { method = 'POST', body, signal, maxResponse }: HttpRequest,
 ): Promise<HttpResponse> {
-  const { origin, path } = targetOf(url)
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     let controller: Dispatcher.DispatchController | undefined
@@ -199,11 +199,11 @@ function exchange(
 
 const EMPTY = Buffer.alloc(0)
 
-/** What undici sends to. */
-const targetOf = remembered((url: string) => {
+/** A URL as undici takes it. */
+function readTarget(url: string): { readonly origin: string; readonly path: string } {
   const { origin, pathname, search } = new URL(url)
   return { origin, path: pathname + search }
-})
+}
 
 /** A function that knows its last answer: most requests go where the one before went. */
 function remembered<Question, Answer>(answer: (question: Question) => Answer): (question: Question) => Answer {
