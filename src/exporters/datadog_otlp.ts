@@ -12,6 +12,7 @@ import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 import type { OtlpRequest } from '../http/requests.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import { MetricBatch } from '../otlp/batch.ts'
+import { completeHistograms } from '../otlp/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { perResource } from '../otlp/resource.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
@@ -103,7 +104,8 @@ datadog_otlp:
           distinct: true,
           collided,
         })
-        return otlp.encode(series, account)
+        // Datadog refuses histograms that have not one count more than bounds.
+        return otlp.encode(completeHistograms(series), account)
       },
       send(request, signal) {
         reportHost()

@@ -1,4 +1,5 @@
 import { coarsen, sameNumbers } from './difference.ts'
+import { completeBuckets } from './explicit_buckets.ts'
 import { addInts } from './number_values.ts'
 import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from './points.ts'
 
@@ -20,10 +21,11 @@ function addSummaries(first: SummaryPoint, second: SummaryPoint): SummaryPoint |
 
 function addHistograms(first: HistogramPoint, second: HistogramPoint): HistogramPoint | undefined {
   if (!first.hasValue || !second.hasValue) return undefined
-  if (!sameNumbers(first.explicitBounds, second.explicitBounds)) return undefined
-  if (first.bucketCounts.length !== second.bucketCounts.length) return undefined
-  const bucketCounts = second.bucketCounts.map((count, index) => addInts(count, first.bucketCounts[index]))
-  return second.with({ ...addFigures(first, second), bucketCounts })
+  const { bucketCounts: earlierCounts, explicitBounds: earlierBounds } = completeBuckets(first)
+  const { bucketCounts: laterCounts, explicitBounds } = completeBuckets(second)
+  if (!sameNumbers(earlierBounds, explicitBounds) || earlierCounts.length !== laterCounts.length) return undefined
+  const bucketCounts = laterCounts.map((count, index) => addInts(count, earlierCounts[index]))
+  return second.with({ ...addFigures(first, second), bucketCounts, explicitBounds })
 }
 
 type Figures = Pick<HistogramPoint, 'count' | 'sum' | 'min' | 'max'>

@@ -1,5 +1,6 @@
 import type { Attributes } from './attributes.ts'
 import type { MetricBatch } from './batch.ts'
+import { completeBuckets } from './explicit_buckets.ts'
 import type { Metric } from './metrics.ts'
 import type { DataPoint } from './points.ts'
 import type { Resource } from './resource.ts'
@@ -165,9 +166,10 @@ function pointValues(type: FamilyType, point: DataPoint): Value[] | undefined {
     }
     case 'histogram': {
       const cumulative = type === 'histogram'
-      const bounds = [...point.explicitBounds, Infinity]
-      const counts = point.bucketCounts.length === 0 ? [point.count] : point.bucketCounts
-      if (point.bucketCounts.length > 0 && counts.length !== bounds.length) return undefined
+      const { bucketCounts, explicitBounds } = completeBuckets(point)
+      const bounds = [...explicitBounds, Infinity]
+      const counts = bucketCounts.length === 0 ? [point.count] : bucketCounts
+      if (bucketCounts.length > 0 && counts.length !== bounds.length) return undefined
       if (bounds.some((bound, index) => index > 0 && !(bound > bounds[index - 1]))) return undefined
       const values: Value[] = []
       let total = 0n

@@ -6,6 +6,7 @@ import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import type { HistogramPointFields } from '../../src/otlp/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
@@ -97,6 +98,34 @@ describe('datadog_otlp', () => {
       'content-encoding': 'gzip',
       'dd-otel-metric-config': '{"resource_attributes_as_tags":true}',
     })
+  })
+
+  it('completes the buckets of a histogram, which the intake would refuse without its last count', async () => {
+    const exporter = await exporting()
+    const sized = (name: string, fields: HistogramPointFields): MetricFields => ({
+      ...{ name, type: 'histogram', temporality: 'delta' },
+      points: [new HistogramPoint({ ...now, count: 6, sum: 12, ...fields })],
+    })
+    const balance = await exporter.deliver(
+      of(
+        {},
+        sized('endless', { bucketCounts: [1, 2, 3], explicitBounds: [1, 2, Infinity] }),
+        sized('without', { bucketCounts: [1, 2], explicitBounds: [1, 2] }),
+        sized('complete', { bucketCounts: [1, 2, 3], explicitBounds: [1, 2] }),
+        sized('malformed', { bucketCounts: [1], explicitBounds: [1, 2] }),
+      ),
+    )
+    const buckets = received()[0].metrics.map(({ name, histogram }) => {
+      const [point] = (histogram as { dataPoints: Record<string, unknown>[] }).dataPoints
+      return [name, point.bucketCounts, point.explicitBounds]
+    })
+    expect(buckets).toEqual([
+      ['endless', ['1', '2', '3'], [1, 2]],
+      ['without', ['1', '2', '3'], [1, 2]],
+      ['complete', ['1', '2', '3'], [1, 2]],
+      ['malformed', ['1'], [1, 2]],
+    ])
+    expect(balance).toMatchObject({ handed_in: 4, sent: 4, dropped: {} })
   })
 
   it('sends what the intake takes, converts what can be converted and counts the rest', async () => {

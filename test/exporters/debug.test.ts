@@ -187,7 +187,7 @@ describe('debug, as openmetrics', () => {
             name: 'broken',
             type: 'histogram',
             temporality: 'cumulative',
-            points: [new HistogramPoint({ count: 3, bucketCounts: [1, 2], explicitBounds: [1, 2] })],
+            points: [new HistogramPoint({ count: 3, bucketCounts: [1, 2], explicitBounds: [1, 2, 3] })],
           }),
         ],
       }),
@@ -205,6 +205,25 @@ describe('debug, as openmetrics', () => {
       'kept{a_b="1"} 3 1700000000.25',
       'requests 5 1700000000.25',
       '',
+    ])
+  })
+})
+
+describe('debug, as openmetrics, of histograms without a last count', () => {
+  it.each([
+    ['because the last bound is +Inf', { bucketCounts: [1, 2, 3], explicitBounds: [1, 2, Infinity] }],
+    ['because the count tells of it', { bucketCounts: [1, 2], explicitBounds: [1, 2] }],
+  ])('writes every bucket %s', async (_why, buckets) => {
+    const points = [new HistogramPoint({ ...at, count: 6, sum: 12, ...buckets })]
+    const histogram = new Metric({ name: 'size', type: 'histogram', temporality: 'cumulative', points })
+    const { text, dropped } = await encoded('debug: { format: openmetrics }', MetricBatch.of({ metrics: [histogram] }))
+    expect(dropped).toEqual({})
+    expect(text.split('\n').filter((line) => line.startsWith('size_'))).toEqual([
+      'size_bucket{le="1.0"} 1 1700000000.25',
+      'size_bucket{le="2.0"} 3 1700000000.25',
+      'size_bucket{le="+Inf"} 6 1700000000.25',
+      'size_count 6 1700000000.25',
+      'size_sum 12 1700000000.25',
     ])
   })
 })

@@ -65,6 +65,24 @@ describe('histograms of one series at one time', () => {
     expect(points[0]).toMatchObject({ count: 2, sum: undefined, min: undefined, max: 4 })
   })
 
+  it('are added, and complete, however they say what is above their last bound', () => {
+    const without = histogram({ count: 6, bucketCounts: [1, 2] })
+    const endless = histogram({ count: 6, bucketCounts: [1, 2, 3], explicitBounds: [1, 2, Infinity] })
+    const complete = histogram({ count: 6, bucketCounts: [1, 2, 3] })
+    for (const points of [
+      [without, without],
+      [endless, endless],
+      [without, complete],
+      [complete, endless],
+      [endless, without],
+    ]) {
+      expect(left('histogram', points)).toMatchObject({
+        merged: 1,
+        points: [{ count: 12, bucketCounts: [2, 4, 6], explicitBounds: [1, 2] }],
+      })
+    }
+  })
+
   it('stay apart where their bounds differ', () => {
     const two = [
       histogram({ count: 1, bucketCounts: [0, 0, 1] }),

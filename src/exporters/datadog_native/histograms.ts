@@ -1,5 +1,7 @@
 import { normalizeTag } from '../../datadog/names.ts'
-import type { ExponentialHistogramPoint } from '../../otlp/points.ts'
+import { completeBuckets } from '../../otlp/explicit_buckets.ts'
+import type { ExplicitBuckets } from '../../otlp/explicit_buckets.ts'
+import type { ExponentialHistogramPoint, HistogramPoint } from '../../otlp/points.ts'
 import { countInBuckets, Sketch, sketchOfExponential, sketchOfHistogram } from './sketch.ts'
 import type { ExplicitHistogram, SketchRefusal } from './sketch.ts'
 
@@ -49,10 +51,11 @@ export function mapHistogram(
 ): MappedHistogram | SketchRefusal | 'not_finite' {
   if (point.kind === 'exponential_histogram') return withSketch(sketchOfExponential(point), point, settings)
   if (settings.mode === 'distributions') return withSketch(sketchOfHistogram(point), point, settings)
-  const samples = settings.sendAggregationMetrics ? aggregations(point) : []
-  if (settings.mode === 'counters') {
-    if (countInBuckets(point) === undefined) return 'malformed_histogram'
-    addBuckets(samples, point)
+  const samples = settings.sendAggregationMetrics ? aggregations(point, point) : []
+  if (settings.mode === 'counters' && point.bucketCounts.length > 0) {
+    const buckets = completeBuckets(point)
+    if (countInBuckets(buckets) === undefined) return 'malformed_histogram'
+    addBuckets(samples, buckets)
   }
   if (samples.length > 0) return { sketch: undefined, samples }
   return settings.mode === 'counters' ? 'no_buckets' : 'not_finite'
@@ -63,30 +66,36 @@ function withSketch(
   point: Explicit | ExponentialHistogramPoint,
   { sendAggregationMetrics }: HistogramSettings,
 ): MappedHistogram | SketchRefusal {
-  const samples = sendAggregationMetrics ? aggregations(point) : NO_SAMPLES
+  const samples = sendAggregationMetrics ? aggregations(point, sketch instanceof Sketch ? sketch : point) : NO_SAMPLES
   if (sketch instanceof Sketch) return { sketch, samples }
   // Where there is nothing to distribute, the counts still say so.
   const complete = sketch === 'no_observations' || sketch === 'no_buckets'
   return complete && samples.length > 0 ? { sketch: undefined, samples } : sketch
 }
 
-/** None of a sum that is no number: then the count may be wrong as well. A sum that was not taken is left out. */
-function aggregations({ count, sum, min, max }: Explicit | ExponentialHistogramPoint): DerivedSample[] {
+/**
+ * None of a sum that is no number: then the count may be wrong as well. A sum that was not taken is left out, as are extremes
+ * that the point does not have; those that it has are those of the distribution.
+ */
+function aggregations(
+  { count, sum, min, max }: Explicit | ExponentialHistogramPoint,
+  extremes: Pick<HistogramPoint, 'min' | 'max'>,
+): DerivedSample[] {
   if (sum !== undefined && !Number.isFinite(sum)) return []
   const samples: DerivedSample[] = [
     { suffix: '.count', type: 'count', value: Number(count), tags: NO_TAGS, inUnit: false },
   ]
   if (sum !== undefined) samples.push({ suffix: '.sum', type: 'count', value: sum, tags: NO_TAGS, inUnit: true })
   if (Number.isFinite(min)) {
-    samples.push({ suffix: '.min', type: 'gauge', value: min as number, tags: NO_TAGS, inUnit: true })
+    samples.push({ suffix: '.min', type: 'gauge', value: extremes.min as number, tags: NO_TAGS, inUnit: true })
   }
   if (Number.isFinite(max)) {
-    samples.push({ suffix: '.max', type: 'gauge', value: max as number, tags: NO_TAGS, inUnit: true })
+    samples.push({ suffix: '.max', type: 'gauge', value: extremes.max as number, tags: NO_TAGS, inUnit: true })
   }
   return samples
 }
 
-function addBuckets(samples: DerivedSample[], { bucketCounts, explicitBounds }: Explicit): void {
+function addBuckets(samples: DerivedSample[], { bucketCounts, explicitBounds }: ExplicitBuckets): void {
   const tags = bucketTags(explicitBounds)
   for (let index = 0; index < bucketCounts.length; index++) {
     const value = Number(bucketCounts[index])

@@ -1,10 +1,12 @@
+import { completeBuckets } from '../../otlp/explicit_buckets.ts'
+import type { ExplicitBuckets } from '../../otlp/explicit_buckets.ts'
 import type { ExponentialHistogramPoint, HistogramPoint } from '../../otlp/points.ts'
 
 /*
  * The sketch in which the Datadog Agent sends distributions: counts of values by key, and a key is the rounded logarithm of
  * a value, so that every value is off by at most 1/128 of itself. Sources: datadog-agent, pkg/util/quantile (config.go,
  * agent.go, ddsketch.go) for keys and bins; pkg/opentelemetry-mapping-go/otlp/metrics/default_mapper.go for histograms.
- * Where it differs from the Agent on purpose: docs/decisions/0070-sketches.md.
+ * Where it differs from the Agent on purpose: docs/decisions/0070-sketches.md and 0188-sketches-within-extremes.md.
  */
 
 /** Two neighbouring keys are this factor apart. */
@@ -43,13 +45,16 @@ function valueOf(key: number): number {
   return key < 0 ? -values[-key] : values[key]
 }
 
-/** A distribution of at least one and at most `MAX_COUNT` values. Immutable. */
+/**
+ * A distribution of at least one and at most `MAX_COUNT` values: no bin has a key below that of `min` or above that of
+ * `max`, and the average lies between them. Immutable.
+ */
 export class Sketch {
   constructor(
     /** Bins in ascending order of key, each key once. They stand from `start` to `end` between those of other sketches. */
     readonly keys: Int16Array,
     /** What each bin counts, at the same places; at least 1. */
-    readonly counts: Uint32Array,
+    readonly counts: Int32Array,
     readonly start: number,
     readonly end: number,
     readonly count: number,
@@ -58,8 +63,9 @@ export class Sketch {
     readonly max: number,
   ) {}
 
+  /** Between the extremes, even if the sum was rounded or a sender's figures contradict each other. */
   get average(): number {
-    return this.sum / this.count
+    return within(this.sum / this.count, this.min, this.max)
   }
 
   /** Both as one, the same whichever comes first; `undefined` when a sketch cannot hold so many values. */
@@ -74,17 +80,19 @@ export class Sketch {
       if (fromLeft) bins.add(this.keys[left], this.counts[left++])
       else bins.add(other.keys[right], other.counts[right++])
     }
-    return bins.toSketch(count, this.sum + other.sum, Math.min(this.min, other.min), Math.max(this.max, other.max))
+    return bins.finish(count, this.sum + other.sum, Math.min(this.min, other.min), Math.max(this.max, other.max))
   }
 }
 
+/** The first key of a sparse bucket that gets a value is looked for in steps of so many keys. */
+const STRIDE = 32
 /** Bins of the sketches that share two arrays: arrays of their own would cost more than what is in them. */
 const SHARED_BINS = 16_384
 
 /** Collects the bins of one sketch after the other, each from the lowest key to the highest. */
 class Bins {
   private keys = new Int16Array(SHARED_BINS)
-  private counts = new Uint32Array(SHARED_BINS)
+  private counts = new Int32Array(SHARED_BINS)
   private start = 0
   private end = 0
 
@@ -100,21 +108,84 @@ class Bins {
       this.counts[end - 1] += count
       return
     }
-    if (end === this.keys.length) this.moveOn()
+    if (end === this.keys.length) this.moveOn(1)
     this.keys[this.end] = key
     this.counts[this.end++] = count
   }
 
-  /** `count`: that of all bins, of which there is at least one. What is undefined is told by the bins. */
-  toSketch(count: number, sum: number | undefined, min: number | undefined, max: number | undefined): Sketch {
+  /**
+   * Adds the values of a bucket, spread evenly from `lower` to `upper`. A key gets as many as lie between it and the next; keys
+   * that would get less than one are passed over. `lowerKey`: not lower than any before. Source: datadog-agent,
+   * pkg/util/quantile/agent.go.
+   */
+  spread(lower: number, upper: number, lowerKey: number, upperKey: number, count: number): void {
+    const most = Math.min(count, upperKey - lowerKey + 1)
+    if (this.end + most > this.keys.length) this.moveOn(most)
+    const { keys, counts } = this
+    let { end } = this
+    // Only the first key may be there already.
+    const there = end > this.start && keys[end - 1] === lowerKey
+    let counted = there ? counts[--end] : 0
+    const distance = upper - lower
+    /** A little less than what one of the values takes, so that most keys need no division. */
+    const step = (distance / count) * 0.999999
+    let left = count
+    let key = lowerKey
+    let value = valueOf(lowerKey)
+    let carried = 0
+    let nearest = value + step
+    let next = lowerKey
+    while (next + STRIDE <= upperKey && valueOf(next + STRIDE) < nearest) next += STRIDE
+    while (++next <= upperKey) {
+      const nextValue = valueOf(next)
+      if (nextValue < nearest) continue
+      const share = ((nextValue - value) / distance) * count
+      if (share < 1) continue
+      let here = Math.floor(share)
+      if (share > 1) carried += share - here
+      if (carried > 1) {
+        here++
+        carried--
+      }
+      if (here >= left) break
+      keys[end] = key
+      counts[end++] = counted + here
+      counted = 0
+      left -= here
+      key = next
+      value = nextValue
+      nearest = value + step
+    }
+    keys[end] = key
+    counts[end++] = counted + left
+    this.end = end
+  }
+
+  /** `count`: that of all bins, of which there is at least one. */
+  finish(count: number, sum: number, min: number, max: number): Sketch {
     const { keys, counts, end } = this
-    const lowest = min ?? valueOf(keys[this.start])
-    const highest = max ?? valueOf(keys[end - 1])
-    const total = sum ?? this.sum()
     if (end - this.start + Math.floor(count / MAX_BIN_COUNT) > MAX_BINS) this.collapse()
-    const sketch = new Sketch(keys, counts, this.start, end, count, total, lowest, highest)
+    const sketch = new Sketch(keys, counts, this.start, end, count, sum, min, max)
     this.start = end
     return sketch
+  }
+
+  /**
+   * The same where figures may be missing: the sum, or an extreme, which is infinite then. `lowest` and `highest` stand in for
+   * the extremes unless the average lies beyond them.
+   */
+  toSketch(
+    count: number,
+    sum: number | undefined,
+    least: number,
+    greatest: number,
+    lowest: number,
+    highest: number,
+  ): Sketch {
+    const average = sum === undefined ? lowest : sum / count
+    const max = greatest === Infinity ? Math.max(highest, average, least) : greatest
+    const min = least === -Infinity ? Math.min(lowest, average, max) : least
+    return this.finish(count, sum ?? within(this.sum(), count * min, count * max), min, max)
   }
 
   private sum(): number {
@@ -137,11 +208,11 @@ class Bins {
   }
 
   /** Takes the bins of the sketch at hand to new arrays; the old ones belong to the sketches before. */
-  private moveOn(): void {
+  private moveOn(more: number): void {
     const { keys, counts, start, end } = this
-    const length = Math.max(SHARED_BINS, 2 * (end - start))
+    const length = Math.max(SHARED_BINS, 2 * (end - start + more))
     this.keys = new Int16Array(length)
-    this.counts = new Uint32Array(length)
+    this.counts = new Int32Array(length)
     this.keys.set(keys.subarray(start, end))
     this.counts.set(counts.subarray(start, end))
     this.start = 0
@@ -157,105 +228,102 @@ function binsOf(count: number): number {
 }
 
 /** What a histogram with explicit bounds says, as a point or in any other form. */
-export type ExplicitHistogram = Pick<HistogramPoint, 'count' | 'sum' | 'min' | 'max'> & {
-  readonly bucketCounts: ArrayLike<number | bigint>
-  readonly explicitBounds: ArrayLike<number>
-}
+export type ExplicitHistogram = Pick<HistogramPoint, 'sum' | 'min' | 'max'> & ExplicitBuckets
 
 /**
- * The sketch of a histogram of differences: the values of a bucket are spread over its keys as evenly as the Agent does. Count
- * is that of the buckets, sum, minimum and maximum are exact where the histogram knows them.
+ * The sketch of a histogram of differences. The count is that of the buckets; sum, minimum and maximum are exact where the
+ * histogram has them. The values of a bucket are spread over its keys as evenly as the Agent does it, but never beyond the
+ * minimum or maximum. Where a bucket has no bound on one side, all its values are placed as close to the other bound as
+ * the sum allows.
  */
 export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | SketchRefusal {
-  const { bucketCounts, explicitBounds: bounds } = histogram
-  const total = countInBuckets(histogram)
+  const buckets = histogram.bucketCounts.length === 0 ? oneBucket(histogram) : completeBuckets(histogram)
+  const { bucketCounts, explicitBounds: bounds } = buckets
+  const total = countInBuckets(buckets)
   if (total === undefined || contradictory(histogram)) return 'malformed_histogram'
-  // One bucket without a bound says no more than none.
-  if (bucketCounts.length < 2) return withoutBuckets(histogram)
   if (total > MAX_COUNT) return 'bucket_count_too_high'
   if (total === 0) return Number(histogram.count) === 0 ? 'no_observations' : 'malformed_histogram'
+  const sum = finite(histogram.sum)
+  const least = finite(histogram.min) ?? -Infinity
+  const greatest = finite(histogram.max) ?? Infinity
+  if (total === 1 && sum !== undefined) return sketchOfValue(sum, least, greatest)
   const keys = keysOf(bounds) as Int16Array
   bins.begin()
-  let lowest: number | undefined
-  let highest = 0
+  let lowest = -Infinity
+  let highest = Infinity
+  /** The most that the values of the buckets before can add up to. */
+  let before = 0
   for (let index = 0; index < bucketCounts.length; index++) {
     const count = Number(bucketCounts[index])
     if (count === 0) continue
-    const lower = index === 0 ? -Infinity : bounds[index - 1]
-    const upper = index === bounds.length ? Infinity : bounds[index]
-    lowest ??= lower
+    const from = index === 0 ? -Infinity : bounds[index - 1]
+    const to = index === bounds.length ? Infinity : bounds[index]
+    // Most buckets are like this, and are cheap.
+    const inner = from > 0 && from >= least && to <= greatest && to < Infinity
+    let lower = inner ? from : within(from, least, greatest)
+    const upper = inner ? to : within(to, least, greatest)
     highest = upper
-    if (upper === Infinity) {
-      if (lower === -Infinity || lower === Infinity) return 'malformed_histogram'
-      bins.add(keys[index - 1], count)
-    } else if (lower === -Infinity || lower === 0) {
-      if (upper === -Infinity) return 'malformed_histogram'
+    if (inner) bins.spread(from, to, keys[index - 1], keys[index], count)
+    else if (upper === Infinity) {
+      const average = sum === undefined ? lower : (sum - before) / count
+      highest = average > lower ? average : lower
+      if (highest === -Infinity) return 'no_buckets'
+      if (lower === -Infinity) lower = highest
+      bins.add(highest === from ? keys[index - 1] : keyOf(highest), count)
+    } else if (lower === -Infinity || (lower === 0 && from === 0)) {
       // The bucket (0, upper] holds no zero, and to start there would say that most of its values are.
-      bins.add(keys[index], count)
-    } else interpolate(lower, upper, keys[index - 1], keys[index], count)
+      const average =
+        sum === undefined || lowest > -Infinity ? upper : (sum - leastSumAbove(index, buckets, greatest)) / count
+      const place = average > lower && average < upper ? average : upper
+      if (lower === -Infinity) lower = place
+      bins.add(place === to ? keys[index] : keyOf(place), count)
+    } else {
+      const lowerKey = lower === from ? keys[index - 1] : keyOf(lower)
+      const upperKey = upper === to ? keys[index] : upper === lower ? lowerKey : keyOf(upper)
+      bins.spread(lower, upper, lowerKey, upperKey, count)
+    }
+    if (lowest === -Infinity) lowest = lower
+    before += count * upper
   }
-  return bins.toSketch(
-    total,
-    finite(histogram.sum),
-    finite(histogram.min) ?? finite(lowest),
-    finite(histogram.max) ?? finite(highest),
-  )
+  return bins.toSketch(total, sum, least, greatest, lowest, highest)
 }
 
 /** What all buckets count together; `undefined` when the buckets and bounds do not make a histogram. */
-export function countInBuckets({ bucketCounts, explicitBounds }: ExplicitHistogram): number | undefined {
-  if (bucketCounts.length === 0) return 0
-  if (bucketCounts.length !== explicitBounds.length + 1 || keysOf(explicitBounds) === undefined) return undefined
+export function countInBuckets({ bucketCounts, explicitBounds }: ExplicitBuckets): number | undefined {
+  const bounds = explicitBounds.length
+  if (bucketCounts.length !== bounds + 1 || keysOf(explicitBounds) === undefined) return undefined
+  // No value is below -Infinity or above +Infinity.
+  if (bounds > 0 && explicitBounds[0] === -Infinity && bucketCounts[0] > 0) return undefined
+  if (bounds > 0 && explicitBounds[bounds - 1] === Infinity && bucketCounts[bounds] > 0) return undefined
   const count = sumOfCounts(bucketCounts)
   return Number.isNaN(count) ? undefined : count
 }
 
-/** The values lie anywhere between minimum and maximum; what is known of only one point lies there. */
-function withoutBuckets(histogram: ExplicitHistogram): Sketch | SketchRefusal {
-  const { bucketCounts } = histogram
-  const count = Number(bucketCounts.length === 0 ? histogram.count : bucketCounts[0])
-  if (!Number.isInteger(count) || count < 0) return 'malformed_histogram'
-  if (count === 0) return Number(histogram.count) === 0 ? 'no_observations' : 'malformed_histogram'
-  if (count > MAX_COUNT) return 'bucket_count_too_high'
-  const [sum, min, max] = [finite(histogram.sum), finite(histogram.min), finite(histogram.max)]
-  const place = min ?? max ?? (sum === undefined ? undefined : sum / count)
-  if (place === undefined) return 'no_buckets'
-  bins.begin()
-  if (min !== undefined && max !== undefined) interpolate(min, max, keyOf(min), keyOf(max), count)
-  else bins.add(keyOf(place), count)
-  return bins.toSketch(count, sum, min, max)
+/** A histogram without buckets has its values anywhere. */
+function oneBucket({ count }: ExplicitHistogram): ExplicitBuckets {
+  return { count, bucketCounts: [count], explicitBounds: [] }
 }
 
-/**
- * Spreads the values of a bucket evenly from its lower bound to its upper one. A key gets as many as lie between it and the
- * next; keys that would get less than one are passed over. Source: datadog-agent, pkg/util/quantile/agent.go.
- */
-function interpolate(lower: number, upper: number, lowerKey: number, upperKey: number, count: number): void {
-  const distance = upper - lower
-  /** A little less than what one of the values takes, so that most keys need no division. */
-  const step = (distance / count) * 0.999999
-  let left = count
-  let key = lowerKey
-  let value = valueOf(lowerKey)
-  let carried = 0
-  for (let next = lowerKey + 1; next <= upperKey; next++) {
-    const nextValue = valueOf(next)
-    if (nextValue - value < step) continue
-    const share = ((nextValue - value) / distance) * count
-    if (share < 1) continue
-    let here = Math.floor(share)
-    if (share > 1) carried += share - here
-    if (carried > 1) {
-      here++
-      carried--
-    }
-    if (here >= left) break
-    bins.add(key, here)
-    left -= here
-    key = next
-    value = nextValue
+/** The least that the values of the buckets above `index` can add up to. */
+function leastSumAbove(
+  index: number,
+  { bucketCounts, explicitBounds: bounds }: ExplicitBuckets,
+  greatest: number,
+): number {
+  let sum = 0
+  for (let above = index + 1; above < bucketCounts.length; above++) {
+    const bound = bounds[above - 1]
+    sum += Number(bucketCounts[above]) * (bound > greatest ? greatest : bound)
   }
-  bins.add(key, left)
+  return sum
+}
+
+/** A single value is its sum, wherever its bucket is. */
+function sketchOfValue(sum: number, least: number, greatest: number): Sketch {
+  const value = within(sum, least, greatest)
+  bins.begin()
+  bins.add(keyOf(value), 1)
+  return bins.finish(1, sum, value, value)
 }
 
 /** The keys of the bounds asked for last: most histograms of a batch have the same, and a logarithm is dear. */
@@ -268,7 +336,8 @@ let known: { readonly bounds: Float64Array; readonly keys: Int16Array | undefine
 function keysOf(bounds: ArrayLike<number>): Int16Array | undefined {
   if (!sameNumbers(bounds, known.bounds)) {
     let ascend = !Number.isNaN(bounds[0])
-    for (let index = 1; index < bounds.length; index++) ascend &&= bounds[index] >= bounds[index - 1]
+    // No bucket lies between two equal infinities; their difference is NaN.
+    for (let index = 1; index < bounds.length; index++) ascend &&= bounds[index] - bounds[index - 1] >= 0
     known = { bounds: Float64Array.from(bounds), keys: ascend ? Int16Array.from(bounds, keyOf) : undefined }
   }
   return known.keys
@@ -310,24 +379,24 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
   const total = sumOfCounts(positive.bucketCounts) + sumOfCounts(negative.bucketCounts) + sumOfCounts([zeros])
   if (!(total <= MAX_COUNT)) return total > MAX_COUNT ? 'bucket_count_too_high' : 'malformed_histogram'
   if (total === 0) return Number(histogram.count) === 0 ? 'no_observations' : 'malformed_histogram'
-  const [sum, min, max] = [finite(histogram.sum), finite(histogram.min), finite(histogram.max)]
+  const sum = finite(histogram.sum)
+  const least = finite(histogram.min) ?? -Infinity
+  const greatest = finite(histogram.max) ?? Infinity
+  if (total === 1 && sum !== undefined) return sketchOfValue(sum, least, greatest)
   bins.begin()
-  if (total === 1 && sum !== undefined) {
-    bins.add(keyOf(sum), 1)
-    return bins.toSketch(1, sum, min ?? sum, max ?? sum)
-  }
   const lnBase = Math.min(Math.LN2 * 2 ** -histogram.scale, MAX_LN_BASE)
-  const spread = { given: 0, counted: 0, lowest: 0, highest: 0 }
+  const [leastKey, greatestKey] = [keyOf(least), keyOf(greatest)]
+  const spread = { least, greatest, leastKey, greatestKey, given: 0, counted: 0, lowest: 0, highest: 0 }
   for (let index = negative.bucketCounts.length - 1; index >= 0; index--) {
     const count = Number(negative.bucketCounts[index])
     if (count > 0) spreadBucket(negative.offset + index, lnBase, -1, count, spread)
   }
-  give(0, zeros, spread)
+  give(within(0, leastKey, greatestKey), zeros, spread)
   for (let index = 0; index < positive.bucketCounts.length; index++) {
     const count = Number(positive.bucketCounts[index])
     if (count > 0) spreadBucket(positive.offset + index, lnBase, 1, count, spread)
   }
-  return bins.toSketch(total, sum, min ?? middleOf(spread.lowest), max ?? middleOf(spread.highest))
+  return bins.toSketch(total, sum, least, greatest, middleOf(spread.lowest), middleOf(spread.highest))
 }
 
 /** The middle, as the Agent takes it, of what has a key, where only its part of a bucket is known. */
@@ -338,6 +407,11 @@ function middleOf(key: number): number {
 
 /** What has been given to keys so far, in parts of values, and how many whole values of it have been counted. */
 interface Spread {
+  /** All values lie between these. */
+  readonly least: number
+  readonly greatest: number
+  readonly leastKey: number
+  readonly greatestKey: number
   given: number
   counted: number
   /** The first and the last key that were given any. */
@@ -360,12 +434,15 @@ function give(key: number, part: number, spread: Spread): void {
 
 /** Spreads bucket `index`, (base^index, base^(index + 1)], over its keys, or over their negatives from the last to the first. */
 function spreadBucket(index: number, lnBase: number, sign: 1 | -1, count: number, spread: Spread): void {
-  const first = Math.min(Math.max(Math.floor((index * lnBase) / LN_GAMMA + BIAS + 0.5), 0), MAX_KEY)
-  const last = Math.min(Math.max(Math.ceil(((index + 1) * lnBase) / LN_GAMMA + BIAS + 0.5) - 1, first), MAX_KEY)
+  const { least, greatest, leastKey, greatestKey } = spread
+  const leastHere = sign > 0 ? leastKey : -greatestKey
+  const greatestHere = sign > 0 ? greatestKey : -leastKey
+  const first = within(Math.floor((index * lnBase) / LN_GAMMA + BIAS + 0.5), Math.max(leastHere, 0), greatestHere)
+  const last = within(Math.ceil(((index + 1) * lnBase) / LN_GAMMA + BIAS + 0.5) - 1, first, greatestHere)
   const whole = spread.given + count
-  if (first < last) {
-    const lower = Math.exp(index * lnBase)
-    const upper = Math.min(Math.exp((index + 1) * lnBase), Number.MAX_VALUE)
+  const lower = Math.max(Math.exp(index * lnBase), sign > 0 ? least : -greatest)
+  const upper = Math.min(Math.exp((index + 1) * lnBase), sign > 0 ? greatest : -least, Number.MAX_VALUE)
+  if (first < last && lower < upper) {
     const density = count / (upper - lower)
     for (let step = 0; step < last - first; step++) {
       const key = sign > 0 ? first + step : last - step
@@ -376,6 +453,12 @@ function spreadBucket(index: number, lnBase: number, sign: 1 | -1, count: number
   }
   // The last key gets the rest, so that rounding loses nothing.
   give(sign > 0 ? last : -first, whole - spread.given, spread)
+}
+
+/** The number from `least` to `greatest` that is nearest to `value`. */
+function within(value: number, least: number, greatest: number): number {
+  const above = value < least ? least : value
+  return above > greatest ? greatest : above
 }
 
 function contradictory({ min, max }: Pick<HistogramPoint, 'min' | 'max'>): boolean {

@@ -134,22 +134,8 @@ class BackwardWriter {
     this.byte(tag)
   }
 
-  /** `value`: a whole number from 0. */
   varint(value: number): void {
-    const { out } = this
-    if (value < 128) out[--this.at] = value
-    else if (value < 16_384) {
-      out[--this.at] = value >> 7
-      out[--this.at] = (value & 127) | 128
-    } else {
-      let length = 2
-      for (let rest = Math.floor(value / 16_384); rest > 0; rest = Math.floor(rest / 128)) length++
-      this.at -= length
-      let rest = value
-      for (let index = 0; index < length - 1; index++, rest = Math.floor(rest / 128))
-        out[this.at + index] = (rest % 128) | 128
-      out[this.at + length - 1] = rest
-    }
+    this.at = writeVarint(this.out, this.at, value)
   }
 
   /** The tag and length of what stands from here to `end`. */
@@ -159,23 +145,49 @@ class BackwardWriter {
   }
 }
 
+/** Writes a whole number from 0 that ends at `end`; returns where it begins. */
+function writeVarint(out: Buffer, end: number, value: number): number {
+  if (value < 128) {
+    out[end - 1] = value
+    return end - 1
+  }
+  if (value < 16_384) {
+    out[end - 1] = value >> 7
+    out[end - 2] = (value & 127) | 128
+    return end - 2
+  }
+  let length = 2
+  for (let rest = Math.floor(value / 16_384); rest > 0; rest = Math.floor(rest / 128)) length++
+  const start = end - length
+  let rest = value
+  for (let at = start; at < end - 1; at++, rest = Math.floor(rest / 128)) out[at] = (rest % 128) | 128
+  out[end - 1] = rest
+  return start
+}
+
 function writeSketch(writer: BackwardWriter, { encoded, timestamp, sketch }: SketchSample): void {
   const { keys, counts, start, end } = sketch
+  const { out } = writer
   const last = writer.at
+  let at = last
   for (let index = end - 1; index >= start; index--) {
     // In front of the full bins stands the rest, as the Agent writes them.
     let count = counts[index]
-    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) writer.varint(MAX_BIN_COUNT)
-    writer.varint(count)
+    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarint(out, at, MAX_BIN_COUNT)
+    at = writeVarint(out, at, count)
   }
+  writer.at = at
   writer.wrap(N, last)
   const endOfKeys = writer.at
+  at = endOfKeys
   for (let index = end - 1; index >= start; index--) {
     const key = keys[index]
     // sint32: small numbers of either sign in few bytes.
-    const zigzag = key < 0 ? -2 * key - 1 : 2 * key
-    for (let count = counts[index]; count > 0; count -= MAX_BIN_COUNT) writer.varint(zigzag)
+    const zigzag = (key << 1) ^ (key >> 31)
+    at = writeVarint(out, at, zigzag)
+    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT) at = writeVarint(out, at, zigzag)
   }
+  writer.at = at
   writer.wrap(K, endOfKeys)
   writer.double(SUM, sketch.sum)
   writer.double(AVG, sketch.average)

@@ -56,6 +56,31 @@ describe('a histogram', () => {
     ])
   })
 
+  it('is a count for each bucket if its last one ends at +Inf, or only the count tells of it', () => {
+    const fields = { count: 6, sum: 50 }
+    expect(lines(map('counters', false, { ...fields, bucketCounts: [1, 2], explicitBounds: [5, 10] }))).toEqual(BUCKETS)
+    for (const bucketCounts of [
+      [1, 2, 3],
+      [1, 2, 3, 0],
+    ]) {
+      const endless = { ...fields, bucketCounts, explicitBounds: [5, 10, Infinity] }
+      expect(lines(map('counters', false, endless))).toEqual(BUCKETS)
+    }
+  })
+
+  it('has the extremes of its distribution as metrics, whenever it has any', () => {
+    const single = { count: 1, sum: 7, min: 5, max: 10, bucketCounts: [0, 1, 0], explicitBounds: [5, 10] }
+    const mapped = map('distributions', true, single) as MappedHistogram
+    expect(mapped.sketch).toMatchObject({ min: 7, max: 7 })
+    expect(lines(mapped)).toEqual([
+      ...['.count count 1 observations', '.sum count 7 in unit'],
+      ...['.min gauge 7 in unit', '.max gauge 7 in unit'],
+    ])
+    const { sketch, samples } = map('distributions', true, { ...single, min: undefined, max: NaN }) as MappedHistogram
+    expect(sketch).toMatchObject({ min: 7, max: 7 })
+    expect(samples).toHaveLength(2)
+  })
+
   it('is its count, sum and extremes alone', () => {
     expect(map('nobuckets', true)).toMatchObject({ sketch: undefined })
     expect(lines(map('nobuckets', true))).toEqual(AGGREGATIONS)
@@ -89,6 +114,9 @@ describe('a histogram', () => {
       { ...FIELDS, explicitBounds: [5, NaN] },
       { ...FIELDS, explicitBounds: [5] },
       { ...FIELDS, bucketCounts: [1, 2, -3] },
+      { ...FIELDS, bucketCounts: [1] },
+      { ...FIELDS, bucketCounts: [4, 3] },
+      { ...FIELDS, bucketCounts: [1, 2, 1, 2], explicitBounds: [5, 10, Infinity] },
     ]
     for (const fields of malformed) {
       expect(map('distributions', true, fields)).toBe('malformed_histogram')

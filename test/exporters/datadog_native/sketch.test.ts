@@ -109,7 +109,7 @@ describe('buckets with bounds', () => {
   })
 
   it('that go on from one another share a key once', () => {
-    const sketch = arrived(explicit({ bucketCounts: [3, 2, 0, 4], explicitBounds: [100, 100.1, 200], sum: 1 }))
+    const sketch = arrived(explicit({ bucketCounts: [3, 2, 0, 4], explicitBounds: [100, 100.1, 200] }))
     expect(binsText(sketch)).toBe('1635:5 1680:4')
   })
 
@@ -125,19 +125,61 @@ describe('buckets with bounds', () => {
     expect(at([0, 2, 0], [-Infinity, 1])).toBe('1338:2')
   })
 
-  it('all in the first or in the last bucket keep the one bound there is as the value', () => {
-    const bounds = [5, 10, 25]
-    const first = arrived(explicit({ bucketCounts: [9, 0, 0, 0], explicitBounds: bounds, sum: 27 }))
-    expect(first).toMatchObject({ cnt: 9, sum: 27, avg: 3, max: 5, k: [1442], n: [9] })
-    const last = arrived(explicit({ bucketCounts: [0, 0, 0, 9], explicitBounds: bounds, sum: 900, max: 150 }))
-    expect(last).toMatchObject({ cnt: 9, sum: 900, avg: 100, min: 25, max: 150, n: [9] })
+  it('without a bound on one side lie as close to the other as count, sum and the other buckets allow', () => {
+    const at = (bucketCounts: number[], sum: number, more: HistogramPointFields = {}): ReceivedDogsketch =>
+      arrived(explicit({ bucketCounts, explicitBounds: [5, 10, 25], sum, ...more }))
+    expect(at([9, 0, 0, 0], 27)).toMatchObject({ avg: 3, min: 3, max: 5, k: [1409], n: [9] })
+    expect(at([9, 0, 0, 0], -900)).toMatchObject({ avg: -100, min: -100, max: 5, k: [-1635], n: [9] })
+    expect(at([0, 0, 0, 9], 900)).toMatchObject({ avg: 100, min: 25, max: 100, k: [1635], n: [9] })
+    // The two of the second bucket are at most 20 of the 220.
+    expect(at([0, 2, 0, 2], 220)).toMatchObject({ min: 5, max: 100, avg: 55, n: [1, 1, 2] })
+    expect(at([0, 2, 0, 2], 60)).toMatchObject({ min: 5, max: 25, avg: 15 })
+    expect(at([4, 0, 0, 5], 300)).toMatchObject({ min: 5, max: 56, k: [1442, 1598], n: [4, 5] })
+    // With one extreme known, the other side is still open.
+    expect(at([0, 0, 0, 9], 900, { min: 40 })).toMatchObject({ min: 40, max: 100, k: [1635] })
+    expect(at([9, 0, 0, 0], 27, { max: 4 })).toMatchObject({ min: 3, max: 4, k: [1409] })
+  })
+
+  it('above zero alone lie where the sum says if it is less than their bound', () => {
+    const fields = { bucketCounts: [0, 20, 0], explicitBounds: [0, 5] }
+    expect(arrived(explicit({ ...fields, sum: 20 }))).toMatchObject({ min: 0, max: 5, avg: 1, k: [1338], n: [20] })
+    expect(arrived(explicit({ ...fields, sum: 100 }))).toMatchObject({ min: 0, max: 5, avg: 5, k: [1442], n: [20] })
+    expect(arrived(explicit(fields))).toMatchObject({ min: 0, max: 5, k: [1442], n: [20] })
+  })
+
+  it('never hold a value beyond a known extreme', () => {
+    const explicitBounds = [0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000]
+    const only = (at: number): number[] => [...explicitBounds, Infinity].map((_bound, index) => (index === at ? 20 : 0))
+    const keys = (at: number, sum: number, min: number, max: number): readonly number[] =>
+      arrived(explicit({ bucketCounts: only(at), explicitBounds, sum, min, max })).k
+    // Seconds in bounds made for milliseconds, values above the last bound, and values in a part of their bucket.
+    for (const [at, sum, min, max] of [
+      [1, 0.0728, 0.001, 0.01],
+      [15, 600_000, 12_000, 60_000],
+      [7, 2480, 120, 130],
+    ]) {
+      const found = keys(at, sum, min, max)
+      expect(found[0]).toBe(keyOf(min))
+      expect(found.at(-1)).toBeLessThanOrEqual(keyOf(max))
+      expect(found.at(-1)).toBeGreaterThanOrEqual(keyOf(max) - 4)
+    }
   })
 
   it('keep count, sum and average exact, and take the extremes that are known, else the bounds of what holds values', () => {
-    const fields = { bucketCounts: [0, 2, 1, 0, 0], explicitBounds: [5, 10, 25, 50], sum: 0.1 + 0.2 }
-    expect(arrived(explicit(fields))).toMatchObject({ cnt: 3, sum: 0.1 + 0.2, avg: (0.1 + 0.2) / 3, min: 5, max: 25 })
+    const fields = { bucketCounts: [0, 2, 1, 0, 0], explicitBounds: [5, 10, 25, 50], sum: 30.1 + 0.2 }
+    expect(arrived(explicit(fields))).toMatchObject({ cnt: 3, sum: 30.1 + 0.2, avg: (30.1 + 0.2) / 3, min: 5, max: 25 })
     expect(arrived(explicit({ ...fields, min: 6, max: 20 }))).toMatchObject({ min: 6, max: 20 })
     expect(arrived(explicit({ ...fields, min: NaN, max: Infinity }))).toMatchObject({ min: 5, max: 25 })
+  })
+
+  it('believe the sum where it contradicts their bounds, and the known extremes where it contradicts them', () => {
+    const fields = { bucketCounts: [0, 2, 0], explicitBounds: [5, 10] }
+    expect(arrived(explicit({ ...fields, sum: 2 }))).toMatchObject({ sum: 2, avg: 1, min: 1, max: 10 })
+    expect(arrived(explicit({ ...fields, sum: 60 }))).toMatchObject({ sum: 60, avg: 30, min: 5, max: 30 })
+    expect(arrived(explicit({ ...fields, sum: 60, max: 8 }))).toMatchObject({ sum: 60, avg: 8, min: 5, max: 8 })
+    // 0.1 + 0.1 + 0.1 is more than three times 0.1.
+    const tenths = { bucketCounts: [3, 0], explicitBounds: [1], sum: 0.1 + 0.1 + 0.1, min: 0.1, max: 0.1 }
+    expect(arrived(explicit(tenths))).toMatchObject({ sum: 0.1 + 0.1 + 0.1, avg: 0.1, min: 0.1, max: 0.1 })
   })
 
   it('give the sum where the histogram knows none', () => {
@@ -148,9 +190,32 @@ describe('buckets with bounds', () => {
     expect(infinite.sum).toBe(sum)
   })
 
-  it('that hold a single value are a single bin', () => {
-    const sketch = arrived(explicit({ bucketCounts: [0, 1, 0], explicitBounds: [5, 10], sum: 7, min: 7, max: 7 }))
-    expect(sketch).toMatchObject({ cnt: 1, sum: 7, avg: 7, min: 7, max: 7, k: [1442], n: [1] })
+  it('that hold a single value know it by their sum', () => {
+    const fields = { bucketCounts: [0, 1, 0], explicitBounds: [5, 10], sum: 7 }
+    const single = { cnt: 1, sum: 7, avg: 7, min: 7, max: 7, k: [1464], n: [1] }
+    expect(arrived(explicit(fields))).toMatchObject(single)
+    expect(arrived(explicit({ ...fields, min: 7, max: 7 }))).toMatchObject(single)
+    expect(arrived(explicit({ ...fields, bucketCounts: [0, 0, 1], sum: 700 }))).toMatchObject({ max: 700, avg: 700 })
+    expect(arrived(explicit({ count: 1, sum: 7 }))).toMatchObject(single)
+    // Of a sum that was subtracted from a large one, the last digits are lost.
+    expect(arrived(explicit({ ...fields, sum: 7.5, max: 7 }))).toMatchObject({ sum: 7.5, avg: 7, min: 7, max: 7 })
+  })
+
+  it('end at +Inf, or lack the last one: they are as if they were complete', () => {
+    const complete = { count: 6, sum: 30, bucketCounts: [1, 2, 3], explicitBounds: [1, 2] }
+    const expected = arrived(explicit(complete))
+    expect(expected).toMatchObject({ cnt: 6, sum: 30, n: [2, 1, 3] })
+    for (const same of [
+      { ...complete, explicitBounds: [1, 2, Infinity] },
+      { ...complete, explicitBounds: [1, 2, Infinity], bucketCounts: [1, 2, 3, 0] },
+      { ...complete, bucketCounts: [1, 2] },
+    ]) {
+      expect(arrived(explicit(same))).toEqual(expected)
+    }
+    expect(arrived(explicit({ ...complete, count: 3, bucketCounts: [1, 2] })).cnt).toBe(3)
+    expect(arrived(explicit({ count: 3, sum: 6, bucketCounts: [3], explicitBounds: [Infinity] })).avg).toBe(2)
+    expect(arrived(explicit({ count: 3, sum: 6, bucketCounts: [0], explicitBounds: [1] })).avg).toBe(2)
+    expect(explicit({ count: 0, bucketCounts: [0, 0], explicitBounds: [1, 2] })).toBe('no_observations')
   })
 
   it('do not care what the histogram before was', () => {
@@ -173,6 +238,7 @@ describe('histograms without buckets', () => {
 
   it('lie at what is known of them: minimum, maximum or average', () => {
     expect(arrived(explicit({ count: 4, min: 100 }))).toMatchObject({ k: [1635], n: [4], min: 100 })
+    expect(arrived(explicit({ count: 4, min: 10, sum: 400 }))).toMatchObject({ k: [1635], n: [4], min: 10, max: 100 })
     expect(arrived(explicit({ count: 4, max: 100 }))).toMatchObject({ k: [1635], n: [4], max: 100 })
     expect(arrived(explicit({ count: 4, sum: 400 }))).toMatchObject({ k: [1635], n: [4], sum: 400, avg: 100 })
     expect(explicit({ count: 4 })).toBe('no_buckets')
@@ -188,9 +254,13 @@ describe('what cannot be a sketch', () => {
     ['bounds that do not ascend', { bucketCounts: [1, 1, 1], explicitBounds: [2, 1] }, 'malformed_histogram'],
     ['a bound that is no number', { bucketCounts: [1, 1, 1], explicitBounds: [1, NaN] }, 'malformed_histogram'],
     ['a first bound that is no number', { bucketCounts: [1, 1], explicitBounds: [NaN] }, 'malformed_histogram'],
-    ['as many counts as bounds', { bucketCounts: [1, 1], explicitBounds: [1, 2] }, 'malformed_histogram'],
+    ['two counts too few', { bucketCounts: [1, 1], explicitBounds: [1, 2, 3] }, 'malformed_histogram'],
     ['a count without its bound', { bucketCounts: [1, 1, 1], explicitBounds: [1] }, 'malformed_histogram'],
-    ['bounds, and a single count', { bucketCounts: [1], explicitBounds: [1] }, 'malformed_histogram'],
+    [
+      'a last count missing, but more in the others',
+      { count: 1, bucketCounts: [1, 1], explicitBounds: [1, 2] },
+      'malformed_histogram',
+    ],
     ['observations in no bucket', { count: 5, bucketCounts: [0, 0], explicitBounds: [1] }, 'malformed_histogram'],
     ['a negative count', { bucketCounts: [2, -1], explicitBounds: [1] }, 'malformed_histogram'],
     ['half an observation', { bucketCounts: [2, 0.5], explicitBounds: [1] }, 'malformed_histogram'],
@@ -200,8 +270,9 @@ describe('what cannot be a sketch', () => {
       'malformed_histogram',
     ],
     ['values above infinity', { bucketCounts: [0, 0, 1], explicitBounds: [1, Infinity] }, 'malformed_histogram'],
-    ['values at infinity', { bucketCounts: [0, 1], explicitBounds: [Infinity] }, 'malformed_histogram'],
+    ['values above infinity alone', { bucketCounts: [0, 1], explicitBounds: [Infinity] }, 'malformed_histogram'],
     ['values at minus infinity', { bucketCounts: [1, 0], explicitBounds: [-Infinity] }, 'malformed_histogram'],
+    ['infinity twice', { bucketCounts: [1, 0, 1, 0], explicitBounds: [1, Infinity, Infinity] }, 'malformed_histogram'],
     ['too many values', { bucketCounts: [MAX_COUNT, 1], explicitBounds: [1] }, 'bucket_count_too_high'],
     ['more than 2^31 in a bucket', { bucketCounts: [0, 2 ** 31 + 1], explicitBounds: [1] }, 'bucket_count_too_high'],
     ['more than 2^53 in a bucket', { bucketCounts: [2n ** 60n, 0], explicitBounds: [1] }, 'bucket_count_too_high'],
@@ -318,9 +389,24 @@ describe('exponential histograms', () => {
   })
 
   it('take the extremes that are known, else the outermost keys', () => {
-    const fields = { scale: 20, positive: { offset: 0, bucketCounts: [2] }, sum: 2 }
+    const fields = { scale: 20, positive: { offset: 0, bucketCounts: [2] } }
     expect(arrived(exponential(fields))).toMatchObject({ min: MIDDLE_OF_1, max: MIDDLE_OF_1 })
+    expect(arrived(exponential({ ...fields, sum: 2 }))).toMatchObject({ min: MIDDLE_OF_1, avg: 1, max: 1 })
     expect(arrived(exponential({ ...fields, min: 0.99, max: 1.01 }))).toMatchObject({ min: 0.99, max: 1.01 })
+  })
+
+  it('never hold a value beyond a known extreme', () => {
+    // (8, 64] at the scale of -1 and so on, but all values lie between 20 and 21.
+    const positive = { offset: 1, bucketCounts: [6, 4] }
+    const sketch = arrived(exponential({ scale: -1, positive, sum: 205, min: 20, max: 21 }))
+    expect(sketch).toMatchObject({ cnt: 10, min: 20, max: 21 })
+    expect(sketch.k[0]).toBe(keyOf(20))
+    expect(sketch.k.at(-1)).toBe(keyOf(21))
+    expect(total(sketch)).toBe(10)
+    const below = arrived(exponential({ scale: -1, negative: positive, sum: -205, min: -21, max: -20 }))
+    expect(below.k).toEqual(sketch.k.map((key) => -key).reverse())
+    // Zeros of a threshold are no nearer to zero than the minimum.
+    expect(binsText(arrived(exponential({ zeroCount: 3, sum: 0.3, min: 0.1, max: 0.1 })))).toBe(`${keyOf(0.1)}:3`)
   })
 
   it('that are cumulative become sketches of what was counted in between, once they are differences', () => {
@@ -339,7 +425,7 @@ describe('exponential histograms', () => {
     const differences = new CumulativeToDelta({ initialValue: 'drop' })
     const account = { dropped: () => undefined }
     differences.apply(
-      point(10n, { count: 5, sum: 6, scale: 21, positive: { offset: 0, bucketCounts: [4, 1] }, min: 1, max: 1000 }),
+      point(10n, { count: 5, sum: 6.5, scale: 21, positive: { offset: 0, bucketCounts: [4, 1] }, min: 1, max: 1000 }),
       account,
     )
     // Coarser by one, and three more: two of them in the bucket there was.
@@ -349,7 +435,7 @@ describe('exponential histograms', () => {
     )
     const [{ metric }] = later.metrics()
     const sketch = arrived(sketchOfExponential(metric.points[0] as ExponentialHistogramPoint))
-    expect(sketch).toMatchObject({ cnt: 3, sum: 3.5, min: MIDDLE_OF_1, max: MIDDLE_OF_1, k: [1338], n: [3] })
+    expect(sketch).toMatchObject({ cnt: 3, sum: 3, min: MIDDLE_OF_1, max: 1, k: [1338], n: [3] })
   })
 })
 
@@ -510,6 +596,143 @@ describe('an explicit histogram', () => {
           expect(found).toBeLessThanOrEqual(edges[at + 1] + slack)
         }
       }),
+    )
+  })
+})
+
+/** What every sketch holds to, whatever the histogram was. */
+function expectInOrder({ cnt, n, k, min, max, avg }: ReceivedDogsketch): void {
+  expect(n.reduce((sum, each) => sum + each, 0)).toBe(cnt)
+  expect([min, max, avg].every(Number.isFinite)).toBe(true)
+  expect(min).toBeLessThanOrEqual(avg)
+  expect(avg).toBeLessThanOrEqual(max)
+  expect(k[0]).toBeGreaterThanOrEqual(keyOf(min))
+  expect(k[k.length - 1]).toBeLessThanOrEqual(keyOf(max))
+}
+
+const EXTREMES = ['min', 'max'] as const
+const someValues = fc.array(
+  fc.oneof(
+    fc.double({ min: -200, max: 2000, noNaN: true }),
+    fc.double({ min: 4.9, max: 5.1, noNaN: true }),
+    fc.constantFrom(0, 0.1, 5, 10, -10, 1e-12, 1e6),
+  ),
+  { minLength: 1, maxLength: 40 },
+)
+const someBounds = fc
+  .uniqueArray(
+    fc.oneof(fc.constantFrom(-10, 0, 5, 10, 25, 100, 1000), fc.double({ min: -50, max: 500, noNaN: true })),
+    {
+      maxLength: 12,
+    },
+  )
+  .map((bounds) => bounds.sort((left, right) => left - right))
+
+/** Histograms of both kinds of the same values, which know their sum or not, and their extremes or not. */
+const histograms = fc
+  .record({
+    data: someValues,
+    explicitBounds: someBounds,
+    scale: fc.integer({ min: -3, max: 8 }),
+    known: fc.subarray(['sum', ...EXTREMES] as const),
+  })
+  .map(({ data, explicitBounds, scale, known }) => {
+    const figures = { sum: sumOf(data), min: Math.min(...data), max: Math.max(...data) }
+    const told = Object.fromEntries(known.map((figure) => [figure, figures[figure]]))
+    const bucketCounts = [...explicitBounds, Infinity].map(
+      (upper, at) => data.filter((value) => value <= upper && (at === 0 || value > explicitBounds[at - 1])).length,
+    )
+    const side = (sign: 1 | -1): ExponentialHistogramPointFields['positive'] => {
+      const indexes = data
+        .filter((value) => sign * value > 1e-9)
+        .map((value) => Math.ceil(Math.log2(sign * value) * 2 ** scale) - 1)
+      const offset = Math.min(...indexes)
+      const counts = Array.from({ length: indexes.length && Math.max(...indexes) - offset + 1 }, () => 0)
+      for (const index of indexes) counts[index - offset]++
+      return indexes.length === 0 ? undefined : { offset, bucketCounts: counts }
+    }
+    const zeroCount = data.filter((value) => Math.abs(value) <= 1e-9).length
+    return {
+      ...{ data, known, figures },
+      explicit: explicit({ ...told, bucketCounts, explicitBounds }),
+      exponential: exponential({ ...told, scale, zeroCount, positive: side(1), negative: side(-1) }),
+    }
+  })
+
+describe('whatever is known of a histogram', () => {
+  it('its sketch has every value between minimum and maximum, the average too, and keeps count and known figures', () => {
+    fc.assert(
+      fc.property(histograms, ({ data, known, figures, ...both }) => {
+        for (const sketch of [both.explicit, both.exponential]) {
+          if (sketch === 'no_buckets') {
+            expect(known).toEqual([])
+            continue
+          }
+          const received = arrived(sketch)
+          expectInOrder(received)
+          expect(received.cnt).toBe(data.length)
+          const single = data.length === 1 && known.includes('sum')
+          for (const figure of single ? (['sum', ...EXTREMES] as const) : known) {
+            expect(received[figure]).toBe(figures[figure])
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('an open bucket reaches no further than the values that are in it', () => {
+    fc.assert(
+      fc.property(someValues, someBounds, (data, explicitBounds) => {
+        fc.pre(explicitBounds.length > 0)
+        const bucketCounts = [...explicitBounds, Infinity].map(
+          (upper, at) => data.filter((value) => value <= upper && (at === 0 || value > explicitBounds[at - 1])).length,
+        )
+        const { min, max } = arrived(explicit({ bucketCounts, explicitBounds, sum: sumOf(data) }))
+        const hair = 1e-9 * Math.max(...data.map(Math.abs), 1)
+        const [first, last] = [explicitBounds[0], explicitBounds[explicitBounds.length - 1]]
+        if (min < first) expect(min).toBeGreaterThanOrEqual(Math.min(...data) - hair)
+        if (max > last) expect(max).toBeLessThanOrEqual(Math.max(...data) + hair)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  it('merged sketches still have every value, and the average, between minimum and maximum', () => {
+    fc.assert(
+      fc.property(fc.array(histograms, { minLength: 2, maxLength: 5 }), (several) => {
+        const sketches = several
+          .flatMap((each) => [each.explicit, each.exponential])
+          .filter((sketch) => sketch instanceof Sketch)
+        fc.pre(sketches.length > 0)
+        const merged = sketches.reduce((left, right) => left.mergedWith(right) as Sketch)
+        const received = arrived(merged)
+        expectInOrder(received)
+        expect(received.cnt).toBe(sumOf(sketches.map(({ count }) => count)))
+        expect(received.sum).toBe(sketches.map(({ sum }) => sum).reduce((left, right) => left + right))
+        expect(received.min).toBe(Math.min(...sketches.map(({ min }) => min)))
+        expect(received.max).toBe(Math.max(...sketches.map(({ max }) => max)))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it('figures that contradict each other break none of it', () => {
+    const figure = fc.option(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { nil: undefined })
+    const counts = fc.array(fc.nat(5), { minLength: 1, maxLength: 6 })
+    fc.assert(
+      fc.property(counts, counts, fc.record({ sum: figure, min: figure, max: figure }), (some, others, figures) => {
+        const explicitBounds = some.slice(1).map((_count, index) => 10 * (index - 2))
+        const sides = { positive: { offset: -2, bucketCounts: some }, negative: { offset: 1, bucketCounts: others } }
+        for (const sketch of [
+          explicit({ bucketCounts: some, explicitBounds, ...figures }),
+          exponential({ ...sides, zeroCount: others[0], ...figures }),
+        ]) {
+          if (sketch instanceof Sketch) expectInOrder(arrived(sketch))
+          else expect(['no_observations', 'no_buckets', 'malformed_histogram']).toContain(sketch)
+        }
+      }),
+      { numRuns: 300 },
     )
   })
 })

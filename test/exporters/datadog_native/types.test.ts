@@ -12,7 +12,7 @@ import { testExporter } from '../../kit/exporting.ts'
 import type { ExporterTest } from '../../kit/exporting.ts'
 import { startIntake } from '../../kit/intake.ts'
 import type { Intake, ReceivedSeries } from '../../kit/intake.ts'
-import { binsText } from '../../kit/sketch_payload.ts'
+import { binsText, valueAtRank } from '../../kit/sketch_payload.ts'
 
 /** 2026-01-01 12:00:00 in seconds. */
 const NOON = 1_767_268_800
@@ -202,12 +202,111 @@ describe('histograms', () => {
     ])
   })
 
+  it('hold no value beyond their own minimum and maximum', async () => {
+    const exporter = await exporting()
+    const explicitBounds = [0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10_000]
+    const twenty = (name: string, bucket: number, figures: HistogramPointFields): MetricFields => {
+      const bucketCounts = Array.from({ length: 16 }, (_, index) => (index === bucket ? 20 : 0))
+      return histogram(name, 10, { count: 20, bucketCounts, explicitBounds, ...figures })
+    }
+    await exporter.deliver(
+      received(
+        of(
+          twenty('seconds_in_ms_bounds', 1, { sum: 0.0728, min: 0.001, max: 0.01 }),
+          twenty('beyond_last_bound', 15, { sum: 600_000, min: 12_000, max: 60_000 }),
+          twenty('narrow', 7, { sum: 2480, min: 120, max: 130 }),
+        ),
+      ),
+    )
+    const found = intake.sketches().map(({ metric, dogsketches: [sketch] }) => {
+      const values = Array.from({ length: sketch.cnt }, (_, rank) => valueAtRank(sketch, rank))
+      return { metric, cnt: sketch.cnt, least: Math.min(...values), greatest: Math.max(...values) }
+    })
+    // As precise as a sketch is: to 1/128 of the value.
+    const [near, exactly] = [1 / 128, { cnt: 20 }]
+    expect(found).toMatchObject([
+      { ...exactly, metric: 'seconds_in_ms_bounds' },
+      { ...exactly, metric: 'beyond_last_bound' },
+      { ...exactly, metric: 'narrow' },
+    ])
+    for (const [index, [min, max]] of [
+      [0.001, 0.01],
+      [12_000, 60_000],
+      [120, 130],
+    ].entries()) {
+      expect(found[index].least).toBeGreaterThanOrEqual(min * (1 - near))
+      expect(found[index].greatest).toBeLessThanOrEqual(max * (1 + near))
+      expect(found[index].greatest).toBeGreaterThanOrEqual(max * 0.9)
+    }
+  })
+
+  it('arrive whole if their last bound is +Inf, or if only the count tells of the last bucket', async () => {
+    const shapes = { endless: [1, 2, Infinity], without: [1, 2], complete: [1, 2] }
+    const counts = { endless: [1, 2, 3], without: [1, 2], complete: [1, 2, 3] }
+    const batch = of(
+      ...Object.entries(shapes).map(([name, explicitBounds]) =>
+        histogram(name, 10, {
+          ...{ count: 6, sum: 20, min: undefined, max: undefined },
+          ...{ explicitBounds, bucketCounts: counts[name as keyof typeof counts] },
+        }),
+      ),
+    )
+    const distributions = await exporting()
+    const balance = await distributions.deliver(received(batch))
+    expect(balance).toMatchObject({ handed_in: 3, sent: 3, dropped: {} })
+    const [endless, without, complete] = intake.sketches().map(({ dogsketches: [sketch] }) => sketch)
+    expect(complete).toMatchObject({ cnt: 6, sum: 20, min: 1 })
+    expect(endless).toEqual(complete)
+    expect(without).toEqual(complete)
+
+    const counters = await exporting('histograms: { mode: counters }')
+    const before = intake.series().length
+    await counters.deliver(received(batch))
+    expect(lines(intake.series().slice(before))).toEqual(
+      Object.keys(shapes).flatMap((name) => [
+        `+10 ${name}.bucket count 1 lower_bound:-inf service:shop upper_bound:1.0 per 10`,
+        `+10 ${name}.bucket count 2 lower_bound:1.0 service:shop upper_bound:2.0 per 10`,
+        `+10 ${name}.bucket count 3 lower_bound:2.0 service:shop upper_bound:inf per 10`,
+      ]),
+    )
+  })
+
+  it('that are cumulative arrive as the difference without a last count, too', async () => {
+    const exporter = await exporting()
+    const scrape = (seconds: number, factor: number): MetricBatch =>
+      received(
+        of(
+          ...[
+            { bucketCounts: [1, 2, 3], explicitBounds: [1, 2, Infinity] },
+            { bucketCounts: [1, 2], explicitBounds: [1, 2] },
+            { bucketCounts: [1, 2, 3], explicitBounds: [1, 2] },
+          ].map(({ bucketCounts, explicitBounds }, index) =>
+            histogram(
+              `h${index}`,
+              seconds,
+              {
+                ...{ count: 6 * factor, sum: 20 * factor, min: undefined, max: undefined, explicitBounds },
+                bucketCounts: bucketCounts.map((count) => count * factor),
+              },
+              'cumulative',
+            ),
+          ),
+        ),
+      )
+    const balance = await exporter.deliver(scrape(0, 1), scrape(10, 3))
+    expect(balance).toMatchObject({ handed_in: 6, sent: 3, dropped: { first_value: 3 } })
+    const [endless, without, complete] = intake.sketches().map(({ dogsketches: [sketch] }) => sketch)
+    expect(complete).toMatchObject({ cnt: 12, sum: 40 })
+    expect(endless).toEqual(complete)
+    expect(without).toEqual(complete)
+  })
+
   it('that are malformed or empty cost nothing but themselves', async () => {
     const exporter = await exporting()
     const balance = await exporter.deliver(
       received(
         of(
-          histogram('short', 10, { bucketCounts: [1, 2] }),
+          histogram('short', 10, { bucketCounts: [1] }),
           histogram('empty', 10, { count: 0, bucketCounts: [0, 0, 0] }),
           histogram('huge', 10, { bucketCounts: [0, 2 ** 40, 0] }),
           { ...histogram('odd', 10), temporality: 'unspecified' },
