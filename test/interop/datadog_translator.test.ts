@@ -160,26 +160,32 @@ const NOON = 1_767_268_800
 const seconds = (time: number): string => `${NOON + time}000000000`
 const counts = fc.array(fc.oneof(fc.constant(0), fc.nat(20), fc.nat(100_000)), { minLength: 2, maxLength: 12 })
 const bound = fc.double({ min: -1e12, max: 1e12, noNaN: true })
-const sum = fc.double({ min: -1e15, max: 1e15, noNaN: true })
-const extremes = fc.option(fc.tuple(bound, bound), { nil: undefined })
+/** Beyond every bucket: both place values alike as long as no bucket reaches further than the extremes (0188). */
+const extremes = fc.option(
+  fc.tuple(fc.double({ min: -1e300, max: -1e130, noNaN: true }), fc.double({ min: 1e130, max: 1e300, noNaN: true })),
+  { nil: undefined },
+)
 
-/** A point of differences whose figures do not contradict each other: of others, Datadog's sends them as they are. */
-function point(all: number, { total, between }: { total: number; between: [number, number] | undefined }): object {
-  const [min, max] = between?.toSorted((left, right) => left - right) ?? []
+/** A point of differences whose figures do not contradict each other: Datadog's sends those of others as they are. */
+function point(all: number, total: number, between: [number, number] | undefined): object {
+  const [min, max] = between ?? []
   return { startTimeUnixNano: seconds(0), timeUnixNano: seconds(10), count: String(all), sum: total, min, max }
 }
 
+/** Of more than one value or none, and none in an open bucket (0188). */
 const explicitHistogram = fc
   .record({
-    bucketCounts: counts,
-    bounds: fc.uniqueArray(bound, { minLength: 11, maxLength: 11 }),
-    total: sum,
+    inner: counts.filter((each) => each.reduce((left, right) => left + right) !== 1),
+    bounds: fc.uniqueArray(bound, { minLength: 13, maxLength: 13 }),
     between: extremes,
   })
-  .map(({ bucketCounts, bounds, ...figures }) => {
-    const all = bucketCounts.reduce((left, right) => left + right)
-    const explicitBounds = bounds.slice(0, bucketCounts.length - 1).toSorted((left, right) => left - right)
-    const dataPoints = [{ ...point(all, figures), explicitBounds, bucketCounts: bucketCounts.map(String) }]
+  .map(({ inner, bounds, between }) => {
+    const all = inner.reduce((left, right) => left + right)
+    const explicitBounds = bounds.slice(0, inner.length + 1).toSorted((left, right) => left - right)
+    const middles = inner.map((count, index) => (count * (explicitBounds[index] + explicitBounds[index + 1])) / 2)
+    const total = middles.reduce((left, right) => left + right)
+    const bucketCounts = [0, ...inner, 0].map(String)
+    const dataPoints = [{ ...point(all, total, between), explicitBounds, bucketCounts }]
     return { histogram: { aggregationTemporality: 1, dataPoints } }
   })
 
@@ -194,15 +200,19 @@ const exponentialHistogram = fc
     ...{
       scale: fc.integer({ min: -3, max: 20 }),
       offset: fc.integer({ min: -40, max: 40 }),
-      total: sum,
       between: extremes,
     },
   })
-  .map(({ positive, negative, zeros, scale, offset, ...figures }) => {
+  .map(({ positive, negative, zeros, scale, offset, between }) => {
     const all = [...positive, ...negative].reduce((left, right) => left + right, zeros)
     const side = (bucketCounts: readonly number[]) => ({ offset, bucketCounts: bucketCounts.map(String) })
     const buckets = { scale, zeroCount: String(zeros), positive: side(positive), negative: side(negative) }
-    return { exponentialHistogram: { aggregationTemporality: 1, dataPoints: [{ ...point(all, figures), ...buckets }] } }
+    return {
+      exponentialHistogram: {
+        aggregationTemporality: 1,
+        dataPoints: [{ ...point(all, 0, between), ...buckets }],
+      },
+    }
   })
 
 const translator = process.env.DATADOG_TRANSLATOR_BIN
