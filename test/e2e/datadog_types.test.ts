@@ -26,7 +26,7 @@ function everyType(round: number): object {
   const window = { ...time, startTimeUnixNano: `${START + 10 * (round - 1)}000000000` }
   const number = { ...since, asDouble: 10 * round, attributes: [{ key: 'cpu', value: { stringValue: '0' } }] }
   const explicit = { count: 3 * round, sum: 12 * round, bucketCounts: [0, 3 * round, 0], explicitBounds: [1, 8] }
-  const exponential = { count: 2 * round, sum: 3 * round, scale: 1, positive: { offset: 0, bucketCounts: [2 * round] } }
+  const exponential = { count: 2 * round, sum: 2.5 * round, scale: 1, positive: { offset: 0, bucketCounts: [2 * round] } }
   const quantileValues = [{ quantile: 0.5, value: 4 }]
   const sum = (name: string, temporality: number, isMonotonic: boolean, point: object = number) => ({
     name,
@@ -129,7 +129,7 @@ service:
         '10 latency.delta.min gauge 2 web-1 - -',
         '10 latency.delta.max gauge 7 web-1 - -',
         '10 size.delta.count count 2 web-1 10 -',
-        '10 size.delta.sum count 3 web-1 10 -',
+        '10 size.delta.sum count 2.5 web-1 10 -',
         '20 latency.count count 3 web-1 10 -',
         '20 latency.sum count 12 web-1 10 millisecond',
         '20 latency.delta.count count 6 web-1 10 -',
@@ -137,9 +137,9 @@ service:
         '20 latency.delta.min gauge 2 web-1 - -',
         '20 latency.delta.max gauge 7 web-1 - -',
         '20 size.count count 2 web-1 10 -',
-        '20 size.sum count 3 web-1 10 -',
+        '20 size.sum count 2.5 web-1 10 -',
         '20 size.delta.count count 4 web-1 10 -',
-        '20 size.delta.sum count 6 web-1 10 -',
+        '20 size.delta.sum count 5 web-1 10 -',
       ].sort(),
     )
     for (const all of [first, second]) {
@@ -151,11 +151,11 @@ service:
       expect([...sketches].sort()).toEqual(
         [
           '10 latency.delta web-1 3 12 2 7 3',
-          '10 size.delta web-1 2 3 1 1 2',
+          '10 size.delta web-1 2 2.5 1 1 2',
           '20 latency web-1 3 12 1 8 3',
           '20 latency.delta web-1 6 24 2 7 6',
-          '20 size web-1 2 3 1 1 2',
-          '20 size.delta web-1 4 6 1 1 4',
+          '20 size web-1 2 2.5 1 1 2',
+          '20 size.delta web-1 4 5 1 1 4',
         ].sort(),
       )
     }
