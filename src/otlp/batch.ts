@@ -113,11 +113,11 @@ export class MetricBatch {
     return this.#withResources(resources, this.#pointCount)
   }
 
-  /** Every metric with the resource and scope it stands under. */
-  *metrics(): Generator<{ metric: Metric; resource: Resource; scope: Scope }> {
+  /** Every metric with the resource and scope it stands under; `schemaUrl` is that of the scope. */
+  *metrics(): Generator<{ metric: Metric; resource: Resource; scope: Scope; schemaUrl: string }> {
     for (const { resource, scopes } of this.resources) {
-      for (const { scope, metrics } of scopes) {
-        for (const metric of metrics) yield { metric, resource, scope }
+      for (const { scope, schemaUrl, metrics } of scopes) {
+        for (const metric of metrics) yield { metric, resource, scope, schemaUrl }
       }
     }
   }
@@ -133,7 +133,8 @@ export class MetricBatch {
     )
   }
 
-  mapMetrics(change: (metric: Metric, resource: Resource, scope: Scope) => Metric): MetricBatch {
+  /** `schemaUrl` is that of the scope. */
+  mapMetrics(change: (metric: Metric, resource: Resource, scope: Scope, schemaUrl: string) => Metric): MetricBatch {
     // A metric that only got another name has the points it had, which need not be read to be counted.
     let pointCount = this.#pointCount
     const resources = mapShared(this.resources, (entry) =>
@@ -141,7 +142,7 @@ export class MetricBatch {
         mapShared(entry.scopes, (scopeMetrics) =>
           scopeMetrics.withMetrics(
             mapShared(scopeMetrics.metrics, (metric) => {
-              const changed = change(metric, entry.resource, scopeMetrics.scope)
+              const changed = change(metric, entry.resource, scopeMetrics.scope, scopeMetrics.schemaUrl)
               if (changed !== metric && (changed.encoded === undefined || changed.encoded !== metric.encoded)) {
                 pointCount = undefined
               }
