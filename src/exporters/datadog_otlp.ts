@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { collisionLog, hostAndTags, preparation } from '../datadog/batch.ts'
+import { collisionLog, hostAndTags, preparation, severalWritersLog } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -69,8 +69,16 @@ datadog_otlp:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const collided = collisionLog(context.log)
     const choosingHosts = hostChooser(config)
-    const remembering = { initialValue: config.initial_value, ttl: config.delta_ttl, extremes: true }
-    const differences = preparation(remembering, refusal, collided)
+    const differences = preparation(
+      {
+        initialValue: config.initial_value,
+        ttl: config.delta_ttl,
+        extremes: 'reached',
+        severalWriters: severalWritersLog(context.log),
+      },
+      refusal,
+      collided,
+    )
     const naming = metricNames(config.host_metrics_names, undefined)
     const reportHost = hostMetadata(context, `https://api.${config.site}`)
     const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)

@@ -1,11 +1,12 @@
+import type { AttributeIndex } from './attribute_index.ts'
 import { grown } from './bytes_index.ts'
-import type { BytesIndex } from './bytes_index.ts'
-import { MetricBatch } from './batch.ts'
+import type { Remembered } from './difference.ts'
 import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from './message.ts'
 import type { MetricIndex } from './metric_index.ts'
 import type { PointMemory } from './point_memory.ts'
-import type { ExponentialHistogramPoint, HistogramPoint } from './points.ts'
+import { Senders } from './senders.ts'
+import { readSenders, writeSenders } from './senders_state.ts'
 
 /*
  * What is told of series, in 32-bit places as they lie in memory: the version, then item after item. Each begins with its kind
@@ -17,9 +18,12 @@ import type { ExponentialHistogramPoint, HistogramPoint } from './points.ts'
  *   NUMBER      value and time where kind and start are as they were
  *   HISTOGRAM   how many places numbers take, time and start, and the numbers of a `HistogramMemory`
  *   BUCKETS     the same without the start and, in the numbers, the bounds, which are as they were
- *   POINT       how many bytes, and these: an OTLP request with the point
+ *   SENDERS     how many bytes, and these: who sends the series whose point was just told, as of `writeSenders`
+ *   POINT       the same where its last point is none of the above, and is among them
+ *
+ * Version 1 knew a scope by its name and version, and attributes by their bytes.
  */
-const VERSION = 1
+const VERSION = 2
 const METRIC = 0
 const SERIES = 1
 const INT = 2
@@ -27,8 +31,9 @@ const DOUBLE = 3
 const NUMBER = 4
 const HISTOGRAM = 5
 const BUCKETS = 6
-const POINT = 7
-const KIND_BITS = 3
+const SENDERS = 7
+const POINT = 8
+const KIND_BITS = 4
 /** Of the value and times of a point. */
 const MOST_PLACES = 6
 
@@ -38,10 +43,12 @@ const SLICE = 1000
 /** What the differences of cumulative points are taken from. */
 export interface DeltaMemory {
   readonly metrics: MetricIndex
-  readonly series: BytesIndex
+  readonly series: AttributeIndex
   readonly points: PointMemory
   readonly histograms: HistogramMemory
-  readonly others: Map<number, HistogramPoint | ExponentialHistogramPoint>
+  readonly others: Map<number, Remembered>
+  readonly senders: Map<number, Senders>
+  readonly withheld: Set<number>
   /** The number of a series that may be new; -1: there are too many. */
   find(owner: number, view: DataView, start: number, end: number, now: number): number
   /** Forgets all series. */
@@ -124,6 +131,7 @@ export class DeltaState {
   }
 
   #knows(series: number): boolean {
+    if (!this.memory.series.isSet(series)) return false
     return this.memory.points.knows(series) || this.memory.others.has(series)
   }
 
@@ -148,13 +156,19 @@ export class DeltaState {
   }
 
   #tell(series: number, whole: boolean): void {
-    const { points, histograms, others } = this.memory
-    const other = others.get(series)
-    if (other !== undefined) {
-      this.#head(POINT, series)
-      const metric = { name: '', type: other.kind, temporality: 'cumulative', points: [other] } as const
-      return this.#putBytes(MetricBatch.of({ metrics: [metric] }).toOtlp())
-    }
+    const { others, senders } = this.memory
+    const last = others.get(series)
+    if (last === undefined) this.#tellPoint(series, whole)
+    if (!whole && last === undefined) return
+    const all = senders.get(series) ?? (last && new Senders(last))
+    if (all === undefined) return
+    if (last !== undefined) all.last = last
+    this.#head(last === undefined ? SENDERS : POINT, series)
+    this.#putBytes(writeSenders(all))
+  }
+
+  #tellPoint(series: number, whole: boolean): void {
+    const { points, histograms } = this.memory
     const numbers = histograms.numbers(series, whole)
     if (numbers === undefined) this.#head(whole ? (points.isInt(series) ? INT : DOUBLE) : NUMBER, series)
     else {
@@ -221,7 +235,12 @@ export class DeltaState {
   }
 
   #takePoint(kind: number, series: number, words: Int32Array, at: number, bytesAt: (at: number) => Buffer): void {
-    const { points, histograms, others } = this.memory
+    const { points, histograms, others, senders, withheld } = this.memory
+    if (kind !== NUMBER && kind !== BUCKETS) {
+      others.delete(series)
+      senders.delete(series)
+      withheld.delete(series)
+    }
     switch (kind) {
       case INT:
       case DOUBLE:
@@ -233,15 +252,18 @@ export class DeltaState {
         const whole = kind === HISTOGRAM
         points.take(series, words, at + 1, false, whole)
         const from = at + 1 + (whole ? 4 : 2)
-        histograms.take(series, new Float64Array(words.slice(from, from + words[at]).buffer), whole)
-        others.delete(series)
-        return
+        return histograms.take(series, new Float64Array(words.slice(from, from + words[at]).buffer), whole)
       }
-      case POINT: {
-        const [{ metric }] = MetricBatch.fromOtlp(bytesAt(at)).metrics()
-        points.forget(series)
-        histograms.forget(series)
-        others.set(series, metric.points[0] as HistogramPoint | ExponentialHistogramPoint)
+      case POINT:
+      case SENDERS: {
+        const all = readSenders(bytesAt(at))
+        if (kind === POINT) {
+          points.forget(series)
+          histograms.forget(series)
+          others.set(series, all.last)
+        }
+        if (!all.isOne) senders.set(series, all)
+        if (all.withheld !== undefined) withheld.add(series)
       }
     }
   }
@@ -251,6 +273,7 @@ export class DeltaState {
 function placesOf(kind: number, words: Int32Array, at: number): number {
   switch (kind) {
     case METRIC:
+    case SENDERS:
     case POINT:
       return 1 + Math.ceil(words[at] / 4)
     case SERIES:

@@ -1,7 +1,8 @@
 import { defineComponent } from '../component.ts'
 import type { ConfigOf, Finding, Settings } from '../component.ts'
-import { CumulativeToDelta } from '../otlp/delta.ts'
+import { CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import { patternProblem, textMatcher } from '../otlp/match.ts'
+import { warnOncePerMetric } from '../throttled.ts'
 
 const selection = {
   match_type: {
@@ -76,9 +77,13 @@ cumulative_to_delta:
     if (include !== undefined) yield* checkSelection(include, 'include')
     if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
   },
-  create({ config, meter }) {
+  create({ config, meter, log }) {
     const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
-    const differences = new CumulativeToDelta({ initialValue, ttl: maxStaleness === 0 ? Infinity : maxStaleness })
+    const differences = new CumulativeToDelta({
+      initialValue,
+      ttl: maxStaleness === 0 ? Infinity : maxStaleness,
+      severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
+    })
     const included = include === undefined ? () => true : namesOf(include)
     const excluded = exclude === undefined ? () => false : namesOf(exclude)
     const counter = meter.createCounter('withheld_points', {
@@ -88,7 +93,8 @@ cumulative_to_delta:
     return (batch) => {
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
-      const converted = differences.apply(batch, { dropped }, ({ name }) => included(name) && !excluded(name))
+      const account = { dropped, merged: () => undefined, created: () => undefined }
+      const converted = differences.apply(batch, account, ({ name }) => included(name) && !excluded(name))
       for (const [reason, points] of withheld) counter.add(points, { reason })
       return converted
     }

@@ -152,7 +152,8 @@ function asObjects(bytes: Uint8Array): MetricBatch {
 function counting() {
   const counts: Record<string, number> = {}
   const add = (reason: string, points: number): void => void (counts[reason] = (counts[reason] ?? 0) + points)
-  return { counts, account: { dropped: add, merged: (points: number) => add('merged', points) } }
+  const [merged, created] = ['merged', 'created'].map((reason) => (points: number) => add(reason, points))
+  return { counts, account: { dropped: add, merged, created } }
 }
 
 describe('what is done by bytes', () => {
@@ -175,7 +176,7 @@ describe('what is done by bytes', () => {
     'is the difference that objects of histograms give (%s)',
     (initialValue) => {
       fc.assert(
-        fc.property(histogramRequests, fc.boolean(), (rounds, extremes) => {
+        fc.property(histogramRequests, fc.constantFrom('none', 'reached', 'bounded'), (rounds, extremes) => {
           const results = [MetricBatch.fromOtlp.bind(MetricBatch), asObjects].map((read) => {
             const { counts, account } = counting()
             const delta = new CumulativeToDelta({ initialValue, extremes })

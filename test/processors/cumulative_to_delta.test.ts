@@ -109,13 +109,13 @@ describe('cumulative_to_delta', () => {
     expect(metrics.map(([, , count]) => count)).toEqual([5, 5, 5])
   })
 
-  it('takes a count that goes back for a new beginning', async () => {
+  it('takes a count that falls for a new beginning, once the next point goes on from there', async () => {
     const batches = [cumulative(10, 5), cumulative(20, 3), cumulative(30, 4)]
     expect((await converted('{ initial_value: drop }', ...batches)).metrics.map(([, , count]) => count)).toEqual([
       1, 1, 1,
     ])
     const kept = await converted('{ initial_value: keep }', ...batches)
-    expect(kept.metrics.filter(([name]) => name === 'size').map(([, , count]) => count)).toEqual([5, 3, 1])
+    expect(kept.metrics.filter(([name]) => name === 'size').map(([, , count]) => count)).toEqual([5, 4])
   })
 
   it('withholds what is late or comes twice', async () => {
