@@ -293,6 +293,13 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
   explain?(rehearsed: Rehearsed<R>): Explanation
 }
 
+/** A processor that stands before an exporter in a pipeline, with its checked settings. */
+export interface ProcessorBefore {
+  readonly id: string
+  readonly type: string
+  readonly config: unknown
+}
+
 /** A destination. */
 export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'exporter'
@@ -301,10 +308,7 @@ export interface ExporterComponent<S extends Settings = Settings> extends Declar
   readonly maxAge?: string
   readonly maxAhead?: string
   /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
-  checkProcessors?(
-    config: ConfigOf<S>,
-    processors: readonly { readonly id: string; readonly type: string }[],
-  ): Iterable<Finding>
+  checkProcessors?(config: ConfigOf<S>, processors: readonly ProcessorBefore[]): Iterable<Finding>
   create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
 }
 

@@ -23,6 +23,7 @@ export type {
   Meter,
   PointChange,
   ProcessBatch,
+  ProcessorBefore,
   ProcessorComponent,
   ReceiverComponent,
   Rehearsed,

@@ -153,11 +153,12 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const exporters = await checkSection('exporters', entries.exporters, used.exporters, custom, check)
   throwErrors(inOrder(problems, sources))
   for (const references of Object.values(pipelines)) {
-    const before = references.processors.flatMap((id) => processors.configured.get(id) ?? [])
-    const types = before.map(({ id, component }) => ({ id, type: component.type }))
+    const before = references.processors
+      .flatMap((id) => processors.configured.get(id) ?? [])
+      .map(({ id, component, config }) => ({ id, type: component.type, config }))
     for (const id of references.exporters) {
       const exporter = exporters.configured.get(id) as ConfiguredExporter
-      checkProcessors(exporter, types, entries.exporters.get(id) as Entry, join('exporters', id), check)
+      checkProcessors(exporter, before, entries.exporters.get(id) as Entry, join('exporters', id), check)
     }
   }
   const warnings = inOrder(problems, sources)

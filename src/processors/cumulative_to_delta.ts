@@ -1,22 +1,6 @@
 import { defineComponent } from '../component.ts'
-import type { ConfigOf, Finding, Settings } from '../component.ts'
+import { checkSelections, selection, selects } from '../metric_selection.ts'
 import { CumulativeToDelta } from '../otlp/delta.ts'
-import { patternProblem, textMatcher } from '../otlp/match.ts'
-
-const selection = {
-  match_type: {
-    doc: 'How names are compared: the whole name (`strict`), or a regular expression found in it (`regexp`).',
-    format: ['strict', 'regexp'],
-    default: 'strict',
-  },
-  metrics: {
-    doc: 'The names, at least one.',
-    format: { list: 'string' },
-    default: null,
-  },
-} as const satisfies Settings
-
-type Selection = ConfigOf<typeof selection>
 
 export default defineComponent({
   kind: 'processor',
@@ -72,15 +56,11 @@ cumulative_to_delta:
 `,
     },
   ],
-  *check({ include, exclude }) {
-    if (include !== undefined) yield* checkSelection(include, 'include')
-    if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
-  },
+  check: checkSelections,
   create({ config, meter }) {
-    const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
+    const { initial_value: initialValue, max_staleness: maxStaleness } = config
     const differences = new CumulativeToDelta({ initialValue, ttl: maxStaleness === 0 ? Infinity : maxStaleness })
-    const included = include === undefined ? () => true : namesOf(include)
-    const excluded = exclude === undefined ? () => false : namesOf(exclude)
+    const selected = selects(config)
     const counter = meter.createCounter('withheld_points', {
       description: 'Data points that were not passed on.',
       unit: '{point}',
@@ -88,22 +68,9 @@ cumulative_to_delta:
     return (batch) => {
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
-      const converted = differences.apply(batch, { dropped }, ({ name }) => included(name) && !excluded(name))
+      const converted = differences.apply(batch, { dropped }, ({ name }) => selected(name))
       for (const [reason, points] of withheld) counter.add(points, { reason })
       return converted
     }
   },
 })
-
-function namesOf({ match_type, metrics }: Selection): (name: string) => boolean {
-  const matchers = metrics.map(textMatcher(match_type))
-  return (name) => matchers.some((matches) => matches(name))
-}
-
-function* checkSelection({ match_type, metrics }: Selection, path: string): Generator<Finding> {
-  if (metrics.length === 0) yield { path: `${path}.metrics`, message: 'must name at least one metric' }
-  for (const [index, pattern] of metrics.entries()) {
-    const problem = patternProblem(match_type, pattern)
-    if (problem !== undefined) yield { path: `${path}.metrics[${index}]`, message: problem }
-  }
-}
