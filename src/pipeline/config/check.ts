@@ -198,8 +198,10 @@ function checkTagsText(node: Node, path: string, check: Check): Checked {
   if (node.kind !== 'scalar') return wrongKind('tags', node, path, check)
   if (text === undefined) return UNSET
   const literal = node.literal === true || text !== node.text
-  const items = text.split(',').map((tag) => ({ ...node, text: tag.trim(), literal }))
-  return checkList('tag', { kind: 'list', place: node.place, items: text.trim() === '' ? [] : items }, path, check)
+  const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
+  // Where a variable is put in that is not set, nothing is left between two commas.
+  const items = tags.filter((tag) => tag !== '' || !literal).map((tag) => ({ ...node, text: tag, literal }))
+  return checkList('tag', { kind: 'list', place: node.place, items }, path, check)
 }
 
 type ScalarFormat = Parameters<typeof readText>[0]
