@@ -27,6 +27,16 @@ export interface Setting<F extends Format = Format> {
   readonly env?: readonly string[]
   /** The value never appears in messages, logs or `print-config`. */
   readonly secret?: boolean
+  /** A default that a version changed. `validate` then names each configuration that leaves the setting unset. */
+  readonly changed?: ChangedDefault
+}
+
+/** What the default of a setting was before. Stands in the declaration until the version after that which changed it. */
+export interface ChangedDefault {
+  /** The version that changed it, like `1.2.0`. */
+  readonly in: string
+  /** The default before, written as in the YAML: setting it keeps what was. */
+  readonly from: unknown
 }
 
 /** Settings by name; a nested object without `doc` is a group that is always present. */

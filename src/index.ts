@@ -4,6 +4,7 @@
 export { defineComponent } from './component.ts'
 export type {
   Account,
+  ChangedDefault,
   Component,
   ComponentKind,
   ConfigOf,
