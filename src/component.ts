@@ -27,6 +27,16 @@ export interface Setting<F extends Format = Format> {
   readonly env?: readonly string[]
   /** The value never appears in messages, logs or `print-config`. */
   readonly secret?: boolean
+  /** A default that a version changed. `validate` then names each configuration that leaves the setting unset. */
+  readonly changed?: ChangedDefault
+}
+
+/** What the default of a setting was before. Stands in the declaration until the version after that which changed it. */
+export interface ChangedDefault {
+  /** The version that changed it, like `1.2.0`. */
+  readonly in: string
+  /** The default before, written as in the YAML: setting it keeps what was. */
+  readonly from: unknown
 }
 
 /** Settings by name; a nested object without `doc` is a group that is always present. */
@@ -293,6 +303,13 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
   explain?(rehearsed: Rehearsed<R>): Explanation
 }
 
+/** A processor that stands before an exporter in a pipeline, with its checked settings. */
+export interface ProcessorBefore {
+  readonly id: string
+  readonly type: string
+  readonly config: unknown
+}
+
 /** A destination. */
 export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'exporter'
@@ -301,10 +318,7 @@ export interface ExporterComponent<S extends Settings = Settings> extends Declar
   readonly maxAge?: string
   readonly maxAhead?: string
   /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
-  checkProcessors?(
-    config: ConfigOf<S>,
-    processors: readonly { readonly id: string; readonly type: string }[],
-  ): Iterable<Finding>
+  checkProcessors?(config: ConfigOf<S>, processors: readonly ProcessorBefore[]): Iterable<Finding>
   create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
 }
 

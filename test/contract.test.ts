@@ -3,7 +3,7 @@ import { parse } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { from } from 'rxjs'
-import { componentPage, indexPage, pagePath, settingRows } from '../src/cli/pages.ts'
+import { componentPage, indexPage, pagePath, settingRows, upgradingPage } from '../src/cli/pages.ts'
 import { isSetting } from '../src/component.ts'
 import type { Component, ComponentKind, Exporter, Format, Settings } from '../src/component.ts'
 import { Attributes } from '../src/otlp/attributes.ts'
@@ -229,6 +229,16 @@ it('4. the list of components is the one made from the declarations', () => {
   expect(readFileSync(fromRoot('docs/components.md'), 'utf8')).toBe(
     indexPage(builtins.map(({ component }) => component)),
   )
+})
+
+it('4. the page about upgrading has the changed defaults of the declarations', () => {
+  const page = readFileSync(fromRoot('docs/upgrading.md'), 'utf8')
+  expect(
+    upgradingPage(
+      page,
+      builtins.map(({ component }) => component),
+    ),
+  ).toBe(page)
 })
 
 describe.each(ofKind('receiver'))('$title keeps to the contract:', ({ component }) => {

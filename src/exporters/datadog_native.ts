@@ -139,8 +139,7 @@ datadog_native:
     const problem = compressionProblem(sketches.compression)
     if (problem !== undefined) yield { path: 'sketches.compression', message: problem }
   },
-  checkProcessors: (config, processors) =>
-    checkNames(config, processors, 'set the `metric_prefix` of this exporter instead'),
+  checkProcessors: checkNames,
   create(context) {
     const { config } = context
     const { histograms, sketches } = config

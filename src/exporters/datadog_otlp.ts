@@ -62,7 +62,7 @@ datadog_otlp:
   maxAge: '1h',
   maxAhead: '10m',
   check: checkDatadog,
-  checkProcessors: (config, processors) => checkNames(config, processors, 'leave it out of the pipeline'),
+  checkProcessors: checkNames,
   create(context) {
     const { config } = context
     const chosen = chooseAttributes(config.resource_attributes)

@@ -5,6 +5,7 @@ import type { Place, Problem } from '../../errors.ts'
 import { formats, readText, words } from '../../formats.ts'
 import { collectorHint } from './collector.ts'
 import { expand } from './expand.ts'
+import { inlineYaml } from './print.ts'
 import { closest } from './suggest.ts'
 import type { Entry, Node } from './yaml.ts'
 
@@ -14,6 +15,8 @@ export interface Check {
   /** The folder at which relative files in a value of this origin start. */
   readonly directoryOf: (place: Place) => string
   readonly problems: Problem[]
+  /** Where a setting is unset whose default a version changed; these are no mistakes. */
+  readonly changedDefaults: Problem[]
   readonly secrets: Set<string>
   /** The settings belong to a component no pipeline uses: what another environment may well have is only a warning. */
   readonly unused?: boolean
@@ -124,7 +127,13 @@ export function join(path: string, name: string): string {
 function checkSetting(setting: Setting, node: Node | undefined, place: Place, path: string, check: Check): Checked {
   const inner = setting.secret === true ? { ...check, secret: true } : check
   const given = node === undefined || (node.kind === 'empty' && !takesEmpty(setting.format)) ? undefined : node
-  const source = given ?? environmentNode(setting, check) ?? defaultNode(setting)
+  const set = given ?? environmentNode(setting, check)
+  if (set === undefined && setting.changed !== undefined && check.unused !== true) {
+    const [before, now] = [setting.changed.from, setting.default].map((value) => `\`${inlineYaml(value)}\``)
+    const message = `is unset, and its default changed from ${before} to ${now} in ${setting.changed.in}; set the one or the other`
+    check.changedDefaults.push({ severity: 'warning', place, path, message })
+  }
+  const source = set ?? defaultNode(setting)
   if (source !== undefined) {
     const checked = checkFormat(setting.format, source, place, path, inner)
     if (!(setting.default === null && checked.value === '')) return checked
@@ -198,8 +207,10 @@ function checkTagsText(node: Node, path: string, check: Check): Checked {
   if (node.kind !== 'scalar') return wrongKind('tags', node, path, check)
   if (text === undefined) return UNSET
   const literal = node.literal === true || text !== node.text
-  const items = text.split(',').map((tag) => ({ ...node, text: tag.trim(), literal }))
-  return checkList('tag', { kind: 'list', place: node.place, items: text.trim() === '' ? [] : items }, path, check)
+  const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
+  // Where a variable is put in that is not set, nothing is left between two commas.
+  const items = tags.filter((tag) => tag !== '' || !literal).map((tag) => ({ ...node, text: tag, literal }))
+  return checkList('tag', { kind: 'list', place: node.place, items }, path, check)
 }
 
 type ScalarFormat = Parameters<typeof readText>[0]

@@ -19,6 +19,7 @@ export interface Surroundings {
  *
  * - `${env:NAME}`: the variable. Unset without a default is a mistake.
  * - `${env:NAME:-text}`: the text where the variable is unset or empty, as in a shell. May hold further `${...}`.
+ * - `${env:NAME:+text}`: the text where the variable is set and not empty, otherwise nothing. May hold further `${...}`.
  * - `${env:NAME:?message}`: the message where it is unset or empty.
  * - `${file:path}`: what the file holds, without the line break at its end.
  * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself.
@@ -49,7 +50,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
   }
 
   function expandReference(source: string, start: number): { text: string; end: number } {
-    const [head, scheme, name, operator] = /^\$\{(?:(\w+):)?((?:(?!:[-?])[^{}$])*)(:[-?])?/.exec(source.slice(start))!
+    const [head, scheme, name, operator] = /^\$\{(?:(\w+):)?((?:(?!:[-+?])[^{}$])*)(:[-+?])?/.exec(source.slice(start))!
     const before = mistakes.length
     const rest = expandUntil(source, start + head.length, true)
     if (source[rest.end] !== '}') {
@@ -77,11 +78,12 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     if (operator === undefined) {
       return value === undefined ? fail(`the environment variable ${name} is not set`, true) : { text: value, end }
     }
-    if (value !== undefined && value !== '') {
-      mistakes.length = before // of the default, which is not needed
-      return { text: value, end }
+    const isSet = value !== undefined && value !== ''
+    if (operator === (isSet ? ':+' : ':-')) return { text: rest.text, end }
+    if (isSet || operator === ':+') {
+      mistakes.length = before // of the text, which is not needed
+      return { text: isSet ? value : '', end }
     }
-    if (operator === ':-') return { text: rest.text, end }
     return fail(`the environment variable ${name} is not set: ${rest.text}`, true)
   }
 
