@@ -64,7 +64,7 @@ describe('the tables of the scrapers', () => {
   // The container is no matter of the collector's receiver.
   const ofHost = declared.filter(({ scraper }) => scraper !== 'container')
 
-  it("declare the collector's metrics, with their units, types, attributes and defaults", () => {
+  it("declare the collector's metrics, with their units, types, attributes and defaults, but for the memory limit", () => {
     const rowOf = (row: Record<string, string>) => ({
       scraper: row.scraper,
       metric: row.metric,
