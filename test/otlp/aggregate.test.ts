@@ -4,7 +4,7 @@ import { aggregate } from '../../src/otlp/aggregate.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
-import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import type { DataPoint, ExponentialHistogramPointFields } from '../../src/otlp/points.ts'
 
 const NOON = 1_767_268_800_000_000_000n
@@ -31,6 +31,19 @@ function left(
 const histogram = (fields: object) => new HistogramPoint({ timeUnixNano: NOON, explicitBounds: [1, 2], ...fields })
 const exponential = (fields: ExponentialHistogramPointFields) =>
   new ExponentialHistogramPoint({ timeUnixNano: NOON, ...fields })
+
+describe('numbers of one series at one time', () => {
+  const sum = (...values: (number | bigint)[]) => {
+    const points = values.map((value) => new NumberPoint({ value, isInt: true, timeUnixNano: NOON }))
+    return (left('sum', points).points as NumberPoint[]).map(({ value, isInt }) => [value, isInt])
+  }
+
+  it('are added exactly up to the largest int, and are a double beyond it, never a negative int', () => {
+    expect(sum(2n ** 62n, 2n ** 62n - 1n)).toEqual([[2n ** 63n - 1n, true]])
+    expect(sum(2n ** 62n, 2n ** 62n)).toEqual([[2 ** 63, false]])
+    expect(sum(-(2n ** 63n), -1)).toEqual([[-(2 ** 63), false]])
+  })
+})
 
 describe('histograms of one series at one time', () => {
   it.each(['delta', 'cumulative'] as const)('are added where their bounds are the same, %s', (temporality) => {

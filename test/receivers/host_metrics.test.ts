@@ -1,7 +1,7 @@
-import { describe, expect, it } from '@jest/globals'
-import { execFile } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readdirSync, statfsSync } from 'node:fs'
-import { mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { execFile, execFileSync } from 'node:child_process'
+import { closeSync, constants, existsSync, openSync, readFileSync, readdirSync, statfsSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -44,6 +44,11 @@ function everything(names: readonly string[], settings = ''): string {
   return `host_metrics: { collection_interval: 1ms, initial_delay: 0s, ${settings} scrapers: { ${switches.join(', ')} } }`
 }
 
+/** `major:minor` of the file system that a file is on, by coreutils. */
+function numberOf(path: string): string {
+  return execFileSync('stat', ['--format=%Hd:%Ld', path], { encoding: 'utf8' }).trim()
+}
+
 /** The rows of a CSV file without quotes, by the names in its first line. */
 function readCsv(path: string): Record<string, string>[] {
   const [head, ...rows] = readFileSync(path, 'utf8').trim().split('\n')
@@ -59,7 +64,7 @@ describe('the tables of the scrapers', () => {
   // The container is no matter of the collector's receiver.
   const ofHost = declared.filter(({ scraper }) => scraper !== 'container')
 
-  it("declare the collector's metrics, with their units, types, attributes and defaults", () => {
+  it("declare the collector's metrics, with their units, types, attributes and defaults, but for the memory limit", () => {
     const rowOf = (row: Record<string, string>) => ({
       scraper: row.scraper,
       metric: row.metric,
@@ -86,17 +91,26 @@ describe('scrapes in a row of a host below a folder', () => {
   for (const name of readdirSync(CASES).filter((entry) => entry !== 'recorded' && !entry.includes('.'))) {
     it(`yield what is expected: ${name.replaceAll('_', ' ')}`, async () => {
       const folder = join(CASES, name)
-      const root = join(await temporaryFolder(), 'root')
+      const temporary = await temporaryFolder()
+      const root = join(temporary, 'root')
       const scraping = await start(readFileSync(join(folder, 'config.yaml'), 'utf8'), {
         env: { ROOT: root },
         own: `${root}/own`,
       })
       for (const step of readdirSync(folder).filter((entry) => /^\d+$/.test(entry))) {
-        await symlink(join(folder, step), `${root}.next`)
+        await cp(join(folder, step), `${root}.${step}`, { recursive: true, verbatimSymlinks: true })
+        await mountHere(`${root}.${step}/proc/1/mountinfo`)
+        await symlink(`${root}.${step}`, `${root}.next`)
         await rename(`${root}.next`, root)
         expect(await describeScrape(scraping, root)).toEqual(readFileSync(join(folder, `expected.${step}.txt`), 'utf8'))
       }
     })
+  }
+
+  /** Gives the mounts of a case whose number is `HERE` the number of the file system that its folder is on. */
+  async function mountHere(path: string): Promise<void> {
+    if (!existsSync(path)) return
+    await writeFile(path, readFileSync(path, 'utf8').replaceAll(/\bHERE\b/g, numberOf(path)))
   }
 
   /** One scrape as the golden files hold it: the resource, the points, what was counted so far and what was logged. */
@@ -112,8 +126,8 @@ describe('scrapes in a row of a host below a folder', () => {
         expect(point.startTimeUnixNano).toBe(metric.type === 'sum' ? start : 0n)
       }
     }
-    expect(times.size).toBe(1)
-    expect([...times][0]).toBeGreaterThanOrEqual(before)
+    expect(times.size).toBe(batch.pointCount === 0 ? 0 : 1)
+    for (const time of times) expect(time).toBeGreaterThanOrEqual(before)
     const points = describeBatch(batch).join('\n')
     const lines = [
       ...Object.entries(resource).map(([key, value]) => `${key}: ${JSON.stringify(value)}`),
@@ -125,7 +139,10 @@ describe('scrapes in a row of a host below a folder', () => {
         .map(([counter, count]) => `${counter} ${count}`),
       ...scraping.logs(),
     ]
-    return `${lines.join('\n').replaceAll(root, 'ROOT')}\n`
+    return `${lines
+      .join('\n')
+      .replaceAll(root, 'ROOT')
+      .replaceAll(`(${numberOf(root)})`, '(HERE)')}\n`
   }
 })
 
@@ -250,10 +267,10 @@ describe('what does not answer', () => {
     const root = await fakeRoot({
       'proc/stat': 'btime 1700000000\n',
       'proc/filesystems': '\text4\n',
-      'proc/1/mountinfo': '1 0 8:1 / /data rw - ext4 /dev/root rw\n',
+      'proc/1/mountinfo': `1 0 ${numberOf(tmpdir())} / /data rw - ext4 /dev/root rw\n`,
       'data/.keep': '',
     })
-    await symlink('../devices/sda9', join(root, 'sys/dev/block/8:1'))
+    await symlink('../devices/sda9', join(root, 'sys/dev/block', numberOf(tmpdir())))
     const scraping = await start(
       `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { filesystem: , system: } }`,
     )
@@ -296,11 +313,90 @@ describe('what does not answer', () => {
   }
 })
 
+describe('a figure that cannot be', () => {
+  it('is left out, counted and logged once, where it is less than 0, and is the largest int where it is beyond', async () => {
+    const system = await loadPortableSystem()
+    const mem = () => Promise.resolve({ total: 100, free: 10, available: 120, swaptotal: 0 })
+    const disk = { fs: '/dev/disk1', type: 'apfs', mount: '/', rw: true, used: 2 ** 64, available: NaN }
+    const information = { ...system.information, mem, fsSize: () => Promise.resolve([disk]) }
+    const scraping = await start(
+      'host_metrics: { collection_interval: 1ms, initial_delay: 0s, scrapers: { memory: , filesystem: } }',
+      { portable: { ...system, information } as unknown as PortableSystem },
+    )
+    const batch = await scraping.next()
+    expect(describeBatch(batch)).toEqual([
+      '# system.memory.usage: cumulative sum, By',
+      '{state="free"} int 10',
+      '{state="inactive"} int 110',
+      '# system.memory.limit: cumulative sum, By',
+      '{} int 100',
+      '# system.filesystem.usage: cumulative sum, By',
+      '{device="/dev/disk1",mode="rw",mountpoint="/",type="apfs",state="used"} int 9223372036854775807',
+    ])
+    expect(scraping.logs()).toEqual([expect.stringContaining('system.memory.usage is less than 0')])
+    await scraping.next()
+    expect(scraping.logs()).toEqual([])
+    expect(scraping.counters()).toMatchObject({ 'scraper_errors{component="host_metrics",scraper="memory"}': 2 })
+  })
+})
+
+describe('the start of the sums', () => {
+  const NOON = 1_796_000_000
+
+  async function rootWithBoot(seconds: number): Promise<string> {
+    const root = await temporaryFolder()
+    await mkdir(join(root, 'proc'))
+    await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${seconds}\n`)
+    return root
+  }
+
+  /** The start and time of the next scrape, in seconds; the clock says `now`. */
+  async function timesOf(scraping: Scraping, now: number): Promise<[start: number, time: number]> {
+    jest.setSystemTime(now * 1000)
+    const [{ metric }] = (await scraping.next()).metrics()
+    const [{ startTimeUnixNano, timeUnixNano }] = metric.points
+    return [Number(startTimeUnixNano) / 1e9, Number(timeUnixNano) / 1e9]
+  }
+
+  const yaml = (root: string) =>
+    `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { cpu: } }`
+
+  beforeEach(() => {
+    jest.useFakeTimers({ doNotFake: ['performance', 'nextTick', 'setImmediate', 'setInterval', 'setTimeout'] })
+  })
+  afterEach(() => {
+    jest.useRealTimers()
+  })
+
+  it('is the boot as it was first read, while the clock goes on', async () => {
+    const root = await rootWithBoot(NOON - 600)
+    const scraping = await start(yaml(root))
+    expect(await timesOf(scraping, NOON)).toEqual([NOON - 600, NOON])
+    await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${NOON - 599}\n`)
+    expect(await timesOf(scraping, NOON + 10)).toEqual([NOON - 600, NOON + 10])
+  })
+
+  it('is read again when the clock is set back, since the kernel moves the boot with it', async () => {
+    const root = await rootWithBoot(NOON - 600)
+    const scraping = await start(yaml(root))
+    expect(await timesOf(scraping, NOON)).toEqual([NOON - 600, NOON])
+    await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${NOON - 4200}\n`)
+    expect(await timesOf(scraping, NOON - 3600)).toEqual([NOON - 4200, NOON - 3600])
+    expect(await timesOf(scraping, NOON - 3590)).toEqual([NOON - 4200, NOON - 3590])
+  })
+
+  it('is never after the time of the scrape, and stays', async () => {
+    const scraping = await start(yaml(await rootWithBoot(NOON + 3600)))
+    expect(await timesOf(scraping, NOON)).toEqual([NOON, NOON])
+    expect(await timesOf(scraping, NOON + 10)).toEqual([NOON, NOON + 10])
+  })
+})
+
 describe('the settings', () => {
   it('take a scraper without settings for its defaults, and run only what is listed', async () => {
     const scraping = await start('host_metrics: { initial_delay: 0s, scrapers: { memory: } }')
     const names = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
-    expect(names).toEqual(['system.memory.usage'])
+    expect(names).toEqual(['system.memory.usage', 'system.memory.limit'])
   })
 
   it.each([

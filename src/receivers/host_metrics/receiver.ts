@@ -93,6 +93,7 @@ export async function* collect(
   const active = activeScrapers()
   let inventory: Record<string, AttributeValue> | undefined
   let boot: bigint | undefined
+  let latest = 0n
 
   for await (const skipped of ticks(
     { interval: config.collection_interval, initialDelay: config.initial_delay },
@@ -103,8 +104,12 @@ export async function* collect(
       errors.add(1, { scraper: 'inventory' })
       log.warn('A resource attribute could not be read.', { cause, detail: errorMessage(error) })
     })
-    boot ??= bootTime()
-    const times = { scrape: BigInt(Date.now()) * 1_000_000n, boot: boot ?? 0n }
+    const scraped = BigInt(Date.now()) * 1_000_000n
+    // The kernel takes the boot time from the clock: where that was set back, what began must not seem to begin later.
+    if (boot === undefined || scraped < latest) boot = bootTime() ?? boot
+    if (boot !== undefined && boot > scraped) boot = scraped
+    latest = scraped
+    const times = { scrape: scraped, boot: boot ?? 0n }
     const metrics = (await Promise.all(active.map((scraper) => scrape(scraper, times)))).flat()
     root.forget()
     own.forget()
@@ -130,7 +135,7 @@ export async function* collect(
     return portableSystem === undefined || on === undefined || (on === 'unix' && portableSystem.platform !== 'win32')
   }
 
-  /** Nanoseconds since 1970, read once so that the start of the sums stays the same; `undefined` while it cannot be read. */
+  /** Nanoseconds since 1970; `undefined` while it cannot be read. Not read at each scrape, so that sums keep their start. */
   function bootTime(): bigint | undefined {
     try {
       const seconds =

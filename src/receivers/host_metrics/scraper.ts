@@ -1,4 +1,5 @@
 import type { ConfigOf, Setting, Settings } from '../../component.ts'
+import { toInt } from '../../host/numbers.ts'
 import { Attributes } from '../../otlp/attributes.ts'
 import { Metric } from '../../otlp/metrics.ts'
 import { NumberPoint } from '../../otlp/points.ts'
@@ -29,7 +30,11 @@ type AttributesOf<D> = D extends { readonly attributes: readonly (infer Key exte
 
 /** What a scraper is given to report with, once per scrape. It can record only what its table declares. */
 export interface Scrape<M extends MetricTable = MetricTable> {
-  /** Adds a point, if the metric is enabled and the value known. An attribute that is `undefined` is left out. */
+  /**
+   * Adds a point, if the metric is enabled and the value known: NaN is one that was not understood, which
+   * was reported where it was read, or one that cannot be computed. A value below 0 is reported and left out, and an int is at
+   * most 2^63 - 1. An attribute that is `undefined` is left out.
+   */
   record<Name extends keyof M & string>(
     name: Name,
     value: number | bigint | undefined,
@@ -120,7 +125,9 @@ export class Recording implements Scrape {
 
   beginsAfterBoot(seconds: number): void {
     // Without a known boot no start is known.
-    if (this.times.boot !== 0n) this.#start = this.times.boot + BigInt(Math.round(seconds * 1e9))
+    if (this.times.boot === 0n) return
+    const start = this.times.boot + BigInt(Math.round(seconds * 1e9))
+    this.#start = start < this.times.scrape ? start : this.times.scrape
   }
 
   wants(name: string): boolean {
@@ -134,7 +141,14 @@ export class Recording implements Scrape {
   ): void {
     const points = this.#points.get(name)
     if (points === undefined || value === undefined) return
+    if (typeof value === 'number' && !Number.isFinite(value)) return
     const declaration = this.table[name]
+    if (value < 0)
+      return this.fail(
+        `${name} is less than 0, which it cannot be.`,
+        JSON.stringify({ value: Number(value), ...attributes }),
+      )
+    const isInt = declaration.value === 'int'
     const entries = []
     for (const key of declaration.attributes ?? []) {
       const text = attributes[key]
@@ -142,8 +156,8 @@ export class Recording implements Scrape {
     }
     points.push(
       new NumberPoint({
-        value,
-        isInt: declaration.value === 'int',
+        value: isInt ? toInt(value) : value,
+        isInt,
         attributes: Attributes.from(entries),
         timeUnixNano: this.times.scrape,
         startTimeUnixNano: declaration.type === 'sum' ? this.#start : 0n,
