@@ -1,6 +1,8 @@
 import os from 'node:os'
 import type { ConfigOf, Context } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { hostFiles } from '../host/files.ts'
+import { readInventory, resourceAttributes } from '../host/inventory.ts'
 import { answerMessage, httpClient } from '../http/client.ts'
 import type { datadogSettings } from './settings.ts'
 
@@ -8,6 +10,8 @@ import type { datadogSettings } from './settings.ts'
 const RETRY = 60_000
 /** Milliseconds for one attempt. */
 const TIMEOUT = 30_000
+
+const CPU_ATTRIBUTES = Object.keys(resourceAttributes).filter((name) => name.startsWith('host.cpu.'))
 
 type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'config' | 'log' | 'signal' | 'onStop'>
 
@@ -84,7 +88,15 @@ async function payload(hostname: string, tags: readonly string[]): Promise<objec
 /** The machine in the words of Datadog's gohai, which says everything as text. */
 async function inventory(hostname: string): Promise<object> {
   const { default: information } = await import('systeminformation')
-  const [system, cpu, memory] = await Promise.all([information.osInfo(), information.cpu(), information.mem()])
+  const host = { root: hostFiles(), platform: process.platform, information: async () => information }
+  const [system, cpu, memory, attributes] = await Promise.all([
+    information.osInfo(),
+    information.cpu(),
+    information.mem(),
+    readInventory(CPU_ATTRIBUTES, host, () => undefined),
+  ])
+  const said = (attribute: string): string => String(attributes[attribute] ?? '')
+  const cache = Number(said('host.cpu.cache.l2.size'))
   const addresses = Object.values(os.networkInterfaces()).flatMap((list) => list ?? [])
   const outward = addresses.filter(({ internal }) => !internal)
   const address = (family: string): string => outward.find((one) => one.family === family)?.address ?? ''
@@ -102,15 +114,15 @@ async function inventory(hostname: string): Promise<object> {
       kernel_version: os.version(),
     },
     cpu: {
-      vendor_id: cpu.vendor,
-      model_name: `${cpu.manufacturer} ${cpu.brand}`.trim(),
-      family: cpu.family,
-      model: cpu.model,
-      stepping: cpu.stepping,
+      vendor_id: said('host.cpu.vendor.id'),
+      model_name: said('host.cpu.model.name'),
+      family: said('host.cpu.family'),
+      model: said('host.cpu.model.id'),
+      stepping: said('host.cpu.stepping'),
       cpu_cores: String(cpu.physicalCores),
       cpu_logical_processors: String(cpu.cores),
       mhz: String(cpu.speed * 1000),
-      cache_size: cpu.cache.l2 > 0 ? `${Math.round(cpu.cache.l2 / 1024)} KB` : '',
+      cache_size: cache > 0 ? `${Math.round(cache / 1024)} KB` : '',
     },
     memory: {
       total: `${Math.round(memory.total / 1024)}kB`,
