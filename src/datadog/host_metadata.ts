@@ -2,7 +2,7 @@ import os from 'node:os'
 import type { ConfigOf, Context } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { hostFiles } from '../host/files.ts'
-import { readInventory, resourceAttributes } from '../host/inventory.ts'
+import { identifyCpu } from '../host/inventory.ts'
 import { answerMessage, httpClient } from '../http/client.ts'
 import type { datadogSettings } from './settings.ts'
 
@@ -10,8 +10,6 @@ import type { datadogSettings } from './settings.ts'
 const RETRY = 60_000
 /** Milliseconds for one attempt. */
 const TIMEOUT = 30_000
-
-const CPU_ATTRIBUTES = Object.keys(resourceAttributes).filter((name) => name.startsWith('host.cpu.'))
 
 type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'config' | 'log' | 'signal' | 'onStop'>
 
@@ -89,14 +87,12 @@ async function payload(hostname: string, tags: readonly string[]): Promise<objec
 async function inventory(hostname: string): Promise<object> {
   const { default: information } = await import('systeminformation')
   const host = { root: hostFiles(), platform: process.platform, information: async () => information }
-  const [system, cpu, memory, attributes] = await Promise.all([
+  const [system, cpu, named, memory] = await Promise.all([
     information.osInfo(),
     information.cpu(),
+    identifyCpu(host),
     information.mem(),
-    readInventory(CPU_ATTRIBUTES, host, () => undefined),
   ])
-  const said = (attribute: string): string => String(attributes[attribute] ?? '')
-  const cache = Number(said('host.cpu.cache.l2.size'))
   const addresses = Object.values(os.networkInterfaces()).flatMap((list) => list ?? [])
   const outward = addresses.filter(({ internal }) => !internal)
   const address = (family: string): string => outward.find((one) => one.family === family)?.address ?? ''
@@ -114,15 +110,15 @@ async function inventory(hostname: string): Promise<object> {
       kernel_version: os.version(),
     },
     cpu: {
-      vendor_id: said('host.cpu.vendor.id'),
-      model_name: said('host.cpu.model.name'),
-      family: said('host.cpu.family'),
-      model: said('host.cpu.model.id'),
-      stepping: said('host.cpu.stepping'),
+      vendor_id: named.vendor ?? '',
+      model_name: named.name ?? '',
+      family: named.family ?? '',
+      model: named.model ?? '',
+      stepping: named.stepping ?? '',
       cpu_cores: String(cpu.physicalCores),
       cpu_logical_processors: String(cpu.cores),
       mhz: String(cpu.speed * 1000),
-      cache_size: cache > 0 ? `${Math.round(cache / 1024)} KB` : '',
+      cache_size: named.l2 === undefined ? '' : `${Math.round(named.l2 / 1024)} KB`,
     },
     memory: {
       total: `${Math.round(memory.total / 1024)}kB`,

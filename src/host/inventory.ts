@@ -117,11 +117,11 @@ export async function readInventory(
 }
 
 /** On Linux from its files, which need no `lscpu` and have the words of the CPU, also where the host stands below a folder. */
-async function identifyCpu({ root, platform, information }: Host): Promise<Cpu> {
+export async function identifyCpu({ root, platform, information }: Host): Promise<Cpu> {
   if (platform === 'linux') return readCpu(root)
   const { vendor, family, model, stepping, cache } = await (await information()).cpu()
   // systeminformation shortens the name; Node.js leaves it as it is.
-  return { vendor, family, model, name: os.cpus()[0]?.model, stepping, l2: cache.l2 }
+  return { vendor, family, model, name: os.cpus()[0]?.model, stepping, l2: cache.l2 || undefined }
 }
 
 /** On Linux from the file that describes the distribution, since the host may stand below a folder. */

@@ -287,9 +287,12 @@ describe('resource_detection: the host', () => {
   onLinux('reads the CPU from the files of the host, in the words that the CPU uses', async () => {
     const root_path = new URL('../cases/host_metrics/processor_intel/0', import.meta.url).pathname
     const names = ['vendor.id', 'family', 'model.id', 'model.name', 'stepping', 'cache.l2.size']
-    const switched = names.map((name) => [`host.cpu.${name}`, { enabled: true }])
-    const off = { 'host.name': { enabled: false }, 'os.type': { enabled: false } }
-    const system = { root_path, resource_attributes: { ...Object.fromEntries(switched), ...off } }
+    const resource_attributes: Record<string, object> = {
+      'host.name': { enabled: false },
+      'os.type': { enabled: false },
+    }
+    for (const name of names) resource_attributes[`host.cpu.${name}`] = { enabled: true }
+    const system = { root_path, resource_attributes }
     expect(await detected({ detectors: ['system'], system })).toEqual({
       attributes: {
         'host.cpu.vendor.id': 'GenuineIntel',

@@ -41,8 +41,8 @@ function matcher(names: readonly string[], matchType: 'strict' | 'regexp'): (nam
 
 /** Whether a scraper's settings choose nothing: everything there is counts. */
 export function selectsAll(settings: object): boolean {
-  return [...selectionsIn(settings)].every(([, { match_type: _, ...names }]) =>
-    Object.values(names).every((list) => list.length === 0),
+  return [...selectionsIn(settings)].every(([, selection]) =>
+    Object.values(selection).every((names) => typeof names === 'string' || names.length === 0),
   )
 }
 
