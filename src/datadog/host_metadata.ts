@@ -4,6 +4,7 @@ import { errorMessage } from '../errors.ts'
 import { hostFiles } from '../host/files.ts'
 import { identifyCpu } from '../host/inventory.ts'
 import { answerMessage, httpClient } from '../http/client.ts'
+import { countErrors } from './answers.ts'
 import type { datadogSettings } from './settings.ts'
 
 /** Milliseconds after which what failed is tried again, if the period is not shorter. */
@@ -41,7 +42,10 @@ export function hostMetadata(context: MetadataContext, intake: string): () => vo
         signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
         maxResponse: 65_536,
       })
-      if (response.status >= 400) throw new Error(answerMessage(url, response, [apiKey]))
+      const { status, body: answer } = response
+      if (status < 200 || status >= 300 || countErrors(answer) > 0) {
+        throw new Error(answerMessage(url, response, [apiKey]))
+      }
       log.debug('The host was reported to Datadog.', { host: hostname })
     } catch (error) {
       if (signal.aborted) return

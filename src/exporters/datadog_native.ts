@@ -201,10 +201,10 @@ datadog_native:
       },
       async send(request, signal) {
         reportHost()
-        const { format, body, depth } = request as NativeRequest
+        const { format, body, depth, points } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { url, apiKey: config.api_key, depth })
+        const error = responseError(response, { url, apiKey: config.api_key, depth, points })
         if (error !== undefined) throw error
       },
       explain({ received, prepared, requests }) {

@@ -1,4 +1,5 @@
 import { defineComponent } from '../component.ts'
+import { listedErrors, waitOf } from '../datadog/answers.ts'
 import { collisionLog, hostAndTags, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
@@ -84,6 +85,8 @@ datadog_otlp:
         'dd-otel-metric-config': JSON.stringify({ resource_attributes_as_tags: true }),
       },
       secrets: [config.api_key],
+      refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
+      waitOf,
     })
     const asked = perResource((resource) => {
       const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))

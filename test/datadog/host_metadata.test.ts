@@ -119,13 +119,20 @@ describe('host metadata', () => {
   })
 
   it('that is refused, or not answered, is logged without the key and reported again', async () => {
-    intake.respondWith({ status: 403, body: '{"errors":["no good-key"]}' }, { drop: true })
+    intake.respondWith(
+      { status: 403, body: '{"errors":["no good-key"]}' },
+      { drop: true },
+      { status: 202, body: '{"errors":["no such host"]}' },
+      { status: 302, headers: { location: '/login' } },
+    )
     const { report, logs } = await reporting('host_metadata: { enabled: true }')
     report()
-    await intake.received(3)
-    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202])
+    await intake.received(5)
+    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202, 302, 202])
     expect(logs[0]).toContain('403 {\\"errors\\":[\\"no ***\\"]}')
     expect(logs[1]).toContain('could not be reported')
+    expect(logs[2]).toContain('202 {\\"errors\\":[\\"no such host\\"]}')
+    expect(logs[3]).toContain('302 moved to')
     expect(logs.join()).not.toContain('good-key')
   })
 
