@@ -156,7 +156,7 @@ datadog_native:
     const differences = preparation(remembering, refusal, collisionLog(context.log))
     const summaryDifferences = new SummaryDifferences(remembering)
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
-    const reportHost = hostMetadata(context, api)
+    const hostReports = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
     const isTag = (attribute: string): boolean => ownTags.has(attribute) || chosen(attribute)
@@ -183,7 +183,9 @@ datadog_native:
     const post = httpClient(context)
     return {
       prepare(batch, account) {
-        const prepared = summaryDifferences.apply(differences.prepare(choosingHosts(batch), account), account)
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        const prepared = summaryDifferences.apply(differences.prepare(hosted, account), account)
         return naming(prepared, account)
       },
       state: joinStates(differences.state, summaryDifferences),
@@ -200,7 +202,7 @@ datadog_native:
         ]
       },
       async send(request, signal) {
-        reportHost()
+        hostReports.start()
         const { format, body, depth, points } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })

@@ -73,7 +73,7 @@ datadog_otlp:
     const remembering = { initialValue: config.initial_value, ttl: config.delta_ttl, extremes: true }
     const differences = preparation(remembering, refusal, collided)
     const naming = metricNames(config.host_metrics_names, undefined)
-    const reportHost = hostMetadata(context, `https://api.${config.site}`)
+    const hostReports = hostMetadata(context, `https://api.${config.site}`)
     const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)
     const otlp = otlpHttpExporter(context, {
       url,
@@ -96,7 +96,9 @@ datadog_otlp:
     const finish = (batch: MetricBatch): MetricBatch => owned(batch.mapResources(asked))
     return {
       prepare(batch, account) {
-        return naming(differences.prepare(choosingHosts(batch), account), account)
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(differences.prepare(hosted, account), account)
       },
       state: differences.state,
       encode(batch: MetricBatch, account) {
@@ -109,7 +111,7 @@ datadog_otlp:
         return otlp.encode(series, account)
       },
       send(request, signal) {
-        reportHost()
+        hostReports.start()
         return otlp.send(request, signal)
       },
       explain({ received, requests }) {
