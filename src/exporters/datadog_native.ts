@@ -160,7 +160,7 @@ datadog_native:
       collisionLog(context.log),
     )
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
-    const reportHost = hostMetadata(context, api)
+    const hostReports = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
     const isTag = (attribute: string): boolean => ownTags.has(attribute) || chosen(attribute)
@@ -187,7 +187,9 @@ datadog_native:
     const post = httpClient(context)
     return {
       prepare(batch, account) {
-        return naming(differences.prepare(choosingHosts(batch), account), account)
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(differences.prepare(hosted, account), account)
       },
       state: differences.state,
       encode(batch: MetricBatch, account) {
@@ -203,11 +205,11 @@ datadog_native:
         ]
       },
       async send(request, signal) {
-        reportHost()
-        const { format, body, depth } = request as NativeRequest
+        hostReports.start()
+        const { format, body, depth, points } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { url, apiKey: config.api_key, depth })
+        const error = responseError(response, { url, apiKey: config.api_key, depth, points })
         if (error !== undefined) throw error
       },
       explain({ received, prepared, requests }) {

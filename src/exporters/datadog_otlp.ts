@@ -1,4 +1,5 @@
 import { defineComponent } from '../component.ts'
+import { listedErrors, waitOf } from '../datadog/answers.ts'
 import { collisionLog, hostAndTags, preparation, severalWritersLog } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
@@ -80,7 +81,7 @@ datadog_otlp:
       collided,
     )
     const naming = metricNames(config.host_metrics_names, undefined)
-    const reportHost = hostMetadata(context, `https://api.${config.site}`)
+    const hostReports = hostMetadata(context, `https://api.${config.site}`)
     const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)
     const otlp = otlpHttpExporter(context, {
       url,
@@ -92,6 +93,8 @@ datadog_otlp:
         'dd-otel-metric-config': JSON.stringify({ resource_attributes_as_tags: true }),
       },
       secrets: [config.api_key],
+      refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
+      waitOf,
     })
     const asked = perResource((resource) => {
       const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
@@ -101,7 +104,9 @@ datadog_otlp:
     const finish = (batch: MetricBatch): MetricBatch => owned(batch.mapResources(asked))
     return {
       prepare(batch, account) {
-        return naming(differences.prepare(choosingHosts(batch), account), account)
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(differences.prepare(hosted, account), account)
       },
       state: differences.state,
       encode(batch: MetricBatch, account) {
@@ -114,7 +119,7 @@ datadog_otlp:
         return otlp.encode(series, account)
       },
       send(request, signal) {
-        reportHost()
+        hostReports.start()
         return otlp.send(request, signal)
       },
       explain({ received, requests }) {

@@ -1,5 +1,5 @@
 import { errorMessage } from '../errors.ts'
-import type { HostFiles } from './inventory.ts'
+import type { HostFiles } from './files.ts'
 import { whole } from './numbers.ts'
 
 /** Half of the largest int64: version 1 limits memory to all pages there could be, which is next to that. */

@@ -5,13 +5,14 @@ import { cp, mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:f
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError, formatProblem } from '../../src/errors.ts'
 import { loadConfig } from '../../src/pipeline/config.ts'
 import hostMetrics from '../../src/receivers/host_metrics.ts'
 import { loadPortableSystem } from '../../src/receivers/host_metrics/portable.ts'
 import type { PortableSystem } from '../../src/receivers/host_metrics/portable.ts'
 import { scrapers } from '../../src/receivers/host_metrics/receiver.ts'
 import type { Scraper } from '../../src/receivers/host_metrics/scraper.ts'
+import type { NumberPoint } from '../../src/otlp/points.ts'
 import { testComponent } from '../../src/testing.ts'
 import { describeBatch, startScraping, valuesOf } from './host_metrics/scraping.ts'
 import type { Scraping } from './host_metrics/scraping.ts'
@@ -409,6 +410,103 @@ describe('the settings', () => {
     const refused = testComponent(hostMetrics, `host_metrics: { ${settings} }`)
     await expect(refused).rejects.toThrow(ConfigError)
     await expect(refused).rejects.toThrow(message)
+  })
+
+  /** The problems of a pipeline that has these scrapers from line 4 on, each a line. */
+  async function problemsOf(scrapers: string): Promise<string> {
+    const pipeline = `receivers:
+  host_metrics:
+    scrapers:
+${scrapers}
+exporters: { debug: }
+service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug] } } }
+`
+    const config = loadConfig({ files: [{ name: 'pipeline.yaml', text: pipeline }], env: {} })
+    const { warnings } = await config.catch((error: ConfigError) => ({ warnings: error.problems }))
+    const lines = warnings.map((problem) => `${problem.severity} ${formatProblem(problem)}`)
+    return lines.join('\n').replaceAll('receivers.host_metrics.scrapers.', '')
+  }
+
+  it('say where attributes or a strategy are not those of a metric', async () => {
+    const problems = await problemsOf(`
+      cpu:
+        metrics:
+          system.cpu.time: { attributes: [state, core], aggregation_strategy: avg }
+          system.cpu.utilization: { aggregation_strategy: median }
+          system.cpu.logical.count: { attributes: [] }
+      memory:
+        metrics:
+          system.memory.usage: { attributes: [] }`)
+    expect(problems.split('\n')).toEqual([
+      'error pipeline.yaml:7:50 cpu.metrics.system.cpu.time.attributes[1]: must be `cpu` or `state`, not "core"',
+      'error pipeline.yaml:7:79 cpu.metrics.system.cpu.time.aggregation_strategy: must be `sum`, not "avg"',
+      'error pipeline.yaml:8:59 cpu.metrics.system.cpu.utilization.aggregation_strategy: must be `sum`, `avg`, `min` or `max`, not "median"',
+      'error pipeline.yaml:9:39 cpu.metrics.system.cpu.logical.count.attributes: is not a setting of cpu.metrics.system.cpu.logical.count; there are enabled',
+    ])
+  })
+
+  it('keep the attribute without which a sum would count something twice', async () => {
+    const problems = await problemsOf(`
+      memory:
+        metrics:
+          system.memory.usage: { attributes: [] }
+      paging:
+        metrics:
+          system.paging.operations: { attributes: [direction] }`)
+    expect(problems.split('\n')).toEqual([
+      'error pipeline.yaml:7:34 memory.metrics.system.memory.usage.attributes: must have `state`: its values overlap, so points cannot be joined over it',
+      'error pipeline.yaml:10:39 paging.metrics.system.paging.operations.attributes: must have `type`: its values overlap, so points cannot be joined over it',
+    ])
+  })
+
+  it('warn of a sum over devices that are parts of one another, until it is said which of them count', async () => {
+    const disk =
+      'metrics: { system.disk.io: { attributes: [direction] }, system.disk.io_time: { enabled: false, attributes: [] } }'
+    expect(await problemsOf(`      disk: { ${disk} }`)).toBe(
+      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device beside its disk: say which ones count with include or exclude, or some counts twice',
+    )
+    expect(await problemsOf(`      disk: { include: { devices: [sda] }, ${disk} }`)).toBe('')
+    const usage = 'system.filesystem.usage: { attributes: [device, state], aggregation_strategy: max }'
+    expect(await problemsOf(`      filesystem: { metrics: { ${usage} } }`)).toBe('')
+  })
+})
+
+describe('counters that are added up', () => {
+  const onLinux = process.platform === 'linux' ? it : it.skip
+
+  /** A receiver of the bytes received by all interfaces, which are given by name before each scrape. */
+  async function totalReceived() {
+    const root = await temporaryFolder()
+    await mkdir(join(root, 'proc/1/net'), { recursive: true })
+    await writeFile(join(root, 'proc/stat'), `btime ${BOOT / 1_000_000_000n}\n`)
+    await writeFile(join(root, 'proc/1/net/tcp'), '')
+    const io = 'system.network.io: { attributes: [direction] }'
+    const scraping = await start(
+      `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { network: { metrics: { ${io} } } } }`,
+    )
+    return async (interfaces: Readonly<Record<string, number | bigint>>) => {
+      const lines = Object.entries(interfaces).map(([name, bytes]) => `${name}: ${bytes}${' 0'.repeat(15)}\n`)
+      await writeFile(join(root, 'proc/1/net/dev'), `\n\n${lines.join('')}`)
+      const [{ metric }] = [...(await scraping.next()).metrics()]
+      expect(metric.points.map(({ startTimeUnixNano }) => startTimeUnixNano)).toEqual([BOOT, BOOT])
+      return (metric.points[0] as NumberPoint).value
+    }
+  }
+
+  onLinux('never fall, however many interfaces come and go', async () => {
+    const receive = await totalReceived()
+    const many = Array.from({ length: 10_001 }, (_, index) => [`veth${index}`, 2] as const)
+    expect(await receive({ eth0: 100, ...Object.fromEntries(many) })).toBe(20_102)
+    expect(await receive({ eth0: 101 })).toBe(20_103)
+    expect(await receive({ eth0: 101, veth0: 1 })).toBe(20_104)
+    expect(await receive({ eth0: 90, veth0: 1 })).toBe(20_104)
+    expect(await receive({ eth0: 95, veth0: 1 })).toBe(20_109)
+  })
+
+  onLinux('begin again at 0 beyond 63 bits, as a counter does', async () => {
+    const receive = await totalReceived()
+    expect(await receive({ eth0: 2n ** 63n - 1n, eth1: 0 })).toBe(2n ** 63n - 1n)
+    expect(await receive({ eth0: 2n ** 63n - 1n, eth1: 3 })).toBe(2n)
   })
 })
 

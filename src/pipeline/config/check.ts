@@ -5,6 +5,7 @@ import type { Place, Problem } from '../../errors.ts'
 import { formats, readText, words } from '../../formats.ts'
 import { collectorHint } from './collector.ts'
 import { expand } from './expand.ts'
+import type { Expansion } from './expand.ts'
 import { inlineYaml } from './print.ts'
 import { closest } from './suggest.ts'
 import type { Entry, Node } from './yaml.ts'
@@ -263,10 +264,12 @@ function addSecret(text: string, check: Check): void {
   if (text.length >= SHORTEST_SECRET) check.secrets.add(text)
 }
 
+type ScalarNode = Extract<Node, { kind: 'scalar' }>
+
 /** The text of a scalar with everything put in; undefined after a mistake. */
-function scalarText(node: Extract<Node, { kind: 'scalar' }>, path: string, check: Check): string | undefined {
+function scalarText(node: ScalarNode, path: string, check: Check): string | undefined {
   const surroundings = { env: check.env, directory: check.directoryOf(node.place) }
-  const { text, mistakes } = node.literal === true ? { text: node.text, mistakes: [] } : expand(node.text, surroundings)
+  const { text, mistakes, unbraced } = node.literal === true ? asItIs(node.text) : expand(node.text, surroundings)
   for (const { message, unset } of mistakes) {
     check.problems.push({
       severity: unset && check.unused === true ? 'warning' : 'error',
@@ -275,8 +278,25 @@ function scalarText(node: Extract<Node, { kind: 'scalar' }>, path: string, check
       message,
     })
   }
+  for (const name of unbraced) reportUnbraced(name, node, path, check)
   if (check.secret === true) addSecret(text, check)
   return mistakes.length === 0 ? text : undefined
+}
+
+function asItIs(text: string): Expansion {
+  return { text, mistakes: [], unbraced: [] }
+}
+
+function reportUnbraced(name: string, { place, text }: ScalarNode, path: string, check: Check): void {
+  // What stands behind the dollar may be a part of a password.
+  const open = check.secret !== true && !text.includes('@')
+  const [found, variable, dollar] = open
+    ? [`\`$${name}\``, `\${env:${name}} for the variable`, `$$${name} for the text`]
+    : ['a name behind a dollar', '${env:NAME} for a variable', '$$ for a dollar']
+  const message = `${found} stays as it is; write ${variable}, ${dollar}`
+  // A text of tags is read as a whole, and tag by tag.
+  if (check.problems.some((problem) => problem.place === place && problem.message === message)) return
+  check.problems.push({ severity: 'warning', place, path, message })
 }
 
 function wrongKind(format: Format, node: Node, path: string, check: Check): Checked {

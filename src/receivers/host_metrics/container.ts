@@ -15,6 +15,7 @@ const pressure = {
   monotonic: true,
   value: 'double',
   attributes: ['system.linux.pressure.stall_type'],
+  required: ['system.linux.pressure.stall_type'],
   enabled: true,
   on: 'linux',
 } as const satisfies Partial<MetricDeclaration>

@@ -79,6 +79,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
   },
+  overlapping: { attribute: 'device', reason: 'a partition is a device beside its disk' },
   settings: {
     include: selectionSettings('devices', 'The only devices to collect, such as `sda`; all when empty.'),
     exclude: selectionSettings('devices', 'Devices to leave out, such as `^loop` as a regular expression.'),

@@ -65,6 +65,7 @@ const metrics = {
 export const filesystem = defineScraper({
   doc: 'Space and inodes of the mounted file systems.',
   metrics,
+  overlapping: { attribute: 'mountpoint', reason: 'a file system may be mounted at several places' },
   settings: {
     include_virtual_filesystems: {
       doc: 'Whether file systems without a block device behind them, such as `tmpfs` and `overlay`, are collected.',

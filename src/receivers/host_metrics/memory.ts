@@ -16,6 +16,7 @@ export const memory = defineScraper({
       type: 'sum',
       value: 'int',
       attributes: ['state'],
+      required: ['state'],
       enabled: true,
     },
     'system.memory.utilization': {
@@ -24,6 +25,7 @@ export const memory = defineScraper({
       type: 'gauge',
       value: 'double',
       attributes: ['state'],
+      required: ['state'],
       enabled: false,
     },
     'system.memory.limit': {

@@ -70,6 +70,7 @@ export const network = defineScraper({
       on: 'linux',
     },
   },
+  overlapping: { attribute: 'device', reason: 'a bridge or a bond carries what its interfaces carry' },
   settings: {
     include: selectionSettings('interfaces', 'The only interfaces to collect, such as `eth0`; all when empty.'),
     exclude: selectionSettings('interfaces', 'Interfaces to leave out, such as `^veth` as a regular expression.'),

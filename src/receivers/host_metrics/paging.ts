@@ -19,6 +19,7 @@ const metrics = {
     monotonic: true,
     value: 'int',
     attributes: ['direction', 'type'],
+    required: ['type'],
     enabled: true,
     on: 'linux',
   },
