@@ -23,6 +23,7 @@ export type {
   Meter,
   PointChange,
   ProcessBatch,
+  ProcessorAccount,
   ProcessorComponent,
   ReceiverComponent,
   Rehearsed,

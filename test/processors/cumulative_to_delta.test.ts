@@ -139,7 +139,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
     const context = lifetime.context(component, { id, config: config as never, telemetry, deliver: async () => {} })
     const process = component.create(context) as ProcessBatch
     for (const batch of [cumulative(20, 5), cumulative(10, 4), cumulative(20, 5), cumulative(30, 1)])
-      void process(batch)
+      void process(batch, { filtered() {} })
     await lifetime.stop()
     const withheld = (reason: string) => `withheld_points{component="cumulative_to_delta/d",reason="${reason}"}`
     expect(telemetry.counters()).toEqual({
