@@ -2,6 +2,7 @@ import { defineComponent } from '../component.ts'
 import type { ConfigOf, Finding, Settings } from '../component.ts'
 import { CumulativeToDelta } from '../otlp/delta.ts'
 import { patternProblem, textMatcher } from '../otlp/match.ts'
+import type { Metric } from '../otlp/metrics.ts'
 
 const selection = {
   match_type: {
@@ -10,9 +11,14 @@ const selection = {
     default: 'strict',
   },
   metrics: {
-    doc: 'The names, at least one.',
+    doc: 'The names. Empty: any name.',
     format: { list: 'string' },
-    default: null,
+    default: [],
+  },
+  metric_types: {
+    doc: 'The types, as the Collector writes them. Empty: any type.',
+    format: { list: ['sum', 'histogram', 'exponentialhistogram'] },
+    default: [],
   },
 } as const satisfies Settings
 
@@ -39,12 +45,12 @@ process.
 `,
   config: {
     include: {
-      doc: 'The metrics that are converted. Unset: all that can be.',
+      doc: 'The metrics that are converted: those that have one of the names and one of the types. Unset: all that can be.',
       format: { settings: selection },
       default: undefined,
     },
     exclude: {
-      doc: 'The metrics that are not converted, of those included.',
+      doc: 'The metrics that are not converted, of those included: those that have one of the names, and those of one of the types.',
       format: { settings: selection },
       default: undefined,
     },
@@ -79,8 +85,10 @@ cumulative_to_delta:
   create({ config, meter }) {
     const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
     const differences = new CumulativeToDelta({ initialValue, ttl: maxStaleness === 0 ? Infinity : maxStaleness })
-    const included = include === undefined ? () => true : namesOf(include)
-    const excluded = exclude === undefined ? () => false : namesOf(exclude)
+    // The Collector combines names and types in these two ways.
+    const included = include === undefined ? [] : testsOf(include)
+    const excluded = exclude === undefined ? [] : testsOf(exclude)
+    const chosen = (metric: Metric) => included.every((test) => test(metric)) && !excluded.some((test) => test(metric))
     const counter = meter.createCounter('withheld_points', {
       description: 'Data points that were not passed on.',
       unit: '{point}',
@@ -88,20 +96,28 @@ cumulative_to_delta:
     return (batch) => {
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
-      const converted = differences.apply(batch, { dropped }, ({ name }) => included(name) && !excluded(name))
+      const converted = differences.apply(batch, { dropped }, chosen)
       for (const [reason, points] of withheld) counter.add(points, { reason })
       return converted
     }
   },
 })
 
-function namesOf({ match_type, metrics }: Selection): (name: string) => boolean {
-  const matchers = metrics.map(textMatcher(match_type))
-  return (name) => matchers.some((matches) => matches(name))
+/** What a selection asks of a metric: nothing of its name or type where it names none. */
+function testsOf({ match_type, metrics, metric_types }: Selection): ((metric: Metric) => boolean)[] {
+  const names = metrics.map(textMatcher(match_type))
+  return [
+    ...(names.length === 0 ? [] : [({ name }: Metric) => names.some((matches) => matches(name))]),
+    ...(metric_types.length === 0
+      ? []
+      : [({ type }: Metric) => metric_types.some((each) => each === type.replace('_', ''))]),
+  ]
 }
 
-function* checkSelection({ match_type, metrics }: Selection, path: string): Generator<Finding> {
-  if (metrics.length === 0) yield { path: `${path}.metrics`, message: 'must name at least one metric' }
+function* checkSelection({ match_type, metrics, metric_types }: Selection, path: string): Generator<Finding> {
+  if (metrics.length + metric_types.length === 0) {
+    yield { path: `${path}.metrics`, message: 'must name a metric, or metric_types a type' }
+  }
   for (const [index, pattern] of metrics.entries()) {
     const problem = patternProblem(match_type, pattern)
     if (problem !== undefined) yield { path: `${path}.metrics[${index}]`, message: problem }
