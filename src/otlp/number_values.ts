@@ -21,6 +21,14 @@ export function subtractValues(left: NumberValue, right: NumberValue): NumberVal
   return { value: Number.isSafeInteger(value) ? value : exact, isInt: true }
 }
 
+/** The number as a data point can hold it: an int that int64 does not hold becomes a double. */
+export function storable({ value, isInt }: NumberValue): NumberValue {
+  if (typeof value !== 'bigint') return { value, isInt }
+  const double = Number(value)
+  if (BigInt.asIntN(64, value) !== value) return { value: double, isInt: false }
+  return { value: Number.isSafeInteger(double) ? double : value, isInt }
+}
+
 /** `addValues` of ints. */
 export function addInts(left: number | bigint, right: number | bigint): number | bigint {
   return addValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
