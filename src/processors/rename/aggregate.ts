@@ -160,21 +160,27 @@ function combineValues(samples: readonly NumberValue[], type: AggregationType): 
       return mean(samples)
     case 'count':
       return { value: samples.length, isInt: true }
+    // What is no number may be anything, so it leaves nothing to compare, in whatever order it comes.
     case 'min':
+      return valueOf(samples.reduce((least, sample) => (isNaN(sample) || compare(sample, least) < 0 ? sample : least)))
     case 'max':
+      return valueOf(samples.reduce((most, sample) => (isNaN(sample) || compare(sample, most) > 0 ? sample : most)))
     case 'median': {
-      // What is no number may be anything, so it leaves nothing to compare, in whatever order it comes.
-      const unknown = samples.find(({ value }) => Number.isNaN(value))
+      const unknown = samples.find(isNaN)
       if (unknown !== undefined) return valueOf(unknown)
-      const sorted = samples.toSorted(byValue)
-      if (type !== 'median') return valueOf(sorted[type === 'min' ? 0 : sorted.length - 1])
+      const sorted = samples.toSorted(compare)
       const middle = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1)
       return middle.length === 1 ? valueOf(middle[0]) : mean(middle)
     }
   }
 }
 
-function byValue({ value: left = 0 }: NumberValue, { value: right = 0 }: NumberValue): number {
+function isNaN({ value }: NumberValue): boolean {
+  return Number.isNaN(value)
+}
+
+/** 0 where one is no number. */
+function compare({ value: left = 0 }: NumberValue, { value: right = 0 }: NumberValue): number {
   return left < right ? -1 : left > right ? 1 : 0
 }
 

@@ -18,10 +18,10 @@ export interface Aside {
 export type Step = (metrics: readonly Metric[], aside: Aside) => readonly Metric[]
 
 /**
- * What a transform makes of a metric: nothing where all of its data points were deleted. `undefined`: it cannot be done to this
+ * What a transform makes of a metric: none where all of its data points were deleted. `undefined`: it cannot be done to this
  * metric, which then keeps its name and unit, too.
  */
-type Change = (metric: Metric, aside: Aside) => readonly Metric[] | undefined
+type Change = (metric: Metric, aside: Aside) => Metric | readonly Metric[] | undefined
 
 /** Makes the function that does one transform, which was checked before. */
 export function stepOf(config: Transform, log: Logger): Step {
@@ -31,16 +31,17 @@ export function stepOf(config: Transform, log: Logger): Step {
     case 'update':
       return (metrics, aside) =>
         metrics.flatMap((metric) => {
-          const [chosen, rest] = divide(metric)
+          const { chosen, rest } = divide(metric)
           const changed = chosen && change(chosen, aside)
-          if (changed === undefined) return [metric]
-          return rest === undefined ? changed : changed.map((each) => each.withPoints([...rest.points, ...each.points]))
+          if (changed === undefined) return metric
+          if (rest === undefined) return changed
+          return [changed].flat().map((each) => each.withPoints([...rest.points, ...each.points]))
         })
     case 'insert':
       return (metrics, aside) => [
         ...metrics,
         ...metrics.flatMap((metric) => {
-          const [chosen] = divide(metric)
+          const { chosen } = divide(metric)
           return (chosen && change(chosen, aside)) ?? []
         }),
       ]
@@ -49,15 +50,18 @@ export function stepOf(config: Transform, log: Logger): Step {
     case 'group':
       return (metrics, aside) => {
         const parts = metrics.map(divide)
-        const chosen = parts.flatMap(([metric]) => metric ?? [])
+        const chosen = parts.flatMap((part) => part.chosen ?? [])
         if (chosen.length > 0) aside.grouped(config.group_resource_labels ?? {}, chosen)
-        return parts.flatMap(([, rest]) => rest ?? [])
+        return parts.flatMap(({ rest }) => rest ?? [])
       }
   }
 }
 
 /** What a transform takes of a metric, and what it leaves, which together have all of its data points. */
-type Division = readonly [chosen: Metric | undefined, rest: Metric | undefined]
+interface Division {
+  readonly chosen?: Metric
+  readonly rest?: Metric
+}
 
 function divisionOf({
   include,
@@ -71,12 +75,13 @@ function divisionOf({
     // A label that is not there counts as empty.
     matchers.every(([key, matchesValue]) => matchesValue(attributes.text(key) ?? ''))
   return (metric) => {
-    if (!matchesName(metric.name)) return [undefined, metric]
-    if (matchers.length === 0) return [metric, undefined]
+    if (!matchesName(metric.name)) return { rest: metric }
+    if (matchers.length === 0) return { chosen: metric }
     const chosen = metric.points.filter(matchesLabels)
-    if (chosen.length === metric.points.length) return [metric, undefined]
-    if (chosen.length === 0) return [undefined, metric]
-    return [metric.withPoints(chosen), metric.withPoints(metric.points.filter((point) => !matchesLabels(point)))]
+    if (chosen.length === metric.points.length) return { chosen: metric }
+    if (chosen.length === 0) return { rest: metric }
+    const rest = metric.points.filter((point) => !matchesLabels(point))
+    return { chosen: metric.withPoints(chosen), rest: metric.withPoints(rest) }
   }
 }
 
@@ -93,7 +98,7 @@ function changeOf({ include, match_type, new_name, new_unit, operations }: Trans
     let changed = new_name === undefined ? metric : metric.withName(expandName(new_name, metric.name, expression))
     if (new_unit !== undefined) changed = changed.with({ unit: new_unit })
     for (const operation of operate) changed = operation(changed, deleted)
-    return changed.pointCount === 0 && metric.pointCount > 0 ? [] : [changed]
+    return operate.length > 0 && changed.pointCount === 0 && metric.pointCount > 0 ? [] : changed
   }
 }
 
@@ -105,8 +110,8 @@ function combineStep(config: Transform, divide: (metric: Metric) => Division, ch
   const combine = combinationOf(config)
   return (metrics, aside) => {
     // One that holds no data this version knows has nothing to combine.
-    const parts = metrics.map((metric): Division => (metric.type === 'none' ? [undefined, metric] : divide(metric)))
-    const chosen = parts.flatMap(([metric]) => metric ?? [])
+    const parts = metrics.map((metric): Division => (metric.type === 'none' ? { rest: metric } : divide(metric)))
+    const chosen = parts.flatMap((part) => part.chosen ?? [])
     if (chosen.length === 0) return metrics
     const other = chosen.find((metric) => !isAlike(metric, chosen[0]))
     if (other !== undefined) {
@@ -114,7 +119,7 @@ function combineStep(config: Transform, divide: (metric: Metric) => Division, ch
       return metrics
     }
     const combined = change(combine(chosen), aside)
-    return combined === undefined ? metrics : [...parts.flatMap(([, rest]) => rest ?? []), ...combined]
+    return combined === undefined ? metrics : [...parts.flatMap(({ rest }) => rest ?? []), combined].flat()
   }
 }
 
