@@ -1,7 +1,7 @@
 import type { MetricBatch } from './batch.ts'
 import type { Metric } from './metrics.ts'
 import { addDistributions } from './distributions.ts'
-import { addValues, storable } from './number_values.ts'
+import { addValues } from './number_values.ts'
 import type { DataPoint } from './points.ts'
 import type { Resource, Scope } from './resource.ts'
 
@@ -106,7 +106,7 @@ function combine(
   const startTimeUnixNano =
     earlier.startTimeUnixNano < later.startTimeUnixNano ? earlier.startTimeUnixNano : later.startTimeUnixNano
   if (earlier.kind === 'number' && later.kind === 'number') {
-    return (latest as typeof later).with({ ...storable(addValues(earlier, later)), startTimeUnixNano })
+    return (latest as typeof later).with({ ...addValues(earlier, later), startTimeUnixNano })
   }
   return addDistributions(earlier, later)?.with({ startTimeUnixNano, timeUnixNano: latest.timeUnixNano })
 }

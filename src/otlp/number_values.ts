@@ -4,6 +4,14 @@ export interface NumberValue {
   readonly isInt: boolean
 }
 
+/** The number as a data point can hold it: an int that int64 does not hold becomes a double. */
+export function storable({ value, isInt }: NumberValue): NumberValue {
+  if (typeof value !== 'bigint') return { value, isInt }
+  const double = Number(value)
+  if (BigInt.asIntN(64, value) !== value) return { value: double, isInt: false }
+  return { value: Number.isSafeInteger(double) ? double : value, isInt }
+}
+
 /** `left + right`: exact, and an int, when both are ints. */
 export function addValues(left: NumberValue, right: NumberValue): NumberValue {
   return subtractValues(left, { value: -(right.value ?? 0), isInt: right.isInt })
@@ -19,14 +27,6 @@ export function subtractValues(left: NumberValue, right: NumberValue): NumberVal
   const exact = BigInt(left.value ?? 0) - BigInt(right.value ?? 0)
   const value = Number(exact)
   return { value: Number.isSafeInteger(value) ? value : exact, isInt: true }
-}
-
-/** The number as a data point can hold it: an int that int64 does not hold becomes a double. */
-export function storable({ value, isInt }: NumberValue): NumberValue {
-  if (typeof value !== 'bigint') return { value, isInt }
-  const double = Number(value)
-  if (BigInt.asIntN(64, value) !== value) return { value: double, isInt: false }
-  return { value: Number.isSafeInteger(double) ? double : value, isInt }
 }
 
 /** `addValues` of ints. */

@@ -4,7 +4,7 @@ import { aggregate } from '../../src/otlp/aggregate.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
-import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import type { DataPoint, ExponentialHistogramPointFields } from '../../src/otlp/points.ts'
 
 const NOON = 1_767_268_800_000_000_000n
@@ -31,13 +31,6 @@ function left(
 const histogram = (fields: object) => new HistogramPoint({ timeUnixNano: NOON, explicitBounds: [1, 2], ...fields })
 const exponential = (fields: ExponentialHistogramPointFields) =>
   new ExponentialHistogramPoint({ timeUnixNano: NOON, ...fields })
-
-describe('sums of one series at one time', () => {
-  it('become a double when int64 does not hold what they add up to', () => {
-    const point = new NumberPoint({ timeUnixNano: NOON, value: 2n ** 62n })
-    expect(left('sum', [point, point]).points).toMatchObject([{ value: 2 ** 63, isInt: false }])
-  })
-})
 
 describe('histograms of one series at one time', () => {
   it.each(['delta', 'cumulative'] as const)('are added where their bounds are the same, %s', (temporality) => {

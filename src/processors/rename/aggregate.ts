@@ -1,7 +1,7 @@
 import { Attributes } from '../../otlp/attributes.ts'
 import { addDistributions } from '../../otlp/distributions.ts'
 import type { Metric } from '../../otlp/metrics.ts'
-import { addValues, storable } from '../../otlp/number_values.ts'
+import { addInts, storable } from '../../otlp/number_values.ts'
 import type { NumberValue } from '../../otlp/number_values.ts'
 import { NumberPointCursor } from '../../otlp/number_cursor.ts'
 import { NumberPoint } from '../../otlp/points.ts'
@@ -155,7 +155,7 @@ function combine(samples: readonly Sample[], type: AggregationType): NumberPoint
 function combineValues(samples: readonly NumberValue[], type: AggregationType): NumberValue {
   switch (type) {
     case 'sum':
-      return storable(samples.reduce(addValues))
+      return total(samples)
     case 'mean':
       return mean(samples)
     case 'count':
@@ -184,8 +184,19 @@ function compare({ value: left = 0 }: NumberValue, { value: right = 0 }: NumberV
   return left < right ? -1 : left > right ? 1 : 0
 }
 
+/** Ints are added exactly, whatever is between, so that their order does not matter. */
+function total(samples: readonly NumberValue[]): NumberValue {
+  if (samples.some(({ isInt }) => !isInt)) {
+    return { value: samples.reduce((sum, { value = 0 }) => sum + Number(value), 0), isInt: false }
+  }
+  return storable({
+    value: samples.reduce<number | bigint>((sum, { value = 0 }) => addInts(sum, value), 0),
+    isInt: true,
+  })
+}
+
 function mean(samples: readonly NumberValue[]): NumberValue {
-  return { value: Number(samples.reduce(addValues).value) / samples.length, isInt: false }
+  return { value: Number(total(samples).value) / samples.length, isInt: false }
 }
 
 function valueOf({ value, isInt }: NumberValue): NumberValue {
