@@ -24,6 +24,7 @@ export type {
   Meter,
   PointChange,
   ProcessBatch,
+  ProcessorAccount,
   ProcessorBefore,
   ProcessorComponent,
   ReceiverComponent,

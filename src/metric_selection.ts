@@ -25,12 +25,13 @@ export interface Selections {
 
 /** Makes the test whether a metric of this name is included and not excluded. */
 export function selects({ include, exclude }: Selections): (name: string) => boolean {
-  const included = include === undefined ? () => true : namesOf(include)
-  const excluded = exclude === undefined ? () => false : namesOf(exclude)
+  const included = include === undefined ? () => true : matchesName(include)
+  const excluded = exclude === undefined ? () => false : matchesName(exclude)
   return (name) => included(name) && !excluded(name)
 }
 
-function namesOf({ match_type, metrics }: Selection): (name: string) => boolean {
+/** Makes the test whether a name is one of those of a selection. */
+export function matchesName({ match_type, metrics }: Selection): (name: string) => boolean {
   const matchers = metrics.map(textMatcher(match_type))
   return (name) => matchers.some((matches) => matches(name))
 }
@@ -41,8 +42,13 @@ export function* checkSelections({ include, exclude }: Selections): Generator<Fi
   if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
 }
 
-function* checkSelection({ match_type, metrics }: Selection, path: string): Generator<Finding> {
-  if (metrics.length === 0) yield { path: `${path}.metrics`, message: 'must name at least one metric' }
+function* checkSelection(selection: Selection, path: string): Generator<Finding> {
+  if (selection.metrics.length === 0) yield { path: `${path}.metrics`, message: 'must name at least one metric' }
+  yield* checkPatterns(selection, path)
+}
+
+/** What is wrong with the names of a selection. */
+export function* checkPatterns({ match_type, metrics }: Selection, path: string): Generator<Finding> {
   for (const [index, pattern] of metrics.entries()) {
     const problem = patternProblem(match_type, pattern)
     if (problem !== undefined) yield { path: `${path}.metrics[${index}]`, message: problem }

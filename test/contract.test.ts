@@ -274,7 +274,7 @@ describe.each(ofKind('processor'))('$title keeps to the contract:', ({ component
     const process = typeof created === 'function' ? created : () => undefined
     const take = async (round: number): Promise<WeakRef<object>> => {
       const { batch, bytes } = received(round)
-      await process(batch)
+      await process(batch, { filtered() {} })
       return bytes
     }
     await gone([await take(1), await take(2)])

@@ -4,6 +4,14 @@ export interface NumberValue {
   readonly isInt: boolean
 }
 
+/** The number as a data point can hold it: an int that int64 does not hold becomes a double. */
+export function storable({ value, isInt }: NumberValue): NumberValue {
+  if (typeof value !== 'bigint') return { value, isInt }
+  const double = Number(value)
+  if (BigInt.asIntN(64, value) !== value) return { value: double, isInt: false }
+  return { value: Number.isSafeInteger(double) ? double : value, isInt }
+}
+
 /** `left + right`: exact, and an int, when both are ints and int64 holds it. */
 export function addValues(left: NumberValue, right: NumberValue): NumberValue {
   return subtractValues(left, { value: -(right.value ?? 0), isInt: right.isInt })
@@ -12,8 +20,7 @@ export function addValues(left: NumberValue, right: NumberValue): NumberValue {
 /** `left - right`: exact, and an int, when both are ints and int64 holds it. */
 export function subtractValues(left: NumberValue, right: NumberValue): NumberValue {
   if (left.isInt && right.isInt) {
-    const value = subtractInts(left.value ?? 0, right.value ?? 0)
-    if (typeof value === 'number' || BigInt.asIntN(64, value) === value) return { value, isInt: true }
+    return storable({ value: subtractInts(left.value ?? 0, right.value ?? 0), isInt: true })
   }
   return { value: Number(left.value ?? 0) - Number(right.value ?? 0), isInt: false }
 }

@@ -1,7 +1,21 @@
 import { defineComponent } from '../component.ts'
-import { checkSelections, selection, selects } from '../metric_selection.ts'
+import type { ConfigOf, Finding } from '../component.ts'
+import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
+import type { Metric } from '../otlp/metrics.ts'
 import { warnOncePerMetric } from '../throttled.ts'
+
+const typedSelection = {
+  ...selection,
+  metrics: { ...selection.metrics, doc: 'The names. Empty: any name.', default: [] },
+  metric_types: {
+    doc: 'The types, as the Collector writes them. Empty: any type.',
+    format: { list: ['sum', 'histogram', 'exponentialhistogram'] },
+    default: [],
+  },
+} as const
+
+type Selection = ConfigOf<typeof typedSelection>
 
 export default defineComponent({
   kind: 'processor',
@@ -26,13 +40,13 @@ process.
 `,
   config: {
     include: {
-      doc: 'The metrics that are converted. Unset: all that can be.',
-      format: { settings: selection },
+      doc: 'The metrics that are converted: those that have one of the names and one of the types. Unset: all that can be.',
+      format: { settings: typedSelection },
       default: undefined,
     },
     exclude: {
-      doc: 'The metrics that are not converted, of those included.',
-      format: { settings: selection },
+      doc: 'The metrics that are not converted, of those included: those that have one of the names, and those of one of the types.',
+      format: { settings: typedSelection },
       default: undefined,
     },
     max_staleness: {
@@ -59,15 +73,21 @@ cumulative_to_delta:
 `,
     },
   ],
-  check: checkSelections,
+  *check({ include, exclude }) {
+    if (include !== undefined) yield* checkSelection(include, 'include')
+    if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
+  },
   create({ config, meter, log }) {
-    const { initial_value: initialValue, max_staleness: maxStaleness } = config
+    const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
     const differences = new CumulativeToDelta({
       initialValue,
       ttl: maxStaleness === 0 ? Infinity : maxStaleness,
       severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
     })
-    const selected = selects(config)
+    // The Collector combines names and types in these two ways.
+    const included = include === undefined ? [] : testsOf(include)
+    const excluded = exclude === undefined ? [] : testsOf(exclude)
+    const chosen = (metric: Metric) => included.every((test) => test(metric)) && !excluded.some((test) => test(metric))
     const counter = meter.createCounter('withheld_points', {
       description: 'Data points that were not passed on.',
       unit: '{point}',
@@ -76,9 +96,27 @@ cumulative_to_delta:
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
       const account = { dropped, merged: () => undefined, created: () => undefined }
-      const converted = differences.apply(batch, account, ({ name }) => selected(name))
+      const converted = differences.apply(batch, account, chosen)
       for (const [reason, points] of withheld) counter.add(points, { reason })
       return converted
     }
   },
 })
+
+/** What a selection asks of a metric: nothing of its name or type where it names none. */
+function testsOf({ match_type, metrics, metric_types }: Selection): ((metric: Metric) => boolean)[] {
+  const named = matchesName({ match_type, metrics })
+  return [
+    ...(metrics.length === 0 ? [] : [({ name }: Metric) => named(name)]),
+    ...(metric_types.length === 0
+      ? []
+      : [({ type }: Metric) => metric_types.some((each) => each === type.replace('_', ''))]),
+  ]
+}
+
+function* checkSelection(selection: Selection, path: string): Generator<Finding> {
+  if (selection.metrics.length + selection.metric_types.length === 0) {
+    yield { path: `${path}.metrics`, message: 'must name a metric, or metric_types a type' }
+  }
+  yield* checkPatterns(selection, path)
+}

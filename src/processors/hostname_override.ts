@@ -1,10 +1,11 @@
 import { defineComponent } from '../component.ts'
-import type { ProcessBatch } from '../component.ts'
 import { hostOverrider } from '../datadog/host.ts'
 import { agentHostname } from './hostname_override/agent_hostname.ts'
 import { ec2 } from './resource_detection/ec2.ts'
 import { gcp } from './resource_detection/gcp.ts'
 import { system } from './resource_detection/system.ts'
+
+type Override = ReturnType<typeof hostOverrider>
 
 export default defineComponent({
   kind: 'processor',
@@ -65,10 +66,10 @@ hostname_override:
   create({ config, log, signal }) {
     const { hostname, mode } = config
     if (hostname !== undefined) return hostOverrider(hostname, mode)
-    let override: ProcessBatch | undefined
-    let found: Promise<ProcessBatch> | undefined
+    let override: Override | undefined
+    let found: Promise<Override> | undefined
 
-    async function find(): Promise<ProcessBatch> {
+    async function find(): Promise<Override> {
       const name = await agentHostname(config, { log, signal })
       log.info("The host was named as by Datadog's Agent.", { hostname: name })
       return (override = name === undefined ? (batch) => batch : hostOverrider(name, mode))

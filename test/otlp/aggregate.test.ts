@@ -70,6 +70,25 @@ describe('histograms of one series at one time', () => {
     })
   })
 
+  it('stay as they are when another counted nothing, whatever its bounds or scale', () => {
+    const known = { count: 1, sum: 2, min: 2, max: 2 }
+    const pairs = [
+      [histogram({ ...known, bucketCounts: [0, 1, 0] }), histogram({ count: 0, explicitBounds: [], bucketCounts: [] })],
+      [
+        exponential({ ...known, scale: 5, positive: { offset: 31, bucketCounts: [1] } }),
+        exponential({ count: 0, scale: -3, zeroThreshold: 8 }),
+      ],
+    ] as const
+    for (const [some, none] of pairs) {
+      for (const points of [
+        [some, none],
+        [none, some],
+      ]) {
+        expect(left(some.kind, points)).toMatchObject({ merged: 1, points: [some] })
+      }
+    }
+  })
+
   it('know only what all of them know', () => {
     const { points } = left('histogram', [
       histogram({ count: 1, sum: 4, max: 4, bucketCounts: [0, 0, 1] }),

@@ -204,7 +204,9 @@ describe('what is done by bytes', () => {
 
   it('is right for a metric that stands in a batch a second time under another name', () => {
     const twice = (bytes: Uint8Array): MetricBatch =>
-      MetricBatch.fromOtlp(bytes).flatMapMetrics((metric) => [metric, metric.withName(`copy.${metric.name}`)])
+      MetricBatch.fromOtlp(bytes).mapScopes((scope) =>
+        scope.withMetrics(scope.metrics.flatMap((metric) => [metric, metric.withName(`copy.${metric.name}`)])),
+      )
     const point = { series: 1, step: 1, start: 1, flags: 0, exemplars: [] } as const
     const counter = (value: number): Metric => {
       return { name: 'm', kind: 'counter', points: [{ ...point, host: undefined, value, int: true }] }
