@@ -1,5 +1,5 @@
 import type { Finding } from '../../component.ts'
-import { addValues, subtractValues } from '../../otlp/number_values.ts'
+import { addInts, addValues } from '../../otlp/number_values.ts'
 import type { NumberValue } from '../../otlp/number_values.ts'
 import type { NumberPoint } from '../../otlp/points.ts'
 import type { Aggregation, MetricDeclaration, Scraper, Strategy } from './scraper.ts'
@@ -107,14 +107,14 @@ class Counters {
         const known = this.#counters.get(identity)
         let before: NumberValue = known?.before ?? { value: 0, isInt: point.isInt }
         if (known !== undefined && isLess(point, known.last)) {
-          before = addValues(before, subtractValues(known.last, point))
+          before = plus(before, minus(known.last, point))
         }
         this.#counters.set(identity, { group, before, last: point })
       }
     }
     if (this.#counters.size - present.size > MAX_ABSENT) this.#forget(present, groups)
     const sums = new Map(this.#forgotten)
-    for (const { group, before, last } of this.#counters.values()) add(sums, group, addValues(before, last))
+    for (const { group, before, last } of this.#counters.values()) add(sums, group, plus(before, last))
     const totals = new Map<string, NumberValue>()
     for (const group of groups.keys()) {
       const [sum, earlier] = [sums.get(group) as NumberValue, this.#totals.get(group)]
@@ -128,7 +128,7 @@ class Counters {
   #forget(present: ReadonlySet<string>, groups: { has(group: string): boolean }): void {
     for (const [identity, { group, before, last }] of this.#counters) {
       if (present.has(identity)) continue
-      add(this.#forgotten, group, addValues(before, last))
+      add(this.#forgotten, group, plus(before, last))
       this.#counters.delete(identity)
     }
     this.#forgotten = new Map([...this.#forgotten].filter(([group]) => groups.has(group)))
@@ -137,7 +137,17 @@ class Counters {
 
 function add(sums: Map<string, NumberValue>, group: string, value: NumberValue): void {
   const sum = sums.get(group)
-  sums.set(group, sum === undefined ? value : addValues(sum, value))
+  sums.set(group, sum === undefined ? value : plus(sum, value))
+}
+
+/** The sum, exact for ints of any size. */
+function plus(left: NumberValue, right: NumberValue): NumberValue {
+  if (!left.isInt || !right.isInt) return addValues(left, right)
+  return { value: addInts(left.value ?? 0, right.value ?? 0), isInt: true }
+}
+
+function minus({ value, isInt }: NumberValue, right: NumberValue): NumberValue {
+  return plus({ value, isInt }, { value: -(right.value ?? 0), isInt: right.isInt })
 }
 
 /** OTLP's ints hold 63 bits of a counter; beyond them it begins again at 0. */
