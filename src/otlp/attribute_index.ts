@@ -70,7 +70,8 @@ export class AttributeIndex {
     // Remembered from the second time on: what comes only once needs no second spelling.
     this.#spellings[set]++
     this.#bytes.find(owner, view, start, end)
-    this.#sets[this.#add(owner, view, start, end)] = set
+    const spelling = this.#add(owner, view, start, end)
+    this.#sets[spelling] = set
     return set
   }
 
