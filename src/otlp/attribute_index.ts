@@ -1,6 +1,8 @@
 import { BytesIndex, grown } from './bytes_index.ts'
 import { MAX_SPELLINGS } from './spellings.ts'
-import { canonicalAttributes } from './wire/canonical_attributes.ts'
+import type { KeyValue } from './attributes.ts'
+import { AttributeOrder } from './wire/attribute_order.ts'
+import type { Run } from './wire/attribute_order.ts'
 
 const NONE = -1
 
@@ -12,6 +14,7 @@ const NONE = -1
  */
 export class AttributeIndex {
   readonly #bytes = new BytesIndex()
+  readonly #order = new AttributeOrder()
   /** By number in `#bytes`: the set. */
   #sets = new Int32Array(64)
   /** By set: how many other spellings of it are remembered. */
@@ -49,10 +52,15 @@ export class AttributeIndex {
     return number === NONE ? this.#findMeaning(owner, view, start, end) : this.#sets[number]
   }
 
+  /** The canonical spelling of attributes that are not written yet, in fields with this tag; until the next is asked for. */
+  written(attributes: Iterable<KeyValue>, tag: number): Run {
+    return this.#order.written(attributes, tag)
+  }
+
   /** Gives the set that `find` has looked for in vain a number. */
   add(owner: number, view: DataView, start: number, end: number): number {
     if (this.#missedCanonical) return this.#add(owner, view, start, end)
-    const canonical = canonicalAttributes({ view, start, end })
+    const canonical = this.#order.canonical({ view, start, end })
     return this.#add(owner, canonical.view, canonical.start, canonical.end)
   }
 
@@ -62,7 +70,7 @@ export class AttributeIndex {
   }
 
   #findMeaning(owner: number, view: DataView, start: number, end: number): number {
-    const canonical = canonicalAttributes({ view, start, end })
+    const canonical = this.#order.canonical({ view, start, end })
     this.#missedCanonical = canonical.view === view
     if (this.#missedCanonical) return NONE
     const set = this.#bytes.find(owner, canonical.view, canonical.start, canonical.end)

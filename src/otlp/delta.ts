@@ -22,8 +22,6 @@ import type { Resource, Scope } from './resource.ts'
 import { Senders } from './senders.ts'
 import type { SenderRules, Step } from './senders.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
-import { writtenAttributes } from './wire/canonical_attributes.ts'
-import type { Run } from './wire/canonical_attributes.ts'
 
 /**
  * What becomes of the first value of a series, and of the first after a reset:
@@ -525,7 +523,11 @@ export class CumulativeToDelta {
     now: number,
     account: DeltaAccount,
   ): DataPoint | undefined {
-    const { view, start, end } = spellingOf(point)
+    const { encoded } = point.attributes
+    const { view, start, end } =
+      encoded === undefined
+        ? this.#series.written(point.attributes, ATTRIBUTE_TAGS[point.kind])
+        : { view: encoded.source.view, start: encoded.start, end: encoded.end }
     const series = this.#find(owner, view, start, end, now)
     if (series < 0) {
       account.dropped('too_many_series', 1)
@@ -683,13 +685,6 @@ const ATTRIBUTE_TAGS: Readonly<Record<CumulativePoint['kind'], number>> = {
   histogram: 0x4a,
   exponential_histogram: 0x0a,
   summary: 0x3a,
-}
-
-/** A spelling of the attributes of a point, until the next is asked for. */
-function spellingOf({ attributes, kind }: CumulativePoint): Run {
-  if (attributes.encoded === undefined) return writtenAttributes(attributes, ATTRIBUTE_TAGS[kind])
-  const { source, start, end } = attributes.encoded
-  return { view: source.view, start, end }
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
