@@ -8,6 +8,8 @@ interface Figures {
   readonly of: (metric: string, ...states: readonly string[]) => number
   /** The same for each second of the time that a sum of differences covers; NaN when that is not known. */
   readonly rate: (metric: string, ...states: readonly string[]) => number
+  /** `rate` of one device; NaN where the points of several were added up, so that the rate is of none. */
+  readonly ofDevice: (metric: string) => number
 }
 
 /** A metric as the Datadog Agent names and measures it: a gauge, because the rates of its checks leave it as gauges. */
@@ -164,8 +166,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
       perSecond('system.io.wrqm_s', 'writes/s', DISK_MERGED, 'write'),
       metric('system.io.rkb_s', 'KiB/s', [DISK_IO], 'read / s / 1024', ({ rate }) => rate(DISK_IO, 'read') / KIB),
       metric('system.io.wkb_s', 'KiB/s', [DISK_IO], 'write / s / 1024', ({ rate }) => rate(DISK_IO, 'write') / KIB),
-      metric('system.io.util', '%', [DISK_BUSY], '100 * time / s', ({ rate }) => 100 * rate(DISK_BUSY)),
-      metric('system.io.avg_q_sz', 'requests', [DISK_WEIGHTED], 'time / s', ({ rate }) => rate(DISK_WEIGHTED)),
+      metric('system.io.util', '%', [DISK_BUSY], '100 * time / s', ({ ofDevice }) => 100 * ofDevice(DISK_BUSY)),
+      metric('system.io.avg_q_sz', 'requests', [DISK_WEIGHTED], 'time / s', ({ ofDevice }) => ofDevice(DISK_WEIGHTED)),
       wait('system.io.await', 'read', 'write'),
       wait('system.io.r_await', 'read'),
       wait('system.io.w_await', 'write'),
@@ -456,7 +458,11 @@ function newReading(timeUnixNano: bigint, attributes: Attributes): Reading {
   return {
     timeUnixNano,
     attributes,
-    figures: { of: sum(amounts), rate: sum(rates) },
+    figures: {
+      of: sum(amounts),
+      rate: sum(rates),
+      ofDevice: (metric) => (attributes.has('device') ? sum(rates)(metric) : NaN),
+    },
     read,
     add(metric, state, value, seconds) {
       for (const key of state === undefined ? [metric] : [metric, `${metric} ${state}`]) {

@@ -267,6 +267,11 @@ describe('what can be said of less', () => {
     expect(new Set(Object.values(values))).toEqual(new Set([0]))
   })
 
+  it('is no share of a disk where the figures are those of all disks together', () => {
+    const all = [counted('system.disk.io_time', [[25, {}]]), counted('system.disk.weighted_io_time', [[30, {}]])]
+    expect(made(all)).toEqual([])
+  })
+
   it('is nothing of a file system without room', () => {
     const attributes = { device: 'proc', mountpoint: '/proc', type: 'proc', mode: 'rw' }
     const points: Points = ['used', 'free', 'reserved'].map((state) => [0, { ...attributes, state }])
