@@ -1,26 +1,21 @@
-import { AttributeIndex } from './attribute_index.ts'
 import type { MetricBatch } from './batch.ts'
 import { grown } from './bytes_index.ts'
 import { DeltaState } from './delta_state.ts'
 import { countedFromZero, remembered } from './difference.ts'
 import type { CumulativePoint, Remembered } from './difference.ts'
-import { ExportTimes } from './export_times.ts'
 import { boundedExtremes } from './extremes.ts'
 import { HistogramCursor } from './histogram_cursor.ts'
 import { fieldLength, HistogramDeltaWriter, lengthOfDifference } from './histogram_delta.ts'
-import { HistogramMemory, KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
+import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import { copyOf } from './message.ts'
 import type { Source } from './message.ts'
-import { MetricIndex } from './metric_index.ts'
 import { Metric } from './metrics.ts'
 import { NumberPointCursor } from './number_cursor.ts'
 import type { PointCursor } from './point_cursor.ts'
-import { PointMemory } from './point_memory.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
-import { scopeIdentity } from './resource.ts'
-import type { Resource, Scope } from './resource.ts'
 import { Senders } from './senders.ts'
 import type { SenderRules, Step } from './senders.ts'
+import { SeriesMemory } from './series_memory.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
 
 /**
@@ -88,39 +83,28 @@ interface Repeated {
   readonly latest: bigint
   /** Whether points of one come before points of another that are earlier. */
   readonly unordered: boolean
+  /** Of those of them that are not in the result yet, once they were taken. */
+  differences?: DataPoint[][]
 }
 const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
 
 /**
  * Turns cumulative monotonic sums and cumulative histograms of either kind into differences, and passes everything else on
- * as it is. Remembers the last point of every series: resource, scope, name, unit and attributes. Of what came in the usual
- * way that is in few large arrays; who sends a series is only remembered where a start changed or something fell.
+ * as it is. Remembers the last point of every series.
  */
 export class CumulativeToDelta {
   readonly #initialValue: InitialValue
   readonly #ttl: number
-  readonly #maxSeries: number
   readonly #extremes: 'none' | 'reached' | 'bounded'
   readonly #summaries: boolean
   readonly #severalWriters: ((metric: Metric) => void) | undefined
   readonly #rules: SenderRules
-  readonly #metrics = new MetricIndex(seriesIdentity)
-  readonly #series = new AttributeIndex()
-  readonly #points = new PointMemory()
-  readonly #histograms = new HistogramMemory()
-  /** The last points of the series for which neither of these is made. */
-  readonly #others = new Map<number, Remembered>()
-  /** Of the series whose start has changed, or whose last point was withheld. Their last points are where all are. */
-  readonly #senders = new Map<number, Senders>()
-  readonly #withheld = new Set<number>()
-  readonly #exports = new ExportTimes()
+  readonly #memory: SeriesMemory
   /** For a queue that keeps what is remembered over a restart. */
   readonly state: DeltaState
   readonly #cursor = new NumberPointCursor()
   readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
-  /** Stands for the numbers of the series as they are: another object as soon as numbers may be used again. */
-  #numbering = {}
   /** By point: what it grew by; NaN for the first of a series. */
   #differences = new Float64Array(64)
   #pass = 0
@@ -139,7 +123,6 @@ export class CumulativeToDelta {
   }: DeltaOptions) {
     this.#initialValue = initialValue
     this.#ttl = ttl
-    this.#maxSeries = maxSeries
     this.#extremes = extremes
     this.#summaries = summaries
     this.#severalWriters = severalWriters
@@ -147,22 +130,13 @@ export class CumulativeToDelta {
       countsFromZero: (start, time) => keepsFirst(initialValue, start, time),
       countsResets: initialValue !== 'drop',
     }
-    this.state = new DeltaState({
-      metrics: this.#metrics,
-      series: this.#series,
-      points: this.#points,
-      histograms: this.#histograms,
-      others: this.#others,
-      senders: this.#senders,
-      withheld: this.#withheld,
-      find: (owner, view, start, end, now) => this.#find(owner, view, start, end, now),
-      clear: () => this.#forgetBefore(Infinity),
-    })
+    this.#memory = new SeriesMemory(ttl, maxSeries)
+    this.state = new DeltaState(this.#memory)
   }
 
   /** Series remembered, with other spellings of their attributes. */
   get size(): number {
-    return this.#series.size
+    return this.#memory.series.size
   }
 
   /**
@@ -179,21 +153,17 @@ export class CumulativeToDelta {
     const writers = new Map<Source, HistogramDeltaWriter>()
     /** By request: where the last metric that was changed by its bytes ends. */
     const ends = new Map<Source, number>()
-    const numbers = { of: this.#numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
+    const numbers = { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
     const owners = this.#ownersOf(batch, chosen, now)
     const repeated = owners.repeated ? this.#repeated(batch, owners.all) : NOTHING_REPEATED
-    const done = new Map<Metric, readonly DataPoint[]>()
     let index = 0
     const converted = batch.mapMetrics((metric) => {
       const owner = owners.all[index++]
       if (owner === NONE) return metric
       const group = repeated.get(owner)
       if (group?.unordered) {
-        if (!done.has(metric)) {
-          const differences = this.#byPoints(group.metrics, owner, group.latest, now, account)
-          differences.forEach((points, at) => done.set(group.metrics[at], points))
-        }
-        return this.#withDifferences(metric, done.get(metric) ?? [], emptied)
+        group.differences ??= this.#byPoints(group.metrics, owner, group.latest, now, account)
+        return this.#withDifferences(metric, group.differences.shift() ?? [], emptied)
       }
       const byBytes = standsFirst(metric, ends)
         ? (this.#inPlace(metric, owner, group?.latest, now, account, copies, numbers) ??
@@ -210,7 +180,7 @@ export class CumulativeToDelta {
     // They must not keep the request until the next comes.
     this.#cursor.end()
     this.#histogramCursor.end()
-    this.#metrics.end()
+    this.#memory.metrics.end()
     return emptied.size === 0 ? converted : converted.filterMetrics((metric) => !emptied.has(metric))
   }
 
@@ -230,7 +200,7 @@ export class CumulativeToDelta {
             all.push(NONE)
             continue
           }
-          const owner = this.#metrics.numberOf(metric, resource, scope, schemaUrl, now)
+          const owner = this.#memory.metrics.numberOf(metric, resource, scope, schemaUrl, now)
           while (owner >= this.#batches.length) this.#batches = grown(this.#batches)
           if (this.#batches[owner] === this.#batch) repeated = true
           this.#batches[owner] = this.#batch
@@ -292,7 +262,8 @@ export class CumulativeToDelta {
     numbers: SeriesNumbers & { start: number },
   ): Metric | 'empty' | undefined {
     const cursor = this.#cursor
-    const points = this.#points
+    const memory = this.#memory
+    const { points } = memory
     if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
@@ -300,8 +271,8 @@ export class CumulativeToDelta {
     let low = NaN
     let time = 0n
     while (cursor.next()) {
-      const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
-      if (series < 0 || !points.mark(series, pass) || this.#isWithheld(series)) return undefined
+      const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || !points.mark(series, pass) || memory.isWithheld(series)) return undefined
       if (cursor.lowTime() !== low) {
         low = cursor.lowTime()
         time = later(time, cursor.time())
@@ -342,7 +313,8 @@ export class CumulativeToDelta {
     writers: Map<Source, HistogramDeltaWriter>,
   ): Metric | 'empty' | undefined {
     const cursor = this.#histogramCursor
-    const points = this.#points
+    const memory = this.#memory
+    const { points } = memory
     if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
@@ -351,8 +323,8 @@ export class CumulativeToDelta {
     let low = NaN
     let time = 0n
     while (cursor.next()) {
-      const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
-      if (series < 0 || this.#others.has(series) || !points.mark(series, pass) || this.#isWithheld(series))
+      const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || memory.isElsewhere(series) || !points.mark(series, pass) || memory.isWithheld(series))
         return undefined
       if (cursor.lowTime() !== low) {
         low = cursor.lowTime()
@@ -360,11 +332,11 @@ export class CumulativeToDelta {
       }
       let kept = KEEPS_MIN | KEEPS_MAX
       if (points.knows(series)) {
-        if (!points.precedes(series, cursor) || !this.#histograms.precedes(series, cursor)) return undefined
-        if (this.#extremes === 'reached') kept = this.#histograms.newExtremes(series, cursor)
+        if (!points.precedes(series, cursor) || !memory.histograms.precedes(series, cursor)) return undefined
+        if (this.#extremes === 'reached') kept = memory.histograms.newExtremes(series, cursor)
         else if (this.#extremes === 'bounded') {
           if (!cursor.hasBoundedExtremes()) return undefined
-          if (this.#histograms.standsStill(series, cursor)) kept = 0
+          if (memory.histograms.standsStill(series, cursor)) kept = 0
         }
       } else {
         if (!cursor.isExact() || startsLate(cursor)) return undefined
@@ -391,7 +363,7 @@ export class CumulativeToDelta {
     if (withheld > 0) {
       for (let index = 0; cursor.next(); index++) {
         points.beginTimes(seriesOf(index), cursor)
-        this.#histograms.begin(seriesOf(index), cursor)
+        memory.histograms.begin(seriesOf(index), cursor)
       }
       account.dropped('first_value', withheld)
       return 'empty'
@@ -408,7 +380,7 @@ export class CumulativeToDelta {
       seriesOf,
       keptOf,
       points,
-      this.#histograms,
+      memory.histograms,
     )
     return new Metric(written, metric.renamed)
   }
@@ -437,7 +409,7 @@ export class CumulativeToDelta {
 
   /** Remembers the points of the steps, and puts the differences in their place; a first one stays as it is. */
   #commit(count: number, view: DataView, now: number): void {
-    const points = this.#points
+    const { points } = this.#memory
     const steps = this.#steps
     for (let index = 0; index < count; index++) {
       const at = index * STEP
@@ -458,34 +430,13 @@ export class CumulativeToDelta {
     return this.#pass
   }
 
-  /** The number of a series; one that is new, or was not seen for too long, remembers nothing. -1: there are too many. */
-  #find(owner: number, view: DataView, start: number, end: number, now: number): number {
-    let series = this.#series.find(owner, view, start, end)
-    if (series < 0) {
-      if (this.#series.size >= this.#maxSeries) {
-        this.#exports.forgot(owner)
-        return -1
-      }
-      series = this.#series.add(owner, view, start, end)
-      this.#points.clear(series)
-      this.#points.see(series, now)
-    } else if (now - this.#points.seen(series) > this.#ttl) {
-      this.#forget(series)
-    }
-    return series
-  }
-
-  #isWithheld(series: number): boolean {
-    return this.#withheld.size > 0 && this.#withheld.has(series)
-  }
-
   #note(owner: number, latest: bigint): void {
-    if (this.#initialValue === 'auto') this.#exports.note(owner, latest)
+    if (this.#initialValue === 'auto') this.#memory.exports.note(owner, latest)
   }
 
   /** The last export of the metric that was complete without a series whose first point has this time, where that must be new. */
   #lastWithout(owner: number, time: bigint): bigint | undefined {
-    return this.#initialValue === 'auto' ? this.#exports.lastWithout(owner, time) : undefined
+    return this.#initialValue === 'auto' ? this.#memory.exports.lastWithout(owner, time) : undefined
   }
 
   /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
@@ -523,17 +474,12 @@ export class CumulativeToDelta {
     now: number,
     account: DeltaAccount,
   ): DataPoint | undefined {
-    const { encoded } = point.attributes
-    const { view, start, end } =
-      encoded === undefined
-        ? this.#series.written(point.attributes, ATTRIBUTE_TAGS[point.kind])
-        : { view: encoded.source.view, start: encoded.start, end: encoded.end }
-    const series = this.#find(owner, view, start, end, now)
+    const series = this.#memory.findPoint(owner, point, now)
     if (series < 0) {
       account.dropped('too_many_series', 1)
       return undefined
     }
-    const last = this.#last(series)
+    const last = this.#memory.last(series)
     const { result, givenUp } =
       last === undefined ? this.#begin(series, owner, point) : this.#follow(series, last, point)
     if (givenUp !== undefined && point.kind !== 'summary') {
@@ -544,7 +490,7 @@ export class CumulativeToDelta {
       account.dropped(result, 1)
       return undefined
     }
-    this.#points.see(series, now)
+    this.#memory.points.see(series, now)
     this.state.change(series, true)
     if (result === 'several_writers') this.#severalWriters?.(metric)
     if (typeof result !== 'string') return this.#withExtremes(result, last === undefined ? undefined : point)
@@ -558,28 +504,19 @@ export class CumulativeToDelta {
 
   #begin(series: number, owner: number, point: CumulativePoint): Step {
     const { startTimeUnixNano: start, timeUnixNano: time } = point
-    this.#remember(series, remembered(point, start > time ? 0n : start, undefined))
+    this.#memory.remember(series, remembered(point, start > time ? 0n : start, undefined))
     if (keepsFirst(this.#initialValue, start, time)) return { result: countedFromZero(undefined, point) }
     const since = this.#lastWithout(owner, time)
     return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }
   }
 
   #follow(series: number, last: Remembered, point: CumulativePoint): Step {
-    const senders = this.#senders.get(series) ?? new Senders(last)
+    const senders = this.#memory.sendersOf(series) ?? new Senders(last)
     senders.last = last
     const step = senders.follow(point, this.#rules)
-    if (senders.last !== last) this.#remember(series, senders.last)
-    if (senders.isOne) this.#senders.delete(series)
-    else this.#senders.set(series, senders)
-    if (senders.withheld === undefined) this.#withheld.delete(series)
-    else this.#withheld.add(series)
+    if (senders.last !== last) this.#memory.remember(series, senders.last)
+    this.#memory.rememberSenders(series, senders)
     return step
-  }
-
-  /** The last point of a series. */
-  #last(series: number): Remembered | undefined {
-    if (!this.#points.knows(series)) return this.#others.get(series)
-    return this.#points.get(series) ?? this.#histograms.get(series, this.#points.times(series))
   }
 
   #withDifferences(metric: Metric, points: readonly DataPoint[], emptied: Set<Metric>): Metric {
@@ -597,54 +534,12 @@ export class CumulativeToDelta {
     return difference.with(boundedExtremes(difference.with({ min, max })))
   }
 
-  #remember(series: number, last: Remembered): void {
-    if (last.kind === 'number') return this.#points.set(series, last)
-    if (last.kind === 'histogram' && this.#histograms.set(series, last)) {
-      this.#points.setTimes(series, last)
-      this.#others.delete(series)
-    } else {
-      this.#points.forget(series)
-      this.#histograms.forget(series)
-      this.#others.set(series, last)
-    }
-  }
-
-  /** Lets go of what is remembered of a series, which keeps its number; returns whether a point was withheld. */
-  #forget(series: number): boolean {
-    this.#points.forget(series)
-    this.#histograms.forget(series)
-    this.#others.delete(series)
-    this.#senders.delete(series)
-    this.#exports.forgot(this.#series.owner(series))
-    return this.#withheld.delete(series)
-  }
-
   #sweep(now: number, account: DeltaAccount): void {
     this.#lastSweep = now
-    const givenUp = this.#forgetBefore(now - this.#ttl)
-    if (givenUp === 0) return
-    account.created(givenUp)
-    account.dropped('counter_reset', givenUp)
-  }
-
-  /** Returns how many points that were withheld will not be counted. */
-  #forgetBefore(before: number): number {
-    this.#numbering = {}
-    let givenUp = 0
-    const metrics = new Set<number>()
-    this.#series.forget((series) => {
-      if (this.#points.seen(series) >= before) {
-        metrics.add(this.#series.owner(series))
-        return false
-      }
-      if (this.#forget(series) && this.#rules.countsResets) givenUp++
-      this.state.forget(series)
-      return true
-    })
-    this.#exports.keep(metrics)
-    this.#metrics.forget(before)
-    this.state.forgetMetrics()
-    return givenUp
+    const withheld = this.state.forgetBefore(now - this.#ttl)
+    if (withheld === 0 || !this.#rules.countsResets) return
+    account.created(withheld)
+    account.dropped('counter_reset', withheld)
   }
 
   #isConvertible(metric: Metric): boolean {
@@ -671,20 +566,6 @@ function later(left: bigint, right: bigint): bigint {
 function startsLate(cursor: PointCursor): boolean {
   const start = cursor.start()
   return start !== 0n && start >= cursor.time()
-}
-
-/** What makes a metric of a resource and scope one. */
-function seriesIdentity({ type, name, unit }: Metric, resource: Resource, scope: Scope, schemaUrl: string): string {
-  const own = [type, name, unit].map((part) => `${part.length}:${part}`).join('')
-  return `${own}\n${scopeIdentity(scope, schemaUrl)}\n${resource.attributes.identity}`
-}
-
-/** The tag of the field of attributes in a point. */
-const ATTRIBUTE_TAGS: Readonly<Record<CumulativePoint['kind'], number>> = {
-  number: 0x3a,
-  histogram: 0x4a,
-  exponential_histogram: 0x0a,
-  summary: 0x3a,
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */

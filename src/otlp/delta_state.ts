@@ -1,12 +1,8 @@
-import type { AttributeIndex } from './attribute_index.ts'
 import { grown } from './bytes_index.ts'
-import type { Remembered } from './difference.ts'
-import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from './message.ts'
-import type { MetricIndex } from './metric_index.ts'
-import type { PointMemory } from './point_memory.ts'
 import { Senders } from './senders.ts'
 import { readSenders, writeSenders } from './senders_state.ts'
+import type { SeriesMemory } from './series_memory.ts'
 
 /*
  * What is told of series, in 32-bit places as they lie in memory: the version, then item after item. Each begins with its kind
@@ -40,21 +36,6 @@ const MOST_PLACES = 6
 /** Series told at a time that have not changed, or four times as many as have. */
 const SLICE = 1000
 
-/** What the differences of cumulative points are taken from. */
-export interface DeltaMemory {
-  readonly metrics: MetricIndex
-  readonly series: AttributeIndex
-  readonly points: PointMemory
-  readonly histograms: HistogramMemory
-  readonly others: Map<number, Remembered>
-  readonly senders: Map<number, Senders>
-  readonly withheld: Set<number>
-  /** The number of a series that may be new; -1: there are too many. */
-  find(owner: number, view: DataView, start: number, end: number, now: number): number
-  /** Forgets all series. */
-  clear(): void
-}
-
 /** Tells what is remembered of series, and takes it over; the `ExporterState` of `CumulativeToDelta`. */
 export class DeltaState {
   /** Which `begin` it is; 0 where nobody asked to be told. */
@@ -70,7 +51,7 @@ export class DeltaState {
   #words = new Int32Array(1024)
   #used = 0
 
-  constructor(private readonly memory: DeltaMemory) {}
+  constructor(private readonly memory: SeriesMemory) {}
 
   /** Notes that a series has another point; `anew`: with more than another time and values. */
   change(series: number, anew: boolean): void {
@@ -79,14 +60,13 @@ export class DeltaState {
     this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
   }
 
-  /** Notes that the number of a series may be given anew. */
-  forget(series: number): void {
-    if (series < this.#named.length) this.#named[series] = 0
-  }
-
-  /** Notes that the numbers of metrics may be given anew. */
-  forgetMetrics(): void {
+  /** Forgets what was not seen since `before`, and its numbers; returns how many points were withheld of that. */
+  forgetBefore(before: number): number {
+    const withheld = this.memory.forgetBefore(before, (series) => {
+      if (series < this.#named.length) this.#named[series] = 0
+    })
     this.#namedMetrics.fill(0)
+    return withheld
   }
 
   begin(): void {
@@ -102,14 +82,14 @@ export class DeltaState {
     this.#put(VERSION)
     for (let index = 0; index < this.#changes; index++) {
       const number = this.#changed[index] >> 1
-      if (!this.#knows(number)) continue
+      if (!this.memory.knows(number)) continue
       const named = this.#name(number, now)
       this.#tell(number, named || (this.#changed[index] & 1) === 1)
     }
     let left = Math.max(SLICE, this.#changes * 4)
     this.#changes = 0
     for (; left > 0 && this.#next < series.end; this.#next++) {
-      if (!this.#knows(this.#next) || !this.#name(this.#next, now)) continue
+      if (!this.memory.knows(this.#next) || !this.#name(this.#next, now)) continue
       this.#tell(this.#next, true)
       left--
     }
@@ -125,14 +105,9 @@ export class DeltaState {
         for (const { bytes, age } of told) this.#take(bytes, performance.now() - age, metrics, series)
       }
     } catch (error) {
-      this.memory.clear()
+      this.forgetBefore(Infinity)
       throw error
     }
-  }
-
-  #knows(series: number): boolean {
-    if (!this.memory.series.isSet(series)) return false
-    return this.memory.points.knows(series) || this.memory.others.has(series)
   }
 
   /** Names a series, and its metric, unless that was done; returns whether it did. */
@@ -156,15 +131,14 @@ export class DeltaState {
   }
 
   #tell(series: number, whole: boolean): void {
-    const { others, senders } = this.memory
-    const last = others.get(series)
+    const last = this.memory.isElsewhere(series) ? this.memory.last(series) : undefined
     if (last === undefined) this.#tellPoint(series, whole)
     if (!whole && last === undefined) return
-    const all = senders.get(series) ?? (last && new Senders(last))
-    if (all === undefined) return
-    if (last !== undefined) all.last = last
+    const senders = this.memory.sendersOf(series) ?? (last && new Senders(last))
+    if (senders === undefined) return
+    if (last !== undefined) senders.last = last
     this.#head(last === undefined ? SENDERS : POINT, series)
-    this.#putBytes(writeSenders(all))
+    this.#putBytes(writeSenders(senders))
   }
 
   #tellPoint(series: number, whole: boolean): void {
@@ -235,12 +209,8 @@ export class DeltaState {
   }
 
   #takePoint(kind: number, series: number, words: Int32Array, at: number, bytesAt: (at: number) => Buffer): void {
-    const { points, histograms, others, senders, withheld } = this.memory
-    if (kind !== NUMBER && kind !== BUCKETS) {
-      others.delete(series)
-      senders.delete(series)
-      withheld.delete(series)
-    }
+    const { points, histograms } = this.memory
+    if (kind === INT || kind === DOUBLE || kind === HISTOGRAM) this.memory.isPlain(series)
     switch (kind) {
       case INT:
       case DOUBLE:
@@ -256,14 +226,9 @@ export class DeltaState {
       }
       case POINT:
       case SENDERS: {
-        const all = readSenders(bytesAt(at))
-        if (kind === POINT) {
-          points.forget(series)
-          histograms.forget(series)
-          others.set(series, all.last)
-        }
-        if (!all.isOne) senders.set(series, all)
-        if (all.withheld !== undefined) withheld.add(series)
+        const senders = readSenders(bytesAt(at))
+        if (kind === POINT) this.memory.remember(series, senders.last)
+        this.memory.rememberSenders(series, senders)
       }
     }
   }
