@@ -4,12 +4,12 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
- * `errors, formats, terminal, otlp <- component, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ * `errors, formats, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
  */
 const arrows = [
   {
     target: ['./src/errors.ts', './src/formats.ts', './src/terminal.ts', './src/otlp'],
-    from: ['./src/component.ts', './src/host', './src/http', './src/datadog'],
+    from: ['./src/component.ts', './src/metric_selection.ts', './src/host', './src/http', './src/datadog'],
   },
   {
     target: [
@@ -18,6 +18,7 @@ const arrows = [
       './src/terminal.ts',
       './src/otlp',
       './src/component.ts',
+      './src/metric_selection.ts',
       './src/host',
       './src/http',
       './src/datadog',

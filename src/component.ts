@@ -27,6 +27,16 @@ export interface Setting<F extends Format = Format> {
   readonly env?: readonly string[]
   /** The value never appears in messages, logs or `print-config`. */
   readonly secret?: boolean
+  /** A default that a version changed. `validate` then names each configuration that leaves the setting unset. */
+  readonly changed?: ChangedDefault
+}
+
+/** What the default of a setting was before. Stands in the declaration until the version after that which changed it. */
+export interface ChangedDefault {
+  /** The version that changed it, like `1.2.0`. */
+  readonly in: string
+  /** The default before, written as in the YAML: setting it keeps what was. */
+  readonly from: unknown
 }
 
 /** Settings by name; a nested object without `doc` is a group that is always present. */
@@ -165,8 +175,17 @@ export interface ReceiverComponent<S extends Settings = Settings> extends Declar
   create(context: Context<ConfigOf<S>>): ObservableInput<MetricBatch>
 }
 
+/** Where a function says what the number of points of its result does not show. */
+export interface ProcessorAccount {
+  /** `points` of the batch in hand were left out by intent. For a processor that both `filters` and `merges`. */
+  filtered(points: number): void
+}
+
 /** Handles one batch. `undefined` means that nothing is left of it. A throw costs this batch, counted, and nothing else. */
-export type ProcessBatch = (batch: MetricBatch) => MetricBatch | undefined | Promise<MetricBatch | undefined>
+export type ProcessBatch = (
+  batch: MetricBatch,
+  account: ProcessorAccount,
+) => MetricBatch | undefined | Promise<MetricBatch | undefined>
 
 /**
  * How a processor may change the number of data points. Any change it does not declare is counted as dropped or created
@@ -182,7 +201,10 @@ export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces
 /** A step between receivers and exporters: a function per batch, or an RxJS operator where it holds time or history. */
 export interface ProcessorComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'processor'
-  /** Several where it may do the one or the other; what a batch lost and what it gained is set off within the batch. */
+  /**
+   * Several where it may do the one or the other. What a batch lost and what it gained is set off within the batch. Of what it
+   * lost, a processor that `filters` and `merges` says to `account` how much was filtered; the rest counts as merged.
+   */
   readonly changes?: PointChange | readonly PointChange[]
   create(context: Context<ConfigOf<S>>): ProcessBatch | { operator: OperatorFunction<MetricBatch, MetricBatch> }
 }
@@ -293,6 +315,13 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
   explain?(rehearsed: Rehearsed<R>): Explanation
 }
 
+/** A processor that stands before an exporter in a pipeline, with its checked settings. */
+export interface ProcessorBefore {
+  readonly id: string
+  readonly type: string
+  readonly config: unknown
+}
+
 /** A destination. */
 export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'exporter'
@@ -301,10 +330,7 @@ export interface ExporterComponent<S extends Settings = Settings> extends Declar
   readonly maxAge?: string
   readonly maxAhead?: string
   /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
-  checkProcessors?(
-    config: ConfigOf<S>,
-    processors: readonly { readonly id: string; readonly type: string }[],
-  ): Iterable<Finding>
+  checkProcessors?(config: ConfigOf<S>, processors: readonly ProcessorBefore[]): Iterable<Finding>
   create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
 }
 

@@ -4,6 +4,7 @@
 export { defineComponent } from './component.ts'
 export type {
   Account,
+  ChangedDefault,
   Component,
   ComponentKind,
   ConfigOf,
@@ -23,6 +24,8 @@ export type {
   Meter,
   PointChange,
   ProcessBatch,
+  ProcessorAccount,
+  ProcessorBefore,
   ProcessorComponent,
   ReceiverComponent,
   Rehearsed,

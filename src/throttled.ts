@@ -22,3 +22,16 @@ export function throttled(log: Logger): Logger {
     }
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
 }
+
+/** Names of metrics remembered at most. */
+const MAX_NAMES = 10_000
+
+/** Makes the function that warns of each metric once. */
+export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (metric: { name: string }) => void {
+  const warned = new Set<string>()
+  return ({ name }) => {
+    if (warned.has(name) || warned.size >= MAX_NAMES) return
+    warned.add(name)
+    log.warn(message, { metric: name })
+  }
+}

@@ -3,7 +3,7 @@ import { parse } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { from } from 'rxjs'
-import { componentPage, indexPage, pagePath, settingRows } from '../src/cli/pages.ts'
+import { componentPage, indexPage, pagePath, settingRows, upgradingPage } from '../src/cli/pages.ts'
 import { isSetting } from '../src/component.ts'
 import type { Component, ComponentKind, Exporter, Format, Settings } from '../src/component.ts'
 import { Attributes } from '../src/otlp/attributes.ts'
@@ -231,6 +231,16 @@ it('4. the list of components is the one made from the declarations', () => {
   )
 })
 
+it('4. the page about upgrading has the changed defaults of the declarations', () => {
+  const page = readFileSync(fromRoot('docs/upgrading.md'), 'utf8')
+  expect(
+    upgradingPage(
+      page,
+      builtins.map(({ component }) => component),
+    ),
+  ).toBe(page)
+})
+
 describe.each(ofKind('receiver'))('$title keeps to the contract:', ({ component }) => {
   it('9. it ends when it is asked to, and leaves nothing open', async () => {
     const before = process.getActiveResourcesInfo().sort()
@@ -264,7 +274,7 @@ describe.each(ofKind('processor'))('$title keeps to the contract:', ({ component
     const process = typeof created === 'function' ? created : () => undefined
     const take = async (round: number): Promise<WeakRef<object>> => {
       const { batch, bytes } = received(round)
-      await process(batch)
+      await process(batch, { filtered() {} })
       return bytes
     }
     await gone([await take(1), await take(2)])

@@ -2,6 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
+import { componentPage, upgradingPage } from '../src/cli/pages.ts'
+import type { ProcessorComponent } from '../src/component.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pages = ['README.md', 'CONTRIBUTING.md']
@@ -28,5 +30,33 @@ describe('the documentation', () => {
       const headings = readFileSync(target, 'utf8').matchAll(/^#+ (.+)$/gm)
       expect(Array.from(headings, ([, heading]) => anchorOf(heading))).toContain(anchor)
     }
+  })
+})
+
+describe('a default that a version changed', () => {
+  const component: ProcessorComponent = {
+    kind: 'processor',
+    type: 'rounding',
+    summary: 'Rounds.',
+    config: {
+      digits: { doc: 'Digits.', format: 'nat', default: 2, changed: { in: '1.2.0', from: 0 } },
+      mode: { doc: 'How.', format: 'string', default: 'down' },
+    },
+    create: () => (batch) => batch,
+  }
+
+  it('stands in the table of docs/upgrading.md, and the text around it stays', () => {
+    const page = readFileSync(join(root, 'docs', 'upgrading.md'), 'utf8')
+    const row = '| [rounding](processors/rounding.md) | `digits` | 1.2.0 | `0` | `2` |'
+    const made = upgradingPage(page, [component])
+    expect(made.split('\n').filter((line) => line.includes('rounding'))).toEqual([row])
+    const around = (text: string) =>
+      text.split(/<!-- prettier-ignore-(?:start|end) -->/).filter((_, index) => index !== 1)
+    expect(around(made)).toEqual(around(page))
+    expect(upgradingPage(made, [component])).toBe(made)
+  })
+
+  it("is said on the component's page", () => {
+    expect(componentPage(component)).toContain('| Digits. Before 1.2.0, the default was `0`. |')
   })
 })

@@ -22,12 +22,12 @@ function blocks(language: string): string[] {
 }
 
 describe('what is shipped', () => {
-  it.each(configs)('config/%s loads without a mistake or a warning', async (path) => {
+  it.each(configs)('config/%s loads without a mistake or a warning, and hangs on no changed default', async (path) => {
     const config = await loadConfig({
       files: [{ path: join(root, 'config', path) }],
       env: { DD_API_KEY: 'k', NEW_RELIC_LICENSE_KEY: 'k' },
     })
-    expect(config.warnings).toEqual([])
+    expect([...config.warnings, ...config.changedDefaults]).toEqual([])
     expect(config.pipelines.size).toBeGreaterThan(0)
   })
 
@@ -37,10 +37,10 @@ describe('what is shipped', () => {
     const [text] = blocks('yaml')
     const config = await loadConfig({
       files: [{ name: 'README.md', text: text.replace('/run/secrets/datadog_api_key', folder.path('key')) }],
-      env: { NODE_NAME: 'node-1' },
+      env: { DD_HOSTNAME: 'web-1' },
     })
-    expect(config.warnings).toEqual([])
-    expect(config.processors.get('hostname_override')?.config).toMatchObject({ hostname: 'node-1' })
+    expect([...config.warnings, ...config.changedDefaults]).toEqual([])
+    expect(config.processors.get('hostname_override')?.config).toMatchObject({ hostname: 'web-1' })
   })
 
   it("the README's processor loads from a file beside the YAML", async () => {

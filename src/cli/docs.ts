@@ -2,7 +2,7 @@ import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { listBuiltins } from '../pipeline/load.ts'
-import { componentPage, indexPage, pagePath } from './pages.ts'
+import { componentPage, indexPage, pagePath, upgradingPage } from './pages.ts'
 
 /*
  * `npm run docs` writes the pages of docs/ that are made from the declarations;
@@ -14,6 +14,7 @@ const check = process.argv.includes('--check')
 const components = await listBuiltins()
 const pages = new Map(components.map((component) => [pagePath(component), componentPage(component)]))
 pages.set('components.md', indexPage(components))
+pages.set('upgrading.md', upgradingPage(await readFile(join(docs, 'upgrading.md'), 'utf8'), components))
 
 let differs = false
 for (const [path, text] of pages) {

@@ -9,6 +9,8 @@ import { errorMessage } from '../errors.ts'
 import { readText, words } from '../formats.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger } from '../pipeline/log.ts'
+import { rehearse } from '../pipeline/rehearsal.ts'
+import { numberText } from '../terminal.ts'
 import { ExitCode } from './exit.ts'
 
 /** What each preset is for, and the file of `config/` it is; the agent is the one of its exporter. */
@@ -83,7 +85,9 @@ export async function init(options: InitOptions): Promise<number> {
   } catch (error) {
     return refuse(ExitCode.failure, `${output} cannot be written: ${errorMessage(error)}`)
   }
-  process.stdout.write(`Wrote ${output}. Next:\n\n${nextCommands(choices, output).join('\n')}\n`)
+  process.stdout.write(
+    `Wrote ${output}.${await billing(choices, text, output)} Next:\n\n${nextCommands(choices, output).join('\n')}\n`,
+  )
   return ExitCode.ok
 }
 
@@ -214,6 +218,28 @@ function nextCommands({ exporter, settings }: Choices, output: string): string[]
     `  heka-pipeline validate --config ${output}`,
     `  heka-pipeline --config ${output}`,
   ]
+}
+
+/**
+ * As how many custom metrics Datadog would bill what the agent collects on this machine, as a sentence: it is found by a rehearsal,
+ * as by `explain`. What other presets send is for their applications to say.
+ */
+async function billing({ preset, exporter }: Choices, text: string, output: string): Promise<string> {
+  if (!isDatadog(exporter)) return ''
+  if (preset !== 'agent') {
+    return ` How many custom metrics it sends depends on its applications; \`heka-pipeline explain --from FILE\` counts those of a file.`
+  }
+  try {
+    // Nothing is sent, so that any key will do.
+    const sets = [`exporters.${exporter}.api_key=none`]
+    const config = await loadConfig({ files: [{ name: output, text }], sets })
+    const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
+    const [{ explanation }] = (await rehearse(config, { log })).exporters
+    const billed = explanation?.billedMetrics
+    return billed === undefined ? '' : ` It sends about ${numberText(billed)} custom metrics from this machine.`
+  } catch (error) {
+    return ` How many custom metrics it sends could not be counted: ${errorMessage(error)}.`
+  }
 }
 
 /** Why the key of the exporter is not one that Datadog takes, if it is not. @throws ConfigError */

@@ -1,8 +1,8 @@
-import { stringify } from 'yaml'
 import { isSetting } from '../component.ts'
 import type { Component, ComponentKind, Format, Setting, Settings } from '../component.ts'
 import { formats } from '../formats.ts'
-import { deliverySettingsOf } from '../pipeline/settings.ts'
+import { inlineYaml } from '../pipeline/config/print.ts'
+import { deliverySettings, deliverySettingsOf, serviceSettings } from '../pipeline/settings.ts'
 
 /*
  * The Markdown pages about components, made from their declarations: nothing in them is said anywhere else.
@@ -66,6 +66,28 @@ export function indexPage(components: readonly Component[]): string {
   return `${sections.join('\n\n')}\n`
 }
 
+const [MADE, END] = ['<!-- prettier-ignore-start -->', '<!-- prettier-ignore-end -->']
+
+/** `docs/upgrading.md`, with the settings whose default a version changed between the two marks in it. */
+export function upgradingPage(text: string, components: readonly Component[]): string {
+  const groups: readonly (readonly [name: string, settings: Settings])[] = [
+    ...components.map((component) => [`[${component.type}](${pagePath(component)})`, component.config] as const),
+    ['every exporter', deliverySettings],
+    ['`service`', serviceSettings],
+  ]
+  const rows = groups.flatMap(([name, settings]) =>
+    [...settingRows(settings)].flatMap(({ path, setting }) =>
+      setting.changed === undefined
+        ? []
+        : [[name, `\`${path}\``, setting.changed.in, `\`${inlineYaml(setting.changed.from)}\``, defaultText(setting)]],
+    ),
+  )
+  const made = rows.length === 0 ? 'There is none.' : table(['Of', 'Setting', 'Since', 'Before', 'Now'], rows)
+  const note = '<!-- Made from the declarations in src by "npm run docs". -->'
+  const [start, end] = [text.indexOf(MADE), text.indexOf(END)]
+  return `${text.slice(0, start)}${[MADE, note, made, END].join('\n\n')}${text.slice(end + END.length)}`
+}
+
 /** One line of a table of settings; `path` marks the items of a list as `[]` and the free keys of a map as `<key>`. */
 export interface SettingRow {
   readonly path: string
@@ -104,7 +126,7 @@ function formatText(format: Format): string {
 /** What an unset setting means: `required`, nothing, or its default as in the YAML. */
 function defaultText({ default: value }: Setting): string {
   if (value === null) return 'required'
-  return value === undefined ? '' : `\`${stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()}\``
+  return value === undefined ? '' : `\`${inlineYaml(value)}\``
 }
 
 function settingsTable(settings: Settings): string {
@@ -114,13 +136,19 @@ function settingsTable(settings: Settings): string {
       `\`${path}\``,
       formatText(setting.format),
       defaultText(setting),
-      [setting.doc, environmentText(setting), setting.secret === true ? 'Never shown.' : ''].filter(Boolean).join(' '),
+      [setting.doc, environmentText(setting), changeText(setting), setting.secret === true ? 'Never shown.' : '']
+        .filter(Boolean)
+        .join(' '),
     ]),
   )
 }
 
 function environmentText({ env = [] }: Setting): string {
   return env.length === 0 ? '' : `Taken from ${env.map((name) => `\`${name}\``).join(' or ')} when unset.`
+}
+
+function changeText({ changed }: Setting): string {
+  return changed === undefined ? '' : `Before ${changed.in}, the default was \`${inlineYaml(changed.from)}\`.`
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

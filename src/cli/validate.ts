@@ -30,7 +30,7 @@ async function findProblems(options: ConfigOptions): Promise<readonly Problem[]>
   let warnings: readonly Problem[] = []
   try {
     const config = await loadConfig(await configInput(options))
-    warnings = config.warnings
+    warnings = [...config.warnings, ...config.changedDefaults]
     const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
     const graph = new Graph(config, { log, telemetry: new Telemetry(), health: new Health(), memory: unlimited() })
     await graph.stop(new AbortController().signal)

@@ -8,13 +8,15 @@ interface Figures {
   readonly of: (metric: string, ...states: readonly string[]) => number
   /** The same for each second of the time that a sum of differences covers; NaN when that is not known. */
   readonly rate: (metric: string, ...states: readonly string[]) => number
+  /** `rate` of one device; NaN where the points of several were added up, so that the rate is of none. */
+  readonly ofDevice: (metric: string) => number
 }
 
 /** A metric as the Datadog Agent names and measures it: a gauge, because the rates of its checks leave it as gauges. */
 interface AgentMetric {
   readonly name: string
   readonly unit: string
-  /** The OpenTelemetry metrics that `value` reads. */
+  /** The OpenTelemetry metrics that `value` reads, those first which it prefers. */
   readonly from: readonly string[]
   /** `value` for people. */
   readonly formula: string
@@ -37,12 +39,15 @@ const PAGE = 4096
 const MILLISECONDS = 1000
 
 const CPU = 'system.cpu.time'
+const CPU_SHARES = 'system.cpu.utilization'
 const CPUS = 'system.cpu.logical.count'
 const MEMORY = 'system.memory.usage'
+const MEMORY_SHARES = 'system.memory.utilization'
 const MEMORY_LIMIT = 'system.memory.limit'
 const MEMORY_AVAILABLE = 'system.linux.memory.available'
 const MEMORY_SHARED = 'system.memory.linux.shared'
 const SWAP = 'system.paging.usage'
+const SWAP_SHARES = 'system.paging.utilization'
 const PAGING = 'system.paging.operations'
 const DISK_IO = 'system.disk.io'
 const DISK_OPERATIONS = 'system.disk.operations'
@@ -91,47 +96,53 @@ export const agentMetrics: readonly AgentMetrics[] = [
       metric(
         'system.mem.total',
         'MiB',
-        [MEMORY_LIMIT, MEMORY],
-        'limit, else used + free + buffered + cached + inactive',
+        [MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
+        'limit, else usage / utilization, else used + free + inactive if nothing is cached',
         (figures) => memoryTotal(figures) / MIB,
       ),
-      amount('system.mem.free', 'MiB', MEMORY, MIB, 'free'),
+      memory('free', 'free'),
       metric(
         'system.mem.used',
         'MiB',
-        [MEMORY_LIMIT, MEMORY],
+        [MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
         'total - free',
-        (figures) => (memoryTotal(figures) - figures.of(MEMORY, 'free')) / MIB,
+        (figures) => (memoryTotal(figures) - memoryIn(figures, 'free')) / MIB,
       ),
       metric(
         'system.mem.usable',
         'MiB',
-        [MEMORY_AVAILABLE, MEMORY],
-        'available, else free + buffered + cached + inactive',
+        [MEMORY_AVAILABLE, MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
+        'available, else total - used, else free + buffered + cached + inactive',
         (figures) => memoryUsable(figures) / MIB,
       ),
       metric(
         'system.mem.pct_usable',
         '0 to 1',
-        [MEMORY_AVAILABLE, MEMORY_LIMIT, MEMORY],
-        'usable / total',
-        (figures) => memoryUsable(figures) / memoryTotal(figures),
+        [MEMORY_AVAILABLE, MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
+        'usable / total, else 1 - used',
+        (figures) => known(memoryUsable(figures) / memoryTotal(figures)) ?? 1 - figures.of(MEMORY_SHARES, 'used'),
       ),
-      amount('system.mem.cached', 'MiB', MEMORY, MIB, 'cached'),
-      amount('system.mem.buffered', 'MiB', MEMORY, MIB, 'buffered'),
-      amount('system.mem.slab', 'MiB', MEMORY, MIB, 'slab_reclaimable', 'slab_unreclaimable'),
-      amount('system.mem.slab_reclaimable', 'MiB', MEMORY, MIB, 'slab_reclaimable'),
+      memory('cached', 'cached'),
+      memory('buffered', 'buffered'),
+      memory('slab', 'slab_reclaimable', 'slab_unreclaimable'),
+      memory('slab_reclaimable', 'slab_reclaimable'),
       amount('system.mem.shared', 'MiB', MEMORY_SHARED, MIB),
-      amount('system.swap.total', 'MiB', SWAP, MIB, 'used', 'free', 'cached'),
+      metric(
+        'system.swap.total',
+        'MiB',
+        [SWAP],
+        'used + free + cached',
+        (figures) => whole(figures, SWAP, 'cached') / MIB,
+      ),
       amount('system.swap.free', 'MiB', SWAP, MIB, 'free'),
       amount('system.swap.used', 'MiB', SWAP, MIB, 'used'),
       amount('system.swap.cached', 'MiB', SWAP, MIB, 'cached'),
       metric(
         'system.swap.pct_free',
         '0 to 1',
-        [SWAP],
+        [SWAP, SWAP_SHARES],
         'free / (used + free + cached)',
-        ({ of }) => of(SWAP, 'free') / of(SWAP, 'used', 'free', 'cached'),
+        (figures) => known(figures.of(SWAP, 'free') / whole(figures, SWAP, 'cached')) ?? freeShareOfSwap(figures),
       ),
       swapped('in'),
       swapped('out'),
@@ -141,8 +152,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
     title: 'File systems',
     of: 'device',
     metrics: [
-      ...fileSystem('system.disk', 'KiB', 'system.filesystem.usage', KIB),
-      ...fileSystem('system.fs.inodes', 'inodes', 'system.filesystem.inodes.usage', 1),
+      ...fileSystem('system.disk', 'KiB', KIB, 'system.filesystem.usage', 'system.filesystem.utilization'),
+      ...fileSystem('system.fs.inodes', 'inodes', 1, 'system.filesystem.inodes.usage'),
     ],
   },
   {
@@ -155,8 +166,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
       perSecond('system.io.wrqm_s', 'writes/s', DISK_MERGED, 'write'),
       metric('system.io.rkb_s', 'KiB/s', [DISK_IO], 'read / s / 1024', ({ rate }) => rate(DISK_IO, 'read') / KIB),
       metric('system.io.wkb_s', 'KiB/s', [DISK_IO], 'write / s / 1024', ({ rate }) => rate(DISK_IO, 'write') / KIB),
-      metric('system.io.util', '%', [DISK_BUSY], '100 * time / s', ({ rate }) => 100 * rate(DISK_BUSY)),
-      metric('system.io.avg_q_sz', 'requests', [DISK_WEIGHTED], 'time / s', ({ rate }) => rate(DISK_WEIGHTED)),
+      metric('system.io.util', '%', [DISK_BUSY], '100 * time / s', ({ ofDevice }) => 100 * ofDevice(DISK_BUSY)),
+      metric('system.io.avg_q_sz', 'requests', [DISK_WEIGHTED], 'time / s', ({ ofDevice }) => ofDevice(DISK_WEIGHTED)),
       wait('system.io.await', 'read', 'write'),
       wait('system.io.r_await', 'read'),
       wait('system.io.w_await', 'write'),
@@ -211,10 +222,19 @@ function swapped(direction: 'in' | 'out'): AgentMetric {
   })
 }
 
-/** Of the time of all CPUs together. */
+/** Of the time of all CPUs together, or of their shares, which are 1 for each. */
 function cpuShare(name: string, ...states: readonly string[]): AgentMetric {
   const formula = `100 * ${states.length > 1 ? `(${states.join(' + ')})` : states[0]} / all states, over all CPUs`
-  return metric(`system.cpu.${name}`, '%', [CPU], formula, ({ of }) => (100 * of(CPU, ...states)) / of(CPU))
+  return metric(`system.cpu.${name}`, '%', [CPU, CPU_SHARES], formula, ({ of }) => {
+    // Without the idle time the other states are not the whole.
+    const share = (from: string) => (Number.isNaN(of(from, 'idle')) ? NaN : (100 * of(from, ...states)) / of(from))
+    return known(share(CPU)) ?? share(CPU_SHARES)
+  })
+}
+
+function memory(name: string, ...states: readonly string[]): AgentMetric {
+  const from = [MEMORY, MEMORY_SHARES, MEMORY_LIMIT]
+  return metric(`system.mem.${name}`, 'MiB', from, states.join(' + '), (figures) => memoryIn(figures, ...states) / MIB)
 }
 
 /** Milliseconds that an operation took, waiting included. */
@@ -226,9 +246,18 @@ function wait(name: string, ...directions: readonly string[]): AgentMetric {
 }
 
 /** As the Agent counts: what is reserved is neither free nor in use, and what has no room at all is left out. */
-function fileSystem(prefix: string, unit: string, from: string, divisor: number): readonly AgentMetric[] {
-  const all = ({ of }: Figures): number => of(from, 'used', 'free', 'reserved') || NaN
-  const inUse = ({ of }: Figures): number => of(from, 'used') / of(from, 'used', 'free')
+function fileSystem(
+  prefix: string,
+  unit: string,
+  divisor: number,
+  from: string,
+  ...shares: readonly string[]
+): readonly AgentMetric[] {
+  const all = (figures: Figures): number => whole(figures, from, 'reserved') || NaN
+  const inUse = ({ of }: Figures): number => {
+    const used = known(of(from, 'used') / (of(from, 'used') + of(from, 'free')))
+    return used ?? (shares.length === 0 ? NaN : of(shares[0]))
+  }
   const part = (name: string): AgentMetric =>
     metric(`${prefix}.${name}`, unit, [from], name, (figures) =>
       Number.isNaN(all(figures)) ? NaN : figures.of(from, name) / divisor,
@@ -237,17 +266,54 @@ function fileSystem(prefix: string, unit: string, from: string, divisor: number)
     metric(`${prefix}.total`, unit, [from], 'used + free + reserved', (figures) => all(figures) / divisor),
     part('used'),
     part('free'),
-    metric(`${prefix}.in_use`, '0 to 1', [from], 'used / (used + free)', inUse),
-    metric(`${prefix}.utilized`, '%', [from], '100 * used / (used + free)', (figures) => 100 * inUse(figures)),
+    metric(`${prefix}.in_use`, '0 to 1', [from, ...shares], 'used / (used + free)', inUse),
+    metric(
+      `${prefix}.utilized`,
+      '%',
+      [from, ...shares],
+      '100 * used / (used + free)',
+      (figures) => 100 * inUse(figures),
+    ),
   ]
 }
 
-function memoryTotal({ of }: Figures): number {
-  return known(of(MEMORY_LIMIT)) ?? of(MEMORY, 'used', 'free', 'buffered', 'cached', 'inactive')
+/** What is used, free and in the other state; NaN where one of the first two is not known, as the rest is not the whole then. */
+function whole({ of }: Figures, metric: string, other: string): number {
+  return of(metric, 'used') + of(metric, 'free') + (known(of(metric, other)) ?? 0)
 }
 
-function memoryUsable({ of }: Figures): number {
-  return known(of(MEMORY_AVAILABLE)) ?? of(MEMORY, 'free', 'buffered', 'cached', 'inactive')
+/** Bytes of memory in the given states; those of the limit where only their shares are known. */
+function memoryIn({ of }: Figures, ...states: readonly string[]): number {
+  return known(of(MEMORY, ...states)) ?? of(MEMORY_SHARES, ...states) * of(MEMORY_LIMIT)
+}
+
+/**
+ * Where memory is cached its states do not say how much there is: `used` may be what is not available, as in the Collector from
+ * 0.142 at the latest, or what is neither free, buffered nor cached, as before, and nothing tells which. An amount and its share do.
+ */
+function memoryTotal(figures: Figures): number {
+  const { of } = figures
+  const limit = known(of(MEMORY_LIMIT))
+  if (limit !== undefined) return limit
+  const totals = ['used', 'free', 'cached'].map((state) => of(MEMORY, state) / of(MEMORY_SHARES, state))
+  const total = totals.find(Number.isFinite)
+  if (total !== undefined) return Math.round(total)
+  return Number.isNaN(of(MEMORY, 'buffered', 'cached')) ? whole(figures, MEMORY, 'inactive') : NaN
+}
+
+/** All that is not `used`, whichever of the two it is: what the kernel calls available, or what is free, buffered and cached. */
+function memoryUsable(figures: Figures): number {
+  return (
+    known(figures.of(MEMORY_AVAILABLE)) ??
+    known(memoryTotal(figures) - memoryIn(figures, 'used')) ??
+    memoryIn(figures, 'free', 'buffered', 'cached', 'inactive')
+  )
+}
+
+/** Of one device; of several, the shares do not say how large each is. */
+function freeShareOfSwap(figures: Figures): number {
+  const devices = whole(figures, SWAP_SHARES, 'cached')
+  return Math.round(devices) === 1 ? figures.of(SWAP_SHARES, 'free') / devices : NaN
 }
 
 function known(figure: number): number | undefined {
@@ -269,6 +335,7 @@ const STATES: ReadonlySet<string> = new Set([
   'state',
   'direction',
   'cpu.mode',
+  'system.cpu.state',
   'system.memory.state',
   'system.paging.state',
   'system.paging.direction',
@@ -280,6 +347,7 @@ const STATES: ReadonlySet<string> = new Set([
 const OLDER_STATES: Readonly<Record<string, string | undefined>> = {
   iowait: 'wait',
   kernel: 'system',
+  buffers: 'buffered',
   in: 'page_in',
   out: 'page_out',
 }
@@ -301,18 +369,19 @@ export function isRead(name: string): boolean {
 
 /**
  * What the Agent would say of one host, made from its OpenTelemetry metrics. Sums must be differences, since rates are
- * made of them. `used`: the names of the metrics that something could be made of, and of which the Agent says no less: it has no
+ * made of them. `used`: the names of the metrics that something was made of, and of which the Agent says no less: it has no
  * name for what is paged from files.
  */
 export function toAgentMetrics(metrics: Iterable<Metric>): { metrics: readonly Metric[]; used: ReadonlySet<string> } {
   const points = new Map<string, NumberPoint[]>()
   const used = new Set<string>()
   for (const [group, readings] of read(metrics)) {
-    for (const { figures, attributes, timeUnixNano } of readings) {
-      for (const { name, from, value } of group.metrics) {
+    for (const { figures, read, attributes, timeUnixNano } of readings) {
+      for (const { name, value } of group.metrics) {
+        read.clear()
         const result = value(figures)
         if (!Number.isFinite(result)) continue
-        for (const source of from) if (source !== PAGING) used.add(source)
+        for (const source of read) if (source !== PAGING) used.add(source)
         const point = new NumberPoint({ value: result, isInt: false, attributes, timeUnixNano })
         const others = points.get(name)
         if (others === undefined) points.set(name, [point])
@@ -327,6 +396,8 @@ interface Reading {
   readonly timeUnixNano: bigint
   readonly attributes: Attributes
   readonly figures: Figures
+  /** The metrics of which a figure was read. */
+  readonly read: Set<string>
   readonly add: (metric: string, state: string | undefined, value: number, seconds: number) => void
 }
 
@@ -374,17 +445,25 @@ function withDevice(attributes: Attributes): Attributes {
 function newReading(timeUnixNano: bigint, attributes: Attributes): Reading {
   const amounts = new Map<string, number>()
   const rates = new Map<string, number>()
+  const read = new Set<string>()
   const sum =
     (values: ReadonlyMap<string, number>) =>
     (metric: string, ...states: readonly string[]): number => {
-      if (states.length === 0) return values.get(metric) ?? NaN
-      const present = states.flatMap((state) => values.get(`${metric} ${state}`) ?? [])
-      return present.length === 0 ? NaN : present.reduce((all, value) => all + value)
+      const keys = states.length === 0 ? [metric] : states.map((state) => `${metric} ${state}`)
+      const present = keys.flatMap((key) => values.get(key) ?? [])
+      if (present.length === 0) return NaN
+      read.add(metric)
+      return present.reduce((all, value) => all + value)
     }
   return {
     timeUnixNano,
     attributes,
-    figures: { of: sum(amounts), rate: sum(rates) },
+    figures: {
+      of: sum(amounts),
+      rate: sum(rates),
+      ofDevice: (metric) => (attributes.has('device') ? sum(rates)(metric) : NaN),
+    },
+    read,
     add(metric, state, value, seconds) {
       for (const key of state === undefined ? [metric] : [metric, `${metric} ${state}`]) {
         amounts.set(key, (amounts.get(key) ?? 0) + value)

@@ -2,29 +2,27 @@ import type { Account, ExporterState, Logger } from '../component.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'
-import { CumulativeToDelta, missingValue } from '../otlp/delta.ts'
+import { CumulativeToDelta, missingValue, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { DeltaOptions } from '../otlp/delta.ts'
 import { HistogramCursor } from '../otlp/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { perResource } from '../otlp/resource.ts'
+import { warnOncePerMetric } from '../throttled.ts'
 import { hostOverrider } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
 import { splitTag, tagMerger } from './tags.ts'
 
-/** Names of metrics remembered at most, to tell of each once. */
-const MAX_NAMES = 10_000
-
 /** Makes the function that names each metric once whose series became one. */
 export function collisionLog(log: Pick<Logger, 'warn'>): (metric: Metric) => void {
-  const warned = new Set<string>()
-  return ({ name }) => {
-    if (warned.has(name) || warned.size >= MAX_NAMES) return
-    warned.add(name)
-    log.warn(
-      'Several series of a metric have become one, because what told them apart was taken away: what they counted is added, of gauges the latest stays.',
-      { metric: name },
-    )
-  }
+  return warnOncePerMetric(
+    log,
+    'Several series of a metric have become one, because what told them apart was taken away: what they counted is added, of gauges the latest stays.',
+  )
+}
+
+/** The `severalWriters` of `DeltaOptions`. */
+export function severalWritersLog(log: Pick<Logger, 'warn'>): (metric: Metric) => void {
+  return warnOncePerMetric(log, SEVERAL_WRITERS)
 }
 
 /**

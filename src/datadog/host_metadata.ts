@@ -1,8 +1,14 @@
 import os from 'node:os'
 import type { ConfigOf, Context } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { hostFiles } from '../host/files.ts'
+import { identifyCpu } from '../host/inventory.ts'
 import { answerMessage, httpClient } from '../http/client.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { countErrors } from './answers.ts'
+import { overridingHost, resolveHost } from './host.ts'
 import type { datadogSettings } from './settings.ts'
+import { splitTag } from './tags.ts'
 
 /** Milliseconds after which what failed is tried again, if the period is not shorter. */
 const RETRY = 60_000
@@ -11,27 +17,53 @@ const TIMEOUT = 30_000
 
 type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'config' | 'log' | 'signal' | 'onStop'>
 
+/** An attribute `datadog.host.tag.<key>` of a resource is the tag `<key>` of its host. */
+const HOST_TAG = 'datadog.host.tag.'
+/** Tags that the data may give the host, at most. */
+const MAX_TAGS = 100
+
+/** The reports of this host to Datadog's infrastructure list. */
+export interface HostReports {
+  /** Takes the host's tags from the resources that are of this host, and of no other. */
+  readonly read: (batch: MetricBatch) => void
+  /** Reports at once, and again after each period until the component stops. Only the first call does something. */
+  readonly start: () => void
+}
+
 /**
- * Makes the function that starts to report this host to Datadog's infrastructure list, if that is asked for: at once, and
- * again after each period until the component stops. Only its first call does something. A failure is logged and costs
- * nothing else. `intake`: where to, without the path, if `host_metadata` does not say.
+ * Makes the reports, which do nothing unless they are asked for. A failure is logged and costs nothing else. Tags that are new are
+ * reported within a minute. `intake`: where to, without the path, if `host_metadata` does not say.
  */
-export function hostMetadata(context: MetadataContext, intake: string): () => void {
+export function hostMetadata(context: MetadataContext, intake: string): HostReports {
   const { config, log, signal, onStop } = context
   const { enabled, endpoint = intake, reporter_period: period } = config.host_metadata
-  if (!enabled) return () => undefined
+  if (!enabled) return { read: () => undefined, start: () => undefined }
   const { api_key: apiKey, hostname = os.hostname() } = config
-  const tags = [...new Set([...config.tags, ...config.host_metadata.tags])]
+  const own = [...config.tags, ...config.host_metadata.tags]
+  const ownKeys = new Set(own.map((tag) => splitTag(tag)[0]))
+  const fromData = new Map<string, string>()
+  const tags = (): string[] => [...new Set([...own, ...Array.from(fromData, ([key, value]) => `${key}:${value}`)])]
   const url = `${endpoint.replace(/\/+$/, '')}/intake`
   const post = httpClient(context)
+  const retry = Math.min(period, RETRY)
   let timer: NodeJS.Timeout | undefined
+  let due = 0
+  let reported = ''
   let started = false
   onStop(() => clearTimeout(timer))
 
+  function reportIn(delay: number): void {
+    clearTimeout(timer)
+    due = performance.now() + delay
+    timer = setTimeout(() => void report(), delay)
+  }
+
   async function report(): Promise<void> {
+    timer = undefined
     let next = period
+    const reporting = tags()
     try {
-      const body = Buffer.from(JSON.stringify(await payload(hostname, tags)))
+      const body = Buffer.from(JSON.stringify(await payload(hostname, reporting)))
       if (signal.aborted) return
       const response = await post(url, {
         headers: { 'dd-api-key': apiKey, 'content-type': 'application/json' },
@@ -39,23 +71,43 @@ export function hostMetadata(context: MetadataContext, intake: string): () => vo
         signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
         maxResponse: 65_536,
       })
-      if (response.status >= 400) throw new Error(answerMessage(url, response, [apiKey]))
+      const { status, body: answer } = response
+      if (status < 200 || status >= 300 || countErrors(answer) > 0) {
+        throw new Error(answerMessage(url, response, [apiKey]))
+      }
+      reported = reporting.join()
+      if (tags().join() !== reported) next = retry
       log.debug('The host was reported to Datadog.', { host: hostname })
     } catch (error) {
       if (signal.aborted) return
-      next = Math.min(period, RETRY)
+      next = retry
       log.warn('The host could not be reported to Datadog; it will be tried again.', {
         error: errorMessage(error),
         after: `${next}ms`,
       })
     }
-    if (!signal.aborted) timer = setTimeout(() => void report(), next)
+    if (!signal.aborted) reportIn(next)
   }
 
-  return () => {
-    if (started || signal.aborted) return
-    started = true
-    void report()
+  return {
+    read(batch) {
+      for (const { resource } of batch.resources) {
+        const { attributes } = resource
+        const keys = attributes.keys().filter((key) => key.startsWith(HOST_TAG))
+        if (keys.length === 0 || (overridingHost(config) ?? resolveHost(attributes).host) !== hostname) continue
+        for (const attribute of keys) {
+          const [key, value] = [attribute.slice(HOST_TAG.length), attributes.text(attribute)]
+          if (!key || !value || ownKeys.has(key) || (fromData.size >= MAX_TAGS && !fromData.has(key))) continue
+          fromData.set(key, value)
+        }
+      }
+      if (timer !== undefined && due - performance.now() > retry && tags().join() !== reported) reportIn(retry)
+    },
+    start() {
+      if (started || signal.aborted) return
+      started = true
+      void report()
+    },
   }
 }
 
@@ -84,7 +136,13 @@ async function payload(hostname: string, tags: readonly string[]): Promise<objec
 /** The machine in the words of Datadog's gohai, which says everything as text. */
 async function inventory(hostname: string): Promise<object> {
   const { default: information } = await import('systeminformation')
-  const [system, cpu, memory] = await Promise.all([information.osInfo(), information.cpu(), information.mem()])
+  const host = { root: hostFiles(), platform: process.platform, information: async () => information }
+  const [system, cpu, named, memory] = await Promise.all([
+    information.osInfo(),
+    information.cpu(),
+    identifyCpu(host),
+    information.mem(),
+  ])
   const addresses = Object.values(os.networkInterfaces()).flatMap((list) => list ?? [])
   const outward = addresses.filter(({ internal }) => !internal)
   const address = (family: string): string => outward.find((one) => one.family === family)?.address ?? ''
@@ -102,15 +160,15 @@ async function inventory(hostname: string): Promise<object> {
       kernel_version: os.version(),
     },
     cpu: {
-      vendor_id: cpu.vendor,
-      model_name: `${cpu.manufacturer} ${cpu.brand}`.trim(),
-      family: cpu.family,
-      model: cpu.model,
-      stepping: cpu.stepping,
+      vendor_id: named.vendor ?? '',
+      model_name: named.name ?? '',
+      family: named.family ?? '',
+      model: named.model ?? '',
+      stepping: named.stepping ?? '',
       cpu_cores: String(cpu.physicalCores),
       cpu_logical_processors: String(cpu.cores),
       mhz: String(cpu.speed * 1000),
-      cache_size: cpu.cache.l2 > 0 ? `${Math.round(cpu.cache.l2 / 1024)} KB` : '',
+      cache_size: named.l2 === undefined ? '' : `${Math.round(named.l2 / 1024)} KB`,
     },
     memory: {
       total: `${Math.round(memory.total / 1024)}kB`,

@@ -1,7 +1,10 @@
-import type { ConfigOf, Finding, Settings } from '../component.ts'
+import type { ConfigOf, Finding, ProcessorBefore, Settings } from '../component.ts'
 import { compressionProblem } from '../http/compression.ts'
 import type { Compression } from '../http/compression.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
+import { selects } from '../metric_selection.ts'
+import type { Selections } from '../metric_selection.ts'
+import { agentMetrics } from './agent_metrics.ts'
 import { isHostName } from './host.ts'
 import { HOST_METRICS_NAMES } from './host_metrics_names.ts'
 import type { HostMetricsNames } from './host_metrics_names.ts'
@@ -90,7 +93,7 @@ export const datadogSettings = {
       default: false,
     },
     tags: {
-      doc: 'Tags of the host in that list, each as `key:value`, beside those of `tags`.',
+      doc: 'Tags of the host in that list, each as `key:value`, beside those of `tags`. Resources of this host add theirs: `datadog.host.tag.rack` is the tag `rack`.',
       format: 'tags',
       default: [],
     },
@@ -106,7 +109,7 @@ export const datadogSettings = {
     },
   },
   initial_value: {
-    doc: 'What becomes of the first value of a cumulative counter, which has nothing to be the difference to, and of the first after it began anew: `keep` sends it as if counted from zero, `drop` withholds it, `auto` sends it only when the counter says that it began after this process did.',
+    doc: 'What becomes of the first value of a cumulative counter: `keep` sends it as if counted from zero; `drop` withholds it, and that of a counter that restarted; `auto` sends it when the counter says that it began after this process did, or when its metric was exported at least twice without it before.',
     format: ['auto', 'keep', 'drop'],
     default: 'auto',
   },
@@ -118,21 +121,26 @@ export const datadogSettings = {
   ...httpSettings,
 } as const satisfies Settings
 
-/**
- * Warns of a processor behind which no metric of a host has the name it is known by. `instead`: where else the exporter
- * could get the prefix from.
- */
+/** The metrics that the Agent's are made of: by their names alone a metric of a host is recognised. */
+const HOST_METRICS = [...new Set(agentMetrics.flatMap(({ metrics }) => metrics.flatMap(({ from }) => from)))]
+
+/** Warns of a processor that renames metrics of hosts before the exporter can recognise them by their names. */
 export function* checkNames(
   { host_metrics_names: names }: { readonly host_metrics_names: HostMetricsNames },
-  processors: readonly { readonly id: string; readonly type: string }[],
-  instead: string,
+  processors: readonly ProcessorBefore[],
 ): Generator<Finding> {
-  const prefixing = processors.find(({ type }) => type === 'metric_prefix')
-  if (names === 'otel' || prefixing === undefined) return
-  yield {
-    path: 'host_metrics_names',
-    message: `\`${names}\` knows no metric of a host behind the processor ${prefixing.id}, which renames them all: ${instead}, or set \`host_metrics_names: otel\``,
-    severity: 'warning',
+  if (names === 'otel') return
+  for (const { id, type, config } of processors) {
+    if (type !== 'metric_prefix') continue
+    const [first, ...others] = HOST_METRICS.filter(selects(config as Selections))
+    if (first === undefined) continue
+    const renamed = others.length === 0 ? first : `${first} and ${others.length} more metrics of a host`
+    yield {
+      path: 'host_metrics_names',
+      message: `\`${names}\` does not recognise ${renamed}, which the processor ${id} has renamed: exclude such names there (\`exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }\`), or set \`host_metrics_names: otel\``,
+      severity: 'warning',
+    }
+    return
   }
 }
 

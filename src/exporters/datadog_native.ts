@@ -1,12 +1,11 @@
 import { defineComponent } from '../component.ts'
-import { collisionLog, hostAndTags, preparation } from '../datadog/batch.ts'
+import { collisionLog, hostAndTags, preparation, severalWritersLog } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
 import { metricNames, namesBefore } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, resourceTagSources } from '../datadog/resource_attributes.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
-import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
 import { checkEndpoint, httpClient, withoutSecrets } from '../http/client.ts'
 import { compressionProblem, contentEncoding, decompress } from '../http/compression.ts'
@@ -23,7 +22,7 @@ import { toRequests } from './datadog_native/requests.ts'
 import type { BodyFormat, NativeRequest } from './datadog_native/requests.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
 import { sketchFormat, toSketchRequests } from './datadog_native/sketch_payload.ts'
-import { SUMMARY_MODES, SummaryDifferences } from './datadog_native/summaries.ts'
+import { SUMMARY_MODES } from './datadog_native/summaries.ts'
 
 export default defineComponent({
   kind: 'exporter',
@@ -140,8 +139,7 @@ datadog_native:
     const problem = compressionProblem(sketches.compression)
     if (problem !== undefined) yield { path: 'sketches.compression', message: problem }
   },
-  checkProcessors: (config, processors) =>
-    checkNames(config, processors, 'set the `metric_prefix` of this exporter instead'),
+  checkProcessors: checkNames,
   create(context) {
     const { config } = context
     const { histograms, sketches } = config
@@ -150,13 +148,19 @@ datadog_native:
     const api = config.endpoint ?? `https://api.${config.site}`
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
-    // `.min` and `.max` that are there only now and then would say nothing.
-    const extremes = !histograms.send_aggregation_metrics
-    const remembering = { initialValue: config.initial_value, ttl: config.delta_ttl, extremes }
-    const differences = preparation(remembering, refusal, collisionLog(context.log))
-    const summaryDifferences = new SummaryDifferences(remembering)
+    const differences = preparation(
+      {
+        initialValue: config.initial_value,
+        ttl: config.delta_ttl,
+        extremes: 'bounded',
+        summaries: true,
+        severalWriters: severalWritersLog(context.log),
+      },
+      refusal,
+      collisionLog(context.log),
+    )
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
-    const reportHost = hostMetadata(context, api)
+    const hostReports = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
     const isTag = (attribute: string): boolean => ownTags.has(attribute) || chosen(attribute)
@@ -183,10 +187,11 @@ datadog_native:
     const post = httpClient(context)
     return {
       prepare(batch, account) {
-        const prepared = summaryDifferences.apply(differences.prepare(choosingHosts(batch), account), account)
-        return naming(prepared, account)
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(differences.prepare(hosted, account), account)
       },
-      state: joinStates(differences.state, summaryDifferences),
+      state: differences.state,
       encode(batch: MetricBatch, account) {
         if (!mapper.map(finish(batch), account, { distinct: false, origin: batch })) {
           const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
@@ -200,11 +205,11 @@ datadog_native:
         ]
       },
       async send(request, signal) {
-        reportHost()
-        const { format, body, depth } = request as NativeRequest
+        hostReports.start()
+        const { format, body, depth, points } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { url, apiKey: config.api_key, depth })
+        const error = responseError(response, { url, apiKey: config.api_key, depth, points })
         if (error !== undefined) throw error
       },
       explain({ received, prepared, requests }) {

@@ -1,5 +1,6 @@
 import { defineComponent } from '../component.ts'
-import { collisionLog, hostAndTags, preparation } from '../datadog/batch.ts'
+import { listedErrors, waitOf } from '../datadog/answers.ts'
+import { collisionLog, hostAndTags, preparation, severalWritersLog } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -63,17 +64,25 @@ datadog_otlp:
   maxAge: '1h',
   maxAhead: '10m',
   check: checkDatadog,
-  checkProcessors: (config, processors) => checkNames(config, processors, 'leave it out of the pipeline'),
+  checkProcessors: checkNames,
   create(context) {
     const { config } = context
     const chosen = chooseAttributes(config.resource_attributes)
     const own = { hostname: overridingHost(config), tags: config.tags }
     const collided = collisionLog(context.log)
     const choosingHosts = hostChooser(config)
-    const remembering = { initialValue: config.initial_value, ttl: config.delta_ttl, extremes: true }
-    const differences = preparation(remembering, refusal, collided)
+    const differences = preparation(
+      {
+        initialValue: config.initial_value,
+        ttl: config.delta_ttl,
+        extremes: 'reached',
+        severalWriters: severalWritersLog(context.log),
+      },
+      refusal,
+      collided,
+    )
     const naming = metricNames(config.host_metrics_names, undefined)
-    const reportHost = hostMetadata(context, `https://api.${config.site}`)
+    const hostReports = hostMetadata(context, `https://api.${config.site}`)
     const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)
     const otlp = otlpHttpExporter(context, {
       url,
@@ -85,6 +94,8 @@ datadog_otlp:
         'dd-otel-metric-config': JSON.stringify({ resource_attributes_as_tags: true }),
       },
       secrets: [config.api_key],
+      refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
+      waitOf,
     })
     const asked = perResource((resource) => {
       const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
@@ -94,7 +105,9 @@ datadog_otlp:
     const finish = (batch: MetricBatch): MetricBatch => owned(batch.mapResources(asked))
     return {
       prepare(batch, account) {
-        return naming(differences.prepare(choosingHosts(batch), account), account)
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(differences.prepare(hosted, account), account)
       },
       state: differences.state,
       encode(batch: MetricBatch, account) {
@@ -108,7 +121,7 @@ datadog_otlp:
         return otlp.encode(completeHistograms(series), account)
       },
       send(request, signal) {
-        reportHost()
+        hostReports.start()
         return otlp.send(request, signal)
       },
       explain({ received, requests }) {

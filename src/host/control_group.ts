@@ -1,5 +1,5 @@
 import { errorMessage } from '../errors.ts'
-import type { HostFiles } from './inventory.ts'
+import type { HostFiles } from './files.ts'
 import { whole } from './numbers.ts'
 
 /** Half of the largest int64: version 1 limits memory to all pages there could be, which is next to that. */
@@ -11,6 +11,17 @@ interface ControlGroupMemory {
   readonly limit: number | undefined
   /** A line of `memory.stat`. */
   readonly stat: (key: string) => number | undefined
+}
+
+/** Is informed of what is not understood. */
+interface Reporter {
+  fail(cause: string, detail: string): void
+}
+
+const strict: Reporter = {
+  fail(cause, detail) {
+    throw new Error(`${cause} ${detail}`)
+  },
 }
 
 /** The control group of this process that one controller keeps, by the files in its folder. */
@@ -28,39 +39,44 @@ export class ControlGroup {
 
   /**
    * The whole numbers in a file, between blanks: `undefined` for those that stand for no limit, which are `max`, `-1` and, of
-   * memory in version 1, one beyond all sizes; none where there is no such file.
-   * @throws when one is not a number
+   * memory in version 1, one beyond all sizes; none where there is no such file. What is not a number is reported, and NaN.
    */
-  numbers(file: string): readonly (number | undefined)[] {
-    return this.#parse(file, (text) => text.split(' ').map(limitOf)) ?? []
+  numbers(file: string, reporter = strict): readonly (number | undefined)[] {
+    return this.#lines(file).flatMap((line) =>
+      line.split(' ').map((field) => figure(() => limitOf(field), file, reporter)),
+    )
   }
 
-  /** The numbers of a file that has a key and a number on each line. @throws when one is not a number */
-  table(file: string): Partial<Record<string, number>> {
-    const read = (line: string) => {
+  /** The numbers of a file that has a key and a number on each line. What is not a number is reported, and NaN. */
+  table(file: string, reporter = strict): Partial<Record<string, number>> {
+    const entries = this.#lines(file).map((line) => {
       const [key, value] = line.split(' ')
-      return [key, Number(whole(value))] as const
-    }
-    return this.#parse(file, (text) => Object.fromEntries(text.split('\n').map(read))) ?? {}
+      return [key, figure(() => Number(whole(value)), file, reporter)] as const
+    })
+    return Object.fromEntries(entries)
   }
 
   /** What the controller `memory` says, in bytes; `undefined` for what it does not, and for a limit that is none. */
-  memory(): ControlGroupMemory {
+  memory(reporter = strict): ControlGroupMemory {
     const isNew = this.version === 2
-    const [usage] = this.numbers(isNew ? 'memory.current' : 'memory.usage_in_bytes')
-    const [limit] = this.numbers(isNew ? 'memory.max' : 'memory.limit_in_bytes')
-    const stat = this.table('memory.stat')
+    const [usage] = this.numbers(isNew ? 'memory.current' : 'memory.usage_in_bytes', reporter)
+    const [limit] = this.numbers(isNew ? 'memory.max' : 'memory.limit_in_bytes', reporter)
+    const stat = this.table('memory.stat', reporter)
     // Of the groups within it, too, which version 2 counts anyway.
     return { usage, limit, stat: (key) => stat[isNew ? key : `total_${key}`] }
   }
 
-  #parse<T>(file: string, parse: (text: string) => T): T | undefined {
-    const text = this.text(file)?.trim()
-    try {
-      return text === undefined ? undefined : parse(text)
-    } catch (error) {
-      throw new Error(`${file} is not understood: ${errorMessage(error)}.`, { cause: error })
-    }
+  #lines(file: string): string[] {
+    return this.text(file)?.trim().split('\n') ?? []
+  }
+}
+
+function figure<T>(read: () => T, file: string, reporter: Reporter): T | number {
+  try {
+    return read()
+  } catch (error) {
+    reporter.fail(`${file} is not understood.`, errorMessage(error))
+    return NaN
   }
 }
 

@@ -1,5 +1,14 @@
 import { readFileSync } from 'node:fs'
-import type { HostFiles } from './inventory.ts'
+
+/** The files of the host. Paths are given without a leading slash. */
+export interface HostFiles {
+  /** Whether they are those this process sees as `/`. */
+  readonly isOwn: boolean
+  /** @throws what `fs` throws */
+  text(path: string): string
+  /** The same, or `undefined` where there is no such file or it may not be read. */
+  optionalText(path: string): string | undefined
+}
 
 /** The files below a folder; by default those this process sees. */
 export function hostFiles(folder = ''): HostFiles {

@@ -1,15 +1,8 @@
 import os from 'node:os'
 import type { AttributeValue } from '../otlp/attributes.ts'
-
-/** The files of the host. Paths are given without a leading slash. */
-export interface HostFiles {
-  /** Whether they are those this process sees as `/`. */
-  readonly isOwn: boolean
-  /** @throws what `fs` throws */
-  text(path: string): string
-  /** The same, or `undefined` where there is no such file or it may not be read. */
-  optionalText(path: string): string | undefined
-}
+import { readCpu } from './cpu.ts'
+import type { Cpu } from './cpu.ts'
+import type { HostFiles } from './files.ts'
 
 /** Whom to ask. */
 export interface Host {
@@ -74,34 +67,34 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
     read: () => networkAddresses(({ mac }) => mac.toUpperCase().replaceAll(':', '-')),
   },
   'host.cpu.vendor.id': {
-    doc: 'Vendor of the CPU.',
+    doc: 'Vendor of the CPU, as it names itself: `GenuineIntel`, `AuthenticAMD`; of an ARM processor, who designed it.',
     enabled: false,
-    read: (host) => cpuInventory(host).then(({ vendor }) => vendor),
+    read: (host) => identifyCpu(host).then(({ vendor }) => vendor),
   },
   'host.cpu.family': {
-    doc: 'Family of the CPU.',
+    doc: 'Family of the CPU; of an ARM processor, the version of the architecture.',
     enabled: false,
-    read: (host) => cpuInventory(host).then(({ family }) => family),
+    read: (host) => identifyCpu(host).then(({ family }) => family),
   },
   'host.cpu.model.id': {
-    doc: 'Model of the CPU within its family.',
+    doc: 'Model of the CPU within its family; of an ARM processor, its part number.',
     enabled: false,
-    read: (host) => cpuInventory(host).then(({ model }) => model),
+    read: (host) => identifyCpu(host).then(({ model }) => model),
   },
   'host.cpu.model.name': {
-    doc: 'Name of the CPU for people.',
+    doc: 'Name of the CPU for people, as it stands in the CPU.',
     enabled: false,
-    read: (host) => cpuInventory(host).then(({ brand, manufacturer }) => `${manufacturer} ${brand}`.trim()),
+    read: (host) => identifyCpu(host).then(({ name }) => name),
   },
   'host.cpu.stepping': {
     doc: 'Revision of the CPU.',
     enabled: false,
-    read: (host) => cpuInventory(host).then(({ stepping }) => stepping),
+    read: (host) => identifyCpu(host).then(({ stepping }) => stepping),
   },
   'host.cpu.cache.l2.size': {
-    doc: 'Bytes of the level 2 cache.',
+    doc: 'Bytes of the level 2 cache of the first CPU.',
     enabled: false,
-    read: (host) => cpuInventory(host).then(({ cache }) => cache.l2),
+    read: (host) => identifyCpu(host).then(({ l2 }) => l2),
   },
 }
 
@@ -123,8 +116,12 @@ export async function readInventory(
   return inventory
 }
 
-async function cpuInventory({ information }: Host) {
-  return (await information()).cpu()
+/** On Linux from its files, which need no `lscpu` and have the words of the CPU, also where the host stands below a folder. */
+export async function identifyCpu({ root, platform, information }: Host): Promise<Cpu> {
+  if (platform === 'linux') return readCpu(root)
+  const { vendor, family, model, stepping, cache } = await (await information()).cpu()
+  // systeminformation shortens the name; Node.js leaves it as it is.
+  return { vendor, family, model, name: os.cpus()[0]?.model, stepping, l2: cache.l2 || undefined }
 }
 
 /** On Linux from the file that describes the distribution, since the host may stand below a folder. */

@@ -3,7 +3,7 @@ import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { findControlGroup } from './control_group.ts'
 import { hostFiles } from './files.ts'
-import type { HostFiles } from './inventory.ts'
+import type { HostFiles } from './files.ts'
 
 /** What is taken for free at each doubt, of what is not known. */
 const DOUBT = 0.02

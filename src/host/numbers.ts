@@ -14,6 +14,16 @@ export function whole(text: string | undefined, factor = 1): number | bigint {
   return Number.isSafeInteger(value) ? value : BigInt.asUintN(63, BigInt(text) * BigInt(factor))
 }
 
+/** The largest int of OTLP. */
+const MAX_INT = 2n ** 63n - 1n
+
+/** The int of OTLP for an amount from 0: the nearest one, and the largest one where the amount is beyond them all. */
+export function toInt(amount: number | bigint): number | bigint {
+  const nearest = typeof amount === 'number' ? Math.round(amount) : amount
+  if (Number.isSafeInteger(Number(nearest))) return Number(nearest)
+  return nearest < MAX_INT ? BigInt(nearest) : MAX_INT
+}
+
 /** A finite number from 0. @throws MalformedField */
 export function decimal(text: string | undefined): number {
   if (text === undefined || !/^\d+(\.\d+)?$/.test(text)) throw new MalformedField(`"${text}" is not a number`)

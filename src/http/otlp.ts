@@ -1,8 +1,9 @@
 import type { Account, Context, ExportRequest } from '../component.ts'
 import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { answerMessage, httpClient, retryAfter } from './client.ts'
-import type { HttpConfig } from './client.ts'
+import type { HttpConfig, HttpResponse } from './client.ts'
 import { contentEncoding } from './compression.ts'
 import { readAnswer, toOtlpRequests } from './requests.ts'
 import type { OtlpRequest, OtlpRequestOptions } from './requests.ts'
@@ -13,6 +14,10 @@ export interface OtlpDestination extends OtlpRequestOptions {
   readonly url: string
   /** Sent beside those of the user and those that OTLP needs. */
   readonly headers?: Readonly<Record<string, string>>
+  /** What an answer that took a request of so many points says beyond OTLP of what it did not take. */
+  readonly refusal?: (response: HttpResponse, points: number) => DeliveryError | undefined
+  /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
+  readonly waitOf?: (response: HttpResponse) => number | undefined
   /** Texts that no message may show. */
   readonly secrets?: readonly string[]
 }
@@ -31,7 +36,8 @@ export function otlpHttpExporter(
   context: Pick<Context<HttpConfig>, 'config' | 'log' | 'onStop' | 'signal'>,
   destination: OtlpDestination,
 ) {
-  const { url, encoding, compression, secrets = [] } = destination
+  const { url, encoding, compression, secrets = [], refusal } = destination
+  const { waitOf = ({ headers }) => retryAfter(headers) } = destination
   const post = httpClient(context)
   const headers = {
     ...destination.headers,
@@ -46,6 +52,8 @@ export function otlpHttpExporter(
       const { body, points } = request as OtlpRequest
       const response = await post(url, { headers, body, signal, maxResponse: MAX_RESPONSE })
       if (response.status >= 200 && response.status < 300) {
+        const refused = refusal?.(response, points)
+        if (refused !== undefined) throw refused
         const type = String(response.headers['content-type'] ?? '')
         if (type.startsWith('application/json')) return readAnswer(response.body, 'json', points, context.log)
         if (type.startsWith('application/x-protobuf')) return readAnswer(response.body, 'protobuf', points, context.log)
@@ -55,14 +63,14 @@ export function otlpHttpExporter(
       switch (response.status) {
         case 401:
         case 403:
-          throw unauthorized(message, retryAfter(response.headers))
+          throw unauthorized(message, waitOf(response))
         case 413:
           throw divisible(message, { reason: 'too_large' })
         case 429:
         case 502:
         case 503:
         case 504:
-          throw retryable(message, retryAfter(response.headers), { reason: `http_${response.status}` })
+          throw retryable(message, waitOf(response), { reason: `http_${response.status}` })
         default:
           throw permanent(message, { reason: 'refused' })
       }

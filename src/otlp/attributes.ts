@@ -199,6 +199,8 @@ function identityOf(entries: readonly KeyValue[]): string {
 
 function valueIdentity(value: AnyValue): string {
   if ('stringValue' in value) return `s${value.stringValue.length}:${value.stringValue}`
+  if ('kvlistValue' in value) return `m${value.kvlistValue.length}:${identityOf(value.kvlistValue)};`
+  if ('arrayValue' in value) return `a${value.arrayValue.length}:${value.arrayValue.map(valueIdentity).join('')}`
   const [kind = 'empty'] = Object.keys(value)
   const text = anyValueText(value)
   return `${kind.slice(0, 2)}${text.length}:${text}`

@@ -113,11 +113,11 @@ export class MetricBatch {
     return this.#withResources(resources, this.#pointCount)
   }
 
-  /** Every metric with the resource and scope it stands under. */
-  *metrics(): Generator<{ metric: Metric; resource: Resource; scope: Scope }> {
+  /** Every metric with the resource and scope it stands under; `schemaUrl` is that of the scope. */
+  *metrics(): Generator<{ metric: Metric; resource: Resource; scope: Scope; schemaUrl: string }> {
     for (const { resource, scopes } of this.resources) {
-      for (const { scope, metrics } of scopes) {
-        for (const metric of metrics) yield { metric, resource, scope }
+      for (const { scope, schemaUrl, metrics } of scopes) {
+        for (const metric of metrics) yield { metric, resource, scope, schemaUrl }
       }
     }
   }
@@ -133,7 +133,8 @@ export class MetricBatch {
     )
   }
 
-  mapMetrics(change: (metric: Metric, resource: Resource, scope: Scope) => Metric): MetricBatch {
+  /** `schemaUrl` is that of the scope. */
+  mapMetrics(change: (metric: Metric, resource: Resource, scope: Scope, schemaUrl: string) => Metric): MetricBatch {
     // A metric that only got another name has the points it had, which need not be read to be counted.
     let pointCount = this.#pointCount
     const resources = mapShared(this.resources, (entry) =>
@@ -141,7 +142,7 @@ export class MetricBatch {
         mapShared(entry.scopes, (scopeMetrics) =>
           scopeMetrics.withMetrics(
             mapShared(scopeMetrics.metrics, (metric) => {
-              const changed = change(metric, entry.resource, scopeMetrics.scope)
+              const changed = change(metric, entry.resource, scopeMetrics.scope, scopeMetrics.schemaUrl)
               if (changed !== metric && (changed.encoded === undefined || changed.encoded !== metric.encoded)) {
                 pointCount = undefined
               }
@@ -154,38 +155,23 @@ export class MetricBatch {
     return this.#withResources(resources, pointCount)
   }
 
-  /** `mapMetrics` in which several metrics may come of one; never none. */
-  flatMapMetrics(change: (metric: Metric) => readonly Metric[]): MetricBatch {
-    let grown = 0
-    const resources = mapShared(this.resources, (entry) =>
-      entry.withScopes(
-        mapShared(entry.scopes, (scopeMetrics) => {
-          let same = true
-          const metrics = scopeMetrics.metrics.flatMap((metric) => {
-            const changed = change(metric)
-            same &&= changed.length === 1 && changed[0] === metric
-            grown += countPoints(changed) - metric.pointCount
-            return changed
-          })
-          return same ? scopeMetrics : scopeMetrics.withMetrics(metrics)
-        }),
-      ),
+  /** Changes the metrics of each scope together. Scopes and resources that this leaves without a metric go with them. */
+  mapScopes(change: (scope: ScopeMetrics, resource: ResourceMetrics) => ScopeMetrics): MetricBatch {
+    return this.#withResources(
+      mapSome(this.resources, (entry) => {
+        const scopes = mapSome(entry.scopes, (scope) => {
+          const changed = change(scope, entry)
+          return changed === scope || changed.metrics.length > 0 ? changed : undefined
+        })
+        return scopes === entry.scopes || scopes.length > 0 ? entry.withScopes(scopes) : undefined
+      }),
     )
-    return this.#withResources(resources, this.#pointCount === undefined ? undefined : this.#pointCount + grown)
   }
 
   /** Keeps the metrics that `keep` accepts; scopes and resources left without a metric go with them. */
   filterMetrics(keep: (metric: Metric, resource: Resource, scope: Scope) => boolean): MetricBatch {
-    return this.#withResources(
-      mapSome(this.resources, (entry) => {
-        const scopes = mapSome(entry.scopes, (scopeMetrics) => {
-          const metrics = filterShared(scopeMetrics.metrics, (metric) =>
-            keep(metric, entry.resource, scopeMetrics.scope),
-          )
-          return metrics === scopeMetrics.metrics || metrics.length > 0 ? scopeMetrics.withMetrics(metrics) : undefined
-        })
-        return scopes === entry.scopes || scopes.length > 0 ? entry.withScopes(scopes) : undefined
-      }),
+    return this.mapScopes((entry, { resource }) =>
+      entry.withMetrics(filterShared(entry.metrics, (metric) => keep(metric, resource, entry.scope))),
     )
   }
 
@@ -241,10 +227,6 @@ export class MetricBatch {
     batch.#pointCount = pointCount
     return batch
   }
-}
-
-function countPoints(metrics: readonly Metric[]): number {
-  return metrics.reduce((count, metric) => count + metric.pointCount, 0)
 }
 
 /** `array.map`, but the same array when every item stayed the same. */

@@ -1,18 +1,21 @@
 import type { MetricBatch } from './batch.ts'
-import { BytesIndex, grown } from './bytes_index.ts'
-import { NumberPointCursor } from './number_cursor.ts'
+import { grown } from './bytes_index.ts'
 import { DeltaState } from './delta_state.ts'
-import { countedFromZero, differenceOf } from './difference.ts'
-import type { CumulativePoint } from './difference.ts'
+import { countedFromZero, remembered } from './difference.ts'
+import type { CumulativePoint, Remembered } from './difference.ts'
+import { boundedExtremes } from './extremes.ts'
 import { HistogramCursor } from './histogram_cursor.ts'
 import { fieldLength, HistogramDeltaWriter, lengthOfDifference } from './histogram_delta.ts'
-import { HistogramMemory, KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
+import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import { copyOf } from './message.ts'
 import type { Source } from './message.ts'
-import { MetricIndex } from './metric_index.ts'
 import { Metric } from './metrics.ts'
-import { PointMemory } from './point_memory.ts'
+import { NumberPointCursor } from './number_cursor.ts'
+import type { PointCursor } from './point_cursor.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
+import { Senders } from './senders.ts'
+import type { SenderRules, Step } from './senders.ts'
+import { SeriesMemory } from './series_memory.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
 
 /**
@@ -26,10 +29,20 @@ export interface DeltaOptions {
   readonly initialValue: InitialValue
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl?: number
-  /** Series remembered at most; the points of further ones are dropped. */
+  /** Series remembered at most, other spellings of their attributes included; the points of further ones are dropped. */
   readonly maxSeries?: number
-  /** Whether the differences of histograms have minimum and maximum where these were reached since the point before. */
-  readonly extremes?: boolean
+  /**
+   * Which minimum and maximum the differences of histograms have: none; those that were `reached` since the point before;
+   * or those of all time, `bounded` by the buckets that counted something since then.
+   */
+  readonly extremes?: 'none' | 'reached' | 'bounded'
+  /**
+   * Whether summaries are turned into differences, too: their count and sum. Where these are withheld, the point goes on for
+   * its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
+   */
+  readonly summaries?: boolean
+  /** Called where points are withheld because more senders share a series than can be told apart. */
+  readonly severalWriters?: (metric: Metric) => void
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
@@ -37,7 +50,18 @@ export const DEFAULT_TTL = 3_600_000
 export const DEFAULT_MAX_SERIES = 1_000_000
 const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
 
-type Account = { dropped(reason: string, points: number): void }
+/** A point that is merged will be counted with a later one; if it is not after all, it is created again, and dropped. */
+export interface DeltaAccount {
+  created(points: number): void
+  merged(points: number): void
+  dropped(reason: string, points: number): void
+}
+
+/** What to log where `severalWriters` is called. */
+export const SEVERAL_WRITERS =
+  'More than four senders share one series of a metric, so that their counts cannot be told apart: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
+
+const NONE = -1
 
 /** AGGREGATION_TEMPORALITY_DELTA */
 const DELTA = 1
@@ -52,87 +76,175 @@ const STEP = 5
 /** Of a histogram instead of `VALUE_AT`: the extremes that its difference has. */
 const KEPT = 1
 
+/** Metrics of one batch that are one. */
+interface Repeated {
+  readonly metrics: readonly Metric[]
+  /** The latest time of their points. */
+  readonly latest: bigint
+  /** Whether points of one come before points of another that are earlier. */
+  readonly unordered: boolean
+  /** Of those of them that are not in the result yet, once they were taken. */
+  differences?: DataPoint[][]
+}
+const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
+
 /**
  * Turns cumulative monotonic sums and cumulative histograms of either kind into differences, and passes everything else on
- * as it is. Remembers the last point of every series: resource, scope, name, unit and attributes.
+ * as it is. Remembers the last point of every series.
  */
 export class CumulativeToDelta {
   readonly #initialValue: InitialValue
   readonly #ttl: number
-  readonly #maxSeries: number
-  readonly #extremes: boolean
-  readonly #metrics = new MetricIndex(({ type, name, unit }, resource, scope) =>
-    [type, name, unit, scope.name, scope.version, resource.attributes.identity].join('\n'),
-  )
-  readonly #series = new BytesIndex()
-  readonly #points = new PointMemory()
-  readonly #histograms = new HistogramMemory()
-  /** The last points of the series for which neither of these is made. */
-  readonly #others = new Map<number, HistogramPoint | ExponentialHistogramPoint>()
+  readonly #extremes: 'none' | 'reached' | 'bounded'
+  readonly #summaries: boolean
+  readonly #severalWriters: ((metric: Metric) => void) | undefined
+  readonly #rules: SenderRules
+  readonly #memory: SeriesMemory
   /** For a queue that keeps what is remembered over a restart. */
   readonly state: DeltaState
   readonly #cursor = new NumberPointCursor()
   readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
-  /** Stands for the numbers of the series as they are: when they may be given anew it is another. */
-  #numbering = {}
   /** By point: what it grew by; NaN for the first of a series. */
   #differences = new Float64Array(64)
   #pass = 0
+  /** By metric: the batch that it was in last. */
+  #batches = new Int32Array(64)
+  #batch = 0
   #lastSweep = performance.now()
 
-  constructor({ initialValue, ttl = DEFAULT_TTL, maxSeries = DEFAULT_MAX_SERIES, extremes = false }: DeltaOptions) {
+  constructor({
+    initialValue,
+    ttl = DEFAULT_TTL,
+    maxSeries = DEFAULT_MAX_SERIES,
+    extremes = 'none',
+    summaries = false,
+    severalWriters,
+  }: DeltaOptions) {
     this.#initialValue = initialValue
     this.#ttl = ttl
-    this.#maxSeries = maxSeries
     this.#extremes = extremes
-    this.state = new DeltaState({
-      metrics: this.#metrics,
-      series: this.#series,
-      points: this.#points,
-      histograms: this.#histograms,
-      others: this.#others,
-      find: (owner, view, start, end, now) => this.#find(owner, view, start, end, now),
-      clear: () => this.#forgetBefore(Infinity),
-    })
+    this.#summaries = summaries
+    this.#severalWriters = severalWriters
+    this.#rules = {
+      countsFromZero: (start, time) => keepsFirst(initialValue, start, time),
+      countsResets: initialValue !== 'drop',
+    }
+    this.#memory = new SeriesMemory(ttl, maxSeries)
+    this.state = new DeltaState(this.#memory)
   }
 
-  /** Series remembered. */
+  /** Series remembered, with other spellings of their attributes. */
   get size(): number {
-    return this.#series.size
+    return this.#memory.series.size
   }
 
   /**
-   * Batches must come in order. A difference starts at the time of the point before it. Points left out are told to
-   * `account`: `first_value`, `counter_reset`, `out_of_order`, `duplicate_timestamp`, `too_many_series`, and for points
-   * that hold no finite value `no_recorded_value` or `not_finite`. Metrics that `chosen` does not accept stay as they are.
+   * Batches must come in order; within one, points may stand in any. A difference starts at the time of the point before it.
+   * Points left out are reported to `account`: `first_value`, `counter_reset`, `out_of_order`, `duplicate_timestamp`,
+   * `too_many_series`, `several_writers`, and for points that hold no finite value `no_recorded_value` or `not_finite`. A
+   * point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
    */
-  apply(batch: MetricBatch, account: Account, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
+  apply(batch: MetricBatch, account: DeltaAccount, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
     const now = performance.now()
-    if (now - this.#lastSweep > this.#ttl / 2) this.#sweep(now)
+    if (now - this.#lastSweep > this.#ttl / 2) this.#sweep(now, account)
     const emptied = new Set<Metric>()
     const copies = new Map<Source, Source>()
     const writers = new Map<Source, HistogramDeltaWriter>()
     /** By request: where the last metric that was changed by its bytes ends. */
     const ends = new Map<Source, number>()
-    const numbers = { of: this.#numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
-    const converted = batch.mapMetrics((metric, resource, scope) => {
-      if (!isConvertible(metric) || !chosen(metric)) return metric
-      const owner = this.#metrics.numberOf(metric, resource, scope, now)
+    const numbers = { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
+    const owners = this.#ownersOf(batch, chosen, now)
+    const repeated = owners.repeated ? this.#repeated(batch, owners.all) : NOTHING_REPEATED
+    let index = 0
+    const converted = batch.mapMetrics((metric) => {
+      const owner = owners.all[index++]
+      if (owner === NONE) return metric
+      const group = repeated.get(owner)
+      if (group?.unordered) {
+        group.differences ??= this.#byPoints(group.metrics, owner, group.latest, now, account)
+        return this.#withDifferences(metric, group.differences.shift() ?? [], emptied)
+      }
       const byBytes = standsFirst(metric, ends)
-        ? (this.#inPlace(metric, owner, now, account, copies, numbers) ??
-          this.#histogramsByBytes(metric, owner, now, account, writers))
+        ? (this.#inPlace(metric, owner, group?.latest, now, account, copies, numbers) ??
+          this.#histogramsByBytes(metric, owner, group?.latest, now, account, writers))
         : undefined
-      const changed = byBytes ?? this.#byPoints(metric, owner, now, account)
-      if (changed !== 'empty') return changed
+      if (byBytes === undefined) {
+        const [points] = this.#byPoints([metric], owner, group?.latest, now, account)
+        return this.#withDifferences(metric, points, emptied)
+      }
+      if (byBytes !== 'empty') return byBytes
       emptied.add(metric)
       return metric
     })
     // They must not keep the request until the next comes.
     this.#cursor.end()
     this.#histogramCursor.end()
-    this.#metrics.end()
+    this.#memory.metrics.end()
     return emptied.size === 0 ? converted : converted.filterMetrics((metric) => !emptied.has(metric))
+  }
+
+  /** The number of each metric, `NONE` for those that stay as they are, and whether one comes twice. */
+  #ownersOf(
+    batch: MetricBatch,
+    chosen: (metric: Metric) => boolean,
+    now: number,
+  ): { readonly all: readonly number[]; readonly repeated: boolean } {
+    this.#batch = (this.#batch + 1) | 0
+    const all: number[] = []
+    let repeated = false
+    for (const { resource, scopes } of batch.resources) {
+      for (const { scope, schemaUrl, metrics } of scopes) {
+        for (const metric of metrics) {
+          if (!this.#isConvertible(metric) || !chosen(metric)) {
+            all.push(NONE)
+            continue
+          }
+          const owner = this.#memory.metrics.numberOf(metric, resource, scope, schemaUrl, now)
+          while (owner >= this.#batches.length) this.#batches = grown(this.#batches)
+          if (this.#batches[owner] === this.#batch) repeated = true
+          this.#batches[owner] = this.#batch
+          all.push(owner)
+        }
+      }
+    }
+    return { all, repeated }
+  }
+
+  /** By number, the metrics that come several times. */
+  #repeated(batch: MetricBatch, owners: readonly number[]): Map<number, Repeated> {
+    const groups = new Map<number, { metrics: Metric[]; latest: bigint; unordered: boolean }>()
+    let index = 0
+    for (const { metric } of batch.metrics()) {
+      const owner = owners[index++]
+      if (owner === NONE) continue
+      const [first, last] = this.#times(metric)
+      const group = groups.get(owner)
+      if (group === undefined) groups.set(owner, { metrics: [metric], latest: last, unordered: false })
+      else {
+        group.metrics.push(metric)
+        if (first < group.latest) group.unordered = true
+        if (last > group.latest) group.latest = last
+      }
+    }
+    return groups
+  }
+
+  /** The earliest and the latest time of its points. */
+  #times(metric: Metric): [bigint, bigint] {
+    let [first, last] = [2n ** 64n, 0n]
+    const take = (time: bigint): void => {
+      if (time < first) first = time
+      last = later(last, time)
+    }
+    const cursor = metric.type === 'sum' ? this.#cursor : this.#histogramCursor
+    let complete = false
+    if (cursor.open(metric)) {
+      while (cursor.next()) take(cursor.time())
+      complete = cursor.complete
+    }
+    if (!complete) for (const { timeUnixNano } of metric.points) take(timeUnixNano)
+    return [first, last]
   }
 
   /**
@@ -143,28 +255,39 @@ export class CumulativeToDelta {
   #inPlace(
     metric: Metric,
     owner: number,
+    latest: bigint | undefined,
     now: number,
-    account: Account,
+    account: DeltaAccount,
     copies: Map<Source, Source>,
     numbers: SeriesNumbers & { start: number },
   ): Metric | 'empty' | undefined {
     const cursor = this.#cursor
-    const points = this.#points
+    const memory = this.#memory
+    const { points } = memory
     if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
+    let low = NaN
+    let time = 0n
     while (cursor.next()) {
-      const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
-      if (series < 0 || !points.mark(series, pass)) return undefined
+      const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || !points.mark(series, pass) || memory.isWithheld(series)) return undefined
+      if (cursor.lowTime() !== low) {
+        low = cursor.lowTime()
+        time = later(time, cursor.time())
+      }
       const difference = points.differenceTo(series, cursor)
       if (Number.isNaN(difference)) {
         if (points.knows(series)) return undefined
+        if (startsLate(cursor)) return undefined
         if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
       }
       this.#step(count++, series, cursor, difference)
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    this.#note(owner, latest ?? time)
+    if (withheld > 0 && this.#lastWithout(owner, time) !== undefined) return undefined
     if (withheld > 0) {
       this.#commit(count, metric.encoded.source.view, now)
       account.dropped('first_value', withheld)
@@ -184,34 +307,51 @@ export class CumulativeToDelta {
   #histogramsByBytes(
     metric: Metric,
     owner: number,
+    latest: bigint | undefined,
     now: number,
-    account: Account,
+    account: DeltaAccount,
     writers: Map<Source, HistogramDeltaWriter>,
   ): Metric | 'empty' | undefined {
     const cursor = this.#histogramCursor
-    const points = this.#points
+    const memory = this.#memory
+    const { points } = memory
     if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
     let length = 0
+    let low = NaN
+    let time = 0n
     while (cursor.next()) {
-      const series = this.#find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
-      if (series < 0 || this.#others.has(series) || !points.mark(series, pass)) return undefined
+      const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || memory.isElsewhere(series) || !points.mark(series, pass) || memory.isWithheld(series))
+        return undefined
+      if (cursor.lowTime() !== low) {
+        low = cursor.lowTime()
+        time = later(time, cursor.time())
+      }
       let kept = KEEPS_MIN | KEEPS_MAX
       if (points.knows(series)) {
-        if (!points.precedes(series, cursor) || !this.#histograms.precedes(series, cursor)) return undefined
-        kept = this.#histograms.newExtremes(series, cursor)
-      } else if (!cursor.isExact()) return undefined
-      else if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
+        if (!points.precedes(series, cursor) || !memory.histograms.precedes(series, cursor)) return undefined
+        if (this.#extremes === 'reached') kept = memory.histograms.newExtremes(series, cursor)
+        else if (this.#extremes === 'bounded') {
+          if (!cursor.hasBoundedExtremes()) return undefined
+          if (memory.histograms.standsStill(series, cursor)) kept = 0
+        }
+      } else {
+        if (!cursor.isExact() || startsLate(cursor)) return undefined
+        if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
+      }
+      if (this.#extremes === 'none') kept = 0
       if (count === this.#differences.length) this.#growSteps()
-      if (!this.#extremes) kept = 0
       const at = count++ * STEP
       this.#steps[at + SERIES] = series
       this.#steps[at + KEPT] = kept
       length += fieldLength(lengthOfDifference(cursor, kept))
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    this.#note(owner, latest ?? time)
+    if (withheld > 0 && this.#lastWithout(owner, time) !== undefined) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
     const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
     for (let index = 0; index < count; index++) {
@@ -223,14 +363,15 @@ export class CumulativeToDelta {
     if (withheld > 0) {
       for (let index = 0; cursor.next(); index++) {
         points.beginTimes(seriesOf(index), cursor)
-        this.#histograms.begin(seriesOf(index), cursor)
+        memory.histograms.begin(seriesOf(index), cursor)
       }
       account.dropped('first_value', withheld)
       return 'empty'
     }
     const { source } = metric.encoded
     let writer = writers.get(source)
-    if (writer === undefined) writers.set(source, (writer = new HistogramDeltaWriter(source)))
+    if (writer === undefined)
+      writers.set(source, (writer = new HistogramDeltaWriter(source, this.#extremes === 'bounded')))
     const written = writer.write(
       metric.encoded,
       metric.shape,
@@ -239,7 +380,7 @@ export class CumulativeToDelta {
       seriesOf,
       keptOf,
       points,
-      this.#histograms,
+      memory.histograms,
     )
     return new Metric(written, metric.renamed)
   }
@@ -268,7 +409,7 @@ export class CumulativeToDelta {
 
   /** Remembers the points of the steps, and puts the differences in their place; a first one stays as it is. */
   #commit(count: number, view: DataView, now: number): void {
-    const points = this.#points
+    const { points } = this.#memory
     const steps = this.#steps
     for (let index = 0; index < count; index++) {
       const at = index * STEP
@@ -289,100 +430,148 @@ export class CumulativeToDelta {
     return this.#pass
   }
 
-  /** The number of a series; one that is new, or was not seen for too long, remembers nothing. -1: there are too many. */
-  #find(owner: number, view: DataView, start: number, end: number, now: number): number {
-    let series = this.#series.find(owner, view, start, end)
-    if (series < 0) {
-      if (this.#series.size >= this.#maxSeries) return -1
-      series = this.#series.add(owner, view, start, end)
-      this.#points.clear(series)
-      this.#points.see(series, now)
-    } else if (now - this.#points.seen(series) > this.#ttl) {
-      this.#points.forget(series)
-      this.#forgetHistogram(series)
-    }
-    return series
+  #note(owner: number, latest: bigint): void {
+    if (this.#initialValue === 'auto') this.#memory.exports.note(owner, latest)
   }
 
-  #byPoints(metric: Metric, owner: number, now: number, account: Account): Metric | 'empty' {
-    const points: DataPoint[] = []
-    for (const point of metric.points) {
-      if (point.kind === 'summary') continue
-      const reason = missingValue(point)
-      if (reason !== undefined) {
-        account.dropped(reason, 1)
-        continue
-      }
-      const { view, start, end } = point.attributes.identityBytes
-      const series = this.#find(owner, view, start, end, now)
-      if (series < 0) {
-        account.dropped('too_many_series', 1)
-        continue
-      }
-      const previous =
-        this.#points.get(series) ?? this.#histograms.get(series, this.#points.times(series)) ?? this.#others.get(series)
-      if (previous !== undefined && previous.timeUnixNano >= point.timeUnixNano) {
-        const same = previous.timeUnixNano === point.timeUnixNano
-        account.dropped(same ? 'duplicate_timestamp' : 'out_of_order', 1)
-        continue
-      }
-      this.#remember(series, point, now)
-      const difference = previous === undefined ? undefined : differenceOf(previous, point)
-      if (difference !== undefined) points.push(this.#withExtremes(difference))
-      else if (keepsFirst(this.#initialValue, point.startTimeUnixNano, point.timeUnixNano)) {
-        points.push(this.#withExtremes(countedFromZero(previous, point)))
-      } else account.dropped(previous === undefined ? 'first_value' : 'counter_reset', 1)
-    }
-    return points.length === 0 && metric.points.length > 0 ? 'empty' : metric.with({ temporality: 'delta', points })
+  /** The last export of the metric that was complete without a series whose first point has this time, where that must be new. */
+  #lastWithout(owner: number, time: bigint): bigint | undefined {
+    return this.#initialValue === 'auto' ? this.#memory.exports.lastWithout(owner, time) : undefined
   }
 
-  #withExtremes(difference: DataPoint): DataPoint {
-    if (this.#extremes || difference.kind === 'number' || difference.kind === 'summary') return difference
-    return difference.with({ min: undefined, max: undefined })
-  }
-
-  #remember(series: number, point: CumulativePoint, now: number): void {
-    this.#points.see(series, now)
-    this.state.change(series, true)
-    if (point.kind === 'number') this.#points.set(series, point)
-    else if (point.kind === 'histogram' && this.#histograms.set(series, point)) {
-      this.#points.setTimes(series, point)
-      this.#others.delete(series)
-    } else {
-      this.#points.forget(series)
-      this.#histograms.forget(series)
-      this.#others.set(series, withoutBytes(point))
-    }
-  }
-
-  #forgetHistogram(series: number): void {
-    this.#histograms.forget(series)
-    this.#others.delete(series)
-  }
-
-  #sweep(now: number): void {
-    this.#lastSweep = now
-    this.#forgetBefore(now - this.#ttl)
-  }
-
-  #forgetBefore(before: number): void {
-    this.#numbering = {}
-    this.#series.forget((series) => {
-      if (this.#points.seen(series) >= before) return false
-      this.#points.forget(series)
-      this.#forgetHistogram(series)
-      this.state.forget(series)
-      return true
+  /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
+  #byPoints(
+    metrics: readonly Metric[],
+    owner: number,
+    latest: bigint | undefined,
+    now: number,
+    account: DeltaAccount,
+  ): DataPoint[][] {
+    const places: Place[] = []
+    const differences = metrics.map((metric, at) => {
+      ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
+        const missing = missingValue(point)
+        if (missing === undefined) places.push({ point, at, index })
+        else account.dropped(missing, 1)
+      })
+      return new Array<DataPoint | undefined>(metric.points.length)
     })
-    this.#metrics.forget(before)
-    this.state.forgetMetrics()
+    if (places.some(({ point }, index) => index > 0 && point.timeUnixNano < places[index - 1].point.timeUnixNano)) {
+      places.sort((left, right) => Number(left.point.timeUnixNano - right.point.timeUnixNano))
+    }
+    const last = places.at(-1)?.point.timeUnixNano
+    if (last !== undefined) this.#note(owner, latest ?? last)
+    for (const { point, at, index } of places) {
+      differences[at][index] = this.#difference(metrics[at], point, owner, now, account)
+    }
+    return differences.map((points) => points.filter((point) => point !== undefined))
   }
+
+  #difference(
+    metric: Metric,
+    point: CumulativePoint,
+    owner: number,
+    now: number,
+    account: DeltaAccount,
+  ): DataPoint | undefined {
+    const series = this.#memory.findPoint(owner, point, now)
+    if (series < 0) {
+      account.dropped('too_many_series', 1)
+      return undefined
+    }
+    const last = this.#memory.last(series)
+    const { result, givenUp } =
+      last === undefined ? this.#begin(series, owner, point) : this.#follow(series, last, point)
+    if (givenUp !== undefined && point.kind !== 'summary') {
+      account.created(1)
+      account.dropped(givenUp, 1)
+    }
+    if (result === 'out_of_order' || result === 'duplicate_timestamp') {
+      account.dropped(result, 1)
+      return undefined
+    }
+    this.#memory.points.see(series, now)
+    this.state.change(series, true)
+    if (result === 'several_writers') this.#severalWriters?.(metric)
+    if (typeof result !== 'string') return this.#withExtremes(result, last === undefined ? undefined : point)
+    if (point.kind === 'summary') {
+      return point.with({ count: 0, sum: 0, startTimeUnixNano: point.timeUnixNano })
+    }
+    if (result === 'later') account.merged(1)
+    else account.dropped(result, 1)
+    return undefined
+  }
+
+  #begin(series: number, owner: number, point: CumulativePoint): Step {
+    const { startTimeUnixNano: start, timeUnixNano: time } = point
+    this.#memory.remember(series, remembered(point, start > time ? 0n : start, undefined))
+    if (keepsFirst(this.#initialValue, start, time)) return { result: countedFromZero(undefined, point) }
+    const since = this.#lastWithout(owner, time)
+    return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }
+  }
+
+  #follow(series: number, last: Remembered, point: CumulativePoint): Step {
+    const senders = this.#memory.sendersOf(series) ?? new Senders(last)
+    senders.last = last
+    const step = senders.follow(point, this.#rules)
+    if (senders.last !== last) this.#memory.remember(series, senders.last)
+    this.#memory.rememberSenders(series, senders)
+    return step
+  }
+
+  #withDifferences(metric: Metric, points: readonly DataPoint[], emptied: Set<Metric>): Metric {
+    if (points.length > 0 || metric.points.length === 0) return metric.with({ temporality: 'delta', points })
+    emptied.add(metric)
+    return metric
+  }
+
+  /** `point`: the one that the difference is of, unless it is the first of its series and the difference is all of it. */
+  #withExtremes(difference: DataPoint, point: CumulativePoint | undefined): DataPoint {
+    if (difference.kind === 'number' || difference.kind === 'summary' || this.#extremes === 'reached') return difference
+    if (this.#extremes === 'bounded' && point === undefined) return difference
+    if (this.#extremes === 'none' || difference.count === 0) return difference.with({ min: undefined, max: undefined })
+    const { min, max } = point as HistogramPoint | ExponentialHistogramPoint
+    return difference.with(boundedExtremes(difference.with({ min, max })))
+  }
+
+  #sweep(now: number, account: DeltaAccount): void {
+    this.#lastSweep = now
+    const withheld = this.state.forgetBefore(now - this.#ttl)
+    if (withheld === 0 || !this.#rules.countsResets) return
+    account.created(withheld)
+    account.dropped('counter_reset', withheld)
+  }
+
+  #isConvertible(metric: Metric): boolean {
+    if (metric.type === 'summary') return this.#summaries
+    if (metric.temporality !== 'cumulative') return false
+    return metric.type === 'sum'
+      ? metric.monotonic
+      : metric.type === 'histogram' || metric.type === 'exponential_histogram'
+  }
+}
+
+/** A point, and which metric it stands in, and where. */
+interface Place {
+  readonly point: CumulativePoint
+  readonly at: number
+  readonly index: number
+}
+
+function later(left: bigint, right: bigint): bigint {
+  return left < right ? right : left
+}
+
+/** Whether the point says that it starts when it ends, or after that. */
+function startsLate(cursor: PointCursor): boolean {
+  const start = cursor.start()
+  return start !== 0n && start >= cursor.time()
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
 export function keepsFirst(initialValue: InitialValue, start: bigint, time: bigint): boolean {
   if (initialValue !== 'auto') return initialValue === 'keep'
-  return start > processStart && start !== time
+  return start > processStart && start < time
 }
 
 /** Why a point holds no value to work with, as the reason under which it is counted; `undefined` when it does. */
@@ -401,23 +590,4 @@ function standsFirst({ encoded }: Metric, ends: Map<Source, number>): boolean {
   if (encoded === undefined || encoded.start < (ends.get(encoded.source) ?? 0)) return false
   ends.set(encoded.source, encoded.end)
   return true
-}
-
-function isConvertible(metric: Metric): boolean {
-  if (metric.temporality !== 'cumulative') return false
-  return metric.type === 'sum'
-    ? metric.monotonic
-    : metric.type === 'histogram' || metric.type === 'exponential_histogram'
-}
-
-/** The point with nothing that keeps the bytes of its batch. */
-function withoutBytes(point: HistogramPoint | ExponentialHistogramPoint): HistogramPoint | ExponentialHistogramPoint {
-  const light = { exemplars: undefined, attributes: undefined, unknown: undefined }
-  if (point.kind === 'histogram') return point.with(light)
-  const { positive, negative } = point
-  return point.with({
-    ...light,
-    positive: positive && { ...positive, unknown: undefined },
-    negative: negative && { ...negative, unknown: undefined },
-  })
 }

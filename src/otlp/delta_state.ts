@@ -1,11 +1,8 @@
 import { grown } from './bytes_index.ts'
-import type { BytesIndex } from './bytes_index.ts'
-import { MetricBatch } from './batch.ts'
-import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from './message.ts'
-import type { MetricIndex } from './metric_index.ts'
-import type { PointMemory } from './point_memory.ts'
-import type { ExponentialHistogramPoint, HistogramPoint } from './points.ts'
+import { Senders } from './senders.ts'
+import { readSenders, writeSenders } from './senders_state.ts'
+import type { SeriesMemory } from './series_memory.ts'
 
 /*
  * What is told of series, in 32-bit places as they lie in memory: the version, then item after item. Each begins with its kind
@@ -17,9 +14,12 @@ import type { ExponentialHistogramPoint, HistogramPoint } from './points.ts'
  *   NUMBER      value and time where kind and start are as they were
  *   HISTOGRAM   how many places numbers take, time and start, and the numbers of a `HistogramMemory`
  *   BUCKETS     the same without the start and, in the numbers, the bounds, which are as they were
- *   POINT       how many bytes, and these: an OTLP request with the point
+ *   SENDERS     how many bytes, and these: who sends the series whose point was just told, as of `writeSenders`
+ *   POINT       the same where its last point is none of the above, and is among them
+ *
+ * Version 1 knew a scope by its name and version, and attributes by their bytes.
  */
-const VERSION = 1
+const VERSION = 2
 const METRIC = 0
 const SERIES = 1
 const INT = 2
@@ -27,26 +27,14 @@ const DOUBLE = 3
 const NUMBER = 4
 const HISTOGRAM = 5
 const BUCKETS = 6
-const POINT = 7
-const KIND_BITS = 3
+const SENDERS = 7
+const POINT = 8
+const KIND_BITS = 4
 /** Of the value and times of a point. */
 const MOST_PLACES = 6
 
 /** Series told at a time that have not changed, or four times as many as have. */
 const SLICE = 1000
-
-/** What the differences of cumulative points are taken from. */
-export interface DeltaMemory {
-  readonly metrics: MetricIndex
-  readonly series: BytesIndex
-  readonly points: PointMemory
-  readonly histograms: HistogramMemory
-  readonly others: Map<number, HistogramPoint | ExponentialHistogramPoint>
-  /** The number of a series that may be new; -1: there are too many. */
-  find(owner: number, view: DataView, start: number, end: number, now: number): number
-  /** Forgets all series. */
-  clear(): void
-}
 
 /** Tells what is remembered of series, and takes it over; the `ExporterState` of `CumulativeToDelta`. */
 export class DeltaState {
@@ -63,7 +51,7 @@ export class DeltaState {
   #words = new Int32Array(1024)
   #used = 0
 
-  constructor(private readonly memory: DeltaMemory) {}
+  constructor(private readonly memory: SeriesMemory) {}
 
   /** Notes that a series has another point; `anew`: with more than another time and values. */
   change(series: number, anew: boolean): void {
@@ -72,14 +60,13 @@ export class DeltaState {
     this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
   }
 
-  /** Notes that the number of a series may be given anew. */
-  forget(series: number): void {
-    if (series < this.#named.length) this.#named[series] = 0
-  }
-
-  /** Notes that the numbers of metrics may be given anew. */
-  forgetMetrics(): void {
+  /** Forgets what was not seen since `before`, and its numbers; returns how many points were withheld of that. */
+  forgetBefore(before: number): number {
+    const withheld = this.memory.forgetBefore(before, (series) => {
+      if (series < this.#named.length) this.#named[series] = 0
+    })
     this.#namedMetrics.fill(0)
+    return withheld
   }
 
   begin(): void {
@@ -95,14 +82,14 @@ export class DeltaState {
     this.#put(VERSION)
     for (let index = 0; index < this.#changes; index++) {
       const number = this.#changed[index] >> 1
-      if (!this.#knows(number)) continue
+      if (!this.memory.knows(number)) continue
       const named = this.#name(number, now)
       this.#tell(number, named || (this.#changed[index] & 1) === 1)
     }
     let left = Math.max(SLICE, this.#changes * 4)
     this.#changes = 0
     for (; left > 0 && this.#next < series.end; this.#next++) {
-      if (!this.#knows(this.#next) || !this.#name(this.#next, now)) continue
+      if (!this.memory.knows(this.#next) || !this.#name(this.#next, now)) continue
       this.#tell(this.#next, true)
       left--
     }
@@ -118,13 +105,9 @@ export class DeltaState {
         for (const { bytes, age } of told) this.#take(bytes, performance.now() - age, metrics, series)
       }
     } catch (error) {
-      this.memory.clear()
+      this.forgetBefore(Infinity)
       throw error
     }
-  }
-
-  #knows(series: number): boolean {
-    return this.memory.points.knows(series) || this.memory.others.has(series)
   }
 
   /** Names a series, and its metric, unless that was done; returns whether it did. */
@@ -148,13 +131,18 @@ export class DeltaState {
   }
 
   #tell(series: number, whole: boolean): void {
-    const { points, histograms, others } = this.memory
-    const other = others.get(series)
-    if (other !== undefined) {
-      this.#head(POINT, series)
-      const metric = { name: '', type: other.kind, temporality: 'cumulative', points: [other] } as const
-      return this.#putBytes(MetricBatch.of({ metrics: [metric] }).toOtlp())
-    }
+    const last = this.memory.isElsewhere(series) ? this.memory.last(series) : undefined
+    if (last === undefined) this.#tellPoint(series, whole)
+    if (!whole && last === undefined) return
+    const senders = this.memory.sendersOf(series) ?? (last && new Senders(last))
+    if (senders === undefined) return
+    if (last !== undefined) senders.last = last
+    this.#head(last === undefined ? SENDERS : POINT, series)
+    this.#putBytes(writeSenders(senders))
+  }
+
+  #tellPoint(series: number, whole: boolean): void {
+    const { points, histograms } = this.memory
     const numbers = histograms.numbers(series, whole)
     if (numbers === undefined) this.#head(whole ? (points.isInt(series) ? INT : DOUBLE) : NUMBER, series)
     else {
@@ -221,7 +209,8 @@ export class DeltaState {
   }
 
   #takePoint(kind: number, series: number, words: Int32Array, at: number, bytesAt: (at: number) => Buffer): void {
-    const { points, histograms, others } = this.memory
+    const { points, histograms } = this.memory
+    if (kind === INT || kind === DOUBLE || kind === HISTOGRAM) this.memory.isPlain(series)
     switch (kind) {
       case INT:
       case DOUBLE:
@@ -233,15 +222,13 @@ export class DeltaState {
         const whole = kind === HISTOGRAM
         points.take(series, words, at + 1, false, whole)
         const from = at + 1 + (whole ? 4 : 2)
-        histograms.take(series, new Float64Array(words.slice(from, from + words[at]).buffer), whole)
-        others.delete(series)
-        return
+        return histograms.take(series, new Float64Array(words.slice(from, from + words[at]).buffer), whole)
       }
-      case POINT: {
-        const [{ metric }] = MetricBatch.fromOtlp(bytesAt(at)).metrics()
-        points.forget(series)
-        histograms.forget(series)
-        others.set(series, metric.points[0] as HistogramPoint | ExponentialHistogramPoint)
+      case POINT:
+      case SENDERS: {
+        const senders = readSenders(bytesAt(at))
+        if (kind === POINT) this.memory.remember(series, senders.last)
+        this.memory.rememberSenders(series, senders)
       }
     }
   }
@@ -251,6 +238,7 @@ export class DeltaState {
 function placesOf(kind: number, words: Int32Array, at: number): number {
   switch (kind) {
     case METRIC:
+    case SENDERS:
     case POINT:
       return 1 + Math.ceil(words[at] / 4)
     case SERIES:

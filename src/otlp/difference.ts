@@ -1,24 +1,35 @@
 import { addInts, subtractInts, subtractValues } from './number_values.ts'
 import type { NumberValue } from './number_values.ts'
-import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, NumberPoint } from './points.ts'
+import { NumberPoint, SummaryPoint } from './points.ts'
+import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
 
 /** A point of a kind that can be cumulative. */
-export type CumulativePoint = NumberPoint | HistogramPoint | ExponentialHistogramPoint
+export type CumulativePoint = NumberPoint | HistogramPoint | ExponentialHistogramPoint | SummaryPoint
 
-/** What is remembered of the last number of a series. */
-export interface RememberedNumber extends NumberValue {
-  readonly kind: 'number'
+interface Times {
   readonly timeUnixNano: bigint
   readonly startTimeUnixNano: bigint
 }
 
-export type Remembered = RememberedNumber | HistogramPoint | ExponentialHistogramPoint
+/** What is remembered of the last number of a series. */
+export interface RememberedNumber extends NumberValue, Times {
+  readonly kind: 'number'
+}
 
-/** What was counted between two points of a series; `undefined` when the series began anew in between. */
+/** What is remembered of the last summary of a series. */
+export interface RememberedSummary extends Times {
+  readonly kind: 'summary'
+  readonly count: number | bigint
+  readonly sum: number
+}
+
+export type Remembered = RememberedNumber | RememberedSummary | HistogramPoint | ExponentialHistogramPoint
+
+/**
+ * What was counted between two points of one sender; `undefined` when the later cannot have counted on from the earlier,
+ * because something in it has fallen or its buckets are others.
+ */
 export function differenceOf(previous: Remembered, point: CumulativePoint): DataPoint | undefined {
-  const { startTimeUnixNano: start, timeUnixNano: time } = point
-  const continues = start === 0n || (start !== time && start === previous.startTimeUnixNano)
-  if (!continues) return undefined
   const startTimeUnixNano = previous.timeUnixNano
   if (point.kind === 'number' && previous.kind === 'number') {
     const difference = subtractValues(point, previous)
@@ -26,6 +37,11 @@ export function differenceOf(previous: Remembered, point: CumulativePoint): Data
   }
   if (point.kind === 'exponential_histogram' && previous.kind === 'exponential_histogram') {
     return exponentialDifference(previous, point)
+  }
+  if (point.kind === 'summary' && previous.kind === 'summary') {
+    const count = subtractInts(point.count, previous.count)
+    // A sum may fall by itself, where values are negative; a count only when both began again.
+    return count < 0 ? undefined : point.with({ startTimeUnixNano, count, sum: point.sum - previous.sum })
   }
   if (point.kind !== 'histogram' || previous.kind !== 'histogram') return undefined
   if (!sameNumbers(point.explicitBounds, previous.explicitBounds)) return undefined
@@ -39,6 +55,30 @@ export function differenceOf(previous: Remembered, point: CumulativePoint): Data
     bucketCounts,
     sum: sumOf(previous, point),
     ...newExtremes(previous, point),
+  })
+}
+
+/**
+ * What is to be remembered of a point, with another start: nothing that keeps the bytes of its batch, and, where its sum is
+ * not a number, the last sum that was one, so that the difference after it is taken from that.
+ */
+export function remembered(
+  point: CumulativePoint,
+  startTimeUnixNano: bigint,
+  previous: Remembered | undefined,
+): Remembered {
+  const { kind, timeUnixNano } = point
+  if (kind === 'number') return { kind, value: point.value, isInt: point.isInt, timeUnixNano, startTimeUnixNano }
+  const before = previous === undefined || previous.kind === 'number' ? undefined : previous.sum
+  const sum = Number.isNaN(point.sum) ? before : point.sum
+  if (kind === 'summary') return { kind, count: point.count, sum: sum ?? NaN, timeUnixNano, startTimeUnixNano }
+  const light = { startTimeUnixNano, sum, exemplars: undefined, attributes: undefined, unknown: undefined }
+  if (kind === 'histogram') return point.with(light)
+  const { positive, negative } = point
+  return point.with({
+    ...light,
+    positive: positive && { ...positive, unknown: undefined },
+    negative: negative && { ...negative, unknown: undefined },
   })
 }
 
@@ -76,7 +116,7 @@ function exponentialDifference(
   if (count < 0 || zeroCount < 0) return undefined
   const above = subtractBuckets(point.positive, positive.counts)
   const below = subtractBuckets(point.negative, negative.counts)
-  if (above === 'anew' || below === 'anew') return undefined
+  if (above === 'fallen' || below === 'fallen') return undefined
   return point.with({
     startTimeUnixNano: previous.timeUnixNano,
     count,
@@ -126,7 +166,7 @@ function bucketsBelow(threshold: number, scale: number): number {
 function subtractBuckets(
   buckets: Buckets | undefined,
   previous: Map<number, number | bigint>,
-): Buckets | undefined | 'anew' {
+): Buckets | undefined | 'fallen' {
   const bucketCounts = buckets?.bucketCounts.map((count, position) => {
     const index = buckets.offset + position
     const before = previous.get(index) ?? 0
@@ -134,17 +174,23 @@ function subtractBuckets(
     return subtractInts(count, before)
   })
   const lost = [...previous.values()].some((count) => count > 0)
-  if (lost || bucketCounts?.some((count) => count < 0)) return 'anew'
+  if (lost || bucketCounts?.some((count) => count < 0)) return 'fallen'
   return buckets && { ...buckets, bucketCounts: bucketCounts ?? [] }
 }
 
-/** A first value as a difference. It starts where the series does, or at the point before the counter went back. */
+/** The remembered point as a data point, which has no attributes. */
+export function pointOf(last: Remembered): CumulativePoint {
+  if (last.kind === 'number') return new NumberPoint(last)
+  return last.kind === 'summary' ? new SummaryPoint(last) : last
+}
+
+/** A first value as a difference. It starts where its sender does, or at the point before the counter fell. */
 export function countedFromZero(previous: Remembered | undefined, point: CumulativePoint): DataPoint {
-  const start =
-    previous !== undefined && previous.timeUnixNano > point.startTimeUnixNano
-      ? previous.timeUnixNano
-      : point.startTimeUnixNano
-  return point.with({ startTimeUnixNano: start })
+  const { startTimeUnixNano: start, timeUnixNano: time } = point
+  if (previous !== undefined && previous.timeUnixNano > start) {
+    return point.with({ startTimeUnixNano: previous.timeUnixNano })
+  }
+  return start >= time && start !== 0n ? point.with({ startTimeUnixNano: 0n }) : point
 }
 
 function isNegative({ value }: NumberValue): boolean {

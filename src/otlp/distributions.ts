@@ -5,22 +5,27 @@ import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, Sum
 
 /**
  * What two points of one kind counted together, as a copy of the second; `undefined` when they cannot be added, because they are
- * of different kinds or have different bounds. Of the quantiles of summaries those of the second stay.
+ * of different kinds, have different bounds or no value. Of the quantiles of summaries those of the second stay. A point that counted
+ * nothing leaves the other as it is: its scale or bounds say nothing, and the extremes it does not have are those of the other.
  */
 export function addDistributions(first: DataPoint, second: DataPoint): DataPoint | undefined {
+  if (first.kind === 'number' || second.kind === 'number' || first.kind !== second.kind) return undefined
+  if (!first.hasValue || !second.hasValue) return undefined
+  if (Number(first.count) === 0) return second
+  if (Number(second.count) === 0) {
+    const { attributes, timeUnixNano, startTimeUnixNano } = second
+    return first.with({ attributes, timeUnixNano, startTimeUnixNano })
+  }
   if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)
   if (first.kind === 'histogram' && second.kind === 'histogram') return addHistograms(first, second)
-  if (first.kind !== 'exponential_histogram' || second.kind !== 'exponential_histogram') return undefined
-  return addExponential(first, second)
+  return addExponential(first as ExponentialHistogramPoint, second as ExponentialHistogramPoint)
 }
 
-function addSummaries(first: SummaryPoint, second: SummaryPoint): SummaryPoint | undefined {
-  if (!first.hasValue || !second.hasValue) return undefined
+function addSummaries(first: SummaryPoint, second: SummaryPoint): SummaryPoint {
   return second.with({ count: addInts(first.count, second.count), sum: first.sum + second.sum })
 }
 
 function addHistograms(first: HistogramPoint, second: HistogramPoint): HistogramPoint | undefined {
-  if (!first.hasValue || !second.hasValue) return undefined
   const { bucketCounts: earlierCounts, explicitBounds: earlierBounds } = completeBuckets(first)
   const { bucketCounts: laterCounts, explicitBounds } = completeBuckets(second)
   if (!sameNumbers(earlierBounds, explicitBounds) || earlierCounts.length !== laterCounts.length) return undefined
@@ -49,8 +54,7 @@ const MAX_BUCKETS = 160
 function addExponential(
   first: ExponentialHistogramPoint,
   second: ExponentialHistogramPoint,
-): ExponentialHistogramPoint | undefined {
-  if (!first.hasValue || !second.hasValue) return undefined
+): ExponentialHistogramPoint {
   const points = [first, second]
   const zeroThreshold = Math.max(first.zeroThreshold, second.zeroThreshold)
   const lengths = points

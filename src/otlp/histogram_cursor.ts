@@ -29,6 +29,15 @@ export class HistogramCursor extends PointCursor {
     return true
   }
 
+  /** Whether its extremes, if it has any, and its buckets are such that extremes can be bounded by these. */
+  hasBoundedExtremes(): boolean {
+    const { view, minAt, maxAt, bucketsStart, bucketsEnd, boundsStart, boundsEnd } = this
+    if (minAt >= 0 && !Number.isFinite(view.getFloat64(minAt, true))) return false
+    if (maxAt >= 0 && !Number.isFinite(view.getFloat64(maxAt, true))) return false
+    if (bucketsEnd - bucketsStart !== boundsEnd - boundsStart + 8) return false
+    return boundsEnd === boundsStart || view.getFloat64(boundsEnd - 8, true) !== Infinity
+  }
+
   protected point(end: number): boolean {
     const { bytes } = this
     let at = this.at

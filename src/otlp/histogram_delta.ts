@@ -29,9 +29,12 @@ export function fieldLength(length: number): number {
 /** Where metrics go whose points became shorter: all of one request find room in as many bytes as that has. */
 export class HistogramDeltaWriter {
   readonly #source: Source
+  readonly #bounded: boolean
   #at = 0
 
-  constructor({ bytes, pointKeys }: Source) {
+  /** `bounded`: extremes are no wider than the buckets that counted something. */
+  constructor({ bytes, pointKeys }: Source, bounded: boolean) {
+    this.#bounded = bounded
     const room = Buffer.allocUnsafe(bytes.length)
     this.#source = { bytes: room, view: viewOf(room), regular: true, pointKeys, plainNumbers: false }
   }
@@ -69,7 +72,7 @@ export class HistogramDeltaWriter {
         (minAt >= 0 && minAt < place ? EXTREME : 0) -
         (maxAt >= 0 && maxAt < place ? EXTREME : 0)
       if (times.knows(number)) {
-        values.replace(number, cursor, outView, moved)
+        values.replace(number, cursor, outView, moved, this.#bounded && kept(index) !== 0)
         times.replaceTimes(number, cursor.view, cursor.timeAt, outView, moved(cursor.startAt))
       } else {
         values.begin(number, cursor)

@@ -24,7 +24,7 @@ export class HistogramMemory {
 
   /** Returns whether the point can be remembered exactly. */
   set(series: number, { count, sum, min, max, bucketCounts, explicitBounds }: HistogramPoint): boolean {
-    if (typeof count === 'bigint' || Number.isNaN(sum)) return false
+    if (typeof count === 'bigint') return false
     if (bucketCounts.some((bucket) => typeof bucket === 'bigint')) return false
     const figures = [count, sum ?? NaN, min ?? NaN, max ?? NaN, bucketCounts.length]
     this.#points.set(series, Float64Array.from([...figures, ...(bucketCounts as readonly number[]), ...explicitBounds]))
@@ -78,6 +78,11 @@ export class HistogramMemory {
     return true
   }
 
+  /** Whether the cursor's point counted nothing since what is remembered. */
+  standsStill(series: number, { view, countAt }: HistogramCursor): boolean {
+    return uint64(view, countAt) === (this.#points.get(series) as Float64Array)[COUNT]
+  }
+
   /** The extremes of the cursor's point that were reached since what is remembered. */
   newExtremes(series: number, { view, minAt, maxAt }: HistogramCursor): number {
     const point = this.#points.get(series) as Float64Array
@@ -102,9 +107,15 @@ export class HistogramMemory {
 
   /**
    * Takes over the cursor's point, which goes on from what is remembered, and writes the differences to `out`, where each
-   * field stands `shift` behind its place in the point.
+   * field stands `shift` behind its place in the point. `bounded`: extremes are no wider than the buckets that counted.
    */
-  replace(series: number, cursor: HistogramCursor, out: DataView, shift: (at: number) => number): void {
+  replace(
+    series: number,
+    cursor: HistogramCursor,
+    out: DataView,
+    shift: (at: number) => number,
+    bounded: boolean,
+  ): void {
     const point = this.#points.get(series) as Float64Array
     const { view, bucketsStart, bucketsEnd, countAt, sumAt, minAt, maxAt } = cursor
     point[MIN] = double(view, minAt)
@@ -117,11 +128,36 @@ export class HistogramMemory {
     }
     const to = shift(bucketsStart) - bucketsStart
     let index = FIRST
+    let [lowest, highest] = [-1, -1]
     for (let at = bucketsStart; at < bucketsEnd; at += 8) {
-      point[index] = difference(view, at, point[index], out, at + to)
+      const before = point[index]
+      point[index] = difference(view, at, before, out, at + to)
+      if (point[index] !== before) {
+        highest = index - FIRST
+        if (lowest < 0) lowest = highest
+      }
       index++
     }
+    if (bounded && lowest >= 0) writeBounded(cursor, lowest, highest, out, shift)
   }
+}
+
+/** `boundedExtremes` for the cursor's point, of whose buckets these are the first and the last that counted something. */
+function writeBounded(
+  { view, minAt, maxAt, boundsStart, boundsEnd }: HistogramCursor,
+  lowest: number,
+  highest: number,
+  out: DataView,
+  shift: (at: number) => number,
+): void {
+  const least = minAt < 0 ? -Infinity : view.getFloat64(minAt, true)
+  const greatest = maxAt < 0 ? Infinity : view.getFloat64(maxAt, true)
+  if (least > greatest) return
+  const lower = lowest === 0 ? -Infinity : view.getFloat64(boundsStart + (lowest - 1) * 8, true)
+  const upperAt = boundsStart + highest * 8
+  const upper = upperAt < boundsEnd ? view.getFloat64(upperAt, true) : Infinity
+  if (minAt >= 0) out.setFloat64(shift(minAt), Math.min(Math.max(lower, least), greatest), true)
+  if (maxAt >= 0) out.setFloat64(shift(maxAt), Math.max(Math.min(upper, greatest), least), true)
 }
 
 /** NaN where there is none. */

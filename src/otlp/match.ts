@@ -7,9 +7,18 @@ export type MatchType = 'strict' | 'regexp'
 export function textMatcher(matchType: MatchType): (pattern: string) => (text: string) => boolean {
   if (matchType === 'strict') return (pattern) => (text) => text === pattern
   return (pattern) => {
-    const expression = new RegExp(pattern)
+    const expression = expressionOf(pattern)
     return (text) => expression.test(text)
   }
+}
+
+/**
+ * The regular expression of a pattern, in which a group may also be named as the Collector's do: `(?P<name>...)`.
+ * Source: RE2's syntax, https://github.com/google/re2/wiki/Syntax.
+ * @throws SyntaxError when it is not one.
+ */
+export function expressionOf(pattern: string): RegExp {
+  return new RegExp(pattern.replaceAll(/(\\.)|\(\?P</gs, (_all, escaped?: string) => escaped ?? '(?<'))
 }
 
 /** What is wrong with a pattern; `undefined` when it can be matched. */

@@ -4,29 +4,39 @@ export interface NumberValue {
   readonly isInt: boolean
 }
 
-/** `left + right`: exact, and an int, when both are ints. */
+/** The number as a data point can hold it: an int that int64 does not hold becomes a double. */
+export function storable({ value, isInt }: NumberValue): NumberValue {
+  if (typeof value !== 'bigint') return { value, isInt }
+  const double = Number(value)
+  if (BigInt.asIntN(64, value) !== value) return { value: double, isInt: false }
+  return { value: Number.isSafeInteger(double) ? double : value, isInt }
+}
+
+/** `left + right`: exact, and an int, when both are ints and int64 holds it. */
 export function addValues(left: NumberValue, right: NumberValue): NumberValue {
   return subtractValues(left, { value: -(right.value ?? 0), isInt: right.isInt })
 }
 
-/** `left - right`: exact, and an int, when both are ints. */
+/** `left - right`: exact, and an int, when both are ints and int64 holds it. */
 export function subtractValues(left: NumberValue, right: NumberValue): NumberValue {
-  if (!left.isInt || !right.isInt) return { value: Number(left.value ?? 0) - Number(right.value ?? 0), isInt: false }
-  if (typeof left.value === 'number' && typeof right.value === 'number') {
-    const value = left.value - right.value
-    if (Number.isSafeInteger(value)) return { value, isInt: true }
+  if (left.isInt && right.isInt) {
+    return storable({ value: subtractInts(left.value ?? 0, right.value ?? 0), isInt: true })
   }
-  const exact = BigInt(left.value ?? 0) - BigInt(right.value ?? 0)
-  const value = Number(exact)
-  return { value: Number.isSafeInteger(value) ? value : exact, isInt: true }
+  return { value: Number(left.value ?? 0) - Number(right.value ?? 0), isInt: false }
 }
 
-/** `addValues` of ints. */
+/** The exact sum of ints of any size. */
 export function addInts(left: number | bigint, right: number | bigint): number | bigint {
-  return addValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
+  return subtractInts(left, -right)
 }
 
-/** `subtractValues` of ints. */
+/** The exact difference of ints of any size. */
 export function subtractInts(left: number | bigint, right: number | bigint): number | bigint {
-  return subtractValues({ value: left, isInt: true }, { value: right, isInt: true }).value ?? 0
+  if (typeof left === 'number' && typeof right === 'number') {
+    const value = left - right
+    if (Number.isSafeInteger(value)) return value
+  }
+  const exact = BigInt(left) - BigInt(right)
+  const value = Number(exact)
+  return Number.isSafeInteger(value) ? value : exact
 }

@@ -1,7 +1,6 @@
 import { grown } from './bytes_index.ts'
 import type { NumberPointCursor } from './number_cursor.ts'
 import type { RememberedNumber } from './difference.ts'
-import type { NumberPoint } from './points.ts'
 
 /*
  * What is remembered of a series, in 32-bit places: when it was seen (a double), its value (a double or an int, as on the
@@ -80,7 +79,7 @@ export class PointMemory {
     }
   }
 
-  set(series: number, point: NumberPoint): void {
+  set(series: number, point: RememberedNumber): void {
     const at = series * STRIDE
     const { value, isInt } = point
     if (isInt) this.#write(at + VALUE, BigInt(value ?? 0))
@@ -92,7 +91,7 @@ export class PointMemory {
   /** For a point whose value is remembered elsewhere. */
   setTimes(
     series: number,
-    { timeUnixNano, startTimeUnixNano }: Pick<NumberPoint, 'timeUnixNano' | 'startTimeUnixNano'>,
+    { timeUnixNano, startTimeUnixNano }: Pick<RememberedNumber, 'timeUnixNano' | 'startTimeUnixNano'>,
   ): void {
     const at = series * STRIDE
     this.#write(at + TIME, timeUnixNano)

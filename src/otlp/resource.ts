@@ -79,3 +79,11 @@ export class Scope extends Message<ScopeFields> {
     return attributes === this.attributes ? this : new Scope({ ...this.fields, attributes })
   }
 }
+
+/**
+ * A text that two scopes share exactly when they are one: by name, version, schema URL and attributes, in whatever order.
+ * Source: OpenTelemetry specification, metrics/data-model.md, "the instrumentation scope".
+ */
+export function scopeIdentity({ name, version, attributes }: Scope, schemaUrl: string): string {
+  return [name, version, schemaUrl].map((part) => `${part.length}:${part}`).join('') + attributes.identity
+}

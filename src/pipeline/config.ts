@@ -53,6 +53,8 @@ export interface PipelineConfig {
   readonly pipelines: ReadonlyMap<string, PipelineReferences>
   readonly service: ServiceConfig
   readonly warnings: readonly Problem[]
+  /** Where it depends on a default that a version changed; for `validate`. */
+  readonly changedDefaults: readonly Problem[]
   /** Every secret value of at least four characters in the configuration, for the logger to hide. */
   readonly secrets: readonly string[]
 }
@@ -82,7 +84,7 @@ export async function checkComponent(
   const source = component.type
   const { node, broken, problems } = parseYaml(yaml, source)
   if (broken.length > 0) throw new ConfigError(broken)
-  const check: Check = { env, directoryOf: () => process.cwd(), problems, secrets: new Set() }
+  const check: Check = { env, directoryOf: () => process.cwd(), problems, changedDefaults: [], secrets: new Set() }
   for (const message of declarationMistakes(component)) report(check, { source }, '', message)
   throwErrors(problems)
   const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
@@ -103,7 +105,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { env = process.env, baseDirectory = process.cwd() } = input
   const { root, problems, sources, directories } = await readInput(input, baseDirectory)
   const directoryOf = ({ source }: Place) => directories.get(source) ?? baseDirectory
-  const check: Check = { env, directoryOf, problems, secrets: new Set() }
+  const check: Check = { env, directoryOf, problems, changedDefaults: [], secrets: new Set() }
   const start: Place = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
   if (root.kind !== 'map') {
     if (root.kind === 'empty') report(check, start, '', 'empty configuration file')
@@ -153,11 +155,12 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const exporters = await checkSection('exporters', entries.exporters, used.exporters, custom, check)
   throwErrors(inOrder(problems, sources))
   for (const references of Object.values(pipelines)) {
-    const before = references.processors.flatMap((id) => processors.configured.get(id) ?? [])
-    const types = before.map(({ id, component }) => ({ id, type: component.type }))
+    const before = references.processors
+      .flatMap((id) => processors.configured.get(id) ?? [])
+      .map(({ id, component, config }) => ({ id, type: component.type, config }))
     for (const id of references.exporters) {
       const exporter = exporters.configured.get(id) as ConfiguredExporter
-      checkProcessors(exporter, types, entries.exporters.get(id) as Entry, join('exporters', id), check)
+      checkProcessors(exporter, before, entries.exporters.get(id) as Entry, join('exporters', id), check)
     }
   }
   const warnings = inOrder(problems, sources)
@@ -170,6 +173,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
       pipelines: new Map(Object.entries(pipelines)),
       service: serviceConfig as ServiceConfig,
       warnings,
+      changedDefaults: inOrder(check.changedDefaults, sources),
       secrets: [...check.secrets],
     },
     shown: {

@@ -1,6 +1,6 @@
 import { defer, Observable, Subject } from 'rxjs'
 import type { OperatorFunction, Subscriber } from 'rxjs'
-import type { Logger, PointChange, ProcessBatch, ProcessorComponent } from '../component.ts'
+import type { Logger, PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../component.ts'
 import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
@@ -43,8 +43,11 @@ export function guard(
 /** Counts what a processor does to the number of points, in the terms it declared. */
 class Ledger {
   #held = 0
+  /** Points of the batch in hand that the processor says it left out. */
+  #filtered = 0
   readonly #changes: ReadonlySet<PointChange>
   readonly #log: Logger
+  readonly #account: ProcessorAccount = { filtered: (points) => void (this.#filtered += points) }
 
   constructor(
     changes: ProcessorComponent['changes'],
@@ -55,8 +58,16 @@ class Ledger {
     this.#log = throttled(log)
   }
 
+  /** A function is handed a batch, and this to say what it left out of it. */
+  begin(): ProcessorAccount {
+    this.#filtered = 0
+    return this.#account
+  }
+
   /** `points` went in and came out as `produced`, or as nothing yet. */
   turned(points: number, produced: number): void {
+    this.sheet.filtered += this.#filtered
+    points -= this.#filtered
     if (this.#changes.has('replaces')) {
       this.sheet.merged(points)
       this.sheet.created += produced
@@ -103,8 +114,8 @@ class Ledger {
   }
 
   #missing(points: number): void {
-    if (this.#changes.has('filters')) this.sheet.filtered += points
-    else if (this.#changes.has('merges')) this.sheet.merged(points)
+    if (this.#changes.has('merges')) this.sheet.merged(points)
+    else if (this.#changes.has('filters')) this.sheet.filtered += points
     else if (this.#changes.has('holds')) this.#hold(points)
     else {
       this.sheet.lost('undeclared', points)
@@ -156,7 +167,7 @@ class FunctionStep implements Step {
   #run(envelope: Envelope): void {
     let result: ReturnType<ProcessBatch>
     try {
-      result = this.process(envelope.batch)
+      result = this.process(envelope.batch, this.ledger.begin())
     } catch (error) {
       return this.#fail(envelope, error)
     }
@@ -184,7 +195,7 @@ class FunctionStep implements Step {
       if (this.#completed) this.output.complete()
       return
     }
-    this.#settle(Promise.resolve(envelope.batch).then((batch) => this.process(batch)))
+    this.#settle(Promise.resolve(envelope.batch).then((batch) => this.process(batch, this.ledger.begin())))
   }
 
   #release(): Envelope {

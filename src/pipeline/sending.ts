@@ -129,6 +129,7 @@ export class Sending {
           this.sheet.sendFailed += error.rejected
           this.sheet.sent += request.points - error.rejected
           leave(request.points)
+          this.#recovered()
           this.log.error('The destination rejected a part of a request.', {
             error: error.message,
             points: error.rejected,

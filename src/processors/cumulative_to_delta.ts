@@ -1,22 +1,21 @@
 import { defineComponent } from '../component.ts'
-import type { ConfigOf, Finding, Settings } from '../component.ts'
-import { CumulativeToDelta } from '../otlp/delta.ts'
-import { patternProblem, textMatcher } from '../otlp/match.ts'
+import type { ConfigOf, Finding } from '../component.ts'
+import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
+import { CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
+import type { Metric } from '../otlp/metrics.ts'
+import { warnOncePerMetric } from '../throttled.ts'
 
-const selection = {
-  match_type: {
-    doc: 'How names are compared: the whole name (`strict`), or a regular expression found in it (`regexp`).',
-    format: ['strict', 'regexp'],
-    default: 'strict',
+const typedSelection = {
+  ...selection,
+  metrics: { ...selection.metrics, doc: 'The names. Empty: any name.', default: [] },
+  metric_types: {
+    doc: 'The types, as the Collector writes them. Empty: any type.',
+    format: { list: ['sum', 'histogram', 'exponentialhistogram'] },
+    default: [],
   },
-  metrics: {
-    doc: 'The names, at least one.',
-    format: { list: 'string' },
-    default: null,
-  },
-} as const satisfies Settings
+} as const
 
-type Selection = ConfigOf<typeof selection>
+type Selection = ConfigOf<typeof typedSelection>
 
 export default defineComponent({
   kind: 'processor',
@@ -28,33 +27,35 @@ Monotonic sums, histograms and exponential histograms that are cumulative become
 counted since the one before. Gauges, summaries, sums that go up and down, and what is delta already pass as they are.
 The minimum and maximum of a cumulative histogram are left out: they are those of all time.
 
-A data point that has nothing to be the difference to is withheld and counted as filtered, unless \`initial_value\` says otherwise:
-the first of a series, and the first after the series began anew, which is seen by a new start time or a count that
-went back. So are data points that are late, come twice or hold no finite number. The counter \`withheld_points\` has them by
-\`reason\`: \`first_value\`, \`counter_reset\`, \`out_of_order\`, \`duplicate_timestamp\`, \`no_recorded_value\`, \`not_finite\`,
-\`too_many_series\`.
+The first data point of a series is withheld and counted as filtered, unless it is certain that nothing was counted before:
+\`initial_value\` says when. A counter that restarted, which is seen by a start after its last data point, counts from zero. A start
+that changes in any other way is no restart. A data point that falls is withheld until the next one shows why: a reset counts from
+zero; a second sender of the same series is a counter of its own from then on, for up to four of them.
+Data points that are late, come twice or hold no finite number are withheld, too. The counter \`withheld_points\` has them by \`reason\`:
+\`first_value\`, \`counter_reset\`, \`out_of_order\`, \`duplicate_timestamp\`, \`several_writers\`, \`no_recorded_value\`,
+\`not_finite\`, \`too_many_series\`.
 
 What is remembered of each series is lost when the process ends. All data points of a series have to pass through the same
 process.
 `,
   config: {
     include: {
-      doc: 'The metrics that are converted. Unset: all that can be.',
-      format: { settings: selection },
+      doc: 'The metrics that are converted: those that have one of the names and one of the types. Unset: all that can be.',
+      format: { settings: typedSelection },
       default: undefined,
     },
     exclude: {
-      doc: 'The metrics that are not converted, of those included.',
-      format: { settings: selection },
+      doc: 'The metrics that are not converted, of those included: those that have one of the names, and those of one of the types.',
+      format: { settings: typedSelection },
       default: undefined,
     },
     max_staleness: {
-      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered.',
+      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, other orders of their attributes included.',
       format: 'duration',
       default: '1h',
     },
     initial_value: {
-      doc: 'What becomes of a data point that has nothing to be the difference to: `keep` sends it as if counted from zero, `drop` withholds it, `auto` sends it only when the series says that it began after this process did.',
+      doc: 'What becomes of the first data point of a series: `keep` sends it as if counted from zero; `drop` withholds it, and that of a series that restarted; `auto` sends it when the series says that it began after this process did, or when its metric was exported at least twice without it before.',
       format: ['auto', 'keep', 'drop'],
       default: 'auto',
     },
@@ -76,11 +77,17 @@ cumulative_to_delta:
     if (include !== undefined) yield* checkSelection(include, 'include')
     if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
   },
-  create({ config, meter }) {
+  create({ config, meter, log }) {
     const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
-    const differences = new CumulativeToDelta({ initialValue, ttl: maxStaleness === 0 ? Infinity : maxStaleness })
-    const included = include === undefined ? () => true : namesOf(include)
-    const excluded = exclude === undefined ? () => false : namesOf(exclude)
+    const differences = new CumulativeToDelta({
+      initialValue,
+      ttl: maxStaleness === 0 ? Infinity : maxStaleness,
+      severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
+    })
+    // The Collector combines names and types in these two ways.
+    const included = include === undefined ? [] : testsOf(include)
+    const excluded = exclude === undefined ? [] : testsOf(exclude)
+    const chosen = (metric: Metric) => included.every((test) => test(metric)) && !excluded.some((test) => test(metric))
     const counter = meter.createCounter('withheld_points', {
       description: 'Data points that were not passed on.',
       unit: '{point}',
@@ -88,22 +95,28 @@ cumulative_to_delta:
     return (batch) => {
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
-      const converted = differences.apply(batch, { dropped }, ({ name }) => included(name) && !excluded(name))
+      const account = { dropped, merged: () => undefined, created: () => undefined }
+      const converted = differences.apply(batch, account, chosen)
       for (const [reason, points] of withheld) counter.add(points, { reason })
       return converted
     }
   },
 })
 
-function namesOf({ match_type, metrics }: Selection): (name: string) => boolean {
-  const matchers = metrics.map(textMatcher(match_type))
-  return (name) => matchers.some((matches) => matches(name))
+/** What a selection asks of a metric: nothing of its name or type where it names none. */
+function testsOf({ match_type, metrics, metric_types }: Selection): ((metric: Metric) => boolean)[] {
+  const named = matchesName({ match_type, metrics })
+  return [
+    ...(metrics.length === 0 ? [] : [({ name }: Metric) => named(name)]),
+    ...(metric_types.length === 0
+      ? []
+      : [({ type }: Metric) => metric_types.some((each) => each === type.replace('_', ''))]),
+  ]
 }
 
-function* checkSelection({ match_type, metrics }: Selection, path: string): Generator<Finding> {
-  if (metrics.length === 0) yield { path: `${path}.metrics`, message: 'must name at least one metric' }
-  for (const [index, pattern] of metrics.entries()) {
-    const problem = patternProblem(match_type, pattern)
-    if (problem !== undefined) yield { path: `${path}.metrics[${index}]`, message: problem }
+function* checkSelection(selection: Selection, path: string): Generator<Finding> {
+  if (selection.metrics.length + selection.metric_types.length === 0) {
+    yield { path: `${path}.metrics`, message: 'must name a metric, or metric_types a type' }
   }
+  yield* checkPatterns(selection, path)
 }

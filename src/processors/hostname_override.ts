@@ -1,5 +1,11 @@
 import { defineComponent } from '../component.ts'
 import { hostOverrider } from '../datadog/host.ts'
+import { agentHostname } from './hostname_override/agent_hostname.ts'
+import { ec2 } from './resource_detection/ec2.ts'
+import { gcp } from './resource_detection/gcp.ts'
+import { system } from './resource_detection/system.ts'
+
+type Override = ReturnType<typeof hostOverrider>
 
 export default defineComponent({
   kind: 'processor',
@@ -13,14 +19,37 @@ the attribute that says so, \`aws.ecs.launchtype\` or \`cloud.platform\`.
 
 With \`mode: fallback\` only resources in which Datadog would find no host are changed, and data points keep what they
 have. Names that Datadog does not take for a host, as \`localhost\`, count as none.
+
+Without a \`hostname\` it is the name that Datadog's Agent would give this machine, so that both report one host:
+
+1. On Google Compute Engine, the full name that its metadata server says.
+2. Elsewhere the \`node_name\`, or else the name that the system has.
+3. If EC2 has chosen that name (it begins with \`ip-\`, \`domu\` or \`ec2amaz-\`), the id of the instance instead.
+
+A metadata service is asked only in the first and the third case, when the first batch comes, which waits for it two seconds at most.
+If it does not answer, that is logged and the name of the system stays.
 `,
   config: {
-    hostname: { doc: 'The name of the host.', format: 'hostname', default: null },
+    hostname: {
+      doc: "The name of the host. Unset: the one that Datadog's Agent would find.",
+      format: 'hostname',
+      default: undefined,
+      env: ['DD_HOSTNAME'],
+    },
     mode: {
       doc: 'Whether the name counts whatever the data says (`override`), or only where the data names no host (`fallback`).',
       format: ['override', 'fallback'],
       default: 'override',
     },
+    node_name: {
+      doc: "The name of the Kubernetes node, which counts instead of the system's where `hostname` is unset.",
+      format: 'hostname',
+      default: undefined,
+      env: ['K8S_NODE_NAME', 'NODE_NAME'],
+    },
+    root_path: system.settings.root_path,
+    ec2: ec2.settings,
+    gcp: gcp.settings,
   },
   examples: [
     { title: 'One host, whatever the data says', yaml: 'hostname_override: { hostname: web-1.example.org }' },
@@ -32,6 +61,20 @@ hostname_override:
   mode: fallback
 `,
     },
+    { title: "The host that Datadog's Agent would find", yaml: 'hostname_override:' },
   ],
-  create: ({ config }) => hostOverrider(config.hostname, config.mode),
+  create({ config, log, signal }) {
+    const { hostname, mode } = config
+    if (hostname !== undefined) return hostOverrider(hostname, mode)
+    let override: Override | undefined
+    let found: Promise<Override> | undefined
+
+    async function find(): Promise<Override> {
+      const name = await agentHostname(config, { log, signal })
+      log.info("The host was named as by Datadog's Agent.", { hostname: name })
+      return (override = name === undefined ? (batch) => batch : hostOverrider(name, mode))
+    }
+
+    return (batch) => (override === undefined ? (found ??= find()).then((first) => first(batch)) : override(batch))
+  },
 })

@@ -1,16 +1,45 @@
 import { defineComponent } from '../component.ts'
+import { checkSelections, selection, selects } from '../metric_selection.ts'
 
 export default defineComponent({
   kind: 'processor',
   type: 'metric_prefix',
   summary: 'Puts a prefix in front of every metric name that does not carry it yet.',
+  description: `
+A destination recognises metrics by their names: Datadog's dashboards of hosts look for \`system.cpu.user\`, and
+\`host_metrics_names\` of its exporters for \`system.cpu.time\`. Leave such metrics out with \`exclude\`.
+`,
   config: {
     prefix: { doc: 'Put in front of each name, followed by a dot.', format: 'metric_name', default: null },
+    include: {
+      doc: 'The metrics that get the prefix. Unset: all.',
+      format: { settings: selection },
+      default: undefined,
+    },
+    exclude: {
+      doc: 'The metrics that keep their names, of those included.',
+      format: { settings: selection },
+      default: undefined,
+    },
   },
-  examples: [{ title: 'Names below heka', yaml: 'metric_prefix: { prefix: heka }' }],
+  examples: [
+    { title: 'Names below heka', yaml: 'metric_prefix: { prefix: heka }' },
+    {
+      title: 'All names but those of host metrics, which Datadog recognises',
+      yaml: `
+metric_prefix:
+  prefix: heka
+  exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }
+`,
+    },
+  ],
+  check: checkSelections,
   create({ config }) {
     const dotted = `${config.prefix}.`
+    const selected = selects(config)
     return (batch) =>
-      batch.mapMetrics((metric) => (metric.name.startsWith(dotted) ? metric : metric.withName(dotted + metric.name)))
+      batch.mapMetrics((metric) =>
+        metric.name.startsWith(dotted) || !selected(metric.name) ? metric : metric.withName(dotted + metric.name),
+      )
   },
 })

@@ -1,36 +1,59 @@
 import { defineComponent } from '../component.ts'
-import { textMatcher } from '../otlp/match.ts'
-import type { Metric } from '../otlp/metrics.ts'
-import { operationOf } from './rename/operations.ts'
+import { MetricBatch } from '../otlp/batch.ts'
+import type { ResourceMetrics } from '../otlp/metrics.ts'
+import { throttled } from '../throttled.ts'
 import { checkTransform, transform } from './rename/settings.ts'
-import type { Transform } from './rename/settings.ts'
+import { stepOf } from './rename/steps.ts'
+import type { Aside } from './rename/steps.ts'
 
 export default defineComponent({
   kind: 'processor',
   type: 'rename',
   aliases: ['metrics_transform'],
-  changes: ['merges', 'creates'],
-  summary: 'Gives metrics other names, units, labels and scales, and aggregates labels away.',
+  changes: ['filters', 'merges', 'creates'],
+  summary:
+    'Gives metrics other names, units, labels and scales, aggregates labels away, and combines or groups metrics.',
   description: `
-Each of the \`transforms\` changes the metrics that \`include\` names, or a copy of them; the next one finds them changed,
-and the copies, too. What only gets another name is not read any further and costs next to nothing. The words are those of the
-collector's \`metricstransform\`; labels are what OTLP calls the attributes of data points. Per data point it can do:
+The settings are those of the Collector's \`metricstransform\`; labels are what OTLP calls the attributes of data points. Each of
+the \`transforms\` takes the metrics that \`include\` names, within a resource and scope; the next one finds them changed:
+
+| \`action\` | Needs | Does |
+| --- | --- | --- |
+| \`update\` | | changes the metric; with \`experimental_match_labels\`, only the data points that match |
+| \`insert\` | \`new_name\` | changes a copy of the metric, behind the others |
+| \`combine\` | \`new_name\`, \`aggregation_type\` | makes one metric of all, whose labels also say what the groups of a regular expression found in the old names: \`(?<state>.*)\` makes a label \`state\`, a group without a name \`$1\` |
+| \`group\` | \`group_resource_labels\` | moves the metric to a copy of its resource that has these attributes, where no later transform sees it |
+
+An \`update\` that only gives another name does not read the metric any further and costs next to nothing. Metrics are combined
+only if they have the same type, unit, temporality and monotonicity; otherwise all of them stay as they are, and the log says so.
+The operations on data points are:
 
 | \`action\` | Needs | Does |
 | --- | --- | --- |
 | \`update_label\` | \`label\`, and \`new_label\` or \`value_actions\` | gives a label another name, or its values others |
-| \`add_label\` | \`new_label\`, \`new_value\` | sets a label |
+| \`add_label\` | \`new_label\`, \`new_value\` | adds a label to data points that do not have it |
+| \`delete_label_value\` | \`label\`, \`label_value\` | deletes the data points whose label has this value |
 | \`aggregate_labels\` | \`label_set\`, \`aggregation_type\` | keeps these labels only; data points that become the same are aggregated |
 | \`aggregate_label_values\` | \`label\`, \`aggregated_values\`, \`new_value\`, \`aggregation_type\` | makes one value of several; data points that become the same are aggregated |
+| \`toggle_scalar_data_type\` | | makes doubles of ints and ints of doubles, without their fraction |
 | \`experimental_scale_value\` | \`experimental_scale\` | multiplies every value |
 
 Data points are aggregated within a metric of a batch, where they have the same time: not over batches and not over metrics
-that got the same name. Only gauges and sums are scaled and aggregated; histograms and summaries keep their data points. What
-was an int stays one, unless it is scaled by a fraction or its mean is taken. A cumulative count out of which a label was
-aggregated goes back when one of its series goes away.
+that got the same name. Histograms and summaries are added, whatever \`aggregation_type\` says: histograms with the same bounds,
+exponential histograms at the coarser scale, and of summaries the count and the sum, since quantiles cannot be added. What was
+an int stays one, unless it is scaled by a fraction, it no longer fits into 64 bits, or its mean or the mean of two middle values is
+taken. A \`count\` goes up and down, so a sum that was monotonic no longer is.
+
+A cumulative count that was aggregated goes back when one of its series goes away or begins again, and then counts as begun
+again. Put [cumulative_to_delta](cumulative_to_delta.md) before this processor where that can happen.
+
+Everything in a histogram is scaled: bounds, sum, minimum, maximum and exemplars; of a summary, the sum and the quantiles. The
+buckets of an exponential histogram move by the nearest whole number of buckets. A cumulative one is only scaled by a factor
+that moves its buckets exactly, such as 2 or 1024; with any other factor it stays as it is, name and unit included, and the log
+says so. Here, too, \`cumulative_to_delta\` before this processor helps.
 
 In the balance of the pipeline, another name changes no number. What was aggregated counts as merged and what was copied as
-created, set off against each other within a batch.
+created, set off against each other within a batch; what was deleted counts as filtered.
 `,
   config: {
     transforms: {
@@ -60,7 +83,7 @@ rename:
 `,
     },
     {
-      title: 'A percentage beside the ratio',
+      title: 'A percentage in addition to the ratio',
       yaml: `
 rename/percent:
   transforms:
@@ -72,68 +95,43 @@ rename/percent:
         - { action: experimental_scale_value, experimental_scale: 100 }
 `,
     },
+    {
+      title: 'One metric with a label in place of a metric for each method',
+      yaml: `
+rename:
+  transforms:
+    - include: '^web\\.requests\\.(?<http_method>.*)$'
+      match_type: regexp
+      action: combine
+      new_name: web.requests
+      aggregation_type: sum
+      submatch_case: lower
+`,
+    },
   ],
   *check({ transforms }) {
     for (const [index, each] of transforms.entries()) yield* checkTransform(each, `transforms[${index}]`)
   },
-  create({ config }) {
-    const steps = config.transforms.map(stepOf)
-    return (batch) => batch.flatMapMetrics((metric) => applySteps(metric, steps))
+  create({ config, log }) {
+    const steps = config.transforms.map((each) => stepOf(each, throttled(log)))
+    return (batch, account) => {
+      const groups: ResourceMetrics[] = []
+      const changed = batch.mapScopes((scope, resource) => {
+        const aside: Aside = {
+          deleted: (points) => account.filtered(points),
+          grouped: (labels, metrics) => {
+            const grouped = resource.resource.withAttributes(resource.resource.attributes.with(labels))
+            groups.push(resource.withResource(grouped).withScopes([scope.withMetrics(metrics)]))
+          },
+        }
+        const metrics = steps.reduce((current, step) => step(current, aside), scope.metrics)
+        return sameItems(metrics, scope.metrics) ? scope : scope.withMetrics(metrics)
+      })
+      return groups.length === 0 ? changed : MetricBatch.merge([changed, MetricBatch.fromResources(groups)])
+    }
   },
 })
 
-/** What one transform makes of a metric: itself, changed or not, and the copy of it if there is one. */
-type Step = (metric: Metric) => readonly [Metric, Metric?]
-
-function applySteps(metric: Metric, steps: readonly Step[], from = 0): readonly Metric[] {
-  let current = metric
-  const copies: Metric[] = []
-  for (let index = from; index < steps.length; index++) {
-    const [changed, copy] = steps[index](current)
-    current = changed
-    if (copy !== undefined) copies.push(...applySteps(copy, steps, index + 1))
-  }
-  return [current, ...copies]
-}
-
-function stepOf(config: Transform): Step {
-  const matches = textMatcher(config.match_type)
-  const matchesName = matches(config.include)
-  const change = changeOf(config)
-  if (config.action === 'update') return (metric) => [matchesName(metric.name) ? change(metric) : metric]
-  const labels = Object.entries(config.experimental_match_labels ?? {}).map(
-    ([key, value]) => [key, matches(value)] as const,
-  )
-  return (metric) => {
-    if (!matchesName(metric.name)) return [metric]
-    if (labels.length === 0) return [metric, change(metric)]
-    // A label that is not there counts as empty.
-    const points = metric.points.filter(({ attributes }) =>
-      labels.every(([key, matchesValue]) => matchesValue(attributes.text(key) ?? '')),
-    )
-    return points.length === 0 ? [metric] : [metric, change(metric.withPoints(points))]
-  }
-}
-
-function changeOf({ include, match_type, new_name, new_unit, operations }: Transform): (metric: Metric) => Metric {
-  const expression = match_type === 'regexp' ? new RegExp(include) : undefined
-  const operate = operations.map(operationOf)
-  return (metric) => {
-    let changed = new_name === undefined ? metric : metric.withName(expandName(new_name, metric.name, expression))
-    if (new_unit !== undefined) changed = changed.with({ unit: new_unit })
-    return operate.reduce((result, operation) => operation(result), changed)
-  }
-}
-
-/** Puts what the groups of the expression found in the place of `$1`, `${1}` and `$name`; nothing for unknown ones. */
-function expandName(template: string, name: string, expression: RegExp | undefined): string {
-  const found = expression?.exec(name)
-  if (!found) return template
-  const groups = new Map(Object.entries(found.groups ?? {}))
-  found.forEach((text, index) => groups.set(String(index), text))
-  const expanded = template.replaceAll(
-    /\$(?:(\w+)|\{(\w+)\})/g,
-    (_all, bare?: string, braced?: string) => groups.get(bare ?? braced ?? '') ?? '',
-  )
-  return expanded === '' ? template : expanded
+function sameItems<T>(left: readonly T[], right: readonly T[]): boolean {
+  return left.length === right.length && left.every((item, index) => item === right[index])
 }

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { defineComponent } from '../component.ts'
 import { resourceAttributes } from '../host/inventory.ts'
+import { checkAggregations } from './host_metrics/aggregation.ts'
 import { describeScrapers } from './host_metrics/page.ts'
 import { collect, scrapers } from './host_metrics/receiver.ts'
 import { checkSelections } from './host_metrics/selection.ts'
@@ -47,6 +48,24 @@ export default defineComponent({
     system:`,
     },
     {
+      title: 'The CPUs together, the disks together and the interfaces together',
+      yaml: `host_metrics:
+  scrapers:
+    cpu:
+      metrics:
+        system.cpu.time: { attributes: [state] }
+    disk:
+      # A partition counts what its disk counts, too.
+      include: { devices: ['^(sd[a-z]+|nvme\\d+n\\d+)$'], match_type: regexp }
+      metrics:
+        system.disk.io: { attributes: [direction] }
+        system.disk.pending_operations: { attributes: [], aggregation_strategy: max }
+    network:
+      exclude: { interfaces: ['^(lo$|veth|br-|docker)'], match_type: regexp }
+      metrics:
+        system.network.io: { attributes: [direction] }`,
+    },
+    {
       title: 'Utilization as a share of 1 every 10 seconds',
       yaml: `host_metrics:
   collection_interval: 10s
@@ -60,17 +79,19 @@ export default defineComponent({
         system.filesystem.utilization: { enabled: true }`,
     },
   ],
-  *check({ collection_interval, root_path, scrapers }) {
+  *check({ collection_interval, root_path, scrapers: configured }) {
     if (collection_interval === 0) yield { path: 'collection_interval', message: 'must be more than 0s' }
     if (root_path !== undefined && !isFolder(root_path)) {
       // Only a warning: what runs is often checked elsewhere.
       yield { path: 'root_path', message: `${root_path} is not a folder here`, severity: 'warning' }
     }
-    if (Object.values(scrapers).every((scraper) => scraper === undefined)) {
-      yield { path: 'scrapers', message: `needs at least one of ${Object.keys(scrapers).join(', ')}` }
+    if (Object.values(configured).every((scraper) => scraper === undefined)) {
+      yield { path: 'scrapers', message: `needs at least one of ${Object.keys(configured).join(', ')}` }
     }
-    for (const [name, settings] of Object.entries(scrapers)) {
-      if (settings !== undefined) yield* checkSelections(settings, `scrapers.${name}`)
+    for (const [name, settings] of Object.entries(configured)) {
+      if (settings === undefined) continue
+      yield* checkSelections(settings, `scrapers.${name}`)
+      yield* checkAggregations(scrapers[name as keyof typeof scrapers], settings, `scrapers.${name}`)
     }
   },
   create: (context) => collect(context),

@@ -78,7 +78,7 @@ async function measureState(id: string, points: number, deliverers: number, kept
   const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 4 * 2 ** 30 } as const
   const queue = new DiskQueue(folder, id, config, kept ? engine.state : undefined, events, quiet)
   await queue.open()
-  const account = { dropped: () => {} }
+  const account = { created: () => {}, merged: () => {}, dropped: () => {} }
   for (const next of requests) engine.apply(next(), account)
   const started = performance.now()
   const cpu = process.cpuUsage()

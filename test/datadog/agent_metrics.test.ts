@@ -231,14 +231,6 @@ describe("the Agent's metrics of a machine", () => {
 describe('what can be said of less', () => {
   const without = (...names: string[]) => valuesOf(machine.filter(({ name }) => !names.includes(name)))
 
-  it('is the memory as its states add up, where neither the limit nor what is available is known', () => {
-    expect(without('system.memory.limit', 'system.linux.memory.available')).toMatchObject({
-      'system.mem.total': 1000,
-      'system.mem.usable': 500,
-      'system.mem.pct_usable': 0.5,
-    })
-  })
-
   it('is the memory of other systems than Linux', () => {
     const usage = level('system.memory.usage', [
       [6 * MIB, { state: 'used' }],
@@ -275,6 +267,11 @@ describe('what can be said of less', () => {
     expect(new Set(Object.values(values))).toEqual(new Set([0]))
   })
 
+  it('is no share of a disk where the figures are those of all disks together', () => {
+    const all = [counted('system.disk.io_time', [[25, {}]]), counted('system.disk.weighted_io_time', [[30, {}]])]
+    expect(made(all)).toEqual([])
+  })
+
   it('is nothing of a file system without room', () => {
     const attributes = { device: 'proc', mountpoint: '/proc', type: 'proc', mode: 'rw' }
     const points: Points = ['used', 'free', 'reserved'].map((state) => [0, { ...attributes, state }])
@@ -284,6 +281,117 @@ describe('what can be said of less', () => {
   it('is nothing of other metrics and of other kinds of metrics', () => {
     expect(made([level('system.processes.count', [[1]]), level('http.requests', [[1]])])).toEqual([])
     expect(made([new Metric({ name: 'system.uptime', type: 'summary' })])).toEqual([])
+  })
+})
+
+describe('memory of which the states do not say how much there is', () => {
+  /** 1000 MiB, of which 450 are available: `used` is all the rest, or what is neither free, buffered nor cached. */
+  const states = (used: number) => ({ used, free: 200, buffered: 50, cached: 250, slab_reclaimable: 30 })
+  const [before, since] = [states(500), states(550)]
+  const usage = (amounts: Record<string, number>) =>
+    level(
+      'system.memory.usage',
+      Object.entries(amounts).map(([state, amount]) => [amount * MIB, { state }]),
+    )
+  const utilization = (amounts: Record<string, number>) =>
+    level(
+      'system.memory.utilization',
+      Object.entries(amounts).map(([state, amount]) => [amount / 1000, { state }]),
+    )
+  const limit = level('system.memory.limit', [[1000 * MIB]])
+  const available = level('system.linux.memory.available', [[450 * MIB]])
+
+  /** Total, used, usable and its share, in that order. */
+  function figuresOf(metrics: readonly Metric[]): (number | undefined)[] {
+    const values = valuesOf(metrics)
+    return ['total', 'used', 'usable', 'pct_usable'].map((name) => values[`system.mem.${name}`])
+  }
+
+  it.each([
+    ['the limit', [limit], [1000, 800, 500, 0.5], [1000, 800, 450, 0.45]],
+    ['the limit and what is available', [limit, available], [1000, 800, 450, 0.45], [1000, 800, 450, 0.45]],
+    ['nothing else', [], [undefined, undefined, 500, undefined], [undefined, undefined, 500, undefined]],
+    ['what is available', [available], [undefined, undefined, 450, undefined], [undefined, undefined, 450, undefined]],
+  ])('is right of each generation of the Collector with %s', (_, others, ofBefore, ofSince) => {
+    expect(figuresOf([usage(before), ...others])).toEqual(ofBefore)
+    expect(figuresOf([usage(since), ...others])).toEqual(ofSince)
+  })
+
+  it('is as much as an amount and its share say', () => {
+    expect(figuresOf([usage(before), utilization(before)])).toEqual([1000, 800, 500, 0.5])
+    expect(figuresOf([usage(since), utilization(since)])).toEqual([1000, 800, 450, 0.45])
+  })
+
+  it('has the share that is usable where there are only shares', () => {
+    expect(valuesOf([utilization(before)])).toEqual({ 'system.mem.pct_usable': 0.5 })
+    expect(valuesOf([utilization(since)])).toEqual({ 'system.mem.pct_usable': 0.45 })
+  })
+
+  it('has every amount where there are shares and the limit', () => {
+    expect(valuesOf([utilization(since), limit])).toEqual({
+      'system.mem.total': 1000,
+      'system.mem.free': 200,
+      'system.mem.used': 800,
+      'system.mem.usable': 450,
+      'system.mem.pct_usable': 0.45,
+      'system.mem.cached': 250,
+      'system.mem.buffered': 50,
+      'system.mem.slab': 30,
+      'system.mem.slab_reclaimable': 30,
+    })
+  })
+
+  it('is not a sum of states of which one was left out', () => {
+    expect(valuesOf([usage({ used: 500 })])).toEqual({})
+    expect(valuesOf([usage({ used: 500, inactive: 100 })])).toEqual({ 'system.mem.usable': 100 })
+  })
+})
+
+describe('what there are only shares of', () => {
+  it('is the CPU, which has the same figures', () => {
+    const time = machine.find(({ name }) => name === 'system.cpu.time') as Metric
+    const shares = (time.points as NumberPoint[]).map(
+      ({ value, attributes }) => [Number(value) / 10, attributes.toObject()] as const,
+    )
+    const ofTime = valuesOf([time])
+    expect(Object.keys(ofTime)).toHaveLength(6)
+    expect(valuesOf([level('system.cpu.utilization', shares as Points)])).toEqual(ofTime)
+  })
+
+  it('is not the CPU without its idle time, nor is its time', () => {
+    const points: Points = [
+      [0.2, { cpu: 'cpu0', state: 'user' }],
+      [0.1, { cpu: 'cpu0', state: 'system' }],
+    ]
+    expect(made([level('system.cpu.utilization', points), counted('system.cpu.time', points)])).toEqual([])
+  })
+
+  it('is the swap space of one device, but not of several, which may differ in size', () => {
+    const device = (name: string): Points => [
+      [0.3, { device: name, state: 'used' }],
+      [0.6, { device: name, state: 'free' }],
+      [0.1, { device: name, state: 'cached' }],
+    ]
+    expect(valuesOf([level('system.paging.utilization', device('/swap'))])).toEqual({ 'system.swap.pct_free': 0.6 })
+    expect(made([level('system.paging.utilization', [...device('/swap'), ...device('/dev/sdb1')])])).toEqual([])
+  })
+
+  it('is a file system', () => {
+    const attributes = { device: '/dev/sda1', mountpoint: '/', type: 'ext4', mode: 'rw' }
+    expect(made([level('system.filesystem.utilization', [[0.75, attributes]])])).toEqual([
+      ['system.disk.in_use', 0.75, fileSystem],
+      ['system.disk.utilized', 75, fileSystem],
+    ])
+  })
+
+  it('is said by the amounts where there are both, and the shares are not used', () => {
+    const attributes = { device: '/dev/sda1', mountpoint: '/', type: 'ext4', mode: 'rw' }
+    const shares = ['cpu', 'memory', 'paging', 'filesystem'].map((name) =>
+      level(`system.${name}.utilization`, [[0.5, name === 'filesystem' ? attributes : { state: 'used' }]]),
+    )
+    expect(made([...machine, ...shares])).toEqual(made(machine))
+    const { used } = toAgentMetrics([...machine, ...shares])
+    expect([...used].filter((name) => name.endsWith('.utilization'))).toEqual([])
   })
 })
 

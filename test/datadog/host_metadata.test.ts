@@ -1,5 +1,5 @@
 import os from 'node:os'
-import { beforeEach, describe, expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it, jest } from '@jest/globals'
 import type { ConfigOf, ExporterComponent } from '../../src/component.ts'
 import { hostMetadata } from '../../src/datadog/host_metadata.ts'
 import type { datadogSettings } from '../../src/datadog/settings.ts'
@@ -36,7 +36,7 @@ async function reporting(settings: string, period = 5) {
   const logs: string[] = []
   const log = (message: string, fields?: object) => void logs.push(`${message} ${JSON.stringify(fields)}`)
   const ends: (() => void | Promise<void>)[] = []
-  const report = hostMetadata(
+  const { read, start } = hostMetadata(
     {
       config: { ...checked, host_metadata: { ...checked.host_metadata, reporter_period: period } },
       log: { debug: log, info: log, warn: log, error: log },
@@ -50,7 +50,7 @@ async function reporting(settings: string, period = 5) {
     for (const end of ends) await end()
   }
   cleanups.push(stop)
-  return { report, logs, stop }
+  return { read, start, logs, stop }
 }
 
 const exporters: readonly (readonly [string, ExporterComponent, string])[] = [
@@ -97,46 +97,110 @@ describe.each(exporters)('%s', (type, component) => {
     })
     expect(JSON.parse(gohai)).toMatchObject({
       platform: { hostname: 'web-1', kernel_release: os.release(), machine: os.machine() },
-      cpu: { cpu_logical_processors: String(os.cpus().length) },
+      cpu: {
+        cpu_logical_processors: String(os.cpus().length),
+        // Of an ARM processor Node.js knows no name.
+        model_name: os.arch() === 'x64' ? os.cpus()[0].model : expect.any(String),
+      },
       memory: { total: expect.stringMatching(/^\d+kB$/) },
       network: { ipaddress: expect.any(String) },
     })
   })
 })
 
+describe('the tags of the host in the data', () => {
+  const ofHosts = (...resources: Record<string, string>[]) =>
+    MetricBatch.merge(resources.map((resource) => MetricBatch.of({ resource, metrics: [gauge('load', 1)] })))
+  const tagsOf = (report: number) => (reports()[report].body as { 'host-tags': { otel: string[] } })['host-tags'].otel
+
+  it.each(exporters)('are reported by %s, those of another host and of none are not', async (type, component) => {
+    const { url } = intake
+    const exporter = await testExporter(
+      component,
+      `${type}: { endpoint: "${url}", api_key: good-key, host_metadata: { enabled: true, endpoint: "${url}", tags: ["team:core"] } }`,
+    )
+    cleanups.push(() => exporter.stop())
+    const own = { 'host.name': os.hostname(), 'datadog.host.tag.rack': 'r1', 'datadog.host.tag.team': 'web' }
+    const others: Record<string, string>[] = [
+      { 'host.name': 'other', 'datadog.host.tag.rack': 'r2' },
+      { 'datadog.host.tag.zone': 'z' },
+    ]
+    await exporter.deliver(ofHosts(own, ...others, { ...own, 'datadog.host.tag.row': '7' }))
+    await intake.received(2)
+    expect(tagsOf(0)).toEqual(['team:core', 'rack:r1', 'row:7'])
+  })
+
+  it('are those of every host where one name is given to all of them', async () => {
+    const { read, start } = await reporting('hostname: web-1, host_metadata: { enabled: true }')
+    read(ofHosts({ 'host.name': 'other', 'datadog.host.tag.rack': 'r2' }))
+    start()
+    await intake.received(1)
+    expect(tagsOf(0)).toEqual(['rack:r2'])
+  })
+
+  it('are reported within a minute when they are new, and with the last value', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'Date', 'setInterval'] })
+    cleanups.push(() => void jest.useRealTimers())
+    const { read, start, logs } = await reporting('hostname: web-1, host_metadata: { enabled: true }', 30 * 60_000)
+    const reported = async (count: number) => {
+      while (logs.length < count) await new Promise((resolve) => setImmediate(resolve))
+    }
+    const rack = (name: string) => read(ofHosts({ 'datadog.host.tag.rack': name }))
+    rack('r1')
+    start()
+    await reported(1)
+    for (const name of ['r1', 'r2', 'r3']) rack(name)
+    jest.advanceTimersByTime(59_999)
+    expect(reports()).toHaveLength(1)
+    jest.advanceTimersByTime(1)
+    await reported(2)
+    expect([tagsOf(0), tagsOf(1)]).toEqual([['rack:r1'], ['rack:r3']])
+    rack('r3')
+    jest.advanceTimersByTime(29 * 60_000)
+    expect(reports()).toHaveLength(2)
+  })
+})
+
 describe('host metadata', () => {
   it('is reported again after each period, under the name of the machine where no other is given', async () => {
-    const { report } = await reporting('host_metadata: { enabled: true }')
-    report()
-    report()
+    const { start } = await reporting('host_metadata: { enabled: true }')
+    start()
+    start()
     await intake.received(3)
     const names = new Set(reports().map(({ body }) => (body as Report).internalHostname))
     expect(names).toEqual(new Set([os.hostname()]))
   })
 
   it('that is refused, or not answered, is logged without the key and reported again', async () => {
-    intake.respondWith({ status: 403, body: '{"errors":["no good-key"]}' }, { drop: true })
-    const { report, logs } = await reporting('host_metadata: { enabled: true }')
-    report()
-    await intake.received(3)
-    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202])
+    intake.respondWith(
+      { status: 403, body: '{"errors":["no good-key"]}' },
+      { drop: true },
+      { status: 202, body: '{"errors":["no such host"]}' },
+      { status: 302, headers: { location: '/login' } },
+    )
+    const { start, logs } = await reporting('host_metadata: { enabled: true }')
+    start()
+    await intake.received(5)
+    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202, 302, 202])
     expect(logs[0]).toContain('403 {\\"errors\\":[\\"no ***\\"]}')
     expect(logs[1]).toContain('could not be reported')
+    expect(logs[2]).toContain('202 {\\"errors\\":[\\"no such host\\"]}')
+    expect(logs[3]).toContain('302 moved to')
     expect(logs.join()).not.toContain('good-key')
   })
 
   it('is not reported once the component has stopped', async () => {
-    const { report, stop, logs } = await reporting('host_metadata: { enabled: true }')
+    const { start, stop, logs } = await reporting('host_metadata: { enabled: true }')
     await stop()
-    report()
+    start()
     expect(reports()).toEqual([])
     expect(logs).toEqual([])
   })
 
   it('that is on its way when the component stops is given up without a word', async () => {
     intake.respondBy(() => ({ delay: 60_000 }))
-    const { report, stop, logs } = await reporting('host_metadata: { enabled: true }')
-    report()
+    const { start, stop, logs } = await reporting('host_metadata: { enabled: true }')
+    start()
     await intake.received(1)
     await stop()
     expect(logs).toEqual([])

@@ -4,6 +4,7 @@ import type { HostMetricsNames } from '../../src/datadog/host_metrics_names.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
+import type { Metric } from '../../src/otlp/metrics.ts'
 import { gauge, sum } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
@@ -155,6 +156,24 @@ describe('metricNames', () => {
     expect(Array.from(named('datadog', batch).metrics(), ({ metric }) => metric.name)).toEqual([
       'system.memory.usage',
       'system.uptime',
+    ])
+  })
+
+  it('replaces shares only where the amounts are missing', () => {
+    const time = { timeUnixNano: 1_767_268_800_000_000_000n }
+    const share = gauge('system.memory.utilization', 0.25, { state: 'used' }, time)
+    const usage = [
+      gauge('system.memory.usage', 25, { state: 'used' }, time),
+      gauge('system.memory.limit', 100, {}, time),
+    ]
+    const names = (metrics: Metric[]) =>
+      Array.from(named('datadog', MetricBatch.of({ metrics })).metrics(), ({ metric }) => metric.name)
+    expect(names([share])).toEqual(['system.mem.pct_usable'])
+    expect(names([share, ...usage])).toEqual([
+      'system.memory.utilization',
+      'system.mem.total',
+      'system.mem.usable',
+      'system.mem.pct_usable',
     ])
   })
 

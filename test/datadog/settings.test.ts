@@ -117,11 +117,16 @@ describe('the settings of datadog_native alone', () => {
   })
 })
 
-describe('a metric_prefix processor before an exporter that knows metrics of hosts by their names', () => {
+describe('a metric_prefix processor before an exporter that recognises metrics of hosts by their names', () => {
   const warnings = async (exporters: string, ...pipelines: readonly string[]): Promise<string[]> => {
     const text = `
 receivers: { host_metrics: { scrapers: { load: } } }
-processors: { metric_prefix/own: { prefix: heka }, tag_merge: { tags: ["a:1"] } }
+processors:
+  metric_prefix/own: { prefix: heka }
+  metric_prefix/most: { prefix: heka, exclude: { match_type: regexp, metrics: ['^system\\.cpu\\.'] } }
+  metric_prefix/others: { prefix: heka, exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] } }
+  metric_prefix/one: { prefix: heka, include: { metrics: [system.cpu.time, requests] } }
+  tag_merge: { tags: ["a:1"] }
 exporters:
   ${exporters}
 service:
@@ -133,21 +138,24 @@ ${pipelines.map((processors, index) => `    metrics/${index}: { receivers: [host
       .filter(({ message }) => message !== 'is not used by any pipeline')
       .map(({ place: { line, column }, path, message }) => `${line}:${column} ${path}: ${message}`)
   }
-  const behind = (names: string) => `\`${names}\` knows no metric of a host behind the processor metric_prefix/own`
+  const behind = (names: string, metrics: string, id: string) =>
+    `\`${names}\` does not recognise ${metrics}, which the processor metric_prefix/${id} has renamed: exclude such names there (\`exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }\`), or set \`host_metrics_names: otel\``
 
   it('is warned of, once for several pipelines, where the setting stands', async () => {
-    expect(await warnings('datadog_native:', 'tag_merge, metric_prefix/own', 'metric_prefix/own')).toEqual([
-      expect.stringContaining(`5:3 exporters.datadog_native.host_metrics_names: ${behind('both')}`),
+    const all = expect.stringMatching(/system\.cpu\.time and \d\d more metrics of a host/)
+    expect(await warnings('datadog_native:', 'tag_merge, metric_prefix/own', 'metric_prefix/own')).toEqual([all])
+    expect(await warnings('datadog_native/eu: { host_metrics_names: datadog }', 'metric_prefix/one')).toEqual([
+      `10:44 exporters.datadog_native/eu.host_metrics_names: ${behind('datadog', 'system.cpu.time', 'one')}`,
     ])
-    expect(await warnings('datadog_native/eu: { host_metrics_names: datadog }', 'metric_prefix/own')).toEqual([
-      expect.stringContaining(`5:44 exporters.datadog_native/eu.host_metrics_names: ${behind('datadog')}`),
-    ])
-    expect(await warnings('datadog_otlp: { host_metrics_names: otel_prefixed }', 'metric_prefix/own')).toEqual([
-      expect.stringContaining(`exporters.datadog_otlp.host_metrics_names: ${behind('otel_prefixed')}`),
-    ])
+    const [some] = await warnings('datadog_otlp: { host_metrics_names: otel_prefixed }', 'metric_prefix/most')
+    expect(some).toMatch(
+      /^10:39 exporters\.datadog_otlp\.host_metrics_names: `otel_prefixed` does not recognise system\./,
+    )
+    expect(some).not.toContain('system.cpu')
   })
 
-  it('is well where no names are known, or no such processor comes first', async () => {
+  it('is well where it leaves their names alone, no names are recognised, or none comes first', async () => {
+    expect(await warnings('datadog_native:', 'metric_prefix/others')).toEqual([])
     expect(await warnings('datadog_native: { host_metrics_names: otel }', 'metric_prefix/own')).toEqual([])
     expect(await warnings('datadog_otlp:', 'metric_prefix/own')).toEqual([])
     expect(await warnings('datadog_native: { metric_prefix: heka }', 'tag_merge', '')).toEqual([])

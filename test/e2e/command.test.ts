@@ -53,11 +53,12 @@ service:
 
 describe('heka-pipeline', () => {
   it('shows this host in the terminal when no configuration is given', async () => {
-    const command = startCommand([])
-    await command.waitFor('heka.system.uptime')
+    const command = startCommand([], { env: { DD_ENV: 'demo' } })
+    await command.waitFor('system.uptime')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     expect(command.stdout()).toContain('env=demo')
+    expect(command.stdout()).not.toContain('team=')
     expect(command.stderr()).toMatch(/Data points of exporter debug: handed in (\d+) = sent \1\n/)
   })
 
@@ -146,6 +147,54 @@ describe('heka-pipeline', () => {
   it('says that a good configuration is valid', async () => {
     const { code, stdout } = await runCommand(['validate', '--config', await file(minimal)])
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'The configuration is valid.\n' })
+  })
+
+  describe('about a default that a version changed', () => {
+    const rounding = `export default {
+      kind: 'processor', type: 'rounding', summary: 'Rounds.',
+      config: {
+        digits: { doc: 'Digits.', format: 'nat', default: 2, changed: { in: '1.2.0', from: 0 } },
+        each: { doc: 'Some.', default: [], format: { list: { settings: {
+          mode: { doc: 'How.', format: ['up', 'down'], default: 'down', env: ['ROUNDING'], changed: { in: '2.0.0', from: 'up' } },
+        } } } },
+      },
+      create: () => (batch) => batch,
+    }`
+    const yaml = (settings: string) => `modules: [./rounding.mjs]
+processors:
+  rounding: ${settings}
+  rounding/unused:
+${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], processors: [rounding]')}`
+    const started = async (args: readonly string[], settings: string, env: Record<string, string> = {}) => {
+      const folder = await temporaryFolder({ 'rounding.mjs': rounding, 'pipeline.yaml': yaml(settings) })
+      cleanups.push(folder.remove)
+      const path = folder.path('pipeline.yaml')
+      return { ...(await runCommand([...args, '--config', path], { env })), path }
+    }
+    const changes = ({ stderr }: { stderr: string }) =>
+      stderr.split('\n').filter((line) => line.includes('changed from'))
+
+    it('validate warns where the file leaves the setting unset', async () => {
+      const found = await started(['validate'], '{ each: [{}, { mode: up }] }')
+      expect(found.code).toBe(0)
+      expect(changes(found)).toEqual([
+        `warning: ${found.path}:3:3 processors.rounding.digits: is unset, and its default changed from \`0\` to \`2\` in 1.2.0; set the one or the other`,
+        `warning: ${found.path}:3:22 processors.rounding.each[0].mode: is unset, and its default changed from \`up\` to \`down\` in 2.0.0; set the one or the other`,
+      ])
+      const { stdout } = await started(['validate', '--format', 'json'], '')
+      const { valid, problems } = JSON.parse(stdout) as { valid: boolean; problems: { path: string }[] }
+      expect(valid).toBe(true)
+      expect(problems.map(({ path }) => path)).toEqual(['processors.rounding/unused', 'processors.rounding.digits'])
+    })
+
+    it('and not where it is set, to the one or the other, or by a variable', async () => {
+      expect(changes(await started(['validate'], '{ digits: 0, each: [{}] }', { ROUNDING: 'up' }))).toEqual([])
+    })
+
+    it('no other command speaks of it', async () => {
+      const { code, stderr } = await started(['--once'], '')
+      expect({ code, lines: changes({ stderr }) }).toEqual({ code: 0, lines: [] })
+    })
   })
 
   it('says which configuration is valid when none is given', async () => {

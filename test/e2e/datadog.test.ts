@@ -39,7 +39,7 @@ const native = (name: string, url: string, more = ''): string =>
   `  datadog_native/${name}: { endpoint: "${url}", api_key: ${KEY}, host_metrics_names: otel${more} }`
 
 describe('host metrics to Datadog', () => {
-  it("deliver this host's metrics natively: prefixed, tagged, with the host overridden, counters as differences", async () => {
+  it("deliver this host's metrics natively: by the Agent's names, tagged, with the host overridden, counters as differences", async () => {
     const datadog = await intake({ apiKey: KEY })
     const { code, stdout, stderr } = await runCommand(
       [
@@ -51,25 +51,27 @@ describe('host metrics to Datadog', () => {
         'processors.hostname_override.hostname=my-host',
         '--once',
       ],
-      { env: { DD_API_KEY: KEY } },
+      { env: { DD_API_KEY: KEY, DD_ENV: 'staging' } },
     )
     expect(stderr).toMatch(/Data points of exporter datadog_native: handed in \d+ \+ created \d+ = sent \d+/)
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
     const series = datadog.series()
     expect(series.length).toBeGreaterThan(50)
     for (const { metric, host, tags } of series) {
-      expect(metric).toMatch(/^(heka\.system\.|system\.)/)
+      expect(metric).toMatch(/^system\./)
       expect(host).toBe('my-host')
-      expect(tags.some((tag) => tag.startsWith('env:'))).toBe(true)
+      expect(tags.filter((tag) => /^(env|team):/.test(tag))).toEqual(['env:staging'])
     }
-    const processes = series.filter(({ metric }) => metric === 'heka.system.processes.created')
+    const processes = series.filter(({ metric }) => metric === 'system.processes.created')
     expect(processes).toHaveLength(1)
     expect(processes[0]).toMatchObject({ type: 'count', interval: 1 })
     // The difference of one second, not the thousands since boot.
     expect(processes[0].points[0][1]).toBeLessThan(1000)
-    expect(series.filter(({ metric }) => metric === 'heka.system.cpu.load_average.1m')).toHaveLength(2)
-    // And what the dashboards of Datadog's Agent look for, as far as every Linux machine has it.
-    const agents = new Set(series.map(({ metric }) => metric).filter((metric) => metric.startsWith('system.')))
+    expect(series.filter(({ metric }) => metric === 'system.load.1')).toHaveLength(2)
+    // OpenTelemetry's names only where the Agent has none.
+    expect(series.filter(({ metric }) => /^system\.(cpu\.time|memory|network\.io|filesystem)/.test(metric))).toEqual([])
+    // What the dashboards of Datadog's Agent look for, as far as every Linux machine has it.
+    const agents = new Set(series.map(({ metric }) => metric))
     const cpu = ['user', 'system', 'iowait', 'idle', 'stolen', 'interrupt', 'num_cores']
     const load = ['1', '5', '15', 'norm.1', 'norm.5', 'norm.15']
     const memory = ['total', 'free', 'used', 'usable', 'pct_usable', 'cached', 'buffered', 'slab', 'shared']
@@ -88,7 +90,7 @@ describe('host metrics to Datadog', () => {
     expect(`${stdout}${stderr}`).not.toContain(KEY)
   })
 
-  it("deliver this host's metrics over OTLP: prefixed, tagged, with the host overridden, counters as differences", async () => {
+  it("deliver this host's metrics over OTLP: as Datadog's translation needs them, tagged, with the host overridden, counters as differences", async () => {
     const datadog = await intake({ apiKey: KEY })
     const { code } = await runCommand(
       [
@@ -100,7 +102,7 @@ describe('host metrics to Datadog', () => {
         'processors.hostname_override.hostname=my-host',
         '--once',
       ],
-      { env: { DD_API_KEY: KEY } },
+      { env: { DD_API_KEY: KEY, DD_ENV: 'staging', TEAM: 'core' } },
     )
     expect(code).toBe(0)
     const bodies = datadog.requests.map(({ body }) => body as OtlpBody)
@@ -108,13 +110,32 @@ describe('host metrics to Datadog', () => {
     const metrics = resources.flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((scope) => scope.metrics))
     expect(metrics.length).toBeGreaterThan(20)
     for (const { name, sum } of metrics) {
-      expect(name).toMatch(/^heka\.system\./)
+      expect(name).toMatch(/^system\./)
       if (sum?.isMonotonic) expect(sum.aggregationTemporality).toBe(1)
     }
     for (const { resource } of resources) {
       const attributes = Object.fromEntries(resource.attributes.map(({ key, value }) => [key, value.stringValue]))
-      expect(attributes).toMatchObject({ 'host.name': 'my-host', env: expect.any(String) })
+      expect(attributes).toMatchObject({ 'host.name': 'my-host', env: 'staging', team: 'core' })
     }
+    // What Datadog makes its own metrics of hosts from, by the names and attributes it looks for; a machine may have no swap space.
+    // Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/metrics/metrics_remapping.go.
+    const statesOf = (wanted: string, key: string) => {
+      const points = metrics
+        .filter(({ name }) => name === wanted)
+        .flatMap(({ gauge, sum }) => (gauge ?? sum)?.dataPoints ?? [])
+      return new Set(points.map(({ attributes }) => attributes.find((one) => one.key === key)?.value.stringValue))
+    }
+    expect(statesOf('system.cpu.utilization', 'cpu')).toEqual(new Set([undefined]))
+    const states = statesOf('system.cpu.utilization', 'state')
+    for (const state of ['idle', 'user', 'system', 'wait', 'steal']) expect(states).toContain(state)
+    for (const state of ['free', 'cached', 'buffered'])
+      expect(statesOf('system.memory.usage', 'state')).toContain(state)
+    expect(statesOf('system.network.io', 'direction')).toEqual(new Set(['receive', 'transmit']))
+    const names = metrics.map(({ name }) => name)
+    for (const minutes of ['1m', '5m', '15m']) expect(names).toContain(`system.cpu.load_average.${minutes}`)
+    expect(names).toContain('system.filesystem.utilization')
+    expect(names).toContain('system.cpu.logical.count')
+    expect(names).not.toContain('system.cpu.time')
     expect(datadog.requests[0].headers).toMatchObject({ 'dd-api-key': KEY, 'content-encoding': 'gzip' })
   })
 
@@ -192,10 +213,15 @@ describe('host metrics to Datadog', () => {
 })
 
 interface OtlpBody {
-  resourceMetrics: {
-    resource: { attributes: { key: string; value: { stringValue?: string } }[] }
-    scopeMetrics: {
-      metrics: { name: string; sum?: { isMonotonic: boolean; aggregationTemporality: number } }[]
-    }[]
-  }[]
+  resourceMetrics: { resource: Attributed; scopeMetrics: { metrics: OtlpMetric[] }[] }[]
+}
+
+interface OtlpMetric {
+  name: string
+  gauge?: { dataPoints: Attributed[] }
+  sum?: { dataPoints: Attributed[]; isMonotonic: boolean; aggregationTemporality: number }
+}
+
+interface Attributed {
+  attributes: { key: string; value: { stringValue?: string } }[]
 }

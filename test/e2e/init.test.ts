@@ -3,9 +3,11 @@ import { readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
+import type { ExporterReport } from '../../src/cli/explain.ts'
 import { loadConfig } from '../../src/pipeline/config.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
@@ -84,11 +86,16 @@ describe('heka-pipeline init', () => {
     })
   }
 
-  it('writes the agent to Datadog where nothing is asked and nobody can answer', async () => {
+  it('writes the agent to Datadog where nothing is asked and nobody can answer, and says what it costs', async () => {
     const { path } = await folder()
-    expect(await runCommand(['init'], { cwd: path('.') })).toEqual({
+    const written = await runCommand(['init'], { cwd: path('.') })
+    const explained = await runCommand(['explain', '--config', path('pipeline.yaml'), '--format', 'json'], {
+      env: { DD_API_KEY: KEY },
+    })
+    const [exporter] = (JSON.parse(explained.stdout) as { exporters: ExporterReport[] }).exporters
+    expect(written).toEqual({
       code: 0,
-      stdout: `Wrote pipeline.yaml. Next:
+      stdout: `Wrote pipeline.yaml. It sends about ${exporter.billed_metrics} custom metrics from this machine. Next:
 
   export DD_API_KEY=<key>
   heka-pipeline validate --config pipeline.yaml
@@ -101,6 +108,35 @@ describe('heka-pipeline init', () => {
       site: '${env:DD_SITE:-datadoghq.com}',
       api_key: '${env:DD_API_KEY}',
     })
+    // The Agent's names, which Datadog does not bill, and beside them only what the Agent has no name for, whatever the CPUs.
+    const names = new Set(exporter.series?.map(({ name }) => name))
+    for (const name of ['system.cpu.user', 'system.mem.usable', 'system.load.norm.1']) expect(names).toContain(name)
+    expect([...names].filter((name) => !name.startsWith('system.'))).toEqual([])
+    expect(exporter.series?.filter(({ name }) => /^system\.(cpu\.(time|utilization)|memory\.)/.test(name))).toEqual([])
+    // No tag that nobody asked for.
+    const keys = exporter.series?.flatMap(({ tags }) => tags.map(({ tag }) => tag.split(':', 1)[0]))
+    expect(new Set(keys)).not.toContain('env')
+    expect(new Set(keys)).not.toContain('team')
+    expect(new Set(exporter.series?.map(({ host }) => host.name))).toEqual(new Set([hostname()]))
+  })
+
+  it.each([
+    [
+      ['--preset', 'gateway'],
+      'How many custom metrics it sends depends on its applications; `heka-pipeline explain --from',
+    ],
+    [['--exporter', 'otlp_http'], 'Next:'],
+  ])('with %j says nothing of what only others know', async (args, sentence) => {
+    const { path } = await folder()
+    const { stdout } = await runCommand(['init', ...args], { cwd: path('.') })
+    expect(stdout).toContain(`Wrote pipeline.yaml. ${sentence}`)
+  })
+
+  it('writes the file all the same when nothing can be counted, and says why', async () => {
+    const { path } = await folder()
+    const { code, stdout } = await runCommand(['init'], { cwd: path('.'), env: { DD_SITE: 'datadoghq.de' } })
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/could not be counted: pipeline\.yaml:\d+:\d+ exporters\.datadog_native\.site: must be /)
   })
 
   it('overwrites a file only when it is forced to', async () => {
@@ -112,7 +148,7 @@ describe('heka-pipeline init', () => {
       stderr: 'heka-pipeline init: pipeline.yaml is there already; --force overwrites it\n',
     })
     expect(readFileSync(path('pipeline.yaml'), 'utf8')).toBe('mine')
-    expect((await runCommand(['init', '--force'], { cwd: path('.') })).code).toBe(0)
+    expect((await runCommand(['init', '--preset', 'gateway', '--force'], { cwd: path('.') })).code).toBe(0)
     expect(Object.keys(read(path('pipeline.yaml')).exporters)).toEqual(['datadog_native'])
   })
 
@@ -135,7 +171,7 @@ describe('heka-pipeline init', () => {
 
   it('puts a key into the file only when it is given for that, and then for nobody else to read', async () => {
     const { path } = await folder()
-    const args = ['init', '--exporter', 'datadog_otlp', '--api-key']
+    const args = ['init', '--preset', 'gateway', '--exporter', 'datadog_otlp', '--api-key']
     expect((await runCommand([...args, KEY], { cwd: path('.') })).code).toBe(0)
     expect(read(path('pipeline.yaml')).exporters.datadog_otlp.api_key).toBe(KEY)
     expect(statSync(path('pipeline.yaml')).mode & 0o777).toBe(0o600)
@@ -153,10 +189,13 @@ describe('heka-pipeline init --check-key', () => {
     const api = await keyApi()
     const proxy = await startProxy()
     cleanups.push(() => proxy.close())
-    const { code, stdout, stderr } = await runCommand(['init', '--check-key', '--endpoint', api.url], {
-      cwd: path('.'),
-      env: { DD_API_KEY: KEY, HTTP_PROXY: proxy.url },
-    })
+    const { code, stdout, stderr } = await runCommand(
+      ['init', '--preset', 'gateway', '--check-key', '--endpoint', api.url],
+      {
+        cwd: path('.'),
+        env: { DD_API_KEY: KEY, HTTP_PROXY: proxy.url },
+      },
+    )
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^Datadog knows the key\.\nWrote pipeline\.yaml\./)
     expect(api.asked).toMatchObject([{ url: 'GET /api/v1/validate', headers: { 'dd-api-key': KEY } }])

@@ -301,13 +301,13 @@ describe('points that become one series in one second', () => {
     const exporter = await exporting('tags: ["state:all"]')
     const scrape = (seconds: number, user: number, idle: number): MetricBatch =>
       of({}, counter('cpu', user, seconds, { state: 'user' }), counter('cpu', idle, seconds, { state: 'idle' }))
-    // The second one starts over in between: only the first has a difference then.
+    // The second one falls in between: until the next point says why, only the first has a difference.
     const balance = await exporter.deliver(scrape(0, 100, 500), scrape(10, 130, 560), scrape(20, 140, 5))
     expect(intake.series()).toEqual([
       series({ metric: 'cpu', type: 'count', tags: ['state:all'], interval: 10, points: [[NOON + 10, 90]] }),
       series({ metric: 'cpu', type: 'count', tags: ['state:all'], interval: 10, points: [[NOON + 20, 10]] }),
     ])
-    expect(balance).toMatchObject({ handed_in: 6, sent: 2, merged: 1, dropped: { first_value: 2, counter_reset: 1 } })
+    expect(balance).toMatchObject({ handed_in: 6, sent: 2, merged: 2, dropped: { first_value: 2 } })
   })
 
   it('adds counters before the difference when their attribute was already gone when they came', async () => {
@@ -425,6 +425,48 @@ describe('what Datadog answers', () => {
     const balance = await (await exporting()).deliver(many(3))
     expect(balance).toMatchObject({ sent: 0, dropped: { refused: 3 } })
     expect(intake.requests).toHaveLength(1)
+  })
+
+  it.each([
+    ['v1', '{"status":"ok","errors":["metric m0: bad value","good-key has no metric m1"]}', 2],
+    ['v2', '{"errors":["one"]}', 1],
+    ['v2', '{"errors":["1","2","3","4","5"]}', 3],
+    ['v2', '{"errors":"all of them"}', 1],
+    ['v2', `{"errors":["${'x'.repeat(70_000)}`, 1],
+    ['v1', '{"status":"ok","errors":[]}', 0],
+    ['v1', '{"errors":null}', 0],
+    ['v2', `{"errors":[],"more":"${'x'.repeat(70_000)}`, 0],
+    ['v1', 'the "errors": a text of a proxy', 0],
+  ])(
+    'counts a point as rejected for each error that %s lists while it takes them: %#',
+    async (version, body, rejected) => {
+      const exporter = await exporting(`series_version: ${version}`)
+      intake.respondWith({ status: 202, body })
+      expect(await exporter.deliver(many(3))).toMatchObject({ sent: 3 - rejected, rejected, dropped: {} })
+      expect(intake.requests).toHaveLength(1)
+      const lines = exporter.logs.filter(({ level }) => level === 'error')
+      expect(lines).toHaveLength(rejected > 0 ? 1 : 0)
+      if (rejected > 0) expect(JSON.stringify(lines)).toMatch(/series: 202 .*each counts as one rejected point/)
+      expect(JSON.stringify(lines)).not.toContain('good-key')
+    },
+  )
+
+  it('waits after a 429 as long as X-RateLimit-Reset says, unless Retry-After says something else', async () => {
+    const arrived: number[] = []
+    const answers: Record<string, string>[] = [
+      { 'x-ratelimit-reset': '1' },
+      { 'x-ratelimit-reset': '60', 'retry-after': '0' },
+      { 'x-ratelimit-reset': String(Math.floor(Date.now() / 1000)) },
+    ]
+    intake.respondBy(() => {
+      const headers = answers.at(arrived.push(performance.now()) - 1)
+      return headers && { status: 429, headers }
+    })
+    expect(await (await exporting()).deliver(many(1))).toMatchObject({ sent: 1, rejected: 0 })
+    expect(arrived).toHaveLength(4)
+    expect(arrived[1] - arrived[0]).toBeGreaterThan(950)
+    // The last is a time, and it has passed.
+    expect(arrived[3] - arrived[1]).toBeLessThan(900)
   })
 
   it('says that the key may be wrong, without the key', async () => {

@@ -297,6 +297,21 @@ describe('what the OTLP intake answers', () => {
     expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 3, dropped: {} })
   })
 
+  it('counts a point as rejected for each error that Datadog lists while it takes them', async () => {
+    intake.respondWith({ status: 202, body: '{"errors":["good-key may not send m0"]}' })
+    const exporter = await exporting()
+    expect(await exporter.deliver(three)).toMatchObject({ sent: 2, rejected: 1 })
+    expect(JSON.stringify(exporter.logs)).toContain('*** may not send m0')
+  })
+
+  it('waits after a 429 as long as X-RateLimit-Reset says', async () => {
+    const arrived: number[] = []
+    const headers = { 'x-ratelimit-reset': '1' }
+    intake.respondBy(() => (arrived.push(performance.now()) === 1 ? { status: 429, headers } : undefined))
+    expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 3 })
+    expect(arrived[1] - arrived[0]).toBeGreaterThan(950)
+  })
+
   it.each([400, 404, 500, 301])('gives up after %i', async (status) => {
     intake.respondWith({ status })
     expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 0, dropped: { refused: 3 } })

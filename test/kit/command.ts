@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll } from '@jest/globals'
 
 /** The built command; `npm test` builds it first. */
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
 export interface RunningCommand {
   /** What it has written so far. */

@@ -4,7 +4,7 @@ import { aggregate } from '../../src/otlp/aggregate.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import type { MetricFields, Temporality } from '../../src/otlp/metrics.ts'
-import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import type { DataPoint, ExponentialHistogramPointFields } from '../../src/otlp/points.ts'
 
 const NOON = 1_767_268_800_000_000_000n
@@ -32,6 +32,19 @@ const histogram = (fields: object) => new HistogramPoint({ timeUnixNano: NOON, e
 const exponential = (fields: ExponentialHistogramPointFields) =>
   new ExponentialHistogramPoint({ timeUnixNano: NOON, ...fields })
 
+describe('numbers of one series at one time', () => {
+  const sum = (...values: (number | bigint)[]) => {
+    const points = values.map((value) => new NumberPoint({ value, isInt: true, timeUnixNano: NOON }))
+    return (left('sum', points).points as NumberPoint[]).map(({ value, isInt }) => [value, isInt])
+  }
+
+  it('are added exactly up to the largest int, and are a double beyond it, never a negative int', () => {
+    expect(sum(2n ** 62n, 2n ** 62n - 1n)).toEqual([[2n ** 63n - 1n, true]])
+    expect(sum(2n ** 62n, 2n ** 62n)).toEqual([[2 ** 63, false]])
+    expect(sum(-(2n ** 63n), -1)).toEqual([[-(2 ** 63), false]])
+  })
+})
+
 describe('histograms of one series at one time', () => {
   it.each(['delta', 'cumulative'] as const)('are added where their bounds are the same, %s', (temporality) => {
     const { points, merged } = left(
@@ -55,6 +68,25 @@ describe('histograms of one series at one time', () => {
       count: 2n ** 60n + 3n,
       ...{ sum: 5, min: 0, max: 9, bucketCounts: [1, 2, 2n ** 60n] },
     })
+  })
+
+  it('stay as they are when another counted nothing, whatever its bounds or scale', () => {
+    const known = { count: 1, sum: 2, min: 2, max: 2 }
+    const pairs = [
+      [histogram({ ...known, bucketCounts: [0, 1, 0] }), histogram({ count: 0, explicitBounds: [], bucketCounts: [] })],
+      [
+        exponential({ ...known, scale: 5, positive: { offset: 31, bucketCounts: [1] } }),
+        exponential({ count: 0, scale: -3, zeroThreshold: 8 }),
+      ],
+    ] as const
+    for (const [some, none] of pairs) {
+      for (const points of [
+        [some, none],
+        [none, some],
+      ]) {
+        expect(left(some.kind, points)).toMatchObject({ merged: 1, points: [some] })
+      }
+    }
   })
 
   it('know only what all of them know', () => {

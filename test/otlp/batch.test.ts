@@ -112,7 +112,11 @@ describe('a batch', () => {
       points: [new NumberPoint({ value: 1, timeUnixNano: 10n })],
     }))
     const request = MetricBatch.fromOtlp(MetricBatch.of({ resource: { 'host.name': 'a' }, metrics }).toOtlp())
-    const differences = delta.apply(request, { dropped: () => undefined })
+    const differences = delta.apply(request, {
+      created: () => undefined,
+      merged: () => undefined,
+      dropped: () => undefined,
+    })
     const compacted = differences.compacted()
     const [{ resource, scopes }] = compacted.resources
     expect(resource.attributes.text('host.name')).toBe('a')

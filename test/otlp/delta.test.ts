@@ -4,7 +4,7 @@ import { Attributes } from '../../src/otlp/attributes.ts'
 import { aggregate } from '../../src/otlp/aggregate.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
-import type { DeltaOptions } from '../../src/otlp/delta.ts'
+import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NO_RECORDED_VALUE, NumberPoint } from '../../src/otlp/points.ts'
 import type { ExponentialHistogramPointFields, HistogramPointFields, NumberPointFields } from '../../src/otlp/points.ts'
 
@@ -16,16 +16,18 @@ const LATER = 4_000_000_000n * SECOND
 
 interface Counted {
   readonly merged: number
+  readonly created: number
   readonly dropped: Readonly<Record<string, number>>
 }
 
 function counting(): {
-  account: { merged(points: number): void; dropped(reason: string, points: number): void }
+  account: DeltaAccount
   counted: Counted
 } {
-  const counted = { merged: 0, dropped: {} as Record<string, number> }
+  const counted = { merged: 0, created: 0, dropped: {} as Record<string, number> }
   const account = {
     merged: (points: number) => void (counted.merged += points),
+    created: (points: number) => void (counted.created += points),
     dropped: (reason: string, points: number) =>
       void (counted.dropped[reason] = (counted.dropped[reason] ?? 0) + points),
   }
@@ -161,8 +163,8 @@ describe('a counter that begins anew', () => {
       counter(at(20, 5)),
       counter(at(30, 9)),
     )
-    expect(values(points)).toEqual([[4, 20n, 30n]])
-    expect(dropped).toEqual({ first_value: 1, counter_reset: 1 })
+    expect(values(points)).toEqual([[9, 10n, 30n]])
+    expect(dropped).toEqual({ first_value: 1 })
   })
 
   it('is seen by a new start, even with a larger value, and counted from zero where the start is known to be later', () => {
@@ -177,10 +179,15 @@ describe('a counter that begins anew', () => {
   })
 
   it('counts from the point before with keep when its start did not move', () => {
-    const { points } = differences({ initialValue: 'keep' }, counter(at(10, 100)), counter(at(20, 5)))
+    const { points } = differences(
+      { initialValue: 'keep' },
+      counter(at(10, 100)),
+      counter(at(20, 5)),
+      counter(at(30, 7)),
+    )
     expect(values(points)).toEqual([
       [100, 0n, 10n],
-      [5, 10n, 20n],
+      [7, 10n, 30n],
     ])
   })
 
@@ -297,7 +304,8 @@ describe('the difference of a cumulative histogram', () => {
       }),
     )
     expect(points).toEqual([])
-    expect(dropped).toEqual({ first_value: 1, counter_reset: 2 })
+    // The second is withheld, and given up when the third has fallen again.
+    expect(dropped).toEqual({ first_value: 1, counter_reset: 1 })
   })
 })
 
@@ -397,7 +405,7 @@ describe('the difference of a cumulative exponential histogram', () => {
   it('has the extremes that were reached in it, when asked for', () => {
     const extremes = (min: number | undefined, max: number) => ({ ...base, min, max })
     const { points } = differences(
-      { initialValue: 'keep', extremes: true },
+      { initialValue: 'keep', extremes: 'reached' },
       exponential(extremes(2, 8), extremes(2, 9), extremes(1, 9), extremes(undefined, 9), extremes(0, 10)),
     )
     expect(points.map((point) => (point.kind === 'exponential_histogram' ? [point.min, point.max] : []))).toEqual([

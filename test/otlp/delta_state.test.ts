@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
+import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../src/otlp/points.ts'
 
@@ -76,13 +77,16 @@ function batchOf(samples: readonly Sample[], number: number, objects: boolean): 
 class Mortal {
   /** What was told, by `begin`. */
   files: { bytes: Uint8Array; age: number }[][] = [[]]
-  #engine = new CumulativeToDelta({ initialValue: 'drop', extremes: true })
+  readonly #options: DeltaOptions
+  #engine: CumulativeToDelta
 
-  constructor() {
+  constructor(options: DeltaOptions) {
+    this.#options = options
+    this.#engine = new CumulativeToDelta(options)
     this.#engine.state.begin()
   }
 
-  apply(batch: MetricBatch, account: { dropped(reason: string, points: number): void }): MetricBatch {
+  apply(batch: MetricBatch, account: DeltaAccount): MetricBatch {
     const differences = this.#engine.apply(batch, account)
     const { bytes, all } = this.#engine.state.changes()
     this.files.at(-1)?.push({ bytes, age: 0 })
@@ -96,7 +100,7 @@ class Mortal {
   }
 
   die(): void {
-    this.#engine = new CumulativeToDelta({ initialValue: 'drop', extremes: true })
+    this.#engine = new CumulativeToDelta(this.#options)
     this.#engine.state.restore(this.files.map((told) => told.filter(({ bytes }) => bytes.length > 0)))
     this.tellAnew()
   }
@@ -104,7 +108,9 @@ class Mortal {
 
 function counting() {
   const counts: Record<string, number> = {}
-  return { counts, dropped: (reason: string, points: number) => void (counts[reason] = (counts[reason] ?? 0) + points) }
+  const dropped = (reason: string, points: number): void => void (counts[reason] = (counts[reason] ?? 0) + points)
+  const [merged, created] = ['merged', 'created'].map((reason) => (points: number) => dropped(reason, points))
+  return { counts, dropped, merged, created }
 }
 
 const one = (value: number, second: number, series = 0): MetricBatch =>
@@ -113,8 +119,9 @@ const one = (value: number, second: number, series = 0): MetricBatch =>
 describe('what is remembered of cumulative series', () => {
   it('is the same after it was told and taken over, whenever that is', () => {
     fc.assert(
-      fc.property(fc.array(round, { maxLength: 12 }), (rounds) => {
-        const [immortal, mortal] = [new CumulativeToDelta({ initialValue: 'drop', extremes: true }), new Mortal()]
+      fc.property(fc.array(round, { maxLength: 12 }), fc.constantFrom('drop', 'keep'), (rounds, initialValue) => {
+        const options = { initialValue, extremes: 'reached' } as const
+        const [immortal, mortal] = [new CumulativeToDelta(options), new Mortal(options)]
         const [expected, actual] = [counting(), counting()]
         rounds.forEach(({ samples, then, objects }, number) => {
           const batch = batchOf(samples, number, objects)
@@ -137,7 +144,7 @@ describe('what is remembered of cumulative series', () => {
       const metric = { name: 'm', type: 'sum', temporality: 'cumulative', monotonic: true, points } as const
       return MetricBatch.fromOtlp(MetricBatch.of({ metrics: [metric] }).toOtlp())
     }
-    const mortal = new Mortal()
+    const mortal = new Mortal({ initialValue: 'drop', extremes: 'reached' })
     const account = counting()
     mortal.apply(many(1, 2), account)
     const length = (): number => mortal.files.flat().reduce((sum, { bytes }) => sum + bytes.length, 0)
@@ -207,7 +214,7 @@ describe('what is remembered of cumulative series', () => {
     const other = Uint8Array.from(bytes)
     other[0] += 1
     const next = new CumulativeToDelta({ initialValue: 'drop' })
-    expect(() => next.state.restore([[bytes, other].map((bytes) => ({ bytes, age: 0 }))])).toThrow('version 2, not 1')
+    expect(() => next.state.restore([[bytes, other].map((bytes) => ({ bytes, age: 0 }))])).toThrow('version 3, not 2')
     expect(next.size).toBe(0)
     expect(next.apply(one(5, 2), counting()).pointCount).toBe(0)
   })

@@ -20,7 +20,7 @@ function request(host: string, value = 1, padding = 0): MetricBatch {
 }
 
 const resourceOf = (batch: MetricBatch) => batch.resources[0].resource
-const account = { dropped: () => undefined }
+const account = { created: () => undefined, merged: () => undefined, dropped: () => undefined }
 
 describe('a resource that comes again', () => {
   it('is the same object, and keeps no request', () => {
@@ -58,8 +58,8 @@ describe('a resource that comes again', () => {
   it('stays known to an index of metrics as long as it comes', () => {
     const index = new MetricIndex(({ name }, resource) => `${name} ${resource.attributes.identity}`)
     const numberOf = (host: string, now: number, name?: string): number => {
-      const [{ metric, resource, scope }] = request(host).metrics()
-      return index.numberOf(name === undefined ? metric : metric.withName(name), resource, scope, now)
+      const [{ metric, resource, scope, schemaUrl }] = request(host).metrics()
+      return index.numberOf(name === undefined ? metric : metric.withName(name), resource, scope, schemaUrl, now)
     }
     const number = numberOf('kept', 1)
     numberOf('gone', 1)

@@ -194,7 +194,13 @@ async function isValid(config: object): Promise<boolean> {
 /** Whether the validator takes the settings, without the rules across them, which a schema cannot say. */
 function fits(settings: Settings, value: unknown): boolean {
   const { node, problems } = parseYaml(stringify(value), 'settings')
-  checkSettings(settings, node, node.place, '', { env, directoryOf: () => '/', problems, secrets: new Set() })
+  checkSettings(settings, node, node.place, '', {
+    env,
+    directoryOf: () => '/',
+    problems,
+    changedDefaults: [],
+    secrets: new Set(),
+  })
   return problems.length === 0
 }
 

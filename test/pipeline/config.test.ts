@@ -267,13 +267,17 @@ describe('expand', () => {
     ['${env:A:-${env:NO}}', '${env:B}$$'],
     ['${env:A:?must be set}', '${env:B}$$'],
   ])('turns %s into %s', (text, expected) => {
-    expect(expand(text, surroundings)).toEqual({ text: expected, mistakes: [] })
+    expect(expand(text, surroundings)).toEqual({ text: expected, mistakes: [], unbraced: [] })
   })
 
   it('leaves every text without a dollar as it is, and every doubled dollar a dollar', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
-        expect(expand(escaped(text) as string, { env: {}, directory: '/' })).toEqual({ text, mistakes: [] })
+        expect(expand(escaped(text) as string, { env: {}, directory: '/' })).toEqual({
+          text,
+          mistakes: [],
+          unbraced: [],
+        })
       }),
     )
   })

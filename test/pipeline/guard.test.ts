@@ -114,6 +114,32 @@ describe('a guarded function', () => {
     for (const step of [filters, merges, silent, creates]) expect(step.difference()).toBe(0)
   })
 
+  it('tells what was filtered from what was merged and created where the processor says it', async () => {
+    const step = run(
+      (given, account) => {
+        account.filtered(2)
+        if (values(given).includes(13)) throw retryable('not now')
+        if (values(given).includes(14)) throw new Error('never')
+        return batch(...Array<number>(values(given).length === 4 ? 1 : 5).fill(0))
+      },
+      ['filters', 'merges', 'creates'],
+    )
+    await step.send(1, 2, 3, 4)
+    expect(step.sheet.balance()).toMatchObject({ filtered: 2, merged: 1, created: 0, handed_on: 1 })
+    await step.send(13)
+    await step.send(14)
+    await step.send(1, 2, 3)
+    expect(step.sheet.balance()).toMatchObject({
+      filtered: 4,
+      merged: 1,
+      created: 4,
+      refused: 1,
+      dropped: { processor_error: 1 },
+      handed_on: 6,
+    })
+    expect(step.difference()).toBe(0)
+  })
+
   it('takes a batch of which nothing is left', async () => {
     const step = run(() => undefined, 'filters')
     await expect(step.send(1, 2)).resolves.toBe('accepted')

@@ -55,6 +55,7 @@ function round(number: number): MetricBatch {
     sum('requests', 100 * number, {}, { timeUnixNano, startTimeUnixNano: BOOT }),
     sum('sessions', 5, { lower_bound: 'mine' }, { timeUnixNano, monotonic: false }),
     sum('system.cpu.time', number, { state: 'user' }, { timeUnixNano, startTimeUnixNano: BOOT }),
+    sum('system.cpu.time', 3 * number, { state: 'idle' }, { timeUnixNano, startTimeUnixNano: BOOT }),
     {
       name: 'duration',
       type: 'histogram' as const,
@@ -225,7 +226,7 @@ describe('an explanation', () => {
       Object.fromEntries([...droppedMetrics].map(([reason, metrics]) => [reason, Object.fromEntries(metrics)])),
     ).toEqual({
       not_finite: { nothing: 4 },
-      first_value: { requests: 2, 'system.cpu.time': 2 },
+      first_value: { requests: 2, 'system.cpu.time': 4 },
     })
     // Of each service five series of numbers, three of a summary, and two distributions of five each; the Agent's one is free.
     expect(explanation?.billedMetrics).toBe(2 * (5 + 3 + 2 * 5))

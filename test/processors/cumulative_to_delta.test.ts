@@ -86,6 +86,11 @@ describe('cumulative_to_delta', () => {
     ['{ exclude: { metrics: [requests] } }', ['latency', 'size']],
     ['{ exclude: { match_type: regexp, metrics: [e$] } }', ['requests', 'latency']],
     ['{ include: { match_type: regexp, metrics: [e] }, exclude: { metrics: [size] } }', ['requests', 'latency']],
+    ['{ include: { metric_types: [sum, exponentialhistogram] } }', ['requests', 'size']],
+    ['{ include: { metrics: [requests, latency], metric_types: [histogram] } }', ['latency']],
+    ['{ exclude: { metric_types: [histogram] } }', ['requests', 'size']],
+    ['{ exclude: { metrics: [requests], metric_types: [histogram] } }', ['size']],
+    ['{ include: { match_type: regexp, metrics: [e] }, exclude: { metric_types: [sum] } }', ['latency', 'size']],
   ])('with %s converts what is chosen and passes on the rest', async (settings, names) => {
     const { metrics, balance } = await converted(settings, cumulative(10, 5), cumulative(20, 12))
     expect(metrics.filter(([, temporality]) => temporality === 'delta').map(([name]) => name)).toEqual(names)
@@ -109,13 +114,13 @@ describe('cumulative_to_delta', () => {
     expect(metrics.map(([, , count]) => count)).toEqual([5, 5, 5])
   })
 
-  it('takes a count that goes back for a new beginning', async () => {
+  it('takes a count that falls for a new beginning, once the next point goes on from there', async () => {
     const batches = [cumulative(10, 5), cumulative(20, 3), cumulative(30, 4)]
     expect((await converted('{ initial_value: drop }', ...batches)).metrics.map(([, , count]) => count)).toEqual([
       1, 1, 1,
     ])
     const kept = await converted('{ initial_value: keep }', ...batches)
-    expect(kept.metrics.filter(([name]) => name === 'size').map(([, , count]) => count)).toEqual([5, 3, 1])
+    expect(kept.metrics.filter(([name]) => name === 'size').map(([, , count]) => count)).toEqual([5, 4])
   })
 
   it('withholds what is late or comes twice', async () => {
@@ -139,7 +144,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
     const context = lifetime.context(component, { id, config: config as never, telemetry, deliver: async () => {} })
     const process = component.create(context) as ProcessBatch
     for (const batch of [cumulative(20, 5), cumulative(10, 4), cumulative(20, 5), cumulative(30, 1)])
-      void process(batch)
+      void process(batch, { filtered() {} })
     await lifetime.stop()
     const withheld = (reason: string) => `withheld_points{component="cumulative_to_delta/d",reason="${reason}"}`
     expect(telemetry.counters()).toEqual({
@@ -160,8 +165,12 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
   })
 
   it.each([
-    ['{ include: { match_type: regexp } }', 'include.metrics: is required'],
-    ['{ include: { metrics: [] } }', 'include.metrics: must name at least one metric'],
+    ['{ include: { match_type: regexp } }', 'include.metrics: must name a metric, or metric_types a type'],
+    ['{ exclude: { metrics: [], metric_types: [] } }', 'exclude.metrics: must name a metric, or metric_types a type'],
+    [
+      '{ include: { metric_types: [sum, gauge] } }',
+      'include.metric_types[1]: must be `sum`, `histogram` or `exponentialhistogram`',
+    ],
     ['{ exclude: { match_type: regexp, metrics: [a, "("] } }', 'exclude.metrics[1]: is not a regular expression'],
     ['{ include: { match_type: glob, metrics: [a] } }', 'include.match_type: must be `strict` or `regexp`'],
     ['{ initial_value: zero }', 'initial_value: must be `auto`, `keep` or `drop`'],

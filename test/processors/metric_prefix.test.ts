@@ -28,6 +28,29 @@ describe('metric_prefix', () => {
     ])
   })
 
+  it('leaves alone what is excluded, and with `include` takes only that', async () => {
+    const batch = MetricBatch.of({
+      metrics: ['system.cpu.time', 'process.cpu.time', 'systems', 'requests'].map((name) => gauge(name, 1)),
+    })
+    const hosts = "{ match_type: regexp, metrics: ['^(system|process)\\.'] }"
+    const named = async (settings: string) => {
+      const { process } = await testProcessor(metricPrefix, `metric_prefix: { prefix: heka, ${settings} }`)
+      return names(await process(batch))
+    }
+    expect(await named(`exclude: ${hosts}`)).toEqual([
+      'system.cpu.time',
+      'process.cpu.time',
+      'heka.systems',
+      'heka.requests',
+    ])
+    expect(await named('include: { metrics: [systems, requests] }, exclude: { metrics: [systems] }')).toEqual([
+      'system.cpu.time',
+      'process.cpu.time',
+      'systems',
+      'heka.requests',
+    ])
+  })
+
   it('changes nothing but the name', async () => {
     const { process, balance } = await testProcessor(metricPrefix, 'metric_prefix: { prefix: heka }')
     const requests = sum('requests', 2n ** 60n, { route: '/' }, { unit: '{request}', startTimeUnixNano: 1n })
@@ -44,6 +67,11 @@ describe('metric_prefix', () => {
     ['metric_prefix: { prefix: "" }', 'metric_prefix.prefix'],
     ['metric_prefix: { prefix: 9lives }', 'metric_prefix.prefix'],
     ['metric_prefix: { prefix: heka, suffix: x }', 'metric_prefix.suffix'],
+    ['metric_prefix: { prefix: heka, include: { metrics: [] } }', 'include.metrics: must name at least one metric'],
+    [
+      'metric_prefix: { prefix: heka, exclude: { match_type: regexp, metrics: ["("] } }',
+      'exclude.metrics[0]: is not a',
+    ],
   ])('refuses %s', async (yaml, message) => {
     await expect(testProcessor(metricPrefix, yaml)).rejects.toThrow(message)
   })

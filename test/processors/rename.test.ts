@@ -212,9 +212,79 @@ describe('rename: labels and values', () => {
     ]
     const lines = await renamed(
       [`{ include: a, operations: [${operations.join(', ')}] }`],
-      joined(gauge('a', 1, { state: 'wait', mode: 'old' }, at), gauge('a', 2, { cpu: '0' }, at)),
+      joined(gauge('a', 1, { state: 'wait', mode: 'old' }, at), gauge('a', 2, { cpu: '0', source: 'own' }, at)),
     )
-    expect(lines.slice(1)).toEqual(['{mode="iowait",source="host"} double 1', '{cpu="0",source="host"} double 2'])
+    expect(lines.slice(1)).toEqual(['{mode="iowait",source="host"} double 1', '{cpu="0",source="own"} double 2'])
+  })
+
+  it.each([
+    ['update', ['# a: gauge, ', '{cpu="0"} double 1', '{mode="idle"} double 4'], { filtered: 3, created: 0 }],
+    [
+      'insert, new_name: b',
+      [
+        '# a: gauge, ',
+        '{cpu="0"} double 1',
+        '{state="idle"} double 2',
+        '{state="idle",cpu="1"} double 3',
+        '{mode="idle"} double 4',
+        '# idle: gauge, ',
+        '{state="idle"} double 5',
+        '# b: gauge, ',
+        '{cpu="0"} double 1',
+        '{mode="idle"} double 4',
+      ],
+      { filtered: 3, created: 5 },
+    ],
+  ])(
+    'deletes the data points whose label has a value, and metrics without any left (%s)',
+    async (action, lines, counts) => {
+      const points = joined(
+        gauge('a', 1, { cpu: '0' }, at),
+        gauge('a', 2, { state: 'idle' }, at),
+        gauge('a', 3, { state: 'idle', cpu: '1' }, at),
+        gauge('a', 4, { mode: 'idle' }, at),
+      )
+      const transform = `{ include: ., match_type: regexp, action: ${action}, operations: [{ action: delete_label_value, label: state, label_value: idle }] }`
+      const { process, balance } = await testProcessor(rename, `rename: { transforms: [${transform}] }`)
+      const batch = MetricBatch.of({ metrics: [points, gauge('idle', 5, { state: 'idle' }, at)] })
+      expect(describeBatch(await process(MetricBatch.fromOtlp(batch.toOtlp())))).toEqual(lines)
+      expect(balance()).toMatchObject({ accepted: 5, merged: 0, ...counts, dropped: {} })
+    },
+  )
+
+  it('leaves nothing of a batch whose data points are all deleted', async () => {
+    const transform = '{ include: a, operations: [{ action: delete_label_value, label: x, label_value: "1" }] }'
+    const { process, balance } = await testProcessor(rename, `rename: { transforms: [${transform}] }`)
+    expect((await process(MetricBatch.of({ metrics: [gauge('a', 1, { x: 1 })] }))).resources).toEqual([])
+    expect(balance()).toMatchObject({ accepted: 1, filtered: 1, handed_on: 0 })
+  })
+
+  it('tells what it deleted from what it aggregated', async () => {
+    const operations = [
+      '{ action: delete_label_value, label: state, label_value: idle }',
+      '{ action: aggregate_labels, label_set: [], aggregation_type: sum }',
+    ]
+    const yaml = `rename: { transforms: [{ include: cpu, operations: [${operations.join(', ')}] }] }`
+    const { process, balance } = await testProcessor(rename, yaml)
+    await process(MetricBatch.fromOtlp(MetricBatch.of({ metrics: [cpu] }).toOtlp()))
+    expect(balance()).toMatchObject({ accepted: 4, filtered: 2, merged: 1, created: 0, handed_on: 1 })
+  })
+
+  it.each([
+    [3n, 'double 3'],
+    [2n ** 53n + 1n, `double ${2 ** 53}`],
+    [2.75, 'int 2'],
+    [-2.75, 'int -2'],
+    [2 ** 62, `int ${2n ** 62n}`],
+    [1e19, 'double 10000000000000000000'],
+    [NaN, 'double NaN'],
+    [-Infinity, 'double -Infinity'],
+  ])('toggles the type of %s', async (value, expected) => {
+    const lines = await renamed(
+      ['{ include: a, operations: [{ action: toggle_scalar_data_type }] }'],
+      gauge('a', value, {}, at),
+    )
+    expect(lines).toEqual(['# a: gauge, ', `{} ${expected}`])
   })
 
   it.each([
@@ -242,12 +312,16 @@ describe('rename: settings', () => {
   it.each([
     ['{}', 'rename.transforms: is required'],
     ['{ transforms: [{ include: a }] }', 'transforms[0]: changes nothing'],
-    ['{ transforms: [{ include: a, action: insert }] }', 'transforms[0].new_name: is missing; a copy needs'],
+    ['{ transforms: [{ include: a, action: insert }] }', 'transforms[0].new_name: is missing; insert needs it'],
     ['{ transforms: [{ include: a, new_name: "" }] }', 'transforms[0].new_name: must not be empty'],
     ['{ transforms: [{ include: "(", match_type: regexp, new_name: b }] }', 'transforms[0].include: is not a regular'],
     [
       '{ transforms: [{ include: a, new_name: b, experimental_match_labels: { x: y } }] }',
-      'transforms[0].experimental_match_labels: needs `action: insert`',
+      'transforms[0].experimental_match_labels: allows, with `action: update`, only the operations update_label, toggle_scalar_data_type, experimental_scale_value',
+    ],
+    [
+      '{ transforms: [{ include: a, experimental_match_labels: { x: y }, operations: [{ action: add_label, new_label: b, new_value: c }] }] }',
+      'transforms[0].experimental_match_labels: allows, with `action: update`, only',
     ],
     [
       '{ transforms: [{ include: a, operations: [{ action: aggregate_labels, label_set: [] }] }] }',
@@ -266,8 +340,48 @@ describe('rename: settings', () => {
       'experimental_scale: must not be 0',
     ],
     [
+      '{ transforms: [{ include: a, action: delete }] }',
+      'transforms[0].action: must be `update`, `insert`, `combine` or `group`',
+    ],
+    [
       '{ transforms: [{ include: a, action: combine, new_name: b }] }',
-      'transforms[0].action: must be `update` or `insert`',
+      'transforms[0].aggregation_type: is missing; combine needs it',
+    ],
+    [
+      '{ transforms: [{ include: a, action: combine, new_name: b.$1, aggregation_type: sum }] }',
+      'transforms[0].new_name: must be one name; what groups find becomes labels',
+    ],
+    [
+      '{ transforms: [{ include: a, action: combine, new_name: b, aggregation_type: sum, submatch_case: lower }] }',
+      'transforms[0].submatch_case: needs `match_type: regexp`',
+    ],
+    [
+      '{ transforms: [{ include: a, action: combine, new_name: b, aggregation_type: avg }] }',
+      'transforms[0].aggregation_type: must be `sum`, `mean`, `min`, `max`, `count` or `median`',
+    ],
+    [
+      '{ transforms: [{ include: a, action: group }] }',
+      'transforms[0].group_resource_labels: is missing; group needs it',
+    ],
+    [
+      '{ transforms: [{ include: a, action: group, group_resource_labels: { b: c }, new_name: d }] }',
+      'transforms[0].new_name: has no meaning for group, which takes group_resource_labels, experimental_match_labels',
+    ],
+    [
+      '{ transforms: [{ include: a, new_name: b, submatch_case: upper }] }',
+      'transforms[0].submatch_case: has no meaning for update',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: toggle_scalar_data_type, label: b }] }] }',
+      'operations[0].label: has no meaning for toggle_scalar_data_type, which takes no settings',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: delete_label_value, label: b }] }] }',
+      'operations[0].label_value: is missing; delete_label_value needs it',
+    ],
+    [
+      '{ transforms: [{ include: a, operations: [{ action: add_label, new_label: b, new_value: "v{{version}}" }] }] }',
+      'operations[0].new_value: must not contain {{version}}',
     ],
   ])('refuses %s', async (yaml, message) => {
     await expect(testProcessor(rename, `rename: ${yaml}`)).rejects.toThrow(message)

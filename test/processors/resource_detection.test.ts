@@ -282,6 +282,30 @@ describe('resource_detection: the host', () => {
     expect(warnings).toMatchObject([{ detector: 'env', cause: expect.stringContaining('left out') }])
   })
 
+  const onLinux = process.platform === 'linux' ? it : it.skip
+
+  onLinux('reads the CPU from the files of the host, in the words that the CPU uses', async () => {
+    const root_path = new URL('../cases/host_metrics/processor_intel/0', import.meta.url).pathname
+    const names = ['vendor.id', 'family', 'model.id', 'model.name', 'stepping', 'cache.l2.size']
+    const resource_attributes: Record<string, object> = {
+      'host.name': { enabled: false },
+      'os.type': { enabled: false },
+    }
+    for (const name of names) resource_attributes[`host.cpu.${name}`] = { enabled: true }
+    const system = { root_path, resource_attributes }
+    expect(await detected({ detectors: ['system'], system })).toEqual({
+      attributes: {
+        'host.cpu.vendor.id': 'GenuineIntel',
+        'host.cpu.family': '6',
+        'host.cpu.model.id': '140',
+        'host.cpu.model.name': '11th Gen Intel(R) Core(TM) i7-1185G7 @ 3.00GHz',
+        'host.cpu.stepping': '1',
+        'host.cpu.cache.l2.size': 1310720,
+      },
+      warnings: [],
+    })
+  })
+
   it('asks the system, that of the host around a container included', async () => {
     expect((await detected({ detectors: ['system'] })).attributes).toEqual({
       'host.name': os.hostname(),

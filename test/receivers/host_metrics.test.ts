@@ -1,17 +1,18 @@
-import { describe, expect, it } from '@jest/globals'
-import { execFile } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readdirSync, statfsSync } from 'node:fs'
-import { mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { execFile, execFileSync } from 'node:child_process'
+import { closeSync, constants, existsSync, openSync, readFileSync, readdirSync, statfsSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, open, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { ConfigError } from '../../src/errors.ts'
+import { ConfigError, formatProblem } from '../../src/errors.ts'
 import { loadConfig } from '../../src/pipeline/config.ts'
 import hostMetrics from '../../src/receivers/host_metrics.ts'
 import { loadPortableSystem } from '../../src/receivers/host_metrics/portable.ts'
 import type { PortableSystem } from '../../src/receivers/host_metrics/portable.ts'
 import { scrapers } from '../../src/receivers/host_metrics/receiver.ts'
 import type { Scraper } from '../../src/receivers/host_metrics/scraper.ts'
+import type { NumberPoint } from '../../src/otlp/points.ts'
 import { testComponent } from '../../src/testing.ts'
 import { describeBatch, startScraping, valuesOf } from './host_metrics/scraping.ts'
 import type { Scraping } from './host_metrics/scraping.ts'
@@ -44,6 +45,11 @@ function everything(names: readonly string[], settings = ''): string {
   return `host_metrics: { collection_interval: 1ms, initial_delay: 0s, ${settings} scrapers: { ${switches.join(', ')} } }`
 }
 
+/** `major:minor` of the file system that a file is on, by coreutils. */
+function numberOf(path: string): string {
+  return execFileSync('stat', ['--format=%Hd:%Ld', path], { encoding: 'utf8' }).trim()
+}
+
 /** The rows of a CSV file without quotes, by the names in its first line. */
 function readCsv(path: string): Record<string, string>[] {
   const [head, ...rows] = readFileSync(path, 'utf8').trim().split('\n')
@@ -59,7 +65,7 @@ describe('the tables of the scrapers', () => {
   // The container is no matter of the collector's receiver.
   const ofHost = declared.filter(({ scraper }) => scraper !== 'container')
 
-  it("declare the collector's metrics, with their units, types, attributes and defaults", () => {
+  it("declare the collector's metrics, with their units, types, attributes and defaults, but for the memory limit", () => {
     const rowOf = (row: Record<string, string>) => ({
       scraper: row.scraper,
       metric: row.metric,
@@ -86,17 +92,26 @@ describe('scrapes in a row of a host below a folder', () => {
   for (const name of readdirSync(CASES).filter((entry) => entry !== 'recorded' && !entry.includes('.'))) {
     it(`yield what is expected: ${name.replaceAll('_', ' ')}`, async () => {
       const folder = join(CASES, name)
-      const root = join(await temporaryFolder(), 'root')
+      const temporary = await temporaryFolder()
+      const root = join(temporary, 'root')
       const scraping = await start(readFileSync(join(folder, 'config.yaml'), 'utf8'), {
         env: { ROOT: root },
         own: `${root}/own`,
       })
       for (const step of readdirSync(folder).filter((entry) => /^\d+$/.test(entry))) {
-        await symlink(join(folder, step), `${root}.next`)
+        await cp(join(folder, step), `${root}.${step}`, { recursive: true, verbatimSymlinks: true })
+        await mountHere(`${root}.${step}/proc/1/mountinfo`)
+        await symlink(`${root}.${step}`, `${root}.next`)
         await rename(`${root}.next`, root)
         expect(await describeScrape(scraping, root)).toEqual(readFileSync(join(folder, `expected.${step}.txt`), 'utf8'))
       }
     })
+  }
+
+  /** Gives the mounts of a case whose number is `HERE` the number of the file system that its folder is on. */
+  async function mountHere(path: string): Promise<void> {
+    if (!existsSync(path)) return
+    await writeFile(path, readFileSync(path, 'utf8').replaceAll(/\bHERE\b/g, numberOf(path)))
   }
 
   /** One scrape as the golden files hold it: the resource, the points, what was counted so far and what was logged. */
@@ -112,8 +127,8 @@ describe('scrapes in a row of a host below a folder', () => {
         expect(point.startTimeUnixNano).toBe(metric.type === 'sum' ? start : 0n)
       }
     }
-    expect(times.size).toBe(1)
-    expect([...times][0]).toBeGreaterThanOrEqual(before)
+    expect(times.size).toBe(batch.pointCount === 0 ? 0 : 1)
+    for (const time of times) expect(time).toBeGreaterThanOrEqual(before)
     const points = describeBatch(batch).join('\n')
     const lines = [
       ...Object.entries(resource).map(([key, value]) => `${key}: ${JSON.stringify(value)}`),
@@ -125,7 +140,10 @@ describe('scrapes in a row of a host below a folder', () => {
         .map(([counter, count]) => `${counter} ${count}`),
       ...scraping.logs(),
     ]
-    return `${lines.join('\n').replaceAll(root, 'ROOT')}\n`
+    return `${lines
+      .join('\n')
+      .replaceAll(root, 'ROOT')
+      .replaceAll(`(${numberOf(root)})`, '(HERE)')}\n`
   }
 })
 
@@ -250,10 +268,10 @@ describe('what does not answer', () => {
     const root = await fakeRoot({
       'proc/stat': 'btime 1700000000\n',
       'proc/filesystems': '\text4\n',
-      'proc/1/mountinfo': '1 0 8:1 / /data rw - ext4 /dev/root rw\n',
+      'proc/1/mountinfo': `1 0 ${numberOf(tmpdir())} / /data rw - ext4 /dev/root rw\n`,
       'data/.keep': '',
     })
-    await symlink('../devices/sda9', join(root, 'sys/dev/block/8:1'))
+    await symlink('../devices/sda9', join(root, 'sys/dev/block', numberOf(tmpdir())))
     const scraping = await start(
       `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { filesystem: , system: } }`,
     )
@@ -296,11 +314,90 @@ describe('what does not answer', () => {
   }
 })
 
+describe('a figure that cannot be', () => {
+  it('is left out, counted and logged once, where it is less than 0, and is the largest int where it is beyond', async () => {
+    const system = await loadPortableSystem()
+    const mem = () => Promise.resolve({ total: 100, free: 10, available: 120, swaptotal: 0 })
+    const disk = { fs: '/dev/disk1', type: 'apfs', mount: '/', rw: true, used: 2 ** 64, available: NaN }
+    const information = { ...system.information, mem, fsSize: () => Promise.resolve([disk]) }
+    const scraping = await start(
+      'host_metrics: { collection_interval: 1ms, initial_delay: 0s, scrapers: { memory: , filesystem: } }',
+      { portable: { ...system, information } as unknown as PortableSystem },
+    )
+    const batch = await scraping.next()
+    expect(describeBatch(batch)).toEqual([
+      '# system.memory.usage: cumulative sum, By',
+      '{state="free"} int 10',
+      '{state="inactive"} int 110',
+      '# system.memory.limit: cumulative sum, By',
+      '{} int 100',
+      '# system.filesystem.usage: cumulative sum, By',
+      '{device="/dev/disk1",mode="rw",mountpoint="/",type="apfs",state="used"} int 9223372036854775807',
+    ])
+    expect(scraping.logs()).toEqual([expect.stringContaining('system.memory.usage is less than 0')])
+    await scraping.next()
+    expect(scraping.logs()).toEqual([])
+    expect(scraping.counters()).toMatchObject({ 'scraper_errors{component="host_metrics",scraper="memory"}': 2 })
+  })
+})
+
+describe('the start of the sums', () => {
+  const NOON = 1_796_000_000
+
+  async function rootWithBoot(seconds: number): Promise<string> {
+    const root = await temporaryFolder()
+    await mkdir(join(root, 'proc'))
+    await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${seconds}\n`)
+    return root
+  }
+
+  /** The start and time of the next scrape, in seconds; the clock says `now`. */
+  async function timesOf(scraping: Scraping, now: number): Promise<[start: number, time: number]> {
+    jest.setSystemTime(now * 1000)
+    const [{ metric }] = (await scraping.next()).metrics()
+    const [{ startTimeUnixNano, timeUnixNano }] = metric.points
+    return [Number(startTimeUnixNano) / 1e9, Number(timeUnixNano) / 1e9]
+  }
+
+  const yaml = (root: string) =>
+    `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { cpu: } }`
+
+  beforeEach(() => {
+    jest.useFakeTimers({ doNotFake: ['performance', 'nextTick', 'setImmediate', 'setInterval', 'setTimeout'] })
+  })
+  afterEach(() => {
+    jest.useRealTimers()
+  })
+
+  it('is the boot as it was first read, while the clock goes on', async () => {
+    const root = await rootWithBoot(NOON - 600)
+    const scraping = await start(yaml(root))
+    expect(await timesOf(scraping, NOON)).toEqual([NOON - 600, NOON])
+    await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${NOON - 599}\n`)
+    expect(await timesOf(scraping, NOON + 10)).toEqual([NOON - 600, NOON + 10])
+  })
+
+  it('is read again when the clock is set back, since the kernel moves the boot with it', async () => {
+    const root = await rootWithBoot(NOON - 600)
+    const scraping = await start(yaml(root))
+    expect(await timesOf(scraping, NOON)).toEqual([NOON - 600, NOON])
+    await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${NOON - 4200}\n`)
+    expect(await timesOf(scraping, NOON - 3600)).toEqual([NOON - 4200, NOON - 3600])
+    expect(await timesOf(scraping, NOON - 3590)).toEqual([NOON - 4200, NOON - 3590])
+  })
+
+  it('is never after the time of the scrape, and stays', async () => {
+    const scraping = await start(yaml(await rootWithBoot(NOON + 3600)))
+    expect(await timesOf(scraping, NOON)).toEqual([NOON, NOON])
+    expect(await timesOf(scraping, NOON + 10)).toEqual([NOON, NOON + 10])
+  })
+})
+
 describe('the settings', () => {
   it('take a scraper without settings for its defaults, and run only what is listed', async () => {
     const scraping = await start('host_metrics: { initial_delay: 0s, scrapers: { memory: } }')
     const names = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
-    expect(names).toEqual(['system.memory.usage'])
+    expect(names).toEqual(['system.memory.usage', 'system.memory.limit'])
   })
 
   it.each([
@@ -313,6 +410,103 @@ describe('the settings', () => {
     const refused = testComponent(hostMetrics, `host_metrics: { ${settings} }`)
     await expect(refused).rejects.toThrow(ConfigError)
     await expect(refused).rejects.toThrow(message)
+  })
+
+  /** The problems of a pipeline that has these scrapers from line 4 on, each a line. */
+  async function problemsOf(scrapers: string): Promise<string> {
+    const pipeline = `receivers:
+  host_metrics:
+    scrapers:
+${scrapers}
+exporters: { debug: }
+service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug] } } }
+`
+    const config = loadConfig({ files: [{ name: 'pipeline.yaml', text: pipeline }], env: {} })
+    const { warnings } = await config.catch((error: ConfigError) => ({ warnings: error.problems }))
+    const lines = warnings.map((problem) => `${problem.severity} ${formatProblem(problem)}`)
+    return lines.join('\n').replaceAll('receivers.host_metrics.scrapers.', '')
+  }
+
+  it('say where attributes or a strategy are not those of a metric', async () => {
+    const problems = await problemsOf(`
+      cpu:
+        metrics:
+          system.cpu.time: { attributes: [state, core], aggregation_strategy: avg }
+          system.cpu.utilization: { aggregation_strategy: median }
+          system.cpu.logical.count: { attributes: [] }
+      memory:
+        metrics:
+          system.memory.usage: { attributes: [] }`)
+    expect(problems.split('\n')).toEqual([
+      'error pipeline.yaml:7:50 cpu.metrics.system.cpu.time.attributes[1]: must be `cpu` or `state`, not "core"',
+      'error pipeline.yaml:7:79 cpu.metrics.system.cpu.time.aggregation_strategy: must be `sum`, not "avg"',
+      'error pipeline.yaml:8:59 cpu.metrics.system.cpu.utilization.aggregation_strategy: must be `sum`, `avg`, `min` or `max`, not "median"',
+      'error pipeline.yaml:9:39 cpu.metrics.system.cpu.logical.count.attributes: is not a setting of cpu.metrics.system.cpu.logical.count; there are enabled',
+    ])
+  })
+
+  it('keep the attribute without which a sum would count something twice', async () => {
+    const problems = await problemsOf(`
+      memory:
+        metrics:
+          system.memory.usage: { attributes: [] }
+      paging:
+        metrics:
+          system.paging.operations: { attributes: [direction] }`)
+    expect(problems.split('\n')).toEqual([
+      'error pipeline.yaml:7:34 memory.metrics.system.memory.usage.attributes: must have `state`: its values overlap, so points cannot be joined over it',
+      'error pipeline.yaml:10:39 paging.metrics.system.paging.operations.attributes: must have `type`: its values overlap, so points cannot be joined over it',
+    ])
+  })
+
+  it('warn of a sum over devices that are parts of one another, until it is said which of them count', async () => {
+    const disk =
+      'metrics: { system.disk.io: { attributes: [direction] }, system.disk.io_time: { enabled: false, attributes: [] } }'
+    expect(await problemsOf(`      disk: { ${disk} }`)).toBe(
+      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device beside its disk: say which ones count with include or exclude, or some counts twice',
+    )
+    expect(await problemsOf(`      disk: { include: { devices: [sda] }, ${disk} }`)).toBe('')
+    const usage = 'system.filesystem.usage: { attributes: [device, state], aggregation_strategy: max }'
+    expect(await problemsOf(`      filesystem: { metrics: { ${usage} } }`)).toBe('')
+  })
+})
+
+describe('counters that are added up', () => {
+  const onLinux = process.platform === 'linux' ? it : it.skip
+
+  /** A receiver of the bytes received by all interfaces, which are given by name before each scrape. */
+  async function totalReceived() {
+    const root = await temporaryFolder()
+    await mkdir(join(root, 'proc/1/net'), { recursive: true })
+    await writeFile(join(root, 'proc/stat'), `btime ${BOOT / 1_000_000_000n}\n`)
+    await writeFile(join(root, 'proc/1/net/tcp'), '')
+    const io = 'system.network.io: { attributes: [direction] }'
+    const scraping = await start(
+      `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { network: { metrics: { ${io} } } } }`,
+    )
+    return async (interfaces: Readonly<Record<string, number | bigint>>) => {
+      const lines = Object.entries(interfaces).map(([name, bytes]) => `${name}: ${bytes}${' 0'.repeat(15)}\n`)
+      await writeFile(join(root, 'proc/1/net/dev'), `\n\n${lines.join('')}`)
+      const [{ metric }] = [...(await scraping.next()).metrics()]
+      expect(metric.points.map(({ startTimeUnixNano }) => startTimeUnixNano)).toEqual([BOOT, BOOT])
+      return (metric.points[0] as NumberPoint).value
+    }
+  }
+
+  onLinux('never fall, however many interfaces come and go', async () => {
+    const receive = await totalReceived()
+    const many = Array.from({ length: 10_001 }, (_, index) => [`veth${index}`, 2] as const)
+    expect(await receive({ eth0: 100, ...Object.fromEntries(many) })).toBe(20_102)
+    expect(await receive({ eth0: 101 })).toBe(20_103)
+    expect(await receive({ eth0: 101, veth0: 1 })).toBe(20_104)
+    expect(await receive({ eth0: 90, veth0: 1 })).toBe(20_104)
+    expect(await receive({ eth0: 95, veth0: 1 })).toBe(20_109)
+  })
+
+  onLinux('begin again at 0 beyond 63 bits, as a counter does', async () => {
+    const receive = await totalReceived()
+    expect(await receive({ eth0: 2n ** 63n - 1n, eth1: 0 })).toBe(2n ** 63n - 1n)
+    expect(await receive({ eth0: 2n ** 63n - 1n, eth1: 3 })).toBe(2n)
   })
 })
 

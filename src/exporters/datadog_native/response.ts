@@ -1,21 +1,27 @@
+import { listedErrors, waitOf } from '../../datadog/answers.ts'
 import { divisible, permanent, retryable, unauthorized } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
-import { answerMessage, retryAfter } from '../../http/client.ts'
+import { answerMessage } from '../../http/client.ts'
 import type { HttpResponse } from '../../http/client.ts'
 
 /** How often a refused request is halved to save the series that are good: at most 31 requests come of one. */
 const MAX_ISOLATION = 4
 
 /**
- * What Datadog's answer means; `undefined` when it took the request. A wrong key is retried, so that a rotated one loses no
+ * What Datadog's answer to a request of so many points means; `undefined` when it took it. A wrong key is retried, so that a rotated one loses no
  * data. Source: Datadog documentation, agent/guide/agent-retry.md; Vector, sinks/datadog, `is_retriable`.
  */
 export function responseError(
   response: HttpResponse,
-  { url, apiKey, depth }: { readonly url: string; readonly apiKey: string; readonly depth: number },
+  {
+    url,
+    apiKey,
+    depth,
+    points,
+  }: { readonly url: string; readonly apiKey: string; readonly depth: number; readonly points: number },
 ): DeliveryError | undefined {
   const { status } = response
-  if (status >= 200 && status < 300) return undefined
+  if (status >= 200 && status < 300) return listedErrors(response, { url, apiKey, points })
   const message = answerMessage(url, response, [apiKey])
   switch (status) {
     case 400: {
@@ -26,14 +32,14 @@ export function responseError(
       return divisible(message, { reason: 'too_large' })
     case 401:
     case 403:
-      return unauthorized(`${message} (a wrong API key, or the site of another account)`, retryAfter(response.headers))
+      return unauthorized(`${message} (a wrong API key, or the site of another account)`, waitOf(response))
     case 404:
     case 408:
     case 429:
-      return retryable(message, retryAfter(response.headers), { reason: `http_${status}` })
+      return retryable(message, waitOf(response), { reason: `http_${status}` })
     default:
       return status >= 400 && status < 500
         ? permanent(message, { reason: 'refused' })
-        : retryable(message, retryAfter(response.headers), { reason: `http_${status}` })
+        : retryable(message, waitOf(response), { reason: `http_${status}` })
   }
 }

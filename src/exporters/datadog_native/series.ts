@@ -169,9 +169,9 @@ export class SeriesMapper {
 
   #mapAll(batch: MetricBatch, account: Account): boolean {
     for (const { resource, scopes } of batch.resources) {
-      for (const { scope, metrics } of scopes) {
+      for (const { scope, schemaUrl, metrics } of scopes) {
         for (const metric of metrics) {
-          const number = this.#metrics.numberOf(metric, resource, scope, this.#now)
+          const number = this.#metrics.numberOf(metric, resource, scope, schemaUrl, this.#now)
           if (metric.type !== 'gauge' && metric.type !== 'sum') this.#addWhole(metric, number, resource)
           else if (!this.#addNumbers(metric, number, resource)) return false
         }

@@ -5,6 +5,8 @@ import type { Place, Problem } from '../../errors.ts'
 import { formats, readText, words } from '../../formats.ts'
 import { collectorHint } from './collector.ts'
 import { expand } from './expand.ts'
+import type { Expansion } from './expand.ts'
+import { inlineYaml } from './print.ts'
 import { closest } from './suggest.ts'
 import type { Entry, Node } from './yaml.ts'
 
@@ -14,6 +16,8 @@ export interface Check {
   /** The folder at which relative files in a value of this origin start. */
   readonly directoryOf: (place: Place) => string
   readonly problems: Problem[]
+  /** Where a setting is unset whose default a version changed; these are no mistakes. */
+  readonly changedDefaults: Problem[]
   readonly secrets: Set<string>
   /** The settings belong to a component no pipeline uses: what another environment may well have is only a warning. */
   readonly unused?: boolean
@@ -124,7 +128,13 @@ export function join(path: string, name: string): string {
 function checkSetting(setting: Setting, node: Node | undefined, place: Place, path: string, check: Check): Checked {
   const inner = setting.secret === true ? { ...check, secret: true } : check
   const given = node === undefined || (node.kind === 'empty' && !takesEmpty(setting.format)) ? undefined : node
-  const source = given ?? environmentNode(setting, check) ?? defaultNode(setting)
+  const set = given ?? environmentNode(setting, check)
+  if (set === undefined && setting.changed !== undefined && check.unused !== true) {
+    const [before, now] = [setting.changed.from, setting.default].map((value) => `\`${inlineYaml(value)}\``)
+    const message = `is unset, and its default changed from ${before} to ${now} in ${setting.changed.in}; set the one or the other`
+    check.changedDefaults.push({ severity: 'warning', place, path, message })
+  }
+  const source = set ?? defaultNode(setting)
   if (source !== undefined) {
     const checked = checkFormat(setting.format, source, place, path, inner)
     if (!(setting.default === null && checked.value === '')) return checked
@@ -198,8 +208,10 @@ function checkTagsText(node: Node, path: string, check: Check): Checked {
   if (node.kind !== 'scalar') return wrongKind('tags', node, path, check)
   if (text === undefined) return UNSET
   const literal = node.literal === true || text !== node.text
-  const items = text.split(',').map((tag) => ({ ...node, text: tag.trim(), literal }))
-  return checkList('tag', { kind: 'list', place: node.place, items: text.trim() === '' ? [] : items }, path, check)
+  const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
+  // Where a variable is put in that is not set, nothing is left between two commas.
+  const items = tags.filter((tag) => tag !== '' || !literal).map((tag) => ({ ...node, text: tag, literal }))
+  return checkList('tag', { kind: 'list', place: node.place, items }, path, check)
 }
 
 type ScalarFormat = Parameters<typeof readText>[0]
@@ -252,10 +264,12 @@ function addSecret(text: string, check: Check): void {
   if (text.length >= SHORTEST_SECRET) check.secrets.add(text)
 }
 
+type ScalarNode = Extract<Node, { kind: 'scalar' }>
+
 /** The text of a scalar with everything put in; undefined after a mistake. */
-function scalarText(node: Extract<Node, { kind: 'scalar' }>, path: string, check: Check): string | undefined {
+function scalarText(node: ScalarNode, path: string, check: Check): string | undefined {
   const surroundings = { env: check.env, directory: check.directoryOf(node.place) }
-  const { text, mistakes } = node.literal === true ? { text: node.text, mistakes: [] } : expand(node.text, surroundings)
+  const { text, mistakes, unbraced } = node.literal === true ? asItIs(node.text) : expand(node.text, surroundings)
   for (const { message, unset } of mistakes) {
     check.problems.push({
       severity: unset && check.unused === true ? 'warning' : 'error',
@@ -264,8 +278,25 @@ function scalarText(node: Extract<Node, { kind: 'scalar' }>, path: string, check
       message,
     })
   }
+  for (const name of unbraced) reportUnbraced(name, node, path, check)
   if (check.secret === true) addSecret(text, check)
   return mistakes.length === 0 ? text : undefined
+}
+
+function asItIs(text: string): Expansion {
+  return { text, mistakes: [], unbraced: [] }
+}
+
+function reportUnbraced(name: string, { place, text }: ScalarNode, path: string, check: Check): void {
+  // What stands behind the dollar may be a part of a password.
+  const open = check.secret !== true && !text.includes('@')
+  const [found, variable, dollar] = open
+    ? [`\`$${name}\``, `\${env:${name}} for the variable`, `$$${name} for the text`]
+    : ['a name behind a dollar', '${env:NAME} for a variable', '$$ for a dollar']
+  const message = `${found} stays as it is; write ${variable}, ${dollar}`
+  // A text of tags is read as a whole, and tag by tag.
+  if (check.problems.some((problem) => problem.place === place && problem.message === message)) return
+  check.problems.push({ severity: 'warning', place, path, message })
 }
 
 function wrongKind(format: Format, node: Node, path: string, check: Check): Checked {

@@ -76,11 +76,6 @@ export const collectorHints: readonly Hint[] = [
     instead: 'processors: { rename: { transforms: [{ include: system.cpu.time, new_name: cpu.seconds }] } }',
   },
   {
-    path: /^processors\.cumulative_?to_?delta.*\.metric_types$/,
-    message: 'metrics are chosen by name',
-    instead: 'processors: { cumulative_to_delta: { include: { match_type: regexp, metrics: ["duration$"] } } }',
-  },
-  {
     path: /^processors\.(k8s_?attributes|group_?by_?attrs|probabilistic_?sampler|span|tail_?sampling|delta_?to_?cumulative)$/,
     message: `there is no such processor in this version; ${MODULE}`,
   },

@@ -1,4 +1,4 @@
-import type { Component, ComponentKind, ExporterComponent, Finding } from '../../component.ts'
+import type { Component, ComponentKind, ExporterComponent, Finding, ProcessorBefore } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Place } from '../../errors.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../load.ts'
@@ -145,7 +145,7 @@ export function checkComponentSettings(
 /** Checks the rules of an exporter about the processors that stand before it in a pipeline. */
 export function checkProcessors(
   { component, config }: { readonly component: ExporterComponent; readonly config: unknown },
-  processors: readonly { readonly id: string; readonly type: string }[],
+  processors: readonly ProcessorBefore[],
   { key, value }: Entry,
   path: string,
   check: Check,

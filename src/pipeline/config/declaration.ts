@@ -14,7 +14,7 @@ const KEYS_OF_KIND = {
   exporter: ['timeout', 'maxAge', 'maxAhead', 'checkProcessors'],
 }
 const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
-const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret']
+const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret', 'changed']
 
 /** What is wrong with what a module exports as a component; nothing when it is a component. */
 export function* declarationMistakes(exported: unknown): Generator<string, void> {
@@ -90,6 +90,15 @@ function* settingMistakes(setting: Record<string, unknown>, path: string): Gener
   } else if (before.length === 0 && setting.default !== null && setting.default !== undefined) {
     yield* defaultMistakes(setting.format as Format, setting.default, `\`${path}.default\``)
   }
+  if (setting.changed !== undefined && before.length === 0) yield* changedMistakes(setting, `${path}.changed`)
+}
+
+function* changedMistakes({ changed, format, default: now, secret }: Record<string, unknown>, path: string) {
+  if (!isObject(changed) || !isText(changed.in) || (changed.from ?? undefined) === undefined) {
+    yield `\`${path}\` must be \`{ in, from }\`: the version that changed the default, and the default before`
+  } else if (secret === true || (now ?? undefined) === undefined) {
+    yield `\`${path}\` is for settings that have a default and are no secrets`
+  } else yield* defaultMistakes(format as Format, changed.from, `\`${path}.from\``)
 }
 
 function* formatMistakes(format: unknown, path: string): Generator<string> {
@@ -107,7 +116,7 @@ function* formatMistakes(format: unknown, path: string): Generator<string> {
 }
 
 function* defaultMistakes(format: Format, value: unknown, path: string): Generator<string> {
-  const check: Check = { env: {}, directoryOf: () => '/', problems: [], secrets: new Set() }
+  const check: Check = { env: {}, directoryOf: () => '/', problems: [], changedDefaults: [], secrets: new Set() }
   const node = nodeOf(value)
   checkFormat(format, node, node.place, '', check)
   for (const { path: below, message } of check.problems) yield `${path}${below === '' ? '' : ` (${below})`} ${message}`

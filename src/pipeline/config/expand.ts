@@ -6,7 +6,12 @@ export interface Expansion {
   readonly text: string
   /** What could not be expanded. `unset`: a variable or file that another environment may well have. */
   readonly mistakes: readonly { readonly message: string; readonly unset: boolean }[]
+  /** Names of variables that stand behind a dollar without braces, as a shell or an older collector takes them. */
+  readonly unbraced: readonly string[]
 }
+
+/** The name of an environment variable at the beginning of a text. */
+const VARIABLE = /^[A-Za-z_]\w*/
 
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -19,15 +24,18 @@ export interface Surroundings {
  *
  * - `${env:NAME}`: the variable. Unset without a default is a mistake.
  * - `${env:NAME:-text}`: the text where the variable is unset or empty, as in a shell. May hold further `${...}`.
+ * - `${env:NAME:+text}`: the text where the variable is set and not empty, otherwise nothing. May hold further `${...}`.
  * - `${env:NAME:?message}`: the message where it is unset or empty.
  * - `${file:path}`: what the file holds, without the line break at its end.
- * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself.
+ * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself, also before a name, as in the collector today
+ *   (go.opentelemetry.io/collector/confmap 1.71, expand.go).
  */
 export function expand(text: string, surroundings: Surroundings): Expansion {
-  if (!text.includes('$')) return { text, mistakes: [] }
+  if (!text.includes('$')) return { text, mistakes: [], unbraced: [] }
   const mistakes: { message: string; unset: boolean }[] = []
+  const unbraced: string[] = []
   const expanded = expandUntil(text, 0, false)
-  return { text: expanded.text, mistakes }
+  return { text: expanded.text, mistakes, unbraced }
 
   /** Expands up to the end, or up to the brace that closes a default. */
   function expandUntil(source: string, start: number, inner: boolean): { text: string; end: number } {
@@ -42,15 +50,22 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
         result += reference.text
         position = reference.end
       } else {
+        const name = source[position] === '$' ? VARIABLE.exec(source.slice(position + 1))?.[0] : undefined
+        if (name !== undefined && isVariable(name)) unbraced.push(name)
         result += source[position++]
       }
     }
     return { text: result, end: position }
   }
 
+  /** Not every dollar before a word means one: `$name` may stand for a group of a regular expression. */
+  function isVariable(name: string): boolean {
+    return name === name.toUpperCase() || surroundings.env[name] !== undefined
+  }
+
   function expandReference(source: string, start: number): { text: string; end: number } {
-    const [head, scheme, name, operator] = /^\$\{(?:(\w+):)?((?:(?!:[-?])[^{}$])*)(:[-?])?/.exec(source.slice(start))!
-    const before = mistakes.length
+    const [head, scheme, name, operator] = /^\$\{(?:(\w+):)?((?:(?!:[-+?])[^{}$])*)(:[-+?])?/.exec(source.slice(start))!
+    const before = [mistakes.length, unbraced.length]
     const rest = expandUntil(source, start + head.length, true)
     if (source[rest.end] !== '}') {
       mistakes.push({
@@ -72,16 +87,17 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
       const meant = scheme === undefined ? `; write \${env:${name}} for a variable, $$ for a dollar` : ''
       return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be put in${meant}`)
     }
-    if (!/^[A-Za-z_]\w*$/.test(name)) return fail(`"${name}" is not the name of an environment variable`)
+    if (VARIABLE.exec(name)?.[0] !== name) return fail(`"${name}" is not the name of an environment variable`)
     const value = surroundings.env[name]
     if (operator === undefined) {
       return value === undefined ? fail(`the environment variable ${name} is not set`, true) : { text: value, end }
     }
-    if (value !== undefined && value !== '') {
-      mistakes.length = before // of the default, which is not needed
-      return { text: value, end }
+    const isSet = value !== undefined && value !== ''
+    if (operator === (isSet ? ':+' : ':-')) return { text: rest.text, end }
+    if (isSet || operator === ':+') {
+      ;[mistakes.length, unbraced.length] = before // of the text, which is not needed
+      return { text: isSet ? value : '', end }
     }
-    if (operator === ':-') return { text: rest.text, end }
     return fail(`the environment variable ${name} is not set: ${rest.text}`, true)
   }
 

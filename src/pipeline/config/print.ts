@@ -5,6 +5,11 @@ export function printYaml(shown: unknown): string {
   return stringify(escaped(shown), { lineWidth: 0 })
 }
 
+/** Writes a value as YAML within a line. */
+export function inlineYaml(value: unknown): string {
+  return stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim()
+}
+
 /** A dollar is doubled, so that nothing is put in a second time. */
 function escaped(value: unknown): unknown {
   if (typeof value === 'string') return value.replaceAll('$', () => '$$')

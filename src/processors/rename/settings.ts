@@ -1,6 +1,10 @@
 import type { ConfigOf, Finding, Settings } from '../../component.ts'
 import { patternProblem } from '../../otlp/match.ts'
 
+const AGGREGATION_TYPES = ['sum', 'mean', 'min', 'max', 'count', 'median'] as const
+
+export type AggregationType = (typeof AGGREGATION_TYPES)[number]
+
 const valueAction = {
   value: { doc: 'The value of the label.', format: 'string', default: null },
   new_value: { doc: 'What it becomes.', format: 'string', default: null },
@@ -9,12 +13,25 @@ const valueAction = {
 const operation = {
   action: {
     doc: 'What is done to the data points: see the table above.',
-    format: ['update_label', 'add_label', 'aggregate_labels', 'aggregate_label_values', 'experimental_scale_value'],
+    format: [
+      'update_label',
+      'add_label',
+      'delete_label_value',
+      'aggregate_labels',
+      'aggregate_label_values',
+      'toggle_scalar_data_type',
+      'experimental_scale_value',
+    ],
     default: null,
   },
-  label: { doc: 'The label that is changed.', format: 'string', default: undefined },
+  label: { doc: 'The label that is changed or looked at.', format: 'string', default: undefined },
   new_label: { doc: 'The new name of the label, or the label that is added.', format: 'string', default: undefined },
-  new_value: { doc: 'The value of the new label, or of what is aggregated.', format: 'string', default: undefined },
+  new_value: {
+    doc: 'The value of the label that is added, or the one that replaces the aggregated values.',
+    format: 'string',
+    default: undefined,
+  },
+  label_value: { doc: 'The value of the label whose data points are deleted.', format: 'string', default: undefined },
   value_actions: {
     doc: 'New values for values of the label.',
     format: { list: { settings: valueAction } },
@@ -31,8 +48,8 @@ const operation = {
     default: undefined,
   },
   aggregation_type: {
-    doc: 'What becomes of the values of data points that fall together.',
-    format: ['sum', 'mean', 'min', 'max'],
+    doc: 'How the values of data points that become the same are aggregated.',
+    format: AGGREGATION_TYPES,
     default: undefined,
   },
   experimental_scale: { doc: 'What values are multiplied by.', format: 'number', default: undefined },
@@ -46,13 +63,13 @@ export const transform = {
     default: 'strict',
   },
   experimental_match_labels: {
-    doc: 'With `insert`: the labels of the data points that are copied, each with what its value has to match. Unset: all are.',
+    doc: 'Only data points with these labels are taken, each label with what its value has to match; a label that is missing counts as empty. Unset: all are.',
     format: { map: 'string' },
     default: undefined,
   },
   action: {
-    doc: 'Whether the metric itself is changed (`update`), or a copy behind it (`insert`).',
-    format: ['update', 'insert'],
+    doc: 'Whether the metric itself is changed (`update`) or a copy of it (`insert`), one metric is made of all (`combine`), or they move to a resource of their own (`group`).',
+    format: ['update', 'insert', 'combine', 'group'],
     default: 'update',
   },
   new_name: {
@@ -61,6 +78,21 @@ export const transform = {
     default: undefined,
   },
   new_unit: { doc: 'The new unit, as UCUM writes it.', format: 'string', default: undefined },
+  aggregation_type: {
+    doc: 'With `combine`: how the values of data points that become the same are aggregated.',
+    format: AGGREGATION_TYPES,
+    default: undefined,
+  },
+  submatch_case: {
+    doc: 'With `combine`: whether the labels made of what groups found are put into lower or upper case. Unset: they stay as they are.',
+    format: ['lower', 'upper'],
+    default: undefined,
+  },
+  group_resource_labels: {
+    doc: 'With `group`: what the new resource has in addition to the attributes of the old one.',
+    format: { map: 'string' },
+    default: undefined,
+  },
   operations: {
     doc: 'What is done to the data points, one after the other.',
     format: { list: { settings: operation } },
@@ -71,19 +103,45 @@ export const transform = {
 export type Transform = ConfigOf<typeof transform>
 export type Operation = ConfigOf<typeof operation>
 
-/** The settings that each action needs; all others it may not have, but for those of `OPTIONAL`. */
-const NEEDED: Readonly<Record<Operation['action'], readonly (keyof Operation)[]>> = {
-  update_label: ['label'],
-  add_label: ['new_label', 'new_value'],
-  aggregate_labels: ['label_set', 'aggregation_type'],
-  aggregate_label_values: ['label', 'aggregated_values', 'new_value', 'aggregation_type'],
-  experimental_scale_value: ['experimental_scale'],
+/** The settings that an action needs, and those it may have. It takes no others. */
+interface Takes<Setting> {
+  readonly needed: readonly Setting[]
+  readonly optional?: readonly Setting[]
 }
-const OPTIONAL: readonly (keyof Operation)[] = ['new_label', 'value_actions']
+
+const TRANSFORMS: Readonly<Record<Transform['action'], Takes<keyof Transform>>> = {
+  update: { needed: [], optional: ['experimental_match_labels', 'new_name', 'new_unit', 'operations'] },
+  insert: { needed: ['new_name'], optional: ['experimental_match_labels', 'new_unit', 'operations'] },
+  combine: {
+    needed: ['new_name', 'aggregation_type'],
+    optional: ['experimental_match_labels', 'submatch_case', 'new_unit', 'operations'],
+  },
+  group: { needed: ['group_resource_labels'], optional: ['experimental_match_labels'] },
+}
+
+const OPERATIONS: Readonly<Record<Operation['action'], Takes<keyof Operation>>> = {
+  update_label: { needed: ['label'], optional: ['new_label', 'value_actions'] },
+  add_label: { needed: ['new_label', 'new_value'] },
+  delete_label_value: { needed: ['label', 'label_value'] },
+  aggregate_labels: { needed: ['label_set', 'aggregation_type'] },
+  aggregate_label_values: { needed: ['label', 'aggregated_values', 'new_value', 'aggregation_type'] },
+  toggle_scalar_data_type: { needed: [] },
+  experimental_scale_value: { needed: ['experimental_scale'] },
+}
+
+/** The operations that may change some data points of a metric and leave the others as they are. */
+const PARTIAL: readonly Operation['action'][] = ['update_label', 'toggle_scalar_data_type', 'experimental_scale_value']
 
 /** What is wrong with a transform that the formats of its settings cannot say. */
 export function* checkTransform(transform: Transform, path: string): Generator<Finding> {
   const { include, match_type, experimental_match_labels: labels, action, new_name, new_unit, operations } = transform
+  yield* checkTaken(
+    { ...transform, operations: operations.length === 0 ? undefined : operations },
+    action,
+    TRANSFORMS[action],
+    ['include', 'match_type'],
+    path,
+  )
   const patterns = Object.entries(labels ?? {}).map(([key, value]) => ({ key, value }))
   for (const { key, value } of [{ key: '', value: include }, ...patterns]) {
     const problem = patternProblem(match_type, value)
@@ -91,35 +149,64 @@ export function* checkTransform(transform: Transform, path: string): Generator<F
     if (problem !== undefined) yield { path: `${path}.${setting}`, message: problem }
   }
   if (new_name === '') yield { path: `${path}.new_name`, message: 'must not be empty' }
-  if (action === 'insert' && new_name === undefined) {
-    yield { path: `${path}.new_name`, message: 'is missing; a copy needs a name of its own' }
-  }
-  if (action === 'update' && labels !== undefined) {
-    yield {
-      path: `${path}.experimental_match_labels`,
-      message: 'needs `action: insert`, because a metric has one name for all of its data points',
-    }
-  }
   if (action === 'update' && new_name === undefined && new_unit === undefined && operations.length === 0) {
     yield { path, message: 'changes nothing: give new_name, new_unit or operations' }
+  }
+  if (action === 'combine' && new_name !== undefined && /\$[\w{]/.test(new_name)) {
+    yield { path: `${path}.new_name`, message: 'must be one name; what groups find becomes labels of the metric' }
+  }
+  if (transform.submatch_case !== undefined && match_type !== 'regexp') {
+    yield { path: `${path}.submatch_case`, message: 'needs `match_type: regexp`, since only that has groups' }
+  }
+  const whole =
+    new_name !== undefined || new_unit !== undefined || operations.some((each) => !PARTIAL.includes(each.action))
+  if (action === 'update' && labels !== undefined && whole) {
+    yield {
+      path: `${path}.experimental_match_labels`,
+      message: `allows, with \`action: update\`, only the operations ${PARTIAL.join(', ')}: the rest is about a metric with all of its data points; use \`insert\`, \`combine\` or \`group\``,
+    }
   }
   for (const [index, each] of operations.entries()) yield* checkOperation(each, `${path}.operations[${index}]`)
 }
 
 function* checkOperation(operation: Operation, path: string): Generator<Finding> {
-  const { action, experimental_scale: scale, value_actions: values, new_label } = operation
-  const needed = NEEDED[action]
-  const allowed = action === 'update_label' ? [...needed, ...OPTIONAL] : needed
-  for (const name of needed) {
-    if (operation[name] === undefined) yield { path: `${path}.${name}`, message: `is missing; ${action} needs it` }
-  }
-  for (const name of Object.keys(operation) as (keyof Operation)[]) {
-    if (name !== 'action' && operation[name] !== undefined && !allowed.includes(name)) {
-      yield { path: `${path}.${name}`, message: `has no meaning for ${action}, which takes ${allowed.join(', ')}` }
-    }
-  }
+  const { action, experimental_scale: scale, value_actions: values, new_label, new_value } = operation
+  yield* checkTaken(operation, action, OPERATIONS[action], [], path)
   if (action === 'update_label' && new_label === undefined && values === undefined) {
     yield { path, message: 'changes nothing: give new_label or value_actions' }
   }
   if (scale === 0) yield { path: `${path}.experimental_scale`, message: 'must not be 0, which leaves nothing' }
+  const newValues = [
+    { at: 'new_value', text: new_value },
+    ...(values ?? []).map((each, index) => ({ at: `value_actions[${index}].new_value`, text: each.new_value })),
+  ]
+  for (const { at, text } of newValues) {
+    if (text?.includes('{{version}}')) {
+      yield {
+        path: `${path}.${at}`,
+        message:
+          'must not contain {{version}}, which is not replaced here; `${env:...}` takes a version from the environment',
+      }
+    }
+  }
+}
+
+/** Finds the settings that an action needs and that are missing, and those that it does not take. */
+function* checkTaken<S extends object>(
+  settings: S,
+  action: string,
+  { needed, optional = [] }: Takes<keyof S>,
+  always: readonly (keyof S)[],
+  path: string,
+): Generator<Finding> {
+  const taken = [...needed, ...optional]
+  for (const name of needed) {
+    if (settings[name] === undefined)
+      yield { path: `${path}.${String(name)}`, message: `is missing; ${action} needs it` }
+  }
+  for (const name of Object.keys(settings) as (keyof S)[]) {
+    if (name === 'action' || settings[name] === undefined || [...taken, ...always].includes(name)) continue
+    const takes = taken.length === 0 ? 'takes no settings' : `takes ${taken.join(', ')}`
+    yield { path: `${path}.${String(name)}`, message: `has no meaning for ${action}, which ${takes}` }
+  }
 }

@@ -16,7 +16,7 @@ export type DetectorName = keyof typeof detectors
 
 /** The checked settings of one detector. */
 export interface DetectorConfig {
-  readonly resource_attributes?: string | Readonly<Record<string, { readonly enabled: boolean }>>
+  readonly resource_attributes?: string | Readonly<Partial<Record<string, { readonly enabled: boolean }>>>
 }
 
 interface Circumstances {
@@ -27,12 +27,12 @@ interface Circumstances {
 }
 
 /**
- * Asks the detectors, all at once. Never throws: resolves with what each of them found, and `undefined` for one that could
+ * Asks the detectors, all at once; `config` has the settings of each. Never throws: resolves with what each of them found, and `undefined` for one that could
  * not be asked or did not answer in time, which is logged.
  */
 export async function detect(
   names: readonly DetectorName[],
-  config: Readonly<Record<DetectorName, DetectorConfig>>,
+  config: Readonly<Partial<Record<DetectorName, DetectorConfig>>>,
   { log, signal, timeout }: Circumstances,
 ): Promise<ReadonlyMap<DetectorName, Found | undefined>> {
   const ended = new AbortController()
@@ -48,7 +48,7 @@ export async function detect(
     try {
       const fail = (cause: string, error: unknown) =>
         log.warn('A resource detector did not find everything.', { detector: name, cause, error: errorMessage(error) })
-      const work = detectOne(detectors[name], config[name], ended.signal, fail)
+      const work = detectOne(detectors[name], config[name] ?? {}, ended.signal, fail)
       return [name, await Promise.race([work, aborted])] as const
     } catch (error) {
       log.warn('A resource detector found nothing; the pipeline goes on without it.', {
@@ -74,7 +74,7 @@ async function detectOne(
 ): Promise<Found> {
   const { resource_attributes: switches } = config
   const wanted = Object.keys(detector.attributes).filter(
-    (name) => typeof switches === 'object' && switches[name].enabled,
+    (name) => typeof switches === 'object' && switches[name]?.enabled,
   )
   const found = await detector.detect(config as never, { signal, wanted, fail })
   const isOff = (name: string) => name in detector.attributes && !wanted.includes(name)

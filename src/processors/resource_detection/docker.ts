@@ -1,5 +1,5 @@
 import { hostFiles } from '../../host/files.ts'
-import type { HostFiles } from '../../host/inventory.ts'
+import type { HostFiles } from '../../host/files.ts'
 import { askForJson, textOf } from './ask.ts'
 import { defineDetector } from './detector.ts'
 import type { Found } from './detector.ts'

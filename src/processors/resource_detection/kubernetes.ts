@@ -1,5 +1,5 @@
 import { hostFiles } from '../../host/files.ts'
-import type { HostFiles } from '../../host/inventory.ts'
+import type { HostFiles } from '../../host/files.ts'
 import { defineDetector } from './detector.ts'
 
 export const kubernetes = defineDetector({

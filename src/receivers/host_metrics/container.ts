@@ -1,8 +1,7 @@
-import { errorMessage } from '../../errors.ts'
 import { findControlGroup } from '../../host/control_group.ts'
 import type { ControlGroup } from '../../host/control_group.ts'
-import { decimal, whole } from '../../host/numbers.ts'
-import { forEachLine } from './root.ts'
+import { whole } from '../../host/numbers.ts'
+import { forEachLine, inPart } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration, Scrape } from './scraper.ts'
@@ -16,6 +15,7 @@ const pressure = {
   monotonic: true,
   value: 'double',
   attributes: ['system.linux.pressure.stall_type'],
+  required: ['system.linux.pressure.stall_type'],
   enabled: true,
   on: 'linux',
 } as const satisfies Partial<MetricDeclaration>
@@ -199,14 +199,8 @@ export const container = defineScraper({
       })
       if (groups.length === 0)
         throw new Error('No mount of /proc/self/mountinfo shows the control group of this process.')
-      recordStart(scrape, own)
-      for (const [part, group] of groups) {
-        try {
-          part(scrape, group)
-        } catch (error) {
-          scrape.fail(errorMessage(error))
-        }
-      }
+      inPart(scrape, () => recordStart(scrape, own))
+      for (const [part, group] of groups) inPart(scrape, () => part(scrape, group))
     }
   },
 })
@@ -216,23 +210,26 @@ function recordStart(scrape: ContainerScrape, own: Root): void {
   const line = own.optionalText('proc/1/stat') ?? ''
   const ticks = line.slice(line.lastIndexOf(')') + 2).split(' ')[19]
   if (ticks === undefined) return
-  const start = Number(whole(ticks)) / TICKS_PER_SECOND
+  if (!/^\d+$/.test(ticks)) throw new Error('/proc/1/stat does not say when the first process started.')
+  const start = Number(ticks) / TICKS_PER_SECOND
   scrape.beginsAfterBoot(start)
   scrape.record('container.uptime', Math.max(0, uptime(own) - start))
 }
 
-/** Seconds since the boot. */
+/** Seconds since the boot. @throws when it cannot be read */
 function uptime(own: Root): number {
-  return decimal(own.optionalText('proc/uptime')?.split(' ')[0])
+  const [seconds] = own.text('proc/uptime').split(' ')
+  if (!/^\d+(\.\d+)?$/.test(seconds)) throw new Error('/proc/uptime does not say how long the system has been running.')
+  return Number(seconds)
 }
 
 function cpuTimeRecorder(own: Root): Part {
   let previous: { readonly used: number; readonly at: number } | undefined
   return (scrape, group) => {
-    const { user, system } = cpuTime(group)
-    if (user === undefined || system === undefined) return
+    const { user, system } = cpuTime(scrape, group)
     scrape.record('container.cpu.time', user, { 'cpu.mode': 'user' })
     scrape.record('container.cpu.time', system, { 'cpu.mode': 'system' })
+    if (user === undefined || system === undefined) return
     const now = { used: user + system, at: uptime(own) }
     if (previous !== undefined && now.at > previous.at) {
       scrape.record('container.cpu.usage', Math.max(0, now.used - previous.used) / (now.at - previous.at))
@@ -242,18 +239,18 @@ function cpuTimeRecorder(own: Root): Part {
 }
 
 /** Seconds of CPU time. */
-function cpuTime(group: ControlGroup) {
+function cpuTime(scrape: ContainerScrape, group: ControlGroup) {
   if (group.version === 2) {
-    const { user_usec: user, system_usec: system } = group.table('cpu.stat')
+    const { user_usec: user, system_usec: system } = group.table('cpu.stat', scrape)
     return { user: user && user / 1e6, system: system && system / 1e6 }
   }
-  const [user] = group.numbers('cpuacct.usage_user')
-  const [system] = group.numbers('cpuacct.usage_sys')
+  const [user] = group.numbers('cpuacct.usage_user', scrape)
+  const [system] = group.numbers('cpuacct.usage_sys', scrape)
   return { user: user && user / 1e9, system: system && system / 1e9 }
 }
 
 const recordCpuLimit: Part = (scrape, group) => {
-  const { nr_periods, nr_throttled, throttled_usec, throttled_time } = group.table('cpu.stat')
+  const { nr_periods, nr_throttled, throttled_usec, throttled_time } = group.table('cpu.stat', scrape)
   scrape.record('container.cpu.throttling_data.periods', nr_periods)
   scrape.record('container.cpu.throttling_data.throttled_periods', nr_throttled)
   scrape.record(
@@ -262,13 +259,13 @@ const recordCpuLimit: Part = (scrape, group) => {
   )
   const [quota, period] =
     group.version === 2
-      ? group.numbers('cpu.max')
-      : [...group.numbers('cpu.cfs_quota_us'), ...group.numbers('cpu.cfs_period_us')]
+      ? group.numbers('cpu.max', scrape)
+      : [...group.numbers('cpu.cfs_quota_us', scrape), ...group.numbers('cpu.cfs_period_us', scrape)]
   if (quota !== undefined && period !== undefined) scrape.record('container.cpu.limit', quota / period)
 }
 
 const recordMemory: Part = (scrape, group) => {
-  const { usage, limit, stat } = group.memory()
+  const { usage, limit, stat } = group.memory(scrape)
   scrape.record('container.memory.usage', usage)
   scrape.record('container.memory.usage.limit', limit)
   scrape.record('container.memory.rss', stat(group.version === 2 ? 'anon' : 'rss'))
@@ -285,42 +282,48 @@ const recordMemory: Part = (scrape, group) => {
 }
 
 function recordDisks(scrape: ContainerScrape, group: ControlGroup, own: Root): void {
-  const record = (number: string, direction: string, bytes: string | undefined) => {
-    scrape.record('container.disk.io', whole(bytes), {
+  const record = (number: string, direction: string, bytes: number | bigint) => {
+    scrape.record('container.disk.io', bytes, {
       'disk.io.direction': direction,
       'system.device': own.linkName(`sys/dev/block/${number}`) ?? number,
     })
   }
   if (group.version === 2) {
     // 8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
-    forEachLine(scrape, 'io.stat', group.text('io.stat') ?? '', ([number, ...fields]) => {
+    forEachLine(scrape, 'io.stat', group.text('io.stat') ?? '', ([number, ...fields], figure) => {
       const bytes = new Map(fields.map((field) => field.split('=') as [string, string]))
       // Of a disk that was never used only the number is there.
       if (!bytes.has('rbytes')) return
-      record(number, 'read', bytes.get('rbytes'))
-      record(number, 'write', bytes.get('wbytes'))
+      for (const direction of ['read', 'write']) {
+        record(
+          number,
+          direction,
+          figure(() => whole(bytes.get(`${direction[0]}bytes`))),
+        )
+      }
     })
     return
   }
   // 8:0 Read 4096, with a total behind them.
   const file = 'blkio.throttle.io_service_bytes'
   forEachLine(scrape, file, group.text(`${file}_recursive`) ?? group.text(file) ?? '', ([number, operation, bytes]) => {
-    if (operation === 'Read' || operation === 'Write') record(number, operation.toLowerCase(), bytes)
+    if (operation === 'Read' || operation === 'Write') record(number, operation.toLowerCase(), whole(bytes))
   })
 }
 
 const recordPids: Part = (scrape, group) => {
-  scrape.record('container.pids.count', group.numbers('pids.current')[0])
-  scrape.record('container.pids.limit', group.numbers('pids.max')[0])
+  scrape.record('container.pids.count', group.numbers('pids.current', scrape)[0])
+  scrape.record('container.pids.limit', group.numbers('pids.max', scrape)[0])
 }
 
 const recordPressure: Part = (scrape, group) => {
   for (const resource of ['cpu', 'memory', 'io'] as const) {
     // some avg10=0.00 avg60=0.00 avg300=0.00 total=0. Source: the kernel's `Documentation/accounting/psi.rst`.
-    const text = group.text(`${resource}.pressure`) ?? ''
-    for (const [, type, total] of text.matchAll(/^(some|full) .* total=(\d+)$/gm)) {
+    const file = `${resource}.pressure`
+    forEachLine(scrape, file, group.text(file) ?? '', ([type, ...fields]) => {
+      const total = fields.find((field) => field.startsWith('total='))?.slice('total='.length)
       const attributes = { 'system.linux.pressure.stall_type': type }
-      scrape.record(`container.${resource}.linux.pressure.total`, Number(total) / 1e6, attributes)
-    }
+      scrape.record(`container.${resource}.linux.pressure.total`, Number(whole(total)) / 1e6, attributes)
+    })
   }
 }

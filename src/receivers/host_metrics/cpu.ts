@@ -1,5 +1,5 @@
 import { decimal, whole } from '../../host/numbers.ts'
-import { forEachLine } from './root.ts'
+import { atLeast, forEachLine, inPart } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
@@ -12,7 +12,7 @@ const MILLISECONDS_PER_SECOND = 1000
 /** The columns of a `cpu` line of `/proc/stat`. The guest times behind them are part of `user` and `nice` already. */
 const STATES = ['user', 'nice', 'system', 'idle', 'wait', 'interrupt', 'softirq', 'steal'] as const
 
-/** The time that each CPU spent in each state, in whole units, by name (`cpu0`). */
+/** The time that each CPU spent in each state, in whole units, by name (`cpu0`); NaN where it is not understood. */
 type CpuTimes = Map<string, Readonly<Record<string, number>>>
 
 const metrics = {
@@ -64,27 +64,23 @@ export const cpu = defineScraper({
   linux(_config, root) {
     const recordTimes = timesRecorder(TICKS_PER_SECOND)
     return (scrape) => {
+      const names: string[] = []
       const times: CpuTimes = new Map()
-      forEachLine(scrape, '/proc/stat', root.text('proc/stat'), ([name, ...ticks]) => {
+      forEachLine(scrape, '/proc/stat', root.text('proc/stat'), ([name, ...ticks], figure) => {
         if (!/^cpu\d+$/.test(name)) return
-        times.set(name, Object.fromEntries(STATES.map((state, i) => [state, Number(whole(ticks[i]))])))
+        names.push(name)
+        atLeast(STATES.length, ticks)
+        times.set(name, Object.fromEntries(STATES.map((state, i) => [state, figure(() => Number(whole(ticks[i])))])))
       })
       recordTimes(scrape, times)
-      scrape.record('system.cpu.logical.count', times.size)
-      if (scrape.wants('system.cpu.physical.count')) {
+      scrape.record('system.cpu.logical.count', names.length)
+      inPart(scrape, () => {
+        if (!scrape.wants('system.cpu.physical.count')) return
         // Logical CPUs of one core name the same siblings.
-        const siblings = [...times.keys()].map((name) =>
-          root.text(`sys/devices/system/cpu/${name}/topology/thread_siblings_list`),
-        )
+        const siblings = names.map((name) => root.text(`sys/devices/system/cpu/${name}/topology/thread_siblings_list`))
         scrape.record('system.cpu.physical.count', new Set(siblings).size)
-      }
-      if (scrape.wants('system.cpu.frequency')) {
-        const frequencies = readFrequencies(root, times.keys())
-        for (const [cpu, hertz] of frequencies) scrape.record('system.cpu.frequency', hertz, { cpu })
-        if (frequencies.size < times.size) {
-          scrape.fail('The frequency of a CPU is neither in /sys nor in /proc/cpuinfo.')
-        }
-      }
+      })
+      if (scrape.wants('system.cpu.frequency')) recordFrequencies(scrape, root, names)
     }
   },
   portable(_config, { os, information }) {
@@ -119,26 +115,29 @@ function timesRecorder(unitsPerSecond: number): (scrape: Scrape<typeof metrics>,
       // A time may go back (the kernel corrects `wait`, a CPU that comes online again may start anew): that is no time spent.
       const spent = Object.entries(states).map(([state, time]) => [state, Math.max(0, time - before[state])] as const)
       const total = spent.reduce((sum, [, time]) => sum + time, 0)
-      if (total === 0) continue
+      if (!(total > 0)) continue
       for (const [state, time] of spent) scrape.record('system.cpu.utilization', time / total, { cpu, state })
     }
     previous = times
   }
 }
 
-/** In hertz, by the names of the CPUs: what the frequency driver says, or what the processor is said to run at. */
-function readFrequencies(root: Root, names: Iterable<string>): Map<string, number> {
+/** What the frequency driver says, or what the processor is said to run at. */
+function recordFrequencies(scrape: Scrape<typeof metrics>, root: Root, names: readonly string[]): void {
   const said = new Map<string, string>()
   const info = root.optionalText('proc/cpuinfo') ?? ''
-  for (const [, number, megahertz] of info.matchAll(/^processor\t: (\d+)$[^]*?^cpu MHz\t\t: (.+)$/gm)) {
+  for (const [, number, megahertz] of info.matchAll(/^processor\t: (\d+)\n(?:.+\n)*?cpu MHz\t\t: (.+)$/gm)) {
     said.set(`cpu${number}`, megahertz)
   }
-  const frequencies = new Map<string, number>()
-  for (const name of names) {
-    const kilohertz = root.optionalText(`sys/devices/system/cpu/${name}/cpufreq/scaling_cur_freq`)?.trim()
-    const megahertz = said.get(name)
-    if (kilohertz !== undefined) frequencies.set(name, decimal(kilohertz) * 1e3)
-    else if (megahertz !== undefined) frequencies.set(name, decimal(megahertz) * 1e6)
+  let complete = true
+  for (const cpu of names) {
+    const path = `sys/devices/system/cpu/${cpu}/cpufreq/scaling_cur_freq`
+    const kilohertz = root.optionalText(path)
+    const text = kilohertz ?? said.get(cpu)
+    if (text === undefined) complete = false
+    forEachLine(scrape, kilohertz === undefined ? '/proc/cpuinfo' : `/${path}`, text ?? '', ([value]) => {
+      scrape.record('system.cpu.frequency', decimal(value) * (kilohertz === undefined ? 1e6 : 1e3), { cpu })
+    })
   }
-  return frequencies
+  if (!complete) scrape.fail('The frequency of a CPU is neither in /sys nor in /proc/cpuinfo.')
 }

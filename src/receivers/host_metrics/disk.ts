@@ -1,5 +1,5 @@
 import { whole } from '../../host/numbers.ts'
-import { forEachLine } from './root.ts'
+import { atLeast, forEachLine } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
@@ -79,6 +79,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
   },
+  overlapping: { attribute: 'device', reason: 'a partition is a device beside its disk' },
   settings: {
     include: selectionSettings('devices', 'The only devices to collect, such as `sda`; all when empty.'),
     exclude: selectionSettings('devices', 'Devices to leave out, such as `^loop` as a regular expression.'),
@@ -86,36 +87,24 @@ export const disk = defineScraper({
   linux({ include, exclude }, root) {
     const selected = selector('devices', include, exclude)
     return (scrape) => {
-      forEachLine(scrape, '/proc/diskstats', root.text('proc/diskstats'), ([, , device, ...fields]) => {
-        // Everything is understood before anything is recorded. Times are in milliseconds.
-        const [reads, readsMerged, , readTime, writes, writesMerged, , writeTime, pending, time, weightedTime] =
-          Array.from({ length: 11 }, (_, index) => whole(fields[index]))
-        const directions = [
-          {
-            direction: 'read',
-            count: reads,
-            merged: readsMerged,
-            bytes: whole(fields[2], SECTOR_BYTES),
-            time: readTime,
-          },
-          {
-            direction: 'write',
-            count: writes,
-            merged: writesMerged,
-            bytes: whole(fields[6], SECTOR_BYTES),
-            time: writeTime,
-          },
-        ]
+      forEachLine(scrape, '/proc/diskstats', root.text('proc/diskstats'), ([, , device, ...fields], figure) => {
+        atLeast(11, fields)
+        const count = (index: number, factor?: number) => figure(() => whole(fields[index], factor))
+        /** From milliseconds. */
+        const seconds = (index: number) => Number(count(index)) / 1000
         if (!selected(device) || fields.every((field) => field === '0')) return
-        for (const { direction, count, merged, bytes, time } of directions) {
-          scrape.record('system.disk.io', bytes, { device, direction })
-          scrape.record('system.disk.operations', count, { device, direction })
-          scrape.record('system.disk.operation_time', Number(time) / 1000, { device, direction })
-          scrape.record('system.disk.merged', merged, { device, direction })
+        for (const [direction, first] of [
+          ['read', 0],
+          ['write', 4],
+        ] as const) {
+          scrape.record('system.disk.io', count(first + 2, SECTOR_BYTES), { device, direction })
+          scrape.record('system.disk.operations', count(first), { device, direction })
+          scrape.record('system.disk.operation_time', seconds(first + 3), { device, direction })
+          scrape.record('system.disk.merged', count(first + 1), { device, direction })
         }
-        scrape.record('system.disk.io_time', Number(time) / 1000, { device })
-        scrape.record('system.disk.weighted_io_time', Number(weightedTime) / 1000, { device })
-        scrape.record('system.disk.pending_operations', pending, { device })
+        scrape.record('system.disk.io_time', seconds(9), { device })
+        scrape.record('system.disk.weighted_io_time', seconds(10), { device })
+        scrape.record('system.disk.pending_operations', count(8), { device })
       })
     }
   },

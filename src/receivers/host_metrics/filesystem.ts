@@ -1,5 +1,5 @@
-import { statfs } from 'node:fs/promises'
-import type { StatsFs } from 'node:fs'
+import { stat, statfs } from 'node:fs/promises'
+import type { BigIntStatsFs } from 'node:fs'
 import { MalformedField } from '../../host/numbers.ts'
 import { inTime } from './in_time.ts'
 import { forEachLine, unescapePath } from './root.ts'
@@ -20,8 +20,14 @@ const NETWORK_TYPES =
 /** `host:/folder` and `//host/share`. */
 const NETWORK_DEVICES = /^([^/]+:\/|\/\/)/
 
+/** What statfs calls the types whose files may have other device numbers than their mount. Source: `<linux/magic.h>`. */
+const BTRFS = 0x9123683en
+const OVERLAY = 0x794c7630n
+
 interface Mount {
   readonly device: string
+  /** `major:minor`. */
+  readonly number: string
   readonly mountpoint: string
   readonly type: string
   /** `rw`, `ro` or `unknown`. */
@@ -59,6 +65,7 @@ const metrics = {
 export const filesystem = defineScraper({
   doc: 'Space and inodes of the mounted file systems.',
   metrics,
+  overlapping: { attribute: 'mountpoint', reason: 'a file system may be mounted at several places' },
   settings: {
     include_virtual_filesystems: {
       doc: 'Whether file systems without a block device behind them, such as `tmpfs` and `overlay`, are collected.',
@@ -88,7 +95,7 @@ export const filesystem = defineScraper({
         }
         try {
           unanswered.add(mountpoint)
-          const answer = statfs(root.resolve(mountpoint.slice(1))).finally(() => unanswered.delete(mountpoint))
+          const answer = ask(mount, root.resolve(mountpoint.slice(1))).finally(() => unanswered.delete(mountpoint))
           record(
             scrape,
             mount,
@@ -109,9 +116,7 @@ export const filesystem = defineScraper({
         if (!selected(attributes)) continue
         scrape.record('system.filesystem.usage', used, { ...attributes, state: 'used' })
         scrape.record('system.filesystem.usage', available, { ...attributes, state: 'free' })
-        if (used + available > 0) {
-          scrape.record('system.filesystem.utilization', used / (used + available), attributes)
-        }
+        scrape.record('system.filesystem.utilization', used / (used + available), attributes)
       }
     }
   },
@@ -119,7 +124,7 @@ export const filesystem = defineScraper({
 
 type FilesystemConfig = Parameters<typeof filesystem.linux>[0]
 
-function mountSelector(config: FilesystemConfig): (mount: Mount) => boolean {
+function mountSelector(config: FilesystemConfig): (mount: Pick<Mount, 'device' | 'type' | 'mountpoint'>) => boolean {
   const device = selector('devices', config.include_devices, config.exclude_devices)
   const type = selector('fs_types', config.include_fs_types, config.exclude_fs_types)
   const mountpoint = selector('mount_points', config.include_mount_points, config.exclude_mount_points)
@@ -145,6 +150,7 @@ function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: 
     mounts.delete(mountpoint)
     if (!includeVirtual && (!physical.has(type) || device === 'none')) return
     mounts.set(mountpoint, {
+      number: fields[2],
       // What the first root file system is called tells nothing; its number leads to its name.
       device:
         device === '/dev/root' ? `/dev/${root.linkName(`sys/dev/block/${fields[2]}`) ?? 'root'}` : unescapePath(device),
@@ -156,18 +162,49 @@ function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: 
   return mounts.values()
 }
 
-function record(scrape: Scrape<typeof metrics>, mount: Mount, stats: StatsFs): void {
+/**
+ * What a mount says of itself. Its path may lead elsewhere: to what was mounted over it, or, in another mount namespace than that
+ * of the list, to the folder it is mounted on there.
+ * @throws when the path leads to another file system
+ */
+async function ask({ mountpoint, number, type }: Mount, path: string): Promise<BigIntStatsFs> {
+  const stats = await statfs(path, { bigint: true })
+  const found = await stat(path, { bigint: true })
+  // Source: makedev(3).
+  const major = ((found.dev >> 8n) & 0xfffn) | ((found.dev >> 32n) & ~0xfffn)
+  const minor = (found.dev & 0xffn) | ((found.dev >> 12n) & 0xffffff00n)
+  // A subvolume of btrfs has a number of its own, and so may a file of overlay. Source: the kernel's `Documentation/filesystems/overlayfs.rst`.
+  const mayDiffer =
+    (type === 'btrfs' && stats.type === BTRFS) || (type === 'overlay' && stats.type === OVERLAY && !found.isDirectory())
+  if (`${major}:${minor}` !== number && !mayDiffer) {
+    throw new Error(
+      `${path} leads to another file system (${major}:${minor}) than the mount ${mountpoint} (${number}), which is hidden by a later one or was mounted where this process does not see it: mount the host's file system with rslave propagation, or leave ${mountpoint} out by exclude_mount_points.`,
+    )
+  }
+  return stats
+}
+
+function record(scrape: Scrape<typeof metrics>, mount: Mount, stats: BigIntStatsFs): void {
   const { device, mode, mountpoint, type } = mount
   const attributes = { device, mode, mountpoint, type }
-  const used = (stats.blocks - stats.bfree) * stats.bsize
-  const free = stats.bavail * stats.bsize
-  const reserved = (stats.bfree - stats.bavail) * stats.bsize
+  // Unsigned numbers of 64 bits, which Node.js hands over as signed ones.
+  const [blocks, bfree, files, ffree] = [stats.blocks, stats.bfree, stats.files, stats.ffree].map((count) =>
+    BigInt.asUintN(64, count),
+  )
+  // Less than 0 where what is reserved is in use, too. Source: gnulib, lib/fsusage.c.
+  const bavail = max0(BigInt.asIntN(64, stats.bavail))
+  const used = max0(blocks - bfree) * stats.bsize
+  const free = bavail * stats.bsize
+  const reserved = max0(bfree - bavail) * stats.bsize
   for (const [state, bytes] of Object.entries({ used, free, reserved })) {
     scrape.record('system.filesystem.usage', bytes, { ...attributes, state })
   }
-  const inodes = { used: stats.files - stats.ffree, free: stats.ffree }
-  for (const [state, count] of Object.entries(inodes)) {
+  for (const [state, count] of Object.entries({ used: max0(files - ffree), free: ffree })) {
     scrape.record('system.filesystem.inodes.usage', count, { ...attributes, state })
   }
-  if (used + free > 0) scrape.record('system.filesystem.utilization', used / (used + free), attributes)
+  scrape.record('system.filesystem.utilization', Number(used) / Number(used + free), attributes)
+}
+
+function max0(count: bigint): bigint {
+  return count < 0n ? 0n : count
 }

@@ -30,8 +30,13 @@ export const load = defineScraper({
   linux(config, root) {
     return (scrape) => {
       const cpus = config.cpu_average ? root.text('proc/stat').match(/^cpu\d/gm)?.length : 1
-      forEachLine(scrape, '/proc/loadavg', root.text('proc/loadavg'), (fields) => {
-        record(scrape, fields.slice(0, 3).map(decimal), cpus)
+      if (cpus === undefined) throw new Error('/proc/stat shows no CPU to divide the load averages by.')
+      forEachLine(scrape, '/proc/loadavg', root.text('proc/loadavg'), (fields, figure) => {
+        record(
+          scrape,
+          [0, 1, 2].map((index) => figure(() => decimal(fields[index]))),
+          cpus,
+        )
       })
     }
   },
@@ -40,7 +45,7 @@ export const load = defineScraper({
   },
 })
 
-function record(scrape: Scrape<typeof metrics>, averages: number[], cpus = 1): void {
+function record(scrape: Scrape<typeof metrics>, averages: number[], cpus: number): void {
   scrape.record('system.cpu.load_average.1m', averages[0] / cpus)
   scrape.record('system.cpu.load_average.5m', averages[1] / cpus)
   scrape.record('system.cpu.load_average.15m', averages[2] / cpus)

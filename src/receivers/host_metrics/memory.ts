@@ -1,6 +1,6 @@
 import { endianness } from 'node:os'
 import { whole } from '../../host/numbers.ts'
-import { forEachLine } from './root.ts'
+import { forEachLine, inPart } from './root.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 
@@ -11,11 +11,12 @@ export const memory = defineScraper({
   doc: 'Memory in use, by state.',
   metrics: {
     'system.memory.usage': {
-      doc: 'Bytes of memory in each state. On Linux `slab_reclaimable` is part of `cached`, and `slab_unreclaimable` of `used`.',
+      doc: 'Bytes of memory in each state. On Linux the states overlap: `slab_reclaimable` is part of `cached`, and `slab_unreclaimable` of `used`. `system.memory.limit` says how much there is.',
       unit: 'By',
       type: 'sum',
       value: 'int',
       attributes: ['state'],
+      required: ['state'],
       enabled: true,
     },
     'system.memory.utilization': {
@@ -24,6 +25,7 @@ export const memory = defineScraper({
       type: 'gauge',
       value: 'double',
       attributes: ['state'],
+      required: ['state'],
       enabled: false,
     },
     'system.memory.limit': {
@@ -31,7 +33,7 @@ export const memory = defineScraper({
       unit: 'By',
       type: 'sum',
       value: 'int',
-      enabled: false,
+      enabled: true,
     },
     'system.memory.page_size': {
       doc: 'Size of a memory page.',
@@ -116,33 +118,45 @@ export const memory = defineScraper({
       on: 'linux',
     },
   },
-  settings: {},
-  linux(_config, root) {
+  settings: {
+    use_linux_mem_available: {
+      doc: 'Whether `used` is all that is not available (`MemAvailable`), as in the Collector from 0.142 at the latest, so that the states do not add up to all memory; otherwise `used` is what is neither free, buffered nor cached. Only on Linux.',
+      format: 'boolean',
+      default: true,
+      changed: { in: '0.2.0', from: false },
+    },
+  },
+  linux(config, root) {
     let pageSize: number | undefined
     return (scrape) => {
       const text = root.text('proc/meminfo')
-      /** Bytes, and plain numbers for what has no unit. */
+      /** Bytes, and plain numbers for what has no unit; NaN for what is not understood. */
       const values: Record<string, number | undefined> = {}
-      forEachLine(scrape, '/proc/meminfo', text, ([key, value, unit]) => {
-        values[key] = Number(whole(value, unit === 'kB' ? 1024 : 1))
+      forEachLine(scrape, '/proc/meminfo', text, ([key, value, unit], figure) => {
+        values[key] = figure(() => Number(whole(value, unit === 'kB' ? 1024 : 1)))
       })
-      const { 'MemTotal:': total, 'MemFree:': free, 'Buffers:': buffered, 'Cached:': pageCache } = values
-      const { 'SReclaimable:': reclaimable = 0, 'SUnreclaim:': unreclaimable } = values
-      if (total === undefined || free === undefined || buffered === undefined || pageCache === undefined) {
-        throw new Error('/proc/meminfo lacks one of MemTotal, MemFree, Buffers and Cached.')
+      const needed = (key: string): number => {
+        if (values[`${key}:`] === undefined) scrape.fail(`/proc/meminfo does not say ${key}.`)
+        return values[`${key}:`] ?? NaN
       }
-      // The collector's rule: reclaimable slabs count as cached, and what is neither free, buffered nor cached is used.
-      const cached = pageCache + reclaimable
-      const used = Math.max(0, total - free - buffered - cached)
+      const [total, free, buffered] = [needed('MemTotal'), needed('MemFree'), needed('Buffers')]
+      const { 'SReclaimable:': reclaimable = 0, 'SUnreclaim:': unreclaimable } = values
+      // The collector's rule: reclaimable slabs count as cached.
+      const cached = needed('Cached') + reclaimable
+      const rest = total - free - buffered - cached
+      // Linux before 3.14 does not say what is available.
+      const { 'MemAvailable:': available = total - rest } = values
+      const used = Math.max(0, config.use_linux_mem_available ? total - available : rest)
       const states = { used, free, buffered, cached, slab_reclaimable: reclaimable, slab_unreclaimable: unreclaimable }
       for (const [state, bytes] of Object.entries(states)) {
         scrape.record('system.memory.usage', bytes, { state })
         scrape.record('system.memory.utilization', bytes && bytes / total, { state })
       }
       scrape.record('system.memory.limit', total)
-      if (scrape.wants('system.memory.page_size')) {
+      inPart(scrape, () => {
+        if (!scrape.wants('system.memory.page_size')) return
         scrape.record('system.memory.page_size', (pageSize ??= readPageSize(root)))
-      }
+      })
       scrape.record('system.linux.memory.available', values['MemAvailable:'])
       scrape.record('system.linux.memory.dirty', values['Dirty:'])
       scrape.record('system.memory.linux.shared', values['Shmem:'])

@@ -1,7 +1,8 @@
 import { whole } from '../../host/numbers.ts'
-import { forEachLine, withoutHeading } from './root.ts'
+import { atLeast, forEachLine, inPart, withoutHeading } from './root.ts'
+import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
-import type { MetricDeclaration } from './scraper.ts'
+import type { MetricDeclaration, Scrape } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
 /** A state's place is its number in `/proc/net/tcp`. Source: the kernel's `include/net/tcp_states.h`. */
@@ -69,6 +70,7 @@ export const network = defineScraper({
       on: 'linux',
     },
   },
+  overlapping: { attribute: 'device', reason: 'a bridge or a bond carries what its interfaces carry' },
   settings: {
     include: selectionSettings('interfaces', 'The only interfaces to collect, such as `eth0`; all when empty.'),
     exclude: selectionSettings('interfaces', 'Interfaces to leave out, such as `^veth` as a regular expression.'),
@@ -78,35 +80,40 @@ export const network = defineScraper({
     return (scrape) => {
       // Two lines of headings, then `name: 8 figures of receiving, 8 of transmitting`. Source: proc_pid_net(5).
       // The name of an alias holds a colon of its own.
-      const lines = withoutHeading(root.textOfInit('net/dev'), 2).replaceAll(/:(?!.*:)/g, ' ')
-      forEachLine(scrape, '/proc/net/dev', lines, ([device, ...figures]) => {
-        const values = Array.from({ length: 16 }, (_, index) => whole(figures[index]))
-        if (!selected(device)) return
-        for (const [direction, first] of [
-          ['receive', 0],
-          ['transmit', 8],
-        ] as const) {
-          scrape.record('system.network.io', values[first], { device, direction })
-          scrape.record('system.network.packets', values[first + 1], { device, direction })
-          scrape.record('system.network.errors', values[first + 2], { device, direction })
-          scrape.record('system.network.dropped', values[first + 3], { device, direction })
-        }
+      inPart(scrape, () => {
+        const lines = withoutHeading(root.textOfInit('net/dev'), 2).replaceAll(/:(?!.*:)/g, ' ')
+        forEachLine(scrape, '/proc/net/dev', lines, ([device, ...fields], figure) => {
+          atLeast(16, fields)
+          const count = (index: number) => figure(() => whole(fields[index]))
+          if (!selected(device)) return
+          for (const [direction, first] of [
+            ['receive', 0],
+            ['transmit', 8],
+          ] as const) {
+            scrape.record('system.network.io', count(first), { device, direction })
+            scrape.record('system.network.packets', count(first + 1), { device, direction })
+            scrape.record('system.network.errors', count(first + 2), { device, direction })
+            scrape.record('system.network.dropped', count(first + 3), { device, direction })
+          }
+        })
       })
-      if (scrape.wants('system.network.connections')) {
+      inPart(scrape, () => {
+        if (!scrape.wants('system.network.connections')) return
         const counts = new Uint32Array(TCP_STATES.length)
-        countTcpStates(root.textOfInit('net/tcp'), counts)
+        countTcpStates(scrape, root.textOfInit('net/tcp'), counts)
         // Missing where IPv6 is switched off.
-        countTcpStates(root.optionalTextOfInit('net/tcp6') ?? '', counts)
+        countTcpStates(scrape, root.optionalTextOfInit('net/tcp6') ?? '', counts)
         for (const [number, state] of TCP_STATES.entries()) {
           if (state !== undefined)
             scrape.record('system.network.connections', counts[number], { protocol: 'tcp', state })
         }
-      }
-      if (scrape.wants('system.network.conntrack.count')) {
-        scrape.record('system.network.conntrack.count', root.number('proc/sys/net/netfilter/nf_conntrack_count'))
-      }
-      if (scrape.wants('system.network.conntrack.max')) {
-        scrape.record('system.network.conntrack.max', root.number('proc/sys/net/netfilter/nf_conntrack_max'))
+      })
+      for (const name of ['count', 'max'] as const) {
+        inPart(scrape, () => {
+          if (!scrape.wants(`system.network.conntrack.${name}`)) return
+          checkNamespace(root)
+          scrape.record(`system.network.conntrack.${name}`, root.number(`proc/sys/net/netfilter/nf_conntrack_${name}`))
+        })
       }
     }
   },
@@ -140,19 +147,27 @@ export const network = defineScraper({
   },
 })
 
+/** @throws where `/proc/sys/net`, which always shows the network of who reads it, is known to show another than the host's */
+function checkNamespace(root: Root): void {
+  const [host, own] = ['1', 'self'].map((process) => root.linkName(`proc/${process}/ns/net`))
+  if (host === undefined || own === undefined || host === own) return
+  throw new Error(
+    'The conntrack figures of the host cannot be read from another network namespace: let this process share the network of the host (hostNetwork: true).',
+  )
+}
+
 /**
  * Adds the connections of `/proc/net/tcp` or `tcp6` to the counts of their states. The state is the two hexadecimal
  * digits behind the two addresses. There may be a hundred thousand lines: they are not split into fields.
  */
-function countTcpStates(text: string, counts: Uint32Array): void {
-  for (let end = text.indexOf('\n'); end !== -1;) {
-    const start = end + 1
-    end = text.indexOf('\n', start)
+function countTcpStates(scrape: Pick<Scrape, 'fail'>, text: string, counts: Uint32Array): void {
+  for (let start = text.indexOf('\n') + 1, end; (end = text.indexOf('\n', start)) !== -1; start = end + 1) {
     const local = text.indexOf(': ', start) + 2
     const remote = text.indexOf(' ', local) + 1
     const state = text.indexOf(' ', remote) + 1
-    if (end === -1 || state > end || local === 1) return
-    const number = parseInt(text.slice(state, state + 2), 16)
-    if (number < counts.length) counts[number]++
+    const number = local === 1 || state > end ? NaN : parseInt(text.slice(state, state + 2), 16)
+    if (Number.isNaN(number)) {
+      scrape.fail('A line of /proc/net/tcp or tcp6 is not understood.', text.slice(start, Math.min(end, start + 200)))
+    } else if (number < counts.length) counts[number]++
   }
 }

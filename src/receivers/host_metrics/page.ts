@@ -25,6 +25,16 @@ Sums are cumulative since the system started. A gauge that is a share or mean ov
 
 ${tables.join('\n\n')}
 
+## Fewer series
+
+The attributes that a metric does not keep (\`attributes\`) are dropped at the source, and the points that are the same without them become
+one, by its \`aggregation_strategy\`: \`sum\`, \`avg\`, \`min\` or \`max\`. Sums are added up and gauges averaged unless it says
+otherwise; the average of whole numbers is a double. Counters (monotonic sums) can only be added up. Their sum starts at the boot like
+each of them, and never falls: what goes away, like an interface, leaves what it has counted. When the process starts again, it adds up what is
+there then.
+
+These attributes cannot be dropped, because their values overlap: ${requiredAttributes(rows)}.
+
 ## Other systems than Linux
 
 There the figures come from systeminformation and Node.js. These metrics cannot be filled and have no points:
@@ -34,6 +44,12 @@ ${list('linux')}
 On Windows nor can these:
 
 ${list('unix')}`
+}
+
+function requiredAttributes(rows: readonly (readonly [string, MetricDeclaration])[]): string {
+  return rows
+    .flatMap(([metric, { required = [] }]) => required.map((attribute) => `\`${attribute}\` of \`${metric}\``))
+    .join(', ')
 }
 
 function tableRow(

@@ -1,5 +1,5 @@
 import { whole } from '../../host/numbers.ts'
-import { countOf, forEachLine, unescapePath, withoutHeading } from './root.ts'
+import { countOf, forEachLine, inPart, unescapePath, withoutHeading } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 
@@ -19,6 +19,7 @@ const metrics = {
     monotonic: true,
     value: 'int',
     attributes: ['direction', 'type'],
+    required: ['type'],
     enabled: true,
     on: 'linux',
   },
@@ -48,16 +49,14 @@ export const paging = defineScraper({
   settings: {},
   linux(_config, root) {
     return (scrape) => {
-      forEachLine(
-        scrape,
-        '/proc/swaps',
-        withoutHeading(root.text('proc/swaps'), 1),
-        ([file, , kibibytes, usedKibibytes]) => {
-          const total = Number(whole(kibibytes, 1024))
-          const used = Number(whole(usedKibibytes, 1024))
+      inPart(scrape, () => {
+        const lines = withoutHeading(root.text('proc/swaps'), 1)
+        forEachLine(scrape, '/proc/swaps', lines, ([file, , kibibytes, usedKibibytes], figure) => {
+          const total = figure(() => Number(whole(kibibytes, 1024)))
+          const used = figure(() => Number(whole(usedKibibytes, 1024)))
           recordUsage(scrape, unescapePath(file), used, total - used)
-        },
-      )
+        })
+      })
 
       const text = root.text('proc/vmstat')
       const count = (key: string) => countOf(text, key, '/proc/vmstat')
@@ -68,11 +67,13 @@ export const paging = defineScraper({
         { type: 'minor', direction: 'page_out', key: 'pgpgout' },
       ]
       for (const { type, direction, key } of operations) {
-        scrape.record('system.paging.operations', count(key), { type, direction })
+        inPart(scrape, () => scrape.record('system.paging.operations', count(key), { type, direction }))
       }
-      const majorFaults = count('pgmajfault')
-      scrape.record('system.paging.faults', majorFaults, { type: 'major' })
-      scrape.record('system.paging.faults', Number(count('pgfault')) - Number(majorFaults), { type: 'minor' })
+      inPart(scrape, () => {
+        const majorFaults = count('pgmajfault')
+        scrape.record('system.paging.faults', majorFaults, { type: 'major' })
+        scrape.record('system.paging.faults', Number(count('pgfault')) - Number(majorFaults), { type: 'minor' })
+      })
     }
   },
   portable(_config, { information }) {

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { countOf } from './root.ts'
+import { countOf, inPart } from './root.ts'
 import { defineScraper } from './scraper.ts'
 
 /** The letters in `/proc/[pid]/stat`. Source: proc_pid_stat(5). `X` is seen only while a process vanishes. */
@@ -48,7 +48,9 @@ export const processes = defineScraper({
   settings: {},
   linux(_config, root) {
     return async (scrape) => {
-      scrape.record('system.processes.created', countOf(root.text('proc/stat'), 'processes', '/proc/stat'))
+      inPart(scrape, () => {
+        scrape.record('system.processes.created', countOf(root.text('proc/stat'), 'processes', '/proc/stat'))
+      })
       if (!scrape.wants('system.processes.count')) return
       const counts = new Map(LASTING_STATUSES.map((status) => [status, 0]))
       for (const [index, pid] of root

@@ -5,6 +5,8 @@ import type { Host } from '../../host/inventory.ts'
 import type { AttributeValue } from '../../otlp/attributes.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import type { Metric } from '../../otlp/metrics.ts'
+import { aggregationOf } from './aggregation.ts'
+import type { MetricConfig } from './aggregation.ts'
 import { container } from './container.ts'
 import { cpu } from './cpu.ts'
 import { disk } from './disk.ts'
@@ -19,7 +21,7 @@ import type { PortableSystem } from './portable.ts'
 import { processes } from './processes.ts'
 import { Root, countOf } from './root.ts'
 import { Recording } from './scraper.ts'
-import type { MetricDeclaration, MetricTable, Read, Scraper } from './scraper.ts'
+import type { Aggregation, MetricDeclaration, MetricTable, Read, RecordedMetrics, Scraper } from './scraper.ts'
 import { system } from './system.ts'
 import { ticks } from './ticker.ts'
 
@@ -43,21 +45,21 @@ interface Switches {
   readonly [name: string]: { readonly enabled: boolean }
 }
 
+type ScraperConfig = ConfigOf<Settings> & { readonly metrics: Readonly<Record<string, MetricConfig>> }
+
 /** The checked configuration of the receiver; each scraper has its own settings beside `metrics`. */
 export interface HostMetricsConfig {
   readonly collection_interval: number
   readonly initial_delay: number
   readonly timeout: number
   readonly root_path: string | undefined
-  readonly scrapers: { readonly [name: string]: (ConfigOf<Settings> & { readonly metrics: Switches }) | undefined }
+  readonly scrapers: { readonly [name: string]: ScraperConfig | undefined }
   readonly resource_attributes: Switches
 }
 
 /** A configured scraper. */
-interface ActiveScraper {
+interface ActiveScraper extends RecordedMetrics {
   readonly name: string
-  readonly table: MetricTable
-  readonly enabled: readonly string[]
   readonly read: Read<MetricTable>
   /** Why parts could not be read in the last scrape. */
   causes: ReadonlySet<string>
@@ -93,6 +95,7 @@ export async function* collect(
   const active = activeScrapers()
   let inventory: Record<string, AttributeValue> | undefined
   let boot: bigint | undefined
+  let latest = 0n
 
   for await (const skipped of ticks(
     { interval: config.collection_interval, initialDelay: config.initial_delay },
@@ -103,8 +106,12 @@ export async function* collect(
       errors.add(1, { scraper: 'inventory' })
       log.warn('A resource attribute could not be read.', { cause, detail: errorMessage(error) })
     })
-    boot ??= bootTime()
-    const times = { scrape: BigInt(Date.now()) * 1_000_000n, boot: boot ?? 0n }
+    const scraped = BigInt(Date.now()) * 1_000_000n
+    // The kernel takes the boot time from the clock: where that was set back, what began must not seem to begin later.
+    if (boot === undefined || scraped < latest) boot = bootTime() ?? boot
+    if (boot !== undefined && boot > scraped) boot = scraped
+    latest = scraped
+    const times = { scrape: scraped, boot: boot ?? 0n }
     const metrics = (await Promise.all(active.map((scraper) => scrape(scraper, times)))).flat()
     root.forget()
     own.forget()
@@ -122,7 +129,12 @@ export async function* collect(
         log.warn('A scraper finds nothing to read on this operating system.', { scraper: name })
         return []
       }
-      return [{ name, table: scraper.metrics, enabled, read, causes: new Set<string>(), busy: false }]
+      const aggregations = new Map<string, Aggregation>()
+      for (const metric of enabled) {
+        const aggregation = aggregationOf(settings.metrics[metric], scraper.metrics[metric])
+        if (aggregation !== undefined) aggregations.set(metric, aggregation)
+      }
+      return [{ name, table: scraper.metrics, enabled, aggregations, read, causes: new Set<string>(), busy: false }]
     })
   }
 
@@ -130,7 +142,7 @@ export async function* collect(
     return portableSystem === undefined || on === undefined || (on === 'unix' && portableSystem.platform !== 'win32')
   }
 
-  /** Nanoseconds since 1970, read once so that the start of the sums stays the same; `undefined` while it cannot be read. */
+  /** Nanoseconds since 1970; `undefined` while it cannot be read. Not read at each scrape, so that sums keep their start. */
   function bootTime(): bigint | undefined {
     try {
       const seconds =
@@ -153,7 +165,7 @@ export async function* collect(
       }
       causes.add(cause)
     }
-    const recording = new Recording(scraper.table, scraper.enabled, times, fail)
+    const recording = new Recording(scraper, times, fail)
     try {
       if (scraper.busy) throw new Error(TIMEOUT)
       const reading = scraper.read(recording)

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, readdirSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
+import { errorMessage } from '../../errors.ts'
 import { MalformedField, whole } from '../../host/numbers.ts'
 import type { Scrape } from './scraper.ts'
 
@@ -35,15 +36,19 @@ export class Root {
   text(path: string): string {
     let text = this.#texts.get(path)
     if (text === undefined) {
-      text = this.#read(path).toString('utf8')
+      text = this.#readText(path)
       this.#texts.set(path, text)
     }
     return text
   }
 
-  /** A text read anew and not kept, or `undefined` where there is no such file or it may not be read. */
+  /** A text that is read again each time and not kept, or `undefined` where there is no such file or it may not be read. */
   optionalText(path: string): string | undefined {
-    return unlessItFails(() => this.#read(path).toString('utf8'))
+    return unlessItFails(() => this.#readText(path))
+  }
+
+  #readText(path: string): string {
+    return this.#read(path).toString('utf8')
   }
 
   bytes(path: string): Buffer {
@@ -68,10 +73,19 @@ export class Root {
 
   /**
    * The text of a file below `/proc/1`, which shows the host's mounts and network where `/proc/self` would show those of
-   * a container; or of the one below `/proc/self` where `/proc/1` cannot be read.
+   * a container. On the host itself `/proc/self` stands in for a `/proc/1` that cannot be read.
+   * @throws what `fs` throws, and below a `root_path` an error that says why nothing else will do
    */
   textOfInit(path: string): string {
-    return this.optionalText(`proc/1/${path}`) ?? this.text(`proc/self/${path}`)
+    try {
+      return this.#readText(`proc/1/${path}`)
+    } catch (error) {
+      if (this.isOwn) return this.#readText(`proc/self/${path}`)
+      throw new Error(
+        `${errorMessage(error)}: below a root_path only this file shows what the host has, so the host's own /proc has to be mounted there and be readable.`,
+        { cause: error },
+      )
+    }
   }
 
   /** Like `textOfInit`, or `undefined` where there is no such file. */
@@ -81,7 +95,12 @@ export class Root {
 
   /** The whole number that is all a file holds. */
   number(path: string): number | bigint {
-    return whole(this.text(path).trim())
+    const text = this.text(path).trim()
+    try {
+      return whole(text)
+    } catch (error) {
+      throw new Error(`${this.resolve(path)} is not understood: ${errorMessage(error)}.`, { cause: error })
+    }
   }
 
   /** The names in a folder. */
@@ -108,16 +127,45 @@ export function withoutHeading(text: string, lines: number): string {
   return text.split('\n').slice(lines).join('\n')
 }
 
-/** Calls `parse` with the fields of every line that is not empty. A line for which it throws is reported and left out. */
-export function forEachLine(scrape: Scrape, file: string, text: string, parse: (fields: string[]) => void): void {
+/**
+ * Calls `parse` with the fields of every line that is not empty, and with a function that reads one of them: it returns what
+ * its argument returns, and NaN where that finds no number. A line with such a field is reported once; one for which `parse`
+ * itself throws MalformedField is reported and left out.
+ */
+export function forEachLine(
+  scrape: Pick<Scrape, 'fail'>,
+  file: string,
+  text: string,
+  parse: (fields: string[], figure: <T>(read: () => T) => T | number) => void,
+): void {
   for (const line of text.split('\n')) {
     if (line === '') continue
-    try {
-      parse(line.trim().split(/\s+/))
-    } catch (error) {
-      if (!(error instanceof MalformedField)) throw error
-      scrape.fail(`A line of ${file} is not understood.`, line.slice(0, 200))
+    let understood = true
+    const unlessMalformed = <T, Otherwise>(read: () => T, otherwise: Otherwise): T | Otherwise => {
+      try {
+        return read()
+      } catch (error) {
+        if (!(error instanceof MalformedField)) throw error
+        understood = false
+        return otherwise
+      }
     }
+    unlessMalformed(() => parse(line.trim().split(/\s+/), (read) => unlessMalformed(read, NaN)), undefined)
+    if (!understood) scrape.fail(`A line of ${file} is not understood.`, line.slice(0, 200))
+  }
+}
+
+/** @throws MalformedField for a line with fewer fields, as one that lacks a column gives the others to the wrong ones */
+export function atLeast(count: number, fields: readonly string[]): void {
+  if (fields.length < count) throw new MalformedField(`there are ${fields.length} fields, not ${count}`)
+}
+
+/** Calls `read`. What it throws is reported, and costs only what it would have recorded. */
+export function inPart(scrape: Pick<Scrape, 'fail'>, read: () => void): void {
+  try {
+    read()
+  } catch (error) {
+    scrape.fail(errorMessage(error))
   }
 }
 

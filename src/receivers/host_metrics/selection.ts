@@ -39,25 +39,34 @@ function matcher(names: readonly string[], matchType: 'strict' | 'regexp'): (nam
   return (name) => expressions.some((expression) => expression.test(name))
 }
 
+/** Whether a scraper's settings choose nothing: everything there is counts. */
+export function selectsAll(settings: object): boolean {
+  return [...selectionsIn(settings)].every(([, selection]) =>
+    Object.values(selection).every((names) => typeof names === 'string' || names.length === 0),
+  )
+}
+
 /** Finds what is no regular expression in the choices among a scraper's settings. */
 export function* checkSelections(settings: object, path: string): Iterable<Finding> {
-  for (const [name, setting] of Object.entries(settings as Record<string, unknown>)) {
-    if (
-      typeof setting !== 'object' ||
-      setting === null ||
-      !('match_type' in setting) ||
-      setting.match_type !== 'regexp'
-    )
-      continue
-    for (const [key, names] of Object.entries(setting as Record<string, unknown>)) {
-      if (!Array.isArray(names)) continue
+  for (const [name, { match_type: matchType, ...lists }] of selectionsIn(settings)) {
+    if (matchType !== 'regexp') continue
+    for (const [key, names] of Object.entries(lists)) {
       for (const [index, text] of names.entries()) {
         try {
-          new RegExp(String(text))
+          new RegExp(text)
         } catch (error) {
           yield { path: `${path}.${name}.${key}[${index}]`, message: (error as Error).message }
         }
       }
+    }
+  }
+}
+
+/** The choices among a scraper's settings, by their names. */
+function* selectionsIn(settings: object): Generator<[name: string, Selection<string>]> {
+  for (const [name, setting] of Object.entries(settings as Record<string, unknown>)) {
+    if (typeof setting === 'object' && setting !== null && 'match_type' in setting) {
+      yield [name, setting as Selection<string>]
     }
   }
 }

@@ -423,7 +423,7 @@ describe('exponential histograms', () => {
         ],
       })
     const differences = new CumulativeToDelta({ initialValue: 'drop' })
-    const account = { dropped: () => undefined }
+    const account = { created: () => undefined, merged: () => undefined, dropped: () => undefined }
     differences.apply(
       point(10n, { count: 5, sum: 6.5, scale: 21, positive: { offset: 0, bucketCounts: [4, 1] }, min: 1, max: 1000 }),
       account,

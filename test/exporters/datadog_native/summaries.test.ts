@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
-import { mapSummary, SummaryDifferences } from '../../../src/exporters/datadog_native/summaries.ts'
+import { mapSummary } from '../../../src/exporters/datadog_native/summaries.ts'
 import type { SummaryMode } from '../../../src/exporters/datadog_native/summaries.ts'
 import { Attributes } from '../../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
+import { CumulativeToDelta } from '../../../src/otlp/delta.ts'
 import type { InitialValue } from '../../../src/otlp/delta.ts'
 import { NO_RECORDED_VALUE, SummaryPoint } from '../../../src/otlp/points.ts'
 import type { SummaryPointFields } from '../../../src/otlp/points.ts'
@@ -32,11 +33,16 @@ function batchOf(...readings: readonly Reading[]): MetricBatch {
 
 /** What arrives of one batch after the other, as lines, and what is dropped. */
 function exporting(initialValue: InitialValue = 'drop', mode: SummaryMode = 'gauges', options = {}) {
-  const differences = new SummaryDifferences({ initialValue, ...options })
+  const differences = new CumulativeToDelta({ initialValue, summaries: true, ...options })
   const dropped: string[] = []
-  const account = { dropped: (reason: string, points: number) => void dropped.push(`${reason} ${points}`) }
+  const account = {
+    dropped: (reason: string, points: number) => void dropped.push(`${reason} ${points}`),
+    merged: () => undefined,
+    created: () => undefined,
+  }
   return {
     differences,
+    account,
     dropped,
     send(batch: MetricBatch): string[] {
       // As from a queue on disk: the differences have to survive it.
@@ -122,9 +128,10 @@ describe('a summary', () => {
   it('begins anew when its count goes back or its start changes', () => {
     const exporter = exporting('keep', 'noquantiles')
     exporter.send(batchOf({ seconds: 10, count: 5, sum: 20 }))
-    expect(exporter.send(batchOf({ seconds: 20, count: 2, sum: 30 }))).toEqual([
-      '.count count 2 observations 10s',
-      '.sum count 30 in unit 10s',
+    expect(exporter.send(batchOf({ seconds: 20, count: 2, sum: 30 }))).toEqual([])
+    expect(exporter.send(batchOf({ seconds: 22, count: 2, sum: 30 }))).toEqual([
+      '.count count 2 observations 12s',
+      '.sum count 30 in unit 12s',
     ])
     const restarted = { startTimeUnixNano: BOOT + 25n * SECOND }
     expect(exporter.send(batchOf({ seconds: 30, count: 7, sum: 40, ...restarted }))).toEqual([
@@ -170,10 +177,10 @@ describe('a summary', () => {
       { seconds: 10, count: 6, sum: 20 },
       { seconds: 30, count: 0, sum: 0, flags: NO_RECORDED_VALUE },
     ]
-    expect(exporter.send(batchOf(...late))).toEqual([])
+    expect(late.flatMap((reading) => exporter.send(batchOf(reading)))).toEqual([])
     expect(exporter.dropped).toEqual([
-      ...['duplicate_timestamp 1', 'out_of_order 1', 'no_recorded_value 1'],
       'first_value 1',
+      ...['duplicate_timestamp 1', 'out_of_order 1', 'no_recorded_value 1'],
     ])
     expect(exporter.send(batchOf({ seconds: 40, count: 7, sum: 20 }))[0]).toBe('.count count 2 observations 20s')
     exporter.send(batchOf({ seconds: 40, count: 7, sum: 20 }))
@@ -204,6 +211,8 @@ describe('a summary', () => {
 
   it('leaves metrics of other types alone', () => {
     const batch = MetricBatch.of({ metrics: [gauge('level', 1)] })
-    expect(new SummaryDifferences({ initialValue: 'drop' }).apply(batch, { dropped: () => undefined })).toBe(batch)
+    expect(new CumulativeToDelta({ initialValue: 'drop', summaries: true }).apply(batch, exporting().account)).toBe(
+      batch,
+    )
   })
 })

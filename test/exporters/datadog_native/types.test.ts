@@ -140,10 +140,12 @@ describe('histograms', () => {
     expect(lines(intake.series())).toEqual([
       '+10 explicit.count count 3 service:shop per 10',
       '+10 explicit.sum count 7 service:shop per 10',
+      '+10 explicit.min gauge 1 service:shop',
+      '+10 explicit.max gauge 5 service:shop',
       '+10 exponential.count count 2 service:shop per 10',
       '+10 exponential.sum count 6 service:shop per 10',
     ])
-    expect(balance).toMatchObject({ handed_in: 4, created: 4, sent: 6, dropped: { first_value: 2 } })
+    expect(balance).toMatchObject({ handed_in: 4, created: 6, sent: 8, dropped: { first_value: 2 } })
   })
 
   it('are counters for their buckets, with a unit only where the value has one', async () => {

@@ -121,7 +121,11 @@ class Life {
   }
 
   async offer(batch: MetricBatch): Promise<void> {
-    const prepared = this.#engine.apply(batch, { dropped: () => undefined })
+    const prepared = this.#engine.apply(batch, {
+      created: () => undefined,
+      merged: () => undefined,
+      dropped: () => undefined,
+    })
     await (prepared.pointCount === 0 ? this.#queue.note() : this.#queue.push(prepared))
   }
 

@@ -1,0 +1,46 @@
+import { partial } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
+import { answerMessage, retryAfter } from '../http/client.ts'
+import type { HttpResponse } from '../http/client.ts'
+
+/** A number of seconds this large is no wait but a time since 1970, as other vendors give it: it is one of 2001 or later. */
+const TIME = 1e9
+
+/**
+ * The wait that an answer asks for, in milliseconds: that of `Retry-After` or, after a 429, of `X-RateLimit-Reset`, which holds the
+ * seconds until more is taken. Source: Datadog documentation, API reference, rate limits.
+ */
+export function waitOf({ status, headers }: HttpResponse, now = Date.now()): number | undefined {
+  const after = retryAfter(headers, now)
+  const reset = String(headers['x-ratelimit-reset'] ?? '').trim()
+  if (after !== undefined || status !== 429 || !/^\d+$/.test(reset)) return after
+  const seconds = Number(reset)
+  return seconds < TIME ? seconds * 1000 : Math.max(0, seconds * 1000 - now)
+}
+
+/**
+ * The error in an answer that takes a request of so many points and yet lists errors (`202 {"errors": ["..."]}`), if it does. Nobody
+ * says how many points they cost: as far as known, one each. Source: Datadog's OpenAPI specification, `IntakePayloadAccepted`.
+ */
+export function listedErrors(
+  response: HttpResponse,
+  { url, apiKey, points }: { readonly url: string; readonly apiKey: string; readonly points: number },
+): DeliveryError | undefined {
+  const errors = countErrors(response.body)
+  if (errors === 0) return undefined
+  const message = answerMessage(url, response, [apiKey])
+  return partial(Math.min(errors, points), `${message} (taken with errors; each counts as one rejected point)`)
+}
+
+/** How many errors the body of an answer lists. */
+export function countErrors(body: Buffer): number {
+  const text = body.toString('utf8')
+  if (!text.includes('"errors"')) return 0
+  try {
+    const { errors } = JSON.parse(text) as { errors?: unknown }
+    return Array.isArray(errors) ? errors.length : Number(Boolean(errors))
+  } catch {
+    // An answer that was cut off lists at least one.
+    return Number(/"errors"\s*:\s*(\[\s*[^\]\s]|"[^"])/.test(text))
+  }
+}

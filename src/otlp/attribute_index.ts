@@ -1,0 +1,98 @@
+import { BytesIndex, grown } from './bytes_index.ts'
+import { MAX_SPELLINGS } from './spellings.ts'
+import type { KeyValue } from './attributes.ts'
+import { AttributeOrder } from './wire/attribute_order.ts'
+import type { Run } from './wire/attribute_order.ts'
+
+const NONE = -1
+
+/**
+ * Numbers sets of attributes, from 0 on, by an owner's number and by what they mean: the order in which attributes stand says
+ * nothing. Bytes are the fast key. A set has its number by its canonical spelling, and up to four others lead to that:
+ *
+ *   bytes -> number -> the number of the canonical spelling (its own, if it is that)
+ */
+export class AttributeIndex {
+  readonly #bytes = new BytesIndex()
+  readonly #order = new AttributeOrder()
+  /** By number in `#bytes`: the set. */
+  #sets = new Int32Array(64)
+  /** By set: how many other spellings of it are remembered. */
+  #spellings = new Uint8Array(64)
+  /** Whether what was last looked for in vain is spelled canonically. */
+  #missedCanonical = false
+
+  /** Sets and spellings of them that are remembered. */
+  get size(): number {
+    return this.#bytes.size
+  }
+
+  /** Every number is below it; not each is a set. */
+  get end(): number {
+    return this.#bytes.end
+  }
+
+  /** Whether the number is that of a set, and not of another spelling of one. */
+  isSet(number: number): boolean {
+    return this.#sets[number] === number
+  }
+
+  owner(set: number): number {
+    return this.#bytes.owner(set)
+  }
+
+  /** A view of the canonical spelling, until another is added or forgotten. */
+  bytes(set: number): Uint8Array {
+    return this.#bytes.bytes(set)
+  }
+
+  /** The set whose attributes stand from `start` to `end` in `view`; -1 when it is not known. */
+  find(owner: number, view: DataView, start: number, end: number): number {
+    const number = this.#bytes.find(owner, view, start, end)
+    return number === NONE ? this.#findMeaning(owner, view, start, end) : this.#sets[number]
+  }
+
+  /** The canonical spelling of attributes that are not written yet, in fields with this tag; until the next is asked for. */
+  written(attributes: Iterable<KeyValue>, tag: number): Run {
+    return this.#order.written(attributes, tag)
+  }
+
+  /** Gives the set that `find` has looked for in vain a number. */
+  add(owner: number, view: DataView, start: number, end: number): number {
+    if (this.#missedCanonical) return this.#add(owner, view, start, end)
+    const canonical = this.#order.canonical({ view, start, end })
+    return this.#add(owner, canonical.view, canonical.start, canonical.end)
+  }
+
+  /** Forgets the sets for which `gone` says so, with all their spellings; the numbers will be used again. */
+  forget(gone: (set: number) => boolean): void {
+    this.#bytes.forget((number) => gone(this.#sets[number]))
+  }
+
+  #findMeaning(owner: number, view: DataView, start: number, end: number): number {
+    const canonical = this.#order.canonical({ view, start, end })
+    this.#missedCanonical = canonical.view === view
+    if (this.#missedCanonical) return NONE
+    const set = this.#bytes.find(owner, canonical.view, canonical.start, canonical.end)
+    if (set === NONE || this.#spellings[set] === MAX_SPELLINGS) return set
+    // Remembered from the second time on: what comes only once needs no second spelling.
+    this.#spellings[set]++
+    this.#bytes.find(owner, view, start, end)
+    const spelling = this.#add(owner, view, start, end)
+    this.#sets[spelling] = set
+    return set
+  }
+
+  #add(owner: number, view: DataView, start: number, end: number): number {
+    const number = this.#bytes.add(owner, view, start, end)
+    if (number >= this.#sets.length) {
+      this.#sets = grown(this.#sets)
+      const spellings = new Uint8Array(this.#sets.length)
+      spellings.set(this.#spellings)
+      this.#spellings = spellings
+    }
+    this.#sets[number] = number
+    this.#spellings[number] = 0
+    return number
+  }
+}

@@ -1,0 +1,52 @@
+import type { Logger } from '../../component.ts'
+import { hostFiles } from '../../host/files.ts'
+import { detect } from '../resource_detection/detect.ts'
+
+/** Milliseconds that each source may take. */
+const TIMEOUT = 2000
+
+/**
+ * What the name of a machine begins with when EC2 has chosen it. Source: datadog-agent, pkg/util/ec2/ec2.go,
+ * `defaultPrefixes`; the collector's internal/datadog/hostmetadata/internal/ec2 has the same.
+ */
+const CHOSEN_BY_EC2 = /^(?:ip-|domu|ec2amaz-)/i
+
+/** Where to look. */
+export interface AgentHostnameSettings {
+  readonly root_path: string | undefined
+  readonly node_name: string | undefined
+  readonly ec2: { readonly endpoint: string }
+  readonly gcp: { readonly endpoint: string }
+}
+
+/**
+ * The name that Datadog's Agent would give this host where none is configured: on Google Compute Engine the name that its
+ * metadata server says; elsewhere that of the Kubernetes node, or of the system, unless EC2 has chosen it, when it is the id of the
+ * instance. Never throws: where a source does not answer, that is logged and the next one counts, as for the Agent.
+ * Source: datadog-agent, pkg/util/hostname/README.md and providers.go (2026).
+ */
+export async function agentHostname(
+  { root_path, node_name, ec2, gcp }: AgentHostnameSettings,
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<string | undefined> {
+  /** One attribute that a detector finds. */
+  async function ask(name: 'system' | 'ec2' | 'gcp', attribute: string, settings: object): Promise<string | undefined> {
+    const config = { ...settings, resource_attributes: { [attribute]: { enabled: true } } }
+    const found = await detect([name], { [name]: config }, { log, signal, timeout: TIMEOUT })
+    return found.get(name)?.[attribute] as string | undefined
+  }
+
+  if (isOnComputeEngine(root_path)) {
+    const name = await ask('gcp', 'gcp.gce.instance.hostname', gcp)
+    if (name !== undefined) return name
+  }
+  const name = node_name ?? (await ask('system', 'host.name', { root_path }))
+  if (name === undefined || !CHOSEN_BY_EC2.test(name)) return name
+  return (await ask('ec2', 'host.id', ec2)) ?? name
+}
+
+/** Source: Google Compute Engine documentation, "Detect if a VM is running in Compute Engine". */
+function isOnComputeEngine(root: string | undefined): boolean {
+  const product = hostFiles(root?.replace(/\/+$/, '')).optionalText('sys/class/dmi/id/product_name')
+  return product?.trim() === 'Google Compute Engine'
+}

@@ -1,0 +1,204 @@
+import { Attributes } from '../../otlp/attributes.ts'
+import { addDistributions } from '../../otlp/distributions.ts'
+import type { Metric } from '../../otlp/metrics.ts'
+import { addInts, storable } from '../../otlp/number_values.ts'
+import type { NumberValue } from '../../otlp/number_values.ts'
+import { NumberPointCursor } from '../../otlp/number_cursor.ts'
+import { NumberPoint } from '../../otlp/points.ts'
+import type { DataPoint } from '../../otlp/points.ts'
+import type { AggregationType } from './settings.ts'
+
+/** Sets of attributes whose change is remembered, of each operation that aggregates. */
+const MAX_REMEMBERED = 65_536
+
+/** The value of a gauge or a sum, as it is aggregated. */
+interface Sample extends NumberValue {
+  readonly attributes: Attributes
+  /** Nanoseconds since 1970. */
+  readonly time: bigint
+  readonly start: bigint
+  /** Where it was read as an object. */
+  readonly point?: NumberPoint
+}
+
+/**
+ * Makes one point of the points of a metric that have the same time and, changed, the same attributes. Histograms and summaries
+ * are added, whatever the type of aggregation.
+ */
+export function aggregateBy(
+  change: (attributes: Attributes) => Attributes,
+  type: AggregationType,
+): (metric: Metric) => Metric {
+  const readSamples = sampleReader(change)
+  return (metric) => {
+    if (metric.type !== 'gauge' && metric.type !== 'sum') return addAlike(metric, change)
+    const groups: Sample[][] = []
+    const found = new Map<Attributes, Map<bigint, Sample[]>>()
+    for (const sample of readSamples(metric)) {
+      let byTime = found.get(sample.attributes)
+      if (byTime === undefined) found.set(sample.attributes, (byTime = new Map<bigint, Sample[]>()))
+      // Those without a value are apart: no time is negative.
+      const time = hasValue(sample) ? sample.time : -1n - sample.time
+      const group = byTime.get(time)
+      if (group !== undefined) {
+        group.push(sample)
+        continue
+      }
+      const started = [sample]
+      byTime.set(time, started)
+      groups.push(started)
+    }
+    const points = groups.map((samples) => combine(samples, type))
+    // The number of series goes up and down, whatever they count.
+    return metric.with({ points, monotonic: metric.monotonic && type !== 'count' })
+  }
+}
+
+/** Adds the points of histograms and summaries; those that cannot be added, as their bounds differ, stay two. */
+function addAlike(metric: Metric, change: (attributes: Attributes) => Attributes): Metric {
+  const points: DataPoint[] = []
+  const places = new Map<string, number[]>()
+  for (const original of metric.points) {
+    const point = original.withAttributes(change(original.attributes))
+    const key = `${point.timeUnixNano} ${point.attributes.identity}`
+    const alike = places.get(key) ?? []
+    const added = alike.some((place) => {
+      const sum = addPoints(points[place], point)
+      if (sum !== undefined) points[place] = sum
+      return sum !== undefined
+    })
+    if (added) continue
+    places.set(key, [...alike, points.length])
+    points.push(point)
+  }
+  return metric.withPoints(points)
+}
+
+function addPoints(first: DataPoint, second: DataPoint): DataPoint | undefined {
+  if (!first.hasValue && !second.hasValue) return first
+  const sum = addDistributions(first, second)?.with({
+    startTimeUnixNano: least(first.startTimeUnixNano, second.startTimeUnixNano),
+    exemplars: [...first.exemplars, ...second.exemplars],
+  })
+  if (sum?.kind !== 'summary') return sum
+  // Quantiles of one part are not those of the whole, unless the other part counted nothing.
+  const parts = [first, second].filter((part) => part.kind === 'summary' && Number(part.count) > 0)
+  return parts.length === 2 ? sum.with({ quantileValues: [] }) : sum
+}
+
+function least(left: bigint, right: bigint): bigint {
+  return left < right ? left : right
+}
+
+/**
+ * Makes the function that reads a metric's samples with their attributes changed: the same object for what becomes equal. What can be
+ * read by its bytes is, and the attributes that came before are not changed again.
+ */
+function sampleReader(change: (attributes: Attributes) => Attributes): (metric: Metric) => Generator<Sample> {
+  const cursor = new NumberPointCursor()
+  const byBytes = new Map<string, Attributes>()
+  const byIdentity = new Map<string, Attributes>()
+
+  function changed(bytes: string, holder: { attributes(): Attributes }): Attributes {
+    let result = byBytes.get(bytes)
+    if (result !== undefined) return result
+    const attributes = change(holder.attributes())
+    result = byIdentity.get(attributes.identity)
+    // Without the request it came in.
+    if (result === undefined) byIdentity.set(attributes.identity, (result = Attributes.from([...attributes])))
+    byBytes.set(bytes, result)
+    return result
+  }
+
+  return function* (metric) {
+    // Never within a metric, where what becomes equal has to be the same.
+    if (byBytes.size >= MAX_REMEMBERED) {
+      byBytes.clear()
+      byIdentity.clear()
+    }
+    if (cursor.reads(metric) && cursor.open(metric)) {
+      while (cursor.next()) {
+        const attributes = changed(cursor.bytesIdentity(), cursor)
+        const { isInt } = cursor
+        yield { attributes, time: cursor.time(), start: cursor.start(), value: cursor.exactValue(), isInt }
+      }
+      cursor.end()
+      return
+    }
+    for (const point of metric.points as readonly NumberPoint[]) {
+      const attributes = changed(point.attributes.bytesIdentity, { attributes: () => point.attributes })
+      const { timeUnixNano: time, startTimeUnixNano: start, value, isInt } = point
+      yield { attributes, time, start, value, isInt, point }
+    }
+  }
+}
+
+function hasValue({ value, point }: Sample): boolean {
+  return value !== undefined && point?.hasValue !== false
+}
+
+function combine(samples: readonly Sample[], type: AggregationType): NumberPoint {
+  const [first, ...others] = samples
+  const { attributes, time: timeUnixNano, point } = first
+  const stays = !hasValue(first) || (others.length === 0 && type !== 'count')
+  if (point !== undefined && stays) return point.withAttributes(attributes)
+  const fields = {
+    attributes,
+    timeUnixNano,
+    startTimeUnixNano: others.reduce((start, sample) => least(start, sample.start), first.start),
+    ...(stays ? valueOf(first) : combineValues(samples, type)),
+  }
+  if (point === undefined) return new NumberPoint(fields)
+  return point.with({ ...fields, exemplars: samples.flatMap((sample) => sample.point?.exemplars ?? []) })
+}
+
+function combineValues(samples: readonly NumberValue[], type: AggregationType): NumberValue {
+  switch (type) {
+    case 'sum':
+      return total(samples)
+    case 'mean':
+      return mean(samples)
+    case 'count':
+      return { value: samples.length, isInt: true }
+    // What is no number may be anything, so it leaves nothing to compare, in whatever order it comes.
+    case 'min':
+      return valueOf(samples.reduce((least, sample) => (isNaN(sample) || compare(sample, least) < 0 ? sample : least)))
+    case 'max':
+      return valueOf(samples.reduce((most, sample) => (isNaN(sample) || compare(sample, most) > 0 ? sample : most)))
+    case 'median': {
+      const unknown = samples.find(isNaN)
+      if (unknown !== undefined) return valueOf(unknown)
+      const sorted = samples.toSorted(compare)
+      const middle = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1)
+      return middle.length === 1 ? valueOf(middle[0]) : mean(middle)
+    }
+  }
+}
+
+function isNaN({ value }: NumberValue): boolean {
+  return Number.isNaN(value)
+}
+
+/** 0 where one is no number. */
+function compare({ value: left = 0 }: NumberValue, { value: right = 0 }: NumberValue): number {
+  return left < right ? -1 : left > right ? 1 : 0
+}
+
+/** Ints are added exactly, whatever is between, so that their order does not matter. */
+function total(samples: readonly NumberValue[]): NumberValue {
+  if (samples.some(({ isInt }) => !isInt)) {
+    return { value: samples.reduce((sum, { value = 0 }) => sum + Number(value), 0), isInt: false }
+  }
+  return storable({
+    value: samples.reduce<number | bigint>((sum, { value = 0 }) => addInts(sum, value), 0),
+    isInt: true,
+  })
+}
+
+function mean(samples: readonly NumberValue[]): NumberValue {
+  return { value: Number(total(samples).value) / samples.length, isInt: false }
+}
+
+function valueOf({ value, isInt }: NumberValue): NumberValue {
+  return { value, isInt }
+}
