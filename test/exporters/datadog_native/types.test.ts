@@ -287,7 +287,7 @@ describe('histograms', () => {
               `h${index}`,
               seconds,
               {
-                ...{ count: 6 * factor, sum: 20 * factor, min: undefined, max: undefined, explicitBounds },
+                ...{ count: 6 * factor, sum: 20 * factor, min: 0.5, max: 9, explicitBounds },
                 bucketCounts: bucketCounts.map((count) => count * factor),
               },
               'cumulative',
@@ -298,10 +298,58 @@ describe('histograms', () => {
     const balance = await exporter.deliver(scrape(0, 1), scrape(10, 3))
     expect(balance).toMatchObject({ handed_in: 6, sent: 3, dropped: { first_value: 3 } })
     const [endless, without, complete] = intake.sketches().map(({ dogsketches: [sketch] }) => sketch)
-    expect(complete).toMatchObject({ cnt: 12, sum: 40 })
+    expect(complete).toMatchObject({ cnt: 12, sum: 40, min: 0.5, max: 9 })
     expect(endless).toEqual(complete)
     expect(without).toEqual(complete)
   })
+
+  it.each([false, true])(
+    'that are cumulative have the extremes of all time within the buckets that counted, send_aggregation_metrics: %s',
+    async (aggregations) => {
+      const exporter = await exporting(`histograms: { send_aggregation_metrics: ${aggregations} }`)
+      const explicit = (seconds: number, bucketCounts: readonly number[], sum: number, max: number): MetricFields => {
+        const count = bucketCounts.reduce((all, each) => all + each)
+        const explicitBounds = [5, 10, 25]
+        return histogram('h', seconds, { count, sum, min: 5.1, max, bucketCounts, explicitBounds }, 'cumulative')
+      }
+      // (4, 8] and (8, 16].
+      const exponential = (seconds: number, bucketCounts: readonly number[], sum: number): MetricFields => ({
+        ...{ name: 'e', type: 'exponential_histogram', temporality: 'cumulative' },
+        points: [
+          new ExponentialHistogramPoint({
+            ...{ timeUnixNano: at(seconds), startTimeUnixNano: BOOT, sum, min: 5, max: 15 },
+            ...{ count: bucketCounts[0] + bucketCounts[1], positive: { offset: 2, bucketCounts } },
+          }),
+        ],
+      })
+      await exporter.deliver(
+        received(of(explicit(0, [0, 3, 0, 0], 15.6, 5.3), exponential(0, [2, 1], 26))),
+        received(of(explicit(10, [0, 6, 0, 0], 31.2, 5.3), exponential(10, [4, 1], 38))),
+        received(of(explicit(20, [0, 6, 2, 1], 111.2, 40), exponential(20, [4, 3], 58))),
+        received(of(explicit(30, [0, 7, 4, 1], 150.2, 40), exponential(30, [5, 4], 73))),
+      )
+      const extremes = [
+        ['h', NOON + 10, 5.1, 5.3],
+        ['e', NOON + 10, 5, 8],
+        ['h', NOON + 20, 10, 40],
+        ['e', NOON + 20, 8, 15],
+        ['h', NOON + 30, 5.1, 25],
+        ['e', NOON + 30, 5, 15],
+      ]
+      expect(intake.sketches().map(({ metric, dogsketches: [{ ts, min, max }] }) => [metric, ts, min, max])).toEqual(
+        extremes,
+      )
+      const gauges = intake.series().filter(({ type }) => type === 'gauge')
+      expect(gauges.map(({ metric, points: [[second, value]] }) => [metric, second, value])).toEqual(
+        aggregations
+          ? extremes.flatMap(([name, second, min, max]) => [
+              [`${name}.min`, second, min],
+              [`${name}.max`, second, max],
+            ])
+          : [],
+      )
+    },
+  )
 
   it('that are malformed or empty cost nothing but themselves', async () => {
     const exporter = await exporting()
