@@ -26,7 +26,12 @@ function everyType(round: number): object {
   const window = { ...time, startTimeUnixNano: `${START + 10 * (round - 1)}000000000` }
   const number = { ...since, asDouble: 10 * round, attributes: [{ key: 'cpu', value: { stringValue: '0' } }] }
   const explicit = { count: 3 * round, sum: 12 * round, bucketCounts: [0, 3 * round, 0], explicitBounds: [1, 8] }
-  const exponential = { count: 2 * round, sum: 2.5 * round, scale: 1, positive: { offset: 0, bucketCounts: [2 * round] } }
+  const exponential = {
+    count: 2 * round,
+    sum: 2.5 * round,
+    scale: 1,
+    positive: { offset: 0, bucketCounts: [2 * round] },
+  }
   const quantileValues = [{ quantile: 0.5, value: 4 }]
   const sum = (name: string, temporality: number, isMonotonic: boolean, point: object = number) => ({
     name,
