@@ -52,7 +52,9 @@ for (let pair = 0; pair < PAIRS; pair++) {
   }
   loads.push(loadavg()[0])
 }
-console.log(`Load average ${loads.map((load) => load.toFixed(1)).join(' ')}. Points per CPU second, this code to the other:`)
+console.log(
+  `Load average ${loads.map((load) => load.toFixed(1)).join(' ')}. Points per CPU second, this code to the other:`,
+)
 for (const [row, all] of ratios) {
   const sorted = all.toSorted((left, right) => left - right)
   const pairs = all.map((ratio) => ratio.toFixed(2)).join(' ')

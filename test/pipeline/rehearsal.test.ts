@@ -228,7 +228,7 @@ describe('an explanation', () => {
       not_finite: { nothing: 4 },
       first_value: { requests: 2, 'system.cpu.time': 4 },
     })
-    // Of each service five series of numbers, three of a summary, and two distributions of five each; the Agent's one is free.
-    expect(explanation?.billedMetrics).toBe(2 * (5 + 3 + 2 * 5))
+    // Of each service six series of numbers, three of a summary, and two distributions of five each; the Agent's are free.
+    expect(explanation?.billedMetrics).toBe(2 * (6 + 3 + 2 * 5))
   })
 })
