@@ -274,7 +274,7 @@ export interface Rehearsed<R extends ExportRequest = ExportRequest> {
 }
 
 /**
- * What `prepare` remembers, told in bytes of its own making. A queue on disk keeps them beside the batches they came with, so
+ * What an exporter remembers, told in bytes of its own making. A queue on disk keeps them beside the batches they came with, so
  * that after a restart, also after a crash, as much is remembered as belongs to the batches that the queue took.
  */
 export interface ExporterState {
@@ -302,10 +302,15 @@ export interface Told {
 export interface Exporter<R extends ExportRequest = ExportRequest> {
   /** Runs once per batch, in order, before the queue; may have memory. What it leaves out it says to `account`. */
   prepare?(batch: MetricBatch, account: Account): MetricBatch
-  /** The memory of `prepare`, if it is to survive a restart where the queue is on disk. */
+  /** The memory of `prepare`, and of `encode` where it has one, if it is to survive a restart where the queue is on disk. */
   readonly state?: ExporterState
-  /** Pure. The requests and what `account` was told add up to the points of the batch. */
+  /**
+   * Pure: the same batch again gives the same. It may remember what it made of the batches before. The requests and what
+   * `account` was told add up to the points of the batch.
+   */
   encode(batch: MetricBatch, account: Account): Iterable<R>
+  /** Nothing of a batch that was encoded will be sent any more, or again: all of it was delivered or given up. */
+  ended?(batch: MetricBatch): void
   /**
    * Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. `signal` aborts when
    * the attempt is given up; it serves others after this one, so that who listens to it has to stop when the attempt has ended.
@@ -325,10 +330,14 @@ export interface ProcessorBefore {
 /** A destination. */
 export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
   readonly kind: 'exporter'
-  /** Defaults of the pipeline's settings around this exporter, as in the YAML: `timeout`, `max_age` and `max_ahead`. */
+  /**
+   * Defaults of the pipeline's settings around this exporter, as in the YAML: `timeout`, `max_age`, `max_ahead` and
+   * `sending_queue.join_interval`.
+   */
   readonly timeout?: string
   readonly maxAge?: string
   readonly maxAhead?: string
+  readonly joinInterval?: string
   /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
   checkProcessors?(config: ConfigOf<S>, processors: readonly ProcessorBefore[]): Iterable<Finding>
   create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>

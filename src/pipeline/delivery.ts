@@ -19,6 +19,9 @@ import type { ExporterSheet } from './telemetry.ts'
 /** Batches that may wait for room in a full queue; further ones are refused. */
 const MAX_BLOCKED = 1000
 
+/** Data points that are not left to be joined with more, so that to encode them takes little time. */
+const MAX_JOINED = 100_000
+
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
   readonly kept: number
@@ -77,8 +80,13 @@ export class Delivery implements Holder {
   /** Batches that wait for room in the queue. */
   readonly #blocked: Envelope[] = []
   readonly #taken = new LinkedList<Consumer>()
-  #flushTimer: NodeJS.Timeout | undefined
-  #flushDue = false
+  /** Waits until what waits in the queue is sent. */
+  #timer: NodeJS.Timeout | undefined
+  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as `performance.now()`. */
+  #lastTaken = -Infinity
+  #flushAt: number | undefined
+  /** What waits in the queue is sent now. */
+  #flushing = false
   #begun = false
   #draining = false
   /** Who has what waits in memory here, what waits for room and what still comes. */
@@ -283,7 +291,7 @@ export class Delivery implements Holder {
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
-    clearTimeout(this.#flushTimer)
+    clearTimeout(this.#timer)
     for (const { batch, stored } of this.#parts.splice(0)) {
       this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
@@ -338,6 +346,7 @@ export class Delivery implements Holder {
     const { enabled, on_full, num_consumers } = this.#config.sending_queue
     if (this.#draining) return false
     if (!enabled) return this.#taken.size < num_consumers
+    if (!this.#queue.fits(batch)) this.#flush()
     while (!this.#queue.fits(batch)) {
       const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
       if (dropped === undefined) return false
@@ -406,14 +415,25 @@ export class Delivery implements Holder {
 
   /** Starts consumers as long as there is work for them. */
   #pump(): void {
-    if (!this.#begun || this.#abort.signal.aborted || this.#leaving) return
-    do {
-      while (this.#taken.size < this.#config.sending_queue.num_consumers) {
-        const taken = this.#next()
-        if (taken === undefined) break
-        this.#consume(taken)
-      }
-    } while (this.#admit())
+    while (this.#consumeAll() && this.#admit());
+  }
+
+  /** Returns `false` where nothing is to be sent now. */
+  #consumeAll(): boolean {
+    if (!this.#begun || this.#abort.signal.aborted || this.#leaving) return false
+    while (this.#taken.size < this.#config.sending_queue.num_consumers) {
+      const taken = this.#next()
+      if (taken === undefined) break
+      this.#consume(taken)
+    }
+    return true
+  }
+
+  /** Sends what is left in the queue to grow, as far as there are consumers. */
+  #flush(): void {
+    this.#flushing = true
+    this.#consumeAll()
+    this.#flushing = false
   }
 
   /** Takes batches that waited for room. Returns whether it took any. */
@@ -426,32 +446,47 @@ export class Delivery implements Holder {
     return admitted
   }
 
-  /** The next batch to send, joined and split as `sending_queue.batch` says; `undefined` when there is nothing to send yet. */
+  /** The next batch to send, joined and split as the settings of the queue say; `undefined` when there is nothing to send yet. */
   #next(): Taken | undefined {
     const part = this.#parts.shift()
     if (part !== undefined) return part
-    const { batch } = this.#config.sending_queue
-    if (batch === undefined || this.#queue.points === 0) return this.#queue.shift()
-    if (this.#queue.points < batch.min_size && !this.#flushDue && !this.#draining) {
-      this.#flushTimer ??= setTimeout(() => {
-        this.#flushTimer = undefined
-        this.#flushDue = true
-        this.#pump()
-      }, batch.flush_timeout)
+    const { batch, join_interval } = this.#config.sending_queue
+    const joins = batch !== undefined || join_interval > 0
+    if (!joins || this.#queue.points === 0) return this.#queue.shift()
+    const wait = this.#waitToGrow()
+    clearTimeout(this.#timer)
+    if (wait > 0) {
+      this.#timer = setTimeout(() => this.#pump(), Math.ceil(wait))
       return undefined
     }
-    clearTimeout(this.#flushTimer)
-    this.#flushTimer = undefined
-    this.#flushDue = false
-    const joined = this.#join(Math.max(batch.min_size, batch.max_size))
-    if (joined === undefined || batch.max_size === 0) return joined
-    const parts = splitBatch(joined.batch, batch.max_size)
+    this.#lastTaken = performance.now()
+    this.#flushAt = undefined
+    const { min_size = 0, max_size = 0 } = batch ?? {}
+    const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
+    // What is joined for a destination that keeps one value a second has to be encoded as one.
+    if (joined === undefined || max_size === 0 || join_interval > 0) return joined
+    const parts = splitBatch(joined.batch, max_size)
     let left = parts.length
     const done = (): void => {
       if (--left === 0) joined.done()
     }
     this.#parts.unshift(...parts.map((batch) => ({ ...joined, batch, done })))
     return this.#parts.shift()
+  }
+
+  /** Milliseconds for which what is in the queue is left there to be joined with more; 0 or less: it is sent now. */
+  #waitToGrow(): number {
+    const { batch, join_interval } = this.#config.sending_queue
+    if (this.#draining || this.#flushing) return 0
+    const now = performance.now()
+    const { points } = this.#queue
+    let until = -Infinity
+    if (batch !== undefined && points < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
+    if (join_interval === 0 || points >= MAX_JOINED) return until - now
+    // What has waited for a whole interval is a backlog.
+    const { oldest = Infinity } = this.#queue.status()
+    if (Date.now() - oldest >= join_interval) return until - now
+    return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
   /** Batches of at least `size` data points together, or what there is of them, as one. */
@@ -534,13 +569,16 @@ export class Delivery implements Holder {
         this.sheet.inFlight -= points
       },
     }
+    const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
     const encode = (): Iterable<ExportRequest> => {
       if (timely.pointCount === 0) return []
-      return exporter.encode(timely, {
+      const requests = exporter.encode(timely, {
         created: (points) => account(-points, () => (this.sheet.created += points)),
         merged: (points) => account(points, () => this.sheet.merged(points)),
         dropped,
       })
+      this.#note(exporter)
+      return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
     }
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
@@ -564,15 +602,37 @@ export class Delivery implements Holder {
     // What stays on disk as a whole is encoded, and spoken of, at the next start.
     else if (outcome === 'settled' || !stored) settle()
     if (outcome === 'left') this.#leaveBehind(remaining, stored)
-    if (outcome === 'settled') this.#balance(reason, remaining)
+    if (outcome === 'settled') {
+      this.#balance(reason, remaining)
+      try {
+        exporter.ended?.(timely)
+        this.#note(exporter)
+      } catch (error) {
+        this.#log.error('The exporter failed at the end of a batch.', { error: errorMessage(error) })
+      }
+    }
     this.sheet.inFlight -= remaining
     return outcome
+  }
+
+  /** Keeps what an exporter remembers of what it encoded. */
+  #note(exporter: Exporter): void {
+    if (exporter.ended !== undefined && exporter === this.#exporter) void this.#queue.note()
   }
 
   #checkIdle(): void {
     if (!this.#draining || this.#taken.size > 0) return
     const empty = this.#queue.length === 0 && this.#parts.length === 0
     if (empty || this.#leaving || this.#abort.signal.aborted) this.#whenIdle?.()
+  }
+}
+
+/** Requests of at most `points` data points each, as far as they can be divided. */
+function* divided(requests: Iterable<ExportRequest>, points: number): Generator<ExportRequest> {
+  for (const request of requests) {
+    const parts = request.points > points ? request.divide?.() : undefined
+    if (parts === undefined) yield request
+    else yield* divided(parts, points)
   }
 }
 

@@ -80,6 +80,11 @@ export const deliverySettings = {
       format: 'boolean',
       default: false,
     },
+    join_interval: {
+      doc: 'Batches that wait are joined into one and sent at most once in this time; the first after a pause goes at once, and so do 100,000 data points or a full queue. `0s` joins nothing. An exporter whose destination keeps one value a second of each series declares `1s`.',
+      format: 'duration',
+      default: '0s',
+    },
     num_consumers: { doc: 'How many requests may be in flight at once, from 1.', format: 'nat', default: 10 },
     batch: {
       doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone takes the defaults.',
@@ -87,7 +92,11 @@ export const deliverySettings = {
         settings: {
           flush_timeout: { doc: 'A batch waits no longer than this to grow.', format: 'duration', default: '200ms' },
           min_size: { doc: 'Data points at which a batch is sent without waiting.', format: 'nat', default: 8192 },
-          max_size: { doc: 'Data points a batch may hold at most; `0` means no limit.', format: 'nat', default: 0 },
+          max_size: {
+            doc: 'Data points a batch may hold at most, or a request where `join_interval` joins batches; `0` means no limit.',
+            format: 'nat',
+            default: 0,
+          },
         },
       },
       default: undefined,
@@ -98,7 +107,7 @@ export const deliverySettings = {
 export type DeliveryConfig = ConfigOf<typeof deliverySettings>
 
 /** The settings of the delivery around an exporter, with the defaults that it declares. */
-export function deliverySettingsOf({ timeout, maxAge, maxAhead }: ExporterComponent): Settings {
+export function deliverySettingsOf({ timeout, maxAge, maxAhead, joinInterval }: ExporterComponent): Settings {
   const withDefault = <S extends Setting>(setting: S, own: string | undefined): S =>
     own === undefined ? setting : { ...setting, default: own }
   return {
@@ -106,6 +115,10 @@ export function deliverySettingsOf({ timeout, maxAge, maxAhead }: ExporterCompon
     timeout: withDefault(deliverySettings.timeout, timeout),
     max_age: withDefault(deliverySettings.max_age, maxAge),
     max_ahead: withDefault(deliverySettings.max_ahead, maxAhead),
+    sending_queue: {
+      ...deliverySettings.sending_queue,
+      join_interval: withDefault(deliverySettings.sending_queue.join_interval, joinInterval),
+    },
   }
 }
 

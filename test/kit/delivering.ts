@@ -152,6 +152,7 @@ function configOf({
       sizer: 'requests',
       on_full: 'refuse',
       block_on_overflow: false,
+      join_interval: 0,
       num_consumers: 10,
       batch: undefined,
       ...queue,

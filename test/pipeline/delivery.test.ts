@@ -230,6 +230,102 @@ describe('delivery', () => {
     await delivery.drain()
   })
 
+  describe('with a join interval', () => {
+    it('sends the first batch after a pause at once, and joins those that follow within the interval', async () => {
+      const destination = await startDestination()
+      const delivery = deliver(exporter(destination.url), { queue: { join_interval: 50 } })
+      for (const value of [1, 2, 3]) await delivery.offer(batchOf(value))
+      expect(delivery.sheet.balance()).toMatchObject({ queued: 2, in_flight: 1 })
+      await until(() => destination.taken.length === 2)
+      await new Promise((resolve) => setTimeout(resolve, 60))
+      await delivery.offer(batchOf(4))
+      expect(delivery.sheet.balance()).toMatchObject({ queued: 0, in_flight: 1 })
+      await delivery.offer(batchOf(5))
+      await delivery.drain()
+      expect(destination.taken).toEqual([[1], [2, 3], [4], [5]])
+      expect(delivery.difference()).toBe(0)
+    })
+
+    it('does not wait when the queue is full, when there is none, or at the end', async () => {
+      const destination = await startDestination()
+      const hour = { join_interval: 3_600_000 }
+      const full = deliver(exporter(destination.url), { queue: { ...hour, queue_size: 2 } })
+      for (const value of [1, 2, 3, 4]) await expect(full.offer(batchOf(value))).resolves.toBe('accepted')
+      await full.drain()
+      expect(destination.taken).toEqual([[1], [2, 3], [4]])
+      const without = deliver(exporter(destination.url), { queue: { ...hour, enabled: false } })
+      for (const value of [5, 6]) await without.offer(batchOf(value))
+      expect(destination.taken.slice(3)).toEqual([[5], [6]])
+      await without.drain()
+    })
+
+    it('sends no more often where sending_queue.batch would, and divides what was encoded as one by its max_size', async () => {
+      const destination = await startDestination()
+      const batch = { flush_timeout: 1, min_size: 1, max_size: 2 }
+      const encoded: number[][] = []
+      const inner = exporter(destination.url)
+      const delivery = deliver(
+        {
+          ...inner,
+          encode(batch, account) {
+            encoded.push(valuesOf(batch))
+            return inner.encode(batch, account)
+          },
+        },
+        { queue: { join_interval: 3_600_000, batch } },
+      )
+      for (const value of [1, 2, 3, 4, 5, 6]) await delivery.offer(batchOf(value))
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      expect(delivery.sheet.balance()).toMatchObject({ queued: 5 })
+      await delivery.drain()
+      expect(encoded).toEqual([[1], [2, 3, 4, 5, 6]])
+      expect(destination.taken).toEqual([[1], [2, 3], [4], [5, 6]])
+      expect(delivery.difference()).toBe(0)
+    })
+
+    it('sends at once what has waited longer than the interval, and a hundred thousand data points', async () => {
+      const held: ServerResponse[] = []
+      const destination = await startDestination(
+        ...[1, 2].map(() => (response: ServerResponse) => void held.push(response)),
+      )
+      const delivery = deliver(exporter(destination.url), { queue: { join_interval: 30, num_consumers: 1 } })
+      for (const value of [1, 2, 3]) await delivery.offer(batchOf(value))
+      await new Promise((resolve) => setTimeout(resolve, 40))
+      for (const response of held) response.writeHead(200).end()
+      await until(() => held.length === 2)
+      expect(delivery.sheet.balance()).toMatchObject({ queued: 0, in_flight: 2 })
+      held[1].writeHead(200).end()
+      await delivery.drain()
+      expect(destination.taken).toEqual([[1], [2, 3]])
+
+      const many = Array.from({ length: 50_000 }, (_, index) => index)
+      const large = deliver(exporter(destination.url), { queue: { join_interval: 3_600_000 } })
+      for (const values of [[1], many, many, many]) await large.offer(batchOf(...values))
+      expect(large.sheet.balance()).toMatchObject({ queued: 50_000 })
+      await large.drain()
+    })
+
+    it('keeps on disk what was joined and not sent, batch by batch', async () => {
+      const [destination, folder] = [await startDestination(), await temporaryFolder({})]
+      cleanups.push(folder.remove)
+      destination.answerWith(status(503))
+      const queue = { directory: folder.path(''), join_interval: 20 }
+      const before = deliver(exporter(destination.url), { queue })
+      await before.open()
+      for (const value of [1, 2, 3]) await before.offer(batchOf(value))
+      await until(() => before.sheet.inFlight === 3)
+      await before.drain()
+      expect(before.sheet.balance()).toMatchObject({ sent: 0, kept: 3, dropped: {} })
+      destination.answerWith(status(200))
+      const after = deliver(exporter(destination.url), { queue })
+      await after.open()
+      await until(() => after.sheet.sent === 3)
+      await after.drain()
+      expect(destination.taken).toEqual([[1, 2, 3]])
+      expect([before.difference(), after.difference()]).toEqual([0, 0])
+    })
+  })
+
   it('counts what an exporter says it left out, and as a fault what it keeps silent about', async () => {
     const destination = await startDestination()
     const delivery = deliver({

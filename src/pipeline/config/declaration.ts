@@ -11,7 +11,7 @@ const KEYS = ['kind', 'type', 'aliases', 'summary', 'description', 'config', 'ex
 const KEYS_OF_KIND = {
   receiver: [],
   processor: ['changes'],
-  exporter: ['timeout', 'maxAge', 'maxAhead', 'checkProcessors'],
+  exporter: ['timeout', 'maxAge', 'maxAhead', 'joinInterval', 'checkProcessors'],
 }
 const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
 const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret', 'changed']
@@ -50,7 +50,7 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   ) {
     yield `\`changes\` must be one of ${CHANGES.join(', ')}, or a list of them`
   }
-  for (const name of ['timeout', 'maxAge', 'maxAhead']) {
+  for (const name of ['timeout', 'maxAge', 'maxAhead', 'joinInterval']) {
     if (exported[name] !== undefined) yield* defaultMistakes('duration', exported[name], `\`${name}\``)
   }
   if (!isObject(config)) yield '`config` must be an object of settings; `{}` if there are none'

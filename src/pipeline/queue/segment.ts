@@ -184,6 +184,8 @@ export class Segment {
    * @throws what the file system says; nothing is forgotten then
    */
   async writeAcks(): Promise<void> {
+    // Records that were sent as one are acknowledged in one task, and written in one go.
+    await Promise.resolve()
     while (this.#writing !== undefined) await this.#writing.catch(() => undefined)
     if (this.#unwritten.length === 0) return
     this.#writing = this.#writeAcks()
