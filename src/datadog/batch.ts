@@ -12,11 +12,11 @@ import { hostOverrider } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
 import { splitTag, tagMerger } from './tags.ts'
 
-/** Makes the function that names each metric once whose series became one. */
-export function collisionLog(log: Pick<Logger, 'warn'>): (metric: Metric) => void {
+/** Makes the function that names each metric once of which values were overwritten. */
+export function overwrittenLog(log: Pick<Logger, 'warn'>): (metric: { readonly name: string }) => void {
   return warnOncePerMetric(
     log,
-    'Several series of a metric have become one, because what told them apart was taken away: what they counted is added, of gauges the latest stays.',
+    'Several sources of a metric are one series at Datadog, which keeps one value a second of it: what another value took the place of is dropped and counted as `overwritten`. Send an attribute that tells the sources apart: leave `service.instance.id` or `process.pid` out of `resource_attributes.exclude`, or set `instrumentation_scope_metadata_as_tags: true` where they are scopes.',
   )
 }
 
@@ -28,12 +28,12 @@ export function severalWritersLog(log: Pick<Logger, 'warn'>): (metric: Metric) =
 /**
  * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
  * one time, and turns cumulative counts into differences as `options` say. `refuses` names the reason why a metric cannot be sent.
- * `collided` is told of each point that became part of another. `state` is what is remembered for the differences.
+ * `overwritten` is told of each value that another took the place of. `state` is what is remembered for the differences.
  */
 export function preparation(
   options: DeltaOptions,
   refuses: (metric: Metric) => string | undefined,
-  collided: (metric: Metric) => void,
+  overwritten: (metric: Metric) => void,
 ): { prepare(batch: MetricBatch, account: Account): MetricBatch; state: ExporterState } {
   const differences = new CumulativeToDelta(options)
   const numbers = new NumberPointCursor()
@@ -58,7 +58,7 @@ export function preparation(
       )
     numbers.end()
     histograms.end()
-    return differences.apply(aggregate(sendable, account, { resolution: 1n, collided }), account)
+    return differences.apply(aggregate(sendable, account, { resolution: 1n, overwritten }), account)
   }
   return { prepare, state: differences.state }
 }

@@ -3,6 +3,7 @@ import { anyValueText } from '../otlp/attributes.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { ResourceMetrics } from '../otlp/metrics.ts'
+import type { Scope } from '../otlp/resource.ts'
 import { sourcesOf } from './agent_metrics.ts'
 import { hostChoice, hostChooser, overridingHost, resolveHost } from './host.ts'
 import type { HostSettings, Resolution } from './host.ts'
@@ -19,6 +20,8 @@ interface Tagging extends HostSettings {
   readonly finish: (prepared: MetricBatch) => MetricBatch
   /** The tags of such a resource, by key. */
   readonly tagsOf: (finished: Attributes) => ReadonlyMap<string, { readonly value: string; readonly attribute: string }>
+  /** The tags that a scope gives, each value by its key. */
+  readonly scopeTags: (scope: Scope) => ReadonlyMap<string, string>
 }
 
 /** Answers for people which host and which tags the data of a batch gets, and why. */
@@ -65,6 +68,13 @@ export class TagOrigins {
     )
   }
 
+  /** The tags of a scope. */
+  scopeTagsOf(scope: Scope): readonly ExplainedTag[] {
+    return Array.from(this.#tagging.scopeTags(scope), ([key, value]) => {
+      return { tag: normalizeTag(key, value), from: SCOPE_FIELDS.get(key) ?? `scope attribute ${key}` }
+    })
+  }
+
   /** The resource attributes that do not become tags. */
   notSent(): Explanation['notSent'] {
     const left = new Map<string, Explanation['notSent'][number]>()
@@ -92,12 +102,22 @@ export class TagOrigins {
   }
 }
 
+/** What tags of a scope come from that are no attributes. */
+const SCOPE_FIELDS: ReadonlyMap<string, string> = new Map([
+  ['instrumentation_scope', 'scope name'],
+  ['instrumentation_scope_version', 'scope version'],
+])
+
 function attributesOf(batch: MetricBatch): readonly Attributes[] {
   return batch.resources.map(({ resource }) => resource.attributes)
 }
 
-/** The tags that a data point gets: its own, and those of its resource whose key it has not. */
-export function pointTags(resource: ReadonlyMap<string, ExplainedTag>, point: Attributes): readonly ExplainedTag[] {
+/** The tags that a data point gets: its own, those of its scope, and those of its resource whose key it has not. */
+export function pointTags(
+  resource: ReadonlyMap<string, ExplainedTag>,
+  scope: readonly ExplainedTag[],
+  point: Attributes,
+): readonly ExplainedTag[] {
   const tags = new Map<string, ExplainedTag>()
   const add = (tag: ExplainedTag): void => {
     if (tag.tag !== '' && !tags.has(tag.tag)) tags.set(tag.tag, tag)
@@ -109,6 +129,7 @@ export function pointTags(resource: ReadonlyMap<string, ExplainedTag>, point: At
     add({ tag: normalizeTag(key, anyValueText(value)), from: `data point attribute ${key}` })
   }
   for (const [key, tag] of resource) if (!seen.has(key)) add(tag)
+  for (const tag of scope) add(tag)
   return sortedTags(tags.values())
 }
 

@@ -81,6 +81,11 @@ export const datadogSettings = {
       default: DEFAULT_EXCLUDE,
     },
   },
+  instrumentation_scope_metadata_as_tags: {
+    doc: 'Whether the name, the version and the attributes of the instrumentation scope of a metric become tags. Without it, scopes that have the same metric are one series: their counts are added, and of their gauges only one a second can be kept.',
+    format: 'boolean',
+    default: false,
+  },
   host_metrics_names: {
     doc: "The names of host metrics: `otel` as they are, `otel_prefixed` with `otel.` before `system.` and `process.`, `datadog` those of Datadog's Agent wherever it has one, `both` those of the Agent beside those of OpenTelemetry.",
     format: HOST_METRICS_NAMES,

@@ -1,16 +1,17 @@
 import { defineComponent } from '../component.ts'
-import { collisionLog, hostAndTags, preparation, severalWritersLog } from '../datadog/batch.ts'
+import { hostAndTags, overwrittenLog, preparation, severalWritersLog } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
 import { metricNames, namesBefore } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, resourceTagSources } from '../datadog/resource_attributes.ts'
+import { scopeTagger } from '../datadog/scope_tags.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
+import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
 import { checkEndpoint, httpClient, withoutSecrets } from '../http/client.ts'
 import { compressionProblem, contentEncoding, decompress } from '../http/compression.ts'
 import type { Compression } from '../http/compression.ts'
-import { aggregate } from '../otlp/aggregate.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
@@ -123,6 +124,8 @@ datadog_native:
   // Source: "cannot be more than ten minutes in the future or more than one hour in the past", API reference, submit metrics.
   maxAge: '1h',
   maxAhead: '10m',
+  // Datadog keeps one value a second of each series.
+  joinInterval: '1s',
   *check(config) {
     yield* checkDatadog(config)
     if (config.compression === 'zstd' && config.series_version === 'v1') {
@@ -148,6 +151,7 @@ datadog_native:
     const api = config.endpoint ?? `https://api.${config.site}`
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
+    const overwritten = overwrittenLog(context.log)
     const differences = preparation(
       {
         initialValue: config.initial_value,
@@ -157,24 +161,26 @@ datadog_native:
         severalWriters: severalWritersLog(context.log),
       },
       refusal,
-      collisionLog(context.log),
+      overwritten,
     )
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
     const hostReports = hostMetadata(context, api)
     const ownTags = new Set(config.tags.map((tag) => splitTag(tag)[0]))
     const chosen = chooseAttributes(config.resource_attributes)
     const isTag = (attribute: string): boolean => ownTags.has(attribute) || chosen(attribute)
+    const scopeTags = scopeTagger(config)
+    const finish = hostAndTags(own)
     const mapper = new SeriesMapper({
       countInterval: config.count_interval === undefined ? undefined : config.count_interval / 1000,
+      finish,
       chosen: isTag,
+      scopeTags,
       ttl: config.delta_ttl,
-      retagged: own.hostname !== undefined || own.tags.length > 0,
       writer: format,
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,
-      log: context.log,
+      overwritten,
     })
-    const finish = hostAndTags(own)
     const destination = (to: BodyFormat, address: string, compression: Compression) => ({
       compression,
       url: address.replace(/\/+$/, '') + to.path,
@@ -191,12 +197,9 @@ datadog_native:
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
-      state: differences.state,
+      state: joinStates(differences.state, mapper.state),
       encode(batch: MetricBatch, account) {
-        if (!mapper.map(finish(batch), account, { distinct: false, origin: batch })) {
-          const aggregated = aggregate(batch, account, { resolution: 1_000_000_000n })
-          mapper.map(finish(aggregated), account, { distinct: true, origin: batch })
-        }
+        mapper.map(batch, account)
         const { samples, series } = mapper
         const distributions = mapper.sketches.written(series)
         return [
@@ -204,6 +207,7 @@ datadog_native:
           ...toRequests(samples, series, format, config.compression, account),
         ]
       },
+      ended: (batch) => mapper.ended(batch),
       async send(request, signal) {
         hostReports.start()
         const { format, body, depth, points } = request as NativeRequest
@@ -214,7 +218,7 @@ datadog_native:
       },
       explain({ received, prepared, requests }) {
         const tagsOf = (attributes: Attributes) => resourceTagSources(attributes, isTag, resolveHost(attributes).host)
-        const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf })
+        const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf, scopeTags })
         const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
         const before = namesBefore(config.host_metrics_names, config.metric_prefix, handedIn)
         const sent = (requests as readonly NativeRequest[]).map(({ format, body, rawBytes }) => {

@@ -1,22 +1,25 @@
 import { defineComponent } from '../component.ts'
 import { listedErrors, waitOf } from '../datadog/answers.ts'
-import { collisionLog, hostAndTags, preparation, severalWritersLog } from '../datadog/batch.ts'
+import { hostAndTags, overwrittenLog, preparation, severalWritersLog } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
 import { metricNames, namesBefore } from '../datadog/host_metrics_names.ts'
 import { chooseAttributes, decidesHost } from '../datadog/resource_attributes.ts'
+import { scopeTagger } from '../datadog/scope_tags.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
+import { joinStates } from '../datadog/state.ts'
+import { splitTag } from '../datadog/tags.ts'
 import { withoutSecrets } from '../http/client.ts'
 import { decompress } from '../http/compression.ts'
 import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 import type { OtlpRequest } from '../http/requests.ts'
-import { aggregate } from '../otlp/aggregate.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { completeHistograms } from '../otlp/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { perResource } from '../otlp/resource.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
+import { OneASecond } from './datadog_otlp/one_a_second.ts'
 
 /**
  * 500,000 bytes keep below each of the limits that Datadog's documentation has named for this intake (500 KB, 512 KiB);
@@ -63,13 +66,16 @@ datadog_otlp:
   // Source: "cannot be more than ten minutes in the future or more than one hour in the past", API reference, submit metrics.
   maxAge: '1h',
   maxAhead: '10m',
+  // Datadog keeps one value a second of each series.
+  joinInterval: '1s',
   check: checkDatadog,
   checkProcessors: checkNames,
   create(context) {
     const { config } = context
+    const { instrumentation_scope_metadata_as_tags: scopesAreTags } = config
     const chosen = chooseAttributes(config.resource_attributes)
     const own = { hostname: overridingHost(config), tags: config.tags }
-    const collided = collisionLog(context.log)
+    const overwritten = overwrittenLog(context.log)
     const choosingHosts = hostChooser(config)
     const differences = preparation(
       {
@@ -79,7 +85,7 @@ datadog_otlp:
         severalWriters: severalWritersLog(context.log),
       },
       refusal,
-      collided,
+      overwritten,
     )
     const naming = metricNames(config.host_metrics_names, undefined)
     const hostReports = hostMetadata(context, `https://api.${config.site}`)
@@ -91,7 +97,10 @@ datadog_otlp:
       limits: LIMITS,
       headers: {
         'dd-api-key': config.api_key,
-        'dd-otel-metric-config': JSON.stringify({ resource_attributes_as_tags: true }),
+        'dd-otel-metric-config': JSON.stringify({
+          resource_attributes_as_tags: true,
+          ...(scopesAreTags && { instrumentation_scope_metadata_as_tags: true }),
+        }),
       },
       secrets: [config.api_key],
       refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
@@ -102,30 +111,33 @@ datadog_otlp:
       return resource.withAttributes(resource.attributes.without(new Set(left)))
     })
     const owned = hostAndTags(own)
-    const finish = (batch: MetricBatch): MetricBatch => owned(batch.mapResources(asked))
+    const ownKeys = new Set(config.tags.map((tag) => splitTag(tag)[0]))
+    const finish = (batch: MetricBatch): MetricBatch => {
+      const finished = owned(batch.mapResources(asked))
+      if (!scopesAreTags || ownKeys.size === 0) return finished
+      return finished.mapScopes((entry) =>
+        entry.withScope(entry.scope.withAttributes(entry.scope.attributes.without(ownKeys))),
+      )
+    }
+    const oneASecond = new OneASecond({ ttl: config.delta_ttl, finish, scopesAreTags, overwritten })
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
-      state: differences.state,
+      state: joinStates(differences.state, oneASecond.state),
       encode(batch: MetricBatch, account) {
-        // Datadog keeps one value a second of each series, and knows no scopes.
-        const series = aggregate(finish(aggregate(batch, account, { resolution: 1_000_000_000n })), account, {
-          resolution: 1_000_000_000n,
-          distinct: true,
-          collided,
-        })
         // Datadog refuses histograms that have not one count more than bounds.
-        return otlp.encode(completeHistograms(series), account)
+        return otlp.encode(completeHistograms(oneASecond.apply(batch, account)), account)
       },
+      ended: (batch) => oneASecond.ended(batch),
       send(request, signal) {
         hostReports.start()
         return otlp.send(request, signal)
       },
       explain({ received, requests }) {
-        const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf })
+        const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf, scopeTags: scopeTagger(config) })
         const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
         const before = namesBefore(config.host_metrics_names, undefined, handedIn)
         const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))

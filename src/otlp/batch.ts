@@ -209,15 +209,26 @@ export class MetricBatch {
     keep: (point: DataPoint, metric: Metric, resource: Resource) => boolean,
     concerns: (metric: Metric) => boolean = () => true,
   ): MetricBatch {
+    return this.mapSomePoints(
+      (point, metric, resource) => (keep(point, metric, resource) ? point : undefined),
+      concerns,
+    )
+  }
+
+  /** `mapPoints` that leaves out the points for which `change` returns `undefined`, and what is left without a point as `filterPoints` does. */
+  mapSomePoints(
+    change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint | undefined,
+    concerns: (metric: Metric) => boolean = () => true,
+  ): MetricBatch {
     const emptied = new Set<Metric>()
-    const filtered = this.mapMetrics((metric, resource) => {
+    const mapped = this.mapMetrics((metric, resource) => {
       if (!concerns(metric)) return metric
-      const points = filterShared(metric.points, (point) => keep(point, metric, resource))
+      const points = mapSome(metric.points, (point) => change(point, metric, resource))
       const changed = metric.withPoints(points)
       if (changed !== metric && points.length === 0) emptied.add(changed)
       return changed
     })
-    return emptied.size === 0 ? filtered : filtered.filterMetrics((metric) => !emptied.has(metric))
+    return emptied.size === 0 ? mapped : mapped.filterMetrics((metric) => !emptied.has(metric))
   }
 
   /** `pointCount`: that of the new batch, where it is known. */

@@ -155,6 +155,10 @@ export class ScopeMetrics extends Message<ScopeMetricsFields> {
     return this.fields.unknown
   }
 
+  withScope(scope: Scope): ScopeMetrics {
+    return scope === this.scope ? this : new ScopeMetrics({ ...this.fields, scope })
+  }
+
   withMetrics(metrics: readonly Metric[]): ScopeMetrics {
     return metrics === this.metrics ? this : new ScopeMetrics({ ...this.fields, metrics })
   }

@@ -36,7 +36,7 @@ service:
 }
 
 const native = (name: string, url: string, more = ''): string =>
-  `  datadog_native/${name}: { endpoint: "${url}", api_key: ${KEY}, host_metrics_names: otel${more} }`
+  `  datadog_native/${name}: { endpoint: "${url}", api_key: ${KEY}, host_metrics_names: otel, sending_queue: { join_interval: 0s }${more} }`
 
 describe('host metrics to Datadog', () => {
   it("deliver this host's metrics natively: by the Agent's names, tagged, with the host overridden, counters as differences", async () => {

@@ -333,7 +333,8 @@ describe('points that become one series in one second', () => {
       series({ metric: 'temperature', points: [[NOON, 20]] }),
       series({ metric: 'sessions', points: [[NOON, 14]] }),
     ])
-    expect(balance).toMatchObject({ sent: 2, merged: 3 })
+    expect(balance).toMatchObject({ sent: 2, merged: 2, dropped: { overwritten: 1 } })
+    expect(exporter.logs.map(({ fields }) => fields)).toEqual([{ metric: 'temperature' }])
   })
 
   it('adds the counts of one series within a second, over the time they cover together', async () => {

@@ -13,6 +13,8 @@ import type { LogLine } from '../../src/testing.ts'
 export interface ExporterTest {
   /** Hands batches over, one after the other, and resolves with the balance once nothing is queued or in flight. */
   readonly deliver: (...batches: readonly MetricBatch[]) => Promise<ExporterBalance>
+  /** The same without a pause between them, so that those that wait are joined. */
+  readonly deliverTogether: (...batches: readonly MetricBatch[]) => Promise<ExporterBalance>
   /** The lines that the exporter and the delivery logged. */
   readonly logs: readonly LogLine[]
   readonly stop: () => Promise<void>
@@ -30,17 +32,20 @@ export async function testExporter<S extends Settings>(
   const sheet = new ExporterSheet()
   // The points of tests stand at fixed times.
   const settings = { ...delivery, retry_on_failure: retry, max_age: 0 }
+  const deliverTogether = async (...batches: readonly MetricBatch[]): Promise<ExporterBalance> => {
+    const queue = new Delivery(created, settings, sheet, log, component.type, unlimited())
+    queue.begin()
+    for (const batch of batches) queue.offer({ batch, receipt: new Receipt(1) })
+    await queue.drain(new AbortController().signal)
+    return sheet.balance()
+  }
   return {
     logs,
     async deliver(...batches) {
-      for (const batch of batches) {
-        const queue = new Delivery(created, settings, sheet, log, component.type, unlimited())
-        queue.begin()
-        queue.offer({ batch, receipt: new Receipt(1) })
-        await queue.drain(new AbortController().signal)
-      }
+      for (const batch of batches) await deliverTogether(batch)
       return sheet.balance()
     },
+    deliverTogether,
     stop,
   }
 }

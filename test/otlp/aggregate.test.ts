@@ -14,17 +14,14 @@ const MILLISECOND = 1_000_000n
 function left(
   type: MetricFields['type'],
   points: readonly DataPoint[],
-  options: { temporality?: Temporality; resolution?: bigint; distinct?: boolean } = {},
+  options: { temporality?: Temporality; resolution?: bigint } = {},
 ) {
-  const { temporality = 'delta', resolution = 1n, distinct = false } = options
+  const { temporality = 'delta', resolution = 1n } = options
   let merged = 0
-  const collided: string[] = []
-  const batch = aggregate(
-    MetricBatch.of({ metrics: [{ name: 'm', type, temporality, points }] }),
-    { merged: (count) => void (merged += count) },
-    { resolution, distinct, collided: ({ name }) => void collided.push(name) },
-  )
-  expect(collided).toHaveLength(merged)
+  const account = { merged: (count: number) => void (merged += count), dropped: () => expect('nothing').toBe('lost') }
+  const batch = aggregate(MetricBatch.of({ metrics: [{ name: 'm', type, temporality, points }] }), account, {
+    resolution,
+  })
   return { points: [...batch.metrics()].flatMap(({ metric }) => metric.points), merged }
 }
 
@@ -200,11 +197,8 @@ describe('summaries of one series', () => {
     })
   })
 
-  it('stay apart at different times of a second, unless they are of different series', () => {
+  it('stay apart at different times of a second', () => {
     const two = [summary(1), summary(2, NOON + MILLISECOND)]
     expect(left('summary', two, { temporality: 'unspecified', resolution: 1_000_000_000n }).merged).toBe(0)
-    expect(left('summary', two, { resolution: 1_000_000_000n, distinct: true }).points[0]).toMatchObject({
-      ...{ count: 3, timeUnixNano: NOON + MILLISECOND },
-    })
   })
 })

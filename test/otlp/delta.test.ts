@@ -517,7 +517,7 @@ describe('aggregate', () => {
     expect(counted.merged).toBe(1)
   })
 
-  it('adds what went up and down only at the same time, or when the series were different ones', () => {
+  it('adds what went up and down where it is left of several series at one time, and keeps the latest of one source', () => {
     const metric = { name: 'u', type: 'sum', temporality: 'cumulative', monotonic: false } as const
     const batch = MetricBatch.of({
       metrics: [
@@ -525,18 +525,18 @@ describe('aggregate', () => {
           ...metric,
           points: [
             new NumberPoint(at(10, 3)),
+            new NumberPoint(at(10, 3)),
             new NumberPoint(at(10, 4, { timeUnixNano: LONG_AGO + 10n * SECOND + 1n })),
           ],
         },
       ],
     })
-    const value = (options: { resolution: bigint; distinct?: boolean }) =>
-      ([...aggregate(batch, counting().account, options).metrics()][0].metric.points as NumberPoint[]).map(
+    const value = (resolution: bigint) =>
+      ([...aggregate(batch, counting().account, { resolution }).metrics()][0].metric.points as NumberPoint[]).map(
         (point) => point.value,
       )
-    expect(value({ resolution: 1n })).toEqual([3, 4])
-    expect(value({ resolution: SECOND })).toEqual([4])
-    expect(value({ resolution: SECOND, distinct: true })).toEqual([7])
+    expect(value(1n)).toEqual([6, 4])
+    expect(value(SECOND)).toEqual([4])
   })
 
   it('returns the same batch when every point is alone', () => {
@@ -550,7 +550,7 @@ describe('aggregate', () => {
     const batch = MetricBatch.of({ resource: { a: 1 }, metrics: [metric] }, { resource: { a: 2 }, metrics: [metric] })
     const { account, counted } = counting()
     expect(aggregate(batch, account, options).pointCount).toBe(2)
-    expect(counted.merged).toBe(2)
+    expect(counted.dropped).toEqual({ overwritten: 2 })
   })
 })
 

@@ -69,24 +69,20 @@ function originsOf(
   namesBefore: (name: string) => readonly string[],
 ): ReadonlyMap<string, Origin> {
   const known = new Map<string, Origin>()
-  for (const { resource, scopes } of finished.resources) {
+  for (const { metric, resource, scope } of finished.metrics()) {
+    const { name, type, points } = metric
     const ofResource = origins.tagsOf(resource.attributes)
-    for (const metric of scopes.flatMap(({ metrics }) => metrics)) {
-      const { name, type, points } = metric
-      const isNumber = type === 'gauge' || type === 'sum'
-      const sentNames = isNumber ? [name] : [name, ...SUFFIXES.map((suffix) => name + suffix)]
-      for (const { attributes } of points) {
-        const { host, rule } = origins.hostOf(resource.attributes, attributes)
-        const tags = pointTags(ofResource, attributes)
-        for (const sentName of sentNames) {
-          const key = keyOf(
-            normalizeName(sentName),
-            host,
-            tags.map(({ tag }) => tag),
-          )
-          const from = [...new Set([...(known.get(key)?.from ?? []), ...namesBefore(name)])]
-          known.set(key, { from, rule, tags })
-        }
+    const ofScope = origins.scopeTagsOf(scope)
+    const isNumber = type === 'gauge' || type === 'sum'
+    const sentNames = isNumber ? [name] : [name, ...SUFFIXES.map((suffix) => name + suffix)]
+    for (const { attributes } of points) {
+      const { host, rule } = origins.hostOf(resource.attributes, attributes)
+      const tags = pointTags(ofResource, ofScope, attributes)
+      const texts = tags.map(({ tag }) => tag)
+      for (const sentName of sentNames) {
+        const key = keyOf(normalizeName(sentName), host, texts)
+        const from = [...new Set([...(known.get(key)?.from ?? []), ...namesBefore(name)])]
+        known.set(key, { from, rule, tags })
       }
     }
   }

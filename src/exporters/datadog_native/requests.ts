@@ -3,7 +3,7 @@ import { compress, decompress } from '../../http/compression.ts'
 import type { Compression } from '../../http/compression.ts'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
 import type { SeriesFormat } from './formats.ts'
-import type { Samples } from './samples.ts'
+import type { Samples } from '../../datadog/samples.ts'
 
 /** What is sent to one of Datadog's intakes. */
 export interface BodyFormat {

@@ -19,28 +19,27 @@ export function explainBatch(
   namesBefore: (name: string) => readonly string[],
 ): readonly ExplainedValue[] {
   const values: ExplainedValue[] = []
-  for (const { resource, scopes } of sent.resources) {
+  for (const { metric, resource, scope } of sent.metrics()) {
+    const name = normalizeName(metric.name)
+    // Datadog takes no name without a letter.
+    if (name === '') continue
     const ofResource = origins.tagsOf(resource.attributes)
-    for (const metric of scopes.flatMap(({ metrics }) => metrics)) {
-      const name = normalizeName(metric.name)
-      // Datadog takes no name without a letter.
-      if (name === '') continue
-      for (const point of metric.points) {
-        const { host, rule } = origins.hostOf(resource.attributes, point.attributes)
-        const tags = pointTags(ofResource, point.attributes)
-        for (const { suffix = '', type, value, tag, unit = metric.unit } of stored(metric, point)) {
-          values.push({
-            name: name + suffix,
-            type,
-            unit: unit === '' ? undefined : unit,
-            time: Number(point.timeUnixNano / 1_000_000_000n),
-            value,
-            interval: undefined,
-            host: { name: host, rule },
-            tags: tag === undefined ? tags : sortedTags([...tags, tag]),
-            from: namesBefore(metric.name),
-          })
-        }
+    const ofScope = origins.scopeTagsOf(scope)
+    for (const point of metric.points) {
+      const { host, rule } = origins.hostOf(resource.attributes, point.attributes)
+      const tags = pointTags(ofResource, ofScope, point.attributes)
+      for (const { suffix = '', type, value, tag, unit = metric.unit } of stored(metric, point)) {
+        values.push({
+          name: name + suffix,
+          type,
+          unit: unit === '' ? undefined : unit,
+          time: Number(point.timeUnixNano / 1_000_000_000n),
+          value,
+          interval: undefined,
+          host: { name: host, rule },
+          tags: tag === undefined ? tags : sortedTags([...tags, tag]),
+          from: namesBefore(metric.name),
+        })
       }
     }
   }

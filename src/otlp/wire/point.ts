@@ -48,8 +48,8 @@ export class AttributeRun {
 }
 
 /** A run of field 7 of number points. */
-export function readAttributeFields(source: Source, start: number, end: number): readonly KeyValue[] {
-  const reader = readerAt(source.bytes, start)
+export function readAttributeFields({ bytes }: Pick<Source, 'bytes'>, start: number, end: number): readonly KeyValue[] {
+  const reader = readerAt(bytes, start)
   const attributes: KeyValue[] = []
   while (reader.pos < end) {
     reader.uint32()

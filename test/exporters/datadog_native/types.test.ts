@@ -520,30 +520,33 @@ describe('one second in several requests', () => {
     expect(balance).toMatchObject({ handed_in: 4, sent: 3, merged: 1 })
   })
 
-  it('warns of no metric that comes twice in a second, also where it has tags of the exporter', async () => {
-    const exporter = await exporting('tags: ["cpu:all"]')
-    const level = (seconds: number, cpu: string): MetricFields =>
-      gauge(seconds < 2 ? 'twice' : 'met', 1, { cpu }, { timeUnixNano: at(seconds) })
-    await exporter.deliver(received(of(level(0, 'a'), level(0.5, 'a'))), received(of(level(2, 'a'), level(2.5, 'b'))))
-    expect(exporter.logs.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
-  })
-
-  it('warns once of each metric whose series meet or whose counts share a second, and of none whose do not', async () => {
+  it('counts and names once what another source took the place of, in one request or in several, and nothing else', async () => {
     const exporter = await exporting()
     const level = (name: string, seconds: number, cpu: string): MetricFields =>
       gauge(name, 1, { cpu }, { timeUnixNano: at(seconds) })
-    await exporter.deliver(
-      received(of(level('same', 0, 'A'), level('same', 0.1, 'a'), level('other', 0, 'x'), level('other', 1, 'x'))),
-      received(of(level('same', 1, 'A'), level('same', 1, 'a'), delta(1, 0), level('other', 2, 'x'))),
-      received(of(delta(1, 0), level('other', 2.5, 'x'))),
-      received(of(delta(1, 0), delta(1, 50), delta(1, 51))),
-      received(of(delta(1, 40))),
+    const { merged, dropped } = await exporter.deliver(
+      received(of(level('met', 0, 'A'), level('met', 0.1, 'a'), level('alone', 0, 'x'), level('alone', 0.5, 'x'))),
+      received(of(level('met', 1, 'A'), delta(1, 0), level('alone', 0.2, 'x'))),
+      received(of(level('met', 1.5, 'a'), delta(1, 0))),
     )
+    expect([merged, dropped]).toEqual([2, { overwritten: 2 }])
     const warned = exporter.logs.filter(({ level: logged }) => logged === 'warn')
-    expect(warned.map(({ fields }) => fields)).toEqual([{ metric: 'same' }, { metric: 'hits' }])
+    expect(warned.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
     expect(warned[0].message).toContain('which keeps one value a second')
-    // One process that counts twice a second and several with the same attributes look the same.
-    expect(warned[1].message).toContain('for a single one a longer interval')
+    expect(warned[0].message).toContain('instrumentation_scope_metadata_as_tags')
+  })
+
+  it('tells sources apart by what the tags of the exporter replace, too', async () => {
+    const exporter = await exporting('tags: ["cpu:all"]')
+    const level = (seconds: number, cpu: string): MetricFields =>
+      gauge(seconds < 2 ? 'twice' : 'met', 1, { cpu }, { timeUnixNano: at(seconds) })
+    const { merged, dropped } = await exporter.deliver(
+      received(of(level(0, 'a'), level(0.5, 'a'))),
+      received(of(level(2, 'a'), level(2.5, 'b'))),
+      received(of(level(2.7, 'a'))),
+    )
+    expect([merged, dropped]).toEqual([1, { overwritten: 2 }])
+    expect(exporter.logs.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
   })
 })
 
@@ -566,6 +569,6 @@ describe('units', () => {
       '+0 io gauge 2 cpu:b service:shop in byte',
       '+0 ratio gauge 1 service:shop',
     ])
-    expect(balance).toMatchObject({ sent: 3, merged: 1 })
+    expect(balance).toMatchObject({ sent: 3, dropped: { overwritten: 1 } })
   })
 })

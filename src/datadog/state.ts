@@ -1,0 +1,47 @@
+import type { ExporterState, Told } from '../component.ts'
+
+/** What begins bytes of both memories, behind which stand the length of those of the first, and these. */
+const BOTH = Buffer.from('BOTH')
+
+/** Two memories as one. What only the first has to tell are its own bytes, as they were before there was a second. */
+export function joinStates(first: ExporterState, second: ExporterState): ExporterState {
+  return {
+    begin() {
+      first.begin()
+      second.begin()
+    },
+    changes() {
+      const [one, other] = [first.changes(), second.changes()]
+      const all = one.all && other.all
+      if (other.bytes.length === 0) return { bytes: one.bytes, all }
+      const length = Buffer.allocUnsafe(4)
+      length.writeUInt32LE(one.bytes.length)
+      return { bytes: Buffer.concat([BOTH, length, one.bytes, other.bytes]), all }
+    },
+    restore(tellings) {
+      const parts = tellings.map((told) => told.map(divided))
+      const of = (which: 0 | 1): Told[][] => parts.map((told) => told.map((part) => part[which]).filter(hasBytes))
+      // Each of them is whole, whatever becomes of the other.
+      try {
+        first.restore(of(0))
+      } finally {
+        second.restore(of(1))
+      }
+    },
+  }
+}
+
+function divided({ bytes, age }: Told): readonly [Told, Told] {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const isBoth = buffer.subarray(0, BOTH.length).equals(BOTH)
+  const start = isBoth ? BOTH.length + 4 : 0
+  const end = isBoth ? start + buffer.readUInt32LE(BOTH.length) : bytes.length
+  return [
+    { bytes: bytes.subarray(start, end), age },
+    { bytes: bytes.subarray(end), age },
+  ]
+}
+
+function hasBytes({ bytes }: Told): boolean {
+  return bytes.length > 0
+}

@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto'
+import type { Account, ExporterState } from '../../component.ts'
+import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_series.ts'
+import type { Kind } from '../../datadog/known_series.ts'
+import { Moments, Samples } from '../../datadog/samples.ts'
+import { aggregate, combine } from '../../otlp/aggregate.ts'
+import type { MetricBatch } from '../../otlp/batch.ts'
+import type { Metric } from '../../otlp/metrics.ts'
+import type { DataPoint } from '../../otlp/points.ts'
+import { scopeIdentity } from '../../otlp/resource.ts'
+import type { Resource, Scope } from '../../otlp/resource.ts'
+
+export interface OneASecondOptions {
+  /** Milliseconds after which a series that sends nothing is forgotten. */
+  readonly ttl: number
+  /** Gives a batch the attributes it is sent with: every point stays where it is. */
+  readonly finish: (batch: MetricBatch) => MetricBatch
+  /** Whether Datadog tells scopes apart. */
+  readonly scopesAreTags: boolean
+  /** Told of each metric of which a value is lost because that of another source takes its place. */
+  readonly overwritten: (metric: { readonly name: string }) => void
+}
+
+const SECOND = 1_000_000_000n
+const COUNTS = { type: 'sum', temporality: 'delta' } as const
+
+/**
+ * Makes of batches of differences what Datadog keeps of them all: of each series one point a second. What meets is added, of gauges
+ * the latest stays, and counts go to a second in which none of their series was sent. Histograms of different batches are left
+ * alone, because Datadog stores them as distributions, which it adds up. Source: Datadog documentation, metrics/types, "not aggregated
+ * by Datadog, with the exception of distribution metrics".
+ */
+export class OneASecond {
+  readonly #options: OneASecondOptions
+  readonly #known = new KnownSeries()
+  /** Numbers and summaries, and histograms. */
+  readonly #samples = new Samples()
+  readonly #wholes = new Moments()
+  /** What is left at the place of each point, and the places of samples and wholes. */
+  #points: (DataPoint | undefined)[] = []
+  #places: number[] = []
+  #placesOfWholes: number[] = []
+  #merged = 0
+  /** Of which metrics values are lost, each as often as that happened. */
+  #overwritten: string[] = []
+
+  constructor(options: OneASecondOptions) {
+    this.#options = options
+  }
+
+  /** What is to survive a restart. */
+  get state(): ExporterState {
+    return this.#known.state
+  }
+
+  /** Nothing of a batch will be sent any more, or again. */
+  ended(batch: MetricBatch): void {
+    this.#known.ended(batch)
+  }
+
+  /** The batch of the last time again becomes the same again. */
+  apply(batch: MetricBatch, account: Account): MetricBatch {
+    this.#known.begin(batch, this.#options.ttl)
+    try {
+      const finished = this.#addAll(batch, false)
+      if (finished !== undefined) return this.#result(finished, account)
+      const single = aggregate(batch, account, { resolution: SECOND })
+      return this.#result(this.#addAll(single, true) as MetricBatch, account)
+    } finally {
+      // It must not keep the batch that it was given.
+      this.#known.end(batch)
+      this.#begin()
+    }
+  }
+
+  #begin(): void {
+    this.#samples.clear()
+    this.#wholes.clear()
+    this.#points = []
+    this.#places = []
+    this.#placesOfWholes = []
+    this.#merged = 0
+    this.#overwritten = []
+  }
+
+  /**
+   * The batch as it is sent, with all of its points in `#points`. `single`: each source has one point a second. Else it is `undefined` where
+   * points of a sum that goes up and down meet, because of one source only the latest counts.
+   */
+  #addAll(batch: MetricBatch, single: boolean): MetricBatch | undefined {
+    this.#begin()
+    const finished = this.#options.finish(batch)
+    const sent = [...finished.metrics()]
+    let index = 0
+    for (const { metric, resource, scope, schemaUrl } of batch.metrics()) {
+      const kind = kindOf(metric)
+      const owner = this.#known.ownerOf(kind, metric, resource, scope, schemaUrl)
+      const { points } = sent[index].metric
+      for (let at = 0; at < points.length; at++) {
+        const bytes = bytesOf(metric.points[at].attributes)
+        let source = this.#known.find(owner, bytes)
+        if (source < 0) source = this.#known.add(owner, bytes, this.#numberOf(kind, sent[index], points[at]))
+        this.#points.push(points[at])
+        if (kind === WHOLE) this.#addWhole(metric, points[at], source)
+        else if (!this.#add(metric, points[at], source, kind) && !single) return undefined
+      }
+      index++
+    }
+    return finished
+  }
+
+  #addWhole(metric: Metric, point: DataPoint, source: number): void {
+    const series = this.#known.seriesOf(source)
+    const second = secondOf(point)
+    const place = this.#placesOfWholes[this.#wholes.find(series, second)]
+    const both = place === undefined ? undefined : combine(metric, this.#points[place] as DataPoint, point, true)
+    if (both === undefined) this.#placesOfWholes[this.#wholes.add(series, second)] = this.#points.length - 1
+    else {
+      this.#points[place] = both
+      this.#leave('merged', metric.name)
+    }
+  }
+
+  /** `false` when a point of a sum that goes up and down met another. */
+  #add(metric: Metric, point: DataPoint, source: number, kind: Kind): boolean {
+    const known = this.#known
+    const series = known.seriesOf(source)
+    const second = secondOf(point)
+    const time = Number(BigInt.asIntN(32, point.timeUnixNano))
+    const kept = metric.type === 'sum' ? 'sum' : 'latest'
+    const held = kind === GAUGE ? known.heldGauge(series, source, second, time, kept) : undefined
+    if (held !== undefined) {
+      this.#leave(held, metric.name)
+      return true
+    }
+    const met = this.#samples.put(series, second, 0, time, kind === COUNT ? 0 : NaN, kept, source)
+    if (met < 0) {
+      this.#places.push(this.#points.length - 1)
+      return true
+    }
+    known.meet(series, met, source, kind === COUNT)
+    const isSame = known.isSame(met, source)
+    const place = this.#places[this.#samples.find(series, second)]
+    const before = this.#points[place] as DataPoint
+    // Summaries are totals here: of one source the latest counts.
+    const both = metric.type === 'summary' && isSame ? undefined : combine(metric, before, point, true)
+    this.#points[place] = both ?? (point.timeUnixNano >= before.timeUnixNano ? point : before)
+    this.#leave(!isSame && (both === undefined || metric.type === 'gauge') ? 'overwritten' : 'merged', metric.name)
+    return kind === COUNT || metric.type !== 'sum'
+  }
+
+  /** Leaves out the last point. */
+  #leave(fate: 'merged' | 'overwritten', name: string): void {
+    this.#points[this.#points.length - 1] = undefined
+    if (fate === 'merged') this.#merged++
+    else this.#overwritten.push(name)
+  }
+
+  /** The batch with what is left, each count in its second. */
+  #result(finished: MetricBatch, account: Account): MetricBatch {
+    const [points, places, samples] = [this.#points, this.#places, this.#samples]
+    const { joined, moved, lost } = this.#known.settle(samples)
+    for (const [index, into] of joined) {
+      const target = places[into]
+      points[target] = combine(COUNTS, points[places[index]] as DataPoint, points[target] as DataPoint, true)
+      points[places[index]] = undefined
+    }
+    for (const [index, second] of moved) {
+      const point = points[places[index]] as DataPoint
+      const later = BigInt(samples.timestamps[index] - second) * SECOND
+      points[places[index]] = point.with({ timeUnixNano: point.timeUnixNano + later })
+    }
+    for (const index of lost) {
+      points[places[index]] = undefined
+      this.#overwritten.push(this.#known.nameOf(samples.origins[index]))
+    }
+    this.#merged += joined.length
+    if (this.#merged > 0) account.merged(this.#merged)
+    if (this.#overwritten.length > 0) account.dropped('overwritten', this.#overwritten.length)
+    for (const name of this.#overwritten) this.#options.overwritten({ name })
+    if (this.#merged + this.#overwritten.length + moved.size === 0) return finished
+    let place = 0
+    return finished.mapSomePoints(() => points[place++])
+  }
+
+  /** The number of the series that Datadog makes of a point. */
+  #numberOf(kind: Kind, { metric, resource, scope }: Sent, { attributes }: DataPoint): number {
+    const ofScope = this.#options.scopesAreTags ? scopeIdentity(scope, '') : ''
+    const text = [metric.name, resource.attributes.identity, ofScope, attributes.identity].join('\n')
+    // Not the text itself: that of a million series would take hundreds of MiB.
+    const { buffer, byteOffset, length } = createHash('sha256').update(text).digest()
+    return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2)
+  }
+}
+
+interface Sent {
+  readonly metric: Metric
+  readonly resource: Resource
+  readonly scope: Scope
+}
+
+function kindOf({ type, temporality }: Metric): Kind {
+  if (type === 'histogram' || type === 'exponential_histogram') return WHOLE
+  return type === 'sum' && temporality === 'delta' ? COUNT : GAUGE
+}
+
+function secondOf({ timeUnixNano }: DataPoint): number {
+  return Number(timeUnixNano / SECOND)
+}
