@@ -251,8 +251,9 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
   bins.begin()
   let lowest = -Infinity
   let highest = Infinity
-  /** The most that the values of the buckets before can add up to. */
+  /** The most, and the least, that the values of the buckets before can add up to. */
   let before = 0
+  let leastBefore = 0
   for (let index = 0; index < bucketCounts.length; index++) {
     const count = Number(bucketCounts[index])
     if (count === 0) continue
@@ -279,13 +280,32 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
       bins.add(place === to ? keys[index] : keyOf(place), count)
     } else {
       const lowerKey = lower === from ? keys[index - 1] : keyOf(lower)
-      const upperKey = upper === to ? keys[index] : upper === lower ? lowerKey : keyOf(upper)
-      bins.spread(lower, upper, lowerKey, upperKey, count)
+      const isOpen = to === Infinity && bounds.length > 0 && sum !== undefined && count > 1
+      if (isOpen) spreadOpen(lower, upper, lowerKey, count, sum - leastBefore)
+      else {
+        const upperKey = upper === to ? keys[index] : upper === lower ? lowerKey : keyOf(upper)
+        bins.spread(lower, upper, lowerKey, upperKey, count)
+      }
     }
     if (lowest === -Infinity) lowest = lower
     before += count * upper
+    leastBefore += count * lower
   }
   return bins.toSketch(total, sum, least, greatest, lowest, highest)
+}
+
+/**
+ * Spreads the values of a bucket without an upper bound, which add up to at most `sum`, up to the maximum: one of all time may
+ * lie above all of them. None reaches farther than the sum allows, and where it says that most lie near the lower bound, only one does.
+ */
+function spreadOpen(lower: number, max: number, lowerKey: number, count: number, sum: number): void {
+  const greatest = within(sum - (count - 1) * lower, lower, max)
+  const greatestKey = greatest === lower ? lowerKey : keyOf(greatest)
+  const average = (sum - greatest) / (count - 1)
+  if (average >= (lower + greatest) / 2) return bins.spread(lower, greatest, lowerKey, greatestKey, count)
+  const end = average > lower ? 2 * average - lower : lower
+  bins.spread(lower, end, lowerKey, end === lower ? lowerKey : keyOf(end), count - 1)
+  bins.add(greatestKey, 1)
 }
 
 /** What all buckets count together; `undefined` when the buckets and bounds do not make a histogram. */

@@ -165,6 +165,19 @@ describe('buckets with bounds', () => {
     }
   })
 
+  it('above the last bound reach no farther than the sum allows, though a maximum of all time lies far above', () => {
+    const above = (sum: number): ReceivedDogsketch =>
+      arrived(explicit({ bucketCounts: [0, 0, 10], explicitBounds: [5, 10], sum, max: 60 }))
+    // One of ten may be 20 at most if they add up to 110 and each is more than 10.
+    expect(above(110)).toMatchObject({ max: 60, k: [keyOf(10), keyOf(20)], n: [9, 1] })
+    // With 160, one may be 60, and nine lie around 11.
+    const { k, n } = above(160)
+    expect([k.at(-1), n.at(-1)]).toEqual([keyOf(60), 1])
+    expect(k.at(-2)).toBeLessThanOrEqual(keyOf(12.3))
+    // With 350 they may lie anywhere.
+    expect(above(350).k.length).toBe(10)
+  })
+
   it('keep count, sum and average exact, and take the extremes that are known, else the bounds of what holds values', () => {
     const fields = { bucketCounts: [0, 2, 1, 0, 0], explicitBounds: [5, 10, 25, 50], sum: 30.1 + 0.2 }
     expect(arrived(explicit(fields))).toMatchObject({ cnt: 3, sum: 30.1 + 0.2, avg: (30.1 + 0.2) / 3, min: 5, max: 25 })
