@@ -70,8 +70,8 @@ export class DeltaState {
   }
 
   begin(): void {
+    // What has changed and was not told yet stays to be told next: what was told before does not have it.
     this.#telling += 1
-    this.#changes = 0
     this.#next = 0
   }
 
