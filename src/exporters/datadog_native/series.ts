@@ -90,12 +90,12 @@ interface Origin {
   readonly owner: number
 }
 
-/** A point of a histogram or summary. */
+/** A point of a histogram or summary: one object for all of a metric, since one for each would cost more than most of the work. */
 interface Whole extends Origin {
   /** Points of the metric before it. */
-  readonly read: number
-  readonly source: number
-  readonly place: Place
+  read: number
+  source: number
+  place: Place
 }
 
 /**
@@ -249,24 +249,24 @@ export class SeriesMapper {
 
   /** The points of a histogram of either kind or of a summary, by their bytes as far as the cursor reads them. */
   #addWhole(origin: Origin): void {
-    const { metric } = origin
+    const { metric, finished, resource, scope, owner } = origin
     const histogram = this.#histogram
     const { cursor } = histogram
-    let read = 0
+    const whole: Whole = { metric, finished, resource, scope, owner, read: 0, source: NONE, place: cursor }
     if (cursor.open(metric)) {
-      for (; cursor.next(); read++) {
+      for (; cursor.next(); whole.read++) {
         histogram.read()
-        const source = this.#wholeOf(origin, cursor)
-        if (source >= 0) this.#addHistogram({ ...origin, read, source, place: cursor }, histogram)
+        whole.source = this.#wholeOf(origin, cursor)
+        if (whole.source >= 0) this.#addHistogram(whole, histogram)
       }
       if (cursor.complete) return
     }
     const { points } = metric
-    for (; read < points.length; read++) {
-      const point = points[read]
-      const source = this.#wholeOf(origin, bytesOf(point.attributes))
-      if (source < 0) continue
-      const whole = { ...origin, read, source, place: new PlaceOfPoint(point) }
+    for (; whole.read < points.length; whole.read++) {
+      const point = points[whole.read]
+      whole.source = this.#wholeOf(origin, bytesOf(point.attributes))
+      if (whole.source < 0) continue
+      whole.place = new PlaceOfPoint(point)
       if (point.kind === 'summary') this.#addMapped(whole, mapSummary(point, this.#options.summaries))
       else this.#addHistogram(whole, point as HistogramPoint | ExponentialHistogramPoint)
     }

@@ -88,13 +88,31 @@ export class Sketch {
 const STRIDE = 32
 /** Bins of the sketches that share two arrays: arrays of their own would cost more than what is in them. */
 const SHARED_BINS = 16_384
+/** Of these arrays so many are kept, which is 6 MiB. */
+const MAX_PAIRS = 64
+
+interface Pair {
+  readonly keys: Int16Array
+  readonly counts: Int32Array
+}
 
 /** Collects the bins of one sketch after the other, each from the lowest key to the highest. */
 class Bins {
-  private keys = new Int16Array(SHARED_BINS)
-  private counts = new Int32Array(SHARED_BINS)
+  private keys: Int16Array = new Int16Array(SHARED_BINS)
+  private counts: Int32Array = new Int32Array(SHARED_BINS)
   private start = 0
   private end = 0
+  /** Pairs of arrays that are used again once nobody needs the sketches in them. */
+  private readonly pairs: Pair[] = [{ keys: this.keys, counts: this.counts }]
+  private pair = 0
+
+  /** Nobody needs any sketch that was made so far. */
+  reuse(): void {
+    this.pair = 0
+    this.keys = this.pairs[0].keys
+    this.counts = this.pairs[0].counts
+    this.start = this.end = 0
+  }
 
   /** What was collected before, and did not become a sketch, is forgotten. */
   begin(): void {
@@ -207,12 +225,20 @@ class Bins {
     }
   }
 
+  private nextPair(): Pair {
+    if (this.pair + 1 < this.pairs.length) return this.pairs[++this.pair]
+    const pair = newPair(SHARED_BINS)
+    if (this.pairs.length < MAX_PAIRS) this.pair = this.pairs.push(pair) - 1
+    return pair
+  }
+
   /** Takes the bins of the sketch at hand to new arrays; the old ones belong to the sketches before. */
   private moveOn(more: number): void {
     const { keys, counts, start, end } = this
     const length = Math.max(SHARED_BINS, 2 * (end - start + more))
-    this.keys = new Int16Array(length)
-    this.counts = new Int32Array(length)
+    const next = length === SHARED_BINS ? this.nextPair() : newPair(length)
+    this.keys = next.keys
+    this.counts = next.counts
     this.keys.set(keys.subarray(start, end))
     this.counts.set(counts.subarray(start, end))
     this.start = 0
@@ -221,6 +247,18 @@ class Bins {
 }
 
 const bins = new Bins()
+
+function newPair(length: number): Pair {
+  return { keys: new Int16Array(length), counts: new Int32Array(length) }
+}
+
+/**
+ * Lets go of all sketches that were made so far: their bins are overwritten by those of the next. For who makes many of them
+ * for a batch and needs none after it.
+ */
+export function reuseSketches(): void {
+  bins.reuse()
+}
 
 /** How many bins are written for a key that counts so much. */
 function binsOf(count: number): number {

@@ -1,5 +1,6 @@
 import { Moments } from '../../datadog/samples.ts'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
+import { reuseSketches } from './sketch.ts'
 import type { Sketch } from './sketch.ts'
 import type { SketchSample } from './sketch_payload.ts'
 
@@ -20,6 +21,7 @@ export class SketchSamples extends Moments {
   override clear(): void {
     super.clear()
     this.sketches.length = 0
+    reuseSketches()
   }
 
   /** The samples as they are written. `known` holds their series. */

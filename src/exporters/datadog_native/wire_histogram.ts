@@ -6,19 +6,33 @@ export class WireHistogram implements Explicit {
   readonly cursor = new HistogramCursor()
   readonly kind = 'histogram'
   count = 0
-  sum: number | undefined
-  min: number | undefined
-  max: number | undefined
+  /** NaN where the point has none: a field that may be `undefined` would be an object for each number. */
+  private ownSum = NaN
+  private ownMin = NaN
+  private ownMax = NaN
   bucketCounts: Float64Array = new Float64Array()
   explicitBounds: Float64Array = new Float64Array()
+
+  get sum(): number | undefined {
+    return known(this.ownSum)
+  }
+
+  get min(): number | undefined {
+    return known(this.ownMin)
+  }
+
+  get max(): number | undefined {
+    return known(this.ownMax)
+  }
+
   /** Takes over what the point says. */
   read(): void {
     const { cursor } = this
     const { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd } = cursor
     this.count = uint64(view, cursor.countAt)
-    this.sum = double(view, cursor.sumAt)
-    this.min = double(view, cursor.minAt)
-    this.max = double(view, cursor.maxAt)
+    this.ownSum = double(view, cursor.sumAt)
+    this.ownMin = double(view, cursor.minAt)
+    this.ownMax = double(view, cursor.maxAt)
     this.bucketCounts = ofLength(this.bucketCounts, (bucketsEnd - bucketsStart) / 8)
     for (let index = 0, at = bucketsStart; at < bucketsEnd; index++, at += 8)
       this.bucketCounts[index] = uint64(view, at)
@@ -29,8 +43,12 @@ export class WireHistogram implements Explicit {
   }
 }
 
-function double(view: DataView, at: number): number | undefined {
-  return at < 0 ? undefined : view.getFloat64(at, true)
+function double(view: DataView, at: number): number {
+  return at < 0 ? NaN : view.getFloat64(at, true)
+}
+
+function known(figure: number): number | undefined {
+  return Number.isNaN(figure) ? undefined : figure
 }
 
 /** Most histograms of a batch have as many buckets as the one before. */
