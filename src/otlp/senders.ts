@@ -84,11 +84,15 @@ export class Senders {
   /** Takes the next point of the series. */
   follow(point: CumulativePoint, rules: SenderRules): Step {
     const { startTimeUnixNano, timeUnixNano: time } = point
-    // A start that is not known, or lies after its point, says nothing.
-    const start = startTimeUnixNano === 0n || startTimeUnixNano > time ? this.last.startTimeUnixNano : startTimeUnixNano
+    // A start that is not known, or lies after its point, says nothing: the point is one of who sent the one before.
+    const saysNothing = startTimeUnixNano === 0n || startTimeUnixNano > time
+    const start = saysNothing ? (this.withheld ?? this.last).startTimeUnixNano : startTimeUnixNano
     const sender = this.list.find(({ runs }) => runs.some(({ last }) => last.startTimeUnixNano === start))
     const before = this.#lastTime(start, sender)
     if (before >= time) return { result: before === time ? 'duplicate_timestamp' : 'out_of_order' }
+    if (!this.several && sender !== undefined && sender !== this.list[0] && time <= this.last.startTimeUnixNano) {
+      return { result: this.#ofOneBefore(point, start, sender) ?? 'out_of_order' }
+    }
     const next = { point, start, time, rules }
     if (this.withheld !== undefined) return this.#decide(next, this.withheld, sender)
     const result = sender === undefined ? this.#ofUnknownStart(next) : this.#ofKnownStart(next, sender)
@@ -133,6 +137,15 @@ export class Senders {
     return rules.countsFromZero(start, time) ? { result: plus(result, withheld) } : { result, givenUp: 'first_value' }
   }
 
+  /** A late point of a sender that has restarted since, which says nothing of the one after it. `undefined`: something has fallen. */
+  #ofOneBefore(point: CumulativePoint, start: bigint, sender: Sender): DataPoint | undefined {
+    const counted = differenceOf(sender.runs[0].last, point)
+    if (counted === undefined) return undefined
+    const next = goneOn(sender, point, start)
+    this.list = this.list.map((one) => (one === sender ? next : one))
+    return counted
+  }
+
   /** `undefined`: something has fallen. */
   #ofKnownStart(next: Next, sender: Sender): DataPoint | undefined {
     const { point, start, time } = next
@@ -140,13 +153,9 @@ export class Senders {
     const run = sender.runs.find(({ last }) => last.startTimeUnixNano === start) as Run
     const counted = differenceOf(latest.last, point)
     if (counted !== undefined) {
-      // Whoever restarted sends nothing more with the start before; a point that is only late does not show that.
-      if (sender !== this.list[0] && time > this.last.startTimeUnixNano) this.several = true
-      const runs = [
-        { ...run, last: remembered(point, start, latest.last) },
-        ...sender.runs.filter((one) => one !== run),
-      ]
-      this.list = [{ ...sender, runs }, ...this.list.filter((one) => one !== sender)]
+      // Whoever restarted sends nothing more with the start before.
+      if (sender !== this.list[0]) this.several = true
+      this.list = [goneOn(sender, point, start), ...this.list.filter((one) => one !== sender)]
       return counted
     }
     if (this.several) return undefined
@@ -238,6 +247,13 @@ interface Next {
 
 function senderOf(last: Remembered): Sender {
   return { runs: [{ last, base: undefined }], wavers: false }
+}
+
+/** The sender after another of its points, whose start is that of one of its runs. */
+function goneOn(sender: Sender, point: CumulativePoint, start: bigint): Sender {
+  const run = sender.runs.find(({ last }) => last.startTimeUnixNano === start) as Run
+  const last = remembered(point, start, sender.runs[0].last)
+  return { ...sender, runs: [{ ...run, last }, ...sender.runs.filter((one) => one !== run)] }
 }
 
 function lastTime({ runs }: Sender): bigint {
