@@ -158,8 +158,9 @@ export class Senders {
       this.list = [goneOn(sender, point, start), ...this.list.filter((one) => one !== sender)]
       return counted
     }
-    if (this.several) return undefined
-    if (sender === this.list[0]) return run === latest ? undefined : this.#split(next, sender, run)
+    const alone = run === latest ? undefined : this.#split(next, sender, run)
+    if (alone !== undefined) return alone
+    if (this.several || sender === this.list[0]) return undefined
     const wavering = time > this.last.timeUnixNano ? differenceOf(this.last, point) : undefined
     if (wavering === undefined) return undefined
     this.list = this.list.filter((one) => one !== sender)
@@ -175,8 +176,9 @@ export class Senders {
     let missing = earlier.map(({ last }) => last).reduce(sum)
     for (const { base } of [latest, ...earlier]) if (base !== undefined) missing = less(missing, base)
     this.several = true
-    const others = sender.runs.filter((one) => one !== run).map(({ last }) => senderOf(last))
-    this.list = [senderOf(remembered(point, start, run.last)), ...others, ...this.list.slice(1)].slice(0, MAX_SENDERS)
+    const own = sender.runs.filter((one) => one !== run).map(({ last }) => senderOf(last))
+    const others = this.list.filter((one) => one !== sender)
+    this.list = [senderOf(remembered(point, start, run.last)), ...own, ...others].slice(0, MAX_SENDERS)
     return plus(counted, missing)
   }
 

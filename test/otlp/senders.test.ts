@@ -258,6 +258,21 @@ describe('two senders of one series', () => {
     expect(arrived.reduce((left, right) => left + right)).toBe(31 + 25)
   })
 
+  it('are corrected where a third has been taken for a reset of both', () => {
+    const readings: Reading[] = [
+      [30, 7, 2],
+      [40, 7, 3],
+      [50, 10, 2],
+      [60, 0, 1],
+      [70, 0, 1],
+      [80, 7, 3],
+      [90, 11, 2],
+      [100, 8, 3],
+    ]
+    const { arrived } = follow('keep', readings)
+    expect(arrived.reduce((left, right) => left + right)).toBe(11 + 8)
+  })
+
   it('are not corrected by what was there before anybody watched', () => {
     expect(
       follow('auto', [
