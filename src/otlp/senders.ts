@@ -58,6 +58,8 @@ export class Senders {
   several = false
   /** A point that fell, until the next decides why. */
   withheld: Remembered | undefined
+  /** When the last point came of a sender that has made room for another: who began before that may be that one. */
+  forgottenUntil = 0n
 
   /** One, which sent the given point last. */
   constructor(last: Remembered) {
@@ -132,7 +134,7 @@ export class Senders {
     const { startTimeUnixNano: start, timeUnixNano: time } = withheld
     this.several = true
     const [first, ...others] = this.list
-    this.list = [first, senderOf(withheld), ...others].slice(0, MAX_SENDERS)
+    this.#keep([first, senderOf(withheld), ...others])
     if (!rules.countsResets) return { result }
     return rules.countsFromZero(start, time) ? { result: plus(result, withheld) } : { result, givenUp: 'first_value' }
   }
@@ -178,12 +180,13 @@ export class Senders {
     this.several = true
     const own = sender.runs.filter((one) => one !== run).map(({ last }) => senderOf(last))
     const others = this.list.filter((one) => one !== sender)
-    this.list = [senderOf(remembered(point, start, run.last)), ...own, ...others].slice(0, MAX_SENDERS)
+    this.#keep([senderOf(remembered(point, start, run.last)), ...own, ...others])
     return plus(counted, missing)
   }
 
   /** `undefined`: something has fallen. */
   #ofUnknownStart(next: Next): DataPoint | Withheld | undefined {
+    if (next.start <= this.forgottenUntil) this.several = true
     const restarted = this.#restart(next)
     if (restarted !== undefined) return restarted
     const counted = differenceOf(this.last, next.point)
@@ -198,15 +201,16 @@ export class Senders {
     if (this.list.length === MAX_SENDERS) {
       const oldest = this.list.reduce((left, right) => (lastTime(right) < lastTime(left) ? right : left))
       if (time - lastTime(oldest) < GONE) return 'several_writers'
-      this.list = this.list.filter((one) => one !== oldest)
+      this.#keep([...this.list.filter((one) => one !== oldest), oldest], MAX_SENDERS - 1)
     }
     const wasWatched = this.list.some((one) => lastTime(one) < start)
-    return this.#begin(next, wasWatched || rules.countsFromZero(start, time) ? undefined : 'first_value')
+    const isNew = start > this.forgottenUntil && (wasWatched || rules.countsFromZero(start, time))
+    return this.#begin(next, isNew ? undefined : 'first_value')
   }
 
   /** `reason`: why the first point of a sender is not counted. */
   #begin({ point, start, rules }: Next, reason: Withheld | undefined): DataPoint | Withheld {
-    this.list = [senderOf(remembered(point, start, undefined)), ...this.list].slice(0, MAX_SENDERS)
+    this.#keep([senderOf(remembered(point, start, undefined)), ...this.list])
     if (reason !== undefined) return reason
     return rules.countsResets ? countedFromZero(undefined, point) : 'counter_reset'
   }
@@ -229,8 +233,16 @@ export class Senders {
     const others = this.list
       .map(({ runs, wavers }) => ({ runs: runs.filter(({ last }) => last.startTimeUnixNano !== start), wavers }))
       .filter(({ runs }) => runs.length > 0)
-    this.list = [senderOf(remembered(point, start, undefined)), ...others].slice(0, MAX_SENDERS)
+    this.#keep([senderOf(remembered(point, start, undefined)), ...others])
     return rules.countsResets ? countedFromZero(previous, point) : 'counter_reset'
+  }
+
+  /** Remembers the first of these senders. */
+  #keep(list: readonly Sender[], most = MAX_SENDERS): void {
+    this.list = list.slice(0, most)
+    for (const sender of list.slice(most)) {
+      if (lastTime(sender) > this.forgottenUntil) this.forgottenUntil = lastTime(sender)
+    }
   }
 
   #withhold({ point, start, rules }: Next): Step {

@@ -358,6 +358,25 @@ describe('more than four senders of one series', () => {
     const { arrived, dropped } = follow('keep', [...four, [340, 9, 320], [350, 10, 320]])
     expect([arrived.slice(-2), dropped]).toEqual([[9, 1], {}])
   })
+
+  it('are not counted twice where one comes back whose place was taken', () => {
+    const { arrived, dropped } = follow('keep', [...four, [340, 9, 320], [700, 52, 2], [710, 53, 2]])
+    expect([arrived.slice(-2), dropped]).toEqual([[9, 1], { first_value: 1 }])
+  })
+})
+
+describe('a sender that goes on after another has restarted four times', () => {
+  it('is not taken for that with another start', () => {
+    const restarts = [20, 30, 40, 50].map((seconds): Reading => [seconds, 2, seconds - 1])
+    const { arrived, dropped } = follow('keep', [
+      [10, 1000, 0],
+      ...restarts,
+      [60, 1001, 0],
+      [400, 1002, 0],
+      [410, 1003, 0],
+    ])
+    expect([arrived, dropped]).toEqual([[1000, 2, 2, 2, 2, 1], { several_writers: 1, first_value: 1 }])
+  })
 })
 
 describe('a late point of a sender that has restarted', () => {
