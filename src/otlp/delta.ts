@@ -107,7 +107,7 @@ export class CumulativeToDelta {
   readonly #severalWriters: ((metric: Metric) => void) | undefined
   readonly #rules: SenderRules
   readonly #metrics = new MetricIndex(seriesIdentity)
-  readonly #series = new AttributeIndex()
+  readonly #series: AttributeIndex
   readonly #points = new PointMemory()
   readonly #histograms = new HistogramMemory()
   /** The last points of the series for which neither of these is made. */
@@ -142,6 +142,7 @@ export class CumulativeToDelta {
     this.#initialValue = initialValue
     this.#ttl = ttl
     this.#maxSeries = maxSeries
+    this.#series = new AttributeIndex(maxSeries)
     this.#extremes = extremes
     this.#summaries = summaries
     this.#severalWriters = severalWriters
