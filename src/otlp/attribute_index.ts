@@ -21,6 +21,12 @@ export class AttributeIndex {
   #spellings = new Uint8Array(64)
   /** Whether what was last looked for in vain is spelled canonically. */
   #missedCanonical = false
+  readonly #most: number
+
+  /** `most`: what `size` never exceeds unless more sets are added than that. */
+  constructor(most: number) {
+    this.#most = most
+  }
 
   /** Sets and spellings of them that are remembered. */
   get size(): number {
@@ -74,7 +80,7 @@ export class AttributeIndex {
     this.#missedCanonical = canonical.view === view
     if (this.#missedCanonical) return NONE
     const set = this.#bytes.find(owner, canonical.view, canonical.start, canonical.end)
-    if (set === NONE || this.#spellings[set] === MAX_SPELLINGS) return set
+    if (set === NONE || this.#spellings[set] === MAX_SPELLINGS || this.size >= this.#most) return set
     // Remembered from the second time on: what comes only once needs no second spelling.
     this.#spellings[set]++
     this.#bytes.find(owner, view, start, end)

@@ -12,6 +12,8 @@ interface Exports {
 
 /** Exports of a metric after which a series that was in none of those before the last must be new. */
 const ENOUGH = 3
+/** Nanoseconds below which a time is never another export: the interval is not known from the beginning. */
+const SHORTEST = 500_000_000n
 
 /**
  * When metrics were exported, by their numbers: the times of their points. Times less than half an interval apart are one
@@ -29,7 +31,7 @@ export class ExportTimes {
       return
     }
     const interval = time - exports.latest
-    if (interval <= 0n || interval * 2n < exports.interval) return
+    if (interval < SHORTEST || interval * 2n < exports.interval) return
     exports.count = interval > exports.interval * 2n ? 2 : exports.count + 1
     exports.interval = interval
     exports.previous = exports.latest

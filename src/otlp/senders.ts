@@ -58,6 +58,8 @@ export class Senders {
   several = false
   /** A point that fell, until the next decides why. */
   withheld: Remembered | undefined
+  /** When the last point came of a sender that has made room for another: who began before that may be that one. */
+  forgottenUntil = 0n
 
   /** One, which sent the given point last. */
   constructor(last: Remembered) {
@@ -84,11 +86,15 @@ export class Senders {
   /** Takes the next point of the series. */
   follow(point: CumulativePoint, rules: SenderRules): Step {
     const { startTimeUnixNano, timeUnixNano: time } = point
-    // A start that is not known, or lies after its point, says nothing.
-    const start = startTimeUnixNano === 0n || startTimeUnixNano > time ? this.last.startTimeUnixNano : startTimeUnixNano
+    // A start that is not known, or lies after its point, says nothing: the point is one of who sent the one before.
+    const saysNothing = startTimeUnixNano === 0n || startTimeUnixNano > time
+    const start = saysNothing ? (this.withheld ?? this.last).startTimeUnixNano : startTimeUnixNano
     const sender = this.list.find(({ runs }) => runs.some(({ last }) => last.startTimeUnixNano === start))
     const before = this.#lastTime(start, sender)
     if (before >= time) return { result: before === time ? 'duplicate_timestamp' : 'out_of_order' }
+    if (!this.several && sender !== undefined && sender !== this.list[0] && time <= this.last.startTimeUnixNano) {
+      return { result: this.#ofOneBefore(point, start, sender) ?? 'out_of_order' }
+    }
     const next = { point, start, time, rules }
     if (this.withheld !== undefined) return this.#decide(next, this.withheld, sender)
     const result = sender === undefined ? this.#ofUnknownStart(next) : this.#ofKnownStart(next, sender)
@@ -128,9 +134,18 @@ export class Senders {
     const { startTimeUnixNano: start, timeUnixNano: time } = withheld
     this.several = true
     const [first, ...others] = this.list
-    this.list = [first, senderOf(withheld), ...others].slice(0, MAX_SENDERS)
+    this.#keep([first, senderOf(withheld), ...others])
     if (!rules.countsResets) return { result }
     return rules.countsFromZero(start, time) ? { result: plus(result, withheld) } : { result, givenUp: 'first_value' }
+  }
+
+  /** A late point of a sender that has restarted since, which says nothing of the one after it. `undefined`: something has fallen. */
+  #ofOneBefore(point: CumulativePoint, start: bigint, sender: Sender): DataPoint | undefined {
+    const counted = differenceOf(sender.runs[0].last, point)
+    if (counted === undefined) return undefined
+    const next = goneOn(sender, point, start)
+    this.list = this.list.map((one) => (one === sender ? next : one))
+    return counted
   }
 
   /** `undefined`: something has fallen. */
@@ -140,17 +155,14 @@ export class Senders {
     const run = sender.runs.find(({ last }) => last.startTimeUnixNano === start) as Run
     const counted = differenceOf(latest.last, point)
     if (counted !== undefined) {
-      // Whoever restarted sends nothing more with the start before; a point that is only late does not show that.
-      if (sender !== this.list[0] && time > this.last.startTimeUnixNano) this.several = true
-      const runs = [
-        { ...run, last: remembered(point, start, latest.last) },
-        ...sender.runs.filter((one) => one !== run),
-      ]
-      this.list = [{ ...sender, runs }, ...this.list.filter((one) => one !== sender)]
+      // Whoever restarted sends nothing more with the start before.
+      if (sender !== this.list[0]) this.several = true
+      this.list = [goneOn(sender, point, start), ...this.list.filter((one) => one !== sender)]
       return counted
     }
-    if (this.several) return undefined
-    if (sender === this.list[0]) return run === latest ? undefined : this.#split(next, sender, run)
+    const alone = run === latest ? undefined : this.#split(next, sender, run)
+    if (alone !== undefined) return alone
+    if (this.several || sender === this.list[0]) return undefined
     const wavering = time > this.last.timeUnixNano ? differenceOf(this.last, point) : undefined
     if (wavering === undefined) return undefined
     this.list = this.list.filter((one) => one !== sender)
@@ -166,13 +178,15 @@ export class Senders {
     let missing = earlier.map(({ last }) => last).reduce(sum)
     for (const { base } of [latest, ...earlier]) if (base !== undefined) missing = less(missing, base)
     this.several = true
-    const others = sender.runs.filter((one) => one !== run).map(({ last }) => senderOf(last))
-    this.list = [senderOf(remembered(point, start, run.last)), ...others, ...this.list.slice(1)].slice(0, MAX_SENDERS)
+    const own = sender.runs.filter((one) => one !== run).map(({ last }) => senderOf(last))
+    const others = this.list.filter((one) => one !== sender)
+    this.#keep([senderOf(remembered(point, start, run.last)), ...own, ...others])
     return plus(counted, missing)
   }
 
   /** `undefined`: something has fallen. */
   #ofUnknownStart(next: Next): DataPoint | Withheld | undefined {
+    if (next.start <= this.forgottenUntil) this.several = true
     const restarted = this.#restart(next)
     if (restarted !== undefined) return restarted
     const counted = differenceOf(this.last, next.point)
@@ -187,15 +201,16 @@ export class Senders {
     if (this.list.length === MAX_SENDERS) {
       const oldest = this.list.reduce((left, right) => (lastTime(right) < lastTime(left) ? right : left))
       if (time - lastTime(oldest) < GONE) return 'several_writers'
-      this.list = this.list.filter((one) => one !== oldest)
+      this.#keep([...this.list.filter((one) => one !== oldest), oldest], MAX_SENDERS - 1)
     }
     const wasWatched = this.list.some((one) => lastTime(one) < start)
-    return this.#begin(next, wasWatched || rules.countsFromZero(start, time) ? undefined : 'first_value')
+    const isNew = start > this.forgottenUntil && (wasWatched || rules.countsFromZero(start, time))
+    return this.#begin(next, isNew ? undefined : 'first_value')
   }
 
   /** `reason`: why the first point of a sender is not counted. */
   #begin({ point, start, rules }: Next, reason: Withheld | undefined): DataPoint | Withheld {
-    this.list = [senderOf(remembered(point, start, undefined)), ...this.list].slice(0, MAX_SENDERS)
+    this.#keep([senderOf(remembered(point, start, undefined)), ...this.list])
     if (reason !== undefined) return reason
     return rules.countsResets ? countedFromZero(undefined, point) : 'counter_reset'
   }
@@ -218,8 +233,16 @@ export class Senders {
     const others = this.list
       .map(({ runs, wavers }) => ({ runs: runs.filter(({ last }) => last.startTimeUnixNano !== start), wavers }))
       .filter(({ runs }) => runs.length > 0)
-    this.list = [senderOf(remembered(point, start, undefined)), ...others].slice(0, MAX_SENDERS)
+    this.#keep([senderOf(remembered(point, start, undefined)), ...others])
     return rules.countsResets ? countedFromZero(previous, point) : 'counter_reset'
+  }
+
+  /** Remembers the first of these senders. */
+  #keep(list: readonly Sender[], most = MAX_SENDERS): void {
+    this.list = list.slice(0, most)
+    for (const sender of list.slice(most)) {
+      if (lastTime(sender) > this.forgottenUntil) this.forgottenUntil = lastTime(sender)
+    }
   }
 
   #withhold({ point, start, rules }: Next): Step {
@@ -238,6 +261,13 @@ interface Next {
 
 function senderOf(last: Remembered): Sender {
   return { runs: [{ last, base: undefined }], wavers: false }
+}
+
+/** The sender after another of its points, whose start is that of one of its runs. */
+function goneOn(sender: Sender, point: CumulativePoint, start: bigint): Sender {
+  const run = sender.runs.find(({ last }) => last.startTimeUnixNano === start) as Run
+  const last = remembered(point, start, sender.runs[0].last)
+  return { ...sender, runs: [{ ...run, last }, ...sender.runs.filter((one) => one !== run)] }
 }
 
 function lastTime({ runs }: Sender): bigint {

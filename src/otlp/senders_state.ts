@@ -1,4 +1,5 @@
 import { Attributes } from './attributes.ts'
+import type { AttributeValue } from './attributes.ts'
 import { MetricBatch } from './batch.ts'
 import { pointOf, remembered } from './difference.ts'
 import type { CumulativePoint, Remembered } from './difference.ts'
@@ -16,14 +17,14 @@ const TYPES = {
   summary: { type: 'summary' },
 } as const
 
-export function writeSenders({ list, several, withheld }: Senders): Uint8Array {
+export function writeSenders({ list, several, withheld, forgottenUntil }: Senders): Uint8Array {
   const points: CumulativePoint[] = []
-  const add = (remembered: Remembered, attributes: Readonly<Record<string, string | number | boolean>>): void => {
+  const add = (remembered: Remembered, attributes: Readonly<Record<string, AttributeValue>>): void => {
     points.push(pointOf(remembered).with({ attributes: Attributes.of(attributes) }))
   }
   list.forEach(({ runs, wavers }, sender) => {
     for (const { last, base } of runs) {
-      add(last, { is: 'last', sender, wavers, several })
+      add(last, { is: 'last', sender, wavers, several, forgottenUntil })
       if (base !== undefined) add(base, { is: 'base' })
     }
   })
@@ -46,6 +47,7 @@ export function readSenders(bytes: Uint8Array): Senders {
       runs.push({ ...(runs.pop() as Run), base: one })
     } else {
       senders.several = attributes.get('several') === true
+      senders.forgottenUntil = BigInt((attributes.get('forgottenUntil') ?? 0) as number | bigint)
       const sender = (list[Number(attributes.get('sender'))] ??= {
         runs: [],
         wavers: attributes.get('wavers') === true,

@@ -23,7 +23,7 @@ const ATTRIBUTE_TAGS: Readonly<Record<CumulativePoint['kind'], number>> = {
  */
 export class SeriesMemory {
   readonly metrics = new MetricIndex(seriesIdentity)
-  readonly series = new AttributeIndex()
+  readonly series: AttributeIndex
   readonly points = new PointMemory()
   readonly histograms = new HistogramMemory()
   readonly exports = new ExportTimes()
@@ -39,7 +39,9 @@ export class SeriesMemory {
   constructor(
     private readonly ttl: number,
     private readonly maxSeries: number,
-  ) {}
+  ) {
+    this.series = new AttributeIndex(maxSeries)
+  }
 
   /**
    * The number of the series of a metric whose attributes stand there; one that is new, or was not seen for too long, remembers

@@ -4,68 +4,9 @@ import { Attributes } from '../../src/otlp/attributes.ts'
 import { aggregate } from '../../src/otlp/aggregate.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
-import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
-import { ExponentialHistogramPoint, HistogramPoint, NO_RECORDED_VALUE, NumberPoint } from '../../src/otlp/points.ts'
-import type { ExponentialHistogramPointFields, HistogramPointFields, NumberPointFields } from '../../src/otlp/points.ts'
-
-const SECOND = 1_000_000_000n
-/** Long before this process started. */
-const LONG_AGO = 1_500_000_000n * SECOND
-/** After this process started. */
-const LATER = 4_000_000_000n * SECOND
-
-interface Counted {
-  readonly merged: number
-  readonly created: number
-  readonly dropped: Readonly<Record<string, number>>
-}
-
-function counting(): {
-  account: DeltaAccount
-  counted: Counted
-} {
-  const counted = { merged: 0, created: 0, dropped: {} as Record<string, number> }
-  const account = {
-    merged: (points: number) => void (counted.merged += points),
-    created: (points: number) => void (counted.created += points),
-    dropped: (reason: string, points: number) =>
-      void (counted.dropped[reason] = (counted.dropped[reason] ?? 0) + points),
-  }
-  return { account, counted }
-}
-
-function counter(...points: readonly NumberPointFields[]): MetricBatch {
-  const metric = { name: 'requests', type: 'sum', temporality: 'cumulative', monotonic: true } as const
-  return MetricBatch.of({ metrics: [{ ...metric, points: points.map((point) => new NumberPoint(point)) }] })
-}
-
-function histogram(...points: readonly HistogramPointFields[]): MetricBatch {
-  const metric = { name: 'latency', type: 'histogram', temporality: 'cumulative' } as const
-  return MetricBatch.of({ metrics: [{ ...metric, points: points.map((point) => new HistogramPoint(point)) }] })
-}
-
-/** Feeds the batches in order; returns every point that came out, and what was counted. */
-function differences(options: DeltaOptions, ...batches: readonly MetricBatch[]) {
-  const engine = new CumulativeToDelta(options)
-  const { account, counted } = counting()
-  const out = batches.map((batch) => engine.apply(batch, account))
-  const metrics = out.flatMap((batch) => [...batch.metrics()].map(({ metric }) => metric))
-  return { metrics, points: metrics.flatMap(({ points }) => points), engine, ...counted }
-}
-
-function values(points: readonly unknown[]): unknown[] {
-  return (points as NumberPoint[]).map(({ value, startTimeUnixNano, timeUnixNano }) => [
-    value,
-    (startTimeUnixNano - LONG_AGO) / SECOND,
-    (timeUnixNano - LONG_AGO) / SECOND,
-  ])
-}
-
-/** A point `at` seconds after LONG_AGO of a counter that began then. */
-function at(seconds: number, value: number | bigint, more: Partial<NumberPointFields> = {}): NumberPointFields {
-  const timeUnixNano = LONG_AGO + BigInt(seconds) * SECOND
-  return { value, isInt: true, timeUnixNano, startTimeUnixNano: LONG_AGO, ...more }
-}
+import { ExponentialHistogramPoint, NO_RECORDED_VALUE, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
+import type { ExponentialHistogramPointFields, NumberPointFields } from '../../src/otlp/points.ts'
+import { at, counter, counting, differences, histogram, LATER, LONG_AGO, SECOND, values } from '../kit/differences.ts'
 
 describe('the difference of a cumulative sum', () => {
   it('starts at the point before, is a delta, and stays an int', () => {
@@ -306,6 +247,108 @@ describe('the difference of a cumulative histogram', () => {
     expect(points).toEqual([])
     // The second is withheld, and given up when the third has fallen again.
     expect(dropped).toEqual({ first_value: 1, counter_reset: 1 })
+  })
+})
+
+describe('a sum that is not a number', () => {
+  const times = (second: number) => ({
+    startTimeUnixNano: LONG_AGO,
+    timeUnixNano: LONG_AGO + BigInt(second) * SECOND,
+  })
+  const sums = [10, NaN, 35, 36]
+
+  it('costs its own window only, in a histogram', () => {
+    const batches = sums.map((sum, index) =>
+      histogram({ ...times(index + 1), count: index + 1, sum, bucketCounts: [index + 1], explicitBounds: [] }),
+    )
+    for (const read of [(batch: MetricBatch) => batch, (batch: MetricBatch) => MetricBatch.fromOtlp(batch.toOtlp())]) {
+      const { points } = differences({ initialValue: 'drop' }, ...batches.map(read))
+      expect(points).toMatchObject([
+        { count: 1, sum: NaN },
+        { count: 1, sum: 25 },
+        { count: 1, sum: 1 },
+      ])
+    }
+  })
+
+  it('costs its own window only, in an exponential histogram and in a summary', () => {
+    const batches = sums.map((sum, index) => {
+      const fields = { ...times(index + 1), count: index + 1, sum }
+      const exponential = new ExponentialHistogramPoint({ ...fields, zeroCount: index + 1 })
+      return MetricBatch.of({
+        metrics: [
+          { name: 'e', type: 'exponential_histogram', temporality: 'cumulative', points: [exponential] },
+          { name: 's', type: 'summary', points: [new SummaryPoint(fields)] },
+        ],
+      })
+    })
+    const { points } = differences({ initialValue: 'drop', summaries: true }, ...batches)
+    const of = (kind: string) => points.filter((point) => point.kind === kind)
+    const expected = [{ sum: NaN }, { sum: 25 }, { sum: 1 }]
+    expect(of('exponential_histogram')).toMatchObject(expected)
+    expect(of('summary')).toMatchObject([{ sum: 0 }, ...expected])
+  })
+})
+
+describe('the points of one request', () => {
+  const bytes = (batch: MetricBatch): MetricBatch => MetricBatch.fromOtlp(batch.toOtlp())
+
+  it('may stand newest first', () => {
+    for (const read of [(batch: MetricBatch) => batch, bytes]) {
+      const { points, dropped } = differences(
+        { initialValue: 'auto' },
+        read(counter(at(30, 130), at(20, 115), at(10, 100))),
+        read(counter(at(50, 160), at(40, 150))),
+      )
+      expect(values(points)).toEqual([
+        [15, 20n, 30n],
+        [15, 10n, 20n],
+        [10, 40n, 50n],
+        [20, 30n, 40n],
+      ])
+      expect(dropped).toEqual({ first_value: 1 })
+    }
+  })
+
+  it('may stand newest first in a metric that comes several times, and among other metrics', () => {
+    const metric = (name: string, ...points: readonly NumberPointFields[]) => {
+      const fields = { name, type: 'sum', temporality: 'cumulative', monotonic: true } as const
+      return { ...fields, points: points.map((point) => new NumberPoint(point)) }
+    }
+    const batch = MetricBatch.of(
+      { metrics: [metric('a', at(40, 140), at(20, 120)), metric('b', at(10, 1))] },
+      { metrics: [metric('b', at(20, 3)), metric('a', at(30, 130), at(10, 100))] },
+    )
+    for (const read of [(one: MetricBatch) => one, bytes]) {
+      const { metrics, dropped } = differences({ initialValue: 'drop' }, read(batch))
+      expect(metrics.map(({ name, points }) => [name, values(points)])).toEqual([
+        [
+          'a',
+          [
+            [10, 30n, 40n],
+            [20, 10n, 20n],
+          ],
+        ],
+        ['b', [[2, 10n, 20n]]],
+        ['a', [[10, 20n, 30n]]],
+      ])
+      expect(dropped).toEqual({ first_value: 2 })
+    }
+  })
+
+  it('may stand newest first in histograms', () => {
+    const point = (second: number, count: number) => ({
+      startTimeUnixNano: LONG_AGO,
+      timeUnixNano: LONG_AGO + BigInt(second) * SECOND,
+      count,
+      bucketCounts: [count],
+    })
+    const batch = histogram(point(30, 7), point(10, 2), point(20, 3))
+    for (const read of [(one: MetricBatch) => one, bytes]) {
+      const { points, dropped } = differences({ initialValue: 'drop' }, read(batch))
+      expect(points).toMatchObject([{ count: 4 }, { count: 1 }])
+      expect(dropped).toEqual({ first_value: 1 })
+    }
   })
 })
 

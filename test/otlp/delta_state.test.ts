@@ -3,9 +3,9 @@ import fc from 'fast-check'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
-import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../src/otlp/points.ts'
+import { Mortal } from '../kit/mortal.ts'
 
 const SECOND = 1_000_000_000n
 
@@ -71,39 +71,6 @@ function batchOf(samples: readonly Sample[], number: number, objects: boolean): 
   })
   const batch = MetricBatch.of({ resource: { 'service.name': 'shop' }, metrics })
   return objects ? batch : MetricBatch.fromOtlp(batch.toOtlp())
-}
-
-/** An engine whose memory is kept as a queue on disk keeps it, over any number of deaths. */
-class Mortal {
-  /** What was told, by `begin`. */
-  files: { bytes: Uint8Array; age: number }[][] = [[]]
-  readonly #options: DeltaOptions
-  #engine: CumulativeToDelta
-
-  constructor(options: DeltaOptions) {
-    this.#options = options
-    this.#engine = new CumulativeToDelta(options)
-    this.#engine.state.begin()
-  }
-
-  apply(batch: MetricBatch, account: DeltaAccount): MetricBatch {
-    const differences = this.#engine.apply(batch, account)
-    const { bytes, all } = this.#engine.state.changes()
-    this.files.at(-1)?.push({ bytes, age: 0 })
-    if (all) this.files.splice(0, this.files.length - 1)
-    return differences
-  }
-
-  tellAnew(): void {
-    this.#engine.state.begin()
-    this.files.push([])
-  }
-
-  die(): void {
-    this.#engine = new CumulativeToDelta(this.#options)
-    this.#engine.state.restore(this.files.map((told) => told.filter(({ bytes }) => bytes.length > 0)))
-    this.tellAnew()
-  }
 }
 
 function counting() {

@@ -1,8 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
 import type { ProcessBatch } from '../../src/component.ts'
+import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
+import { ResourceMetrics, ScopeMetrics } from '../../src/otlp/metrics.ts'
 import type { MetricFields } from '../../src/otlp/metrics.ts'
 import { ExponentialHistogramPoint, HistogramPoint } from '../../src/otlp/points.ts'
+import type { NumberPoint } from '../../src/otlp/points.ts'
+import { Scope } from '../../src/otlp/resource.ts'
 import { loadConfig } from '../../src/pipeline/config.ts'
 import { Lifetime } from '../../src/pipeline/lifetime.ts'
 import { Telemetry } from '../../src/pipeline/telemetry.ts'
@@ -153,6 +157,49 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
       [withheld('duplicate_timestamp')]: 3,
       [withheld('counter_reset')]: 3,
     })
+  })
+
+  it('keeps counters apart whose scopes differ only in an attribute', async () => {
+    const { process } = await testProcessor(cumulativeToDelta, 'cumulative_to_delta:')
+    const scoped = (warehouse: string, seconds: number, value: number): ScopeMetrics =>
+      new ScopeMetrics({
+        scope: new Scope({ name: 'Shop.Orders', version: '1', attributes: Attributes.of({ warehouse }) }),
+        metrics: [
+          sum('orders', value, {}, { startTimeUnixNano: START, timeUnixNano: START + BigInt(seconds) * SECOND }),
+        ],
+      })
+    const arrived = []
+    for (const round of [0, 1, 2]) {
+      const scopes = [scoped('a', round * 10 + 10, 10 + round), scoped('b', round * 10 + 10, 1000 + round * 5)]
+      const request = MetricBatch.fromResources([new ResourceMetrics({ scopes })]).toOtlp()
+      const differences = await process(MetricBatch.fromOtlp(request))
+      for (const { metric, scope } of differences.metrics()) {
+        arrived.push([scope.attributes.get('warehouse'), ...metric.points.map((point) => (point as NumberPoint).value)])
+      }
+    }
+    expect(arrived).toEqual([
+      ['a', 1],
+      ['b', 5],
+      ['a', 1],
+      ['b', 5],
+    ])
+  })
+
+  it('names each metric once that more than four senders share', async () => {
+    const settings = 'cumulative_to_delta: { initial_value: keep }'
+    const { process, logs, balance } = await testProcessor(cumulativeToDelta, settings)
+    const from = (second: number, value: number, start: number): MetricBatch => {
+      const times = { startTimeUnixNano: START + BigInt(start), timeUnixNano: START + BigInt(second) * SECOND }
+      return MetricBatch.of({ metrics: [sum('requests', value, {}, times), sum('errors', value, {}, times)] })
+    }
+    const known = [from(20, 100, 1), from(30, 50, 2), from(40, 101, 1), from(50, 30, 3), from(60, 20, 4)]
+    for (const batch of [...known, from(70, 10, 5), from(80, 11, 5)]) await process(batch)
+    expect(balance()).toMatchObject({ accepted: 14, filtered: 6 })
+    const named = logs.map(({ message, fields }) => [message.includes('service.instance.id'), fields])
+    expect(named).toEqual([
+      [true, { metric: 'requests' }],
+      [true, { metric: 'errors' }],
+    ])
   })
 
   it('forgets a series after max_staleness', async () => {
