@@ -504,7 +504,7 @@ export class CumulativeToDelta {
 
   #begin(series: number, owner: number, point: CumulativePoint): Step {
     const { startTimeUnixNano: start, timeUnixNano: time } = point
-    this.#memory.remember(series, remembered(point, start > time ? 0n : start, undefined))
+    this.#memory.remember(series, remembered(point, start, undefined))
     if (keepsFirst(this.#initialValue, start, time)) return { result: countedFromZero(undefined, point) }
     const since = this.#lastWithout(owner, time)
     return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }

@@ -59,6 +59,19 @@ export function differenceOf(previous: Remembered, point: CumulativePoint): Data
 }
 
 /**
+ * Whether two points cannot be compared, because their buckets are others, although the later counts no less. That is no
+ * reset: what the later counts from the beginning was counted before.
+ */
+export function isRearranged(previous: Remembered, point: CumulativePoint): boolean {
+  if (point.kind === 'exponential_histogram' && previous.kind === 'exponential_histogram') {
+    const isFiner = point.scale > previous.scale || point.zeroThreshold < previous.zeroThreshold
+    return isFiner && point.count >= previous.count
+  }
+  if (point.kind !== 'histogram' || previous.kind !== 'histogram') return false
+  return !sameNumbers(point.explicitBounds, previous.explicitBounds) && point.count >= previous.count
+}
+
+/**
  * What is to be remembered of a point, with another start: nothing that keeps the bytes of its batch, and, where its sum is
  * not a number, the last sum that was one, so that the difference after it is taken from that.
  */

@@ -11,12 +11,12 @@ import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, Sum
 export function addDistributions(first: DataPoint, second: DataPoint): DataPoint | undefined {
   if (first.kind === 'number' || second.kind === 'number' || first.kind !== second.kind) return undefined
   if (!first.hasValue || !second.hasValue) return undefined
+  if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)
   if (Number(first.count) === 0) return second
   if (Number(second.count) === 0) {
     const { attributes, timeUnixNano, startTimeUnixNano } = second
     return first.with({ attributes, timeUnixNano, startTimeUnixNano })
   }
-  if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)
   if (first.kind === 'histogram' && second.kind === 'histogram') return addHistograms(first, second)
   return addExponential(first as ExponentialHistogramPoint, second as ExponentialHistogramPoint)
 }

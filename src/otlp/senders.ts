@@ -1,5 +1,5 @@
 import { addDistributions } from './distributions.ts'
-import { countedFromZero, differenceOf, pointOf, remembered } from './difference.ts'
+import { countedFromZero, differenceOf, isRearranged, pointOf, remembered } from './difference.ts'
 import type { CumulativePoint, Remembered } from './difference.ts'
 import { addValues } from './number_values.ts'
 import type { DataPoint } from './points.ts'
@@ -47,6 +47,7 @@ const GONE = 300_000_000_000n
  *   after the last point        a restart: counted from zero
  *   another, no fall            a sender that computes its start again and again: one counter
  *   the same or another, fall   withheld; the next point decides:
+ *     no fall since before it     one point was too low, and is given up
  *     the same start again        a reset: counted from zero
  *     an earlier start, no fall
  *     since its own last point    several senders: each is a counter of its own, and what was not counted so far is now
@@ -86,19 +87,22 @@ export class Senders {
   /** Takes the next point of the series. */
   follow(point: CumulativePoint, rules: SenderRules): Step {
     const { startTimeUnixNano, timeUnixNano: time } = point
-    // A start that is not known, or lies after its point, says nothing: the point is one of who sent the one before.
-    const saysNothing = startTimeUnixNano === 0n || startTimeUnixNano > time
-    const start = saysNothing ? (this.withheld ?? this.last).startTimeUnixNano : startTimeUnixNano
+    // A start that is not known says nothing: the point is one of who sent the one before.
+    const start = startTimeUnixNano === 0n ? (this.withheld ?? this.last).startTimeUnixNano : startTimeUnixNano
     const sender = this.list.find(({ runs }) => runs.some(({ last }) => last.startTimeUnixNano === start))
     const before = this.#lastTime(start, sender)
+    const next = { point, start, time, rules }
     if (before >= time) return { result: before === time ? 'duplicate_timestamp' : 'out_of_order' }
     if (!this.several && sender !== undefined && sender !== this.list[0] && time <= this.last.startTimeUnixNano) {
       return { result: this.#ofOneBefore(point, start, sender) ?? 'out_of_order' }
     }
-    const next = { point, start, time, rules }
     if (this.withheld !== undefined) return this.#decide(next, this.withheld, sender)
     const result = sender === undefined ? this.#ofUnknownStart(next) : this.#ofKnownStart(next, sender)
     if (result !== undefined) return { result }
+    if (sender !== undefined && isRearranged(sender.runs[0].last, point)) {
+      this.list = [goneOn(sender, point, start), ...this.list.filter((one) => one !== sender)]
+      return { result: 'counter_reset' }
+    }
     return this.several ? { result: this.#resetTo(next) } : this.#withhold(next)
   }
 
@@ -117,16 +121,29 @@ export class Senders {
     const given: Pick<Step, 'givenUp'> = rules.countsResets ? { givenUp: 'counter_reset' } : {}
     const onward = differenceOf(withheld, point)
     this.withheld = undefined
-    if (start !== withheld.startTimeUnixNano && sender !== undefined) {
+    if (start === withheld.startTimeUnixNano) {
+      // It goes on from before the fall, so that one point alone was too low: a figure of the kernel that is corrected, or one of
+      // another sender with this very start.
+      const counted = differenceOf(this.last, point)
+      if (counted !== undefined) return { result: this.#goOn(next, counted), ...given }
+    } else if (sender !== undefined) {
       const counted = this.#ofKnownStart(next, sender)
       if (counted !== undefined) return this.#alsoCount(counted, withheld, rules)
-    } else if (sender === undefined && start !== withheld.startTimeUnixNano) {
+    } else {
       const result = this.#ofUnknownStart(next)
       if (result !== undefined) return { result, ...given }
     }
     if (onward === undefined) return { ...this.#withhold(next), ...given }
     const result = this.#resetTo(next)
     return { result: rules.countsResets ? result : onward }
+  }
+
+  /** The last sender goes on, whatever its start. */
+  #goOn(next: Next, counted: DataPoint): DataPoint {
+    const [sender, ...others] = this.list
+    if (sender.runs.every(({ last }) => last.startTimeUnixNano !== next.start)) return this.#waver(next, counted)
+    this.list = [goneOn(sender, next.point, next.start), ...others]
+    return counted
   }
 
   /** The withheld point was of another sender, since the one before goes on. */
@@ -196,6 +213,8 @@ export class Senders {
   /** The first point of a sender that was not there before; `undefined`: as far as its start says, it was. */
   #restart(next: Next): DataPoint | Withheld | undefined {
     const { start, time, rules } = next
+    // A start that lies after its point is that of a clock that was set.
+    if (start > time) return undefined
     if (start === time) return this.#begin(next, rules.countsFromZero(start, time) ? undefined : 'counter_reset')
     if (!this.several) return start > this.last.timeUnixNano ? this.#begin(next, undefined) : undefined
     if (this.list.length === MAX_SENDERS) {
@@ -229,7 +248,8 @@ export class Senders {
 
   /** The point counts from zero, and what was sent with its start before was another count. */
   #resetTo({ point, start, rules }: Next): DataPoint | Withheld {
-    const previous = this.last
+    const own = this.list.flatMap(({ runs }) => runs).find(({ last }) => last.startTimeUnixNano === start)
+    const previous = own?.last ?? this.last
     const others = this.list
       .map(({ runs, wavers }) => ({ runs: runs.filter(({ last }) => last.startTimeUnixNano !== start), wavers }))
       .filter(({ runs }) => runs.length > 0)

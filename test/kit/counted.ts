@@ -186,7 +186,7 @@ export class OneProcess extends Balance {
    * Whether anybody who sees only starts, times and amounts can tell what the point is. Nobody can where
    *   - a counter began again, but is not less than before and does not say a start after the last point;
    *   - a counter goes on, but says such a start, or what was counted later arrived with an earlier time;
-   *   - a start comes with each point, and the second point after a reset has reached what was counted before;
+   *   - the second point after a reset has reached what was counted before;
    *   - a point comes after a restart, of the process before, but with a time after the start of the next;
    *   - two processes say the very same start.
    */
@@ -202,7 +202,7 @@ export class OneProcess extends Balance {
     const before = withheld ?? latest
     if (this.#restarts(said, latest)) return said.process !== latest.process && said.process !== before.process
     if (before.run !== said.run) return this.falls(before, said) && this.falls(latest, said)
-    return withheld === undefined || withheld.start === said.start || this.falls(latest, said)
+    return withheld === undefined || this.falls(latest, said)
   }
 
   take(seen: Said): void {
@@ -232,6 +232,8 @@ export class OneProcess extends Balance {
     this.#last.set(said.process, said)
     if (this.#last.size > MAX_PROCESSES) this.#last.delete(Math.min(...this.#last.keys()))
     this.#processes.set(said.start, said.process)
+    // A start that lies after its point is known again when its time has come.
+    if (seen.start > seen.time) this.#processes.set(seen.start, said.process)
   }
 
   /** A start that is not known, or lies after its point, is as that of the point before. */

@@ -104,6 +104,16 @@ describe('a start that wavers', () => {
     })
   })
 
+  it('that lies after its point is no restart either, not even once its time has come', () => {
+    const ahead: Reading[] = [
+      [10, 100, 17],
+      [15, 110, 17],
+      [20, 120, 17],
+      [25, 130, 17],
+    ]
+    expect(follow('auto', ahead)).toMatchObject({ arrived: [10, 10, 10], dropped: FIRST })
+  })
+
   it('says nothing where it lies after its point', () => {
     expect(
       follow('keep', [
@@ -137,6 +147,49 @@ describe('a fall', () => {
       merged: 1,
       created: 0,
     })
+  })
+
+  it('of one point alone was no reset: the next goes on from before it', () => {
+    const dip: Reading[] = [
+      [10, 1_000_000, 0],
+      [20, 1_000_010, 0],
+      [30, 1_000_009, 0],
+      [40, 1_000_020, 0],
+      [50, 1_000_030, 0],
+    ]
+    expect(follow('auto', dip)).toEqual({
+      arrived: [10, 10, 10],
+      dropped: { ...FIRST, counter_reset: 1 },
+      merged: 1,
+      created: 1,
+    })
+  })
+
+  it('and rise by turns is another sender with the very same start, which is not counted', () => {
+    const both: Reading[] = [
+      [10, 5000, 0],
+      [15, 3000, 0],
+      [20, 5001, 0],
+      [25, 3001, 0],
+      [30, 5002, 0],
+    ]
+    expect(follow('auto', both)).toMatchObject({ arrived: [1, 1], dropped: { ...FIRST, counter_reset: 2 } })
+  })
+
+  it('is none where a histogram has other buckets and counts no less', () => {
+    const point = (seconds: number, explicitBounds: number[], bucketCounts: number[]) => {
+      const times = { startTimeUnixNano: LONG_AGO, timeUnixNano: LONG_AGO + BigInt(seconds) * SECOND }
+      const count = bucketCounts.reduce((left, right) => left + right)
+      return histogram({ ...times, count, bucketCounts, explicitBounds })
+    }
+    const { points, dropped } = differences(
+      { initialValue: 'auto' },
+      point(10, [5], [1000, 10]),
+      point(20, [5, 10], [1000, 15, 5]),
+      point(30, [5, 10], [1000, 20, 10]),
+    )
+    expect(points).toMatchObject([{ count: 10, bucketCounts: [0, 5, 5] }])
+    expect(dropped).toEqual({ ...FIRST, counter_reset: 1 })
   })
 
   it('is not decided by a point that is late or comes twice', () => {
@@ -210,8 +263,8 @@ describe('a fall', () => {
       { initialValue: 'drop' },
       point(10, [2, 2], 5),
       point(20, [3, 2], -5),
-      point(30, [9, 1], 0),
-      point(40, [9, 2], 1),
+      point(30, [2, 1], 0),
+      point(40, [2, 2], 1),
     )
     expect(points).toMatchObject([
       { count: 1, sum: -10, bucketCounts: [1, 0] },
