@@ -269,6 +269,7 @@ export class CumulativeToDelta {
     let count = 0
     let withheld = 0
     let low = NaN
+    let lowStart = NaN
     let time = 0n
     while (cursor.next()) {
       const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
@@ -282,12 +283,15 @@ export class CumulativeToDelta {
         if (points.knows(series)) return undefined
         if (startsLate(cursor)) return undefined
         if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
+      } else if (cursor.lowStart() !== lowStart) {
+        lowStart = cursor.lowStart()
+        this.#noteStart(owner, cursor.start())
       }
       this.#step(count++, series, cursor, difference)
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
     this.#note(owner, latest ?? time)
-    if (withheld > 0 && this.#lastWithout(owner, time) !== undefined) return undefined
+    if (withheld > 0 && this.#mayBeNew(owner, time)) return undefined
     if (withheld > 0) {
       this.#commit(count, metric.encoded.source.view, now)
       account.dropped('first_value', withheld)
@@ -321,6 +325,7 @@ export class CumulativeToDelta {
     let withheld = 0
     let length = 0
     let low = NaN
+    let lowStart = NaN
     let time = 0n
     while (cursor.next()) {
       const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
@@ -333,6 +338,10 @@ export class CumulativeToDelta {
       let kept = KEEPS_MIN | KEEPS_MAX
       if (points.knows(series)) {
         if (!points.precedes(series, cursor) || !memory.histograms.precedes(series, cursor)) return undefined
+        if (cursor.lowStart() !== lowStart) {
+          lowStart = cursor.lowStart()
+          this.#noteStart(owner, cursor.start())
+        }
         if (this.#extremes === 'reached') kept = memory.histograms.newExtremes(series, cursor)
         else if (this.#extremes === 'bounded') {
           if (!cursor.hasBoundedExtremes()) return undefined
@@ -351,7 +360,7 @@ export class CumulativeToDelta {
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
     this.#note(owner, latest ?? time)
-    if (withheld > 0 && this.#lastWithout(owner, time) !== undefined) return undefined
+    if (withheld > 0 && this.#mayBeNew(owner, time)) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
     const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
     for (let index = 0; index < count; index++) {
@@ -434,9 +443,18 @@ export class CumulativeToDelta {
     if (this.#initialValue === 'auto') this.#memory.exports.note(owner, latest)
   }
 
-  /** The last export of the metric that was complete without a series whose first point has this time, where that must be new. */
-  #lastWithout(owner: number, time: bigint): bigint | undefined {
-    return this.#initialValue === 'auto' ? this.#memory.exports.lastWithout(owner, time) : undefined
+  #noteStart(owner: number, start: bigint): void {
+    if (this.#initialValue === 'auto') this.#memory.exports.noteStart(owner, start)
+  }
+
+  /** Whether a series that was not seen before may be known to be new, if its start says so. */
+  #mayBeNew(owner: number, time: bigint): boolean {
+    return this.#lastWithout(owner, time, time) !== undefined
+  }
+
+  /** The last export that was complete without a series, where that must be new: `start` and `time` of its first point. */
+  #lastWithout(owner: number, start: bigint, time: bigint): bigint | undefined {
+    return this.#initialValue === 'auto' ? this.#memory.exports.lastWithout(owner, start, time) : undefined
   }
 
   /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
@@ -480,6 +498,7 @@ export class CumulativeToDelta {
       return undefined
     }
     const last = this.#memory.last(series)
+    if (last !== undefined) this.#noteStart(owner, point.startTimeUnixNano)
     const { result, givenUp } =
       last === undefined ? this.#begin(series, owner, point) : this.#follow(series, last, point)
     if (givenUp !== undefined && point.kind !== 'summary') {
@@ -506,7 +525,7 @@ export class CumulativeToDelta {
     const { startTimeUnixNano: start, timeUnixNano: time } = point
     this.#memory.remember(series, remembered(point, start, undefined))
     if (keepsFirst(this.#initialValue, start, time)) return { result: countedFromZero(undefined, point) }
-    const since = this.#lastWithout(owner, time)
+    const since = start <= time ? this.#lastWithout(owner, start, time) : undefined
     return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }
   }
 

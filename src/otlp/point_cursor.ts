@@ -106,6 +106,11 @@ export abstract class PointCursor {
     return this.startAt < 0 ? 0n : this.view.getBigUint64(this.startAt, true)
   }
 
+  /** The lower 32 bits of the start, 0 when there is none. */
+  lowStart(): number {
+    return this.startAt < 0 ? 0 : this.view.getInt32(this.startAt, true)
+  }
+
   /** The lower 32 bits of the nanoseconds since 1970. */
   lowTime(): number {
     return this.view.getInt32(this.timeAt, true)

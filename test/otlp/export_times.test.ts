@@ -47,6 +47,28 @@ describe('a series that appears in a metric that was exported before', () => {
     expect(arrived('timeout', exports)).toHaveLength(3)
   })
 
+  it('does not where its process started earlier and is not known: that may have exported it elsewhere', () => {
+    const of = (seconds: number, type: string, value: number, start: bigint): MetricBatch => {
+      const timeUnixNano = LONG_AGO + BigInt(seconds) * 1_000_000_000n
+      const points = [
+        new NumberPoint({
+          attributes: Attributes.of({ type }),
+          value,
+          isInt: true,
+          startTimeUnixNano: start,
+          timeUnixNano,
+        }),
+      ]
+      return MetricBatch.of({ metrics: [{ ...ERRORS, points }] })
+    }
+    const known = [10, 20, 30, 40].map((seconds) => of(seconds, 'timeout', seconds, LONG_AGO))
+    const { dropped } = differences({ initialValue: 'auto' }, ...known, of(40, 'full', 1_000_005, LONG_AGO - 9n))
+    expect(dropped).toEqual({ first_value: 2 })
+    // One that started since the last export, as each series does with some SDKs, is new.
+    const young = of(40, 'full', 1, LONG_AGO + 35_000_000_000n)
+    expect(differences({ initialValue: 'auto' }, ...known, young).dropped).toEqual({ first_value: 1 })
+  })
+
   it('does not where only one export came without it', () => {
     expect(
       arrived('full', [
