@@ -374,9 +374,14 @@ export class Delivery implements Holder {
         this.sheet.dropped(reason, points)
       },
     }
+    // What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late.
+    const timely = withinAge(batch, { max_age: 0, max_ahead: this.#config.max_ahead }, (cause, points) => {
+      account.dropped(cause, points)
+      this.#log.warn(OUT_OF_AGE[cause], { points })
+    })
     let prepared: MetricBatch | undefined
     try {
-      prepared = this.#exporter.prepare?.(batch, account) ?? batch
+      prepared = this.#exporter.prepare?.(timely, account) ?? timely
     } catch (error) {
       this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
         error: errorMessage(error),

@@ -170,8 +170,9 @@ class Stage {
       }
       for (const batch of batches) {
         try {
-          const prepared = exporter.prepare?.(batch, account) ?? batch
-          const timely = withinAge(prepared, this.configured.delivery, account.dropped)
+          const { delivery } = this.configured
+          const near = withinAge(batch, { ...delivery, max_age: 0 }, account.dropped)
+          const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, account.dropped)
           // A generator makes only what is asked for.
           if (timely.pointCount > 0) Array.from(exporter.encode(timely, account))
         } catch {

@@ -58,6 +58,19 @@ const instances = Array.from({ length: 600 }, (_, index) =>
   request({ 'service.instance.id': `i-${index % 100}` }, orders(1, index * 0.1)),
 )
 
+describe.each(both)('series that Datadog writes alike over $type', (component) => {
+  it('add up, whatever case and characters they came in', async () => {
+    const { intake, exporter } = await exporting(component)
+    const times = { timeUnixNano: at(10), startTimeUnixNano: at(0), temporality: 'delta' } as const
+    const balance = await exporter.deliver(
+      request({}, sum('a.b', 1, { m: 'GET' }, times), sum('a.b', 2, { m: 'get' }, times)),
+      request({}, sum('a b', 4, {}, times), sum('a_b', 8, {}, times)),
+    )
+    expect([...storedBy(intake).values()].sort()).toEqual([12, 3])
+    expect(balance).toMatchObject({ handed_in: 4, sent: 2, merged: 2 })
+  })
+})
+
 describe.each(both)('the counts of a hundred instances over $type', (component) => {
   it('add up, in however many batches they are joined', async () => {
     for (const size of [1, 7, 10, 150]) {

@@ -296,6 +296,18 @@ describe('names, hosts and tags', () => {
   })
 })
 
+describe('a point that lies further ahead than Datadog takes', () => {
+  it('does not keep those that come after it from being sent', async () => {
+    const exporter = await exporting()
+    const ahead = Math.round(Date.now() / 1000) - NOON + 86_400
+    const balance = await exporter.deliver(
+      ...[of({}, counter('m', 1, 0)), of({}, counter('m', 2, ahead)), of({}, counter('m', 3, 20))],
+    )
+    expect(intake.series().map(({ points }) => points)).toEqual([[[NOON + 20, 2]]])
+    expect(balance).toMatchObject({ handed_in: 3, sent: 1, dropped: { first_value: 1, too_new: 1 } })
+  })
+})
+
 describe('points that become one series in one second', () => {
   it('adds counts, each the difference of its own series, when a tag replaces what told them apart', async () => {
     const exporter = await exporting('tags: ["state:all"]')

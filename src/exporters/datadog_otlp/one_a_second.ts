@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import type { Account, ExporterState } from '../../component.ts'
 import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_series.ts'
 import type { Kind } from '../../datadog/known_series.ts'
+import { normalizeName, normalizeTag } from '../../datadog/names.ts'
 import { Moments, Samples } from '../../datadog/samples.ts'
 import { aggregate, combine } from '../../otlp/aggregate.ts'
+import { anyValueText } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint } from '../../otlp/points.ts'
@@ -183,10 +185,11 @@ export class OneASecond {
     return finished.mapSomePoints(() => points[place++])
   }
 
-  /** The number of the series that Datadog makes of a point. */
+  /** The number of the series that Datadog makes of a point, whose name and tags it writes in its own way. */
   #numberOf(kind: Kind, { metric, resource, scope }: Sent, { attributes }: DataPoint): number {
     const ofScope = this.#options.scopesAreTags ? scopeIdentity(scope, '') : ''
-    const text = [metric.name, resource.attributes.identity, ofScope, attributes.identity].join('\n')
+    const tags = [...resource.attributes, ...attributes].map(({ key, value }) => normalizeTag(key, anyValueText(value)))
+    const text = [normalizeName(metric.name), ofScope, ...new Set(tags.sort())].join('\n')
     // Not the text itself: that of a million series would take hundreds of MiB.
     const { buffer, byteOffset, length } = createHash('sha256').update(text).digest()
     return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2)

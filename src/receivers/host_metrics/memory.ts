@@ -123,7 +123,7 @@ export const memory = defineScraper({
       doc: 'Whether `used` is all that is not available (`MemAvailable`), as in the Collector from 0.142 at the latest, so that the states do not add up to all memory; otherwise `used` is what is neither free, buffered nor cached. Only on Linux.',
       format: 'boolean',
       default: true,
-      changed: { in: '0.2.0', from: false },
+      changed: { in: '0.1.0', from: false },
     },
   },
   linux(config, root) {
