@@ -11,14 +11,19 @@ import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, Sum
 export function addDistributions(first: DataPoint, second: DataPoint): DataPoint | undefined {
   if (first.kind === 'number' || second.kind === 'number' || first.kind !== second.kind) return undefined
   if (!first.hasValue || !second.hasValue) return undefined
-  if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)
-  if (Number(first.count) === 0) return second
-  if (Number(second.count) === 0) {
+  if (isEmpty(first)) return second
+  if (isEmpty(second)) {
     const { attributes, timeUnixNano, startTimeUnixNano } = second
     return first.with({ attributes, timeUnixNano, startTimeUnixNano })
   }
+  if (first.kind === 'summary' && second.kind === 'summary') return addSummaries(first, second)
   if (first.kind === 'histogram' && second.kind === 'histogram') return addHistograms(first, second)
   return addExponential(first as ExponentialHistogramPoint, second as ExponentialHistogramPoint)
+}
+
+/** Whether it counted nothing, as far as its figures agree. */
+function isEmpty({ count, sum = 0 }: Pick<Figures, 'count' | 'sum'>): boolean {
+  return Number(count) === 0 && sum === 0
 }
 
 function addSummaries(first: SummaryPoint, second: SummaryPoint): SummaryPoint {
