@@ -47,20 +47,20 @@ function valueOf(key: number): number {
 
 /**
  * A distribution of at least one and at most `MAX_COUNT` values: no bin has a key below that of `min` or above that of
- * `max`, and the average lies between them. Immutable.
+ * `max`, and the average lies between them. It stays as it is until `reuseSketches`.
  */
 export class Sketch {
   constructor(
     /** Bins in ascending order of key, each key once. They stand from `start` to `end` between those of other sketches. */
-    readonly keys: Int16Array,
+    public keys: Int16Array,
     /** What each bin counts, at the same places; at least 1. */
-    readonly counts: Int32Array,
-    readonly start: number,
-    readonly end: number,
-    readonly count: number,
-    readonly sum: number,
-    readonly min: number,
-    readonly max: number,
+    public counts: Int32Array,
+    public start: number,
+    public end: number,
+    public count: number,
+    public sum: number,
+    public min: number,
+    public max: number,
   ) {}
 
   /** Between the extremes, even if the sum was rounded or a sender's figures contradict each other. */
@@ -90,6 +90,7 @@ const STRIDE = 32
 const SHARED_BINS = 16_384
 /** Of these arrays so many are kept, which is 6 MiB. */
 const MAX_PAIRS = 64
+const MAX_SKETCHES = 20_000
 
 interface Pair {
   readonly keys: Int16Array
@@ -105,10 +106,14 @@ class Bins {
   /** Pairs of arrays that are used again once nobody needs the sketches in them. */
   private readonly pairs: Pair[] = [{ keys: this.keys, counts: this.counts }]
   private pair = 0
+  /** The same of the sketches themselves: a batch has so many of them at a time that they would outlive it as garbage. */
+  private readonly sketches: Sketch[] = []
+  private made = 0
 
   /** Nobody needs any sketch that was made so far. */
   reuse(): void {
     this.pair = 0
+    this.made = 0
     this.keys = this.pairs[0].keys
     this.counts = this.pairs[0].counts
     this.start = this.end = 0
@@ -183,8 +188,24 @@ class Bins {
   finish(count: number, sum: number, min: number, max: number): Sketch {
     const { keys, counts, end } = this
     if (end - this.start + Math.floor(count / MAX_BIN_COUNT) > MAX_BINS) this.collapse()
-    const sketch = new Sketch(keys, counts, this.start, end, count, sum, min, max)
+    const { start } = this
     this.start = end
+    const sketch = this.sketches[this.made]
+    if (sketch === undefined) return this.newSketch(new Sketch(keys, counts, start, end, count, sum, min, max))
+    this.made++
+    sketch.keys = keys
+    sketch.counts = counts
+    sketch.start = start
+    sketch.end = end
+    sketch.count = count
+    sketch.sum = sum
+    sketch.min = min
+    sketch.max = max
+    return sketch
+  }
+
+  private newSketch(sketch: Sketch): Sketch {
+    if (this.sketches.length < MAX_SKETCHES) this.made = this.sketches.push(sketch)
     return sketch
   }
 
