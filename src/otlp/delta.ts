@@ -1,4 +1,4 @@
-import type { MetricBatch } from './batch.ts'
+import { MetricBatch } from './batch.ts'
 import { grown } from './bytes_index.ts'
 import { DeltaState } from './delta_state.ts'
 import { countedFromZero, remembered } from './difference.ts'
@@ -107,6 +107,8 @@ export class CumulativeToDelta {
   #steps = new Int32Array(64 * STEP)
   /** By point: what it grew by; NaN for the first of a series. */
   #differences = new Float64Array(64)
+  /** The latest time of the points of a metric, as far as they were read. */
+  #latest = 0n
   #pass = 0
   /** By metric: the batch that it was in last. */
   #batches = new Int32Array(64)
@@ -154,11 +156,20 @@ export class CumulativeToDelta {
     /** By request: where the last metric that was changed by its bytes ends. */
     const ends = new Map<Source, number>()
     const numbers = { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
-    const owners = this.#ownersOf(batch, chosen, now)
-    const repeated = owners.repeated ? this.#repeated(batch, owners.all) : NOTHING_REPEATED
+    const parts = partsOf(batch)
+    let part = 0
+    let owners: readonly number[] = []
+    let repeated = NOTHING_REPEATED
     let index = 0
     const converted = batch.mapMetrics((metric) => {
-      const owner = owners.all[index++]
+      while (index === owners.length) {
+        const next = parts[part++]
+        const found = this.#ownersOf(next, chosen, now)
+        owners = found.all
+        repeated = found.repeated ? this.#repeated(next, owners) : NOTHING_REPEATED
+        index = 0
+      }
+      const owner = owners[index++]
       if (owner === NONE) return metric
       const group = repeated.get(owner)
       if (group?.unordered) {
@@ -268,30 +279,28 @@ export class CumulativeToDelta {
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
+    const notes = this.#initialValue === 'auto'
     let low = NaN
     let lowStart = NaN
-    let time = 0n
+    this.#latest = 0n
     while (cursor.next()) {
       const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
       if (series < 0 || !points.mark(series, pass) || memory.isWithheld(series)) return undefined
-      if (cursor.lowTime() !== low) {
-        low = cursor.lowTime()
-        time = later(time, cursor.time())
-      }
       const difference = points.differenceTo(series, cursor)
+      if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
+        low = cursor.lowTime()
+        lowStart = Number.isNaN(difference) ? NaN : cursor.lowStart()
+        this.#seeTimes(owner, cursor, !Number.isNaN(difference))
+      }
       if (Number.isNaN(difference)) {
-        if (points.knows(series)) return undefined
-        if (startsLate(cursor)) return undefined
-        if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
-      } else if (cursor.lowStart() !== lowStart) {
-        lowStart = cursor.lowStart()
-        this.#noteStart(owner, cursor.start())
+        if (points.knows(series) || startsLate(cursor)) return undefined
+        if (!this.#keepsFirst(cursor)) withheld++
       }
       this.#step(count++, series, cursor, difference)
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
-    this.#note(owner, latest ?? time)
-    if (withheld > 0 && this.#mayBeNew(owner, time)) return undefined
+    this.#note(owner, latest ?? this.#latest)
+    if (withheld > 0 && this.#mayBeNew(owner, this.#latest)) return undefined
     if (withheld > 0) {
       this.#commit(count, metric.encoded.source.view, now)
       account.dropped('first_value', withheld)
@@ -324,24 +333,17 @@ export class CumulativeToDelta {
     let count = 0
     let withheld = 0
     let length = 0
+    const notes = this.#initialValue === 'auto'
     let low = NaN
     let lowStart = NaN
-    let time = 0n
+    this.#latest = 0n
     while (cursor.next()) {
       const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
       if (series < 0 || memory.isElsewhere(series) || !points.mark(series, pass) || memory.isWithheld(series))
         return undefined
-      if (cursor.lowTime() !== low) {
-        low = cursor.lowTime()
-        time = later(time, cursor.time())
-      }
       let kept = KEEPS_MIN | KEEPS_MAX
       if (points.knows(series)) {
         if (!points.precedes(series, cursor) || !memory.histograms.precedes(series, cursor)) return undefined
-        if (cursor.lowStart() !== lowStart) {
-          lowStart = cursor.lowStart()
-          this.#noteStart(owner, cursor.start())
-        }
         if (this.#extremes === 'reached') kept = memory.histograms.newExtremes(series, cursor)
         else if (this.#extremes === 'bounded') {
           if (!cursor.hasBoundedExtremes()) return undefined
@@ -349,7 +351,12 @@ export class CumulativeToDelta {
         }
       } else {
         if (!cursor.isExact() || startsLate(cursor)) return undefined
-        if (!keepsFirst(this.#initialValue, cursor.start(), cursor.time())) withheld++
+        if (!this.#keepsFirst(cursor)) withheld++
+      }
+      if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
+        low = cursor.lowTime()
+        lowStart = points.knows(series) ? cursor.lowStart() : NaN
+        this.#seeTimes(owner, cursor, points.knows(series))
       }
       if (this.#extremes === 'none') kept = 0
       if (count === this.#differences.length) this.#growSteps()
@@ -359,8 +366,8 @@ export class CumulativeToDelta {
       length += fieldLength(lengthOfDifference(cursor, kept))
     }
     if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
-    this.#note(owner, latest ?? time)
-    if (withheld > 0 && this.#mayBeNew(owner, time)) return undefined
+    this.#note(owner, latest ?? this.#latest)
+    if (withheld > 0 && this.#mayBeNew(owner, this.#latest)) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
     const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
     for (let index = 0; index < count; index++) {
@@ -441,6 +448,16 @@ export class CumulativeToDelta {
 
   #note(owner: number, latest: bigint): void {
     if (this.#initialValue === 'auto') this.#memory.exports.note(owner, latest)
+  }
+
+  /** Takes in the times of a point that are others than those of the one before; a method of its own, since few points have any. */
+  #seeTimes(owner: number, cursor: PointCursor, isKnown: boolean): void {
+    this.#latest = later(this.#latest, cursor.time())
+    if (isKnown) this.#noteStart(owner, cursor.start())
+  }
+
+  #keepsFirst(cursor: PointCursor): boolean {
+    return keepsFirst(this.#initialValue, cursor.start(), cursor.time())
   }
 
   #noteStart(owner: number, start: bigint): void {
@@ -568,6 +585,14 @@ export class CumulativeToDelta {
       ? metric.monotonic
       : metric.type === 'histogram' || metric.type === 'exponential_histogram'
   }
+}
+
+/** Parts of a batch that have no series in common. Looked at one after the other, each stays in the caches of the processor. */
+function partsOf(batch: MetricBatch): readonly MetricBatch[] {
+  const { resources } = batch
+  if (resources.length < 2) return [batch]
+  const identities = new Set(resources.map(({ resource }) => resource.attributes.identity))
+  return identities.size < resources.length ? [batch] : resources.map((entry) => MetricBatch.fromResources([entry]))
 }
 
 /** A point, and which metric it stands in, and where. */
