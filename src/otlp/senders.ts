@@ -51,6 +51,8 @@ const GONE = 300_000_000_000n
  *     the same start again        a reset: counted from zero
  *     an earlier start, no fall
  *     since its own last point    several senders: each is a counter of its own, and what was not counted so far is now
+ *
+ * A point of an earlier sender that is older than the start of the last one is only late: it counts, and decides nothing.
  */
 export class Senders {
   /** The one whose point came last is first. */
@@ -253,7 +255,10 @@ export class Senders {
     const others = this.list
       .map(({ runs, wavers }) => ({ runs: runs.filter(({ last }) => last.startTimeUnixNano !== start), wavers }))
       .filter(({ runs }) => runs.length > 0)
-    this.#keep([senderOf(remembered(point, start, undefined)), ...others])
+    const list = [senderOf(remembered(point, start, undefined)), ...others]
+    // Of one that says another start each time, what was before its resets is no sender that could come back.
+    if (this.several) this.#keep(list)
+    else this.list = list.slice(0, MAX_SENDERS)
     return rules.countsResets ? countedFromZero(previous, point) : 'counter_reset'
   }
 

@@ -114,6 +114,12 @@ describe('a start that wavers', () => {
     expect(follow('auto', ahead)).toMatchObject({ arrived: [10, 10, 10], dropped: FIRST })
   })
 
+  it('is no sender that was forgotten, however often it was reset', () => {
+    const readings = Array.from({ length: 18 }, (_, at): Reading => [20 + 10 * at, [100, 4, 6][at % 3], (at * 7) % 19])
+    const { arrived, dropped } = follow('keep', readings)
+    expect([arrived, dropped]).toEqual([[100, 6, 94, 6, 94, 6, 94, 6, 94, 6, 94, 6], {}])
+  })
+
   it('says nothing where it lies after its point', () => {
     expect(
       follow('keep', [
