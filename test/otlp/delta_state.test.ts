@@ -133,6 +133,25 @@ describe('what is remembered of cumulative series', () => {
     expect(account.counts).toEqual({ first_value: 5000 })
   })
 
+  it('is gone on from after a restart although the start has moved by a second, as that of a host may', () => {
+    const read = (value: number, second: number, start: bigint): MetricBatch => {
+      const times = { timeUnixNano: BigInt(second) * SECOND, startTimeUnixNano: start * SECOND }
+      const points = [new NumberPoint({ value, isInt: true, ...times })]
+      return MetricBatch.of({
+        metrics: [{ name: 'm', type: 'sum', temporality: 'cumulative', monotonic: true, points }],
+      })
+    }
+    const before = new CumulativeToDelta({ initialValue: 'auto' })
+    before.state.begin()
+    before.apply(read(100, 1000, 500n), counting())
+    const after = new CumulativeToDelta({ initialValue: 'auto' })
+    after.state.restore([[{ bytes: before.state.changes().bytes, age: 0 }]])
+    const account = counting()
+    const [{ metric }] = after.apply(read(160, 1010, 501n), account).metrics()
+    expect(metric.points).toMatchObject([{ value: 60 }])
+    expect(account.counts).toEqual({})
+  })
+
   it('grows older while nobody remembers it', () => {
     const told = (age: number): CumulativeToDelta => {
       const engine = new CumulativeToDelta({ initialValue: 'drop', ttl: 60_000 })
