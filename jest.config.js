@@ -6,7 +6,12 @@ export default {
   testTimeout: 30_000,
   // Jest leaves a core idle, which of two is half.
   maxWorkers: '100%',
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/bench/'],
+  // `*.slow.test.ts` takes its time: `npm run test:all` runs these as well.
+  testPathIgnorePatterns: [
+    '/node_modules/',
+    '<rootDir>/test/bench/',
+    ...(process.env.TEST_ALL === undefined ? ['\\.slow\\.test\\.ts$'] : []),
+  ],
   extensionsToTreatAsEsm: ['.ts'],
   transform: {
     '^.+\\.ts$': [
