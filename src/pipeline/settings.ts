@@ -90,7 +90,11 @@ export const deliverySettings = {
       doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone takes the defaults.',
       format: {
         settings: {
-          flush_timeout: { doc: 'A batch waits no longer than this to grow.', format: 'duration', default: '200ms' },
+          flush_timeout: {
+            doc: 'A batch waits no longer than this to grow, or than `join_interval` where that is longer.',
+            format: 'duration',
+            default: '200ms',
+          },
           min_size: { doc: 'Data points at which a batch is sent without waiting.', format: 'nat', default: 8192 },
           max_size: {
             doc: 'Data points a batch may hold at most, or a request where `join_interval` joins batches; `0` means no limit.',

@@ -6,7 +6,7 @@ export default defineComponent({
   type: 'metric_prefix',
   summary: 'Puts a prefix in front of every metric name that does not carry it yet.',
   description: `
-A destination recognises metrics by their names: Datadog's dashboards of hosts look for \`system.cpu.user\`, and
+A destination recognises metrics by their names: Datadog's host dashboards look for \`system.cpu.user\`, and
 \`host_metrics_names\` of its exporters for \`system.cpu.time\`. Leave such metrics out with \`exclude\`.
 `,
   config: {

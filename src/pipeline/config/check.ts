@@ -181,7 +181,7 @@ export function nodeOf(value: unknown): Node {
 export function checkFormat(format: Format, node: Node, place: Place, path: string, check: Check): Checked {
   if (typeof format === 'string' || 'length' in format) {
     if (format !== 'tags') return checkScalar(format, node, path, check)
-    return node.kind === 'list' ? checkList('tag', node, path, check) : checkTagsText(node, path, check)
+    return node.kind === 'list' ? checkTagList(node, path, check) : checkTagsText(node, path, check)
   }
   if ('list' in format) return checkList(format.list, node, path, check)
   if ('settings' in format) return checkSettings(format.settings, node, place, path, check)
@@ -201,6 +201,16 @@ function checkList(item: Format, node: Node, path: string, check: Check): Checke
   if (node.kind !== 'list') return wrongKind({ list: item }, node, path, check)
   const items = node.items.map((value, index) => checkFormat(item, value, value.place, `${path}[${index}]`, check))
   return { value: items.map(({ value }) => value), shown: items.map(({ shown }) => shown) }
+}
+
+/** An entry that is nothing but a variable may be empty, as it may between two commas: it is no tag then. */
+function checkTagList(node: ListNode, path: string, check: Check): Checked {
+  const items = node.items.filter((item) => {
+    if (item.kind !== 'scalar' || item.literal === true || item.text === '') return true
+    const { text, mistakes } = expandIn(item, check)
+    return text !== '' || mistakes.length > 0
+  })
+  return checkList('tag', { ...node, items }, path, check)
 }
 
 function checkTagsText(node: Node, path: string, check: Check): Checked {
@@ -265,11 +275,11 @@ function addSecret(text: string, check: Check): void {
 }
 
 type ScalarNode = Extract<Node, { kind: 'scalar' }>
+type ListNode = Extract<Node, { kind: 'list' }>
 
 /** The text of a scalar with everything put in; undefined after a mistake. */
 function scalarText(node: ScalarNode, path: string, check: Check): string | undefined {
-  const surroundings = { env: check.env, directory: check.directoryOf(node.place) }
-  const { text, mistakes, unbraced } = node.literal === true ? asItIs(node.text) : expand(node.text, surroundings)
+  const { text, mistakes, unbraced } = expandIn(node, check)
   for (const { message, unset } of mistakes) {
     check.problems.push({
       severity: unset && check.unused === true ? 'warning' : 'error',
@@ -283,8 +293,9 @@ function scalarText(node: ScalarNode, path: string, check: Check): string | unde
   return mistakes.length === 0 ? text : undefined
 }
 
-function asItIs(text: string): Expansion {
-  return { text, mistakes: [], unbraced: [] }
+function expandIn({ text, literal, place }: ScalarNode, check: Check): Expansion {
+  if (literal === true) return { text, mistakes: [], unbraced: [] }
+  return expand(text, { env: check.env, directory: check.directoryOf(place) })
 }
 
 function reportUnbraced(name: string, { place, text }: ScalarNode, path: string, check: Check): void {

@@ -33,7 +33,8 @@ otherwise; the average of whole numbers is a double. Counters (monotonic sums) c
 each of them, and never falls: what goes away, like an interface, leaves what it has counted. When the process starts again, it adds up what is
 there then.
 
-These attributes cannot be dropped, because their values overlap: ${requiredAttributes(rows)}.
+These attributes cannot be dropped, because their values overlap: ${requiredAttributes(rows)}. Keep \`state\` and \`direction\`
+where metrics go to Datadog under its Agent's names (\`host_metrics_names\`): these names are made of them, and are missing without.
 
 ## Other systems than Linux
 
