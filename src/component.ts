@@ -3,6 +3,7 @@ import type * as rxjs from 'rxjs'
 import type { ObservableInput, OperatorFunction } from 'rxjs'
 import type { Clock } from './clock.ts'
 import type { FormatTypes } from './formats.ts'
+import type { Network } from './http/client.ts'
 import type { MetricBatch } from './otlp/batch.ts'
 
 /**
@@ -91,6 +92,8 @@ export interface Context<Config = unknown> {
   readonly log: Logger
   /** The time, and how to wait: used instead of `Date.now`, `setTimeout` and the like, so that a test can move it. */
   readonly clock: Clock
+  /** How HTTP requests leave the process. */
+  readonly network: Network
   /** Aborted when the component is to stop. */
   readonly signal: AbortSignal
   /** Runs `cleanup` when the component stops, last registered first. May be called at any time, also after the stop. */

@@ -12,6 +12,7 @@ import { checkComponent } from './pipeline/config.ts'
 import { create } from './pipeline/create.ts'
 import { guard } from './pipeline/guard.ts'
 import { Lifetime } from './pipeline/lifetime.ts'
+import { thisMachine } from './pipeline/machine.ts'
 import { Receipt } from './pipeline/receipt.ts'
 import type { Envelope } from './pipeline/receipt.ts'
 import { PipelineSheet, Telemetry } from './pipeline/telemetry.ts'
@@ -173,6 +174,7 @@ export async function testComponent<C extends Component<S>, S extends Settings>(
     config: config as ConfigOf<Settings>,
     telemetry: new Telemetry(),
     clock,
+    network: thisMachine.network,
     deliver,
   })
   const created = create(component as Component, context) as ReturnType<C['create']>

@@ -1,4 +1,3 @@
-import { systemClock } from '../clock.ts'
 import { ConfigError } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import { unlimited } from '../host/memory_limiter.ts'
@@ -6,6 +5,7 @@ import { loadConfig } from '../pipeline/config.ts'
 import { Graph } from '../pipeline/graph.ts'
 import { Health } from '../pipeline/health.ts'
 import { createLogger } from '../pipeline/log.ts'
+import { thisMachine } from '../pipeline/machine.ts'
 import { Telemetry } from '../pipeline/telemetry.ts'
 import { ExitCode, problemText } from './exit.ts'
 import { configInput, defaultConfig } from './options.ts'
@@ -34,7 +34,7 @@ async function findProblems(options: ConfigOptions): Promise<readonly Problem[]>
     warnings = [...config.warnings, ...config.changedDefaults]
     const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
     const telemetry = new Telemetry()
-    const graph = new Graph(config, { log, clock: systemClock, telemetry, health: new Health(), memory: unlimited() })
+    const graph = new Graph(config, { ...thisMachine, log, telemetry, health: new Health(), memory: unlimited() })
     await graph.stop(new AbortController().signal)
     return warnings
   } catch (error) {

@@ -1,6 +1,6 @@
 import { deadline, systemClock } from '../clock.ts'
 import type { ConfigOf, Context } from '../component.ts'
-import { httpClient } from '../http/client.ts'
+import { httpClient, systemNetwork } from '../http/client.ts'
 import type { HttpResponse } from '../http/client.ts'
 import type { datadogSettings } from './settings.ts'
 
@@ -18,7 +18,14 @@ export async function isKeyValid(config: Config, log: Context['log'], clock = sy
   const url = `${(config.endpoint ?? `https://api.${config.site}`).replace(/\/+$/, '')}/api/v1/validate`
   const cleanups: (() => void | Promise<void>)[] = []
   const signal = deadline(clock, TIMEOUT)
-  const send = httpClient({ clock, config, log, signal, onStop: (cleanup) => cleanups.push(cleanup) })
+  const send = httpClient({
+    clock,
+    network: systemNetwork,
+    config,
+    log,
+    signal,
+    onStop: (cleanup) => cleanups.push(cleanup),
+  })
   let response: HttpResponse
   try {
     const headers = { 'dd-api-key': config.api_key, accept: 'application/json' }

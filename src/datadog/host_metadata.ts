@@ -17,7 +17,10 @@ const RETRY = 60_000
 /** Milliseconds for one attempt. */
 const TIMEOUT = 30_000
 
-type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'clock' | 'config' | 'log' | 'signal' | 'onStop'>
+type MetadataContext = Pick<
+  Context<ConfigOf<typeof datadogSettings>>,
+  'clock' | 'config' | 'log' | 'network' | 'signal' | 'onStop'
+>
 
 /** An attribute `datadog.host.tag.<key>` of a resource is the tag `<key>` of its host. */
 const HOST_TAG = 'datadog.host.tag.'

@@ -80,7 +80,9 @@ export type Post = (url: string, request: HttpRequest) => Promise<HttpResponse>
  * Makes the client of one component: kept-alive connections by its settings, opened at the first request. When its TLS files
  * change, new connections take the place of the old ones, on which the requests in hand still end.
  */
-export function httpClient(context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>): Post {
+export function httpClient(
+  context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
+): Post {
   const { config, onStop } = context
   let opened: Promise<Connections> | undefined
   onStop(async () => {
@@ -110,6 +112,15 @@ export function httpClient(context: Pick<Context<HttpConfig>, 'clock' | 'config'
   }
 }
 
+/** How HTTP requests leave the process; a simulation puts its own in its place. */
+export interface Network {
+  /** Connections by the settings of one component and what their TLS files hold. Opens nothing before the first request. */
+  connect(settings: Pick<HttpConfig, 'proxy_url' | 'tls'>, pem: Pem): Dispatcher
+}
+
+/** The network of the machine. */
+export const systemNetwork: Network = { connect: makeDispatcher }
+
 /** Those to all servers; replaced as a whole. */
 interface Connections {
   dispatcher: Dispatcher
@@ -119,20 +130,24 @@ async function open({
   clock,
   config,
   log,
+  network,
   signal,
-}: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connections> {
+}: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'signal'>): Promise<Connections> {
   const read = (): Promise<Pem> => readTls(config.tls)
   const pem = await read()
-  const connections = { dispatcher: makeDispatcher(config, pem) }
+  const connections = { dispatcher: network.connect(config, pem) }
   watchPem(pem, { read, interval: config.tls.reload_interval, clock, log, signal }, (changed) => {
     const before = connections.dispatcher
-    connections.dispatcher = makeDispatcher(config, changed)
+    connections.dispatcher = network.connect(config, changed)
     void before.close()
   })
   return connections
 }
 
-function makeDispatcher({ proxy_url: proxyUrl, tls }: HttpConfig, { ca, cert, key }: Pem): Dispatcher {
+function makeDispatcher(
+  { proxy_url: proxyUrl, tls }: Pick<HttpConfig, 'proxy_url' | 'tls'>,
+  { ca, cert, key }: Pem,
+): Dispatcher {
   const secure = { ca, cert, key, rejectUnauthorized: !tls.insecure_skip_verify }
   // The pipeline's timeout aborts a request; undici's own would only blur it.
   const options = { connect: secure, headersTimeout: 0, bodyTimeout: 0 }

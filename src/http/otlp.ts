@@ -33,7 +33,7 @@ const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json
  * docs/specification.md, OTLP/HTTP. Beyond it, 401 and 403 are retried, too.
  */
 export function otlpHttpExporter(
-  context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
+  context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
   destination: OtlpDestination,
 ) {
   const { url, encoding, compression, secrets = [], refusal } = destination

@@ -40,6 +40,7 @@ export class Circuit {
   constructor(
     private readonly config: DeliveryConfig['retry_on_failure'],
     private readonly clock: Clock,
+    private readonly random: () => number,
   ) {}
 
   enter(): Attempts {
@@ -90,7 +91,7 @@ export class Circuit {
   failed(attempts: Attempts, error: DeliveryError): number {
     const { initial_interval, max_interval, multiplier, randomization_factor } = this.config
     const asked = this.#askedFor(error)
-    const spread = 1 + randomization_factor * (2 * Math.random() - 1)
+    const spread = 1 + randomization_factor * (2 * this.random() - 1)
     const backoff = (failures: number): number =>
       asked ?? Math.min(initial_interval * multiplier ** failures, max_interval) * spread
     const now = this.clock.monotonic()

@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import { systemClock } from '../clock.ts'
 import type { Timer } from '../clock.ts'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
@@ -9,6 +8,8 @@ import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
 import { throttled } from '../throttled.ts'
+import { thisMachine } from './machine.ts'
+import type { Machine } from './machine.ts'
 import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
@@ -107,16 +108,16 @@ export class Delivery implements Holder {
     id: string,
     private readonly memory: MemoryGuard,
     isHeir = false,
-    private readonly clock = systemClock,
+    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
   ) {
     this.#exporter = exporter
     this.#config = config
-    this.#log = throttled(log, clock)
+    this.#log = throttled(log, machine.clock)
     const { directory } = config.sending_queue
     const state = isHeir ? undefined : stateOf(exporter, config)
     this.#queue =
       directory === undefined
-        ? new MemoryQueue(config.sending_queue, clock)
+        ? new MemoryQueue(config.sending_queue, machine.clock)
         : new DiskQueue(
             directory,
             id,
@@ -125,7 +126,7 @@ export class Delivery implements Holder {
             this.#events,
             this.#log,
             () => memory.isShort(),
-            clock,
+            machine,
           )
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
@@ -135,7 +136,7 @@ export class Delivery implements Holder {
 
   #newSending(): Sending {
     const stop = { abort: this.#abort.signal, leave: this.#leave.signal, attempts: this.#attempts }
-    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop, this.clock)
+    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop, this.machine)
   }
 
   #showQueue(): void {
@@ -303,7 +304,7 @@ export class Delivery implements Holder {
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
-    this.clock.clearTimeout(this.#timer)
+    this.machine.clock.clearTimeout(this.#timer)
     for (const { batch, stored } of this.#parts.splice(0)) {
       this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
@@ -346,7 +347,7 @@ export class Delivery implements Holder {
     this.#count(prepared.pointCount)
     const isEmpty = prepared.pointCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
-      this.#consume({ batch: prepared, stored: false, since: this.clock.now(), done: () => receipt.close() })
+      this.#consume({ batch: prepared, stored: false, since: this.machine.clock.now(), done: () => receipt.close() })
       return
     }
     const written = isEmpty ? this.#queue.note() : this.#queue.push(prepared.compacted())
@@ -390,7 +391,7 @@ export class Delivery implements Holder {
     const timely = withinAge(
       batch,
       { max_age: 0, max_ahead: this.#config.max_ahead },
-      this.clock.now(),
+      this.machine.clock.now(),
       (cause, points) => {
         account.dropped(cause, points)
         this.#log.warn(OUT_OF_AGE[cause], { points })
@@ -476,12 +477,12 @@ export class Delivery implements Holder {
     const joins = batch !== undefined || join_interval > 0
     if (!joins || this.#queue.points === 0) return this.#queue.shift()
     const wait = this.#waitToGrow()
-    this.clock.clearTimeout(this.#timer)
+    this.machine.clock.clearTimeout(this.#timer)
     if (wait > 0) {
-      this.#timer = this.clock.setTimeout(() => this.#pump(), Math.ceil(wait))
+      this.#timer = this.machine.clock.setTimeout(() => this.#pump(), Math.ceil(wait))
       return undefined
     }
-    this.#lastTaken = this.clock.monotonic()
+    this.#lastTaken = this.machine.clock.monotonic()
     this.#flushAt = undefined
     const { min_size = 0, max_size = 0 } = batch ?? {}
     const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
@@ -500,14 +501,14 @@ export class Delivery implements Holder {
   #waitToGrow(): number {
     const { batch, join_interval } = this.#config.sending_queue
     if (this.#draining || this.#flushing) return 0
-    const now = this.clock.monotonic()
+    const now = this.machine.clock.monotonic()
     const { points } = this.#queue
     let until = -Infinity
     if (batch !== undefined && points < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
     if (join_interval === 0 || points >= MAX_JOINED) return until - now
     // What has waited for a whole interval is a backlog.
     const { oldest = Infinity } = this.#queue.status()
-    if (this.clock.now() - oldest >= join_interval) return until - now
+    if (this.machine.clock.now() - oldest >= join_interval) return until - now
     return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
@@ -577,14 +578,14 @@ export class Delivery implements Holder {
     const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
     const timely =
       known?.timely ??
-      withinAge(batch, config, this.clock.now(), (cause, points) => {
+      withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
         dropped(cause, points)
         this.#log.warn(OUT_OF_AGE[cause], { points })
       })
     const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
-      isTooOld: () => isTooOld(timely, config, this.clock.now()),
+      isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
       leave: (points) => {
         settle()
         remaining -= points

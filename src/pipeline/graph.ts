@@ -155,7 +155,7 @@ export class Graph {
     const directoryOf = (id: string): string | undefined =>
       destinations.get(id)?.configured.delivery.sending_queue.directory
     for (const directory of new Set([...destinations.keys()].map(directoryOf))) {
-      const found = directory === undefined ? [] : await findQueues(directory).catch(() => [])
+      const found = directory === undefined ? [] : await findQueues(directory, this.options.disk).catch(() => [])
       for (const { id, inUse, waiting } of found) {
         if (directoryOf(id) === directory || inUse || waiting.records === 0) continue
         this.options.log.warn(

@@ -1,4 +1,3 @@
-import { systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../component.ts'
 import { MemoryLimiter } from '../host/memory_limiter.ts'
@@ -8,6 +7,8 @@ import type { PipelineConfig } from './config.ts'
 import { Graph } from './graph.ts'
 import type { GraphOptions } from './graph.ts'
 import { Health } from './health.ts'
+import { thisMachine } from './machine.ts'
+import type { Machine } from './machine.ts'
 import type { ServiceConfig } from './settings.ts'
 import { Telemetry } from './telemetry.ts'
 import type { Balance } from './telemetry.ts'
@@ -43,16 +44,16 @@ const MEMORY_LIMITER = 'service.memory_limiter'
 /** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError where a `create` is wrong */
 export function startPipeline(
   config: PipelineConfig,
-  options: { log: Logger; once?: GraphOptions['once']; clock?: Clock },
+  options: { log: Logger; once?: GraphOptions['once'] } & Partial<Machine>,
 ): RunningPipeline {
-  const { clock = systemClock } = options
+  const { clock } = { ...thisMachine, ...options }
   const telemetry = new Telemetry(config.service.telemetry.metrics.prefix, clock)
   const health = new Health(clock)
   const over = new AbortController()
   const report = (problem?: string): void => health.reported(MEMORY_LIMITER, problem)
   const memory = new MemoryLimiter({ clock, log: options.log, signal: over.signal, report })
   telemetry.memory = () => memory.reading
-  const graph = new Graph(config, { ...options, clock, telemetry, health, memory })
+  const graph = new Graph(config, { ...thisMachine, ...options, telemetry, health, memory })
   const limitMemory = ({ memory_limiter: limits }: ServiceConfig): void => {
     if (limits === undefined) health.gone(MEMORY_LIMITER)
     else health.starting(MEMORY_LIMITER)

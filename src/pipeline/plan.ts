@@ -10,7 +10,6 @@ import type {
   ReceiverComponent,
   Settings,
 } from '../component.ts'
-import type { Clock } from '../clock.ts'
 import { ConfigError, errorMessage } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import type { MemoryGuard } from '../host/memory_limiter.ts'
@@ -23,6 +22,7 @@ import { Delivery } from './delivery.ts'
 import type { Health } from './health.ts'
 import { Lifetime } from './lifetime.ts'
 import { componentLogger } from './log.ts'
+import type { Machine } from './machine.ts'
 import type { Ports } from './ports.ts'
 import { Receiver } from './receiver.ts'
 import type { Source } from './receiver.ts'
@@ -47,12 +47,11 @@ export interface Plan {
   readonly lifetimes: readonly Lifetime[]
 }
 
-export interface PlanOptions {
+export interface PlanOptions extends Machine {
   readonly log: Logger
   readonly telemetry: Telemetry
   readonly health: Health
   readonly memory: MemoryGuard
-  readonly clock: Clock
   readonly ports: Ports
   readonly once?: boolean
   /** Called when a receiver has ended by itself. */
@@ -109,12 +108,12 @@ class Planner {
     const { exporter, lifetime } = same ?? this.#exporter(configured)
     if (exporter === undefined) return undefined
     const directory = before?.configured.delivery.sending_queue.directory
-    const { clock, memory, telemetry } = this.options
+    const { memory, telemetry } = this.options
     const log = componentLogger(this.options.log, id)
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
         ? before.delivery
-        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined, clock)
+        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined, this.options)
     return { configured, exporter, lifetime, delivery }
   }
 
@@ -173,11 +172,11 @@ class Planner {
     { id, component, config }: Configured<Component>,
     deliver: Context['deliver'] = notAReceiver,
   ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
-    const { clock, log, ports, telemetry, health, memory } = this.options
+    const { clock, network, log, ports, telemetry, health, memory } = this.options
     const lifetime = new Lifetime(componentLogger(log, id), ports)
     this.#lifetimes.push(lifetime)
     const context = lifetime.context(component, {
-      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, deliver },
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, deliver },
       memoryIsShort: (bytes) => memory.isShort(bytes),
       report: (problem) => health.reported(`${component.kind}s.${id}`, problem),
     })

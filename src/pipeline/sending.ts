@@ -7,6 +7,7 @@ import { Linked } from '../linked_list.ts'
 import type { LinkedList } from '../linked_list.ts'
 import { OUT_OF_AGE } from './age.ts'
 import { Circuit } from './circuit.ts'
+import type { Machine } from './machine.ts'
 import type { DeliveryConfig } from './settings.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
@@ -61,6 +62,7 @@ const STOPPING = 'The process is stopping.'
 
 /** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
 export class Sending {
+  readonly #clock: Clock
   readonly #circuit: Circuit
   readonly #maxElapsedTime: number
   readonly #retired = new AbortController()
@@ -72,10 +74,11 @@ export class Sending {
     private readonly sheet: ExporterSheet,
     private readonly log: Logger,
     private readonly stop: Stop,
-    private readonly clock: Clock,
+    { clock, random }: Pick<Machine, 'clock' | 'random'>,
   ) {
     const { retry_on_failure: retry, sending_queue: queue } = config
-    this.#circuit = new Circuit(retry, clock)
+    this.#clock = clock
+    this.#circuit = new Circuit(retry, clock, random)
     this.#maxElapsedTime = retry.max_elapsed_time ?? (queue.directory === undefined ? MAX_ELAPSED_TIME : 0)
     setMaxListeners(0, this.#retired.signal)
   }
@@ -96,7 +99,7 @@ export class Sending {
     const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
-    const started = this.clock.monotonic()
+    const started = this.#clock.monotonic()
     const attempts = this.#circuit.enter()
     const drop = (reason: string, error: DeliveryError): Outcome => {
       this.#drop(request, reason, error)
@@ -153,7 +156,7 @@ export class Sending {
           if (stopped.aborted) return 'left'
           if (this.#isRenewed(isWhole)) return 'renewed'
           if (!enabled) return drop(error.reason, error)
-          const elapsed = this.clock.monotonic() - started
+          const elapsed = this.#clock.monotonic() - started
           if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
             return drop('retries_exhausted', error)
           }
@@ -179,7 +182,7 @@ export class Sending {
    * left behind.
    */
   #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
-    const { clock } = this
+    const clock = this.#clock
     const { timeout } = this.config
     const { abort, attempts } = this.stop
     if (abort.aborted) return Promise.resolve(retryable(STOPPING))
@@ -226,13 +229,13 @@ export class Sending {
   }
 
   #failed({ message }: DeliveryError): void {
-    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(this.clock.now()), message }
+    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(this.#clock.now()), message }
   }
 
   #recovered(): void {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
-    this.sheet.recovered = new Date(this.clock.now())
+    this.sheet.recovered = new Date(this.#clock.now())
     this.log.info('The destination takes requests again.')
   }
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { systemClock } from '../../src/clock.ts'
 import { DeliveryError } from '../../src/errors.ts'
-import { answerMessage, checkHttp, httpClient, retryAfter } from '../../src/http/client.ts'
+import { answerMessage, checkHttp, httpClient, retryAfter, systemNetwork } from '../../src/http/client.ts'
 import type { HttpConfig, Post } from '../../src/http/client.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -48,6 +48,7 @@ function client(config: Partial<HttpConfig> = {}): Post {
   cleanups.push(() => stop.abort())
   return httpClient({
     clock: systemClock,
+    network: systemNetwork,
     config: { ...unset, ...config },
     log: silent,
     signal: stop.signal,

@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import { systemClock } from '../../src/clock.ts'
 import type { ProcessBatch } from '../../src/component.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
@@ -13,6 +12,7 @@ import { Lifetime } from '../../src/pipeline/lifetime.ts'
 import { Telemetry } from '../../src/pipeline/telemetry.ts'
 import cumulativeToDelta from '../../src/processors/cumulative_to_delta.ts'
 import { gauge, sum, testProcessor } from '../../src/testing.ts'
+import { thisMachine } from '../../src/pipeline/machine.ts'
 
 const SECOND = 1_000_000_000n
 const START = 1_700_000_000n * SECOND
@@ -150,7 +150,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
       id,
       config: config as never,
       telemetry,
-      clock: systemClock,
+      ...thisMachine,
       deliver: async () => {},
     })
     const process = component.create(context) as ProcessBatch

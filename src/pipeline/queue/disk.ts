@@ -1,13 +1,14 @@
-import { mkdir } from 'node:fs/promises'
-import { systemClock } from '../../clock.ts'
 import type { Timer } from '../../clock.ts'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
+import { thisMachine } from '../machine.ts'
+import type { Machine } from '../machine.ts'
 import { sizeOf } from '../queue.ts'
 import type { Queue, QueueConfig, QueueStatus, Taken } from '../queue.ts'
-import { FolderLock, InUseError } from './lock.ts'
+import type { Disk } from './files.ts'
+import { InUseError } from './lock.ts'
 import { queueFolder, RecordLog } from './log.ts'
 import type { Place } from './log.ts'
 import { HEADER_SIZE } from './record.ts'
@@ -70,7 +71,7 @@ interface Writing extends Entry {
 export class DiskQueue implements Queue {
   readonly #folder: string
   readonly #segmentSize: number
-  #lock: FolderLock | undefined
+  #lock: Awaited<ReturnType<Disk['lock']>> | undefined
   #records: RecordLog | undefined
   readonly #state: StateLog
   #opening: Promise<void> | undefined
@@ -103,11 +104,11 @@ export class DiskQueue implements Queue {
     private readonly events: QueueEvents,
     private readonly log: Logger,
     private readonly memoryIsShort = () => false,
-    private readonly clock = systemClock,
+    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
   ) {
     this.#folder = queueFolder(directory, id)
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
-    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log, clock)
+    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log, machine)
   }
 
   get length(): number {
@@ -129,7 +130,7 @@ export class DiskQueue implements Queue {
 
   push(batch: MetricBatch): Promise<void> | undefined {
     const told = this.#state.tell()
-    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: this.clock.now(), told }
+    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: this.machine.clock.now(), told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -142,7 +143,8 @@ export class DiskQueue implements Queue {
   note(): Promise<void> | undefined {
     const told = this.#state.tell()
     if (told === undefined || told.bytes.length === 0) return undefined
-    if (this.#problem === undefined) return this.#write({ payload: NOTHING, points: 0, time: this.clock.now(), told })
+    if (this.#problem === undefined)
+      return this.#write({ payload: NOTHING, points: 0, time: this.machine.clock.now(), told })
     this.#state.abandon()
     return undefined
   }
@@ -201,22 +203,22 @@ export class DiskQueue implements Queue {
         if (error instanceof InUseError && !late) throw error
         this.#failed(error)
       })
-      .finally(() => this.clock.clearTimeout(timer))
+      .finally(() => this.machine.clock.clearTimeout(timer))
     let timer: Timer | undefined
     // A disk that hangs must not keep the process from starting.
-    const patience = new Promise<void>((resolve) => (timer = this.clock.setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.machine.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#opening, patience])
     late = true
   }
 
   async close(): Promise<{ kept: number }> {
     this.#closed = true
-    this.clock.clearTimeout(this.#retry)
+    this.machine.clock.clearTimeout(this.#retry)
     let timer: Timer | undefined
     // A disk that hangs must not keep the process from ending.
-    const patience = new Promise<void>((resolve) => (timer = this.clock.setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.machine.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#finish(), patience])
-    this.clock.clearTimeout(timer)
+    this.machine.clock.clearTimeout(timer)
     const lost = this.#memoryPoints + this.#writing.reduce((sum, { points }) => sum + points, 0)
     return { kept: this.#waiting.points - lost }
   }
@@ -248,11 +250,16 @@ export class DiskQueue implements Queue {
   }
 
   async #open(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    this.#lock ??= await FolderLock.acquire(this.#folder)
+    await this.machine.disk.mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    this.#lock ??= await this.machine.disk.lock(this.#folder)
     const failed = (error: unknown): void => this.#failed(error)
-    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, (segments, end) =>
-      this.#state.restore(segments, end),
+    const records = await RecordLog.open(
+      this.#folder,
+      this.#segmentSize,
+      this.log,
+      failed,
+      this.machine,
+      (segments, end) => this.#state.restore(segments, end),
     )
     this.#records = records
     for (const { waiting } of records.segments) {
@@ -324,7 +331,7 @@ export class DiskQueue implements Queue {
     await this.#state.write(group, records.end)
     const flushed = this.#state.flush()
     try {
-      const places = batches.length > 0 ? await records.append(batches, this.clock.now()) : []
+      const places = batches.length > 0 ? await records.append(batches, this.machine.clock.now()) : []
       await flushed
       this.#state.commit()
       return places
@@ -505,7 +512,7 @@ export class DiskQueue implements Queue {
         },
       )
     }
-    this.#problem = { since: this.#problem?.since ?? new Date(this.clock.now()), message }
+    this.#problem = { since: this.#problem?.since ?? new Date(this.machine.clock.now()), message }
     const unwritten = this.#writing.splice(0)
     const entries = unwritten.filter(({ points }) => points > 0)
     if (entries.length < unwritten.length) this.#state.abandon()
@@ -514,7 +521,7 @@ export class DiskQueue implements Queue {
     this.#memoryPoints += entries.reduce((sum, { points }) => sum + points, 0)
     for (const { resolve } of unwritten) resolve()
     if (entries.length > 0) this.events.changed()
-    if (!this.#closed) this.#retry ??= this.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
+    if (!this.#closed) this.#retry ??= this.machine.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
   }
 
   async #tryAgain(): Promise<void> {
@@ -540,8 +547,8 @@ export class DiskQueue implements Queue {
   /** Makes the folder anew where it was deleted, and with it the lock and what the exporter remembers. */
   async #reclaim(): Promise<void> {
     if (await this.#lock?.stands()) return
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    const lock = await FolderLock.acquire(this.#folder)
+    await this.machine.disk.mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    const lock = await this.machine.disk.lock(this.#folder)
     await this.#lock?.release()
     this.#lock = lock
     this.#state.abandon()
@@ -558,7 +565,7 @@ export class DiskQueue implements Queue {
   #recovered(): void {
     if (this.#problem === undefined) return
     this.#problem = undefined
-    this.#lastRecovered = new Date(this.clock.now())
+    this.#lastRecovered = new Date(this.machine.clock.now())
     this.log.info('The queue uses its directory again.', { directory: this.#folder })
     this.#rewrite()
     this.events.recovered()

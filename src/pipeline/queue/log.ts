@@ -1,8 +1,8 @@
-import { mkdir, open, unlink, writeFile } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
+import type { Machine } from '../machine.ts'
+import type { DiskFile } from './files.ts'
 import { encodeHeader, HEADER_SIZE } from './record.ts'
 import type { Damage, RecordHeader, StoredRecord } from './record.ts'
 import { count, deleteOrphans, listSegments, Segment, syncFolder, writeAll } from './segment.ts'
@@ -24,7 +24,7 @@ export interface Place {
 /** The segment that is appended to. */
 interface Active {
   readonly segment: Segment
-  readonly file: FileHandle
+  readonly file: DiskFile
 }
 
 /** Where what is damaged is kept, below the folder of the queue. */
@@ -60,6 +60,7 @@ export class RecordLog {
     private readonly segmentSize: number,
     private readonly log: Logger,
     private readonly failed: (error: unknown) => void,
+    private readonly machine: Pick<Machine, 'disk' | 'random'>,
   ) {}
 
   /**
@@ -71,11 +72,12 @@ export class RecordLog {
     segmentSize: number,
     log: Logger,
     failed: (error: unknown) => void,
+    machine: Pick<Machine, 'disk' | 'random'>,
     found?: (segments: readonly Segment[], end: LogEnd) => Promise<void>,
   ): Promise<RecordLog> {
-    const opened = new RecordLog(folder, segmentSize, log, failed)
-    await deleteOrphans(folder)
-    for (const segment of await listSegments(folder)) {
+    const opened = new RecordLog(folder, segmentSize, log, failed, machine)
+    await deleteOrphans(folder, machine.disk)
+    for (const segment of await listSegments(folder, machine.disk)) {
       opened.#sequence = segment.sequence + 1
       const contents = await segment.restore()
       for (const damage of contents?.damages ?? []) {
@@ -165,13 +167,14 @@ export class RecordLog {
   async #writable(): Promise<Active> {
     if (this.#active !== undefined && this.#active.segment.size < this.segmentSize) return this.#active
     await this.retire()
-    const segment = new Segment(this.folder, this.#sequence)
-    const file = await open(segment.path, 'wx', 0o600)
+    const { disk, random } = this.machine
+    const segment = new Segment(disk, this.folder, this.#sequence, random() * 2 ** 32)
+    const file = await disk.open(segment.path, 'wx', 0o600)
     try {
-      await syncFolder(this.folder)
+      await syncFolder(this.folder, disk)
     } catch (error) {
       await file.close()
-      await unlink(segment.path).catch(() => undefined)
+      await disk.unlink(segment.path).catch(() => undefined)
       throw error
     }
     this.#sequence += 1
@@ -278,8 +281,8 @@ export class RecordLog {
     if (this.#setAsideBytes + length > this.segmentSize) return
     this.#setAsideBytes += length
     try {
-      await mkdir(join(this.folder, CORRUPT), { recursive: true, mode: 0o700 })
-      await writeFile(file, bytes.subarray(start, end), { mode: 0o600 })
+      await this.machine.disk.mkdir(join(this.folder, CORRUPT), { recursive: true, mode: 0o700 })
+      await this.machine.disk.writeFile(file, bytes.subarray(start, end), { mode: 0o600 })
     } catch (error) {
       this.log.error('What is damaged could not be set aside.', { file, error: errorMessage(error) })
     }

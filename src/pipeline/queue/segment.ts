@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
-import { constants, open, readdir, readFile, stat, truncate, unlink } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { systemDisk } from './files.ts'
+import type { Disk, DiskFile } from './files.ts'
 import { HEADER_SIZE, readRecords } from './record.ts'
 import type { Damage, StoredRecord } from './record.ts'
 
@@ -56,14 +56,15 @@ export class Segment {
   /** Of all that was given up. */
   readonly #givenUp = { records: 0, points: 0 }
   #unwritten: Entry[] = []
-  #file: FileHandle | undefined
+  #file: DiskFile | undefined
   #fileSize = 0
   #writing: Promise<void> | undefined
 
   constructor(
+    private readonly disk: Disk,
     private readonly folder: string,
     readonly sequence: number,
-    readonly salt = randomBytes(4).readUInt32LE(),
+    readonly salt: number,
   ) {}
 
   /** The file's name without its ending. */
@@ -94,8 +95,8 @@ export class Segment {
    * many records there are because the process died, by reading it. Returns what was read then.
    */
   async restore(): Promise<SegmentContents | undefined> {
-    const { size } = await stat(this.path)
-    const bytes = await readFile(this.#acksPath).catch(ignoreMissing)
+    const { size } = await this.disk.stat(this.path)
+    const bytes = await this.disk.readFile(this.#acksPath).catch(ignoreMissing)
     this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
     const { entries, sealed, flushed, givenUp } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
     this.size = size
@@ -136,12 +137,12 @@ export class Segment {
 
   /** Cuts off what was not written to its end. */
   async cut(): Promise<void> {
-    await truncate(this.path, this.size)
+    await this.disk.truncate(this.path, this.size)
   }
 
   /** Reads the records from `offset` to `end`, whatever is appended meanwhile. */
   async read(offset = 0, end = this.size): Promise<SegmentContents> {
-    const file = await open(this.path)
+    const file = await this.disk.open(this.path)
     try {
       const buffer = Buffer.allocUnsafe(end - offset)
       let filled = 0
@@ -200,7 +201,7 @@ export class Segment {
     const entries = this.#unwritten
     this.#unwritten = []
     try {
-      this.#file ??= await open(this.#acksPath, constants.O_WRONLY | constants.O_CREAT, 0o600)
+      this.#file ??= await this.disk.open(this.#acksPath, constants.O_WRONLY | constants.O_CREAT, 0o600)
       const bytes = Buffer.concat(entries.map((entry) => encodeEntry(entry, this.salt)))
       await writeAll(this.#file, [bytes], this.#fileSize)
       this.#fileSize += bytes.length
@@ -220,26 +221,26 @@ export class Segment {
   async delete(): Promise<void> {
     this.#unwritten = []
     await this.close()
-    await unlink(this.path).catch(ignoreMissing)
-    await unlink(this.#acksPath).catch(ignoreMissing)
+    await this.disk.unlink(this.path).catch(ignoreMissing)
+    await this.disk.unlink(this.#acksPath).catch(ignoreMissing)
   }
 }
 
 /** The segments in a folder, oldest first, not yet restored. */
-export async function listSegments(folder: string): Promise<Segment[]> {
+export async function listSegments(folder: string, disk = systemDisk): Promise<Segment[]> {
   const segments: Segment[] = []
-  for (const name of (await readdir(folder)).sort()) {
+  for (const name of (await disk.readdir(folder)).sort()) {
     const [, sequence, salt] = NAME.exec(name) ?? []
-    if (sequence !== undefined) segments.push(new Segment(folder, Number(sequence), parseInt(salt, 16)))
+    if (sequence !== undefined) segments.push(new Segment(disk, folder, Number(sequence), parseInt(salt, 16)))
   }
   return segments
 }
 
 /** Deletes acknowledgement files whose segment is gone: their process died between the two. */
-export async function deleteOrphans(folder: string): Promise<void> {
-  const names = new Set(await readdir(folder))
+export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
+  const names = new Set(await disk.readdir(folder))
   for (const name of names) {
-    if (name.endsWith('.acks') && !names.has(name.replace(/acks$/, 'log'))) await unlink(join(folder, name))
+    if (name.endsWith('.acks') && !names.has(name.replace(/acks$/, 'log'))) await disk.unlink(join(folder, name))
   }
 }
 
@@ -251,7 +252,7 @@ export function count(waiting: Waiting, { points, length }: Pick<Entry, 'points'
 }
 
 /** Writes all of the buffers; a single call may write less when the disk is nearly full. */
-export async function writeAll(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
+export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], position: number): Promise<void> {
   const { bytesWritten } = await file.writev(buffers, position)
   const total = buffers.reduce((sum, { length }) => sum + length, 0)
   if (bytesWritten === 0 && total > 0) throw new Error('nothing could be written')
@@ -260,8 +261,8 @@ export async function writeAll(file: FileHandle, buffers: readonly Uint8Array[],
 }
 
 /** So that the names of new files, too, survive the loss of power. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path)
+export async function syncFolder(path: string, disk: Disk): Promise<void> {
+  const folder = await disk.open(path)
   await folder.sync().finally(() => folder.close())
 }
 

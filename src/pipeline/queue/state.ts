@@ -1,10 +1,9 @@
-import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import type { Clock } from '../../clock.ts'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
+import type { Machine } from '../machine.ts'
+import type { Disk, DiskFile } from './files.ts'
 import type { Segment } from './segment.ts'
 import { syncFolder, writeAll } from './segment.ts'
 
@@ -35,7 +34,7 @@ export interface LogEnd {
 
 /** What is told after one `begin`, and its file once something is written. */
 interface Telling {
-  file: FileHandle | undefined
+  file: DiskFile | undefined
   path: string | undefined
   /** Bytes that count. */
   size: number
@@ -90,7 +89,7 @@ export class StateLog {
     private readonly minSize: number,
     private state: ExporterState | undefined,
     private readonly log: Logger,
-    private readonly clock: Clock,
+    private readonly machine: Pick<Machine, 'clock' | 'disk'>,
   ) {
     state?.begin()
   }
@@ -117,16 +116,16 @@ export class StateLog {
   async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
     let paths: string[] = []
     try {
-      const names = (await readdir(this.folder)).filter((name) => NAME.test(name)).sort()
+      const names = (await this.machine.disk.readdir(this.folder)).filter((name) => NAME.test(name)).sort()
       paths = names.map((name) => join(this.folder, name))
       this.#fileNumber = Number(NAME.exec(names.at(-1) ?? '')?.[1] ?? 0) + 1
-      const files = await Promise.all(paths.map(readStateFile))
+      const files = await Promise.all(paths.map((path) => readStateFile(path, this.machine.disk)))
       await this.#restore(files, segments)
       await this.#writeAll(end)
     } catch (error) {
       this.#failed(error)
     }
-    for (const path of paths) await unlink(path).catch(() => undefined)
+    for (const path of paths) await this.machine.disk.unlink(path).catch(() => undefined)
   }
 
   /** Writes what was told with batches that are about to become records behind `end`, or that nothing is left of. */
@@ -140,7 +139,10 @@ export class StateLog {
       const { telling, bytes, all } = told
       const list = buffers.get(telling) ?? []
       buffers.set(telling, list)
-      list.push(encodeHeader(this.#number++, { sequence: end.sequence, records }, this.clock.now(), bytes), bytes)
+      list.push(
+        encodeHeader(this.#number++, { sequence: end.sequence, records }, this.machine.clock.now(), bytes),
+        bytes,
+      )
       const { size } = this.#pending.get(telling) ?? telling
       this.#pending.set(telling, { size: size + HEADER_SIZE + bytes.length, all })
     }
@@ -200,7 +202,8 @@ export class StateLog {
     await this.#deleting
     for (const { file, path, size } of this.#tellings) {
       await file?.close().catch(() => undefined)
-      if (path !== undefined) await rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
+      if (path !== undefined)
+        await this.machine.disk.rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
     }
   }
 
@@ -219,7 +222,7 @@ export class StateLog {
     const last = [...kept].at(-1)
     for (const { path, entries } of files) {
       // From now on a segment that is not there may be one that never got its records.
-      await cut(path, entries.findLast((entry) => kept.has(entry))?.end ?? 0)
+      await cut(this.machine.disk, path, entries.findLast((entry) => kept.has(entry))?.end ?? 0)
     }
     if (last === undefined || this.#hasTold) return
     for (const { sequence, records } of segments) {
@@ -227,7 +230,7 @@ export class StateLog {
         throw new Error('it ends before the batches in the queue do')
       }
     }
-    const now = this.clock.now()
+    const now = this.machine.clock.now()
     const tellings = files.map(({ entries }) => {
       const told = entries.filter((entry) => kept.has(entry) && entry.bytes.length > 0)
       return told.map(({ bytes, time }) => ({ bytes, age: Math.max(0, now - time) }))
@@ -258,11 +261,11 @@ export class StateLog {
     this.state?.begin()
   }
 
-  async #fileOf(telling: Telling): Promise<FileHandle> {
+  async #fileOf(telling: Telling): Promise<DiskFile> {
     if (telling.file !== undefined) return telling.file
     telling.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
-    telling.file = await open(telling.path, 'wx', 0o600)
-    await syncFolder(this.folder)
+    telling.file = await this.machine.disk.open(telling.path, 'wx', 0o600)
+    await syncFolder(this.folder, this.machine.disk)
     // It may have been abandoned meanwhile.
     if (telling.abandoned) this.#delete([telling])
     else this.#tellings.push(telling)
@@ -274,7 +277,7 @@ export class StateLog {
     this.#deleting = this.#deleting.then(async () => {
       for (const { file, path } of tellings) {
         await file?.close().catch(() => undefined)
-        if (path !== undefined) await unlink(path).catch(() => undefined)
+        if (path !== undefined) await this.machine.disk.unlink(path).catch(() => undefined)
       }
     })
   }
@@ -292,8 +295,8 @@ function newTelling(): Telling {
   return { file: undefined, path: undefined, size: 0, whole: undefined, abandoned: false }
 }
 
-async function cut(path: string, size: number): Promise<void> {
-  const file = await open(path, 'r+')
+async function cut(disk: Disk, path: string, size: number): Promise<void> {
+  const file = await disk.open(path, 'r+')
   try {
     await file.truncate(size)
     await file.datasync()
@@ -315,8 +318,8 @@ function encodeHeader(number: number, { sequence, records }: LogEnd, time: numbe
 }
 
 /** @throws what the file system says, or where it is damaged */
-async function readStateFile(path: string): Promise<StateFile> {
-  const bytes = await readFile(path)
+async function readStateFile(path: string, disk: Disk): Promise<StateFile> {
+  const bytes = await disk.readFile(path)
   const entries = readEntries(bytes)
   const [, , size] = NAME.exec(basename(path)) ?? []
   if (size !== undefined && (bytes.length !== Number(size) || entries.at(-1)?.end !== bytes.length)) {

@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { FolderLock, isHeld } from './lock.ts'
+import { systemDisk } from './files.ts'
+import type { Disk } from './files.ts'
 import type { StoredRecord } from './record.ts'
 import { listSegments } from './segment.ts'
 import type { Segment, Waiting } from './segment.ts'
@@ -17,12 +17,12 @@ export interface StoredQueue {
 }
 
 /** The queues in the `directory` of a configuration, or the one whose own folder it is. @throws what the file system says */
-export async function findQueues(directory: string): Promise<StoredQueue[]> {
-  const entries = await readdir(directory, { withFileTypes: true })
-  const own = await readQueue(directory)
+export async function findQueues(directory: string, disk = systemDisk): Promise<StoredQueue[]> {
+  const entries = await disk.readdir(directory, { withFileTypes: true })
+  const own = await readQueue(directory, disk)
   if (own !== undefined) return [own]
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(directory, name))
-  const queues = await Promise.all(folders.map(readQueue))
+  const queues = await Promise.all(folders.map((folder) => readQueue(folder, disk)))
   return queues.filter((queue) => queue !== undefined)
 }
 
@@ -38,9 +38,9 @@ export async function* storedRecords({ segments }: StoredQueue): AsyncGenerator<
 
 /** Deletes what a queue holds, once it is found again under the lock. Returns what it was. @throws InUseError */
 export async function dropQueue({ folder }: StoredQueue): Promise<Waiting> {
-  const lock = await FolderLock.acquire(folder)
+  const lock = await systemDisk.lock(folder)
   try {
-    const { waiting, segments } = (await readQueue(folder)) ?? { waiting: nothing(), segments: [] }
+    const { waiting, segments } = (await readQueue(folder, systemDisk)) ?? { waiting: nothing(), segments: [] }
     for (const segment of segments) await segment.delete()
     return waiting
   } finally {
@@ -48,10 +48,10 @@ export async function dropQueue({ folder }: StoredQueue): Promise<Waiting> {
   }
 }
 
-async function readQueue(folder: string): Promise<StoredQueue | undefined> {
+async function readQueue(folder: string, disk: Disk): Promise<StoredQueue | undefined> {
   const segments: Segment[] = []
   const waiting = nothing()
-  for (const segment of await listSegments(folder)) {
+  for (const segment of await listSegments(folder, disk)) {
     const there = await unlessDeleted(segment.restore().then(() => true))
     if (there === undefined) continue
     segments.push(segment)
@@ -59,7 +59,7 @@ async function readQueue(folder: string): Promise<StoredQueue | undefined> {
     waiting.points += segment.waiting.points
     waiting.bytes += segment.waiting.bytes
   }
-  const inUse = await isHeld(folder)
+  const inUse = await disk.isLocked(folder)
   if (segments.length === 0 && !inUse) return undefined
   return { id: idOf(folder), folder, inUse, waiting, segments }
 }

@@ -8,6 +8,7 @@ import { NumberPoint } from '../../../src/otlp/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { RecordLog } from '../../../src/pipeline/queue/log.ts'
 import { encodeHeader } from '../../../src/pipeline/queue/record.ts'
+import { thisMachine } from '../../../src/pipeline/machine.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
 import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesRequest } from '../../kit/delivering.ts'
@@ -56,7 +57,7 @@ describe('a log of records', () => {
     const write = (): void => {}
     const directory = await folder()
     const log = { debug: write, info: write, warn: write, error: write }
-    const records = await RecordLog.open(directory, 2 ** 20, log, (error) => expect(error).toBeUndefined())
+    const records = await RecordLog.open(directory, 2 ** 20, log, (error) => expect(error).toBeUndefined(), thisMachine)
     const [one, other] = await Promise.all([records.writable(), records.writable()])
     expect(other.segment).toBe(one.segment)
     expect(records.segments).toEqual([one.segment])

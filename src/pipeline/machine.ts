@@ -1,0 +1,23 @@
+import { randomInt } from 'node:crypto'
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
+import type { Network } from '../http/client.ts'
+import { systemNetwork } from '../http/client.ts'
+import type { Disk } from './queue/files.ts'
+import { systemDisk } from './queue/files.ts'
+
+/** What a pipeline uses of the machine it runs on. A simulation puts its own in its place, where nothing depends on chance. */
+export interface Machine {
+  readonly clock: Clock
+  readonly disk: Disk
+  readonly network: Network
+  /** A number from 0 to 1 that nobody can foretell. */
+  readonly random: () => number
+}
+
+export const thisMachine: Machine = {
+  clock: systemClock,
+  disk: systemDisk,
+  network: systemNetwork,
+  random: () => randomInt(2 ** 32) / 2 ** 32,
+}
