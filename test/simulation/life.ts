@@ -1,0 +1,24 @@
+import type { Context } from '../../src/component.ts'
+import { VirtualClock } from '../../src/virtual_clock.ts'
+
+/** One process, from its start until it has ended or died. */
+export class Life {
+  readonly clock: VirtualClock
+  /** Whether it has ended: nothing of it happens any more, because its time stands still. */
+  over = false
+  /** What its receivers hand their batches to, by id. */
+  readonly inputs = new Map<string, Context['deliver']>()
+
+  /** @param trace takes the lines that it writes */
+  constructor(
+    readonly number: number,
+    now: number,
+    private readonly trace: (line: string) => void,
+  ) {
+    this.clock = new VirtualClock(now)
+  }
+
+  note(line: string): void {
+    if (!this.over) this.trace(`${this.clock.monotonic()} ${line}`)
+  }
+}
