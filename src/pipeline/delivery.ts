@@ -297,6 +297,8 @@ export class Delivery implements Holder {
     const abort = (): void => {
       this.#abort.abort()
       for (const attempt of this.#attempts) attempt.stop()
+      // Nobody may be sending, and the disk may never say that there is something to send.
+      this.#checkIdle()
     }
     deadline.addEventListener('abort', abort, { once: true })
     if (deadline.aborted) abort()
@@ -518,12 +520,14 @@ export class Delivery implements Holder {
     for (let points = 0; points === 0 || points < size;) {
       const next = this.#queue.shift()
       if (next === undefined) break
-      // What is on disk may be left there at the stop, beside the other it could not be.
-      if (joined.length > 0 && next.stored !== joined[0].stored) {
+      // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
+      const wasEncoded = this.#encoded.has(next.batch)
+      if (joined.length > 0 && (wasEncoded || next.stored !== joined[0].stored)) {
         this.#parts.push(next)
         break
       }
       joined.push(next)
+      if (wasEncoded) break
       points += next.batch.pointCount
     }
     if (joined.length < 2) return joined[0]
