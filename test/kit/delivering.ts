@@ -10,6 +10,8 @@ import type { Holder } from '../../src/host/memory_limiter.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { Delivery } from '../../src/pipeline/delivery.ts'
+import { thisMachine } from '../../src/pipeline/machine.ts'
+import type { Machine } from '../../src/pipeline/machine.ts'
 import { Receipt } from '../../src/pipeline/receipt.ts'
 import type { DeliveryConfig } from '../../src/pipeline/settings.ts'
 import { ExporterSheet } from '../../src/pipeline/telemetry.ts'
@@ -120,6 +122,7 @@ export interface DeliverySettings {
   retry?: Partial<DeliveryConfig['retry_on_failure']>
   queue?: Partial<DeliveryConfig['sending_queue']>
   memoryIsShort?: () => boolean
+  machine?: Machine
 }
 
 function configOf({
@@ -176,7 +179,7 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   const log = { debug: write, info: write, warn: write, error: write }
   const memory = { holders: new Set<Holder>(), isShort: () => settings.memoryIsShort?.() ?? false }
-  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values', memory)
+  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values', memory, false, settings.machine)
   delivery.begin()
   return {
     sheet,
@@ -188,7 +191,7 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
     renew: (to: Exporter, settings: DeliverySettings = {}) => delivery.renew(to, configOf(settings)),
     /** Leaves its place to another delivery, as a reload with another folder does. */
     async bequeath(to: Exporter, settings: DeliverySettings = {}) {
-      const heir = new Delivery(to, configOf(settings), sheet, log, 'values', memory, true)
+      const heir = new Delivery(to, configOf(settings), sheet, log, 'values', memory, true, settings.machine)
       await heir.open()
       heir.begin()
       delivery.bequeath(heir)
@@ -202,9 +205,10 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
     /** Stops; `patience` in milliseconds is the shutdown timeout. */
     async drain(patience = 10_000): Promise<void> {
       const deadline = new AbortController()
-      const timer = setTimeout(() => deadline.abort(), patience)
+      const { clock } = settings.machine ?? thisMachine
+      const timer = clock.setTimeout(() => deadline.abort(), patience)
       await delivery.drain(deadline.signal)
-      clearTimeout(timer)
+      clock.clearTimeout(timer)
     },
     /** handed in and created less everything that is accounted for; 0 at every moment. */
     difference(): number {

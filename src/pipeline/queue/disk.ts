@@ -13,7 +13,7 @@ import { queueFolder, RecordLog } from './log.ts'
 import type { Place } from './log.ts'
 import { HEADER_SIZE } from './record.ts'
 import type { Segment } from './segment.ts'
-import { count } from './segment.ts'
+import { count, makeFolder } from './segment.ts'
 import { StateLog } from './state.ts'
 import type { Change } from './state.ts'
 
@@ -219,8 +219,7 @@ export class DiskQueue implements Queue {
     const patience = new Promise<void>((resolve) => (timer = this.machine.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#finish(), patience])
     this.machine.clock.clearTimeout(timer)
-    const lost = this.#memoryPoints + this.#writing.reduce((sum, { points }) => sum + points, 0)
-    return { kept: this.#waiting.points - lost }
+    return { kept: this.#waiting.points - this.#heldSize.points }
   }
 
   status(): QueueStatus {
@@ -250,7 +249,7 @@ export class DiskQueue implements Queue {
   }
 
   async #open(): Promise<void> {
-    await this.machine.disk.mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await makeFolder(this.#folder, this.machine.disk)
     this.#lock ??= await this.machine.disk.lock(this.#folder)
     const failed = (error: unknown): void => this.#failed(error)
     const records = await RecordLog.open(
@@ -532,6 +531,7 @@ export class DiskQueue implements Queue {
       if (this.#records === undefined) await (this.#opening = this.#open())
       else await this.#reclaim()
       await this.#records?.retry()
+      await this.#state.retry()
       await this.#committing
       if (this.#memory.length === 0) {
         await this.#records?.writable()
@@ -547,7 +547,7 @@ export class DiskQueue implements Queue {
   /** Makes the folder anew where it was deleted, and with it the lock and what the exporter remembers. */
   async #reclaim(): Promise<void> {
     if (await this.#lock?.stands()) return
-    await this.machine.disk.mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await makeFolder(this.#folder, this.machine.disk)
     const lock = await this.machine.disk.lock(this.#folder)
     await this.#lock?.release()
     this.#lock = lock

@@ -3,7 +3,8 @@ import { FolderLock, isHeld } from './lock.ts'
 
 /** What queues do to the disk, as `node:fs/promises` does it; a simulation puts its own in its place. */
 export interface Disk {
-  mkdir(path: string, options: { readonly recursive: true; readonly mode: number }): Promise<unknown>
+  /** Resolves with the first folder that it made. */
+  mkdir(path: string, options: { readonly recursive: true; readonly mode: number }): Promise<string | undefined>
   open(path: string, flags?: string | number, mode?: number): Promise<DiskFile>
   readdir(path: string): Promise<string[]>
   readdir(path: string, options: { readonly withFileTypes: true }): Promise<DiskEntry[]>

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { systemDisk } from './files.ts'
 import type { Disk, DiskFile } from './files.ts'
@@ -260,6 +260,20 @@ export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], p
   await writeAll(file, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten)
 }
 
+/**
+ * Makes a folder whose name, which stands in the folder above, survives the loss of power. An earlier process may have made it and died
+ * before that was flushed.
+ */
+export async function makeFolder(path: string, disk: Disk): Promise<void> {
+  const first = (await disk.mkdir(path, { recursive: true, mode: 0o700 })) ?? path
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    await syncFolder(dirname(made), disk).catch((error: unknown) => {
+      // Whoever may not look into a folder cannot flush it either.
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+    })
+  }
+}
+
 /** So that the names of new files, too, survive the loss of power. */
 export async function syncFolder(path: string, disk: Disk): Promise<void> {
   const folder = await disk.open(path)
@@ -297,7 +311,7 @@ function readEntries(bytes: Buffer, salt: number): Entries {
   return { entries, sealed, flushed, givenUp }
 }
 
-function ignoreMissing(error: unknown): undefined {
+export function ignoreMissing(error: unknown): undefined {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   return undefined
 }

@@ -5,7 +5,7 @@ import { errorMessage } from '../../errors.ts'
 import type { Machine } from '../machine.ts'
 import type { Disk, DiskFile } from './files.ts'
 import type { Segment } from './segment.ts'
-import { syncFolder, writeAll } from './segment.ts'
+import { ignoreMissing, syncFolder, writeAll } from './segment.ts'
 
 /** `<number>.state`, what an exporter told after one `begin`; after a stop in good order `<number>-<bytes>.state`. */
 const NAME = /^(\d{10})(?:-(\d+))?\.state$/
@@ -81,6 +81,8 @@ export class StateLog {
   /** What was written and may not count: how large its file is with it, and whether all has been told there. */
   readonly #pending = new Map<Telling, { size: number; all: boolean }>()
   #hasTold = false
+  /** Files that are to be deleted, those that could not be included. */
+  readonly #undeleted = new Set<string>()
   #deleting: Promise<unknown> = Promise.resolve()
 
   /** @param minSize bytes of a file before the exporter begins to tell anew, however little it remembers */
@@ -197,6 +199,14 @@ export class StateLog {
     this.#begin()
   }
 
+  /** Deletes what could not be deleted before: a process that finds it would take it for what is remembered. @throws what the file system says */
+  async retry(): Promise<void> {
+    for (const path of this.#undeleted) {
+      await this.machine.disk.unlink(path).catch(ignoreMissing)
+      this.#undeleted.delete(path)
+    }
+  }
+
   /** Closes the files, and lets their names say that they are whole: damage is then not taken for a write that never ended. */
   async close(): Promise<void> {
     await this.#deleting
@@ -277,8 +287,9 @@ export class StateLog {
     this.#deleting = this.#deleting.then(async () => {
       for (const { file, path } of tellings) {
         await file?.close().catch(() => undefined)
-        if (path !== undefined) await this.machine.disk.unlink(path).catch(() => undefined)
+        if (path !== undefined) this.#undeleted.add(path)
       }
+      await this.retry().catch(() => undefined)
     })
   }
 

@@ -1,0 +1,161 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Exporter, Told } from '../../../src/component.ts'
+import { retryable } from '../../../src/errors.ts'
+import { thisMachine } from '../../../src/pipeline/machine.ts'
+import type { Machine } from '../../../src/pipeline/machine.ts'
+import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
+import type { Disk } from '../../../src/pipeline/queue/files.ts'
+import { batchOf, deliver, valuesOf, valuesRequest } from '../../kit/delivering.ts'
+import type { ValuesRequest } from '../../kit/delivering.ts'
+import { Random } from '../../kit/random.ts'
+import { SimulatedDisk } from '../../simulation/disk.ts'
+import { Life } from '../../simulation/life.ts'
+
+/** A machine with a simulated disk, of which calls may be changed, and a time that stands still. */
+function machineOf(disk: SimulatedDisk, change: (disk: Disk) => Partial<Disk> = () => ({})) {
+  const life = new Life(1, 0, () => undefined)
+  const own = disk.of(life)
+  const machine = { ...thisMachine, clock: life.clock, disk: { ...own, ...change(own) } }
+  return {
+    machine,
+    /** Lets a minute pass at most until something has happened. */
+    async settled<T>(promise: Promise<T>): Promise<T> {
+      let over = false
+      promise.then(
+        () => (over = true),
+        () => (over = true),
+      )
+      for (let seconds = 0; !over && seconds < 60; seconds++) await life.clock.advance(1000)
+      if (!over) throw new Error('It has not happened within a minute.')
+      return promise
+    },
+    die: () => (life.over = true),
+  }
+}
+
+const queue = { directory: '/queue', max_disk_size: 2 ** 20 }
+
+/** An exporter that notes the values of its requests, and sends them as `send` does. */
+function exporting(send: (request: ValuesRequest) => Promise<void>) {
+  const requests: (readonly number[])[] = []
+  const exporter: Exporter<ValuesRequest> = {
+    *encode(batch) {
+      yield valuesRequest(valuesOf(batch))
+    },
+    send(request) {
+      requests.push(request.values)
+      return send(request)
+    },
+  }
+  return { exporter, requests }
+}
+
+const unavailable = async (): Promise<void> => {
+  throw retryable('Nobody is there.')
+}
+
+const never = new Promise<never>(() => undefined)
+
+describe('a queue whose disk fails', () => {
+  it('keeps what was acknowledged when the power is lost just after its folders were made', async () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const disk = new SimulatedDisk(new Random(seed))
+      const before = machineOf(disk)
+      const first = deliver(exporting(unavailable).exporter, { queue, machine: before.machine })
+      await before.settled(first.open())
+      expect(await before.settled(first.offer(batchOf(1, 2, 3)))).toBe('accepted')
+      before.die()
+      disk.losePower()
+      const after = machineOf(disk)
+      const second = deliver(exporting(unavailable).exporter, { queue, machine: after.machine })
+      await after.settled(second.open())
+      expect(second.sheet.restored).toBe(3)
+    }
+  })
+
+  it('ends the stop when the disk never answers a read', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const before = machineOf(disk)
+    const first = deliver(exporting(unavailable).exporter, { queue, machine: before.machine })
+    await before.settled(first.open())
+    await before.settled(first.offer(batchOf(1, 2, 3)))
+    await before.settled(first.drain(0))
+    before.die()
+    const after = machineOf(disk, (own) => ({
+      open: (path, flags, mode) => (flags === undefined && path.endsWith('.log') ? never : own.open(path, flags, mode)),
+    }))
+    const second = deliver(exporting(unavailable).exporter, { queue, machine: after.machine })
+    await after.settled(second.open())
+    await after.settled(second.drain(0))
+    expect(second.sheet.balance()).toMatchObject({ kept: 3, queued: 0, dropped: {} })
+  })
+
+  it('counts as dropped what the disk takes neither at once nor at the stop', async () => {
+    let answer: Promise<never> = Promise.reject(new Error('EIO'))
+    answer.catch(() => undefined)
+    const disk = new SimulatedDisk(new Random(1))
+    const { machine, settled } = machineOf(disk, (own) => ({
+      open: (path, flags, mode) => (flags === 'wx' ? answer : own.open(path, flags, mode)),
+    }))
+    const { offer, open, drain, sheet } = deliver(exporting(() => never).exporter, {
+      queue: { ...queue, num_consumers: 1 },
+      machine,
+    })
+    await settled(open())
+    await settled(offer(batchOf(0)))
+    expect(await settled(offer(batchOf(1, 2, 3)))).toBe('accepted')
+    answer = never
+    await settled(drain(0))
+    expect(sheet.balance()).toMatchObject({ kept: 0, queued: 0, dropped: { shutdown: 4 } })
+  })
+
+  it('does not join a batch with others that may have arrived as it was', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    disk.weather = 'read-only'
+    const { machine, settled } = machineOf(disk)
+    let send = (): Promise<void> => never
+    const { exporter, requests } = exporting(() => send())
+    const joining = { queue: { ...queue, join_interval: 1000, num_consumers: 1 }, timeout: 10_000, machine }
+    const { open, offer, renew } = deliver(exporter, joining)
+    await settled(open())
+    await settled(offer(batchOf(1)))
+    await machine.clock.advance(1000)
+    await settled(offer(batchOf(2)))
+    expect(requests).toEqual([[1]])
+    send = async () => undefined
+    const renewed = renew(exporter, joining)
+    await machine.clock.advance(20_000)
+    await renewed
+    expect(requests).toEqual([[1], [2], [1]])
+  })
+
+  it('forgets what an exporter remembered before it sent what the disk knows nothing of, once the disk works again', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const restored: (readonly (readonly Told[])[])[] = []
+    const state = {
+      begin: () => undefined,
+      changes: () => ({ bytes: new Uint8Array([1]), all: true }),
+      restore: (tellings: readonly (readonly Told[])[]) => void restored.push(tellings),
+    }
+    const events = { changed() {}, restored() {}, lost() {}, recovered() {} }
+    const log = { debug() {}, info() {}, warn() {}, error() {} }
+    const config = { ...queue, queue_size: undefined, sizer: 'requests' } as const
+    const start = (machine: Machine): DiskQueue =>
+      new DiskQueue('/queue', 'values', config, state, events, log, undefined, machine)
+    const before = machineOf(disk)
+    const first = start(before.machine)
+    await before.settled(first.open())
+    await before.settled(Promise.resolve(first.push(batchOf(1))))
+    disk.weather = 'read-only'
+    await before.settled(Promise.resolve(first.push(batchOf(2))))
+    first.shift()
+    expect(first.shift()?.stored).toBe(false)
+    disk.weather = 'fine'
+    await before.machine.clock.advance(5000)
+    expect(first.status().problem).toBeUndefined()
+    before.die()
+    const after = machineOf(disk)
+    await after.settled(start(after.machine).open())
+    expect(restored.flat(2)).toEqual([])
+  })
+})
