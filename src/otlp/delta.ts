@@ -46,8 +46,8 @@ export interface DeltaOptions {
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
-export const DEFAULT_TTL = 3_600_000
-export const DEFAULT_MAX_SERIES = 1_000_000
+const DEFAULT_TTL = 3_600_000
+const DEFAULT_MAX_SERIES = 1_000_000
 const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
 
 /** A point that is merged will be counted with a later one; if it is not after all, it is created again, and dropped. */
@@ -613,7 +613,7 @@ function startsLate(cursor: PointCursor): boolean {
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
-export function keepsFirst(initialValue: InitialValue, start: bigint, time: bigint): boolean {
+function keepsFirst(initialValue: InitialValue, start: bigint, time: bigint): boolean {
   if (initialValue !== 'auto') return initialValue === 'keep'
   return start > processStart && start < time
 }
