@@ -41,7 +41,7 @@ export interface DeltaOptions {
    * its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
    */
   readonly summaries?: boolean
-  /** Called where points are withheld because more senders share a series than can be told apart. */
+  /** Called where points are withheld because more senders share a series than can be distinguished. */
   readonly severalWriters?: (metric: Metric) => void
 }
 
@@ -59,7 +59,7 @@ export interface DeltaAccount {
 
 /** What to log where `severalWriters` is called. */
 export const SEVERAL_WRITERS =
-  'More than four senders share one series of a metric, so that their counts cannot be told apart: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
+  'More than four senders share one series of a metric, so that their counts cannot be distinguished: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
 
 const NONE = -1
 
