@@ -36,10 +36,13 @@ export class RegularExpression extends RegExp {
   }
 
   override exec(text: string): RegExpExecArray | null {
+    // What is no text counts as it reads, as with any RegExp.
+    text = String(text)
     return this.#engineFor(text).exec(text) as RegExpExecArray | null
   }
 
   override test(text: string): boolean {
+    text = String(text)
     const engine = this.#engineFor(text)
     if (engine === this.#fast || text.length > LONGEST_REMEMBERED) return engine.test(text)
     const remembered = this.#remembered.get(text)
@@ -54,12 +57,13 @@ export class RegularExpression extends RegExp {
     const parts: string[] = []
     let end = 0
     for (const found of this.#linear.matchAll(text)) {
-      const [{ length }, ...groups] = found
-      if (length === 0 && (found.index === 0 || found.index === text.length)) continue
-      parts.push(text.slice(end, found.index), ...groups)
-      end = (found.index ?? 0) + length
+      const { 0: all, index = 0 } = found
+      // Where nothing is found directly after what was found before, or at the end, the text is not split.
+      if (index + all.length === end || index === text.length) continue
+      parts.push(text.slice(end, index), ...found.slice(1))
+      end = index + all.length
     }
-    return [...parts, text.slice(end)].slice(0, limit)
+    return text === '' && this.test('') ? [] : [...parts, text.slice(end)].slice(0, limit)
   }
 
   #engineFor(text: string): RegExp | RE2JS {
@@ -71,15 +75,15 @@ export class RegularExpression extends RegExp {
 const INSTEAD: readonly (readonly [part: RegExp, instead: string])[] = [
   [
     /^\(\?<?[=!]/,
-    'looking around is not possible, since it takes more than linear time: match what stands there as well, or leave it out with another expression',
+    'look-ahead and look-behind are not possible, because they cannot be matched in linear time: match what stands there as well, or leave it out with another expression',
   ],
   [
     /^\\[1-9k]/,
-    'referring back to a group is not possible, since it takes more than linear time: write out what may stand there',
+    'back-references are not possible, because they cannot be matched in linear time: write out what may stand there',
   ],
-  [/^\(\?P$/, 'a group is named by `(?P<name>...)`, and referring back to one is not possible'],
-  [/^\(\?>/, 'write `(?:...)`: no expression tries again what it has matched'],
-  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at its end: no expression tries again what it has matched'],
+  [/^\(\?P$/, 'a group is named by `(?P<name>...)`; back-references are not possible'],
+  [/^\(\?>/, 'write `(?:...)`; there is no backtracking that it could prevent'],
+  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at its end; there is no backtracking that it could prevent'],
   [/^\(\?[#x]/, 'there are no comments in an expression'],
   [/^\\[uc]/, 'write a character by its number as `\\x{e9}`'],
   [/^\\Z/, 'the end of the text is `\\z`'],

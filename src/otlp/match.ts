@@ -22,3 +22,21 @@ export function patternProblem(matchType: MatchType, pattern: string): string | 
     return `is not a regular expression: ${errorMessage(error)}`
   }
 }
+
+/**
+ * Whether a text is of a form in which `*` stands for any text. In linear time, which an expression with several `.*` would not
+ * take.
+ */
+export function matchesWildcards(form: string, text: string): boolean {
+  const [begin, ...parts] = form.split('*')
+  const end = parts.pop()
+  if (end === undefined) return text === form
+  if (!text.startsWith(begin)) return false
+  let place = begin.length
+  for (const part of parts) {
+    const found = text.indexOf(part, place)
+    if (found === -1) return false
+    place = found + part.length
+  }
+  return text.length - end.length >= place && text.endsWith(end)
+}

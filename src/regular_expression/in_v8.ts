@@ -146,7 +146,7 @@ function sourceOf(tree: Tree): string {
     case 'alternation':
       return `(?:${tree.subs.map(sourceOf).join('|')})`
     default:
-      throw new Error(`re2js has another kind of node in \`${String(tree)}\``)
+      throw new Error(`The tree of re2js has a node of the unknown kind ${tree.op}.`)
   }
 }
 
@@ -229,7 +229,7 @@ function reached(program: readonly Instruction[], from: number): number[] | unde
 }
 
 function intersect(left: Ranges, right: Ranges): boolean {
-  for (let here = 0, there = 0; here < left.length && there < right.length; ) {
+  for (let here = 0, there = 0; here < left.length && there < right.length;) {
     if (left[here + 1] < right[there]) here += 2
     else if (right[there + 1] < left[here]) there += 2
     else return true

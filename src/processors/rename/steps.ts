@@ -137,7 +137,7 @@ function expandName(template: string, name: string, expression: RegExp | undefin
   const groups = new Map(Object.entries(found.groups ?? {}))
   found.forEach((text, index) => groups.set(String(index), text))
   const expanded = template.replaceAll(
-    /\$(?:\$|(\w+)|\{(\w+)\})/g,
+    /\$(?:\$|([\p{L}\p{Nd}_]+)|\{([\p{L}\p{Nd}_]+)\})/gu,
     (all, bare?: string, braced?: string) => (all === '$$' ? '$' : (groups.get(bare ?? braced ?? '') ?? '')),
   )
   return expanded === '' ? template : expanded
