@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { MetricBatch } from '../../src/otlp/batch.ts'
-import { gauge } from '../../src/testing.ts'
+import { sum } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startDestination } from './destination.ts'
@@ -56,7 +56,7 @@ service:
       )?.[1] ?? 'none'
 
     const name = expected.replace('heka.', '')
-    const batch = MetricBatch.of({ metrics: [gauge(name, 1, { text: `${'x'.repeat(60)}d` })] })
+    const batch = MetricBatch.of({ metrics: [sum(name, 1, { text: `${'x'.repeat(60)}d` })] })
     const answer = await request(`http://${addressOf(/over HTTP/)}/v1/metrics`, {
       method: 'POST',
       headers: { 'content-type': 'application/x-protobuf' },
