@@ -37,7 +37,7 @@ export interface Setting<F extends Format = Format> {
 export interface ChangedDefault {
   /** The version that changed it, like `1.2.0`. */
   readonly in: string
-  /** The default before, written as in the YAML: setting it keeps what was. */
+  /** The default before, written as in the YAML: setting it keeps the old behaviour. */
   readonly from: unknown
 }
 

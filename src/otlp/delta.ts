@@ -43,14 +43,14 @@ export interface DeltaOptions {
    * its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
    */
   readonly summaries?: boolean
-  /** Called where points are withheld because more senders share a series than can be told apart. */
+  /** Called where points are withheld because more senders share a series than can be distinguished. */
   readonly severalWriters?: (metric: Metric) => void
   readonly clock?: Clock
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
-export const DEFAULT_TTL = 3_600_000
-export const DEFAULT_MAX_SERIES = 1_000_000
+const DEFAULT_TTL = 3_600_000
+const DEFAULT_MAX_SERIES = 1_000_000
 
 /** A point that is merged will be counted with a later one; if it is not after all, it is created again, and dropped. */
 export interface DeltaAccount {
@@ -61,7 +61,7 @@ export interface DeltaAccount {
 
 /** What to log where `severalWriters` is called. */
 export const SEVERAL_WRITERS =
-  'More than four senders share one series of a metric, so that their counts cannot be told apart: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
+  'More than four senders share one series of a metric, so that their counts cannot be distinguished: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
 
 const NONE = -1
 
@@ -621,7 +621,7 @@ function startsLate(cursor: PointCursor): boolean {
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
-export function keepsFirst(initialValue: InitialValue, processStart: bigint, start: bigint, time: bigint): boolean {
+function keepsFirst(initialValue: InitialValue, processStart: bigint, start: bigint, time: bigint): boolean {
   if (initialValue !== 'auto') return initialValue === 'keep'
   return start > processStart && start < time
 }

@@ -19,7 +19,7 @@ function machineOf(disk: SimulatedDisk, change: (disk: Disk) => Partial<Disk> = 
   return {
     machine,
     /** Lets a minute pass at most until something has happened. */
-    async settled<T>(promise: Promise<T>): Promise<T> {
+    settled: async <T>(promise: Promise<T>): Promise<T> => {
       let over = false
       promise.then(
         () => (over = true),
@@ -97,16 +97,16 @@ describe('a queue whose disk fails', () => {
     const { machine, settled } = machineOf(disk, (own) => ({
       open: (path, flags, mode) => (flags === 'wx' ? answer : own.open(path, flags, mode)),
     }))
-    const { offer, open, drain, sheet } = deliver(exporting(() => never).exporter, {
+    const delivery = deliver(exporting(() => never).exporter, {
       queue: { ...queue, num_consumers: 1 },
       machine,
     })
-    await settled(open())
-    await settled(offer(batchOf(0)))
-    expect(await settled(offer(batchOf(1, 2, 3)))).toBe('accepted')
+    await settled(delivery.open())
+    await settled(delivery.offer(batchOf(0)))
+    expect(await settled(delivery.offer(batchOf(1, 2, 3)))).toBe('accepted')
     answer = never
-    await settled(drain(0))
-    expect(sheet.balance()).toMatchObject({ kept: 0, queued: 0, dropped: { shutdown: 4 } })
+    await settled(delivery.drain(0))
+    expect(delivery.sheet.balance()).toMatchObject({ kept: 0, queued: 0, dropped: { shutdown: 4 } })
   })
 
   it('does not join a batch with others that may have arrived as it was', async () => {
