@@ -290,6 +290,8 @@ export interface ExporterState {
    * first, of what was told since. Where it throws, nothing may be remembered.
    */
   restore(tellings: readonly (readonly Told[])[]): void
+  /** Another exporter takes over what was told: forgets it, so that it is not there twice. */
+  forget?(): void
 }
 
 /** What an exporter told of its memory, `age` milliseconds ago. */

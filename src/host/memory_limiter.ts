@@ -1,4 +1,5 @@
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
+import { rememberedBytes } from '../otlp/remembered_bytes.ts'
 import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 
@@ -200,6 +201,8 @@ export class MemoryLimiter {
       from = Math.max(soft / 2, soft - Math.max(0, resident - soft))
     }
     look()
+    // What is remembered of those who are gone goes first, and what only saves time.
+    if (this.#used >= from && !this.#short) rememberedBytes.shrink(0)
     if (this.#used >= from && collect(this.#used >= hard ? 'urgent' : 'usual')) {
       look()
       // Only what is left when there is no garbage says that batches have to go.
@@ -209,11 +212,15 @@ export class MemoryLimiter {
     this.#tell(limits)
   }
 
-  /** Lets go of a part of all batches that are held, the oldest first. If that was not enough, the next look finds it. */
+  /**
+   * Lets go of a part of all batches that are held, the oldest first; where none is held, of what is remembered. If that was not
+   * enough, the next look finds it.
+   */
   #shed(part: number): void {
     const holders = [...this.holders]
     const age = ({ held: { oldest = Infinity } }: Holder): number => oldest
     let left = Math.ceil(part * holders.reduce((sum, { held }) => sum + held.batches, 0))
+    if (left === 0) rememberedBytes.shrink(part)
     for (; left > 0; left -= 1) holders.reduce((first, other) => (age(other) < age(first) ? other : first)).shed()
   }
 

@@ -1,18 +1,22 @@
 import { grown } from './bytes_index.ts'
 import type { NumberPointCursor } from './number_cursor.ts'
 import type { RememberedNumber } from './difference.ts'
+import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from './remembered_bytes.ts'
 
 /*
- * What is remembered of a series, in 32-bit places: when it was seen (a double), its value (a double or an int, as on the
- * wire), its time and start (64 bits each), and two small numbers.
+ * What is remembered of a series, in 32-bit places: when it was seen and at what interval (0: not known), in milliseconds, its value
+ * (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
  */
 const SEEN = 0
+const INTERVAL = 1
 const VALUE = 2
 const TIME = 4
 const START = 6
 const PASS = 8
 const KIND = 9
 const STRIDE = 10
+/** What a series takes, as the array grows twofold. */
+export const POINT_BYTES = 60
 
 const NOTHING = 0
 const DOUBLE = 1
@@ -45,12 +49,25 @@ export class PointMemory {
     return this.#places[series * STRIDE + KIND] !== NOTHING
   }
 
-  seen(series: number): number {
-    return this.#doubles[(series * STRIDE + SEEN) / 2]
+  /** Milliseconds since the series was seen, of times as in `see`. */
+  age(series: number, now: number): number {
+    return (now - this.#places[series * STRIDE + SEEN]) | 0
   }
 
+  /** `now`: milliseconds by `performance.now`, as an int of 32 bits. What is older than 24 days seems to be younger. */
   see(series: number, now: number): void {
-    this.#doubles[(series * STRIDE + SEEN) / 2] = now
+    const places = this.#places
+    const at = series * STRIDE
+    const gap = (now - places[at + SEEN]) | 0
+    // The first that is seen after `clear` says nothing of an interval.
+    if (gap > 0 && places[at + KIND] !== NOTHING) places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
+    places[at + SEEN] = now
+  }
+
+  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  mayGo(series: number, now: number): boolean {
+    const interval = this.#places[series * STRIDE + INTERVAL]
+    return this.age(series, now) > MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL : interval)
   }
 
   /** Marks the series; `false` when it was marked with this number already. */

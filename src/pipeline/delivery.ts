@@ -212,6 +212,7 @@ export class Delivery implements Holder {
       all = part.all
       if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
     }
+    from.forget?.()
     try {
       to.restore([told])
     } catch (error) {
