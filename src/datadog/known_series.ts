@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { Attributes } from '../otlp/attributes.ts'
 import { BytesIndex, grown } from '../otlp/bytes_index.ts'
 import { MetricIndex } from '../otlp/metric_index.ts'
@@ -78,7 +79,7 @@ export class KnownSeries implements Memory {
   /** Milliseconds, and the same in whole seconds. */
   #now = 0
   #second = 0
-  #lastSweep = performance.now()
+  #lastSweep: number
   /** Whether something was forgotten since the last batch. */
   #swept = false
   /** Whether something of the batch found no room. */
@@ -86,9 +87,11 @@ export class KnownSeries implements Memory {
 
   /** `full`: called after each batch of which something found no room. */
   constructor(
+    private readonly clock: Clock,
     private readonly full: () => void = () => undefined,
     private readonly remembered: RememberedBytes = rememberedBytes,
   ) {
+    this.#lastSweep = clock.monotonic()
     this.series = new BytesIndex(remembered, SERIES_BYTES)
     this.#sources = new BytesIndex(remembered, SOURCE_BYTES)
     this.#metrics = new MetricIndex(identify, remembered)
@@ -106,14 +109,14 @@ export class KnownSeries implements Memory {
 
   /** Begins a batch, before which what has sent nothing for `ttl` milliseconds is forgotten. Returns whether anything was. */
   begin(batch: object, ttl: number): boolean {
-    this.#now = performance.now()
+    this.#now = this.clock.monotonic()
     this.#second = Math.floor(this.#now / 1000)
     // Only between batches, so that within one the same source is the same number.
     if (this.#now - this.#lastSweep >= ttl / 2) {
       this.#lastSweep = this.#now
       this.#forget((source) => this.#second - this.#places[source * STRIDE + SEEN] > ttl / 1000)
     }
-    this.remembered.makeRoom()
+    this.remembered.makeRoom(this.clock)
     const swept = this.#swept
     this.#swept = false
     this.#sent.begin(batch)
@@ -137,7 +140,7 @@ export class KnownSeries implements Memory {
   /** `Memory`. */
   shrink(part: number): void {
     const places = this.#places
-    const second = Math.floor(performance.now() / 1000)
+    const second = Math.floor(this.clock.monotonic() / 1000)
     const ageOf = (source: number): number => second - places[source * STRIDE + SEEN]
     this.#forget((source) => {
       const interval = places[source * STRIDE + INTERVAL]

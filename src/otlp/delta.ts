@@ -1,3 +1,5 @@
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import { MetricBatch } from './batch.ts'
 import { grown } from './bytes_index.ts'
 import { DeltaState } from './delta_state.ts'
@@ -43,7 +45,7 @@ export interface DeltaOptions {
    * its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
    */
   readonly summaries?: boolean
-  /** Called where points are withheld because more senders share a series than can be told apart. */
+  /** Called where points are withheld because more senders share a series than can be distinguished. */
   readonly severalWriters?: (metric: Metric) => void
   /** Called where points are dropped because a name or set of attributes is too large to be remembered. */
   readonly tooLarge?: (metric: Metric) => void
@@ -51,12 +53,12 @@ export interface DeltaOptions {
   readonly full?: () => void
   /** Counts what is remembered. */
   readonly remembered?: RememberedBytes
+  readonly clock?: Clock
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
 const DEFAULT_TTL = 3_600_000
 const DEFAULT_MAX_SERIES = 1_000_000
-const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
 
 /** A point that is merged will be counted with a later one; if it is not after all, it is created again, and dropped. */
 export interface DeltaAccount {
@@ -67,7 +69,7 @@ export interface DeltaAccount {
 
 /** What to log where `severalWriters` is called. */
 export const SEVERAL_WRITERS =
-  'More than four senders share one series of a metric, so that their counts cannot be told apart: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
+  'More than four senders share one series of a metric, so that their counts cannot be distinguished: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
 
 /** What to log where `tooLarge` is called. */
 export const ATTRIBUTES_TOO_LARGE =
@@ -105,6 +107,8 @@ const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
  * as it is. Remembers the last point of every series.
  */
 export class CumulativeToDelta implements Memory {
+  readonly #clock: Clock
+  readonly #processStart: bigint
   readonly #initialValue: InitialValue
   readonly #ttl: number
   readonly #extremes: 'none' | 'reached' | 'bounded'
@@ -126,7 +130,7 @@ export class CumulativeToDelta implements Memory {
   /** By metric: the batch that it was in last. */
   #batches = new Int32Array(64)
   #batch = 0
-  #lastSweep = performance.now()
+  #lastSweep: number
   /** Points that were withheld of series that are forgotten, until that is reported. */
   #givenUp = 0
   /** Whether something of the batch found no room. */
@@ -139,8 +143,12 @@ export class CumulativeToDelta implements Memory {
     extremes = 'none',
     summaries = false,
     remembered = rememberedBytes,
+    clock = systemClock,
     ...options
   }: DeltaOptions) {
+    this.#clock = clock
+    this.#processStart = BigInt(Math.round(clock.timeOrigin)) * 1_000_000n
+    this.#lastSweep = clock.monotonic()
     this.#initialValue = initialValue
     this.#ttl = ttl
     this.#extremes = extremes
@@ -148,11 +156,11 @@ export class CumulativeToDelta implements Memory {
     this.#options = options
     this.#remembered = remembered
     this.#rules = {
-      countsFromZero: (start, time) => keepsFirst(initialValue, start, time),
+      countsFromZero: (start, time) => this.#keepsFirst(start, time),
       countsResets: initialValue !== 'drop',
     }
     this.#memory = new SeriesMemory(ttl, maxSeries, remembered)
-    this.state = new DeltaState(this.#memory)
+    this.state = new DeltaState(this.#memory, clock)
     remembered.memories.add(this)
   }
 
@@ -168,10 +176,10 @@ export class CumulativeToDelta implements Memory {
    * `not_finite`. A point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
    */
   apply(batch: MetricBatch, account: DeltaAccount, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
-    const time = performance.now()
+    const time = this.#clock.monotonic()
     const now = time | 0
     if (time - this.#lastSweep > this.#ttl / 2) this.#sweep(time)
-    this.#remembered.makeRoom()
+    this.#remembered.makeRoom(this.#clock)
     this.#giveUp(account)
     this.#isFull = false
     const emptied = new Set<Metric>()
@@ -227,7 +235,7 @@ export class CumulativeToDelta implements Memory {
 
   /** `Memory`. */
   shrink(part: number): void {
-    const now = performance.now() | 0
+    const now = this.#clock.monotonic() | 0
     this.#forget((series) => this.#memory.mayGo(series, now))
     if (part === 0) return
     const isOld = this.#memory.oldest(part, now)
@@ -340,7 +348,7 @@ export class CumulativeToDelta implements Memory {
       }
       if (Number.isNaN(difference)) {
         if (points.knows(series) || startsLate(cursor)) return undefined
-        if (!this.#keepsFirst(cursor)) withheld++
+        if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       }
       this.#step(count++, series, cursor, difference)
     }
@@ -397,7 +405,7 @@ export class CumulativeToDelta implements Memory {
         }
       } else {
         if (!cursor.isExact() || startsLate(cursor) || !memory.histograms.hasRoom(cursor)) return undefined
-        if (!this.#keepsFirst(cursor)) withheld++
+        if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       }
       if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
         low = cursor.lowTime()
@@ -502,8 +510,8 @@ export class CumulativeToDelta implements Memory {
     if (isKnown) this.#noteStart(owner, cursor.start())
   }
 
-  #keepsFirst(cursor: PointCursor): boolean {
-    return keepsFirst(this.#initialValue, cursor.start(), cursor.time())
+  #keepsFirst(start: bigint, time: bigint): boolean {
+    return keepsFirst(this.#initialValue, this.#processStart, start, time)
   }
 
   #noteStart(owner: number, start: bigint): void {
@@ -585,7 +593,7 @@ export class CumulativeToDelta implements Memory {
   #begin(series: number, owner: number, point: CumulativePoint): Step {
     const { startTimeUnixNano: start, timeUnixNano: time } = point
     this.#memory.remember(series, remembered(point, start, undefined))
-    if (keepsFirst(this.#initialValue, start, time)) return { result: countedFromZero(undefined, point) }
+    if (this.#keepsFirst(start, time)) return { result: countedFromZero(undefined, point) }
     const since = start <= time ? this.#lastWithout(owner, start, time) : undefined
     return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }
   }
@@ -679,7 +687,7 @@ function startsLate(cursor: PointCursor): boolean {
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
-function keepsFirst(initialValue: InitialValue, start: bigint, time: bigint): boolean {
+function keepsFirst(initialValue: InitialValue, processStart: bigint, start: bigint, time: bigint): boolean {
   if (initialValue !== 'auto') return initialValue === 'keep'
   return start > processStart && start < time
 }

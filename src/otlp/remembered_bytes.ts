@@ -1,3 +1,5 @@
+import type { Clock } from '../clock.ts'
+
 /** Attributes of a resource, scope or point that take more bytes than this are not remembered. */
 export const MAX_ATTRIBUTES = 16_384
 
@@ -63,7 +65,7 @@ export class RememberedBytes {
   limit = Infinity
   #used = 0
   #isFull = false
-  /** When it may be looked again for what can be forgotten; by `performance.now`. */
+  /** When it may be looked again for what can be forgotten. */
   #next = -Infinity
 
   get used(): number {
@@ -88,12 +90,12 @@ export class RememberedBytes {
   }
 
   /** To be called between batches: where something found no room, forgets what may be. */
-  makeRoom(): void {
-    const begin = performance.now()
+  makeRoom(clock: Clock): void {
+    const begin = clock.monotonic()
     if (!this.#isFull || begin < this.#next) return
     this.#isFull = false
     for (const memory of this.memories) memory.shrink(0)
-    const end = performance.now()
+    const end = clock.monotonic()
     this.#next = end + (end - begin) * (1 / LOOKING - 1)
   }
 
