@@ -1,5 +1,5 @@
-import type { Clock } from './clock.ts'
-import type { Logger } from './component.ts'
+import type { Clock, Timer } from './clock.ts'
+import type { Context, Logger } from './component.ts'
 
 /** How long the same message with the same error stays quiet after it was logged. */
 const QUIET_MILLISECONDS = 60_000
@@ -24,15 +24,44 @@ export function throttled(log: Logger, clock: Clock): Logger {
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
 }
 
-/** Names of metrics remembered at most. */
+/** Names of metrics remembered at most, and their characters. */
 const MAX_NAMES = 10_000
+const MAX_CHARACTERS = 1_000_000
 
 /** Makes the function that warns of each metric once. */
 export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (metric: { name: string }) => void {
   const warned = new Set<string>()
+  let characters = 0
   return ({ name }) => {
-    if (warned.has(name) || warned.size >= MAX_NAMES) return
+    if (warned.has(name) || warned.size >= MAX_NAMES || characters + name.length > MAX_CHARACTERS) return
     warned.add(name)
+    characters += name.length
     log.warn(message, { metric: name })
+  }
+}
+
+/** How long everything new has to be remembered before it is no longer reported that something was not. */
+const ROOM_MILLISECONDS = 60_000
+const NO_ROOM =
+  'New series are not remembered: what is remembered takes as much as `service.max_remembered_size` allows, or is a million series. Points that need the one before are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
+
+/**
+ * Makes the function that is to be called whenever there is no room to remember something new: it logs that once a minute, and reports
+ * it as long as it happens.
+ */
+export function noRoomReport({
+  clock,
+  log,
+  onStop,
+  report,
+}: Pick<Context, 'clock' | 'log' | 'onStop' | 'report'>): () => void {
+  const quiet = throttled(log, clock)
+  let timer: Timer | undefined
+  onStop(() => clock.clearTimeout(timer))
+  return () => {
+    quiet.warn(NO_ROOM)
+    report(NO_ROOM)
+    clock.clearTimeout(timer)
+    timer = clock.setTimeout(() => report(undefined), ROOM_MILLISECONDS).unref()
   }
 }

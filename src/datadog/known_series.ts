@@ -34,6 +34,8 @@ const NONE = -1
 /** What a source, and a series, takes in arrays that grow twofold, those of `SentSeconds` and `Samples` included. */
 const SOURCE_BYTES = 24
 const SERIES_BYTES = 36
+/** Seconds that an interval is at least taken for: what was held back comes all at once. */
+const LEAST_INTERVAL = 60
 /** The metrics that are not remembered have their numbers from here on. */
 const PASSING = 2 ** 28
 
@@ -144,7 +146,10 @@ export class KnownSeries implements Memory {
     const ageOf = (source: number): number => second - places[source * STRIDE + SEEN]
     this.#forget((source) => {
       const interval = places[source * STRIDE + INTERVAL]
-      return ageOf(source) > MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL / 1000 : interval)
+      return (
+        ageOf(source) >
+        MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL / 1000 : Math.max(interval, LEAST_INTERVAL))
+      )
     })
     if (part === 0) return
     const ages = new Int32Array(this.#sources.end).fill(NONE)
@@ -194,12 +199,7 @@ export class KnownSeries implements Memory {
   }
 
   /** Gives a number to the source that `find` has just looked for in vain, for which `mayKeep` has been asked. */
-  add(
-    owner: number,
-    { view, attributesStart, attributesEnd }: PointBytes,
-    series: number,
-    isKept: boolean,
-  ): number {
+  add(owner: number, { view, attributesStart, attributesEnd }: PointBytes, series: number, isKept: boolean): number {
     const source = this.#sources.add(owner, view, attributesStart, attributesEnd)
     if (!isKept || !this.keepsSeries(series)) this.#passingSources.add(source)
     if ((source + 1) * STRIDE > this.#places.length) this.#places = grown(this.#places)

@@ -94,7 +94,8 @@ export class SentSeconds {
 
   /** The batch has taken its seconds; those of `passing` are no longer known when it was delivered. */
   end(batch: object, passing: ReadonlySet<number> = new Set()): void {
-    const lasting = passing.size === 0 ? this.#taken : this.#taken.filter((_, index) => !passing.has(this.#taken[index & ~1]))
+    const lasting =
+      passing.size === 0 ? this.#taken : this.#taken.filter((_, index) => !passing.has(this.#taken[index & ~1]))
     if (lasting.length > 0) this.#takenBy.set(batch, lasting)
   }
 
@@ -227,7 +228,8 @@ export class SentSeconds {
   /** In the place of the one that was shared first, where there is no room. */
   #rememberShared(series: number, shared: SharedSeconds): void {
     if (this.#shared.has(series)) return
-    if (this.#shared.size >= MAX_SHARED || (this.#shared.size > 0 && !this.remembered.hasRoom(SHARED_BYTES))) this.#unshare()
+    if (this.#shared.size >= MAX_SHARED || (this.#shared.size > 0 && !this.remembered.hasRoom(SHARED_BYTES)))
+      this.#unshare()
     this.#shared.set(series, shared)
     this.remembered.add(SHARED_BYTES)
   }

@@ -1,5 +1,5 @@
 import { defineComponent } from '../component.ts'
-import { hostAndTags, overwrittenLog, preparation, severalWritersLog } from '../datadog/batch.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -15,6 +15,7 @@ import type { Compression } from '../http/compression.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { noRoomReport } from '../throttled.ts'
 import { explainBodies } from './datadog_native/explain.ts'
 import { v1, v2 } from './datadog_native/formats.ts'
 import { HISTOGRAM_MODES } from './datadog_native/histograms.ts'
@@ -152,13 +153,15 @@ datadog_native:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
     const overwritten = overwrittenLog(context.log)
+    const full = noRoomReport(context)
     const differences = preparation(
       {
         initialValue: config.initial_value,
         ttl: config.delta_ttl,
         extremes: 'bounded',
         summaries: true,
-        severalWriters: severalWritersLog(context.log),
+        ...deltaLog(context.log),
+        full,
         clock,
       },
       refusal,

@@ -1,6 +1,6 @@
 import { defineComponent } from '../component.ts'
 import { listedErrors, waitOf } from '../datadog/answers.ts'
-import { hostAndTags, overwrittenLog, preparation, severalWritersLog } from '../datadog/batch.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -18,6 +18,7 @@ import { MetricBatch } from '../otlp/batch.ts'
 import { completeHistograms } from '../otlp/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { perResource } from '../otlp/resource.ts'
+import { noRoomReport } from '../throttled.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 import { OneASecond } from './datadog_otlp/one_a_second.ts'
 
@@ -77,12 +78,14 @@ datadog_otlp:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const overwritten = overwrittenLog(context.log)
     const choosingHosts = hostChooser(config)
+    const full = noRoomReport(context)
     const differences = preparation(
       {
         initialValue: config.initial_value,
         ttl: config.delta_ttl,
         extremes: 'reached',
-        severalWriters: severalWritersLog(context.log),
+        ...deltaLog(context.log),
+        full,
         clock,
       },
       refusal,
@@ -120,7 +123,11 @@ datadog_otlp:
         entry.withScope(entry.scope.withAttributes(entry.scope.attributes.without(ownKeys))),
       )
     }
-    const oneASecond = new OneASecond({ clock, ttl: config.delta_ttl, finish, scopesAreTags, overwritten })
+    const oneASecond = new OneASecond({ clock, ttl: config.delta_ttl, finish, scopesAreTags, overwritten, full })
+    context.onStop(() => {
+      differences.close()
+      oneASecond.close()
+    })
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)

@@ -108,6 +108,18 @@ function limitsOf(config: MemoryLimiterConfig): Limits {
   return { memory, soft: (limit - spike) * unit, hard: limit * unit }
 }
 
+/** The part of the memory that may be used, and the bytes, that what is remembered may take: whichever is more. */
+const REMEMBERED_PART = 0.1
+const REMEMBERED = 64 * MIB
+
+/** How many bytes may be remembered unless a setting says so. */
+export function defaultRememberedSize(config: MemoryLimiterConfig | undefined): number {
+  const memory = availableMemory()
+  // A machine's memory is no limit: it is shared with everything else that runs on it.
+  const limit = config === undefined ? (memory === processMemory ? 0 : memory.total) : limitsOf(config).hard
+  return Math.max(REMEMBERED, REMEMBERED_PART * limit)
+}
+
 function mib(bytes: number): string {
   return `${Math.round(bytes / MIB)} MiB`
 }

@@ -54,7 +54,7 @@ export class PointMemory {
     return (now - this.#places[series * STRIDE + SEEN]) | 0
   }
 
-  /** `now`: milliseconds by `performance.now`, as an int of 32 bits. What is older than 24 days seems to be younger. */
+  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. What is older than 24 days seems to be younger. */
   see(series: number, now: number): void {
     const places = this.#places
     const at = series * STRIDE
@@ -111,6 +111,7 @@ export class PointMemory {
     { timeUnixNano, startTimeUnixNano }: Pick<RememberedNumber, 'timeUnixNano' | 'startTimeUnixNano'>,
   ): void {
     const at = series * STRIDE
+    if (this.knows(series)) this.#moveOn(at, Number(BigInt.asIntN(32, timeUnixNano)), Number(timeUnixNano >> 32n) | 0)
     this.#write(at + TIME, timeUnixNano)
     this.#write(at + START, startTimeUnixNano)
     this.#places[at + KIND] = OTHER
@@ -197,6 +198,7 @@ export class PointMemory {
     const timeHigh = view.getInt32(timeAt + 4, true)
     out.setInt32(startAt, places[at + TIME], true)
     out.setInt32(startAt + 4, places[at + TIME + 1], true)
+    this.#moveOn(at, timeLow, timeHigh)
     places[at + TIME] = timeLow
     places[at + TIME + 1] = timeHigh
   }
@@ -218,6 +220,13 @@ export class PointMemory {
     this.#places[at + TIME] = view.getInt32(timeAt, true)
     this.#places[at + TIME + 1] = view.getInt32(timeAt + 4, true)
     this.#places[at + KIND] = OTHER
+  }
+
+  /** Takes the time between a point and the next into the interval: what was held back comes all at once. 2^20 ns are about a millisecond. */
+  #moveOn(at: number, timeLow: number, timeHigh: number): void {
+    const places = this.#places
+    const gap = ((timeHigh - places[at + TIME + 1]) << 12) + (timeLow >>> 20) - (places[at + TIME] >>> 20)
+    if (gap > places[at + INTERVAL]) places[at + INTERVAL] = gap
   }
 
   #signed(at: number): bigint {

@@ -190,6 +190,11 @@ export const serviceSettings = {
     format: { settings: memoryLimiterSettings },
     default: undefined,
   },
+  max_remembered_size: {
+    doc: 'How much all components together may remember of series, resources and names. Beyond it, new series find room only where others have gone. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
+    format: 'bytes',
+    default: undefined,
+  },
   shutdown_timeout: {
     doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out.',
     format: 'duration',

@@ -237,7 +237,8 @@ export class SeriesMapper {
             const attributes = finishedAttributes(origin, read) ?? cursor.attributes()
             source = this.#add(origin, kind, cursor, attributes)
           }
-          if (series !== undefined && this.#known.keeps(source)) this.#renumbered.set(series.numbers[series.start + read], source)
+          if (series !== undefined && this.#known.keeps(source))
+            this.#renumbered.set(series.numbers[series.start + read], source)
         }
         const time = cursor.lowTime()
         const covered = isCount ? cursor.elapsed() : NaN
