@@ -206,7 +206,8 @@ export class DeltaState {
       else if (kind === SERIES) {
         const attributes = bytesAt(at + 2)
         const now = this.clock.monotonic() | 0
-        series[number] = this.memory.find(metrics[words[at]], viewOf(attributes), 0, attributes.length, now)
+        const place = [metrics[words[at]], viewOf(attributes), 0, attributes.length] as const
+        series[number] = this.memory.mayRestore ? this.memory.find(...place, now) : this.memory.series.find(...place)
         named = number
         seen = time - words[at + 1]
       } else if (series[number] >= 0) {

@@ -1,6 +1,6 @@
 import type { Encoded } from './message.ts'
 import type { Metric } from './metrics.ts'
-import { MAX_ATTRIBUTES, TOO_LARGE } from './remembered_bytes.ts'
+import { MAX_ATTRIBUTES, NO_ROOM, TOO_LARGE } from './remembered_bytes.ts'
 import type { RememberedBytes } from './remembered_bytes.ts'
 import { scopeIdentity } from './resource.ts'
 import type { Resource, Scope } from './resource.ts'
@@ -59,6 +59,8 @@ export class MetricIndex {
       this.#schemaUrl = schemaUrl
     }
     const above = renamed === undefined ? this.#above : between(this.#names, this.#above, renamed)
+    // What has no room for its resource may be known all the same.
+    if (above === NO_ROOM) return this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
     if (above < 0) return above
     const owner = renamed === undefined ? above : -1 - above
     const { view } = encoded.source

@@ -159,6 +159,11 @@ export class SeriesMemory {
     return this.remembered.hasRoom(0)
   }
 
+  /** Whether more may be taken over from an earlier process, which leaves room for resources and scopes, and for some that are new. */
+  get mayRestore(): boolean {
+    return this.remembered.hasRoom(this.remembered.limit / 8)
+  }
+
   /** By number of a series, whether it is in the `part` of all that came longest ago. */
   oldest(part: number, now: number): Uint8Array {
     const ages = new Int32Array(this.series.end).map((_, series) =>
