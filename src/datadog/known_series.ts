@@ -90,7 +90,7 @@ export class KnownSeries implements Memory {
   /** `full`: called after each batch of which something found no room. */
   constructor(
     private readonly clock: Clock,
-    private readonly full: () => void = () => undefined,
+    private readonly full: () => void,
     private readonly remembered: RememberedBytes = rememberedBytes,
   ) {
     this.#lastSweep = clock.monotonic()

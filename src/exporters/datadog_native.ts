@@ -184,7 +184,12 @@ datadog_native:
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,
       overwritten,
+      full,
       clock,
+    })
+    context.onStop(() => {
+      differences.close()
+      mapper.close()
     })
     const destination = (to: BodyFormat, address: string, compression: Compression) => ({
       compression,

@@ -50,7 +50,7 @@ export interface SeriesOptions {
   /** Told of each metric of which a value is lost because that of another source takes its place. */
   readonly overwritten: (metric: { readonly name: string }) => void
   /** Called after each batch of which something could not be remembered because too much is. */
-  readonly full?: () => void
+  readonly full: () => void
 }
 
 const SECOND = 1_000_000_000
