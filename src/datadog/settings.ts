@@ -119,7 +119,7 @@ export const datadogSettings = {
     default: 'auto',
   },
   delta_ttl: {
-    doc: 'A series that sends nothing for this long is forgotten; what it counts next is a first value. At most a million series are remembered.',
+    doc: 'A series that sends nothing for this long is forgotten; what it counts next is a first value. At most a million series are remembered, and no more than `service.max_remembered_size` allows.',
     format: 'duration',
     default: '1h',
   },

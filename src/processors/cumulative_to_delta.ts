@@ -51,7 +51,7 @@ process.
       default: undefined,
     },
     max_staleness: {
-      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, other orders of their attributes included.',
+      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, other orders of their attributes included, and no more than `service.max_remembered_size` allows.',
       format: 'duration',
       default: '1h',
     },
