@@ -23,6 +23,8 @@ type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'clock' |
 const HOST_TAG = 'datadog.host.tag.'
 /** Tags that the data may give the host, at most. */
 const MAX_TAGS = 100
+/** Characters of such a tag, far more than Datadog keeps. */
+const MAX_LENGTH = 1000
 
 /** The reports of this host to Datadog's infrastructure list. */
 export interface HostReports {
@@ -99,7 +101,14 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
         if (keys.length === 0 || (overridingHost(config) ?? resolveHost(attributes).host) !== hostname) continue
         for (const attribute of keys) {
           const [key, value] = [attribute.slice(HOST_TAG.length), attributes.text(attribute)]
-          if (!key || !value || ownKeys.has(key) || (fromData.size >= MAX_TAGS && !fromData.has(key))) continue
+          if (
+            !key ||
+            !value ||
+            key.length + value.length > MAX_LENGTH ||
+            ownKeys.has(key) ||
+            (fromData.size >= MAX_TAGS && !fromData.has(key))
+          )
+            continue
           fromData.set(key, value)
         }
       }

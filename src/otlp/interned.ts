@@ -26,7 +26,7 @@ export class Interned<Fields extends object, Kind extends Message<Fields>> imple
     private readonly make: (encoded: Encoded<Fields>) => Kind,
     private readonly read: ReadFields<Fields>,
   ) {
-    rememberedBytes.caches.add(this)
+    rememberedBytes.addCache(this)
   }
 
   /** Forgets all: what comes again is remembered again. */

@@ -61,7 +61,7 @@ export interface Cache {
  */
 export class RememberedBytes {
   readonly memories = new Set<Memory>()
-  readonly caches = new Set<Cache>()
+  readonly #caches = new Set<WeakRef<Cache>>()
   limit = Infinity
   #used = 0
   #isFull = false
@@ -89,6 +89,11 @@ export class RememberedBytes {
     this.#used += bytes
   }
 
+  /** Clears the cache where memory is short, as long as there is someone who uses it. */
+  addCache(cache: Cache): void {
+    this.#caches.add(new WeakRef(cache))
+  }
+
   /** To be called between batches: where something found no room, forgets what may be. */
   makeRoom(clock: Clock): void {
     const begin = clock.monotonic()
@@ -101,7 +106,11 @@ export class RememberedBytes {
 
   /** To be called between batches where memory is short: clears all caches and shrinks all memories. */
   shrink(part: number): void {
-    for (const cache of this.caches) cache.clear()
+    for (const reference of this.#caches) {
+      const cache = reference.deref()
+      if (cache === undefined) this.#caches.delete(reference)
+      else cache.clear()
+    }
     for (const memory of this.memories) memory.shrink(part)
   }
 }
