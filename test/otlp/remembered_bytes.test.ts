@@ -55,7 +55,7 @@ function bounded(limit: number) {
     remembered,
     counted,
     /** What comes out of a counter. */
-    send(seconds: number, value: number, sent?: Sent, form = asBytes): number | undefined {
+    send: (seconds: number, value: number, sent?: Sent, form = asBytes): number | undefined => {
       now = seconds
       const [one] = engine.apply(form(counter(seconds, value, sent)), account).metrics()
       return (one?.metric.points[0] as NumberPoint | undefined)?.value as number | undefined
