@@ -158,7 +158,9 @@ function toAnyValue(value: AttributeValue, key: string): AnyValue {
       if (isArray(value)) return { arrayValue: value.map((item) => toAnyValue(item, key)) }
       // JavaScript can bring what TypeScript refuses, like a date, of which nothing would be left.
       if (Object.prototype.toString.call(value) === '[object Object]') {
-        return { kvlistValue: Object.entries(value).map(([name, item]) => ({ key: name, value: toAnyValue(item, key) })) }
+        return {
+          kvlistValue: Object.entries(value).map(([name, item]) => ({ key: name, value: toAnyValue(item, key) })),
+        }
       }
       throw new TypeError(
         `the attribute ${JSON.stringify(key)} must be a text, a boolean, a number, bytes, a list or a plain object, not ${Object.prototype.toString.call(value).slice(8, -1)}`,

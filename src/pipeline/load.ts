@@ -49,7 +49,15 @@ export async function loadBuiltin(kind: ComponentKind, name: string): Promise<Co
 
 async function load(kind: ComponentKind, type: string): Promise<Component> {
   const module = (await import(new URL(type + EXTENSION, folderOf(kind)).href)) as { default: Component }
+  builtins.add(module.default)
   return module.default
+}
+
+const builtins = new WeakSet<Component>()
+
+/** Whether the component is one of this package, which is tested to keep to what a component promises. */
+export function isBuiltin(component: Component): boolean {
+  return builtins.has(component)
 }
 
 /** Every built-in component, or those of one kind, by kind and type. */

@@ -21,6 +21,7 @@ import { create } from './create.ts'
 import { Delivery } from './delivery.ts'
 import type { Health } from './health.ts'
 import { Lifetime } from './lifetime.ts'
+import { isBuiltin } from './load.ts'
 import { componentLogger } from './log.ts'
 import type { Ports } from './ports.ts'
 import { Receiver } from './receiver.ts'
@@ -112,7 +113,16 @@ class Planner {
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
         ? before.delivery
-        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined)
+        : new Delivery(
+            exporter,
+            settings,
+            telemetry.exporter(id),
+            log,
+            id,
+            memory,
+            before !== undefined,
+            !isBuiltin(configured.component),
+          )
     return { configured, exporter, lifetime, delivery }
   }
 
@@ -155,9 +165,8 @@ class Planner {
     if (before !== undefined && before.configured.id === configured.id) return before
     const { context, lifetime } = this.#context(configured)
     const created = this.#create(configured, context)
-    return (
-      created && new Stage(configured, created, lifetime, componentLogger(this.options.log, configured.id, pipeline))
-    )
+    const log = componentLogger(this.options.log, configured.id, pipeline)
+    return created && new Stage(configured, created, lifetime, log, context.report)
   }
 
   #context(

@@ -190,6 +190,11 @@ export const serviceSettings = {
     format: { settings: memoryLimiterSettings },
     default: undefined,
   },
+  processor_timeout: {
+    doc: 'How long a processor may keep a batch that it has promised to answer on. Then the batch is given up and counted, and the next one has its turn; `0s` means never.',
+    format: 'duration',
+    default: '1m',
+  },
   shutdown_timeout: {
     doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out.',
     format: 'duration',

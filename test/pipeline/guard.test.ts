@@ -30,7 +30,11 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
   const messages: string[] = []
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   let completed = false
-  source.pipe(guard(processor, changes, sheet, { debug: write, info: write, warn: write, error: write })).subscribe({
+  const log = { debug: write, info: write, warn: write, error: write }
+  const reports: (string | undefined)[] = []
+  const report = (problem: string | undefined): void => void reports.push(problem)
+  const guarded = { changes, sheet, log, custom: true, timeout: () => 60_000, report }
+  source.pipe(guard(processor, guarded)).subscribe({
     next: (envelope) => {
       out.push(values(envelope.batch))
       sheet.handedOn += envelope.batch.pointCount
@@ -42,6 +46,7 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
     sheet,
     out,
     messages,
+    reports,
     isComplete: () => completed,
     complete: () => source.complete(),
     /** Sends a batch and returns its outcome: what its receiver will be told. */
@@ -153,7 +158,7 @@ describe('a guarded function', () => {
       await step.send(1)
       expect(step.difference()).toBe(0)
       expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
-      expect(step.messages[0]).toContain('must return a MetricBatch')
+      expect(step.messages[0]).toContain('what it returned: must be a MetricBatch, not ')
     },
   )
 
