@@ -1,4 +1,5 @@
 import { Subject } from 'rxjs'
+import type { Clock } from '../clock.ts'
 import type { Context, Logger, ProcessorComponent } from '../component.ts'
 import type { Configured } from './config.ts'
 import type { Delivery } from './delivery.ts'
@@ -23,6 +24,7 @@ export class Stage {
     readonly lifetime: Lifetime,
     private readonly log: Logger,
     private readonly report: Context['report'],
+    private readonly clock: Clock,
   ) {}
 
   /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. `timeout`: `service.processor_timeout`. */
@@ -30,11 +32,11 @@ export class Stage {
     this.#timeout = timeout
     if (this.#counts !== undefined) return
     this.#counts = counts
-    const { created, configured, log, report } = this
+    const { created, configured, log, report, clock } = this
     const { changes } = configured.component
     const custom = !isBuiltin(configured.component)
     const guarded = this.#input.pipe(
-      guard(created, { changes, sheet, log, custom, timeout: () => this.#timeout, report }),
+      guard(created, { changes, sheet, log, custom, timeout: () => this.#timeout, report, clock }),
     )
     this.#released = new Promise((resolve) => {
       guarded.subscribe({

@@ -1,5 +1,6 @@
 import { defer, map, Observable, Subject } from 'rxjs'
 import type { OperatorFunction, Subscriber } from 'rxjs'
+import type { Clock, Timer } from '../clock.ts'
 import type { Context, Logger, PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../component.ts'
 import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
@@ -34,6 +35,7 @@ export interface Guarded {
   readonly timeout: () => number
   /** Told why the processor does not do what it should just now, and when it does again. */
   readonly report: Context['report']
+  readonly clock: Clock
 }
 
 /**
@@ -69,10 +71,10 @@ class Ledger {
   readonly #changes: ReadonlySet<PointChange>
   readonly #log: Logger
 
-  constructor({ changes, sheet, log }: Guarded) {
+  constructor({ changes, sheet, log, clock }: Guarded) {
     this.sheet = sheet
     this.#changes = new Set(changes === undefined ? [] : [changes].flat())
-    this.#log = throttled(log)
+    this.#log = throttled(log, clock)
   }
 
   /** `points` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
@@ -205,20 +207,22 @@ class FunctionStep implements Step {
 
   /** The head of `#waiting` is being processed; when it is done or given up, the next one is. */
   #settle(result: Promise<MetricBatch | undefined>, said: Said): void {
+    const { clock } = this.guarded
     const timeout = this.guarded.timeout()
-    const slow = setTimeout(() => {
+    const slow = clock.setTimeout(() => {
       this.#isReported = true
       this.guarded.report(`It has not answered on a batch for ${SLOW / 1000} s.`)
     }, SLOW)
     // What comes of it later is for nobody.
     let end = (how: () => void): void => {
       end = () => undefined
-      clearTimeout(slow)
-      clearTimeout(late)
+      clock.clearTimeout(slow)
+      clock.clearTimeout(late)
       how()
       this.#next()
     }
-    const late = timeout === 0 ? undefined : setTimeout(() => end(() => this.#giveUp(timeout)), timeout)
+    let late: Timer | undefined
+    if (timeout > 0) late = clock.setTimeout(() => end(() => this.#giveUp(timeout)), timeout)
     result.then(
       (batch) => end(() => this.#answered(() => this.#turn(this.#release(), batch, said))),
       (error: unknown) => end(() => this.#answered(() => this.#fail(this.#release(), error))),

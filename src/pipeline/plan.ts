@@ -10,6 +10,7 @@ import type {
   ReceiverComponent,
   Settings,
 } from '../component.ts'
+import type { Clock } from '../clock.ts'
 import { ConfigError, errorMessage } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import type { MemoryGuard } from '../host/memory_limiter.ts'
@@ -52,6 +53,7 @@ export interface PlanOptions {
   readonly telemetry: Telemetry
   readonly health: Health
   readonly memory: MemoryGuard
+  readonly clock: Clock
   readonly ports: Ports
   readonly once?: boolean
   /** Called when a receiver has ended by itself. */
@@ -108,7 +110,7 @@ class Planner {
     const { exporter, lifetime } = same ?? this.#exporter(configured)
     if (exporter === undefined) return undefined
     const directory = before?.configured.delivery.sending_queue.directory
-    const { memory, telemetry } = this.options
+    const { clock, memory, telemetry } = this.options
     const log = componentLogger(this.options.log, id)
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
@@ -121,6 +123,7 @@ class Planner {
             id,
             memory,
             before !== undefined,
+            clock,
             !isBuiltin(configured.component),
           )
     return { configured, exporter, lifetime, delivery }
@@ -133,7 +136,7 @@ class Planner {
 
   #receiver(configured: Configured<ReceiverComponent>): Receiver | undefined {
     const { id, component } = configured
-    const { once, log, telemetry, memory, ended } = this.options
+    const { once, log, telemetry, memory, clock, ended } = this.options
     if (once && !collects(component)) {
       log.warn(`Receiver ${id} does not collect by itself and is left out with --once.`)
       return undefined
@@ -145,6 +148,7 @@ class Planner {
     return new Receiver({
       configured,
       memory,
+      clock,
       ended,
       sheetOf: (transport) => telemetry.receiver(id, transport),
       create: (deliver) => this.#source(configured, deliver),
@@ -166,18 +170,18 @@ class Planner {
     const { context, lifetime } = this.#context(configured)
     const created = this.#create(configured, context)
     const log = componentLogger(this.options.log, configured.id, pipeline)
-    return created && new Stage(configured, created, lifetime, log, context.report)
+    return created && new Stage(configured, created, lifetime, log, context.report, this.options.clock)
   }
 
   #context(
     { id, component, config }: Configured<Component>,
     deliver: Context['deliver'] = notAReceiver,
   ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
-    const { log, ports, telemetry, health, memory } = this.options
+    const { clock, log, ports, telemetry, health, memory } = this.options
     const lifetime = new Lifetime(componentLogger(log, id), ports)
     this.#lifetimes.push(lifetime)
     const context = lifetime.context(component, {
-      ...{ id, config: config as ConfigOf<Settings>, telemetry, deliver },
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, deliver },
       memoryIsShort: (bytes) => memory.isShort(bytes),
       report: (problem) => health.reported(`${component.kind}s.${id}`, problem),
     })

@@ -1,5 +1,6 @@
 import { Subscription } from 'rxjs'
 import type { Observable } from 'rxjs'
+import type { Clock } from '../clock.ts'
 import type { Context, Logger, ReceiverComponent } from '../component.ts'
 import { errorMessage, partial, retryable } from '../errors.ts'
 import type { MemoryGuard } from '../host/memory_limiter.ts'
@@ -24,6 +25,7 @@ export interface Source {
 interface ReceiverOptions {
   readonly configured: Configured<ReceiverComponent>
   readonly memory: MemoryGuard
+  readonly clock: Clock
   readonly sheetOf: (transport?: string) => ReceiverSheet
   readonly create: (deliver: Context['deliver']) => Source
   /** Called when it has ended by itself. */
@@ -48,14 +50,14 @@ export class Receiver {
   #stopped = false
   #over: { readonly failure?: string } | undefined
 
-  constructor({ configured, memory, sheetOf, create, ended }: ReceiverOptions) {
+  constructor({ configured, memory, clock, sheetOf, create, ended }: ReceiverOptions) {
     this.configured = configured
     this.#memory = memory
     this.#sheetOf = sheetOf
     this.#ended = ended
     this.#custom = !isBuiltin(configured.component)
     this.#source = create((batch, transport) => this.#deliver(batch, transport))
-    this.#quiet = throttled(this.#source.log)
+    this.#quiet = throttled(this.#source.log, clock)
   }
 
   /** Set when it has ended by itself, with why if it failed. */

@@ -10,6 +10,7 @@ import { guard, MAX_IN_FLIGHT } from '../../src/pipeline/guard.ts'
 import { Receipt } from '../../src/pipeline/receipt.ts'
 import type { Envelope } from '../../src/pipeline/receipt.ts'
 import { PipelineSheet } from '../../src/pipeline/telemetry.ts'
+import { VirtualClock } from '../../src/virtual_clock.ts'
 
 /** A batch of one gauge with the given values. */
 function batch(...values: number[]): MetricBatch {
@@ -33,7 +34,8 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
   const log = { debug: write, info: write, warn: write, error: write }
   const reports: (string | undefined)[] = []
   const report = (problem: string | undefined): void => void reports.push(problem)
-  const guarded = { changes, sheet, log, custom: true, timeout: () => 60_000, report }
+  const clock = new VirtualClock()
+  const guarded = { changes, sheet, log, custom: true, timeout: () => 60_000, report, clock }
   source.pipe(guard(processor, guarded)).subscribe({
     next: (envelope) => {
       out.push(values(envelope.batch))
@@ -47,6 +49,7 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
     out,
     messages,
     reports,
+    clock,
     isComplete: () => completed,
     complete: () => source.complete(),
     /** Sends a batch and returns its outcome: what its receiver will be told. */
