@@ -118,7 +118,9 @@ export async function testProcessor<S extends Settings>(
     emitted,
     logs,
     balance: () => sheet.balance(),
-    async process(batch) {
+    async process(given) {
+      // As it is what a receiver hands over.
+      const batch = handedOver(given)
       const { faults } = sheet
       sheet.accepted += batch.pointCount
       const receipt = await new Promise<Receipt>((resolve) => {

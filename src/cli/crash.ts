@@ -92,7 +92,8 @@ function isOwn(place: Place | undefined): boolean {
 
 function stackOf(error: unknown): string {
   try {
-    return String((error as { stack?: unknown } | null | undefined)?.stack ?? '')
+    const stack = (error as { stack?: unknown } | null | undefined)?.stack
+    return typeof stack === 'string' ? stack : ''
   } catch {
     return ''
   }

@@ -92,7 +92,7 @@ const value: Check = (given) => {
 const listOf =
   (check: Check): Check =>
   (given) => {
-    if (!Array.isArray(given)) throw new Mistake(`must be a list, not ${describe(given)}`)
+    if (!isList(given)) throw new Mistake(`must be a list, not ${describe(given)}`)
     let checked: unknown[] | undefined
     let index = 0
     try {
@@ -212,12 +212,14 @@ function attributesOf(given: unknown): Attributes {
   if (!isPlain(given)) {
     throw new Mistake(`must be Attributes, or a plain object of their values, not ${describe(given)}`)
   }
-  const { encoded, read, knownIdentity, ...values } = given
-  const isSpread = Object.keys(Attributes.empty).every((key) => key in given)
+  const { encoded, read } = given
+  const internal = Object.keys(Attributes.empty)
+  const isSpread = internal.every((key) => key in given)
   try {
     if (!isSpread) return Attributes.of(given as Record<string, AttributeValue>)
     const before = encoded instanceof Encoded ? (encoded.decode() as KeyValue[]) : (read as KeyValue[])
-    return Attributes.from(before).with(values as Record<string, AttributeValue>)
+    const set = Object.entries(given as Record<string, AttributeValue>).filter(([key]) => !internal.includes(key))
+    return Attributes.from(before).with(Object.fromEntries(set))
   } catch (error) {
     throw error instanceof TypeError ? new Mistake(`cannot be made: ${error.message}`) : error
   }
@@ -337,10 +339,10 @@ function metric(given: unknown): Metric {
 function pointsOf(given: unknown, type: MetricType): unknown {
   if (given === undefined) return given
   if (given instanceof Encoded) {
-    if (holdsPointsOf(given, type)) return given
+    if (holdsPointsOf(given as Encoded<readonly DataPoint[]>, type)) return given
     throw new Mistake(`are not those of a metric of type ${type}`)
   }
-  if (Array.isArray(given) && sound.has(given)) {
+  if (isList(given) && sound.has(given)) {
     // What was right for one type may be wrong for another.
     listOf(points[type])(given.slice(0, 1))
     return given
@@ -360,6 +362,10 @@ class MetricMistake extends Mistake {
   override within(): this {
     return this
   }
+}
+
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value)
 }
 
 function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
