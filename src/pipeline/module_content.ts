@@ -8,6 +8,9 @@ const IMPORT = /\b(?:from|import|require)\s*\(?\s*(['"`])(\.{1,2}\/[^'"`\n]+)\1/
 /** Of packages, and of parts of Node without `node:`. */
 const PACKAGE = /\b(?:from|import|require)\s*\(?\s*(['"`])(?![./]|node:)[^'"`\n]+\1/
 
+/** Types in a comment name packages that nobody imports. */
+const COMMENT = /\/\*[^]*?\*\//g
+
 /** Read when an import leaves the extension out. */
 const EXTENSIONS = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json']
 
@@ -28,7 +31,7 @@ export function contentOf(path: string): ModuleContent {
   // A set gives what is added to it on the way, too.
   for (const file of files) {
     const text = read(file)
-    importsPackages ||= PACKAGE.test(text)
+    importsPackages ||= PACKAGE.test(text.replace(COMMENT, ''))
     hash.update(`${file}\0${text.length}\0${text}`)
     for (const [, , specifier] of text.matchAll(IMPORT)) {
       const imported = find(resolve(dirname(file), specifier))

@@ -165,15 +165,16 @@ export function checkComponentSettings(
   const isDelivery = ([name]: [string, unknown]) => component.kind === 'exporter' && name in deliverySettings
   const config = Object.fromEntries(Object.entries(all).filter((entry) => !isDelivery(entry)))
   const delivery = Object.fromEntries(Object.entries(all).filter(isDelivery)) as unknown as DeliveryConfig
-  // The rules need every setting; what an unused component lacks is only a warning.
-  const isWhole = !check.problems.slice(before).some(({ severity }) => severity === 'error' || check.unused === true)
-  if (isWhole) {
-    const findings = [
-      ...findingsOf(() => component.check?.(config as never)),
-      ...(component.kind === 'exporter' ? deliveryFindings(delivery) : []),
-    ]
-    reportFindings(findings, node, place, path, check)
-  }
+  // Rules need every setting they may read; what an unused component lacks is only a warning.
+  const wrong = check.problems
+    .slice(before)
+    .filter(({ severity }) => severity === 'error' || check.unused === true)
+    .map((problem) => isDelivery([problem.path.slice(path.length + 1).split('.')[0], undefined]))
+  const findings = [
+    ...(wrong.includes(false) ? [] : findingsOf(() => component.check?.(config as never))),
+    ...(wrong.includes(true) || component.kind !== 'exporter' ? [] : deliveryFindings(delivery)),
+  ]
+  reportFindings(findings, node, place, path, check)
   return { settings: component.kind === 'exporter' ? { config, delivery } : { config }, shown }
 }
 
