@@ -75,9 +75,15 @@ const kinds: readonly unknown[] = ['permanent', 'retryable', 'partial', 'divisib
  */
 export function asDeliveryError(error: unknown): DeliveryError | undefined {
   if (error instanceof DeliveryError) return error
-  if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind)) return undefined
-  const { kind, reason, after, rejected } = error as DeliveryError
-  return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
+  try {
+    if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind))
+      return undefined
+    const { kind, reason, after, rejected } = error as DeliveryError
+    return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
+  } catch {
+    // A field that throws when it is read says nothing.
+    return undefined
+  }
 }
 
 /** Where in the user's input a configuration value stands. Lines and columns count from 1. */

@@ -183,7 +183,7 @@ class Planner {
     const context = lifetime.context(component, {
       ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, deliver },
       memoryIsShort: (bytes) => memory.isShort(bytes),
-      report: (problem) => health.reported(`${component.kind}s.${id}`, problem),
+      report: (problem) => health.reported(`${component.kind}s.${id}`, problem && String(problem)),
     })
     return { context, lifetime }
   }
