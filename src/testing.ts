@@ -118,9 +118,7 @@ export async function testProcessor<S extends Settings>(
     emitted,
     logs,
     balance: () => sheet.balance(),
-    async process(given) {
-      // As it is what a receiver hands over.
-      const batch = handedOver(given)
+    async process(batch) {
       const { faults } = sheet
       sheet.accepted += batch.pointCount
       const receipt = await new Promise<Receipt>((resolve) => {

@@ -2,6 +2,7 @@ import { cp } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
+import { request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
 import { main, runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
@@ -112,6 +113,33 @@ describe('a promise that never settles', () => {
       /pipeline metrics: accepted \d+ = handed on \d+ \+ dropped\(processor_timeout\) 3$|dropped\(processor_timeout\) 3/m,
     )
   })
+})
+
+describe('a processor that does not answer', () => {
+  it('shows on /status with the reason after 30 s, and not before', async () => {
+    const health = 'health: { address: "127.0.0.1:0" }\n  processor_timeout: 0s'
+    const folder = await temporaryFolder({
+      'own.mjs': processor('return new Promise(() => {})'),
+      'pipeline.yaml': yaml('./own.mjs', health),
+    })
+    cleanups.push(folder.remove)
+    const command = startCommand([
+      '--config',
+      folder.path('pipeline.yaml'),
+      '--set',
+      'service.telemetry.logs.encoding=json',
+    ])
+    cleanups.push(() => command.kill('SIGKILL'))
+    await command.waitFor('Answering for the health')
+    const url = `http://${/"address":"([^"]+)"/.exec(command.stderr())?.[1]}/status`
+    const status = async (): Promise<unknown> => {
+      const answer = (await (await request(url)).body.json()) as { components: Record<string, unknown> }
+      return answer.components['processors.bad_one']
+    }
+    expect(await status()).toMatchObject({ status: 'StatusOK' })
+    await until(async () => ((await status()) as { status: string }).status === 'StatusRecoverableError')
+    expect(await status()).toMatchObject({ error: 'It has not answered on a batch for 30 s.' })
+  }, 90_000)
 })
 
 describe('a package that imports heka-pipeline, beside a copy of its own', () => {
