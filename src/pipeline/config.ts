@@ -14,6 +14,7 @@ import {
   reportFindings,
   reportUnknownType,
 } from './config/components.ts'
+import type { Custom } from './config/components.ts'
 import { declarationMistakes } from './config/declaration.ts'
 import { inOrder, readInput } from './config/input.ts'
 import type { ConfigInput } from './config/input.ts'
@@ -210,7 +211,7 @@ async function checkSection(
   section: Section,
   entries: ReadonlyMap<string, Entry>,
   used: ReadonlySet<string>,
-  custom: readonly Component[],
+  custom: Custom,
   check: Check,
 ): Promise<{ configured: Map<string, Configured<Component>>; shown: Record<string, unknown> }> {
   const configured = new Map<string, Configured<Component>>()
