@@ -4,11 +4,18 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
- * `errors, formats, clock, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ * `errors, formats, clock, terminal, secrets, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
  */
 const arrows = [
   {
-    target: ['./src/errors.ts', './src/formats.ts', './src/clock.ts', './src/terminal.ts', './src/otlp'],
+    target: [
+      './src/errors.ts',
+      './src/formats.ts',
+      './src/clock.ts',
+      './src/terminal.ts',
+      './src/secrets.ts',
+      './src/otlp',
+    ],
     from: ['./src/component.ts', './src/metric_selection.ts', './src/host', './src/http', './src/datadog'],
   },
   {
@@ -17,6 +24,7 @@ const arrows = [
       './src/formats.ts',
       './src/clock.ts',
       './src/terminal.ts',
+      './src/secrets.ts',
       './src/otlp',
       './src/component.ts',
       './src/metric_selection.ts',
