@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
- * `errors, formats, clock, terminal, secrets, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ * `errors, formats, clock, regular_expression, terminal, secrets, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
  */
 const arrows = [
   {
@@ -12,6 +12,8 @@ const arrows = [
       './src/errors.ts',
       './src/formats.ts',
       './src/clock.ts',
+      './src/regular_expression.ts',
+      './src/regular_expression',
       './src/terminal.ts',
       './src/secrets.ts',
       './src/otlp',
@@ -23,6 +25,8 @@ const arrows = [
       './src/errors.ts',
       './src/formats.ts',
       './src/clock.ts',
+      './src/regular_expression.ts',
+      './src/regular_expression',
       './src/terminal.ts',
       './src/secrets.ts',
       './src/otlp',
