@@ -1,24 +1,26 @@
 import type { Clock, Timer } from './clock.ts'
 import type { Context, Logger } from './component.ts'
 
-/** How long the same message with the same error stays quiet after it was logged. */
+/** How long the same message stays quiet after it was logged. */
 const QUIET_MILLISECONDS = 60_000
 
-/** A logger that writes the same message about the same error at most once a minute, with how often it was left out. */
+/**
+ * A logger of one component that writes the same message at most once a minute, with how often it was left out. What it says of the
+ * case does not count: the texts of errors come from outside, and each may be another.
+ */
 export function throttled(log: Logger, clock: Clock): Logger {
   const seen = new Map<string, { at: number; suppressed: number }>()
   const write =
     (level: keyof Logger) =>
     (message: string, fields: object = {}): void => {
-      const key = `${message} ${'error' in fields ? String(fields.error) : ''}`
       const now = clock.monotonic()
-      const last = seen.get(key)
+      const last = seen.get(message)
       if (last !== undefined && now - last.at < QUIET_MILLISECONDS) {
         last.suppressed += 1
         return
       }
       if (seen.size >= 1000) seen.clear()
-      seen.set(key, { at: now, suppressed: 0 })
+      seen.set(message, { at: now, suppressed: 0 })
       log[level](message, last?.suppressed ? { ...fields, suppressed: last.suppressed } : fields)
     }
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }

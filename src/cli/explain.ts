@@ -6,9 +6,10 @@ import { fromOtlpJson } from '../otlp/json_reader.ts'
 import { matchesWildcards } from '../otlp/match.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { closest } from '../pipeline/config/suggest.ts'
-import { createLogger, redaction } from '../pipeline/log.ts'
+import { createLogger } from '../pipeline/log.ts'
 import { rehearse } from '../pipeline/rehearsal.ts'
 import type { RehearsedExporter } from '../pipeline/rehearsal.ts'
+import { hidingSecrets } from '../secrets.ts'
 import { ExitCode } from './exit.ts'
 import { explanationText } from './explain_text.ts'
 import { configInput } from './options.ts'
@@ -87,7 +88,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
     process.stderr.write(`No metric is called "${only}", neither when it comes nor when it is sent${suggestion}.\n`)
     return ExitCode.failure
   }
-  const redact = redaction(config.secrets)
+  const redact = hidingSecrets(config.secrets)
   const text =
     format === 'json'
       ? `${JSON.stringify({ pipelines, exporters: shown }, null, 2)}\n`

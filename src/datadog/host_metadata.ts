@@ -5,10 +5,12 @@ import type { ConfigOf, Context } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { hostFiles } from '../host/files.ts'
 import { identifyCpu } from '../host/inventory.ts'
-import { answerMessage, httpClient } from '../http/client.ts'
+import { answerMessage } from '../http/answer.ts'
+import { httpClient } from '../http/client.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
-import { countErrors } from './answers.ts'
+import { countErrors, warnIfUnreadable } from './answers.ts'
 import { overridingHost, resolveHost } from './host.ts'
+import { INTAKE_PATH } from './settings.ts'
 import type { datadogSettings } from './settings.ts'
 import { splitTag } from './tags.ts'
 
@@ -47,7 +49,7 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
   const ownKeys = new Set(own.map((tag) => splitTag(tag)[0]))
   const fromData = new Map<string, string>()
   const tags = (): string[] => [...new Set([...own, ...Array.from(fromData, ([key, value]) => `${key}:${value}`)])]
-  const url = `${endpoint.replace(/\/+$/, '')}/intake`
+  const url = endpoint.replace(/\/+$/, '') + INTAKE_PATH
   const post = httpClient(context)
   const retry = Math.min(period, RETRY)
   let timer: Timer | undefined
@@ -77,8 +79,9 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
       })
       const { status, body: answer } = response
       if (status < 200 || status >= 300 || countErrors(answer) > 0) {
-        throw new Error(answerMessage(url, response, [apiKey]))
+        throw new Error(answerMessage(response))
       }
+      warnIfUnreadable(response, log)
       reported = reporting.join()
       if (tags().join() !== reported) next = retry
       log.debug('The host was reported to Datadog.', { host: hostname })

@@ -10,9 +10,9 @@ import { scopeTagger } from '../datadog/scope_tags.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
-import { withoutSecrets } from '../http/client.ts'
+import { withoutSecrets } from '../http/answer.ts'
 import { decompress } from '../http/compression.ts'
-import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 import type { OtlpRequest } from '../http/requests.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { completeHistograms } from '../otlp/explicit_buckets.ts'
@@ -69,7 +69,7 @@ datadog_otlp:
   maxAhead: '10m',
   // Datadog keeps one value a second of each series.
   joinInterval: '1s',
-  check: checkDatadog,
+  check: (config) => checkDatadog(config, [METRICS_PATH]),
   checkProcessors: checkNames,
   create(context) {
     const { clock, config } = context
@@ -106,8 +106,7 @@ datadog_otlp:
           ...(scopesAreTags && { instrumentation_scope_metadata_as_tags: true }),
         }),
       },
-      secrets: [config.api_key],
-      refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
+      refusal: listedErrors,
       waitOf: (response) => waitOf(response, clock.now()),
     })
     const asked = perResource((resource) => {

@@ -70,7 +70,8 @@ export async function loadConfig(input: ConfigInput): Promise<PipelineConfig> {
  * hidden. Throws a ConfigError as `loadConfig` does.
  */
 export async function printConfig(input: ConfigInput): Promise<string> {
-  return printYaml((await readConfig(input)).shown)
+  const { config, shown } = await readConfig(input)
+  return printYaml(shown, config.secrets)
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { Logger } from '../component.ts'
 import { json, serve } from '../http/serve.ts'
 import type { Answer } from '../http/serve.ts'
+import { hidingSecrets } from '../secrets.ts'
 import type { Health } from './health.ts'
-import { redaction } from './log.ts'
 
 /** Answers `/healthz`, `/readyz` and `/status` on `address`. `secrets` never appear in an answer. Returns what closes it. */
 export function serveHealth(
@@ -11,7 +11,7 @@ export function serveHealth(
   secrets: Iterable<string>,
   log: Logger,
 ): Promise<() => void> {
-  const redact = redaction(secrets)
+  const redact = hidingSecrets(secrets)
   return serve({
     setting: 'service.health.address',
     address,

@@ -1,5 +1,6 @@
 import { pino } from 'pino'
 import type { Logger } from '../component.ts'
+import { hidingSecrets } from '../secrets.ts'
 import type { ServiceConfig } from './settings.ts'
 
 type LogSettings = ServiceConfig['telemetry']['logs']
@@ -21,14 +22,15 @@ interface Writing {
 
 /**
  * Makes the process's logger: one line a message on `output`, readable or as a JSON object.
- * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line.
+ * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line and in
+ * whichever way it is written there.
  */
 export async function createLogger(
   settings: LogSettings,
   secrets: Iterable<string> = [],
   output: { write(line: string): unknown } = process.stderr,
 ): Promise<ProcessLogger> {
-  const redact = redaction(secrets)
+  const redact = hidingSecrets(secrets)
   const writing: Writing = { least: 0, format: redact }
   const configure = async ({ level, encoding }: LogSettings): Promise<void> => {
     const format = encoding === 'json' ? (line: string) => line : await prettyFormat(output)
@@ -54,15 +56,6 @@ async function prettyFormat(output: object): Promise<(line: string) => string> {
 
 function levelName(label: string): object {
   return { level: label }
-}
-
-/** Hides secrets as they are and as they stand inside JSON text. */
-export function redaction(secrets: Iterable<string>): (line: string) => string {
-  return (line) => {
-    const forms = new Set(Array.from(secrets, (secret) => [secret, JSON.stringify(secret).slice(1, -1)]).flat())
-    forms.delete('')
-    return [...forms].reduce((text, form) => text.replaceAll(form, '[REDACTED]'), line)
-  }
 }
 
 interface LoggerWithChildren extends Logger {

@@ -194,7 +194,7 @@ export const serviceSettings = {
     doc: 'How much all components together may remember of series, resources and names. Beyond it, new series find room only where others have gone. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
     format: 'bytes',
     default: undefined,
-    },
+  },
   processor_timeout: {
     doc: 'How long a processor may keep a batch that it has promised to answer on. Then the batch is given up and counted, and the next one has its turn; `0s` means never.',
     format: 'duration',

@@ -54,11 +54,15 @@ describe('the log', () => {
     expect(lines).toEqual([expect.stringMatching(/DEBUG: debug: \[REDACTED\] and \[REDACTED\]\n$/)])
   })
 
-  it('says the same thing about the same error once while it is throttled', async () => {
+  it('says the same thing once a minute while it is throttled, whatever the error says', async () => {
     const { log, lines } = await logger('json')
     const quiet = throttled(log, systemClock)
-    for (let index = 0; index < 5; index += 1) quiet.error('It failed.', { error: 'a' })
-    quiet.error('It failed.', { error: 'b' })
-    expect(lines.map((line) => (JSON.parse(line) as { error: string }).error)).toEqual(['a', 'b'])
+    for (let index = 0; index < 5; index += 1) quiet.error('It failed.', { error: `request ${index} failed` })
+    quiet.error('Something else failed.', { error: 'request 0 failed' })
+    const messages = lines.map((line) => JSON.parse(line) as { msg: string; error: string })
+    expect(messages).toMatchObject([
+      { msg: 'It failed.', error: 'request 0 failed' },
+      { msg: 'Something else failed.', error: 'request 0 failed' },
+    ])
   })
 })

@@ -201,12 +201,16 @@ export function reportFindings(
   path: string,
   check: Check,
 ) {
-  for (const { path: below, message, severity = 'error' } of findings) {
+  for (const { path: below, message, severity = 'error', suggestion } of findings) {
+    const { node: found, place: at } = locate(node, place, below)
+    // What came from a variable or a file may be anybody's secret.
+    const open = found?.kind === 'scalar' && !found.text.includes('${')
     check.problems.push({
       severity,
-      place: locate(node, place, below),
+      place: at,
       path: below === '' ? path : join(path, below),
       message,
+      ...(open && suggestion !== undefined && { suggestion }),
     })
   }
 }
@@ -253,21 +257,27 @@ function* deliveryFindings({
   }
 }
 
-/** Where the setting at a path stands, or the nearest one around it. List items are `[index]` or `.index`. */
-function locate(node: Node | undefined, place: Place, path: string): Place {
+interface Located {
+  /** Unless the setting is not there. */
+  readonly node?: Node
+  readonly place: Place
+}
+
+/** The setting at a path and where it stands, or the place of the nearest one around it. List items are `[index]` or `.index`. */
+function locate(node: Node | undefined, place: Place, path: string): Located {
   const rest = path.replace(/^\./, '')
-  if (rest === '' || node === undefined) return place
+  if (rest === '' || node === undefined) return { node, place }
   if (node.kind === 'map') return locateKey(node, place, rest)
   const index = node.kind === 'list' ? /^\[?(\d+)\]?/.exec(rest) : null
   const item = index === null ? undefined : (node as Extract<Node, { kind: 'list' }>).items[Number(index[1])]
-  return item === undefined ? place : locate(item, item.place, rest.slice(index![0].length))
+  return item === undefined ? { place } : locate(item, item.place, rest.slice(index![0].length))
 }
 
 /** Keys may hold dots, so the longest one that fits is taken. */
-function locateKey(node: MapNode, place: Place, path: string): Place {
+function locateKey(node: MapNode, place: Place, path: string): Located {
   const fits = (key: string) => path.startsWith(key) && (path.length === key.length || '.['.includes(path[key.length]))
   const [key] = [...node.entries.keys()].filter(fits).sort((a, b) => b.length - a.length)
-  if (key === undefined) return place
+  if (key === undefined) return { place }
   const entry = node.entries.get(key)!
   return locate(entry.value, entry.value.kind === 'scalar' ? entry.value.place : entry.key, path.slice(key.length))
 }
