@@ -5,6 +5,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { AddressInfo, Socket } from 'node:net'
 import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { visibleJson, visibleLines } from '../terminal.ts'
 import { throttled } from '../throttled.ts'
 import { parseEndpoint } from './endpoint.ts'
 import { answersTo } from './host.ts'
@@ -35,6 +36,8 @@ export interface ServeOptions extends Door {
   /** Told the real address as soon as it listens. */
   readonly listening: (address: string) => void
 }
+
+const JSON_TYPE = 'application/json'
 
 /** Milliseconds between attempts to listen where something else does. */
 const RETRY_INTERVAL = 10_000
@@ -121,7 +124,7 @@ async function respond(
   const send = ({ code, type, body }: Answer): void => {
     socket.setTimeout(PATIENCE)
     response.writeHead(code, { 'content-type': type })
-    response.end(body)
+    response.end(type === JSON_TYPE ? visibleJson(body) : visibleLines(body))
   }
   const { path, authority = headers.host } = readTarget(url)
   if (!answersTo({ authority, localAddress: socket.localAddress }, address, allowedHosts())) {
@@ -144,5 +147,5 @@ async function respond(
 
 /** An answer of JSON. */
 export function json(code: number, value: unknown): Answer {
-  return { code, type: 'application/json', body: `${JSON.stringify(value)}\n` }
+  return { code, type: JSON_TYPE, body: `${JSON.stringify(value)}\n` }
 }

@@ -1,8 +1,16 @@
-import { stringify } from 'yaml'
+import { Document, Scalar, stringify, visit } from 'yaml'
+import { steers, visibleYaml } from '../../terminal.ts'
 
 /** Writes checked values as YAML that means the same when it is read again. */
 export function printYaml(shown: unknown): string {
-  return stringify(escaped(shown), { lineWidth: 0 })
+  const document = new Document(escaped(shown))
+  visit(document, {
+    Scalar(_key, node) {
+      // A text that is nothing but lines stays a block.
+      if (typeof node.value === 'string' && steers(node.value.replaceAll('\n', ''))) node.type = Scalar.QUOTE_DOUBLE
+    },
+  })
+  return visibleYaml(document.toString({ lineWidth: 0 }))
 }
 
 /** Writes a value as YAML within a line. */

@@ -9,8 +9,10 @@ import {
   ServerInterceptingCall,
   ServerListenerBuilder,
   ResponderBuilder,
+  setLogger,
 } from '@grpc/grpc-js'
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
+import { logGrpc } from '../../http/grpc_log.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
@@ -56,6 +58,7 @@ const service: ServiceDefinition = {
 /** Serves OTLP over gRPC. Resolves when it listens. */
 export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promise<Listener> {
   const { context, refused } = receiving
+  logGrpc({ setLogger }, context.log)
   const connections = new Connections(receiving.maxConnections)
   const grpc = new GrpcServer({
     ...keepaliveOptions(config.keepalive.server_parameters),
