@@ -32,7 +32,7 @@ export async function secured<S extends SecureServer>(
   connections: Connections,
   create: (options: TlsOptions) => S,
 ): Promise<S> {
-  const { log, signal } = receiving.context
+  const { clock, log, signal } = receiving.context
   const { client_ca_file: ca, cert_file: cert, key_file: key, reload_interval: interval } = config
   const read = (): Promise<Pem> =>
     readPem(`protocols.${protocol}.tls`, {
@@ -48,7 +48,7 @@ export async function secured<S extends SecureServer>(
   })
   const pem = await read()
   const server = create(options(pem))
-  watchPem(pem, { read, interval, log, signal }, (changed) => server.setSecureContext(options(changed)))
+  watchPem(pem, { read, interval, clock, log, signal }, (changed) => server.setSecureContext(options(changed)))
   // An error may come when nothing shows any more whose it is, just before or after the socket below it has closed.
   const refusals: Refusal[] = []
   server.on('tlsClientError', (error, socket) => {
@@ -57,10 +57,10 @@ export async function secured<S extends SecureServer>(
   })
   server.on('connection', (socket: Socket) => {
     const { remoteAddress } = socket
-    const began = performance.now()
+    const began = clock.monotonic()
     const closed = (): void => {
       if (socket.bytesRead === 0 || connections.wasUsed(socket)) return
-      const left = performance.now() - began < HANDSHAKE && !signal.aborted
+      const left = clock.monotonic() - began < HANDSHAKE && !signal.aborted
       const refusal = refusals.shift() ?? (left ? leftWithoutRequest() : undefined)
       if (refusal !== undefined) receiving.refused(protocol, refusal, remoteAddress)
     }
