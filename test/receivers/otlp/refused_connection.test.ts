@@ -58,6 +58,7 @@ async function shakeHands({ addresses }: Receiving, protocol: Protocol, options:
   const socket = connectTls({
     host,
     port: Number(port),
+    servername: 'localhost',
     ALPNProtocols: alpn(protocol),
     ca,
     ...options,
@@ -204,6 +205,7 @@ describe('a handshake of TLS', () => {
         host,
         port: Number(port),
         ca,
+        servername: 'localhost',
         ALPNProtocols: alpn(protocol),
       })
       cleanups.push(() => socket.destroy())
