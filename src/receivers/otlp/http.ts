@@ -5,6 +5,7 @@ import type { Server, Socket } from 'node:net'
 import { readTarget } from '../../http/target.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { fromOtlpJson } from '../../otlp/json_reader.ts'
+import { matchesWildcards } from '../../otlp/match.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
 import { Connections, listen, secured } from './listen.ts'
@@ -164,7 +165,9 @@ function mediaType(request: IncomingMessage): string {
 function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: CorsConfig): boolean {
   const { origin, 'access-control-request-method': method } = request.headers
   response.setHeader('Vary', 'Origin')
-  const allowed = origin !== undefined && cors.allowed_origins.some((pattern) => matches(pattern, origin))
+  const allowed =
+    origin !== undefined &&
+    cors.allowed_origins.some((form) => matchesWildcards(form.toLowerCase(), origin.toLowerCase()))
   if (allowed) {
     response.setHeader('Access-Control-Allow-Origin', origin)
     // Beacons, and pages that ask for it, send with credentials, and read no answer without this.
@@ -182,10 +185,4 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: C
   }
   response.writeHead(204).end()
   return true
-}
-
-/** Whether a text is of a form in which `*` stands for any text. */
-function matches(pattern: string, text: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`^${parts.join('.*')}$`, 'i').test(text)
 }
