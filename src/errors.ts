@@ -1,3 +1,5 @@
+import { visible } from './terminal.ts'
+
 /**
  * What became of a request or a batch, said by the kind of error thrown.
  * Exporters and processors throw these; the pipeline around them acts on the kind and counts by the reason.
@@ -110,7 +112,7 @@ export interface Problem {
 export function formatProblem({ place, path, message, suggestion }: Problem): string {
   const position = place.line === undefined ? '' : `:${place.line}:${place.column}`
   const meant = suggestion === undefined ? '' : ` (did you mean "${suggestion}"?)`
-  return `${place.source}${position}${path === '' ? '' : ` ${path}`}: ${message}${meant}`
+  return visible(`${place.source}${position}${path === '' ? '' : ` ${path}`}: ${message}${meant}`)
 }
 
 /** A configuration that cannot run: every mistake found, in the order in which they stand in the input. Exit code 78. */

@@ -3,6 +3,7 @@ import type { ChannelOptions, Client, Metadata, ServiceError } from '@grpc/grpc-
 import protobuf from 'protobufjs/minimal.js'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { DeliveryError, divisible, errorMessage, permanent, retryable, unauthorized } from '../errors.ts'
+import { logGrpc } from './grpc_log.ts'
 import { checkOwnedHeaders } from './headers.ts'
 import { watchPem } from './pem.ts'
 import type { Pem } from './pem.ts'
@@ -158,6 +159,7 @@ async function open({
 }: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connection> {
   // The default export, because a bundled CommonJS module has no other.
   const grpc = (await import('@grpc/grpc-js')).default
+  logGrpc(grpc, { clock, log })
   const read = (): Promise<Pem> => readTls(config.tls)
   const pem = await read().catch((error: unknown) => {
     throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })

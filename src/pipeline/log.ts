@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import type { Logger } from '../component.ts'
 import { hidingSecrets } from '../secrets.ts'
+import { visibleJson } from '../terminal.ts'
 import type { ServiceConfig } from './settings.ts'
 
 type LogSettings = ServiceConfig['telemetry']['logs']
@@ -33,9 +34,9 @@ export async function createLogger(
   const redact = hidingSecrets(secrets)
   const writing: Writing = { least: 0, format: redact }
   const configure = async ({ level, encoding }: LogSettings): Promise<void> => {
-    const format = encoding === 'json' ? (line: string) => line : await prettyFormat(output)
+    const format = encoding === 'json' ? visibleJson : await prettyFormat(output)
     writing.least = LEVELS.indexOf(level)
-    writing.format = (line) => redact(format(line))
+    writing.format = (line) => format(redact(line))
   }
   await configure(settings)
   const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelName } }
@@ -45,13 +46,19 @@ export async function createLogger(
 
 async function prettyFormat(output: object): Promise<(line: string) => string> {
   const { default: pinoPretty } = await import('pino-pretty')
-  return pinoPretty.prettyFactory({
+  const pretty = pinoPretty.prettyFactory({
     colorize: 'isTTY' in output && output.isTTY === true,
     translateTime: 'SYS:HH:MM:ss',
     singleLine: true,
     ignore: 'component',
     messageFormat: '{if component}{component}: {end}{msg}',
   })
+  return (line) => pretty(literal(visibleJson(line)))
+}
+
+/** JSON whose texts are what their own escapes look like: a line break is a backslash and an `n`. */
+function literal(json: string): string {
+  return json.replace(/\\./g, (escape) => (/[bfnrtu]$/.test(escape) ? `\\${escape}` : escape))
 }
 
 function levelName(label: string): object {

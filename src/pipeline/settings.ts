@@ -185,6 +185,11 @@ export const serviceSettings = {
     },
     default: undefined,
   },
+  allowed_hosts: {
+    doc: 'Names under which the servers of `health`, `admin` and `telemetry.metrics` are asked, besides IP addresses, `localhost` and the name of this host. On loopback they answer to no other, since a page in a browser could use one; elsewhere to any, unless there are names here.',
+    format: { list: 'hostname' },
+    default: undefined,
+  },
   memory_limiter: {
     doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft one receivers refuse what comes, above the hard one what waits in memory is dropped, oldest first. Without it, the queues are all that bounds it.',
     format: { settings: memoryLimiterSettings },

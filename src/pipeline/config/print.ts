@@ -1,5 +1,6 @@
-import { stringify } from 'yaml'
+import { Document, Scalar, stringify, visit } from 'yaml'
 import { hidingSecrets, SHORTEST_PART } from '../../secrets.ts'
+import { steers, visibleYaml } from '../../terminal.ts'
 
 /**
  * Writes checked values as YAML that means the same when it is read again, except for what is hidden: a variable that went into
@@ -8,8 +9,14 @@ import { hidingSecrets, SHORTEST_PART } from '../../secrets.ts'
 export function printYaml(shown: unknown, secrets: readonly string[]): string {
   const hide = hidingSecrets(secrets.filter(({ length }) => length >= SHORTEST_PART))
   // A dollar is doubled, so that nothing is put in a second time.
-  const written = texts(shown, (text) => hide(text).replaceAll('$', () => '$$'))
-  return stringify(written, { lineWidth: 0 })
+  const document = new Document(texts(shown, (text) => hide(text).replaceAll('$', () => '$$')))
+  visit(document, {
+    Scalar(_key, node) {
+      // A text that is nothing but lines stays a block.
+      if (typeof node.value === 'string' && steers(node.value.replaceAll('\n', ''))) node.type = Scalar.QUOTE_DOUBLE
+    },
+  })
+  return visibleYaml(document.toString({ lineWidth: 0 }))
 }
 
 /** Writes a value as YAML within a line. */
