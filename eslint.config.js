@@ -4,7 +4,7 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
- * `errors, formats, clock, regular_expression, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ * `errors, formats, clock, regular_expression, terminal, secrets, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
  */
 const arrows = [
   {
@@ -15,6 +15,7 @@ const arrows = [
       './src/regular_expression.ts',
       './src/regular_expression',
       './src/terminal.ts',
+      './src/secrets.ts',
       './src/otlp',
     ],
     from: ['./src/component.ts', './src/metric_selection.ts', './src/host', './src/http', './src/datadog'],
@@ -27,6 +28,7 @@ const arrows = [
       './src/regular_expression.ts',
       './src/regular_expression',
       './src/terminal.ts',
+      './src/secrets.ts',
       './src/otlp',
       './src/component.ts',
       './src/metric_selection.ts',

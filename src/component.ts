@@ -27,7 +27,10 @@ export interface Setting<F extends Format = Format> {
   readonly default: unknown
   /** Environment variables that fill the setting when the YAML leaves it unset; the first that is set counts. */
   readonly env?: readonly string[]
-  /** The value never appears in messages, logs or `print-config`. */
+  /**
+   * The value never appears in messages, logs or `print-config`. Default: true for a text whose name is that of a secret, like
+   * `api_key`, `token` or `password`.
+   */
   readonly secret?: boolean
   /** A default that a version changed. `validate` then names each configuration that leaves the setting unset. */
   readonly changed?: ChangedDefault
@@ -173,6 +176,8 @@ export interface Finding {
   readonly path: string
   readonly message: string
   readonly severity?: 'error' | 'warning'
+  /** The value that may have been meant. Not shown where the value comes from a variable or a file, which may be a secret. */
+  readonly suggestion?: string
 }
 
 /** A source of batches. The pipeline subscribes to start it; to stop, it aborts `signal` and then unsubscribes. */
@@ -296,6 +301,8 @@ export interface ExporterState {
    * first, of what was told since. Where it throws, nothing may be remembered.
    */
   restore(tellings: readonly (readonly Told[])[]): void
+  /** Another exporter takes over what was told: forgets it, so that it is not there twice. */
+  forget?(): void
 }
 
 /** What an exporter told of its memory, `age` milliseconds ago. */

@@ -1,3 +1,5 @@
+import { visible } from './terminal.ts'
+
 /**
  * What became of a request or a batch, said by the kind of error thrown.
  * Exporters and processors throw these; the pipeline around them acts on the kind and counts by the reason.
@@ -13,18 +15,23 @@ export interface DeliveryErrorOptions {
 export class DeliveryError extends Error {
   override readonly name = 'DeliveryError'
   readonly reason: string
+  /** Milliseconds the destination asked us to wait; only for `retryable`. */
+  readonly after: number | undefined
+  /** Data points the destination refused while it took the rest; only for `partial`. */
+  readonly rejected: number
 
   constructor(
     readonly kind: DeliveryErrorKind,
     message: string,
     options: DeliveryErrorOptions = {},
-    /** Milliseconds the destination asked us to wait; only for `retryable`. */
-    readonly after?: number,
-    /** Data points the destination refused while it took the rest; only for `partial`. */
-    readonly rejected: number = 0,
+    after?: number,
+    rejected?: number,
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
-    this.reason = options.reason ?? kind
+    // JavaScript may have put anything here, and it is counted and waited by.
+    this.reason = typeof options.reason === 'string' ? options.reason : kind
+    this.after = after !== undefined && after >= 0 ? Number(after) : undefined
+    this.rejected = Number.isSafeInteger(rejected) && rejected! > 0 ? rejected! : 0
   }
 }
 
@@ -70,9 +77,15 @@ const kinds: readonly unknown[] = ['permanent', 'retryable', 'partial', 'divisib
  */
 export function asDeliveryError(error: unknown): DeliveryError | undefined {
   if (error instanceof DeliveryError) return error
-  if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind)) return undefined
-  const { kind, reason, after, rejected } = error as DeliveryError
-  return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
+  try {
+    if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind))
+      return undefined
+    const { kind, reason, after, rejected } = error as DeliveryError
+    return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
+  } catch {
+    // A field that throws when it is read says nothing.
+    return undefined
+  }
 }
 
 /** Where in the user's input a configuration value stands. Lines and columns count from 1. */
@@ -99,7 +112,7 @@ export interface Problem {
 export function formatProblem({ place, path, message, suggestion }: Problem): string {
   const position = place.line === undefined ? '' : `:${place.line}:${place.column}`
   const meant = suggestion === undefined ? '' : ` (did you mean "${suggestion}"?)`
-  return `${place.source}${position}${path === '' ? '' : ` ${path}`}: ${message}${meant}`
+  return visible(`${place.source}${position}${path === '' ? '' : ` ${path}`}: ${message}${meant}`)
 }
 
 /** A configuration that cannot run: every mistake found, in the order in which they stand in the input. Exit code 78. */

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import convict from 'convict'
 import { errorMessage } from './errors.ts'
 import { RegularExpression } from './regular_expression.ts'
@@ -57,6 +58,12 @@ const HOSTNAME = /^(?=.{1,255}$)[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/
 const TAG = /^[^\s:,](?:[^:,]*[^\s:,])?:(?:[^\s,]|[^\s,][^,]*[^\s,])$/
 /** Timers of Node hold 31 bits of milliseconds; a longer one would fire at once. */
 const LONGEST_DURATION = 2 ** 31 - 1
+
+/** The scheme for an address without one: what goes without TLS is to be written so, unless it stays on this host or network. */
+function safestScheme(address: string): 'http' | 'https' {
+  const { hostname, port } = new URL(`http://${address}`)
+  return port !== '443' && (isIP(hostname) !== 0 || !hostname.includes('.')) ? 'http' : 'https'
+}
 
 /** Every named format. Texts are what the YAML says, so that nothing is lost before the format is known. */
 export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<FormatTypes[Name]> } = {
@@ -132,8 +139,11 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
   url: {
     allowed: 'an absolute `http` or `https` URL, like `https://example.com:8126/path`',
     parse: (text) => (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? text : undefined),
-    meant: (text) =>
-      URL.canParse(`http://${text}`) && /^[\w.-]+(:\d+)?(\/|$)/.test(text) ? `http://${text}` : undefined,
+    meant(text) {
+      const [, written = '', rest] = /^(?:(https?)[:/]+)?(.*)$/is.exec(text)!
+      if (!/^[\w.-]+(:\d+)?(\/|$)/.test(rest) || !URL.canParse(`http://${rest}`)) return undefined
+      return `${written === '' ? safestScheme(rest) : written.toLowerCase()}://${rest}`
+    },
     schema: { type: 'string', pattern: '^[hH][tT][tT][pP][sS]?://[^/]' },
   },
   metric_name: {

@@ -14,9 +14,50 @@ export function numberText(value: number | bigint): string {
   return Number(value.toPrecision(6)).toExponential()
 }
 
-/** Text that cannot steer the terminal: control characters are written out. */
+/**
+ * What steers a terminal, or makes a text look like another: control characters (C0, C1), marks of direction and other characters
+ * without a shape, separators of lines and paragraphs. None of them is ever written as it came.
+ */
+const STEERING = /[\p{C}\p{Zl}\p{Zp}]/u
+const EACH = new RegExp(STEERING, 'gu')
+/** In JSON and YAML the line breaks between tokens and in blocks are ours. */
+const EACH_BUT_BREAKS = new RegExp(`(?!\n)${STEERING.source}`, 'gu')
+
+/** Whether a text could steer the terminal. */
+export function steers(text: string): boolean {
+  return STEERING.test(text)
+}
+
+/** Text that cannot steer the terminal: what could is written out. */
 export function visible(text: string): string {
-  return text.replace(/\p{C}/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`)
+  return text.replace(EACH, (character) => `\\u{${codeOf(character).toString(16)}}`)
+}
+
+/** The same for text whose line breaks are ours. */
+export function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n')
+}
+
+/** The same for JSON text, which still means the same. */
+export function visibleJson(text: string): string {
+  return text.replace(EACH_BUT_BREAKS, (character) =>
+    Array.from({ length: character.length }, (_, index) => escape('u', character.charCodeAt(index), 4)).join(''),
+  )
+}
+
+/** The same for YAML text in which texts that could steer the terminal stand in double quotes. */
+export function visibleYaml(text: string): string {
+  return text.replace(EACH_BUT_BREAKS, (character) =>
+    character.length === 1 ? escape('u', codeOf(character), 4) : escape('U', codeOf(character), 8),
+  )
+}
+
+function codeOf(character: string): number {
+  return character.codePointAt(0) as number
+}
+
+function escape(letter: string, code: number, digits: number): string {
+  return `\\${letter}${code.toString(16).padStart(digits, '0')}`
 }
 
 /** At most `width` columns of a text. */

@@ -5,6 +5,7 @@ import type { Component, ConfigOf, Context, Logger, ProcessorComponent, Settings
 import { Attributes } from './otlp/attributes.ts'
 import type { AttributeValue } from './otlp/attributes.ts'
 import { MetricBatch } from './otlp/batch.ts'
+import { handedOver } from './otlp/handed_over.ts'
 import { Metric } from './otlp/metrics.ts'
 import type { Temporality } from './otlp/metrics.ts'
 import { NumberPoint } from './otlp/points.ts'
@@ -67,11 +68,15 @@ function numberPoint(value: number | bigint, attributes: Values = {}, options: S
   })
 }
 
+/** The default of `service.processor_timeout`. */
+const PROCESSOR_TIMEOUT = 60_000
+
 /** What a processor under test did. */
 export interface ProcessorTest {
   /**
    * Hands the processor one batch; resolves with what came out of it, an empty batch if nothing did.
-   * Rejects when data points were lost by a fault: a throw, or a change in their number that `changes` does not declare.
+   * Rejects when data points were lost by a fault: a throw, a batch that holds something wrong, or a change in their number
+   * that `changes` does not declare.
    */
   readonly process: (batch: MetricBatch) => Promise<MetricBatch>
   /** Everything that came out so far, also what an operator emitted later, in order. */
@@ -99,7 +104,12 @@ export async function testProcessor<S extends Settings>(
   const emitted: MetricBatch[] = []
   const origins: Receipt[] = []
   const input = new Subject<Envelope>()
-  input.pipe(guard(created, component.changes, sheet, log, clock)).subscribe(({ batch, receipt }) => {
+  const guarded = {
+    ...{ changes: component.changes, sheet, log, clock, custom: true },
+    timeout: () => PROCESSOR_TIMEOUT,
+    report: () => undefined,
+  }
+  input.pipe(guard(created, guarded)).subscribe(({ batch, receipt }) => {
     sheet.handedOn += batch.pointCount
     emitted.push(batch)
     origins.push(receipt)
@@ -175,7 +185,7 @@ export async function testComponent<C extends Component<S>, S extends Settings>(
     telemetry: new Telemetry(),
     clock,
     network: thisMachine.network,
-    deliver,
+    deliver: async (batch, transport) => deliver(handedOver(batch), transport),
   })
   const created = create(component as Component, context) as ReturnType<C['create']>
   return { created, log, logs, stop: () => lifetime.stop() }

@@ -1,38 +1,69 @@
-import type { Clock } from './clock.ts'
-import type { Logger } from './component.ts'
+import type { Clock, Timer } from './clock.ts'
+import type { Context, Logger } from './component.ts'
 
-/** How long the same message with the same error stays quiet after it was logged. */
+/** How long the same message stays quiet after it was logged. */
 const QUIET_MILLISECONDS = 60_000
 
-/** A logger that writes the same message about the same error at most once a minute, with how often it was left out. */
+/**
+ * A logger of one component that writes the same message at most once a minute, with how often it was left out. What it says of the
+ * case does not count: the texts of errors come from outside, and each may be another.
+ */
 export function throttled(log: Logger, clock: Clock): Logger {
   const seen = new Map<string, { at: number; suppressed: number }>()
   const write =
     (level: keyof Logger) =>
     (message: string, fields: object = {}): void => {
-      const key = `${message} ${'error' in fields ? String(fields.error) : ''}`
       const now = clock.monotonic()
-      const last = seen.get(key)
+      const last = seen.get(message)
       if (last !== undefined && now - last.at < QUIET_MILLISECONDS) {
         last.suppressed += 1
         return
       }
       if (seen.size >= 1000) seen.clear()
-      seen.set(key, { at: now, suppressed: 0 })
+      seen.set(message, { at: now, suppressed: 0 })
       log[level](message, last?.suppressed ? { ...fields, suppressed: last.suppressed } : fields)
     }
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
 }
 
-/** Names of metrics remembered at most. */
+/** Names of metrics remembered at most, and their characters. */
 const MAX_NAMES = 10_000
+const MAX_CHARACTERS = 1_000_000
 
 /** Makes the function that warns of each metric once. */
 export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (metric: { name: string }) => void {
   const warned = new Set<string>()
+  let characters = 0
   return ({ name }) => {
-    if (warned.has(name) || warned.size >= MAX_NAMES) return
+    if (warned.has(name) || warned.size >= MAX_NAMES || characters + name.length > MAX_CHARACTERS) return
     warned.add(name)
+    characters += name.length
     log.warn(message, { metric: name })
+  }
+}
+
+/** How long everything new has to be remembered before it is no longer reported that something was not. */
+const ROOM_MILLISECONDS = 60_000
+const NO_ROOM =
+  'New series are not remembered: what is remembered takes as much as `service.max_remembered_size` allows, or is a million series. Points that need the one before are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
+
+/**
+ * Makes the function that is to be called whenever there is no room to remember something new: it logs that once a minute, and reports
+ * it as long as it happens.
+ */
+export function noRoomReport({
+  clock,
+  log,
+  onStop,
+  report,
+}: Pick<Context, 'clock' | 'log' | 'onStop' | 'report'>): () => void {
+  const quiet = throttled(log, clock)
+  let timer: Timer | undefined
+  onStop(() => clock.clearTimeout(timer))
+  return () => {
+    quiet.warn(NO_ROOM)
+    report(NO_ROOM)
+    clock.clearTimeout(timer)
+    timer = clock.setTimeout(() => report(undefined), ROOM_MILLISECONDS).unref()
   }
 }

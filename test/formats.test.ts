@@ -74,7 +74,14 @@ describe('a named format', () => {
     expect(formats.duration.meant?.('10')).toBe('10s')
     expect(formats.bytes.meant?.('64mib')).toBe('64MiB')
     expect(formats.bytes.meant?.('1024')).toBe('1024B')
-    expect(formats.url.meant?.('example.com:8126')).toBe('http://example.com:8126')
+    expect(formats.url.meant?.('localhost:4318')).toBe('http://localhost:4318')
+    expect(formats.url.meant?.('10.0.0.1:4318')).toBe('http://10.0.0.1:4318')
+    // What goes out without TLS is to be written so.
+    expect(formats.url.meant?.('example.com:8126')).toBe('https://example.com:8126')
+    expect(formats.url.meant?.('gateway:443/base')).toBe('https://gateway:443/base')
+    expect(formats.url.meant?.('https:/example.com')).toBe('https://example.com')
+    expect(formats.url.meant?.('HTTPS//localhost:1')).toBe('https://localhost:1')
+    expect(formats.url.meant?.('http:example.com')).toBe('http://example.com')
     for (const name of names) {
       for (const text of refused[name]) {
         const meant = formats[name].meant?.(text)

@@ -6,9 +6,11 @@ import { fromOtlpJson } from '../otlp/json_reader.ts'
 import { matchesWildcards } from '../otlp/match.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { closest } from '../pipeline/config/suggest.ts'
-import { createLogger, redaction } from '../pipeline/log.ts'
+import { createLogger } from '../pipeline/log.ts'
 import { rehearse } from '../pipeline/rehearsal.ts'
 import type { RehearsedExporter } from '../pipeline/rehearsal.ts'
+import { hidingSecrets } from '../secrets.ts'
+import { visible, visibleJson } from '../terminal.ts'
 import { ExitCode } from './exit.ts'
 import { explanationText } from './explain_text.ts'
 import { configInput } from './options.ts'
@@ -62,7 +64,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
     try {
       batches = readRequests(await readFile(from))
     } catch (error) {
-      process.stderr.write(`error: --from ${from}: ${errorMessage(error)}\n`)
+      process.stderr.write(`error: --from ${from}: ${visible(errorMessage(error))}\n`)
       return ExitCode.usage
     }
   }
@@ -84,15 +86,17 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   if (only !== undefined && shown.every(({ series = [], dropped }) => series.length === 0 && dropped.length === 0)) {
     const meant = closest(only, [...new Set(reports.flatMap(namesOf))])
     const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
-    process.stderr.write(`No metric is called "${only}", neither when it comes nor when it is sent${suggestion}.\n`)
+    process.stderr.write(
+      visible(`No metric is called "${only}", neither when it comes nor when it is sent${suggestion}.`) + '\n',
+    )
     return ExitCode.failure
   }
-  const redact = redaction(config.secrets)
+  const redact = hidingSecrets(config.secrets)
   const text =
     format === 'json'
-      ? `${JSON.stringify({ pipelines, exporters: shown }, null, 2)}\n`
-      : explanationText(pipelines, shown, process.stdout.columns ?? DEFAULT_WIDTH)
-  process.stdout.write(redact(text))
+      ? visibleJson(redact(`${JSON.stringify({ pipelines, exporters: shown }, null, 2)}\n`))
+      : redact(explanationText(pipelines, shown, process.stdout.columns ?? DEFAULT_WIDTH))
+  process.stdout.write(text)
   return failed ? ExitCode.failure : ExitCode.ok
 }
 

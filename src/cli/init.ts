@@ -10,7 +10,7 @@ import { readText, words } from '../formats.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { rehearse } from '../pipeline/rehearsal.ts'
-import { numberText } from '../terminal.ts'
+import { numberText, visible } from '../terminal.ts'
 import { ExitCode } from './exit.ts'
 
 /** What each preset is for, and the file of `config/` it is; the agent is the one of its exporter. */
@@ -92,7 +92,7 @@ export async function init(options: InitOptions): Promise<number> {
 }
 
 function refuse(code: number, message: string): number {
-  process.stderr.write(`heka-pipeline init: ${message}\n`)
+  process.stderr.write(`heka-pipeline init: ${visible(message)}\n`)
   return code
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ConfigError, errorMessage } from '../errors.ts'
+import { visible } from '../terminal.ts'
 import { ExitCode, problemText } from './exit.ts'
 import type { ExplainOptions } from './explain.ts'
 import type { InitOptions } from './init.ts'
@@ -177,7 +178,7 @@ process.on('uncaughtException', (error) => {
 
 /** Without the stack, which says nothing to whoever wrote the configuration. */
 function writeFault(error: unknown): void {
-  process.stderr.write(`heka-pipeline: ${errorMessage(error)}\n`)
+  process.stderr.write(`heka-pipeline: ${visible(errorMessage(error))}\n`)
 }
 
 for (const stream of [process.stdout, process.stderr]) {

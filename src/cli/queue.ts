@@ -6,6 +6,7 @@ import { toOtlpJson } from '../otlp/json.ts'
 import { InUseError } from '../pipeline/queue/lock.ts'
 import { dropQueue, findQueues, storedRecords } from '../pipeline/queue/stored.ts'
 import type { StoredQueue } from '../pipeline/queue/stored.ts'
+import { visible, visibleJson } from '../terminal.ts'
 import { ExitCode } from './exit.ts'
 
 export type QueueAction = 'list' | 'inspect' | 'export' | 'drop'
@@ -61,7 +62,8 @@ async function* inspect(queues: readonly StoredQueue[]): AsyncGenerator<string> 
 
 async function* exportLines(queues: readonly StoredQueue[]): AsyncGenerator<string> {
   for (const queue of queues) {
-    for await (const { payload } of storedRecords(queue)) yield `${toOtlpJson(MetricBatch.fromOtlp(payload))}\n`
+    for await (const { payload } of storedRecords(queue))
+      yield `${visibleJson(toOtlpJson(MetricBatch.fromOtlp(payload)))}\n`
   }
 }
 
@@ -88,7 +90,7 @@ const NAMES = 5
 function metricNames(batch: MetricBatch): string {
   const names = [...new Set(Array.from(batch.metrics(), ({ metric }) => metric.name))]
   const more = names.length > NAMES ? ` and ${names.length - NAMES} more` : ''
-  return names.slice(0, NAMES).join(', ') + more
+  return visible(names.slice(0, NAMES).join(', ')) + more
 }
 
 function time(milliseconds: number): string {

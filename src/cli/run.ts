@@ -1,10 +1,8 @@
 import { isatty } from 'node:tty'
-import { systemClock } from '../clock.ts'
-import { errorMessage } from '../errors.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { startPipeline } from '../pipeline/pipeline.ts'
-import { throttled } from '../throttled.ts'
+import { crash } from './crash.ts'
 import { ExitCode } from './exit.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
@@ -14,7 +12,7 @@ import { Servers } from './servers.ts'
 /**
  * Runs a pipeline until SIGTERM or SIGINT, or until its receivers have ended, and reloads its configuration on SIGHUP. Returns the
  * exit code. A second signal ends the process at once. Where there is nothing to reload, with `once` and on Windows, and when the
- * terminal has gone that it was started from, SIGHUP stops it, too.
+ * terminal has gone that it was started from, SIGHUP stops it, too. So does a failure outside every call of the pipeline.
  * @throws ConfigError
  */
 export async function run(options: ConfigOptions & { once: boolean }, version: string): Promise<number> {
@@ -33,17 +31,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   const log = await createLogger(config.service.telemetry.logs, secrets)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
   const pipeline = startPipeline(config, { log, once })
-  const crashed = new Promise<'crashed'>((resolve) => {
-    process.on('uncaughtException', (error) => {
-      resolve('crashed')
-      log.error('Something failed outside the pipeline, which stops.', { error: errorMessage(error) })
-      log.debug('Where it failed.', { stack: error.stack })
-    })
-  })
-  const quiet = throttled(log, systemClock)
-  process.on('unhandledRejection', (error) => {
-    quiet.error('A promise was rejected and nobody waited for it.', { error: errorMessage(error) })
-  })
+  const crashed = crash(log, pipeline)
   const ended = pipeline.ended.catch(async (error: unknown) => {
     await pipeline.stop()
     throw error

@@ -1,5 +1,5 @@
 import type { Logger } from '../component.ts'
-import type { Answer } from '../http/serve.ts'
+import type { Answer, Door } from '../http/serve.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
 import type { ServiceConfig } from '../pipeline/settings.ts'
 
@@ -13,25 +13,27 @@ export interface ServersOptions {
 /** The servers that tell of the process or change it. Each is loaded when the configuration names it. */
 export class Servers {
   readonly #open = new Map<string, { readonly address: string; readonly close: Promise<() => void> }>()
+  #allowedHosts: readonly string[] = []
 
   constructor(private readonly options: ServersOptions) {}
 
   /** Opens and closes them as the configuration says; one whose address stays is left alone. */
-  async configure({ admin, health, telemetry }: ServiceConfig): Promise<void> {
-    const { log, pipeline, reload, secrets } = this.options
+  async configure({ admin, allowed_hosts: allowedHosts, health, telemetry }: ServiceConfig): Promise<void> {
+    const { pipeline, reload, secrets } = this.options
+    this.#allowedHosts = allowedHosts ?? []
     const { level, address } = telemetry.metrics
     await Promise.all([
-      this.#serve('health', health?.address, async (address) => {
+      this.#serve('health', health?.address, async (door) => {
         const { serveHealth } = await import('../pipeline/health_server.ts')
-        return serveHealth(address, pipeline.health, secrets, log)
+        return serveHealth(door, pipeline.health, secrets)
       }),
-      this.#serve('metrics', level === 'none' ? undefined : address, async (address) => {
+      this.#serve('metrics', level === 'none' ? undefined : address, async (door) => {
         const { serveMetrics } = await import('../pipeline/metrics_server.ts')
-        return serveMetrics(address, pipeline.metrics, log)
+        return serveMetrics(door, pipeline.metrics)
       }),
-      this.#serve('admin', admin?.address, async (address) => {
+      this.#serve('admin', admin?.address, async (door) => {
         const { serveAdmin } = await import('../pipeline/admin_server.ts')
-        return serveAdmin(address, reload, log)
+        return serveAdmin(door, reload)
       }),
     ])
   }
@@ -40,17 +42,13 @@ export class Servers {
     for (const name of this.#open.keys()) await this.#serve(name, undefined)
   }
 
-  async #serve(
-    name: string,
-    address: string | undefined,
-    open?: (address: string) => Promise<() => void>,
-  ): Promise<void> {
+  async #serve(name: string, address: string | undefined, open?: (door: Door) => Promise<() => void>): Promise<void> {
     const before = this.#open.get(name)
     if (before?.address === address) return
     this.#open.delete(name)
     ;(await before?.close)?.()
     if (address === undefined || open === undefined) return
-    const close = open(address)
+    const close = open({ address, allowedHosts: () => this.#allowedHosts, log: this.options.log })
     this.#open.set(name, { address, close })
     await close
   }

@@ -7,6 +7,7 @@ import { Health } from '../pipeline/health.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { thisMachine } from '../pipeline/machine.ts'
 import { Telemetry } from '../pipeline/telemetry.ts'
+import { visibleJson } from '../terminal.ts'
 import { ExitCode, problemText } from './exit.ts'
 import { configInput, defaultConfig } from './options.ts'
 import type { ConfigOptions } from './options.ts'
@@ -15,7 +16,7 @@ import type { ConfigOptions } from './options.ts'
 export async function validate(options: ConfigOptions & { format: 'text' | 'json' }): Promise<number> {
   const problems = await findProblems(options)
   const valid = problems.every(({ severity }) => severity === 'warning')
-  if (options.format === 'json') process.stdout.write(`${JSON.stringify({ valid, problems }, null, 2)}\n`)
+  if (options.format === 'json') process.stdout.write(`${visibleJson(JSON.stringify({ valid, problems }, null, 2))}\n`)
   else {
     process.stderr.write(problemText(problems))
     const which =

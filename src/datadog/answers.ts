@@ -1,7 +1,8 @@
+import type { Logger } from '../component.ts'
 import { partial } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
-import { answerMessage, retryAfter } from '../http/client.ts'
-import type { HttpResponse } from '../http/client.ts'
+import { answerMessage, retryAfter, saysTaken, UNREADABLE } from '../http/answer.ts'
+import type { HttpResponse } from '../http/answer.ts'
 
 /** A number of seconds this large is no wait but a time since 1970, as other vendors give it: it is one of 2001 or later. */
 const TIME = 1e9
@@ -22,13 +23,10 @@ export function waitOf({ status, headers }: HttpResponse, now: number): number |
  * The error in an answer that takes a request of so many points and yet lists errors (`202 {"errors": ["..."]}`), if it does. Nobody
  * says how many points they cost: as far as known, one each. Source: Datadog's OpenAPI specification, `IntakePayloadAccepted`.
  */
-export function listedErrors(
-  response: HttpResponse,
-  { url, apiKey, points }: { readonly url: string; readonly apiKey: string; readonly points: number },
-): DeliveryError | undefined {
+export function listedErrors(response: HttpResponse, points: number): DeliveryError | undefined {
   const errors = countErrors(response.body)
   if (errors === 0) return undefined
-  const message = answerMessage(url, response, [apiKey])
+  const message = answerMessage(response)
   return partial(Math.min(errors, points), `${message} (taken with errors; each counts as one rejected point)`)
 }
 
@@ -42,5 +40,24 @@ export function countErrors(body: Buffer): number {
   } catch {
     // An answer that was cut off lists at least one.
     return Number(/"errors"\s*:\s*(\[\s*[^\]\s]|"[^"])/.test(text))
+  }
+}
+
+/**
+ * Warns of an answer that took a request and yet is none of Datadog's, which answers in JSON: perhaps something in between answered.
+ */
+export function warnIfUnreadable(response: HttpResponse, log: Pick<Logger, 'warn'>): void {
+  if (!saysTaken(response) && readJson(response.body) === undefined) {
+    log.warn(UNREADABLE, { answer: answerMessage(response) })
+  }
+}
+
+/** The fields of an answer, unless it is not a JSON object. */
+export function readJson(body: Buffer): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value = JSON.parse(body.toString('utf8')) as unknown
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
   }
 }

@@ -1,7 +1,9 @@
 import { deadline, systemClock } from '../clock.ts'
 import type { ConfigOf, Context } from '../component.ts'
 import { httpClient, systemNetwork } from '../http/client.ts'
-import type { HttpResponse } from '../http/client.ts'
+import type { HttpResponse } from '../http/answer.ts'
+import { answerMessage } from '../http/answer.ts'
+import { readJson } from './answers.ts'
 import type { datadogSettings } from './settings.ts'
 
 /** Milliseconds. */
@@ -33,7 +35,8 @@ export async function isKeyValid(config: Config, log: Context['log'], clock = sy
   } finally {
     for (const cleanup of cleanups) await cleanup()
   }
-  if (response.status === 200) return true
   if (response.status === 403) return false
-  throw new Error(`GET ${url}: ${response.status}`)
+  const valid = response.status === 200 ? readJson(response.body)?.valid : undefined
+  if (typeof valid === 'boolean') return valid
+  throw new Error(answerMessage(response))
 }

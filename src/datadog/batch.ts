@@ -2,7 +2,7 @@ import type { Account, ExporterState, Logger } from '../component.ts'
 import { aggregate } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'
-import { CumulativeToDelta, missingValue, SEVERAL_WRITERS } from '../otlp/delta.ts'
+import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, missingValue, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { DeltaOptions } from '../otlp/delta.ts'
 import { HistogramCursor } from '../otlp/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
@@ -20,21 +20,24 @@ export function overwrittenLog(log: Pick<Logger, 'warn'>): (metric: { readonly n
   )
 }
 
-/** The `severalWriters` of `DeltaOptions`. */
-export function severalWritersLog(log: Pick<Logger, 'warn'>): (metric: Metric) => void {
-  return warnOncePerMetric(log, SEVERAL_WRITERS)
+/** Those of `DeltaOptions` that log. */
+export function deltaLog(log: Pick<Logger, 'warn'>): Pick<DeltaOptions, 'severalWriters' | 'tooLarge'> {
+  return {
+    severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
+    tooLarge: warnOncePerMetric(log, ATTRIBUTES_TOO_LARGE),
+  }
 }
 
 /**
  * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
  * one time, and turns cumulative counts into differences as `options` say. `refuses` names the reason why a metric cannot be sent.
- * `overwritten` is told of each value that another took the place of. `state` is what is remembered for the differences.
+ * `overwritten` is told of each value that another took the place of. `state` is what is remembered for the differences, until `close`.
  */
 export function preparation(
   options: DeltaOptions,
   refuses: (metric: Metric) => string | undefined,
   overwritten: (metric: Metric) => void,
-): { prepare(batch: MetricBatch, account: Account): MetricBatch; state: ExporterState } {
+): { prepare(batch: MetricBatch, account: Account): MetricBatch; state: ExporterState; close(): void } {
   const differences = new CumulativeToDelta(options)
   const numbers = new NumberPointCursor()
   const histograms = new HistogramCursor()
@@ -60,7 +63,7 @@ export function preparation(
     histograms.end()
     return differences.apply(aggregate(sendable, account, { resolution: 1n, overwritten }), account)
   }
-  return { prepare, state: differences.state }
+  return { prepare, state: differences.state, close: () => differences.close() }
 }
 
 /**

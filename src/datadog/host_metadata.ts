@@ -5,10 +5,12 @@ import type { ConfigOf, Context } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { hostFiles } from '../host/files.ts'
 import { identifyCpu } from '../host/inventory.ts'
-import { answerMessage, httpClient } from '../http/client.ts'
+import { answerMessage } from '../http/answer.ts'
+import { httpClient } from '../http/client.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
-import { countErrors } from './answers.ts'
+import { countErrors, warnIfUnreadable } from './answers.ts'
 import { overridingHost, resolveHost } from './host.ts'
+import { INTAKE_PATH } from './settings.ts'
 import type { datadogSettings } from './settings.ts'
 import { splitTag } from './tags.ts'
 
@@ -26,6 +28,8 @@ type MetadataContext = Pick<
 const HOST_TAG = 'datadog.host.tag.'
 /** Tags that the data may give the host, at most. */
 const MAX_TAGS = 100
+/** Characters of such a tag, far more than Datadog keeps. */
+const MAX_LENGTH = 1000
 
 /** The reports of this host to Datadog's infrastructure list. */
 export interface HostReports {
@@ -48,7 +52,7 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
   const ownKeys = new Set(own.map((tag) => splitTag(tag)[0]))
   const fromData = new Map<string, string>()
   const tags = (): string[] => [...new Set([...own, ...Array.from(fromData, ([key, value]) => `${key}:${value}`)])]
-  const url = `${endpoint.replace(/\/+$/, '')}/intake`
+  const url = endpoint.replace(/\/+$/, '') + INTAKE_PATH
   const post = httpClient(context)
   const retry = Math.min(period, RETRY)
   let timer: Timer | undefined
@@ -78,8 +82,9 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
       })
       const { status, body: answer } = response
       if (status < 200 || status >= 300 || countErrors(answer) > 0) {
-        throw new Error(answerMessage(url, response, [apiKey]))
+        throw new Error(answerMessage(response))
       }
+      warnIfUnreadable(response, log)
       reported = reporting.join()
       if (tags().join() !== reported) next = retry
       log.debug('The host was reported to Datadog.', { host: hostname })
@@ -102,7 +107,14 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
         if (keys.length === 0 || (overridingHost(config) ?? resolveHost(attributes).host) !== hostname) continue
         for (const attribute of keys) {
           const [key, value] = [attribute.slice(HOST_TAG.length), attributes.text(attribute)]
-          if (!key || !value || ownKeys.has(key) || (fromData.size >= MAX_TAGS && !fromData.has(key))) continue
+          if (
+            !key ||
+            !value ||
+            key.length + value.length > MAX_LENGTH ||
+            ownKeys.has(key) ||
+            (fromData.size >= MAX_TAGS && !fromData.has(key))
+          )
+            continue
           fromData.set(key, value)
         }
       }

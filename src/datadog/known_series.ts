@@ -2,8 +2,19 @@ import type { Clock } from '../clock.ts'
 import { Attributes } from '../otlp/attributes.ts'
 import { BytesIndex, grown } from '../otlp/bytes_index.ts'
 import { MetricIndex } from '../otlp/metric_index.ts'
+import type { Identify } from '../otlp/metric_index.ts'
 import type { NumberPointCursor } from '../otlp/number_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import {
+  MAX_ATTRIBUTES,
+  MISSED_INTERVALS,
+  nextInterval,
+  NO_ROOM,
+  oldestOf,
+  rememberedBytes,
+  UNKNOWN_INTERVAL,
+} from '../otlp/remembered_bytes.ts'
+import type { Memory, RememberedBytes } from '../otlp/remembered_bytes.ts'
 import { scopeIdentity } from '../otlp/resource.ts'
 import type { Resource, Scope } from '../otlp/resource.ts'
 import { readAttributeFields } from '../otlp/wire/point.ts'
@@ -13,14 +24,20 @@ import { SentState } from './sent_state.ts'
 
 /** Sources remembered at most. */
 const MAX_KNOWN = 1_000_000
-/** Of so many of them it is asked how old they are, when there are too many. */
-const SAMPLED = 1000
 
-/** What is known of a source: which series of Datadog's it feeds, and when it came last, in seconds. */
+/** What is known of a source: which series of Datadog's it feeds, when it came last and at what interval (0: not known), in seconds. */
 const SERIES = 0
 const SEEN = 1
-const STRIDE = 2
+const INTERVAL = 2
+const STRIDE = 3
 const NONE = -1
+/** What a source, and a series, takes in arrays that grow twofold, those of `SentSeconds` and `Samples` included. */
+const SOURCE_BYTES = 24
+const SERIES_BYTES = 36
+/** Seconds that an interval is at least taken for: what was held back comes all at once. */
+const LEAST_INTERVAL = 60
+/** The metrics that are not remembered have their numbers from here on. */
+const PASSING = 2 ** 28
 
 /** The same bytes are another source as counts, as gauges, and as what is made of a histogram or summary. */
 const KINDS = 3
@@ -41,31 +58,55 @@ export function bytesOf({ identityBytes }: Attributes): PointBytes {
 /**
  * Which series of Datadog's the points of each source are, from batch to batch, and in which seconds these were sent. A source is
  * a series as its sender knows it, by the bytes it comes as; several become one series where what tells them apart is not sent.
+ *
+ * What is too large to be remembered, or finds no room, is only known within its batch, so that it is sent as if it came for the first time.
  */
-export class KnownSeries {
+export class KnownSeries implements Memory {
   /** Datadog's series, by kind and what they are written as. */
-  readonly series = new BytesIndex()
-  readonly #sent = new SentSeconds((series, second) => this.state.add(series, second))
+  readonly series: BytesIndex
+  readonly #sent: SentSeconds
   /** What is to survive a restart. */
-  readonly state = new SentState(this.#sent, {
-    bytes: (series) => this.series.bytes(series).slice(),
-    numberOf: (view, start, end) => this.numberOf(COUNT, view, start, end),
-  })
-  readonly #metrics = new MetricIndex(({ type, name }, resource, scope, schemaUrl) =>
-    [type, name, resource.attributes.identity, scopeIdentity(scope, schemaUrl)].join('\n'),
-  )
+  readonly state: SentState
+  readonly #metrics: MetricIndex
   /** By the bytes of their attributes; their owner says of which metric and kind they are. */
-  readonly #sources = new BytesIndex()
+  readonly #sources: BytesIndex
   #places = new Int32Array(64 * STRIDE)
   /** By series: the source of its last sample. */
   #origins = new Int32Array(64)
+  /** What is only known within the batch: metrics by what they are, and what these are; sources; and series. */
+  readonly #passingMetrics = new Map<string, number>()
+  readonly #passingIdentities: string[] = []
+  readonly #passingSources = new Set<number>()
+  readonly #passingSeries = new Set<number>()
+  /** Milliseconds, and the same in whole seconds. */
   #now = 0
-  /** The same in whole seconds. */
   #second = 0
   #lastSweep: number
+  /** Whether something was forgotten since the last batch. */
+  #swept = false
+  /** Whether something of the batch found no room. */
+  #isFull = false
 
-  constructor(private readonly clock: Clock) {
+  /** `full`: called after each batch of which something found no room. */
+  constructor(
+    private readonly clock: Clock,
+    private readonly full: () => void,
+    private readonly remembered: RememberedBytes = rememberedBytes,
+  ) {
     this.#lastSweep = clock.monotonic()
+    this.series = new BytesIndex(remembered, SERIES_BYTES)
+    this.#sources = new BytesIndex(remembered, SOURCE_BYTES)
+    this.#metrics = new MetricIndex(identify, remembered)
+    this.#sent = new SentSeconds((series, second) => this.state.add(series, second), remembered)
+    this.state = new SentState(this.#sent, {
+      bytes: (series) => this.series.bytes(series).slice(),
+      numberOf: (view, start, end) => {
+        const series = this.numberOf(COUNT, view, start, end, true)
+        return this.keepsSeries(series) ? series : NONE
+      },
+      forget: () => this.#forget(() => true),
+    })
+    remembered.memories.add(this)
   }
 
   /** Begins a batch, before which what has sent nothing for `ttl` milliseconds is forgotten. Returns whether anything was. */
@@ -73,17 +114,24 @@ export class KnownSeries {
     this.#now = this.clock.monotonic()
     this.#second = Math.floor(this.#now / 1000)
     // Only between batches, so that within one the same source is the same number.
-    const full = this.#sources.size > MAX_KNOWN
-    const swept = full || this.#now - this.#lastSweep >= ttl / 2
-    if (swept) this.#forget(full ? this.#middleSeen() : (this.#now - ttl) / 1000)
+    if (this.#now - this.#lastSweep >= ttl / 2) {
+      this.#lastSweep = this.#now
+      this.#forget((source) => this.#second - this.#places[source * STRIDE + SEEN] > ttl / 1000)
+    }
+    this.remembered.makeRoom(this.clock)
+    const swept = this.#swept
+    this.#swept = false
     this.#sent.begin(batch)
+    this.#forgetPassing()
     return swept
   }
 
   /** Lets go of the request that the batch came in. */
   end(batch: object): void {
     this.#metrics.end()
-    this.#sent.end(batch)
+    this.#sent.end(batch, this.#passingSeries)
+    if (this.#isFull) this.full()
+    this.#isFull = false
   }
 
   /** Nothing of a batch will be sent any more, or again. */
@@ -91,9 +139,58 @@ export class KnownSeries {
     this.#sent.ended(batch)
   }
 
+  /** `Memory`. */
+  shrink(part: number): void {
+    const places = this.#places
+    const second = Math.floor(this.clock.monotonic() / 1000)
+    const ageOf = (source: number): number => second - places[source * STRIDE + SEEN]
+    this.#forget((source) => {
+      const interval = places[source * STRIDE + INTERVAL]
+      return (
+        ageOf(source) >
+        MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL / 1000 : Math.max(interval, LEAST_INTERVAL))
+      )
+    })
+    if (part === 0) return
+    const ages = new Int32Array(this.#sources.end).fill(NONE)
+    this.#sources.forget((source) => {
+      ages[source] = ageOf(source)
+      return false
+    })
+    const isOld = oldestOf(ages, part)
+    this.#forget((source) => isOld[source] === 1)
+  }
+
+  /** Forgets all: there will be no further batch. */
+  close(): void {
+    this.remembered.memories.delete(this)
+    this.#forget(() => true)
+  }
+
   /** What stands for the sources of a metric and kind. */
   ownerOf(kind: Kind, metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
-    return this.#metrics.numberOf(metric, resource, scope, schemaUrl, this.#now) * KINDS + kind
+    const number = this.#metrics.numberOf(metric, resource, scope, schemaUrl)
+    return (number >= 0 ? number : this.#passingOf(identify(metric, resource, scope, schemaUrl), number)) * KINDS + kind
+  }
+
+  /** Whether an owner is known beyond the batch. */
+  keepsOwner(owner: number): boolean {
+    return owner < 0 ? this.keeps(-1 - owner) : owner < PASSING * KINDS
+  }
+
+  /** Whether a source is known beyond the batch. */
+  keeps(source: number): boolean {
+    return !this.#passingSources.has(source)
+  }
+
+  /** Whether a series is known beyond the batch. */
+  keepsSeries(series: number): boolean {
+    return !this.#passingSeries.has(series)
+  }
+
+  /** Whether the source that `find` has just looked for in vain can be known beyond the batch. */
+  mayKeep(owner: number, { attributesStart, attributesEnd }: PointBytes): boolean {
+    return this.keepsOwner(owner) && this.#hasRoom(this.#sources, attributesEnd - attributesStart)
   }
 
   /** The number of a source; -1 when it is not known. */
@@ -101,10 +198,13 @@ export class KnownSeries {
     return this.#sources.find(owner, view, attributesStart, attributesEnd)
   }
 
-  /** Gives a number to the source that `find` has just looked for in vain. */
-  add(owner: number, { view, attributesStart, attributesEnd }: PointBytes, series: number): number {
+  /** Gives a number to the source that `find` has just looked for in vain, for which `mayKeep` has been asked. */
+  add(owner: number, { view, attributesStart, attributesEnd }: PointBytes, series: number, isKept: boolean): number {
     const source = this.#sources.add(owner, view, attributesStart, attributesEnd)
+    if (!isKept || !this.keepsSeries(series)) this.#passingSources.add(source)
     if ((source + 1) * STRIDE > this.#places.length) this.#places = grown(this.#places)
+    this.#places[source * STRIDE + SEEN] = this.#second
+    this.#places[source * STRIDE + INTERVAL] = 0
     this.assign(source, series)
     return source
   }
@@ -115,8 +215,14 @@ export class KnownSeries {
 
   /** The series of a source, which has come again now. */
   seriesOf(source: number): number {
-    this.#places[source * STRIDE + SEEN] = this.#second
-    return this.#places[source * STRIDE + SERIES]
+    const places = this.#places
+    const at = source * STRIDE
+    const gap = this.#second - places[at + SEEN]
+    if (gap > 0) {
+      places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
+      places[at + SEEN] = this.#second
+    }
+    return places[at + SERIES]
   }
 
   /** Says which series a source feeds, or why none. */
@@ -124,15 +230,16 @@ export class KnownSeries {
     this.#places[source * STRIDE + SERIES] = series
   }
 
-  /** The number of a series of Datadog's, by kind and what it is written as, from `start` to `end`. */
-  numberOf(kind: Kind, view: DataView, start: number, end: number): number {
+  /** The number of a series of Datadog's, by kind and what it is written as, from `start` to `end`. `isKept`: as of its source. */
+  numberOf(kind: Kind, view: DataView, start: number, end: number, isKept: boolean): number {
     const known = this.series.find(kind, view, start, end)
     if (known >= 0) return known
+    const keeps = isKept && this.#hasRoom(this.series, end - start)
     const series = this.series.add(kind, view, start, end)
+    if (!keeps) this.#passingSeries.add(series)
     while (series >= this.#origins.length) this.#origins = grown(this.#origins)
     this.#origins[series] = NONE
-    this.#sent.forget(series)
-    this.state.forget(series)
+    this.#forgetSeries(series)
     return series
   }
 
@@ -152,7 +259,9 @@ export class KnownSeries {
   nameOf(source: number): string {
     const owner = this.#sources.owner(source)
     if (owner < 0) return this.nameOf(-1 - owner)
-    return this.#metrics.identity(Math.floor(owner / KINDS)).split('\n')[1]
+    const metric = Math.floor(owner / KINDS)
+    const identity = metric < PASSING ? this.#metrics.identity(metric) : this.#passingIdentities[metric - PASSING]
+    return identity.split('\n')[1]
   }
 
   /**
@@ -187,7 +296,7 @@ export class KnownSeries {
       const before = this.#origins[series[index]]
       if (before === origins[index]) continue
       if (before !== NONE) this.meet(series[index], before, origins[index], !Number.isNaN(covered[index]))
-      this.#origins[series[index]] = origins[index]
+      if (this.keeps(origins[index])) this.#origins[series[index]] = origins[index]
     }
     return samples.settle(this.#sent)
   }
@@ -198,34 +307,75 @@ export class KnownSeries {
     return Attributes.from(readAttributeFields({ bytes }, 0, bytes.length)).identity
   }
 
-  #forget(before: number): void {
-    this.#lastSweep = this.#now
+  /** Whether something of so many bytes may be remembered. */
+  #hasRoom(index: BytesIndex, length: number): boolean {
+    if (length > MAX_ATTRIBUTES) return false
+    if (index.size >= MAX_KNOWN) this.remembered.isFull()
+    else if (this.remembered.hasRoom(index.bytesFor(length))) return true
+    this.#isFull = true
+    return false
+  }
+
+  #passingOf(identity: string, why: number): number {
+    if (why === NO_ROOM) this.#isFull = true
+    const known = this.#passingMetrics.get(identity)
+    if (known !== undefined) return known
+    const number = PASSING + this.#passingIdentities.push(identity) - 1
+    this.#passingMetrics.set(identity, number)
+    return number
+  }
+
+  #forgetPassing(): void {
+    this.#passingMetrics.clear()
+    this.#passingIdentities.length = 0
+    // From the last to the first, so that the memory of each is given back at once.
+    for (const source of [...this.#passingSources].reverse()) this.#sources.forgetOne(source)
+    for (const series of [...this.#passingSeries].reverse()) {
+      this.#forgetSeries(series)
+      this.series.forgetOne(series)
+    }
+    this.#passingSources.clear()
+    this.#passingSeries.clear()
+  }
+
+  #forgetSeries(series: number): void {
+    this.#sent.forget(series)
+    this.state.forgetSeries(series)
+  }
+
+  /** Forgets the sources for which `isGone` says so, and the series and metrics that have no other. */
+  #forget(isGone: (source: number) => boolean): void {
+    this.#forgetPassing()
+    const { used } = this.remembered
+    const owned = (source: number): number => -1 - this.#sources.owner(source)
+    // What is made of a histogram or summary goes with that.
+    const goes = (source: number): boolean => isGone(source) || (owned(source) >= 0 && goes(owned(source)))
+    const metricOf = (source: number): number =>
+      owned(source) >= 0 ? metricOf(owned(source)) : Math.floor(this.#sources.owner(source) / KINDS)
     const isUsed = new Uint8Array(this.#origins.length)
-    const isGone = new Uint8Array(this.#sources.end)
+    const gone = new Uint8Array(this.#sources.end)
+    const metrics = new Set<number>()
     this.#sources.forget((source) => {
-      const gone = this.#places[source * STRIDE + SEEN] < before
-      if (gone) isGone[source] = 1
-      else isUsed[this.#places[source * STRIDE + SERIES]] = 1
-      return gone
+      if (goes(source)) gone[source] = 1
+      else {
+        isUsed[this.#places[source * STRIDE + SERIES]] = 1
+        metrics.add(metricOf(source))
+      }
+      return gone[source] === 1
     })
     this.series.forget((series) => {
       if (isUsed[series] === 1) return false
-      this.#sent.forget(series)
-      this.state.forget(series)
+      this.#forgetSeries(series)
       return true
     })
-    this.#origins = this.#origins.map((source) => (isGone[source] === 1 ? NONE : source))
-    this.#metrics.forget(before * 1000)
-  }
-
-  /** A second behind that in which about half of what is known came last, so that what comes all the time stays. */
-  #middleSeen(): number {
-    const seen: number[] = []
-    const step = Math.floor(this.#sources.size / SAMPLED)
-    for (let source = 0; source < this.#sources.size; source += step) seen.push(this.#places[source * STRIDE + SEEN])
-    return seen.sort((left, right) => left - right)[seen.length >> 1] + 1
+    this.#origins = this.#origins.map((source) => (gone[source] === 1 ? NONE : source))
+    this.#metrics.keep(metrics)
+    if (this.remembered.used < used) this.#swept = true
   }
 }
+
+const identify: Identify = ({ type, name }, resource, scope, schemaUrl) =>
+  [type, name, resource.attributes.identity, scopeIdentity(scope, schemaUrl)].join('\n')
 
 const ZERO = '0'.charCodeAt(0)
 const NINE = '9'.charCodeAt(0)

@@ -1,4 +1,5 @@
 import { grown } from '../otlp/bytes_index.ts'
+import { RememberedBytes } from '../otlp/remembered_bytes.ts'
 
 /** The last seconds of every series, for which it is known whether a count was sent in them. */
 const WINDOW = 32
@@ -8,8 +9,9 @@ const SHARED_WINDOW = 4096
 const FARTHEST = 300
 /** The last seconds of a shared series that are told when all is told. */
 const RECENT = 64
-/** Shared series at most, each of which takes about 700 bytes. */
+/** Shared series at most, and what each takes. */
 const MAX_SHARED = 100_000
+const SHARED_BYTES = 700
 
 /** The seconds in which values of a shared series were sent: of one that several sources feed, or one more than once a second. */
 class SharedSeconds {
@@ -76,7 +78,10 @@ export class SentSeconds {
   #lastBatch = new WeakSet<object>()
 
   /** @param certain told of each second in which a count of a shared series was sent, once nothing of its batch will be sent again */
-  constructor(private readonly certain: (series: number, second: number) => void = () => undefined) {}
+  constructor(
+    private readonly certain: (series: number, second: number) => void = () => undefined,
+    private readonly remembered = new RememberedBytes(),
+  ) {}
 
   /** The same batch again as the last time takes the same seconds again. */
   begin(batch: object): void {
@@ -87,9 +92,11 @@ export class SentSeconds {
     this.#lastBatch = new WeakSet([batch])
   }
 
-  /** The batch has taken its seconds. */
-  end(batch: object): void {
-    if (this.#taken.length > 0) this.#takenBy.set(batch, this.#taken)
+  /** The batch has taken its seconds; those of `passing` are no longer known when it was delivered. */
+  end(batch: object, passing: ReadonlySet<number> = new Set()): void {
+    const lasting =
+      passing.size === 0 ? this.#taken : this.#taken.filter((_, index) => !passing.has(this.#taken[index & ~1]))
+    if (lasting.length > 0) this.#takenBy.set(batch, lasting)
   }
 
   /** Of the series nothing is known. */
@@ -100,7 +107,7 @@ export class SentSeconds {
     }
     this.#last[series] = -Infinity
     this.#details[series] = 0
-    this.#shared.delete(series)
+    this.#forgetShared(series)
   }
 
   /** Takes the second for a count; `false` when one was sent in it: then `move` says where it goes. */
@@ -182,8 +189,7 @@ export class SentSeconds {
       shared.add(second)
     }
     shared.newest = last
-    if (this.#shared.size >= MAX_SHARED) this.#unshare()
-    this.#shared.set(series, shared)
+    this.#rememberShared(series, shared)
     this.#change(series, Infinity, this.#details[series])
     return shared
   }
@@ -215,15 +221,27 @@ export class SentSeconds {
     const shared = this.#shared.get(series) ?? new SharedSeconds(since, true)
     for (const second of seconds) shared.add(second)
     shared.newest = shared.last
-    if (this.#shared.size >= MAX_SHARED) this.#unshare()
-    this.#shared.set(series, shared)
+    this.#rememberShared(series, shared)
     this.#last[series] = Infinity
+  }
+
+  /** In the place of the one that was shared first, where there is no room. */
+  #rememberShared(series: number, shared: SharedSeconds): void {
+    if (this.#shared.has(series)) return
+    if (this.#shared.size >= MAX_SHARED || (this.#shared.size > 0 && !this.remembered.hasRoom(SHARED_BYTES)))
+      this.#unshare()
+    this.#shared.set(series, shared)
+    this.remembered.add(SHARED_BYTES)
+  }
+
+  #forgetShared(series: number): void {
+    if (this.#shared.delete(series)) this.remembered.add(-SHARED_BYTES)
   }
 
   /** Remembers of the series that was shared first no more than of one that is not. */
   #unshare(): void {
     const [[series, { last }]] = this.#shared
-    this.#shared.delete(series)
+    this.#forgetShared(series)
     this.#last[series] = last
     this.#details[series] = 1
   }
@@ -268,7 +286,7 @@ export class SentSeconds {
     for (let index = count - 1; index >= 0; index--) {
       this.#last[series[index]] = last[index]
       this.#details[series[index]] = details[index]
-      if (last[index] !== Infinity) this.#shared.delete(series[index])
+      if (last[index] !== Infinity) this.#forgetShared(series[index])
     }
   }
 }

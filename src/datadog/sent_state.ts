@@ -8,7 +8,10 @@ const SLICE = 500
 /** Series of counts, by what they are written as. */
 interface Series {
   bytes(number: number): Uint8Array
+  /** -1 where it is not to be remembered. */
   numberOf(view: DataView, start: number, end: number): number
+  /** Forgets all. */
+  forget(): void
 }
 
 /**
@@ -39,9 +42,13 @@ export class SentState implements ExporterState {
   }
 
   /** The number of a series is given to another. */
-  forget(series: number): void {
+  forgetSeries(series: number): void {
     this.#named?.delete(series)
     this.#changed.delete(series)
+  }
+
+  forget(): void {
+    this.series.forget()
   }
 
   begin(): void {
@@ -86,6 +93,7 @@ export class SentState implements ExporterState {
       if (length > 0) numbers.set(number, this.series.numberOf(view, keyAt, at))
       const series = numbers.get(number)
       if (series === undefined) throw new Error('a series has no name')
+      if (series < 0) continue
       const seconds = Array.from({ length: count }, (_, index) => view.getUint32(secondsAt + 4 * index, true))
       this.sent.restore(series, since, seconds)
     }

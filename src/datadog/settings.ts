@@ -24,6 +24,9 @@ const SITES = [
   'us2.ddog-gov.com',
 ] as const
 
+/** Of the intake that is told of hosts. */
+export const INTAKE_PATH = '/intake'
+
 /** Milliseconds; the same as in the collector's Datadog exporter. */
 const SHORTEST_PERIOD = 300_000
 
@@ -119,7 +122,7 @@ export const datadogSettings = {
     default: 'auto',
   },
   delta_ttl: {
-    doc: 'A series that sends nothing for this long is forgotten; what it counts next is a first value. At most a million series are remembered.',
+    doc: 'A series that sends nothing for this long is forgotten; what it counts next is a first value. At most a million series are remembered, and no more than `service.max_remembered_size` allows.',
     format: 'duration',
     default: '1h',
   },
@@ -149,9 +152,10 @@ export function* checkNames(
   }
 }
 
-/** The rules that span the settings of both Datadog exporters. */
+/** The rules that span the settings of both Datadog exporters; `paths` are those that are added to `endpoint`. */
 export function* checkDatadog(
   config: ConfigOf<typeof datadogSettings> & { readonly compression: Compression },
+  paths: readonly string[],
 ): Generator<Finding> {
   // It goes into a header as it is: printable ASCII without spaces.
   if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
@@ -160,8 +164,8 @@ export function* checkDatadog(
   yield* repeatedKeys(config.tags)
   const problem = compressionProblem(config.compression)
   if (problem !== undefined) yield { path: 'compression', message: problem }
-  yield* checkEndpoint('endpoint', config.endpoint)
-  yield* checkEndpoint('host_metadata.endpoint', config.host_metadata.endpoint)
+  yield* checkEndpoint('endpoint', config.endpoint, { added: paths })
+  yield* checkEndpoint('host_metadata.endpoint', config.host_metadata.endpoint, { added: [INTAKE_PATH] })
   if (config.host_metadata.reporter_period < SHORTEST_PERIOD) {
     yield { path: 'host_metadata.reporter_period', message: 'is shorter than 5m' }
   }

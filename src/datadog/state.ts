@@ -18,6 +18,10 @@ export function joinStates(first: ExporterState, second: ExporterState): Exporte
       length.writeUInt32LE(one.bytes.length)
       return { bytes: Buffer.concat([BOTH, length, one.bytes, other.bytes]), all }
     },
+    forget() {
+      first.forget?.()
+      second.forget?.()
+    },
     restore(tellings) {
       const parts = tellings.map((told) => told.map(divided))
       const of = (which: 0 | 1): Told[][] => parts.map((told) => told.map((part) => part[which]).filter(hasBytes))

@@ -1,5 +1,6 @@
 import { defineComponent } from '../component.ts'
-import { hostAndTags, overwrittenLog, preparation, severalWritersLog } from '../datadog/batch.ts'
+import { warnIfUnreadable } from '../datadog/answers.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -9,12 +10,14 @@ import { scopeTagger } from '../datadog/scope_tags.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
-import { checkEndpoint, httpClient, withoutSecrets } from '../http/client.ts'
+import { withoutSecrets } from '../http/answer.ts'
+import { checkEndpoint, httpClient } from '../http/client.ts'
 import { compressionProblem, contentEncoding, decompress } from '../http/compression.ts'
 import type { Compression } from '../http/compression.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { noRoomReport, throttled } from '../throttled.ts'
 import { explainBodies } from './datadog_native/explain.ts'
 import { v1, v2 } from './datadog_native/formats.ts'
 import { HISTOGRAM_MODES } from './datadog_native/histograms.ts'
@@ -22,7 +25,7 @@ import { responseError } from './datadog_native/response.ts'
 import { toRequests } from './datadog_native/requests.ts'
 import type { BodyFormat, NativeRequest } from './datadog_native/requests.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
-import { sketchFormat, toSketchRequests } from './datadog_native/sketch_payload.ts'
+import { sketchFormat, SKETCHES_PATH, toSketchRequests } from './datadog_native/sketch_payload.ts'
 import { SUMMARY_MODES } from './datadog_native/summaries.ts'
 
 export default defineComponent({
@@ -127,7 +130,7 @@ datadog_native:
   // Datadog keeps one value a second of each series.
   joinInterval: '1s',
   *check(config) {
-    yield* checkDatadog(config)
+    yield* checkDatadog(config, [v1.path, v2.path, SKETCHES_PATH])
     if (config.compression === 'zstd' && config.series_version === 'v1') {
       yield { path: 'compression', message: 'zstd needs series_version v2; v1 takes gzip, deflate and none' }
     }
@@ -138,7 +141,7 @@ datadog_native:
     if (histograms.mode === 'nobuckets' && !histograms.send_aggregation_metrics) {
       yield { path: 'histograms.mode', message: '`nobuckets` sends nothing unless `send_aggregation_metrics` is true' }
     }
-    yield* checkEndpoint('sketches.endpoint', sketches.endpoint)
+    yield* checkEndpoint('sketches.endpoint', sketches.endpoint, { added: [SKETCHES_PATH] })
     const problem = compressionProblem(sketches.compression)
     if (problem !== undefined) yield { path: 'sketches.compression', message: problem }
   },
@@ -152,13 +155,15 @@ datadog_native:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
     const overwritten = overwrittenLog(context.log)
+    const full = noRoomReport(context)
     const differences = preparation(
       {
         initialValue: config.initial_value,
         ttl: config.delta_ttl,
         extremes: 'bounded',
         summaries: true,
-        severalWriters: severalWritersLog(context.log),
+        ...deltaLog(context.log),
+        full,
         clock,
       },
       refusal,
@@ -181,7 +186,12 @@ datadog_native:
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,
       overwritten,
+      full,
       clock,
+    })
+    context.onStop(() => {
+      differences.close()
+      mapper.close()
     })
     const destination = (to: BodyFormat, address: string, compression: Compression) => ({
       compression,
@@ -193,6 +203,7 @@ datadog_native:
       [ofSketches, destination(ofSketches, sketches.endpoint ?? api, sketches.compression)],
     ])
     const post = httpClient(context)
+    const log = throttled(context.log, clock)
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)
@@ -215,8 +226,9 @@ datadog_native:
         const { format, body, depth, points } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { url, apiKey: config.api_key, depth, points, now: clock.now() })
+        const error = responseError(response, { depth, points, now: clock.now() })
         if (error !== undefined) throw error
+        warnIfUnreadable(response, log)
       },
       explain({ received, prepared, requests }) {
         const tagsOf = (attributes: Attributes) => resourceTagSources(attributes, isTag, resolveHost(attributes).host)

@@ -1,6 +1,6 @@
 import { defineComponent } from '../component.ts'
 import { listedErrors, waitOf } from '../datadog/answers.ts'
-import { hostAndTags, overwrittenLog, preparation, severalWritersLog } from '../datadog/batch.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -10,14 +10,15 @@ import { scopeTagger } from '../datadog/scope_tags.ts'
 import { checkDatadog, checkNames, datadogSettings } from '../datadog/settings.ts'
 import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
-import { withoutSecrets } from '../http/client.ts'
+import { withoutSecrets } from '../http/answer.ts'
 import { decompress } from '../http/compression.ts'
-import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 import type { OtlpRequest } from '../http/requests.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { completeHistograms } from '../otlp/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { perResource } from '../otlp/resource.ts'
+import { noRoomReport } from '../throttled.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 import { OneASecond } from './datadog_otlp/one_a_second.ts'
 
@@ -68,7 +69,7 @@ datadog_otlp:
   maxAhead: '10m',
   // Datadog keeps one value a second of each series.
   joinInterval: '1s',
-  check: checkDatadog,
+  check: (config) => checkDatadog(config, [METRICS_PATH]),
   checkProcessors: checkNames,
   create(context) {
     const { clock, config } = context
@@ -77,12 +78,14 @@ datadog_otlp:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const overwritten = overwrittenLog(context.log)
     const choosingHosts = hostChooser(config)
+    const full = noRoomReport(context)
     const differences = preparation(
       {
         initialValue: config.initial_value,
         ttl: config.delta_ttl,
         extremes: 'reached',
-        severalWriters: severalWritersLog(context.log),
+        ...deltaLog(context.log),
+        full,
         clock,
       },
       refusal,
@@ -103,8 +106,7 @@ datadog_otlp:
           ...(scopesAreTags && { instrumentation_scope_metadata_as_tags: true }),
         }),
       },
-      secrets: [config.api_key],
-      refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
+      refusal: listedErrors,
       waitOf: (response) => waitOf(response, clock.now()),
     })
     const asked = perResource((resource) => {
@@ -120,7 +122,11 @@ datadog_otlp:
         entry.withScope(entry.scope.withAttributes(entry.scope.attributes.without(ownKeys))),
       )
     }
-    const oneASecond = new OneASecond({ clock, ttl: config.delta_ttl, finish, scopesAreTags, overwritten })
+    const oneASecond = new OneASecond({ clock, ttl: config.delta_ttl, finish, scopesAreTags, overwritten, full })
+    context.onStop(() => {
+      differences.close()
+      oneASecond.close()
+    })
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)

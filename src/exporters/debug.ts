@@ -5,6 +5,7 @@ import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { toOtlpJson } from '../otlp/json.ts'
 import { toOpenMetrics } from '../otlp/openmetrics.ts'
+import { visibleJson, visibleLines } from '../terminal.ts'
 import { toTable } from './debug/table.ts'
 
 interface TextRequest extends ExportRequest {
@@ -18,8 +19,8 @@ const DEFAULT_WIDTH = 120
 
 const formats: Record<string, (batch: MetricBatch, account: Account) => string> = {
   table: (batch) => toTable(batch, process.stdout.columns ?? DEFAULT_WIDTH),
-  otlp_json: (batch) => `${toOtlpJson(batch)}\n`,
-  openmetrics: toOpenMetrics,
+  otlp_json: (batch) => `${visibleJson(toOtlpJson(batch))}\n`,
+  openmetrics: (batch, account) => visibleLines(toOpenMetrics(batch, account)),
 }
 
 export default defineComponent({
@@ -37,6 +38,8 @@ export default defineComponent({
   value (\`no_value\`), counters, histograms and summaries with negative or undefined values (\`invalid_value\`),
   metrics that come to the same name with another type (\`conflicting_name\`), and points that come to the same labels
   and time as another (\`duplicate_point\`). Exemplars are not shown.
+
+Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}\` elsewhere.
 `,
   config: {
     format: {

@@ -1,7 +1,7 @@
 import { defineComponent } from '../component.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
 import { compressionProblem } from '../http/compression.ts'
-import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 import { perResource } from '../otlp/resource.ts'
 
 /** Source: docs.newrelic.com, OpenTelemetry, OTLP endpoint. */
@@ -90,7 +90,7 @@ newrelic_otlp:
     }
     const problem = compressionProblem(config.compression)
     if (problem !== undefined) yield { path: 'compression', message: problem }
-    yield* checkEndpoint('endpoint', config.endpoint)
+    yield* checkEndpoint('endpoint', config.endpoint, { added: [METRICS_PATH] })
     yield* checkHttp(config)
   },
   create(context) {
@@ -101,7 +101,6 @@ newrelic_otlp:
       compression: config.compression,
       limits: LIMITS,
       headers: { 'api-key': config.api_key },
-      secrets: [config.api_key],
     })
     const own = Object.fromEntries(
       Object.entries({

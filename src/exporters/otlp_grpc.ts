@@ -1,8 +1,10 @@
 import { defineComponent } from '../component.ts'
 import type { ExportRequest } from '../component.ts'
+import { UNREADABLE } from '../http/answer.ts'
 import { checkGrpc, grpcClient, grpcSettings } from '../http/grpc.ts'
 import { readAnswer, toOtlpRequests } from '../http/requests.ts'
 import type { OtlpRequest } from '../http/requests.ts'
+import { throttled } from '../throttled.ts'
 
 /** opentelemetry-proto, collector/metrics/v1/metrics_service.proto. */
 const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
@@ -21,7 +23,8 @@ DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS), and with RESO
 come back; its \`RetryInfo\` sets the wait. Any other code drops it, counted as \`refused\`. Data points that the
 receiver rejects while it takes the rest (partial success) are counted as rejected.
 
-A proxy is taken from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http_proxy\`, with \`no_proxy\`.
+A proxy is taken from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http_proxy\`, except for this host and what \`no_grpc_proxy\` or
+\`no_proxy\` names; all but those of gRPC also in capitals. [Configuration](../configuration.md#proxies) has the rules.
 `,
   config: {
     ...grpcSettings,
@@ -55,13 +58,15 @@ otlp/gateway:
   },
   create(context) {
     const call = grpcClient(context, EXPORT)
+    const log = throttled(context.log, context.clock)
     const limits = { raw: context.config.max_request_size }
     return {
       // gRPC compresses by itself, what the receiver says it can read.
       encode: (batch, account) => toOtlpRequests(batch, { encoding: 'proto', compression: 'none', limits }, account),
       async send(request: ExportRequest, signal: AbortSignal) {
         const { body, points } = request as OtlpRequest
-        await readAnswer(await call(body, signal), 'protobuf', points, context.log)
+        const problem = await readAnswer(await call(body, signal), 'protobuf', points, log)
+        if (problem !== undefined) log.warn(UNREADABLE, { error: problem })
       },
     }
   },

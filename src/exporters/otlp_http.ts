@@ -1,7 +1,7 @@
 import { defineComponent } from '../component.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
 import { compressionProblem } from '../http/compression.ts'
-import { metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
 
 export default defineComponent({
   kind: 'exporter',
@@ -12,7 +12,8 @@ To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a ve
 byte for byte as it came in, with \`encoding: proto\`.
 
 A request that is answered with 429, 502, 503 or 504, or not at all, is sent again, after the time the answer names in
-\`Retry-After\`. 413 divides it. Any other answer drops it, counted as \`refused\`. Data points that the receiver
+\`Retry-After\`. So is one that is answered with a web page, or with a redirect to another host or scheme. 413 divides it. Any
+other answer that is not a success drops it, counted as \`refused\`. Data points that the receiver
 rejects while it takes the rest (partial success) are counted as rejected.
 `,
   config: {
@@ -67,7 +68,7 @@ otlp_http/gateway:
     if (config.max_request_size === 0) yield { path: 'max_request_size', message: 'must be at least 1B' }
     const problem = compressionProblem(config.compression)
     if (problem !== undefined) yield { path: 'compression', message: problem }
-    yield* checkEndpoint('endpoint', config.endpoint)
+    yield* checkEndpoint('endpoint', config.endpoint, { added: [METRICS_PATH], wholeSetting: 'metrics_endpoint' })
     yield* checkEndpoint('metrics_endpoint', config.metrics_endpoint, { whole: true })
     yield* checkHttp(config)
   },

@@ -1,5 +1,6 @@
 import type { Timer } from '../clock.ts'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
+import { rememberedBytes } from '../otlp/remembered_bytes.ts'
 import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 
@@ -107,6 +108,18 @@ function limitsOf(config: MemoryLimiterConfig): Limits {
   return { memory, soft: (limit - spike) * unit, hard: limit * unit }
 }
 
+/** The part of the memory that may be used, and the bytes, that what is remembered may take: whichever is more. */
+const REMEMBERED_PART = 0.1
+const REMEMBERED = 64 * MIB
+
+/** How many bytes may be remembered unless a setting says so. */
+export function defaultRememberedSize(config: MemoryLimiterConfig | undefined): number {
+  const memory = availableMemory()
+  // A machine's memory is no limit: it is shared with everything else that runs on it.
+  const limit = config === undefined ? (memory === processMemory ? 0 : memory.total) : limitsOf(config).hard
+  return Math.max(REMEMBERED, REMEMBERED_PART * limit)
+}
+
 function mib(bytes: number): string {
   return `${Math.round(bytes / MIB)} MiB`
 }
@@ -201,6 +214,8 @@ export class MemoryLimiter {
       from = Math.max(soft / 2, soft - Math.max(0, resident - soft))
     }
     look()
+    // What is remembered of those who are gone goes first, and what only saves time.
+    if (this.#used >= from && !this.#short) rememberedBytes.shrink(0)
     if (this.#used >= from && collect(this.#used >= hard ? 'urgent' : 'usual')) {
       look()
       // Only what is left when there is no garbage says that batches have to go.
@@ -210,11 +225,15 @@ export class MemoryLimiter {
     this.#tell(limits)
   }
 
-  /** Lets go of a part of all batches that are held, the oldest first. If that was not enough, the next look finds it. */
+  /**
+   * Lets go of a part of all batches that are held, the oldest first; where none is held, of what is remembered. If that was not
+   * enough, the next look finds it.
+   */
   #shed(part: number): void {
     const holders = [...this.holders]
     const age = ({ held: { oldest = Infinity } }: Holder): number => oldest
     let left = Math.ceil(part * holders.reduce((sum, { held }) => sum + held.batches, 0))
+    if (left === 0) rememberedBytes.shrink(part)
     for (; left > 0; left -= 1) holders.reduce((first, other) => (age(other) < age(first) ? other : first)).shed()
   }
 

@@ -1,16 +1,20 @@
-import { Agent, EnvHttpProxyAgent, ProxyAgent } from 'undici'
+import { Agent, ProxyAgent } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { DeliveryError, errorMessage, permanent, retryable } from '../errors.ts'
+import { mayBeCredential, redirection, webPage, withoutSecrets } from './answer.ts'
+import type { HttpResponse } from './answer.ts'
 import { checkHeaders } from './headers.ts'
 import { watchPem } from './pem.ts'
 import type { Pem } from './pem.ts'
+import { proxyFromEnvironment, readProxy } from './proxy.ts'
+import type { Proxy } from './proxy.ts'
 import { checkTls, readTls, tlsSettings } from './tls.ts'
 
 /** The settings of every component that sends HTTP requests. */
 export const httpSettings = {
   proxy_url: {
-    doc: 'The proxy every request goes through, with a user and password if it wants them. When it is unset, the environment decides: `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.',
+    doc: 'The proxy every request goes through, with a user and password if it wants them. When it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, except for this host and what `NO_PROXY` names.',
     format: 'url',
     default: undefined,
     secret: true,
@@ -32,13 +36,24 @@ export function* checkHttp({ tls, headers }: HttpConfig): Generator<Finding> {
   yield* checkHeaders(headers)
 }
 
-/**
- * The rules of a setting that names the URL to send to: nothing in it may be lost on the way.
- * @param whole the URL is used as it stands, with its query; otherwise the path of the API is put behind it
- */
-export function* checkEndpoint(path: string, url: string | undefined, { whole = false } = {}): Generator<Finding> {
+/** What is done with the URL of a setting. */
+export interface EndpointUse {
+  /** It is used as it stands, with its query; otherwise a path is added. */
+  readonly whole?: boolean
+  /** The paths of the API; one of them is added. */
+  readonly added?: readonly string[]
+  /** The setting that takes a whole URL. */
+  readonly wholeSetting?: string
+}
+
+/** The rules of a setting that names the URL to send to: nothing in it may be lost on the way, and no path stands in it twice. */
+export function* checkEndpoint(
+  path: string,
+  url: string | undefined,
+  { whole = false, added = [], wholeSetting }: EndpointUse = {},
+): Generator<Finding> {
   if (url === undefined) return
-  const { username, password, href } = new URL(url)
+  const { username, password, href, pathname, search, hash } = new URL(url)
   if (username !== '' || password !== '') {
     const message = 'holds a user or password, which would not be sent; put them into headers, as `authorization`'
     yield { path, message }
@@ -48,6 +63,16 @@ export function* checkEndpoint(path: string, url: string | undefined, { whole = 
     yield { path, message: 'holds a fragment (behind the #), which is never sent; leave it out' }
   if (!whole && address.includes('?')) {
     yield { path, message: 'holds a query (behind the ?), which cannot be sent; put what it says into headers' }
+  }
+  const end = added.find((each) => pathname.replace(/\/+$/, '').endsWith(each))
+  if (end === undefined) return
+  const instead = wholeSetting === undefined ? '' : `, or put the whole URL into ${wholeSetting}`
+  const base = href.replace(/\/+$/, '').slice(0, -end.length)
+  const isPlain = username + password + search + hash === ''
+  yield {
+    path,
+    message: `ends with ${end}, which the exporter adds itself; leave it out${instead}`,
+    ...(isPlain && { suggestion: base }),
   }
 }
 
@@ -62,19 +87,16 @@ export interface HttpRequest {
   readonly maxResponse: number
 }
 
-export interface HttpResponse {
-  readonly status: number
-  /** By lower-case name. */
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>
-  readonly body: Buffer
-}
-
 /**
- * Posts to a URL and resolves with whatever the server answers. Throws `retryable` when there is no answer, or when the
- * files of the TLS settings cannot be read; `permanent` when the request cannot be put on the wire at all, or the proxy of
- * the environment is no URL.
+ * Posts to a URL and resolves with whatever the server answers, after redirects that can be followed. Throws `retryable` when there
+ * is no answer, when it is a web page or a redirect to elsewhere, when the proxy wants credentials or the environment names none
+ * that can be one, or when the files of the TLS settings cannot be read; `permanent` when the request cannot be put on the wire
+ * at all.
  */
 export type Post = (url: string, request: HttpRequest) => Promise<HttpResponse>
+
+/** Redirects of one request that are followed at most. */
+const MAX_REDIRECTS = 5
 
 /**
  * Makes the client of one component: kept-alive connections by its settings, opened at the first request. When its TLS files
@@ -84,46 +106,76 @@ export function httpClient(
   context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
 ): Post {
   const { config, onStop } = context
-  let opened: Promise<Connections> | undefined
+  let opened: Promise<Opened> | undefined
   onStop(async () => {
-    await (await opened?.catch(() => undefined))?.dispatcher.destroy()
+    await (await opened?.catch(() => undefined))?.connections.destroy()
   })
   const ownHeaders = { 'user-agent': 'heka-pipeline', ...lowerCased(config.headers) }
   const headersOf = remembered((headers: HttpRequest['headers']) => ({ ...ownHeaders, ...headers }))
-  const targetOf = remembered(readTarget)
+  const targetOf = remembered((url: string) => readTarget(url, config.proxy_url))
 
-  return async (url, request) => {
+  const ask = async (url: string, headers: HttpRequest['headers'], request: HttpRequest): Promise<HttpResponse> => {
     opened ??= open(context)
     let connections: Connections
     try {
-      connections = await opened
+      connections = (await opened).connections
     } catch (error) {
       opened = undefined
       if (error instanceof DeliveryError) throw error
       throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
     }
+    const { method = 'POST' } = request
     try {
-      return await exchange(connections.dispatcher, targetOf(url), headersOf(request.headers), request)
+      const target = targetOf(url)
+      const response = await exchange(connections.to(target), target, { ...request, method, headers }, url)
+      if (target.proxy === undefined || response.status !== 407) return response
+      throw new Error('The proxy wants a user and password, or others than these (407).')
     } catch (error) {
-      const message = `${request.method ?? 'POST'} ${withoutSecrets(url)}: ${failure(error)}`
+      if (error instanceof DeliveryError) throw error
+      const message = `${method} ${withoutSecrets(url)}: ${failure(error)}`
       if ((error as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw permanent(message, { cause: error })
       throw retryable(message, undefined, { reason: 'network', cause: error })
     }
+  }
+
+  return async (url, request) => {
+    const headers = headersOf(request.headers)
+    let response = await ask(url, headers, request)
+    for (let redirects = 0; response.status >= 300 && response.status < 400; redirects += 1) {
+      const next = redirection(response)
+      if ('problem' in next) throw retryable(next.problem, undefined, { reason: 'redirected' })
+      if (redirects === MAX_REDIRECTS) {
+        const message = `${withoutSecrets(url)} redirects more than ${MAX_REDIRECTS} times, at last to ${withoutSecrets(next.to)}.`
+        throw retryable(message, undefined, { reason: 'redirected' })
+      }
+      const isAtHome = new URL(next.to).origin === new URL(url).origin
+      response = await ask(next.to, isAtHome ? headers : withoutCredentials(headers), request)
+    }
+    const page = webPage(response)
+    if (page !== undefined) throw retryable(page, undefined, { reason: 'web_page' })
+    return response
   }
 }
 
 /** How HTTP requests leave the process; a simulation puts its own in its place. */
 export interface Network {
-  /** Connections by the settings of one component and what their TLS files hold. Opens nothing before the first request. */
-  connect(settings: Pick<HttpConfig, 'proxy_url' | 'tls'>, pem: Pem): Dispatcher
+  /** Connections by the TLS settings of one component and what their files hold. Opens nothing before the first request. */
+  connect(tls: HttpConfig['tls'], pem: Pem): Connections
+}
+
+interface Connections {
+  to(target: Target): Pick<Dispatcher, 'dispatch'>
+  /** Ends them after the requests in hand. */
+  close(): void
+  destroy(): Promise<void>
 }
 
 /** The network of the machine. */
-export const systemNetwork: Network = { connect: makeDispatcher }
+export const systemNetwork: Network = { connect: (tls, pem) => new SystemConnections(tls, pem) }
 
-/** Those to all servers; replaced as a whole. */
-interface Connections {
-  dispatcher: Dispatcher
+/** What is opened by the first request; the connections are replaced as a whole. */
+interface Opened {
+  connections: Connections
 }
 
 async function open({
@@ -132,28 +184,61 @@ async function open({
   log,
   network,
   signal,
-}: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'signal'>): Promise<Connections> {
+}: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'signal'>): Promise<Opened> {
   const read = (): Promise<Pem> => readTls(config.tls)
   const pem = await read()
-  const connections = { dispatcher: network.connect(config, pem) }
+  const opened = { connections: network.connect(config.tls, pem) }
   watchPem(pem, { read, interval: config.tls.reload_interval, clock, log, signal }, (changed) => {
-    const before = connections.dispatcher
-    connections.dispatcher = network.connect(config, changed)
-    void before.close()
+    const before = opened.connections
+    opened.connections = network.connect(config.tls, changed)
+    before.close()
   })
-  return connections
+  return opened
 }
 
-function makeDispatcher(
-  { proxy_url: proxyUrl, tls }: Pick<HttpConfig, 'proxy_url' | 'tls'>,
-  { ca, cert, key }: Pem,
-): Dispatcher {
-  const secure = { ca, cert, key, rejectUnauthorized: !tls.insecure_skip_verify }
-  // The pipeline's timeout aborts a request; undici's own would only blur it.
-  const options = { connect: secure, headersTimeout: 0, bodyTimeout: 0 }
-  const proxied = { ...options, requestTls: secure, proxyTls: { ca, rejectUnauthorized: !tls.insecure_skip_verify } }
-  if (proxyUrl !== undefined) return new ProxyAgent({ ...proxied, uri: proxyUrl })
-  return proxiedByEnvironment() ? new EnvHttpProxyAgent(proxied) : new Agent(options)
+/** The pipeline's timeout aborts a request; undici's own would only blur it. */
+const NO_TIMEOUTS = { headersTimeout: 0, bodyTimeout: 0 }
+
+/** Connections to servers and proxies, all with the same certificates. */
+class SystemConnections implements Connections {
+  readonly #toServers
+  /** Which see no certificate of ours. */
+  readonly #toProxies
+  readonly #direct: Dispatcher
+  readonly #forwarding: Dispatcher
+  readonly #tunnels = new Map<string, Dispatcher>()
+
+  constructor(tls: HttpConfig['tls'], { ca, cert, key }: Pem) {
+    this.#toProxies = { ca, rejectUnauthorized: !tls.insecure_skip_verify }
+    this.#toServers = { ...this.#toProxies, cert, key }
+    this.#direct = new Agent({ ...NO_TIMEOUTS, connect: this.#toServers })
+    this.#forwarding = new Agent({ ...NO_TIMEOUTS, connect: this.#toProxies })
+  }
+
+  to({ proxy, forwarded }: Target): Dispatcher {
+    if (proxy === undefined) return this.#direct
+    if (forwarded) return this.#forwarding
+    const { href, authorization } = proxy
+    let tunnel = this.#tunnels.get(href)
+    if (tunnel === undefined) {
+      const tls = { connect: this.#toServers, requestTls: this.#toServers, proxyTls: this.#toProxies }
+      tunnel = new ProxyAgent({ ...NO_TIMEOUTS, ...tls, uri: href, token: authorization })
+      this.#tunnels.set(href, tunnel)
+    }
+    return tunnel
+  }
+
+  close(): void {
+    for (const dispatcher of this.#all()) void dispatcher.close()
+  }
+
+  async destroy(): Promise<void> {
+    await Promise.all(this.#all().map((dispatcher) => dispatcher.destroy()))
+  }
+
+  #all(): Dispatcher[] {
+    return [this.#direct, this.#forwarding, ...this.#tunnels.values()]
+  }
 }
 
 /**
@@ -161,11 +246,12 @@ function makeDispatcher(
  * take a third of the time of a small request (docs/decisions/0171-small-requests.md).
  */
 function exchange(
-  dispatcher: Dispatcher,
-  { origin, path }: ReturnType<typeof readTarget>,
-  headers: HttpRequest['headers'],
-  { method = 'POST', body, signal, maxResponse }: HttpRequest,
+  dispatcher: Pick<Dispatcher, 'dispatch'>,
+  { origin, path, headers: added }: Target,
+  { method, headers, body, signal, maxResponse }: HttpRequest & { readonly method: string },
+  url: string,
 ): Promise<HttpResponse> {
+  const sent = added === undefined ? headers : { ...headers, ...added }
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
     let controller: Dispatcher.DispatchController | undefined
@@ -181,11 +267,11 @@ function exchange(
     const answered = (): void => {
       signal.removeEventListener('abort', abort)
       const answer = chunks.length === 0 ? EMPTY : Buffer.concat(chunks).subarray(0, maxResponse)
-      resolve({ status, headers: received, body: answer })
+      resolve({ request: { method, url, headers: sent }, status, headers: received, body: answer })
     }
     signal.addEventListener('abort', abort)
     dispatcher.dispatch(
-      { origin, path, method, headers, body },
+      { origin, path, method, headers: sent, body },
       {
         onRequestStart(started) {
           controller = started
@@ -215,10 +301,30 @@ function exchange(
 
 const EMPTY = Buffer.alloc(0)
 
-/** A URL as undici takes it. */
-function readTarget(url: string): { readonly origin: string; readonly path: string } {
-  const { origin, pathname, search } = new URL(url)
-  return { origin, path: pathname + search }
+/** How a URL is reached. */
+interface Target {
+  readonly origin: string
+  readonly path: string
+  /** Sent in addition. */
+  readonly headers?: Readonly<Record<string, string>>
+  readonly proxy?: Proxy
+  /** The proxy sends the request on by itself; otherwise it makes a tunnel. */
+  readonly forwarded?: boolean
+}
+
+function readTarget(url: string, proxyUrl: string | undefined): Target {
+  const target = new URL(url)
+  const { origin, pathname, search, host } = target
+  const proxy = proxyUrl === undefined ? proxyFromEnvironment(target) : readProxy(proxyUrl)
+  const forwarded = target.protocol === 'http:' && proxy?.url.protocol.startsWith('http') === true
+  if (!forwarded) return { origin, path: pathname + search, proxy }
+  const { authorization } = proxy
+  const headers = { host, ...(authorization !== undefined && { 'proxy-authorization': authorization }) }
+  return { origin: proxy.url.origin, path: origin + pathname + search, headers, proxy, forwarded }
+}
+
+function withoutCredentials(headers: HttpRequest['headers']): HttpRequest['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !mayBeCredential(name)))
 }
 
 /** A function that knows its last answer: most requests go where the one before went. */
@@ -228,23 +334,6 @@ function remembered<Question, Answer>(answer: (question: Question) => Answer): (
     if (last === undefined || last.question !== question) last = { question, answer: answer(question) }
     return last.answer
   }
-}
-
-/** @throws DeliveryError `permanent`, without the value, which may hold a password */
-function proxiedByEnvironment(): boolean {
-  // Where both spellings are set, undici takes the lower case.
-  const names = [
-    ['https_proxy', 'HTTPS_PROXY'],
-    ['http_proxy', 'HTTP_PROXY'],
-  ].flatMap((spellings) => spellings.find((name) => process.env[name] !== undefined) ?? [])
-  const set = names.filter((name) => process.env[name] !== '')
-  for (const name of set) {
-    const value = process.env[name] as string
-    if (/^(https?|socks5?):\/\/[^/]/i.test(value) && URL.canParse(value)) continue
-    const message = `The environment variable ${name} must be the URL of a proxy, like http://proxy.example.org:3128.`
-    throw permanent(message, { reason: 'proxy' })
-  }
-  return set.length > 0
 }
 
 /** A failure in the words of its deepest cause, which names the host, the certificate or the timeout. */
@@ -265,38 +354,6 @@ const UNTRUSTED: readonly string[] = [
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
 ]
 
-/** A URL for messages: without user, password and query. */
-export function withoutSecrets(url: string): string {
-  const { origin, pathname } = new URL(url)
-  return origin + pathname
-}
-
 function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
-}
-
-/** An answer as a message: `POST https://api.datadoghq.com/api/v1/series: 403 {"errors":["Forbidden"]}`, without `secrets`. */
-export function answerMessage(
-  url: string,
-  { status, headers, body }: HttpResponse,
-  secrets: readonly string[],
-): string {
-  const { location } = headers
-  const elsewhere = status >= 300 && status < 400 && typeof location === 'string' && URL.canParse(location, url)
-  const answer = elsewhere
-    ? `moved to ${withoutSecrets(new URL(location, url).href)}; set \`endpoint\` so that requests go there`
-    : body.toString('utf8')
-  const text = secrets.reduce((shown, secret) => shown.replaceAll(secret, '***'), answer)
-  const line = text.replace(/\s+/g, ' ').trim().slice(0, 300)
-  return `POST ${withoutSecrets(url)}: ${status}${line === '' ? '' : ` ${line}`}`
-}
-
-/** The wait a `Retry-After` header asks for, in milliseconds: it holds seconds or a date. Source: RFC 9110, 10.2.3. */
-export function retryAfter(headers: HttpResponse['headers'], now: number): number | undefined {
-  const header = headers['retry-after']
-  const text = (Array.isArray(header) ? header[0] : header)?.trim()
-  if (text === undefined || text === '') return undefined
-  if (/^\d+$/.test(text)) return Number(text) * 1000
-  const date = Date.parse(text)
-  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
 }

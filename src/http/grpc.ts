@@ -1,11 +1,13 @@
 import type Grpc from '@grpc/grpc-js'
-import type { Client, Metadata, ServiceError } from '@grpc/grpc-js'
+import type { ChannelOptions, Client, Metadata, ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs/minimal.js'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { DeliveryError, divisible, errorMessage, permanent, retryable, unauthorized } from '../errors.ts'
+import { logGrpc } from './grpc_log.ts'
 import { checkOwnedHeaders } from './headers.ts'
 import { watchPem } from './pem.ts'
 import type { Pem } from './pem.ts'
+import { grpcProxyFromEnvironment } from './proxy.ts'
 import { checkTls, readTls, tlsSettings } from './tls.ts'
 
 /** The settings of every component that sends over gRPC. */
@@ -73,7 +75,14 @@ export type GrpcConfig = ConfigOf<typeof grpcSettings>
 /** The rules of the gRPC settings that their formats cannot say. */
 export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Finding> {
   if (ENDPOINT.exec(endpoint) === null) {
-    yield { path: 'endpoint', message: 'must be `host:port`, like `collector.example.org:4317`' }
+    const [, base, slash] = /^((?:https?:\/\/)?(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?)(\/)/i.exec(endpoint) ?? []
+    const path = slash === undefined ? '' : '; gRPC takes no path'
+    const isWhole = base !== undefined && ENDPOINT.test(base)
+    yield {
+      path: 'endpoint',
+      message: `must be \`host:port\`, like \`collector.example.org:4317\`${path}`,
+      ...(isWhole && { suggestion: base }),
+    }
   }
   for (const [name, value] of Object.entries(headers)) {
     const path = `headers.${name}`
@@ -150,6 +159,7 @@ async function open({
 }: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connection> {
   // The default export, because a bundled CommonJS module has no other.
   const grpc = (await import('@grpc/grpc-js')).default
+  logGrpc(grpc, { clock, log })
   const read = (): Promise<Pem> => readTls(config.tls)
   const pem = await read().catch((error: unknown) => {
     throw retryable(errorMessage(error), undefined, { reason: 'tls_files', cause: error })
@@ -170,8 +180,9 @@ function makeClient(
   { endpoint, tls, compression, keepalive, balancer_name: balancer, authority }: GrpcConfig,
   { ca, cert, key }: Pem,
 ): Client {
-  const [, scheme, target] = ENDPOINT.exec(endpoint) as RegExpExecArray
+  const [, scheme, address] = ENDPOINT.exec(endpoint) as RegExpExecArray
   const plain = scheme === undefined ? tls.insecure : scheme.toLowerCase() === 'http'
+  const { target, options } = route(address, authority)
   return new Client(
     target,
     plain
@@ -184,13 +195,34 @@ function makeClient(
       'grpc.keepalive_permit_without_calls': keepalive.permit_without_stream ? 1 : 0,
       ...(keepalive.time > 0 ? { 'grpc.keepalive_time_ms': keepalive.time } : {}),
       ...(keepalive.timeout > 0 ? { 'grpc.keepalive_timeout_ms': keepalive.timeout } : {}),
-      ...(authority === undefined ? {} : { 'grpc.default_authority': authority }),
+      ...options,
       // The pipeline retries; a connection must be tried again no later than a request is.
       'grpc.enable_retries': 0,
       'grpc.max_reconnect_backoff_ms': 5000,
       'grpc.enable_channelz': 0,
     },
   )
+}
+
+/** How an address is reached: directly, or through the proxy of the environment. @throws DeliveryError `retryable` */
+function route(address: string, authority: string | undefined): { target: string; options: ChannelOptions } {
+  const proxy = grpcProxyFromEnvironment(new URL(`https://${address}`))
+  // By rules of its own, grpc-js would choose another one.
+  const options: ChannelOptions = { 'grpc.enable_http_proxy': 0 }
+  if (authority !== undefined) options['grpc.default_authority'] = authority
+  if (proxy === undefined) return { target: address, options }
+  const { url, authorization } = proxy
+  if (url.protocol !== 'http:') {
+    throw retryable('gRPC goes through proxies with an http:// URL only.', undefined, { reason: 'proxy' })
+  }
+  options['grpc.http_connect_target'] = `dns:${address}`
+  options['grpc.default_authority'] ??= address
+  if (authorization !== undefined) options['grpc.http_connect_creds'] = userAndPassword(authorization)
+  return { target: `dns:${url.hostname}:${url.port || 80}`, options }
+}
+
+function userAndPassword(authorization: string): string {
+  return Buffer.from(authorization.replace(/^Basic /, ''), 'base64').toString('utf8')
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -219,6 +251,9 @@ function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
   const message = `gRPC to ${endpoint}: ${error.message}`
   const code: number = error.code
   const delay = retryDelay(error.metadata)
+  const elsewhere = notOfGrpc(error)
+  if (elsewhere !== undefined)
+    return retryable(`${message} (${elsewhere})`, delay, { reason: 'not_grpc', cause: error })
   const reason = RETRYABLE.get(code)
   if (reason !== undefined) return retryable(message, delay, { reason, cause: error })
   if (CREDENTIALS.includes(code)) return unauthorized(message, delay, { cause: error })
@@ -228,6 +263,15 @@ function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
     if (/larger than|exceeds maximum size/i.test(error.details)) return divisible(message, { reason: 'too_large' })
   }
   return permanent(message, { reason: 'refused', cause: error })
+}
+
+/** What answered in place of a gRPC server, by the words of grpc-js for it, if something did: the request says nothing about it. */
+function notOfGrpc({ details }: ServiceError): string | undefined {
+  if (/^Received HTTP status code 3\d\d$/.test(details))
+    return 'gRPC follows no redirects; set the endpoint to the receiver'
+  // Text in place of the length of a message, of which four bytes are more than any server takes.
+  const [, length] = /^Received message larger than max \((\d+) vs/.exec(details) ?? []
+  return Number(length) >= 0x20202020 ? 'a text in place of an answer, perhaps a web page' : undefined
 }
 
 /**

@@ -2,11 +2,14 @@ import type { Account, Context, ExportRequest } from '../component.ts'
 import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
-import { answerMessage, httpClient, retryAfter } from './client.ts'
-import type { HttpConfig, HttpResponse } from './client.ts'
+import { throttled } from '../throttled.ts'
+import { answerMessage, retryAfter, saysTaken, UNREADABLE } from './answer.ts'
+import type { HttpResponse } from './answer.ts'
+import { httpClient } from './client.ts'
+import type { HttpConfig } from './client.ts'
 import { contentEncoding } from './compression.ts'
 import { readAnswer, toOtlpRequests } from './requests.ts'
-import type { OtlpRequest, OtlpRequestOptions } from './requests.ts'
+import type { Encoding, OtlpRequest, OtlpRequestOptions } from './requests.ts'
 
 /** Where an OTLP/HTTP exporter sends to, and how. */
 export interface OtlpDestination extends OtlpRequestOptions {
@@ -18,8 +21,6 @@ export interface OtlpDestination extends OtlpRequestOptions {
   readonly refusal?: (response: HttpResponse, points: number) => DeliveryError | undefined
   /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
   readonly waitOf?: (response: HttpResponse) => number | undefined
-  /** Texts that no message may show. */
-  readonly secrets?: readonly string[]
 }
 
 /** 4 MiB, as the specification asks; answers are tiny. */
@@ -29,16 +30,17 @@ const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json
 
 /**
  * Makes the exporter that sends batches as they are over OTLP/HTTP. Only 429, 502, 503, 504 and a lost connection are
- * retried, 413 divides, and what a partial success rejects is thrown as `partial`. Source: opentelemetry-proto,
+ * retried, 413 divides, and what a partial success rejects is thrown as `partial`. An answer that cannot be read is logged. Source: opentelemetry-proto,
  * docs/specification.md, OTLP/HTTP. Beyond it, 401 and 403 are retried, too.
  */
 export function otlpHttpExporter(
   context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
   destination: OtlpDestination,
 ) {
-  const { url, encoding, compression, secrets = [], refusal } = destination
+  const { url, encoding, compression, refusal } = destination
   const { waitOf = ({ headers }) => retryAfter(headers, context.clock.now()) } = destination
   const post = httpClient(context)
+  const log = throttled(context.log, context.clock)
   const headers = {
     ...destination.headers,
     'content-type': CONTENT_TYPES[encoding],
@@ -54,12 +56,13 @@ export function otlpHttpExporter(
       if (response.status >= 200 && response.status < 300) {
         const refused = refusal?.(response, points)
         if (refused !== undefined) throw refused
-        const type = String(response.headers['content-type'] ?? '')
-        if (type.startsWith('application/json')) return readAnswer(response.body, 'json', points, context.log)
-        if (type.startsWith('application/x-protobuf')) return readAnswer(response.body, 'protobuf', points, context.log)
+        const problem = await readAnswer(response.body, encodingOf(response, encoding), points, log)
+        if (problem !== undefined && !saysTaken(response)) {
+          log.warn(UNREADABLE, { error: problem, answer: answerMessage(response) })
+        }
         return
       }
-      const message = answerMessage(url, response, secrets)
+      const message = answerMessage(response)
       switch (response.status) {
         case 401:
         case 403:
@@ -78,7 +81,18 @@ export function otlpHttpExporter(
   }
 }
 
+/** How the body of an answer is written, if it says so in a way that is known; without a word about it, as the request was. */
+function encodingOf({ headers }: HttpResponse, sent: Encoding): 'protobuf' | 'json' | undefined {
+  const type = String(headers['content-type'] ?? '')
+  if (type === '') return sent === 'json' ? 'json' : 'protobuf'
+  if (/^(application|text)\/([\w.-]+\+)?json\b/i.test(type)) return 'json'
+  return /^application\/(x-)?protobuf\b/i.test(type) ? 'protobuf' : undefined
+}
+
+/** The path of metrics below the base URL of an OTLP/HTTP receiver. */
+export const METRICS_PATH = '/v1/metrics'
+
 /** The URL of an OTLP/HTTP receiver's metrics below its base URL. */
 export function metricsUrl(endpoint: string): string {
-  return `${endpoint.replace(/\/+$/, '')}/v1/metrics`
+  return endpoint.replace(/\/+$/, '') + METRICS_PATH
 }

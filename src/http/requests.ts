@@ -71,26 +71,28 @@ function encodeBatch(batch: MetricBatch, encoding: Encoding): Uint8Array {
 }
 
 /**
- * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse`, and logs its warning if it has one.
+ * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse`, and logs its warning if it has one. Resolves with
+ * why it cannot be read, if it cannot. `encoding`: `undefined` where it is neither of both.
  * @throws DeliveryError `partial` when the destination refused some of the points
  */
 export async function readAnswer(
   body: Uint8Array,
-  encoding: 'protobuf' | 'json',
+  encoding: 'protobuf' | 'json' | undefined,
   points: number,
   log: Logger,
-): Promise<void> {
-  if (body.length === 0) return
+): Promise<string | undefined> {
+  if (body.length === 0) return undefined
+  if (encoding === undefined) return 'It is neither protobuf nor JSON.'
   // Loaded by the first answer that says something; most are empty.
   const { readExportResponse } = await import('../otlp/sdk.ts')
   let outcome
   try {
     outcome = readExportResponse(body, encoding)
   } catch (error) {
-    log.warn('The destination took a request with an answer that cannot be read.', { error: errorMessage(error) })
-    return
+    return errorMessage(error)
   }
   const { rejected, message } = outcome
   if (rejected > 0) throw partial(Math.min(rejected, points), `${rejected} data points were rejected: ${message}`)
   if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
+  return undefined
 }

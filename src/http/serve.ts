@@ -2,12 +2,16 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { systemClock } from '../clock.ts'
 import type { Timer } from '../clock.ts'
 import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { visibleJson, visibleLines } from '../terminal.ts'
+import { throttled } from '../throttled.ts'
 import { parseEndpoint } from './endpoint.ts'
+import { answersTo } from './host.ts'
+import { readTarget } from './target.ts'
 
 /** What a request is answered with; `type`: its media type. */
 export interface Answer {
@@ -16,24 +20,38 @@ export interface Answer {
   readonly body: string
 }
 
-export interface ServeOptions {
-  /** Where in the YAML `address` stands, for messages. */
-  readonly setting: string
+/** Where a server is, and how it is asked. */
+export interface Door {
   /** `host:port`; port 0 lets the system choose. */
   readonly address: string
+  /** Names under which it is asked, as `service.allowed_hosts` says at the time. */
+  readonly allowedHosts: () => readonly string[]
+  readonly log: Logger
+}
+
+export interface ServeOptions extends Door {
+  /** Where in the YAML `address` stands, for messages. */
+  readonly setting: string
   /** Reading (`GET`, the default, and HEAD), or changing something. */
   readonly method?: 'GET' | 'POST'
   readonly answer: (path: string, headers: IncomingHttpHeaders) => Answer | Promise<Answer>
   /** Told the real address as soon as it listens. */
   readonly listening: (address: string) => void
-  readonly log: Logger
 }
+
+const JSON_TYPE = 'application/json'
 
 /** Milliseconds between attempts to listen where something else does. */
 const RETRY_INTERVAL = 10_000
 
 /** Milliseconds that an answer may still take when the server is closed. */
 const GRACE = 1000
+
+/** Connections kept open. */
+const MAX_CONNECTIONS = 100
+
+/** Milliseconds that a client may take to send a request, and to take some of its answer. */
+const PATIENCE = 5000
 
 /**
  * Answers requests about the process itself. Where nothing can listen on the address, this is logged and tried again, and
@@ -42,10 +60,31 @@ const GRACE = 1000
  */
 export async function serve(options: ServeOptions): Promise<() => void> {
   const { setting, address, listening, log } = options
-  const server = createServer({ requestTimeout: 5000, headersTimeout: 5000 }, (request, response) => {
-    void respond(request, response, options)
+  const timeouts = { requestTimeout: PATIENCE, headersTimeout: PATIENCE, connectionsCheckingInterval: 1000 }
+  const quiet = throttled(log, systemClock)
+  /** Those on which nothing is answered, the longest idle first. */
+  const idle = new Set<Socket>()
+  const server = createServer(timeouts, (request, response) => {
+    const { socket } = request
+    idle.delete(socket)
+    response.on('close', () => {
+      if (!socket.destroyed) idle.add(socket)
+    })
+    void respond(request, response, { ...options, log: quiet })
   })
-  server.maxConnections = 100
+  let connections = 0
+  server.on('connection', (socket: Socket) => {
+    connections += 1
+    idle.add(socket)
+    socket.on('close', () => {
+      connections -= 1
+      idle.delete(socket)
+    })
+    if (connections <= MAX_CONNECTIONS) return
+    const [oldest] = idle
+    idle.delete(oldest)
+    oldest.destroy()
+  })
   server.unref()
   const { host, port } = parseEndpoint(address)!
   let closed = false
@@ -80,13 +119,20 @@ export async function serve(options: ServeOptions): Promise<() => void> {
 }
 
 async function respond(
-  { headers, method, url = '/' }: IncomingMessage,
+  { headers, method, url, socket }: IncomingMessage,
   response: ServerResponse,
-  { answer, method: expected = 'GET' }: ServeOptions,
+  { address, allowedHosts, answer, log, method: expected = 'GET', setting }: ServeOptions,
 ): Promise<void> {
   const send = ({ code, type, body }: Answer): void => {
+    socket.setTimeout(PATIENCE)
     response.writeHead(code, { 'content-type': type })
-    response.end(body)
+    response.end(type === JSON_TYPE ? visibleJson(body) : visibleLines(body))
+  }
+  const { path, authority = headers.host } = readTarget(url)
+  if (!answersTo({ authority, localAddress: socket.localAddress }, address, allowedHosts())) {
+    const error = `${authority} is no name of this server; if it should be one, add it to service.allowed_hosts.`
+    log.warn(`${setting}: a request was refused for its Host.`, { client: socket.remoteAddress, problem: error })
+    return send(json(403, { error }))
   }
   const methods = expected === 'GET' ? ['GET', 'HEAD'] : [expected]
   if (!methods.includes(method ?? '')) {
@@ -95,7 +141,7 @@ async function respond(
     return send(json(405, { error: `Only ${which} answered.` }))
   }
   try {
-    send(await answer(url.split('?', 1)[0], headers))
+    send(await answer(path, headers))
   } catch (error) {
     send(json(500, { error: errorMessage(error) }))
   }
@@ -103,5 +149,5 @@ async function respond(
 
 /** An answer of JSON. */
 export function json(code: number, value: unknown): Answer {
-  return { code, type: 'application/json', body: `${JSON.stringify(value)}\n` }
+  return { code, type: JSON_TYPE, body: `${JSON.stringify(value)}\n` }
 }

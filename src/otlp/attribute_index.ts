@@ -1,10 +1,14 @@
 import { BytesIndex, grown } from './bytes_index.ts'
 import { MAX_SPELLINGS } from './spellings.ts'
 import type { KeyValue } from './attributes.ts'
+import { MAX_ATTRIBUTES } from './remembered_bytes.ts'
+import type { RememberedBytes } from './remembered_bytes.ts'
 import { AttributeOrder } from './wire/attribute_order.ts'
 import type { Run } from './wire/attribute_order.ts'
 
 const NONE = -1
+/** What a number takes in `#sets` and `#spellings`. */
+const NUMBER_BYTES = 5
 
 /**
  * Numbers sets of attributes, from 0 on, by an owner's number and by what they mean: the order in which attributes stand says
@@ -13,19 +17,23 @@ const NONE = -1
  *   bytes -> number -> the number of the canonical spelling (its own, if it is that)
  */
 export class AttributeIndex {
-  readonly #bytes = new BytesIndex()
-  readonly #order = new AttributeOrder()
+  readonly #bytes: BytesIndex
+  readonly #order: AttributeOrder
   /** By number in `#bytes`: the set. */
   #sets = new Int32Array(64)
   /** By set: how many other spellings of it are remembered. */
   #spellings = new Uint8Array(64)
   /** Whether what was last looked for in vain is spelled canonically. */
   #missedCanonical = false
-  readonly #most: number
 
-  /** `most`: what `size` never exceeds unless more sets are added than that. */
-  constructor(most: number) {
-    this.#most = most
+  /** `most`: what `size` never exceeds unless more sets are added than that. `beside`: bytes that whoever uses the numbers takes for each. */
+  constructor(
+    private readonly most: number,
+    private readonly remembered: RememberedBytes,
+    beside: number,
+  ) {
+    this.#bytes = new BytesIndex(remembered, NUMBER_BYTES + beside)
+    this.#order = new AttributeOrder(remembered)
   }
 
   /** Sets and spellings of them that are remembered. */
@@ -52,10 +60,18 @@ export class AttributeIndex {
     return this.#bytes.bytes(set)
   }
 
-  /** The set whose attributes stand from `start` to `end` in `view`; -1 when it is not known. */
+  /** The set whose attributes stand from `start` to `end` in `view`; -1 when it is not known. None is of more than `MAX_ATTRIBUTES`. */
   find(owner: number, view: DataView, start: number, end: number): number {
     const number = this.#bytes.find(owner, view, start, end)
-    return number === NONE ? this.#findMeaning(owner, view, start, end) : this.#sets[number]
+    if (number !== NONE) return this.#sets[number]
+    return end - start > MAX_ATTRIBUTES ? NONE : this.#findMeaning(owner, view, start, end)
+  }
+
+  /** Whether a set of so many bytes more may be remembered. */
+  hasRoom(length: number): boolean {
+    if (this.size < this.most) return this.remembered.hasRoom(this.#bytes.bytesFor(length))
+    this.remembered.isFull()
+    return false
   }
 
   /** The canonical spelling of attributes that are not written yet, in fields with this tag; until the next is asked for. */
@@ -75,12 +91,18 @@ export class AttributeIndex {
     this.#bytes.forget((number) => gone(this.#sets[number]))
   }
 
+  /** Nobody asks any more. */
+  close(): void {
+    this.forget(() => true)
+    this.#order.close()
+  }
+
   #findMeaning(owner: number, view: DataView, start: number, end: number): number {
     const canonical = this.#order.canonical({ view, start, end })
     this.#missedCanonical = canonical.view === view
     if (this.#missedCanonical) return NONE
     const set = this.#bytes.find(owner, canonical.view, canonical.start, canonical.end)
-    if (set === NONE || this.#spellings[set] === MAX_SPELLINGS || this.size >= this.#most) return set
+    if (set === NONE || this.#spellings[set] === MAX_SPELLINGS || !this.hasRoom(end - start)) return set
     // Remembered from the second time on: what comes only once needs no second spelling.
     this.#spellings[set]++
     this.#bytes.find(owner, view, start, end)

@@ -48,7 +48,7 @@ export class Attributes implements Iterable<KeyValue> {
   }
 
   static of(values: Readonly<Record<string, AttributeValue>>): Attributes {
-    return Attributes.from(Object.entries(values).map(([key, value]) => ({ key, value: toAnyValue(value) })))
+    return Attributes.from(Object.entries(values).map(([key, value]) => ({ key, value: toAnyValue(value, key) })))
   }
 
   static from(entries: readonly KeyValue[]): Attributes {
@@ -91,7 +91,7 @@ export class Attributes implements Iterable<KeyValue> {
   with(values: Readonly<Record<string, AttributeValue>>): Attributes {
     let entries: KeyValue[] | undefined
     for (const key of Object.keys(values)) {
-      const value = toAnyValue(values[key])
+      const value = toAnyValue(values[key], key)
       const index = this.entries.findIndex((entry) => entry.key === key)
       if (index >= 0 && anyValueEqual(value, this.entries[index].value)) continue
       entries ??= this.entries.slice()
@@ -140,7 +140,8 @@ export class Attributes implements Iterable<KeyValue> {
   }
 }
 
-function toAnyValue(value: AttributeValue): AnyValue {
+/** `key`: of the attribute, for the error. */
+function toAnyValue(value: AttributeValue, key: string): AnyValue {
   switch (typeof value) {
     case 'string':
       return { stringValue: value }
@@ -154,8 +155,16 @@ function toAnyValue(value: AttributeValue): AnyValue {
       return {}
     default:
       if (value instanceof Uint8Array) return { bytesValue: value }
-      if (isArray(value)) return { arrayValue: value.map(toAnyValue) }
-      return { kvlistValue: Object.entries(value).map(([key, item]) => ({ key, value: toAnyValue(item) })) }
+      if (isArray(value)) return { arrayValue: value.map((item) => toAnyValue(item, key)) }
+      // JavaScript can bring what TypeScript refuses, like a date, of which nothing would be left.
+      if (Object.prototype.toString.call(value) === '[object Object]') {
+        return {
+          kvlistValue: Object.entries(value).map(([name, item]) => ({ key: name, value: toAnyValue(item, key) })),
+        }
+      }
+      throw new TypeError(
+        `the attribute ${JSON.stringify(key)} must be a text, a boolean, a number, bytes, a list or a plain object, not ${Object.prototype.toString.call(value).slice(8, -1)}`,
+      )
   }
 }
 

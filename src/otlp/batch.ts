@@ -126,6 +126,11 @@ export class MetricBatch {
     return this.resources.every(({ scopes }) => scopes.every(({ metrics }) => metrics.every(test)))
   }
 
+  /** Changes the entries together, unless they are bytes that nobody has looked into. */
+  mapMade(change: (entries: readonly ResourceMetrics[]) => readonly ResourceMetrics[]): MetricBatch {
+    return this.#resources === undefined ? this : this.#withResources(change(this.#resources))
+  }
+
   mapResources(change: (resource: Resource) => Resource): MetricBatch {
     return this.#withResources(
       mapShared(this.resources, (entry) => entry.withResource(change(entry.resource))),

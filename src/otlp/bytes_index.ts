@@ -1,4 +1,5 @@
 import { viewOf } from './message.ts'
+import type { RememberedBytes } from './remembered_bytes.ts'
 
 /** What an entry holds, as places in its part of `#entries`. */
 const OWNER = 0
@@ -10,6 +11,12 @@ const NEXT = 4
 const STRIDE = 5
 const NONE = -1
 const MIN_BYTES = 4096
+/** From here on the array of all texts grows by a quarter instead of twofold. */
+const LARGE = 2 ** 20
+/** Bytes that the array keeps although nothing is in them: it may need them again. */
+const KEPT = 8 * 2 ** 20
+/** What an entry takes in `#entries` and `#slots`, as they grow twofold. */
+const ENTRY_BYTES = 48
 
 /** Where something can be written, from `start` on. */
 export interface Room {
@@ -28,6 +35,8 @@ export class BytesIndex {
   #bytes = Buffer.allocUnsafeSlow(MIN_BYTES)
   #view = viewOf(this.#bytes)
   #used = 0
+  /** Of these, those of texts that were forgotten. */
+  #unused = 0
   #entries = new Int32Array(64 * STRIDE)
   /** Numbers ever given, less those that were given anew after they had been forgotten. */
   #count = 0
@@ -41,6 +50,12 @@ export class BytesIndex {
   /** A sender that chooses texts of one hash would have to know it. */
   readonly #seed = Math.floor(Math.random() * 0x100000000) | 0
 
+  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  constructor(
+    private readonly remembered?: RememberedBytes,
+    private readonly beside = 0,
+  ) {}
+
   get size(): number {
     return this.#count - this.#free.length
   }
@@ -48,6 +63,11 @@ export class BytesIndex {
   /** Every number is below it. */
   get end(): number {
     return this.#count
+  }
+
+  /** The bytes that are counted for a text of this length. */
+  bytesFor(length: number): number {
+    return ENTRY_BYTES + this.beside + length
   }
 
   length(number: number): number {
@@ -106,6 +126,7 @@ export class BytesIndex {
   /** Gives the text that `find` has just looked for in vain a number. */
   add(owner: number, view: DataView, start: number, end: number): number {
     const length = end - start
+    this.remembered?.add(this.bytesFor(length))
     const number = this.#free.pop() ?? this.#count++
     if ((number + 1) * STRIDE > this.#entries.length) this.#entries = grown(this.#entries)
     this.#reserve(length)
@@ -123,31 +144,64 @@ export class BytesIndex {
 
   /** Forgets the numbers for which `gone` says so; they will be given anew. The others stay what they are. */
   forget(gone: (number: number) => boolean): void {
-    const isFree = new Uint8Array(this.#count)
-    for (const number of this.#free) isFree[number] = 1
-    let needed = 0
+    let forgotten = 0
     for (let number = 0; number < this.#count; number++) {
-      if (isFree[number] === 1) continue
-      if (gone(number)) {
-        isFree[number] = 1
-        this.#free.push(number)
-      } else needed += this.length(number)
+      if (this.#isFree(number) || !gone(number)) continue
+      forgotten += this.bytesFor(this.length(number))
+      this.#entries[number * STRIDE + LENGTH] = NONE
+      this.#free.push(number)
     }
-    const kept = Buffer.allocUnsafeSlow(Math.max(MIN_BYTES, needed * 2))
+    if (forgotten === 0) return
+    this.remembered?.add(-forgotten)
+    for (let number = 0; number < this.#count; number++) this.#entries[number * STRIDE + NEXT] = NONE
     this.#last = NONE
+    this.#compact()
+    this.#rehash(this.#slots.length)
+  }
+
+  /** Puts the texts one behind the other again. */
+  #compact(): void {
+    let used = 0
+    for (let number = 0; number < this.#count; number++) used += Math.max(0, this.length(number))
+    const kept = Buffer.allocUnsafeSlow(roomFor(used))
     this.#used = 0
     for (let number = 0; number < this.#count; number++) {
       const entry = number * STRIDE
-      this.#entries[entry + NEXT] = NONE
-      if (isFree[number] === 1) continue
+      const length = this.#entries[entry + LENGTH]
+      if (length <= 0) continue
       const start = this.#entries[entry + START]
-      this.#bytes.copy(kept, this.#used, start, start + this.#entries[entry + LENGTH])
+      this.#bytes.copy(kept, this.#used, start, start + length)
       this.#entries[entry + START] = this.#used
-      this.#used += this.#entries[entry + LENGTH]
+      this.#used += length
     }
+    this.#unused = 0
     this.#bytes = kept
     this.#view = viewOf(kept)
-    this.#rehash(this.#slots.length, isFree)
+  }
+
+  /** Forgets one number, which takes the same time however many there are. */
+  forgetOne(number: number): void {
+    const entry = number * STRIDE
+    const mask = this.#slots.length - 1
+    let gap = this.#entries[entry + HASH] & mask
+    while (this.#slots[gap] !== number + 1) gap = (gap + 1) & mask
+    // What lies behind is moved to where it will be looked for.
+    for (let slot = (gap + 1) & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
+      const home = this.#entries[(this.#slots[slot] - 1) * STRIDE + HASH]
+      if (((slot - home) & mask) < ((slot - gap) & mask)) continue
+      this.#slots[gap] = this.#slots[slot]
+      gap = slot
+    }
+    this.#slots[gap] = 0
+    const length = this.length(number)
+    this.remembered?.add(-this.bytesFor(length))
+    if (this.#entries[entry + START] + length === this.#used) this.#used -= length
+    else this.#unused += length
+    // Whoever is followed by it finds that it is no text.
+    this.#entries[entry + LENGTH] = NONE
+    this.#free.push(number)
+    this.#last = NONE
+    if (this.#unused > this.#used / 2 + LARGE || this.#bytes.length > roomFor(this.#used + KEPT)) this.#compact()
   }
 
   /** Word by word: a view of so few bytes would take longer to make than they take to copy. */
@@ -161,11 +215,15 @@ export class BytesIndex {
   }
 
   #reserve(length: number): void {
-    if (this.#used + length <= this.#bytes.length) return
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.#bytes.length * 2, this.#used + length))
-    larger.set(this.#bytes.subarray(0, this.#used))
-    this.#bytes = larger
-    this.#view = viewOf(larger)
+    if (this.#used + length > this.#bytes.length) this.#moveTo(roomFor(this.#used + length))
+  }
+
+  /** Puts the texts into an array of so many bytes. */
+  #moveTo(bytes: number): void {
+    const moved = Buffer.allocUnsafeSlow(bytes)
+    moved.set(this.#bytes.subarray(0, this.#used))
+    this.#bytes = moved
+    this.#view = viewOf(moved)
   }
 
   #follow(number: number): number {
@@ -204,10 +262,13 @@ export class BytesIndex {
     return hash ^ (hash >>> 15)
   }
 
-  /** `isFree`: 1 for each number that is not given; without it all are. */
-  #rehash(length: number, isFree?: Uint8Array): void {
+  #isFree(number: number): boolean {
+    return this.#entries[number * STRIDE + LENGTH] === NONE
+  }
+
+  #rehash(length: number): void {
     this.#slots = new Int32Array(length)
-    for (let number = 0; number < this.#count; number++) if (isFree?.[number] !== 1) this.#place(number)
+    for (let number = 0; number < this.#count; number++) if (!this.#isFree(number)) this.#place(number)
   }
 
   #place(number: number): void {
@@ -216,6 +277,11 @@ export class BytesIndex {
     while (this.#slots[slot] !== 0) slot = (slot + 1) & mask
     this.#slots[slot] = number + 1
   }
+}
+
+/** The length of an array that takes so many bytes, and some more that may come. */
+function roomFor(bytes: number): number {
+  return Math.max(MIN_BYTES, bytes < LARGE ? bytes * 2 : Math.ceil(bytes * 1.25))
 }
 
 /** The same numbers in an array of twice the size. */

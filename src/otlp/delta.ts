@@ -15,6 +15,8 @@ import { Metric } from './metrics.ts'
 import { NumberPointCursor } from './number_cursor.ts'
 import type { PointCursor } from './point_cursor.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
+import { NO_ROOM, rememberedBytes, TOO_LARGE } from './remembered_bytes.ts'
+import type { Memory, RememberedBytes } from './remembered_bytes.ts'
 import { Senders } from './senders.ts'
 import type { SenderRules, Step } from './senders.ts'
 import { SeriesMemory } from './series_memory.ts'
@@ -45,6 +47,12 @@ export interface DeltaOptions {
   readonly summaries?: boolean
   /** Called where points are withheld because more senders share a series than can be distinguished. */
   readonly severalWriters?: (metric: Metric) => void
+  /** Called where points are dropped because a name or set of attributes is too large to be remembered. */
+  readonly tooLarge?: (metric: Metric) => void
+  /** Called after each batch of which points were dropped because too much is remembered already. */
+  readonly full?: () => void
+  /** Counts what is remembered. */
+  readonly remembered?: RememberedBytes
   readonly clock?: Clock
 }
 
@@ -62,6 +70,10 @@ export interface DeltaAccount {
 /** What to log where `severalWriters` is called. */
 export const SEVERAL_WRITERS =
   'More than four senders share one series of a metric, so that their counts cannot be distinguished: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
+
+/** What to log where `tooLarge` is called. */
+export const ATTRIBUTES_TOO_LARGE =
+  'The name, or a set of attributes, of a cumulative metric takes more than 16 KiB. That is not remembered, so that no difference can be taken: the points are dropped as `attributes_too_large`.'
 
 const NONE = -1
 
@@ -94,14 +106,15 @@ const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
  * Turns cumulative monotonic sums and cumulative histograms of either kind into differences, and passes everything else on
  * as it is. Remembers the last point of every series.
  */
-export class CumulativeToDelta {
+export class CumulativeToDelta implements Memory {
   readonly #clock: Clock
   readonly #processStart: bigint
   readonly #initialValue: InitialValue
   readonly #ttl: number
   readonly #extremes: 'none' | 'reached' | 'bounded'
   readonly #summaries: boolean
-  readonly #severalWriters: ((metric: Metric) => void) | undefined
+  readonly #options: Pick<DeltaOptions, 'severalWriters' | 'tooLarge' | 'full'>
+  readonly #remembered: RememberedBytes
   readonly #rules: SenderRules
   readonly #memory: SeriesMemory
   /** For a queue that keeps what is remembered over a restart. */
@@ -118,6 +131,10 @@ export class CumulativeToDelta {
   #batches = new Int32Array(64)
   #batch = 0
   #lastSweep: number
+  /** Points that were withheld of series that are forgotten, until that is reported. */
+  #givenUp = 0
+  /** Whether something of the batch found no room. */
+  #isFull = false
 
   constructor({
     initialValue,
@@ -125,8 +142,9 @@ export class CumulativeToDelta {
     maxSeries = DEFAULT_MAX_SERIES,
     extremes = 'none',
     summaries = false,
-    severalWriters,
+    remembered = rememberedBytes,
     clock = systemClock,
+    ...options
   }: DeltaOptions) {
     this.#clock = clock
     this.#processStart = BigInt(Math.round(clock.timeOrigin)) * 1_000_000n
@@ -135,13 +153,15 @@ export class CumulativeToDelta {
     this.#ttl = ttl
     this.#extremes = extremes
     this.#summaries = summaries
-    this.#severalWriters = severalWriters
+    this.#options = options
+    this.#remembered = remembered
     this.#rules = {
       countsFromZero: (start, time) => this.#keepsFirst(start, time),
       countsResets: initialValue !== 'drop',
     }
-    this.#memory = new SeriesMemory(ttl, maxSeries)
+    this.#memory = new SeriesMemory(ttl, maxSeries, remembered)
     this.state = new DeltaState(this.#memory, clock)
+    remembered.memories.add(this)
   }
 
   /** Series remembered, with other spellings of their attributes. */
@@ -152,12 +172,16 @@ export class CumulativeToDelta {
   /**
    * Batches must come in order; within one, points may stand in any. A difference starts at the time of the point before it.
    * Points left out are reported to `account`: `first_value`, `counter_reset`, `out_of_order`, `duplicate_timestamp`,
-   * `too_many_series`, `several_writers`, and for points that hold no finite value `no_recorded_value` or `not_finite`. A
-   * point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
+   * `too_many_series`, `attributes_too_large`, `several_writers`, and for points that hold no finite value `no_recorded_value` or
+   * `not_finite`. A point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
    */
   apply(batch: MetricBatch, account: DeltaAccount, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
-    const now = this.#clock.monotonic()
-    if (now - this.#lastSweep > this.#ttl / 2) this.#sweep(now, account)
+    const time = this.#clock.monotonic()
+    const now = time | 0
+    if (time - this.#lastSweep > this.#ttl / 2) this.#sweep(time)
+    this.#remembered.makeRoom(this.#clock)
+    this.#giveUp(account)
+    this.#isFull = false
     const emptied = new Set<Metric>()
     const copies = new Map<Source, Source>()
     const writers = new Map<Source, HistogramDeltaWriter>()
@@ -172,13 +196,18 @@ export class CumulativeToDelta {
     const converted = batch.mapMetrics((metric) => {
       while (index === owners.length) {
         const next = parts[part++]
-        const found = this.#ownersOf(next, chosen, now)
+        const found = this.#ownersOf(next, chosen)
         owners = found.all
         repeated = found.repeated ? this.#repeated(next, owners) : NOTHING_REPEATED
         index = 0
       }
       const owner = owners[index++]
       if (owner === NONE) return metric
+      if (owner < 0) {
+        this.#refuse(metric, owner, metric.pointCount, account)
+        emptied.add(metric)
+        return metric
+      }
       const group = repeated.get(owner)
       if (group?.unordered) {
         group.differences ??= this.#byPoints(group.metrics, owner, group.latest, now, account)
@@ -200,14 +229,30 @@ export class CumulativeToDelta {
     this.#cursor.end()
     this.#histogramCursor.end()
     this.#memory.metrics.end()
+    if (this.#isFull) this.#options.full?.()
     return emptied.size === 0 ? converted : converted.filterMetrics((metric) => !emptied.has(metric))
   }
 
-  /** The number of each metric, `NONE` for those that stay as they are, and whether one comes twice. */
+  /** `Memory`. */
+  shrink(part: number): void {
+    const now = this.#clock.monotonic() | 0
+    this.#forget((series) => this.#memory.mayGo(series, now))
+    if (part === 0) return
+    const isOld = this.#memory.oldest(part, now)
+    this.#forget((series) => isOld[series] === 1)
+  }
+
+  /** Forgets all: there will be no further batch. */
+  close(): void {
+    this.#remembered.memories.delete(this)
+    this.state.forget()
+    this.#memory.series.close()
+  }
+
+  /** The number of each metric, `NONE` for those that stay as they are, or why it is not remembered; and whether one comes twice. */
   #ownersOf(
     batch: MetricBatch,
     chosen: (metric: Metric) => boolean,
-    now: number,
   ): { readonly all: readonly number[]; readonly repeated: boolean } {
     this.#batch = (this.#batch + 1) | 0
     const all: number[] = []
@@ -219,11 +264,12 @@ export class CumulativeToDelta {
             all.push(NONE)
             continue
           }
-          const owner = this.#memory.metrics.numberOf(metric, resource, scope, schemaUrl, now)
+          const owner = this.#memory.metrics.numberOf(metric, resource, scope, schemaUrl)
+          all.push(owner)
+          if (owner < 0) continue
           while (owner >= this.#batches.length) this.#batches = grown(this.#batches)
           if (this.#batches[owner] === this.#batch) repeated = true
           this.#batches[owner] = this.#batch
-          all.push(owner)
         }
       }
     }
@@ -236,7 +282,7 @@ export class CumulativeToDelta {
     let index = 0
     for (const { metric } of batch.metrics()) {
       const owner = owners[index++]
-      if (owner === NONE) continue
+      if (owner < 0) continue
       const [first, last] = this.#times(metric)
       const group = groups.get(owner)
       if (group === undefined) groups.set(owner, { metrics: [metric], latest: last, unordered: false })
@@ -358,7 +404,7 @@ export class CumulativeToDelta {
           if (memory.histograms.standsStill(series, cursor)) kept = 0
         }
       } else {
-        if (!cursor.isExact() || startsLate(cursor)) return undefined
+        if (!cursor.isExact() || startsLate(cursor) || !memory.histograms.hasRoom(cursor)) return undefined
         if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       }
       if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
@@ -518,11 +564,9 @@ export class CumulativeToDelta {
     account: DeltaAccount,
   ): DataPoint | undefined {
     const series = this.#memory.findPoint(owner, point, now)
-    if (series < 0) {
-      account.dropped('too_many_series', 1)
-      return undefined
-    }
+    if (series < 0) return this.#refuse(metric, series, 1, account)
     const last = this.#memory.last(series)
+    if (last === undefined && !this.#memory.hasRoomFor(point)) return this.#refuse(metric, NO_ROOM, 1, account)
     if (last !== undefined) this.#noteStart(owner, point.startTimeUnixNano)
     const { result, givenUp } =
       last === undefined ? this.#begin(series, owner, point) : this.#follow(series, last, point)
@@ -536,7 +580,7 @@ export class CumulativeToDelta {
     }
     this.#memory.points.see(series, now)
     this.state.change(series, true)
-    if (result === 'several_writers') this.#severalWriters?.(metric)
+    if (result === 'several_writers') this.#options.severalWriters?.(metric)
     if (typeof result !== 'string') return this.#withExtremes(result, last === undefined ? undefined : point)
     if (point.kind === 'summary') {
       return point.with({ count: 0, sum: 0, startTimeUnixNano: point.timeUnixNano })
@@ -558,9 +602,21 @@ export class CumulativeToDelta {
     const senders = this.#memory.sendersOf(series) ?? new Senders(last)
     senders.last = last
     const step = senders.follow(point, this.#rules)
+    const { used } = this.#remembered
     if (senders.last !== last) this.#memory.remember(series, senders.last)
     this.#memory.rememberSenders(series, senders)
-    return step
+    if (this.#remembered.used <= used || this.#memory.isWithinLimit) return step
+    this.#isFull = true
+    this.#memory.forget(series)
+    return step.result === 'later' ? { ...step, result: 'too_many_series' } : step
+  }
+
+  /** Drops points of a metric that is not to be remembered, or has series that are not. */
+  #refuse(metric: Metric, why: number, points: number, account: DeltaAccount): undefined {
+    const isLarge = why === TOO_LARGE
+    if (isLarge) this.#options.tooLarge?.(metric)
+    else this.#isFull = true
+    if (points > 0) account.dropped(isLarge ? 'attributes_too_large' : 'too_many_series', points)
   }
 
   #withDifferences(metric: Metric, points: readonly DataPoint[], emptied: Set<Metric>): Metric {
@@ -578,12 +634,22 @@ export class CumulativeToDelta {
     return difference.with(boundedExtremes(difference.with({ min, max })))
   }
 
-  #sweep(now: number, account: DeltaAccount): void {
-    this.#lastSweep = now
-    const withheld = this.state.forgetBefore(now - this.#ttl)
-    if (withheld === 0 || !this.#rules.countsResets) return
-    account.created(withheld)
-    account.dropped('counter_reset', withheld)
+  #sweep(time: number): void {
+    this.#lastSweep = time
+    const { points } = this.#memory
+    this.#forget((series) => points.age(series, time | 0) > this.#ttl)
+  }
+
+  #forget(isGone: (series: number) => boolean): void {
+    this.#givenUp += this.state.forgetAll(isGone)
+  }
+
+  #giveUp(account: DeltaAccount): void {
+    if (this.#givenUp > 0 && this.#rules.countsResets) {
+      account.created(this.#givenUp)
+      account.dropped('counter_reset', this.#givenUp)
+    }
+    this.#givenUp = 0
   }
 
   #isConvertible(metric: Metric): boolean {

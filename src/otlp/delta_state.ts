@@ -31,6 +31,7 @@ const BUCKETS = 6
 const SENDERS = 7
 const POINT = 8
 const KIND_BITS = 4
+const NONE = -1
 /** Of the value and times of a point. */
 const MOST_PLACES = 6
 
@@ -64,9 +65,9 @@ export class DeltaState {
     this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
   }
 
-  /** Forgets what was not seen since `before`, and its numbers; returns how many points were withheld of that. */
-  forgetBefore(before: number): number {
-    const withheld = this.memory.forgetBefore(before, (series) => {
+  /** Forgets the series for which `isGone` says so, and their numbers; returns how many points were withheld of these. */
+  forgetAll(isGone: (series: number) => boolean): number {
+    const withheld = this.memory.forgetAll(isGone, (series) => {
       if (series < this.#named.length) this.#named[series] = 0
     })
     this.#namedMetrics.fill(0)
@@ -81,7 +82,7 @@ export class DeltaState {
 
   changes(): { bytes: Uint8Array; all: boolean } {
     const { series } = this.memory
-    const now = this.clock.monotonic()
+    const now = this.clock.monotonic() | 0
     this.#used = 0
     this.#put(VERSION)
     for (let index = 0; index < this.#changes; index++) {
@@ -101,6 +102,10 @@ export class DeltaState {
     return { bytes, all: this.#next >= series.end }
   }
 
+  forget(): void {
+    this.forgetAll(() => true)
+  }
+
   restore(tellings: readonly (readonly { readonly bytes: Uint8Array; readonly age: number }[])[]): void {
     try {
       for (const told of tellings) {
@@ -109,7 +114,7 @@ export class DeltaState {
         for (const { bytes, age } of told) this.#take(bytes, this.clock.monotonic() - age, metrics, series)
       }
     } catch (error) {
-      this.forgetBefore(Infinity)
+      this.forget()
       throw error
     }
   }
@@ -129,7 +134,7 @@ export class DeltaState {
     }
     this.#head(SERIES, number)
     this.#put(owner)
-    this.#put(Math.min(now - points.seen(number), 0x7fffffff))
+    this.#put(Math.max(0, points.age(number, now)))
     this.#putBytes(series.bytes(number))
     return true
   }
@@ -197,16 +202,21 @@ export class DeltaState {
     for (let at = 1; at < words.length;) {
       const kind = words[at] & ((1 << KIND_BITS) - 1)
       const number = words[at++] >> KIND_BITS
-      if (kind === METRIC) metrics[number] = this.memory.metrics.numberOfIdentity(bytesAt(at).toString(), time)
+      if (kind === METRIC) metrics[number] = this.memory.metrics.numberOfIdentity(bytesAt(at).toString())
       else if (kind === SERIES) {
         const attributes = bytesAt(at + 2)
-        const now = this.clock.monotonic()
-        series[number] = this.memory.find(metrics[words[at]], viewOf(attributes), 0, attributes.length, now)
+        const now = this.clock.monotonic() | 0
+        const place = [metrics[words[at]], viewOf(attributes), 0, attributes.length] as const
+        series[number] = this.memory.mayRestore ? this.memory.find(...place, now) : this.memory.series.find(...place)
         named = number
         seen = time - words[at + 1]
       } else if (series[number] >= 0) {
-        this.memory.points.see(series[number], number === named ? seen : time)
+        this.memory.points.see(series[number], (number === named ? seen : time) | 0)
         this.#takePoint(kind, series[number], words, at, bytesAt)
+        if (!this.memory.isWithinLimit) {
+          this.memory.forget(series[number])
+          series[number] = NONE
+        }
       }
       at += placesOf(kind, words, at)
     }

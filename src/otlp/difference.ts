@@ -95,6 +95,20 @@ export function remembered(
   })
 }
 
+/** What an object takes that is remembered of a point, and each of its numbers. */
+const POINT_OBJECT_BYTES = 300
+const NUMBER_BYTES = 8
+
+/** About as many bytes as what is remembered of a point takes as an object. */
+export function bytesOf(last: Remembered): number {
+  if (last.kind === 'number' || last.kind === 'summary') return POINT_OBJECT_BYTES
+  const numbers =
+    last.kind === 'histogram'
+      ? last.bucketCounts.length + last.explicitBounds.length
+      : (last.positive?.bucketCounts.length ?? 0) + (last.negative?.bucketCounts.length ?? 0)
+  return POINT_OBJECT_BYTES + NUMBER_BYTES * numbers
+}
+
 type Extremes = Pick<HistogramPoint, 'min' | 'max'>
 
 /** Extremes of all time are those of the difference only where they were reached in it. */

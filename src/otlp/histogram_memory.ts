@@ -1,6 +1,7 @@
 import { uint64 } from './histogram_cursor.ts'
 import type { HistogramCursor } from './histogram_cursor.ts'
 import { HistogramPoint } from './points.ts'
+import type { RememberedBytes } from './remembered_bytes.ts'
 
 /** A point in one array: these five, then as many buckets, then the bounds. Sum and extremes that were not taken are NaN. */
 const COUNT = 0
@@ -10,6 +11,9 @@ const MAX = 3
 const BUCKETS = 4
 const FIRST = 5
 
+/** What a series takes beside the numbers. */
+const ARRAY_BYTES = 200
+
 /** Extremes of a point that are those of its difference, too. */
 export const KEEPS_MIN = 1
 export const KEEPS_MAX = 2
@@ -18,8 +22,18 @@ export const KEEPS_MAX = 2
 export class HistogramMemory {
   readonly #points = new Map<number, Float64Array>()
 
+  constructor(private readonly remembered: RememberedBytes) {}
+
   forget(series: number): void {
+    const point = this.#points.get(series)
+    if (point === undefined) return
     this.#points.delete(series)
+    this.remembered.add(-bytesFor(point.length))
+  }
+
+  /** Whether the cursor's point may be remembered where none is. */
+  hasRoom({ bucketsStart, bucketsEnd, boundsStart, boundsEnd }: HistogramCursor): boolean {
+    return this.remembered.hasRoom(bytesFor(FIRST + (bucketsEnd - bucketsStart + boundsEnd - boundsStart) / 8))
   }
 
   /** Returns whether the point can be remembered exactly. */
@@ -27,7 +41,7 @@ export class HistogramMemory {
     if (typeof count === 'bigint') return false
     if (bucketCounts.some((bucket) => typeof bucket === 'bigint')) return false
     const figures = [count, sum ?? NaN, min ?? NaN, max ?? NaN, bucketCounts.length]
-    this.#points.set(series, Float64Array.from([...figures, ...(bucketCounts as readonly number[]), ...explicitBounds]))
+    this.#put(series, Float64Array.from([...figures, ...(bucketCounts as readonly number[]), ...explicitBounds]))
     return true
   }
 
@@ -54,7 +68,7 @@ export class HistogramMemory {
 
   /** Takes over what `numbers` gave. */
   take(series: number, numbers: Float64Array, whole: boolean): void {
-    if (whole) this.#points.set(series, numbers)
+    if (whole) this.#put(series, numbers)
     else this.#points.get(series)?.set(numbers)
   }
 
@@ -102,7 +116,7 @@ export class HistogramMemory {
     let index = FIRST
     for (let at = bucketsStart; at < bucketsEnd; at += 8) point[index++] = uint64(view, at)
     for (let at = boundsStart; at < boundsEnd; at += 8) point[index++] = view.getFloat64(at, true)
-    this.#points.set(series, point)
+    this.#put(series, point)
   }
 
   /**
@@ -141,6 +155,16 @@ export class HistogramMemory {
     }
     if (bounded && lowest >= 0) writeBounded(cursor, lowest, highest, out, shift)
   }
+
+  #put(series: number, point: Float64Array): void {
+    this.forget(series)
+    this.#points.set(series, point)
+    this.remembered.add(bytesFor(point.length))
+  }
+}
+
+function bytesFor(numbers: number): number {
+  return ARRAY_BYTES + Float64Array.BYTES_PER_ELEMENT * numbers
 }
 
 /** `boundedExtremes` for the cursor's point, of whose buckets these are the first and the last that counted something. */

@@ -111,6 +111,11 @@ export abstract class Message<Fields extends object> {
     }
   }
 
+  /** What it was made of, if not of bytes. */
+  get made(): Fields | undefined {
+    return this.encoded === undefined ? this.read : undefined
+  }
+
   protected get fields(): Fields {
     return (this.read ??= (this.encoded as Encoded<Fields>).decode())
   }

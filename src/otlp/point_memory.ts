@@ -1,18 +1,22 @@
 import { grown } from './bytes_index.ts'
 import type { NumberPointCursor } from './number_cursor.ts'
 import type { RememberedNumber } from './difference.ts'
+import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from './remembered_bytes.ts'
 
 /*
- * What is remembered of a series, in 32-bit places: when it was seen (a double), its value (a double or an int, as on the
- * wire), its time and start (64 bits each), and two small numbers.
+ * What is remembered of a series, in 32-bit places: when it was seen and at what interval (0: not known), in milliseconds, its value
+ * (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
  */
 const SEEN = 0
+const INTERVAL = 1
 const VALUE = 2
 const TIME = 4
 const START = 6
 const PASS = 8
 const KIND = 9
 const STRIDE = 10
+/** What a series takes, as the array grows twofold. */
+export const POINT_BYTES = 60
 
 const NOTHING = 0
 const DOUBLE = 1
@@ -45,12 +49,25 @@ export class PointMemory {
     return this.#places[series * STRIDE + KIND] !== NOTHING
   }
 
-  seen(series: number): number {
-    return this.#doubles[(series * STRIDE + SEEN) / 2]
+  /** Milliseconds since the series was seen, of times as in `see`. */
+  age(series: number, now: number): number {
+    return (now - this.#places[series * STRIDE + SEEN]) | 0
   }
 
+  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. What is older than 24 days seems to be younger. */
   see(series: number, now: number): void {
-    this.#doubles[(series * STRIDE + SEEN) / 2] = now
+    const places = this.#places
+    const at = series * STRIDE
+    const gap = (now - places[at + SEEN]) | 0
+    // The first that is seen after `clear` says nothing of an interval.
+    if (gap > 0 && places[at + KIND] !== NOTHING) places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
+    places[at + SEEN] = now
+  }
+
+  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  mayGo(series: number, now: number): boolean {
+    const interval = this.#places[series * STRIDE + INTERVAL]
+    return this.age(series, now) > MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL : interval)
   }
 
   /** Marks the series; `false` when it was marked with this number already. */
@@ -94,6 +111,7 @@ export class PointMemory {
     { timeUnixNano, startTimeUnixNano }: Pick<RememberedNumber, 'timeUnixNano' | 'startTimeUnixNano'>,
   ): void {
     const at = series * STRIDE
+    if (this.knows(series)) this.#moveOn(at, Number(BigInt.asIntN(32, timeUnixNano)), Number(timeUnixNano >> 32n) | 0)
     this.#write(at + TIME, timeUnixNano)
     this.#write(at + START, startTimeUnixNano)
     this.#places[at + KIND] = OTHER
@@ -180,6 +198,7 @@ export class PointMemory {
     const timeHigh = view.getInt32(timeAt + 4, true)
     out.setInt32(startAt, places[at + TIME], true)
     out.setInt32(startAt + 4, places[at + TIME + 1], true)
+    this.#moveOn(at, timeLow, timeHigh)
     places[at + TIME] = timeLow
     places[at + TIME + 1] = timeHigh
   }
@@ -201,6 +220,13 @@ export class PointMemory {
     this.#places[at + TIME] = view.getInt32(timeAt, true)
     this.#places[at + TIME + 1] = view.getInt32(timeAt + 4, true)
     this.#places[at + KIND] = OTHER
+  }
+
+  /** Takes the time between a point and the next into the interval: what was held back comes all at once. 2^20 ns are about a millisecond. */
+  #moveOn(at: number, timeLow: number, timeHigh: number): void {
+    const places = this.#places
+    const gap = ((timeHigh - places[at + TIME + 1]) << 12) + (timeLow >>> 20) - (places[at + TIME] >>> 20)
+    if (gap > places[at + INTERVAL]) places[at + INTERVAL] = gap
   }
 
   #signed(at: number): bigint {

@@ -1,4 +1,4 @@
-import { JsonMetricsSerializer, ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
+import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import type { ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import { MetricBatch } from './batch.ts'
 
@@ -17,11 +17,25 @@ export interface ExportOutcome {
 
 /** Reads an `ExportMetricsServiceResponse`. Throws when the bytes are none. */
 export function readExportResponse(body: Uint8Array, encoding: 'protobuf' | 'json'): ExportOutcome {
-  const serializer = encoding === 'json' ? JsonMetricsSerializer : ProtobufMetricsSerializer
-  const { partialSuccess } = serializer.deserializeResponse(body)
-  return {
-    // JSON carries an int64 as text.
-    rejected: Number(partialSuccess?.rejectedDataPoints ?? 0),
-    message: partialSuccess?.errorMessage ?? '',
-  }
+  if (encoding === 'json') return readJsonResponse(Buffer.from(body).toString('utf8'))
+  const { partialSuccess } = ProtobufMetricsSerializer.deserializeResponse(body)
+  return { rejected: Number(partialSuccess?.rejectedDataPoints ?? 0), message: partialSuccess?.errorMessage ?? '' }
+}
+
+/** The SDK's own reader takes any text for an answer that says nothing. */
+function readJsonResponse(text: string): ExportOutcome {
+  const response: unknown = JSON.parse(text)
+  if (!isObject(response)) throw new Error('It is not a JSON object.')
+  // Protobuf's JSON has two names for a field.
+  const partial = response.partialSuccess ?? response.partial_success ?? {}
+  if (!isObject(partial)) throw new Error('Its partialSuccess is not a JSON object.')
+  // JSON carries an int64 as text.
+  const rejected = Number(partial.rejectedDataPoints ?? partial.rejected_data_points ?? 0)
+  if (!Number.isFinite(rejected)) throw new Error('Its rejectedDataPoints is not a number.')
+  const message = partial.errorMessage ?? partial.error_message
+  return { rejected, message: typeof message === 'string' ? message : '' }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

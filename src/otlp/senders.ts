@@ -1,5 +1,5 @@
 import { addDistributions } from './distributions.ts'
-import { countedFromZero, differenceOf, isRearranged, pointOf, remembered } from './difference.ts'
+import { bytesOf, countedFromZero, differenceOf, isRearranged, pointOf, remembered } from './difference.ts'
 import type { CumulativePoint, Remembered } from './difference.ts'
 import { addValues } from './number_values.ts'
 import type { DataPoint } from './points.ts'
@@ -19,7 +19,8 @@ export interface Sender {
 }
 
 /** Why a point is not passed on. */
-export type Withheld = 'first_value' | 'counter_reset' | 'out_of_order' | 'duplicate_timestamp' | 'several_writers'
+export type Withheld =
+  'first_value' | 'counter_reset' | 'out_of_order' | 'duplicate_timestamp' | 'several_writers' | 'too_many_series'
 
 export interface Step {
   /** The difference, or why there is none; `later`: the next point will count this one, or give it up. */
@@ -39,6 +40,8 @@ export interface SenderRules {
 const MAX_SENDERS = 4
 /** Nanoseconds of silence after which one of several senders makes room for another. */
 const GONE = 300_000_000_000n
+/** What is remembered of the senders of a series beside their points. */
+const SENDERS_BYTES = 400
 
 /**
  * Who sends the points of a series. Usually that is one process, and each start is a restart of it. What a start says, for a
@@ -63,6 +66,8 @@ export class Senders {
   withheld: Remembered | undefined
   /** When the last point came of a sender that has made room for another: who began before that may be that one. */
   forgottenUntil = 0n
+  /** The bytes that are counted for it. */
+  counted = 0
 
   /** One, which sent the given point last. */
   constructor(last: Remembered) {
@@ -84,6 +89,15 @@ export class Senders {
   get isOne(): boolean {
     const [{ runs, wavers }, ...others] = this.list
     return others.length === 0 && runs.length === 1 && !wavers && this.withheld === undefined
+  }
+
+  /** Counts the bytes that it takes; returns how many more these are than the last time. */
+  count(): number {
+    const points = this.list.flatMap(({ runs }) => runs.flatMap(({ last, base }) => [last, base ?? []].flat()))
+    const bytes = [...points, this.withheld ?? []].flat().reduce((sum, point) => sum + bytesOf(point), SENDERS_BYTES)
+    const more = bytes - this.counted
+    this.counted = bytes
+    return more
   }
 
   /** Takes the next point of the series. */

@@ -1,10 +1,13 @@
 import { AttributeIndex } from './attribute_index.ts'
+import { bytesOf } from './difference.ts'
 import type { CumulativePoint, Remembered } from './difference.ts'
 import { ExportTimes } from './export_times.ts'
 import { HistogramMemory } from './histogram_memory.ts'
 import { MetricIndex } from './metric_index.ts'
 import type { Metric } from './metrics.ts'
-import { PointMemory } from './point_memory.ts'
+import { POINT_BYTES, PointMemory } from './point_memory.ts'
+import { MAX_ATTRIBUTES, NO_ROOM, oldestOf, TOO_LARGE } from './remembered_bytes.ts'
+import type { RememberedBytes } from './remembered_bytes.ts'
 import { scopeIdentity } from './resource.ts'
 import type { Resource, Scope } from './resource.ts'
 import { Senders } from './senders.ts'
@@ -17,15 +20,18 @@ const ATTRIBUTE_TAGS: Readonly<Record<CumulativePoint['kind'], number>> = {
   summary: 0x3a,
 }
 
+/** What a metric takes in `exports`, and where its batches are noted. */
+const METRIC_BYTES = 300
+
 /**
  * What is remembered of series: resource, scope, name, unit and attributes, and the last point. What came in the usual way
  * is in few large arrays; who sends a series is only remembered where a start changed or something fell.
  */
 export class SeriesMemory {
-  readonly metrics = new MetricIndex(seriesIdentity)
+  readonly metrics: MetricIndex
   readonly series: AttributeIndex
   readonly points = new PointMemory()
-  readonly histograms = new HistogramMemory()
+  readonly histograms: HistogramMemory
   readonly exports = new ExportTimes()
   /** Stands for the numbers of the series as they are: another object as soon as numbers may be used again. */
   numbering = {}
@@ -35,31 +41,35 @@ export class SeriesMemory {
   readonly #senders = new Map<number, Senders>()
   readonly #withheld = new Set<number>()
 
-  /** `ttl`: milliseconds after which a series that sends nothing is forgotten. `maxSeries`: other spellings included. */
+  /** `ttl`: milliseconds after which a series that sends nothing is forgotten. `maxSeries`: other spellings included. Times are as of `PointMemory`. */
   constructor(
     private readonly ttl: number,
-    private readonly maxSeries: number,
+    maxSeries: number,
+    private readonly remembered: RememberedBytes,
   ) {
-    this.series = new AttributeIndex(maxSeries)
+    this.metrics = new MetricIndex(seriesIdentity, remembered, METRIC_BYTES)
+    this.series = new AttributeIndex(maxSeries, remembered, POINT_BYTES)
+    this.histograms = new HistogramMemory(remembered)
   }
 
   /**
    * The number of the series of a metric whose attributes stand there; one that is new, or was not seen for too long, remembers
-   * nothing. -1: there are too many.
+   * nothing. `TOO_LARGE` or `NO_ROOM` where it is new and is not to be remembered, also because its metric is not.
    */
   find(owner: number, view: DataView, start: number, end: number, now: number): number {
+    if (owner < 0) return owner
     let series = this.series.find(owner, view, start, end)
     if (series < 0) {
-      if (this.series.size >= this.maxSeries) {
+      const length = end - start
+      if (length > MAX_ATTRIBUTES || !this.series.hasRoom(length)) {
         this.exports.forgot(owner)
-        return -1
+        return length > MAX_ATTRIBUTES ? TOO_LARGE : NO_ROOM
       }
       series = this.series.add(owner, view, start, end)
-      this.points.clear(series)
-      this.points.see(series, now)
-    } else if (now - this.points.seen(series) > this.ttl) {
-      this.forget(series)
-    }
+    } else if (this.points.age(series, now) > this.ttl) this.forget(series)
+    else return series
+    this.points.clear(series)
+    this.points.see(series, now)
     return series
   }
 
@@ -93,14 +103,12 @@ export class SeriesMemory {
 
   remember(series: number, last: Remembered): void {
     if (last.kind === 'number') return this.points.set(series, last)
-    if (last.kind === 'histogram' && this.histograms.set(series, last)) {
-      this.points.setTimes(series, last)
-      this.#others.delete(series)
-    } else {
-      this.points.forget(series)
-      this.histograms.forget(series)
-      this.#others.set(series, last)
-    }
+    this.#forgetOther(series)
+    if (last.kind === 'histogram' && this.histograms.set(series, last)) return this.points.setTimes(series, last)
+    this.points.forget(series)
+    this.histograms.forget(series)
+    this.#others.set(series, last)
+    this.remembered.add(bytesOf(last))
   }
 
   /** Who sends the series, where there is more to say than that it is one sender. */
@@ -109,16 +117,20 @@ export class SeriesMemory {
   }
 
   rememberSenders(series: number, senders: Senders): void {
-    if (senders.isOne) this.#senders.delete(series)
-    else this.#senders.set(series, senders)
+    if (senders !== this.#senders.get(series)) this.#forgetSenders(series)
+    if (senders.isOne) this.#forgetSenders(series)
+    else {
+      this.#senders.set(series, senders)
+      this.remembered.add(senders.count())
+    }
     if (senders.withheld === undefined) this.#withheld.delete(series)
     else this.#withheld.add(series)
   }
 
   /** Says that the last point is where `points` and `histograms` have it, and that of who sent it nothing else is known. */
   isPlain(series: number): void {
-    this.#others.delete(series)
-    this.#senders.delete(series)
+    this.#forgetOther(series)
+    this.#forgetSenders(series)
     this.#withheld.delete(series)
   }
 
@@ -132,13 +144,41 @@ export class SeriesMemory {
     return wasWithheld
   }
 
-  /** Forgets what was not seen since `before`; the numbers will be used again. Returns how many points were withheld of that. */
-  forgetBefore(before: number, gone: (series: number) => void): number {
+  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  mayGo(series: number, now: number): boolean {
+    return !this.knows(series) || this.points.mayGo(series, now)
+  }
+
+  /** Whether a series that is new may remember this point beside what every series takes. */
+  hasRoomFor(point: CumulativePoint): boolean {
+    return point.kind === 'number' || this.remembered.hasRoom(bytesOf(point))
+  }
+
+  /** Whether all that is remembered, here and elsewhere, is no more than may be. */
+  get isWithinLimit(): boolean {
+    return this.remembered.hasRoom(0)
+  }
+
+  /** Whether more may be taken over from an earlier process, which leaves room for resources and scopes, and for some that are new. */
+  get mayRestore(): boolean {
+    return this.remembered.hasRoom(this.remembered.limit / 8)
+  }
+
+  /** By number of a series, whether it is in the `part` of all that came longest ago. */
+  oldest(part: number, now: number): Uint8Array {
+    const ages = new Int32Array(this.series.end).map((_, series) =>
+      this.knows(series) ? Math.max(0, this.points.age(series, now)) : -1,
+    )
+    return oldestOf(ages, part)
+  }
+
+  /** Forgets the series for which `isGone` says so; the numbers will be used again. Returns how many points were withheld of these. */
+  forgetAll(isGone: (series: number) => boolean, gone: (series: number) => void): number {
     this.numbering = {}
     let withheld = 0
     const metrics = new Set<number>()
     this.series.forget((series) => {
-      if (this.points.seen(series) >= before) {
+      if (!isGone(series)) {
         metrics.add(this.series.owner(series))
         return false
       }
@@ -147,8 +187,23 @@ export class SeriesMemory {
       return true
     })
     this.exports.keep(metrics)
-    this.metrics.forget(before)
+    this.metrics.keep(metrics)
     return withheld
+  }
+
+  #forgetOther(series: number): void {
+    const other = this.#others.get(series)
+    if (other === undefined) return
+    this.#others.delete(series)
+    this.remembered.add(-bytesOf(other))
+  }
+
+  #forgetSenders(series: number): void {
+    const senders = this.#senders.get(series)
+    if (senders === undefined) return
+    this.#senders.delete(series)
+    this.remembered.add(-senders.counted)
+    senders.counted = 0
   }
 }
 

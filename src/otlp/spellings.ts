@@ -1,12 +1,15 @@
 import { BytesIndex, grown } from './bytes_index.ts'
+import { MAX_ATTRIBUTES, NO_ROOM } from './remembered_bytes.ts'
+import type { RememberedBytes } from './remembered_bytes.ts'
 
 /** Spellings of one thing that are remembered. Each further one costs its text whenever it comes. */
 export const MAX_SPELLINGS = 4
 const UNKNOWN = -1
+/** What a thing takes beside the bytes of its text. */
+const THING_BYTES = 240
 
 interface Known {
   readonly number: number
-  seen: number
   spellings: number
 }
 
@@ -19,37 +22,40 @@ export class Spellings {
   /** By number. */
   readonly #texts: string[] = []
   readonly #free: number[] = []
-  readonly #bytes = new BytesIndex()
-  /** By spelling: the number of its thing, and when it was asked for. */
+  readonly #bytes: BytesIndex
+  /** By spelling: the number of its thing. */
   #numbers = new Int32Array(64)
-  #seen = new Float64Array(64)
 
-  /** The number of the thing that stands from `start` to `end`, below `owner`; -1 when the bytes are not known. */
-  find(owner: number, view: DataView, start: number, end: number, now: number): number {
-    const spelling = this.#bytes.find(owner, view, start, end)
-    if (spelling === UNKNOWN) return UNKNOWN
-    this.#seen[spelling] = now
-    return this.#numbers[spelling]
+  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  constructor(
+    private readonly remembered: RememberedBytes,
+    private readonly beside = 0,
+  ) {
+    this.#bytes = new BytesIndex(remembered, Int32Array.BYTES_PER_ELEMENT)
   }
 
-  /** The number of the thing that `text` says it is, whose bytes `find` has just looked for in vain. */
-  add(owner: number, view: DataView, start: number, end: number, text: string, now: number): number {
-    const known = this.#know(text, now)
-    if (known.spellings === MAX_SPELLINGS) return known.number
+  /** The number of the thing that stands from `start` to `end`, below `owner`; -1 when the bytes are not known. */
+  find(owner: number, view: DataView, start: number, end: number): number {
+    const spelling = this.#bytes.find(owner, view, start, end)
+    return spelling === UNKNOWN ? UNKNOWN : this.#numbers[spelling]
+  }
+
+  /** The number of the thing that `text` says it is, whose bytes `find` has just looked for in vain; or `NO_ROOM`. */
+  add(owner: number, view: DataView, start: number, end: number, text: string): number {
+    const known = this.#know(text)
+    if (known === undefined) return NO_ROOM
+    if (known.spellings === MAX_SPELLINGS || end - start > MAX_ATTRIBUTES) return known.number
+    if (!this.remembered.hasRoom(this.#bytes.bytesFor(end - start))) return known.number
     known.spellings++
     const spelling = this.#bytes.add(owner, view, start, end)
-    if (spelling >= this.#numbers.length) {
-      this.#numbers = grown(this.#numbers)
-      this.#seen = grown(this.#seen)
-    }
+    if (spelling >= this.#numbers.length) this.#numbers = grown(this.#numbers)
     this.#numbers[spelling] = known.number
-    this.#seen[spelling] = now
     return known.number
   }
 
-  /** `now` is what `forget` asks for later. */
-  numberOfText(text: string, now: number): number {
-    return this.#know(text, now).number
+  /** The number of the thing that `text` says it is; or `NO_ROOM`. */
+  numberOfText(text: string): number {
+    return this.#know(text)?.number ?? NO_ROOM
   }
 
   /** What the thing with a number is. */
@@ -57,32 +63,37 @@ export class Spellings {
     return this.#texts[number]
   }
 
-  /** Forgets what was not asked for since `before`. Its numbers will be used again. */
-  forget(before: number): void {
-    const spellings = new Map<number, number>()
+  /** Forgets the things that are not among these. Their numbers will be used again. Returns the owners of all bytes that are left. */
+  keep(numbers: ReadonlySet<number>): ReadonlySet<number> {
+    const owners = new Set<number>()
     this.#bytes.forget((spelling) => {
-      if (this.#seen[spelling] < before) return true
-      const number = this.#numbers[spelling]
-      spellings.set(number, (spellings.get(number) ?? 0) + 1)
+      if (!numbers.has(this.#numbers[spelling])) return true
+      owners.add(this.#bytes.owner(spelling))
       return false
     })
-    for (const [text, known] of this.#byText) {
-      known.spellings = spellings.get(known.number) ?? 0
-      if (known.seen >= before || known.spellings > 0) continue
+    for (const [text, { number }] of this.#byText) {
+      if (numbers.has(number)) continue
       this.#byText.delete(text)
-      this.#free.push(known.number)
-      this.#texts[known.number] = ''
+      this.#free.push(number)
+      this.#texts[number] = ''
+      this.remembered.add(-this.#bytesFor(text))
     }
+    return owners
   }
 
-  #know(text: string, now: number): Known {
-    let known = this.#byText.get(text)
-    if (known === undefined) {
-      known = { number: this.#free.pop() ?? this.#byText.size, seen: now, spellings: 0 }
-      this.#byText.set(text, known)
-      this.#texts[known.number] = text
-    }
-    known.seen = now
-    return known
+  #know(text: string): Known | undefined {
+    const known = this.#byText.get(text)
+    if (known !== undefined) return known
+    const bytes = this.#bytesFor(text)
+    if (!this.remembered.hasRoom(bytes)) return undefined
+    this.remembered.add(bytes)
+    const added = { number: this.#free.pop() ?? this.#byText.size, spellings: 0 }
+    this.#byText.set(text, added)
+    this.#texts[added.number] = text
+    return added
+  }
+
+  #bytesFor(text: string): number {
+    return THING_BYTES + this.beside + Buffer.byteLength(text)
   }
 }

@@ -1,12 +1,11 @@
-import type { Logger } from '../component.ts'
 import { json, serve } from '../http/serve.ts'
-import type { Answer } from '../http/serve.ts'
+import type { Answer, Door } from '../http/serve.ts'
 
-/** Answers `POST /reload` on `address` with what `reload` says. Returns what closes it. */
-export function serveAdmin(address: string, reload: () => Promise<Answer>, log: Logger): Promise<() => void> {
+/** Answers `POST /reload` with what `reload` says. Returns what closes it. */
+export function serveAdmin(door: Door, reload: () => Promise<Answer>): Promise<() => void> {
   return serve({
+    ...door,
     setting: 'service.admin.address',
-    address,
     method: 'POST',
     answer(path, headers) {
       if (path !== '/reload') return json(404, { error: 'There is /reload.' })
@@ -16,7 +15,6 @@ export function serveAdmin(address: string, reload: () => Promise<Answer>, log: 
       }
       return reload()
     },
-    listening: (real) => log.info('Reloading when asked to', { url: `http://${real}/reload` }),
-    log,
+    listening: (real) => door.log.info('Reloading when asked to', { url: `http://${real}/reload` }),
   })
 }

@@ -1,10 +1,11 @@
 import { Subject } from 'rxjs'
 import type { Clock } from '../clock.ts'
-import type { Logger, ProcessorComponent } from '../component.ts'
+import type { Context, Logger, ProcessorComponent } from '../component.ts'
 import type { Configured } from './config.ts'
 import type { Delivery } from './delivery.ts'
 import { guard } from './guard.ts'
 import type { Lifetime } from './lifetime.ts'
+import { isBuiltin } from './load.ts'
 import type { Envelope } from './receipt.ts'
 import type { PipelineSheet, ProcessorSheet } from './telemetry.ts'
 
@@ -13,6 +14,7 @@ export class Stage {
   readonly #input = new Subject<Envelope>()
   #counts: ProcessorSheet | undefined
   #released: Promise<void> = Promise.resolve()
+  #timeout = 0
   /** Where its output goes. */
   next: (envelope: Envelope) => void = () => undefined
 
@@ -21,15 +23,21 @@ export class Stage {
     private readonly created: ReturnType<ProcessorComponent['create']>,
     readonly lifetime: Lifetime,
     private readonly log: Logger,
+    private readonly report: Context['report'],
     private readonly clock: Clock,
   ) {}
 
-  /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. */
-  join(sheet: PipelineSheet, counts: ProcessorSheet): void {
+  /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. `timeout`: `service.processor_timeout`. */
+  join(sheet: PipelineSheet, counts: ProcessorSheet, timeout: number): void {
+    this.#timeout = timeout
     if (this.#counts !== undefined) return
     this.#counts = counts
-    const { created, configured, log, clock } = this
-    const guarded = this.#input.pipe(guard(created, configured.component.changes, sheet, log, clock))
+    const { created, configured, log, report, clock } = this
+    const { changes } = configured.component
+    const custom = !isBuiltin(configured.component)
+    const guarded = this.#input.pipe(
+      guard(created, { changes, sheet, log, custom, timeout: () => this.#timeout, report, clock }),
+    )
     this.#released = new Promise((resolve) => {
       guarded.subscribe({
         next: (envelope) => {

@@ -14,6 +14,7 @@ import {
   reportFindings,
   reportUnknownType,
 } from './config/components.ts'
+import type { Custom } from './config/components.ts'
 import { declarationMistakes } from './config/declaration.ts'
 import { inOrder, readInput } from './config/input.ts'
 import type { ConfigInput } from './config/input.ts'
@@ -69,7 +70,8 @@ export async function loadConfig(input: ConfigInput): Promise<PipelineConfig> {
  * hidden. Throws a ConfigError as `loadConfig` does.
  */
 export async function printConfig(input: ConfigInput): Promise<string> {
-  return printYaml((await readConfig(input)).shown)
+  const { config, shown } = await readConfig(input)
+  return printYaml(shown, config.secrets)
 }
 
 /**
@@ -210,7 +212,7 @@ async function checkSection(
   section: Section,
   entries: ReadonlyMap<string, Entry>,
   used: ReadonlySet<string>,
-  custom: readonly Component[],
+  custom: Custom,
   check: Check,
 ): Promise<{ configured: Map<string, Configured<Component>>; shown: Record<string, unknown> }> {
   const configured = new Map<string, Configured<Component>>()

@@ -5,6 +5,7 @@ import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../linked_list.ts'
 import { MetricBatch } from '../otlp/batch.ts'
+import { handedOver } from '../otlp/handed_over.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
 import { throttled } from '../throttled.ts'
@@ -13,10 +14,12 @@ import type { Machine } from './machine.ts'
 import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
+import { changesOf } from './queue/state.ts'
 import type { Envelope } from './receipt.ts'
 import { Sending } from './sending.ts'
 import type { Attempt, InHand, Outcome } from './sending.ts'
 import type { DeliveryConfig } from './settings.ts'
+import { whole } from './telemetry.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
 /** Batches that may wait for room in a full queue; further ones are refused. */
@@ -109,6 +112,8 @@ export class Delivery implements Holder {
     private readonly memory: MemoryGuard,
     isHeir = false,
     private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
+    /** Whether what the exporter hands over has to be looked at. */
+    private readonly custom = false,
   ) {
     this.#exporter = exporter
     this.#config = config
@@ -218,14 +223,15 @@ export class Delivery implements Holder {
   #passOn(exporter: Exporter): void {
     const [from, to] = [this.#exporter.state, exporter.state]
     if (from === undefined || to === undefined || from === to) return
-    from.begin()
-    const told: Told[] = []
-    for (let all = false; !all;) {
-      const part = from.changes()
-      all = part.all
-      if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
-    }
     try {
+      from.begin()
+      const told: Told[] = []
+      for (let all = false; !all;) {
+        const part = changesOf(from)
+        all = part.all
+        if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
+      }
+      from.forget?.()
       to.restore([told])
     } catch (error) {
       this.#log.warn('An exporter does not take over what the one before it remembered.', {
@@ -377,15 +383,15 @@ export class Delivery implements Holder {
     let accounted = 0
     const account: Account = {
       created: (points) => {
-        accounted -= points
+        accounted -= whole(points)
         this.sheet.created += points
       },
       merged: (points) => {
-        accounted += points
+        accounted += whole(points)
         this.sheet.merged(points)
       },
       dropped: (reason, points) => {
-        accounted += points
+        accounted += whole(points)
         this.sheet.dropped(reason, points)
       },
     }
@@ -401,7 +407,8 @@ export class Delivery implements Holder {
     )
     let prepared: MetricBatch | undefined
     try {
-      prepared = this.#exporter.prepare?.(timely, account) ?? timely
+      const given = this.#exporter.prepare?.(timely, account) ?? timely
+      prepared = given === timely || !this.custom ? given : handedOver(given)
     } catch (error) {
       this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
         error: errorMessage(error),
@@ -576,6 +583,7 @@ export class Delivery implements Holder {
       said = undefined
     }
     const account = (points: number, say: () => void): void => {
+      whole(Math.abs(points))
       if (said === undefined) counted({ points, say })
       else said.push({ points, say })
     }
@@ -605,6 +613,10 @@ export class Delivery implements Holder {
         dropped,
       })
       this.#note(exporter)
+      if (typeof requests[Symbol.iterator] !== 'function') {
+        if (requests instanceof Promise) requests.catch(() => undefined)
+        throw new TypeError('`encode` must return requests, at once: a list of them, or a generator')
+      }
       return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
     }
     let reason = 'unaccounted'

@@ -218,7 +218,9 @@ export class Graph {
     for (const [id, { exporters }] of config.pipelines) {
       const chain = this.#chains.get(id) ?? new Chain(telemetry.pipeline(id))
       const stages = next.stages.get(id)!
-      for (const stage of stages) stage.join(chain.sheet, telemetry.processor(stage.configured.id, id))
+      for (const stage of stages) {
+        stage.join(chain.sheet, telemetry.processor(stage.configured.id, id), config.service.processor_timeout)
+      }
       chain.lead(
         stages,
         exporters.map((exporter) => next.destinations.get(exporter)!.delivery),

@@ -1,14 +1,15 @@
-import { defer, Observable, Subject } from 'rxjs'
+import { defer, map, Observable, Subject } from 'rxjs'
 import type { OperatorFunction, Subscriber } from 'rxjs'
-import { systemClock } from '../clock.ts'
-import type { Clock } from '../clock.ts'
-import type { Logger, PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../component.ts'
+import type { Clock, Timer } from '../clock.ts'
+import type { Context, Logger, PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../component.ts'
 import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
+import { handedOver } from '../otlp/handed_over.ts'
 import { throttled } from '../throttled.ts'
 import { Receipt } from './receipt.ts'
 import type { Envelope } from './receipt.ts'
+import { whole } from './telemetry.ts'
 import type { PipelineSheet } from './telemetry.ts'
 
 /** What a client is told; the log says why. */
@@ -21,57 +22,65 @@ const BUSY = retryable('A processor is busy: too many batches are waiting for it
 /** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
 export const MAX_IN_FLIGHT = 16
 
+/** Milliseconds after which a batch that a processor still has is reported. */
+const SLOW = 30_000
+
+export interface Guarded {
+  readonly changes: ProcessorComponent['changes']
+  readonly sheet: PipelineSheet
+  readonly log: Logger
+  /** Whether what it hands over has to be looked at: the components of this package need not be. */
+  readonly custom: boolean
+  /** Milliseconds until a batch is given up that a promise was made for; 0: never. */
+  readonly timeout: () => number
+  /** Told why the processor does not do what it should just now, and when it does again. */
+  readonly report: Context['report']
+  readonly clock: Clock
+}
+
 /**
  * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
  * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of points is counted as the processor declares it; asynchronous processors
- * keep the order of batches.
+ * keep the order of batches, and one that does not answer in time costs the batch, counted under `processor_timeout`.
  */
 export function guard(
   processor: ReturnType<ProcessorComponent['create']>,
-  changes: ProcessorComponent['changes'],
-  sheet: PipelineSheet,
-  log: Logger,
-  clock = systemClock,
+  guarded: Guarded,
 ): OperatorFunction<Envelope, Envelope> {
   return (source) =>
     new Observable<Envelope>((output) => {
+      const ledger = new Ledger(guarded)
       const step =
         typeof processor === 'function'
-          ? new FunctionStep(processor, output, new Ledger(changes, sheet, log, clock))
-          : new OperatorStep(processor.operator, output, new Ledger(changes, sheet, log, clock))
+          ? new FunctionStep(processor, output, ledger, guarded)
+          : new OperatorStep(processor.operator, output, ledger, guarded.custom)
       return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
     })
+}
+
+/** Points of a batch that a function says it left out. */
+class Said implements ProcessorAccount {
+  points = 0
+  readonly filtered = (points: number): void => void (this.points += whole(points))
 }
 
 /** Counts what a processor does to the number of points, in the terms it declared. */
 class Ledger {
   #held = 0
-  /** Points of the batch in hand that the processor says it left out. */
-  #filtered = 0
+  readonly sheet: PipelineSheet
   readonly #changes: ReadonlySet<PointChange>
   readonly #log: Logger
-  readonly #account: ProcessorAccount = { filtered: (points) => void (this.#filtered += points) }
 
-  constructor(
-    changes: ProcessorComponent['changes'],
-    readonly sheet: PipelineSheet,
-    log: Logger,
-    clock: Clock,
-  ) {
+  constructor({ changes, sheet, log, clock }: Guarded) {
+    this.sheet = sheet
     this.#changes = new Set(changes === undefined ? [] : [changes].flat())
     this.#log = throttled(log, clock)
   }
 
-  /** A function is handed a batch, and this to say what it left out of it. */
-  begin(): ProcessorAccount {
-    this.#filtered = 0
-    return this.#account
-  }
-
-  /** `points` went in and came out as `produced`, or as nothing yet. */
-  turned(points: number, produced: number): void {
-    this.sheet.filtered += this.#filtered
-    points -= this.#filtered
+  /** `points` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
+  turned(points: number, produced: number, filtered = 0): void {
+    this.sheet.filtered += filtered
+    points -= filtered
     if (this.#changes.has('replaces')) {
       this.sheet.merged(points)
       this.sheet.created += produced
@@ -102,6 +111,14 @@ class Ledger {
     if (error instanceof Error) {
       this.#log.debug('Where it failed.', { error: errorMessage(error), stack: error.stack })
     }
+  }
+
+  /** A batch of `points` is given up. */
+  late(points: number, timeout: number): void {
+    this.sheet.lost('processor_timeout', points)
+    this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+      processor_timeout: `${timeout}ms`,
+    })
   }
 
   /** A batch is refused because as many wait as may. */
@@ -138,17 +155,20 @@ interface Step {
   complete(): void
 }
 
-/** A function per batch. One that answers with a promise is asked again only when it has answered. */
+/** A function per batch. One that answers with a promise is asked again only when it has answered, or its time is over. */
 class FunctionStep implements Step {
   readonly #waiting: Envelope[] = []
   /** Whether an answer is awaited, or what follows on it. */
   #busy = false
   #completed = false
+  /** Whether it was reported that an answer is late. */
+  #isReported = false
 
   constructor(
     private readonly process: ProcessBatch,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
+    private readonly guarded: Guarded,
   ) {}
 
   take(envelope: Envelope): void {
@@ -169,27 +189,56 @@ class FunctionStep implements Step {
   }
 
   #run(envelope: Envelope): void {
+    const said = new Said()
     let result: ReturnType<ProcessBatch>
+    let isAwaited: boolean
     try {
-      result = this.process(envelope.batch, this.ledger.begin())
+      result = this.process(envelope.batch, said)
+      isAwaited = isPromise(result)
     } catch (error) {
       return this.#fail(envelope, error)
     }
-    if (!isPromise(result)) return this.#turn(envelope, result)
+    if (!isAwaited) return this.#turn(envelope, result as MetricBatch | undefined, said)
     this.ledger.sheet.held += envelope.batch.pointCount
     this.#waiting.push(envelope)
     this.#busy = true
-    this.#settle(result)
+    this.#settle(Promise.resolve(result), said)
   }
 
-  /** The head of `#waiting` is being processed; when it is done, the next one is. */
-  #settle(result: Promise<MetricBatch | undefined>): void {
-    void result
-      .then(
-        (batch) => this.#turn(this.#release(), batch),
-        (error: unknown) => this.#fail(this.#release(), error),
-      )
-      .then(() => this.#next())
+  /** The head of `#waiting` is being processed; when it is done or given up, the next one is. */
+  #settle(result: Promise<MetricBatch | undefined>, said: Said): void {
+    const { clock } = this.guarded
+    const timeout = this.guarded.timeout()
+    const slow = clock.setTimeout(() => {
+      this.#isReported = true
+      this.guarded.report(`It has not answered on a batch for ${SLOW / 1000} s.`)
+    }, SLOW)
+    // What comes of it later is for nobody.
+    let end = (how: () => void): void => {
+      end = () => undefined
+      clock.clearTimeout(slow)
+      clock.clearTimeout(late)
+      how()
+      this.#next()
+    }
+    let late: Timer | undefined
+    if (timeout > 0) late = clock.setTimeout(() => end(() => this.#giveUp(timeout)), timeout)
+    result.then(
+      (batch) => end(() => this.#answered(() => this.#turn(this.#release(), batch, said))),
+      (error: unknown) => end(() => this.#answered(() => this.#fail(this.#release(), error))),
+    )
+  }
+
+  #answered(settle: () => void): void {
+    if (this.#isReported) this.guarded.report(undefined)
+    this.#isReported = false
+    settle()
+  }
+
+  #giveUp(timeout: number): void {
+    const { batch, receipt } = this.#release()
+    this.ledger.late(batch.pointCount, timeout)
+    receipt.lose(batch.pointCount, FAILED)
   }
 
   #next(): void {
@@ -199,7 +248,11 @@ class FunctionStep implements Step {
       if (this.#completed) this.output.complete()
       return
     }
-    this.#settle(Promise.resolve(envelope.batch).then((batch) => this.process(batch, this.ledger.begin())))
+    const said = new Said()
+    this.#settle(
+      Promise.resolve(envelope.batch).then((batch) => this.process(batch, said)),
+      said,
+    )
   }
 
   #release(): Envelope {
@@ -208,11 +261,14 @@ class FunctionStep implements Step {
     return envelope
   }
 
-  #turn(envelope: Envelope, batch: MetricBatch | undefined): void {
-    if (batch !== undefined && !(batch instanceof MetricBatch)) {
-      return this.#fail(envelope, new TypeError('A processor must return a MetricBatch or undefined.'))
+  #turn(envelope: Envelope, result: MetricBatch | undefined, said: Said): void {
+    let batch: MetricBatch | undefined
+    try {
+      batch = result === undefined || !this.guarded.custom ? result : handedOver(result)
+    } catch (error) {
+      return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
     }
-    this.ledger.turned(envelope.batch.pointCount, batch?.pointCount ?? 0)
+    this.ledger.turned(envelope.batch.pointCount, batch?.pointCount ?? 0, said.points)
     if (batch === undefined || batch.pointCount === 0) envelope.receipt.close()
     else this.output.next({ batch, receipt: envelope.receipt })
   }
@@ -236,6 +292,7 @@ class OperatorStep implements Step {
     private readonly operator: OperatorFunction<MetricBatch, MetricBatch>,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
+    private readonly custom: boolean,
   ) {}
 
   take(envelope: Envelope): void {
@@ -262,7 +319,10 @@ class OperatorStep implements Step {
   #connect(): void {
     const input = new Subject<MetricBatch>()
     this.#input = input
-    defer(() => this.operator(input)).subscribe({
+    const emitted = defer(() => this.operator(input))
+    // What is no batch ends the operator, as a throw does.
+    const checked = this.custom ? emitted.pipe(map(emittedBatch)) : emitted
+    checked.subscribe({
       next: (batch) => this.#emit(batch),
       error: (error: unknown) => this.#fail(error),
       complete: () => {
@@ -297,8 +357,16 @@ class OperatorStep implements Step {
   }
 }
 
-function isPromise(result: ReturnType<ProcessBatch>): result is Promise<MetricBatch | undefined> {
-  return typeof result === 'object' && result !== null && 'then' in result
+function emittedBatch(emitted: unknown): MetricBatch {
+  try {
+    return handedOver(emitted)
+  } catch (error) {
+    throw new TypeError(`what it emitted: ${errorMessage(error)}`, { cause: error })
+  }
+}
+
+function isPromise(result: ReturnType<ProcessBatch>): boolean {
+  return typeof result === 'object' && typeof (result as { then?: unknown } | null)?.then === 'function'
 }
 
 /** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */

@@ -1,26 +1,19 @@
-import type { Logger } from '../component.ts'
 import { json, serve } from '../http/serve.ts'
-import type { Answer } from '../http/serve.ts'
+import type { Answer, Door } from '../http/serve.ts'
+import { hidingSecrets } from '../secrets.ts'
 import type { Health } from './health.ts'
-import { redaction } from './log.ts'
 
-/** Answers `/healthz`, `/readyz` and `/status` on `address`. `secrets` never appear in an answer. Returns what closes it. */
-export function serveHealth(
-  address: string,
-  health: Health,
-  secrets: Iterable<string>,
-  log: Logger,
-): Promise<() => void> {
-  const redact = redaction(secrets)
+/** Answers `/healthz`, `/readyz` and `/status`. `secrets` never appear in an answer. Returns what closes it. */
+export function serveHealth(door: Door, health: Health, secrets: Iterable<string>): Promise<() => void> {
+  const redact = hidingSecrets(secrets)
   return serve({
+    ...door,
     setting: 'service.health.address',
-    address,
     answer(path) {
       const answer = answerOf(path, health)
       return { ...answer, body: redact(answer.body) }
     },
-    listening: (real) => log.info('Answering for the health', { address: real }),
-    log,
+    listening: (real) => door.log.info('Answering for the health', { address: real }),
   })
 }
 

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import nodeModule, { createRequire } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
@@ -51,7 +51,15 @@ export async function loadBuiltin(kind: ComponentKind, name: string): Promise<Co
 
 async function load(kind: ComponentKind, type: string): Promise<Component> {
   const module = (await import(new URL(type + EXTENSION, folderOf(kind)).href)) as { default: Component }
+  builtins.add(module.default)
   return module.default
+}
+
+const builtins = new WeakSet<Component>()
+
+/** Whether the component is one of this package, which is tested to keep to what a component promises. */
+export function isBuiltin(component: Component): boolean {
+  return builtins.has(component)
 }
 
 /** Every built-in component, or those of one kind, by kind and type. */
@@ -69,13 +77,51 @@ export async function listBuiltins(kind?: ComponentKind): Promise<Component[]> {
  * The components are as the module exports them, unchecked: the same objects for as long as neither its file nor what that
  * imports by relative paths has changed. Throws what loading the module throws.
  */
-export async function loadModule(specifier: string, directory: string): Promise<Component[]> {
+export async function loadModule(specifier: string, directory: string): Promise<readonly Component[]> {
   const file = resolve(directory, specifier)
   const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() === true
   const path = isFile ? file : await resolvePackage(specifier, directory)
-  const { default: exported } = await inTime(loadCurrent(path))
+  const current = loadCurrent(path)
+  const { default: exported } = await inTime(current.module)
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
-  return (Array.isArray(exported) ? exported : [exported]) as Component[]
+  current.components = (Array.isArray(exported) ? exported : [exported]) as Component[]
+  return current.components
+}
+
+/** A module that was loaded. */
+export interface CustomModule {
+  readonly path: string
+  readonly components: readonly Component[]
+  /** Whether the file is the module's, or one that it imports by relative paths, or in its package. */
+  readonly holds: (file: string) => boolean
+}
+
+/** The modules as they were loaded last. */
+export function customModules(): CustomModule[] {
+  return Array.from(loaded, ([path, { files, components }]) => ({
+    path,
+    components,
+    holds: (file) =>
+      files.some((own) => own === file || realPath(own) === file) || isBelow(file, packageOf(realPath(path))),
+  }))
+}
+
+/** As the frames of a stack have it. */
+function realPath(file: string): string {
+  try {
+    return realpathSync(file)
+  } catch {
+    return file
+  }
+}
+
+/** The folder of the package that an installed file belongs to. */
+function packageOf(path: string): string | undefined {
+  return /^.*[/\\]node_modules[/\\](?:@[^/\\]+[/\\])?[^/\\]+[/\\]/.exec(path)?.[0]
+}
+
+function isBelow(file: string, folder: string | undefined): boolean {
+  return folder !== undefined && file.startsWith(folder)
 }
 
 /** Milliseconds that a module may take to load. */
@@ -93,23 +139,27 @@ async function inTime<T>(module: Promise<T>): Promise<T> {
 
 interface Loaded {
   digest: string
+  readonly files: readonly string[]
   readonly module: Promise<{ default?: unknown }>
+  components: readonly Component[]
 }
 
 /** By file. */
 const loaded = new Map<string, Loaded>()
 
 /** The module as its files are now. */
-function loadCurrent(path: string): Loaded['module'] {
-  const { digest, files } = contentOf(path)
+function loadCurrent(path: string): Loaded {
+  const { digest, files, importsPackages } = contentOf(path)
   const known = loaded.get(path)
-  if (known?.digest === digest) return known.module
-  const module = known !== undefined ? loadAnew(path, files) : isForJiti(path) ? loadByJiti(path) : loadNatively(path)
-  const current = { digest, module }
+  if (known?.digest === digest) return known
+  const load = known !== undefined ? loadAnew : isForJiti(path) ? loadByJiti : loadNatively
+  const lending = importsPackages && load === loadNatively ? lendOwn() : Promise.resolve()
+  const module = lending.then(() => load(path, files))
+  const current: Loaded = { digest, files, module, components: [] }
   loaded.set(path, current)
   // Why it failed may have been something else than its files.
   module.catch(() => (current.digest = ''))
-  return module
+  return current
 }
 
 function folderOf(kind: ComponentKind): URL {
@@ -153,7 +203,7 @@ async function loadNatively(path: string): Promise<{ default?: unknown }> {
   try {
     return (await import(pathToFileURL(path).href)) as { default?: unknown }
   } catch (error) {
-    if (!/^Cannot find package '(heka-pipeline|rxjs)'/.test(errorMessage(error))) throw error
+    if (!/^Cannot find package 'rxjs'/.test(errorMessage(error))) throw error
     if (path.endsWith('.js')) return loadByJiti(path)
     const hint =
       'leave the import out: the bare object will do, and `create` is given `rxjs`; or rename the file to .js'
@@ -187,12 +237,45 @@ async function loadAnew(path: string, files: readonly string[]): Promise<{ defau
 
 async function jitiFor(path: string) {
   const { createJiti } = await import('jiti')
-  const own = (name: string) => new URL(`../${name}${EXTENSION}`, import.meta.url)
   return createJiti(pathToFileURL(path).href, {
     fsCache: false,
     interopDefault: false,
     extensions: ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'],
-    virtualModules: { 'heka-pipeline': (await import(own('index').href)) as object, rxjs },
-    alias: { 'heka-pipeline/testing': fileURLToPath(own('testing')) },
+    virtualModules: { 'heka-pipeline': (await import(OWN['heka-pipeline'])) as object, rxjs },
+    alias: { 'heka-pipeline/testing': fileURLToPath(OWN['heka-pipeline/testing']) },
   })
+}
+
+const ownFile = (name: string): string => new URL(`../${name}${EXTENSION}`, import.meta.url).href
+
+/** What can be imported from this package, by name. */
+const OWN = { 'heka-pipeline': ownFile('index'), 'heka-pipeline/testing': ownFile('testing') }
+
+let lent: Promise<void> | undefined
+
+/**
+ * Lets whoever imports this package be given the copy that runs, wherever it lies and whatever is installed beside it: a batch
+ * or a point of another copy would be of other classes.
+ */
+function lendOwn(): Promise<void> {
+  return (lent ??= lend())
+}
+
+async function lend(): Promise<void> {
+  const hook = `const own = ${JSON.stringify(OWN)}
+export const resolve = (name, context, next) =>
+  Object.hasOwn(own, name) ? { url: own[name], shortCircuit: true } : next(name, context)`
+  const source = `data:text/javascript,${encodeURIComponent(hook)}`
+  if ('registerHooks' in nodeModule) {
+    // Since Node 22.15: for `import` and `require`, without a thread of its own.
+    const { resolve } = (await import(source)) as { resolve: unknown }
+    ;(nodeModule.registerHooks as (hooks: object) => void)({ resolve })
+    return
+  }
+  nodeModule.register(source)
+  const own: Record<string, unknown> = {}
+  for (const [name, url] of Object.entries(OWN)) own[name] = await import(url)
+  const modules = nodeModule as unknown as { _load: (name: string, ...rest: unknown[]) => unknown }
+  const load = modules._load
+  modules._load = (name, ...rest) => (Object.hasOwn(own, name) ? own[name] : load(name, ...rest))
 }

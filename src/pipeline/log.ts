@@ -1,5 +1,7 @@
 import { pino } from 'pino'
 import type { Logger } from '../component.ts'
+import { hidingSecrets } from '../secrets.ts'
+import { visibleJson } from '../terminal.ts'
 import type { ServiceConfig } from './settings.ts'
 
 type LogSettings = ServiceConfig['telemetry']['logs']
@@ -21,19 +23,20 @@ interface Writing {
 
 /**
  * Makes the process's logger: one line a message on `output`, readable or as a JSON object.
- * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line.
+ * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line and in
+ * whichever way it is written there.
  */
 export async function createLogger(
   settings: LogSettings,
   secrets: Iterable<string> = [],
   output: { write(line: string): unknown } = process.stderr,
 ): Promise<ProcessLogger> {
-  const redact = redaction(secrets)
+  const redact = hidingSecrets(secrets)
   const writing: Writing = { least: 0, format: redact }
   const configure = async ({ level, encoding }: LogSettings): Promise<void> => {
-    const format = encoding === 'json' ? (line: string) => line : await prettyFormat(output)
+    const format = encoding === 'json' ? visibleJson : await prettyFormat(output)
     writing.least = LEVELS.indexOf(level)
-    writing.format = (line) => redact(format(line))
+    writing.format = (line) => format(redact(line))
   }
   await configure(settings)
   const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelName } }
@@ -43,26 +46,23 @@ export async function createLogger(
 
 async function prettyFormat(output: object): Promise<(line: string) => string> {
   const { default: pinoPretty } = await import('pino-pretty')
-  return pinoPretty.prettyFactory({
+  const pretty = pinoPretty.prettyFactory({
     colorize: 'isTTY' in output && output.isTTY === true,
     translateTime: 'SYS:HH:MM:ss',
     singleLine: true,
     ignore: 'component',
     messageFormat: '{if component}{component}: {end}{msg}',
   })
+  return (line) => pretty(literal(visibleJson(line)))
+}
+
+/** JSON whose texts are what their own escapes look like: a line break is a backslash and an `n`. */
+function literal(json: string): string {
+  return json.replace(/\\./g, (escape) => (/[bfnrtu]$/.test(escape) ? `\\${escape}` : escape))
 }
 
 function levelName(label: string): object {
   return { level: label }
-}
-
-/** Hides secrets as they are and as they stand inside JSON text. */
-export function redaction(secrets: Iterable<string>): (line: string) => string {
-  return (line) => {
-    const forms = new Set(Array.from(secrets, (secret) => [secret, JSON.stringify(secret).slice(1, -1)]).flat())
-    forms.delete('')
-    return [...forms].reduce((text, form) => text.replaceAll(form, '[REDACTED]'), line)
-  }
 }
 
 interface LoggerWithChildren extends Logger {

@@ -1,18 +1,17 @@
-import type { Logger } from '../component.ts'
 import { json, serve } from '../http/serve.ts'
+import type { Door } from '../http/serve.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { toPrometheus } from '../otlp/openmetrics.ts'
 
-/** Answers `/metrics` on `address` with what `metrics` reads, in the text format of Prometheus. Returns what closes it. */
-export function serveMetrics(address: string, metrics: () => Promise<MetricBatch>, log: Logger): Promise<() => void> {
+/** Answers `/metrics` with what `metrics` reads, in the text format of Prometheus. Returns what closes it. */
+export function serveMetrics(door: Door, metrics: () => Promise<MetricBatch>): Promise<() => void> {
   return serve({
+    ...door,
     setting: 'service.telemetry.metrics.address',
-    address,
     async answer(path) {
       if (path !== '/metrics') return json(404, { error: 'There is /metrics.' })
       return { code: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: toPrometheus(await metrics()) }
     },
-    listening: (real) => log.info("Serving the pipeline's own metrics", { url: `http://${real}/metrics` }),
-    log,
+    listening: (real) => door.log.info("Serving the pipeline's own metrics", { url: `http://${real}/metrics` }),
   })
 }

@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../component.ts'
-import { MemoryLimiter } from '../host/memory_limiter.ts'
+import { defaultRememberedSize, MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
+import { rememberedBytes } from '../otlp/remembered_bytes.ts'
 import type { Changes } from './changes.ts'
 import type { PipelineConfig } from './config.ts'
 import { Graph } from './graph.ts'
@@ -54,7 +55,8 @@ export function startPipeline(
   const memory = new MemoryLimiter({ clock, log: options.log, signal: over.signal, report })
   telemetry.memory = () => memory.reading
   const graph = new Graph(config, { ...thisMachine, ...options, telemetry, health, memory })
-  const limitMemory = ({ memory_limiter: limits }: ServiceConfig): void => {
+  const limitMemory = ({ memory_limiter: limits, max_remembered_size: remembered }: ServiceConfig): void => {
+    rememberedBytes.limit = remembered ?? defaultRememberedSize(limits)
     if (limits === undefined) health.gone(MEMORY_LIMITER)
     else health.starting(MEMORY_LIMITER)
     memory.configure(limits)

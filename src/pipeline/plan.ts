@@ -21,6 +21,7 @@ import { create } from './create.ts'
 import { Delivery } from './delivery.ts'
 import type { Health } from './health.ts'
 import { Lifetime } from './lifetime.ts'
+import { isBuiltin } from './load.ts'
 import { componentLogger } from './log.ts'
 import type { Machine } from './machine.ts'
 import type { Ports } from './ports.ts'
@@ -113,7 +114,17 @@ class Planner {
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
         ? before.delivery
-        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined, this.options)
+        : new Delivery(
+            exporter,
+            settings,
+            telemetry.exporter(id),
+            log,
+            id,
+            memory,
+            before !== undefined,
+            this.options,
+            !isBuiltin(configured.component),
+          )
     return { configured, exporter, lifetime, delivery }
   }
 
@@ -124,7 +135,7 @@ class Planner {
 
   #receiver(configured: Configured<ReceiverComponent>): Receiver | undefined {
     const { id, component } = configured
-    const { once, log, telemetry, memory, ended } = this.options
+    const { once, log, telemetry, memory, clock, ended } = this.options
     if (once && !collects(component)) {
       log.warn(`Receiver ${id} does not collect by itself and is left out with --once.`)
       return undefined
@@ -136,6 +147,7 @@ class Planner {
     return new Receiver({
       configured,
       memory,
+      clock,
       ended,
       sheetOf: (transport) => telemetry.receiver(id, transport),
       create: (deliver) => this.#source(configured, deliver),
@@ -156,16 +168,8 @@ class Planner {
     if (before !== undefined && before.configured.id === configured.id) return before
     const { context, lifetime } = this.#context(configured)
     const created = this.#create(configured, context)
-    return (
-      created &&
-      new Stage(
-        configured,
-        created,
-        lifetime,
-        componentLogger(this.options.log, configured.id, pipeline),
-        this.options.clock,
-      )
-    )
+    const log = componentLogger(this.options.log, configured.id, pipeline)
+    return created && new Stage(configured, created, lifetime, log, context.report, this.options.clock)
   }
 
   #context(
@@ -178,7 +182,7 @@ class Planner {
     const context = lifetime.context(component, {
       ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, deliver },
       memoryIsShort: (bytes) => memory.isShort(bytes),
-      report: (problem) => health.reported(`${component.kind}s.${id}`, problem),
+      report: (problem) => health.reported(`${component.kind}s.${id}`, problem && String(problem)),
     })
     return { context, lifetime }
   }

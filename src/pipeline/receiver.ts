@@ -1,13 +1,17 @@
 import { Subscription } from 'rxjs'
 import type { Observable } from 'rxjs'
+import type { Clock } from '../clock.ts'
 import type { Context, Logger, ReceiverComponent } from '../component.ts'
-import { errorMessage, retryable } from '../errors.ts'
+import { errorMessage, partial, retryable } from '../errors.ts'
 import type { MemoryGuard } from '../host/memory_limiter.ts'
-import { MetricBatch } from '../otlp/batch.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { handedOver, pointsIn } from '../otlp/handed_over.ts'
+import { throttled } from '../throttled.ts'
 import type { Chain } from './chain.ts'
 import type { Configured } from './config.ts'
 import { refuse } from './guard.ts'
 import type { Lifetime } from './lifetime.ts'
+import { isBuiltin } from './load.ts'
 import { Receipt } from './receipt.ts'
 import type { ReceiverSheet } from './telemetry.ts'
 
@@ -21,6 +25,7 @@ export interface Source {
 interface ReceiverOptions {
   readonly configured: Configured<ReceiverComponent>
   readonly memory: MemoryGuard
+  readonly clock: Clock
   readonly sheetOf: (transport?: string) => ReceiverSheet
   readonly create: (deliver: Context['deliver']) => Source
   /** Called when it has ended by itself. */
@@ -36,18 +41,23 @@ export class Receiver {
   readonly #memory: MemoryGuard
   readonly #sheetOf: ReceiverOptions['sheetOf']
   readonly #ended: ReceiverOptions['ended']
+  /** Whether what it hands over has to be looked at. */
+  readonly #custom: boolean
+  readonly #quiet: Logger
   readonly #subscription = new Subscription()
   #chains: readonly Chain[] | undefined
   #early: (() => void)[] = []
   #stopped = false
   #over: { readonly failure?: string } | undefined
 
-  constructor({ configured, memory, sheetOf, create, ended }: ReceiverOptions) {
+  constructor({ configured, memory, clock, sheetOf, create, ended }: ReceiverOptions) {
     this.configured = configured
     this.#memory = memory
     this.#sheetOf = sheetOf
     this.#ended = ended
+    this.#custom = !isBuiltin(configured.component)
     this.#source = create((batch, transport) => this.#deliver(batch, transport))
+    this.#quiet = throttled(this.#source.log, clock)
   }
 
   /** Set when it has ended by itself, with why if it failed. */
@@ -105,19 +115,25 @@ export class Receiver {
     })
   }
 
-  #emit(batch: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
-    if (!(batch instanceof MetricBatch)) {
-      this.log.error('The receiver emitted something that is not a MetricBatch; it is ignored.')
-      tell?.(new TypeError('A receiver must deliver a MetricBatch.'))
-      return
-    }
-    if (this.#stopped || batch.pointCount === 0) {
-      tell?.(this.#stopped ? new Error('The pipeline has stopped.') : undefined)
+  #emit(given: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
+    if (this.#stopped) {
+      tell?.(new Error('The pipeline has stopped.'))
       return
     }
     const chains = this.#chains
     if (chains === undefined) {
-      this.#early.push(() => this.#emit(batch, transport, tell))
+      this.#early.push(() => this.#emit(given, transport, tell))
+      return
+    }
+    let batch: MetricBatch
+    try {
+      batch = this.#custom ? handedOver(given) : given
+    } catch (error) {
+      this.#lose(chains, pointsIn(given), error, transport, tell)
+      return
+    }
+    if (batch.pointCount === 0) {
+      tell?.(undefined)
       return
     }
     const points = batch.pointCount
@@ -127,5 +143,23 @@ export class Receiver {
     receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
     if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
     else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT)
+  }
+
+  /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
+  #lose(
+    chains: readonly Chain[],
+    points: number,
+    error: unknown,
+    transport?: string,
+    tell?: (loss: Error) => void,
+  ): void {
+    const message = `what it handed over: ${errorMessage(error)}`
+    this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
+    for (const { sheet } of chains) {
+      sheet.accepted += points
+      sheet.lost('receiver_error', points)
+    }
+    this.#sheetOf(transport).refused += points
+    tell?.(partial(points, message))
   }
 }

@@ -140,6 +140,10 @@ class Stage {
         prepared: MetricBatch.merge(this.#prepared),
         requests,
       })
+      if (explanation !== undefined && !isExplanation(explanation)) {
+        explanation = undefined
+        throw new TypeError('`explain` must return `{ values, requests, notSent, billedMetrics }`')
+      }
     } catch (error) {
       log.error(`The exporter ${this.#context?.id} failed to explain its requests.`, { error: errorMessage(error) })
     }
@@ -183,6 +187,12 @@ class Stage {
     }
     return dropped
   }
+}
+
+function isExplanation({ values, requests, notSent }: Explanation): boolean {
+  const isValue = ({ name, tags, from, host }: Explanation['values'][number]): boolean =>
+    typeof name === 'string' && Array.isArray(tags) && Array.isArray(from) && typeof host.rule === 'string'
+  return [values, requests, notSent].every((list) => Array.isArray(list)) && values.every(isValue)
 }
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }

@@ -9,6 +9,7 @@ import { OUT_OF_AGE } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { Machine } from './machine.ts'
 import type { DeliveryConfig } from './settings.ts'
+import { whole } from './telemetry.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
 /** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
@@ -94,8 +95,12 @@ export class Sending {
     this.hurry()
   }
 
-  /** Sends one request until it is delivered or given up, and counts what became of its points. Never rejects. */
+  /**
+   * Sends one request until it is delivered or given up, and counts what became of its points. Rejects only where the request does
+   * not say how many it holds.
+   */
   async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
+    whole((request as ExportRequest | undefined)?.points)
     const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
@@ -129,17 +134,19 @@ export class Sending {
         return 'settled'
       }
       switch (error.kind) {
-        case 'partial':
-          this.sheet.rejected += error.rejected
-          this.sheet.sendFailed += error.rejected
-          this.sheet.sent += request.points - error.rejected
+        case 'partial': {
+          const rejected = Math.min(error.rejected, request.points)
+          this.sheet.rejected += rejected
+          this.sheet.sendFailed += rejected
+          this.sheet.sent += request.points - rejected
           leave(request.points)
           this.#recovered()
           this.log.error('The destination rejected a part of a request.', {
             error: error.message,
-            points: error.rejected,
+            points: rejected,
           })
           return 'settled'
+        }
         case 'permanent':
           return drop(error.reason, error)
         case 'divisible': {

@@ -185,10 +185,25 @@ export const serviceSettings = {
     },
     default: undefined,
   },
+  allowed_hosts: {
+    doc: 'Names under which the servers of `health`, `admin` and `telemetry.metrics` are asked, besides IP addresses, `localhost` and the name of this host. On loopback they answer to no other, since a page in a browser could use one; elsewhere to any, unless there are names here.',
+    format: { list: 'hostname' },
+    default: undefined,
+  },
   memory_limiter: {
     doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft one receivers refuse what comes, above the hard one what waits in memory is dropped, oldest first. Without it, the queues are all that bounds it.',
     format: { settings: memoryLimiterSettings },
     default: undefined,
+  },
+  max_remembered_size: {
+    doc: 'How much all components together may remember of series, resources and names. Beyond it, new series find room only where others have gone. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
+    format: 'bytes',
+    default: undefined,
+  },
+  processor_timeout: {
+    doc: 'How long a processor may keep a batch that it has promised to answer on. Then the batch is given up and counted, and the next one has its turn; `0s` means never.',
+    format: 'duration',
+    default: '1m',
   },
   shutdown_timeout: {
     doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out.',

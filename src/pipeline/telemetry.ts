@@ -37,6 +37,12 @@ class Losses {
   }
 }
 
+/** A number of points that a component says. @throws TypeError where that is none, which no sum could take */
+export function whole(points: unknown): number {
+  if (Number.isSafeInteger(points) && (points as number) >= 0) return points as number
+  throw new TypeError(`a number of data points must be a whole number from 0, not ${String(points)}`)
+}
+
 /** What one receiver handed to its pipelines, in data points, when it was known what became of it. */
 export class ReceiverSheet {
   accepted = 0
@@ -277,6 +283,7 @@ export class Telemetry {
         const known = entry(this.#counters, `${kind} ${type} ${name}`, () => counter)
         return {
           add: (value, attributes = {}) => {
+            if (!Number.isFinite(value)) throw new TypeError(`the counter ${name} cannot count ${String(value)}`)
             const key = labelText({ component: id, ...attributes })
             entry(known.values as typeof values, key, () => ({ id, attributes, value: 0 })).value += value
           },

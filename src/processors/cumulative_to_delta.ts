@@ -1,9 +1,9 @@
 import { defineComponent } from '../component.ts'
 import type { ConfigOf, Finding } from '../component.ts'
 import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
-import { CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
+import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { Metric } from '../otlp/metrics.ts'
-import { warnOncePerMetric } from '../throttled.ts'
+import { noRoomReport, warnOncePerMetric } from '../throttled.ts'
 
 const typedSelection = {
   ...selection,
@@ -33,7 +33,8 @@ that changes in any other way is no restart. A data point that falls is withheld
 zero; a second sender of the same series is a counter of its own from then on, for up to four of them.
 Data points that are late, come twice or hold no finite number are withheld, too. The counter \`withheld_points\` has them by \`reason\`:
 \`first_value\`, \`counter_reset\`, \`out_of_order\`, \`duplicate_timestamp\`, \`several_writers\`, \`no_recorded_value\`,
-\`not_finite\`, \`too_many_series\`.
+\`not_finite\`, \`too_many_series\`, \`attributes_too_large\`. The last two are of what is not remembered: when there is
+[no more room](../reliability.md#what-is-remembered-has-a-bound), and where a name or a set of attributes takes more than 16 KiB.
 
 What is remembered of each series is lost when the process ends. All data points of a series have to pass through the same
 process.
@@ -50,7 +51,7 @@ process.
       default: undefined,
     },
     max_staleness: {
-      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, other orders of their attributes included.',
+      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, other orders of their attributes included, and no more than `service.max_remembered_size` allows.',
       format: 'duration',
       default: '1h',
     },
@@ -77,14 +78,18 @@ cumulative_to_delta:
     if (include !== undefined) yield* checkSelection(include, 'include')
     if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
   },
-  create({ clock, config, meter, log }) {
+  create(context) {
+    const { clock, config, meter, log, onStop } = context
     const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
     const differences = new CumulativeToDelta({
       initialValue,
       ttl: maxStaleness === 0 ? Infinity : maxStaleness,
       severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
+      tooLarge: warnOncePerMetric(log, ATTRIBUTES_TOO_LARGE),
+      full: noRoomReport(context),
       clock,
     })
+    onStop(() => differences.close())
     // The Collector combines names and types in these two ways.
     const included = include === undefined ? [] : testsOf(include)
     const excluded = exclude === undefined ? [] : testsOf(exclude)

@@ -32,8 +32,12 @@ export default defineComponent({
 When no queue can take it, the answer is 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`), and the client keeps it.
 Data that is not OTLP is refused with 400 (\`INVALID_ARGUMENT\`), a body that is too large with 413 (\`RESOURCE_EXHAUSTED\`).
 
-Over HTTP a body is protobuf (\`application/x-protobuf\`) or JSON (\`application/json\`), plain or compressed with gzip, deflate
-or, from Node 22.15 on, zstd.`,
+Over HTTP a body is protobuf (\`application/x-protobuf\`) or JSON (\`application/json\`), plain or compressed with gzip (or \`x-gzip\`),
+deflate (or \`zlib\`) or, from Node 22.15 on, zstd; over gRPC a message is plain or compressed with gzip or deflate.
+
+What is refused is counted as [\`refused_requests\`](../telemetry.md#requests-that-were-refused) by protocol and reason, also
+connections that come to no request: a client at the port of the other protocol, or one that does not accept the certificate.
+The log names the likely cause once a minute.`,
   config: {
     protocols: {
       grpc: {
@@ -126,7 +130,7 @@ or, from Node 22.15 on, zstd.`,
             },
             tls,
             cors: {
-              doc: 'Lets pages in browsers send; without it they cannot.',
+              doc: 'Lets pages in browsers send, with credentials or without; without it they cannot.',
               format: {
                 settings: {
                   allowed_origins: {

@@ -14,6 +14,7 @@ import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
+import { until } from '../kit/until.ts'
 
 let intake: Intake
 beforeEach(async () => {
@@ -181,16 +182,27 @@ describe('host metadata', () => {
       { drop: true },
       { status: 202, body: '{"errors":["no such host"]}' },
       { status: 302, headers: { location: '/login' } },
+      { status: 200, headers: { 'content-type': 'text/html' }, body: '<title>Sign in</title>' },
     )
     const { start, logs } = await reporting('host_metadata: { enabled: true }')
     start()
-    await intake.received(5)
-    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202, 302, 202])
-    expect(logs[0]).toContain('403 {\\"errors\\":[\\"no ***\\"]}')
+    await intake.received(6)
+    expect(reports().map(({ status }) => status)).toEqual([403, 0, 202, 302, 200, 202])
+    expect(logs[0]).toContain('403 {\\"errors\\":[\\"no [REDACTED]\\"]}')
     expect(logs[1]).toContain('could not be reported')
     expect(logs[2]).toContain('202 {\\"errors\\":[\\"no such host\\"]}')
-    expect(logs[3]).toContain('302 moved to')
+    expect(logs[3]).toContain('302 redirects to')
+    expect(logs[4]).toContain('200 with a web page')
     expect(logs.join()).not.toContain('good-key')
+  })
+
+  it('is reported with a warning where the answer cannot be read', async () => {
+    intake.respondWith({ status: 200, body: 'fine' })
+    const { start, logs } = await reporting('host_metadata: { enabled: true }', 60_000)
+    start()
+    await until(() => logs.length === 2)
+    expect(logs[0]).toContain('an answer that cannot be read')
+    expect(logs[1]).toContain('The host was reported')
   })
 
   it('is not reported once the component has stopped', async () => {

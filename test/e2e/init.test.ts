@@ -36,12 +36,15 @@ function read(path: string): Written {
 }
 
 /** Stands in for the API of Datadog that knows one key. */
-async function keyApi(status = 403): Promise<{ url: string; asked: { url?: string; headers: IncomingHttpHeaders }[] }> {
+async function keyApi(
+  status = 403,
+  body?: string,
+): Promise<{ url: string; asked: { url?: string; headers: IncomingHttpHeaders }[] }> {
   const asked: { url?: string; headers: IncomingHttpHeaders }[] = []
   const server = createServer(({ method, url, headers }, response) => {
     asked.push({ url: `${method} ${url}`, headers })
     response.writeHead(headers['dd-api-key'] === KEY ? 200 : status, { 'content-type': 'application/json' })
-    response.end(JSON.stringify({ valid: headers['dd-api-key'] === KEY, errors: [headers['dd-api-key']] }))
+    response.end(body ?? JSON.stringify({ valid: headers['dd-api-key'] === KEY, errors: [headers['dd-api-key']] }))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   cleanups.push(() => {
@@ -187,10 +190,11 @@ describe('heka-pipeline init --check-key', () => {
   it('asks Datadog about the key, through the proxy of the environment', async () => {
     const { path } = await folder()
     const api = await keyApi()
-    const proxy = await startProxy()
+    const proxy = await startProxy({ to: Number(new URL(api.url).port) })
     cleanups.push(() => proxy.close())
+    const endpoint = 'http://datadog.example:8126'
     const { code, stdout, stderr } = await runCommand(
-      ['init', '--preset', 'gateway', '--check-key', '--endpoint', api.url],
+      ['init', '--preset', 'gateway', '--check-key', '--endpoint', endpoint],
       {
         cwd: path('.'),
         env: { DD_API_KEY: KEY, HTTP_PROXY: proxy.url },
@@ -199,19 +203,34 @@ describe('heka-pipeline init --check-key', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toMatch(/^Datadog knows the key\.\nWrote pipeline\.yaml\./)
     expect(api.asked).toMatchObject([{ url: 'GET /api/v1/validate', headers: { 'dd-api-key': KEY } }])
-    expect(proxy.tunnels).toHaveLength(1)
+    expect(proxy.forwarded.map(({ target }) => target)).toEqual([`${endpoint}/api/v1/validate`])
     expect(read(path('pipeline.yaml')).exporters.datadog_native).toMatchObject({
-      endpoint: api.url,
+      endpoint,
       api_key: '${env:DD_API_KEY}',
     })
   })
 
   it.each([
-    [403, 'Datadog does not know the key at this site; nothing was written\n'],
-    [500, 'Datadog could not be asked about the key: GET URL/api/v1/validate: 500; nothing was written\n'],
-  ])('writes nothing when the answer is %d, and never shows the key', async (status, message) => {
+    [403, undefined, 'Datadog does not know the key at this site; nothing was written\n'],
+    [
+      500,
+      undefined,
+      'Datadog could not be asked about the key: GET URL/api/v1/validate: 500 {"valid":false,"errors":["[REDACTED]"]}; nothing was written\n',
+    ],
+    [200, undefined, 'Datadog does not know the key at this site; nothing was written\n'],
+    [
+      200,
+      '{"valid":',
+      'Datadog could not be asked about the key: GET URL/api/v1/validate: 200 {"valid":; nothing was written\n',
+    ],
+    [
+      200,
+      '<html>',
+      'Datadog could not be asked about the key: GET URL/api/v1/validate: 200 with a web page in place of an answer, perhaps one to sign in, or the endpoint is wrong: <html>; nothing was written\n',
+    ],
+  ])('writes nothing when the answer is %d %s, and never shows the key', async (status, body, message) => {
     const { path } = await folder()
-    const { url } = await keyApi(status)
+    const { url } = await keyApi(status, body)
     const { code, stdout, stderr } = await runCommand(['init', '--check-key', '--endpoint', url], {
       cwd: path('.'),
       env: { DD_API_KEY: 'another-key' },

@@ -416,6 +416,30 @@ describe('what Datadog answers', () => {
   const many = (count: number): MetricBatch =>
     of({}, ...Array.from({ length: count }, (_, index) => level(`m${index}`, index, 0)))
 
+  it('is not a page to sign in, after which it is sent again', async () => {
+    const body = '<!doctype html><title>Sign in</title>'
+    intake.respondWith({ status: 200, headers: { 'content-type': 'text/html' }, body }, { status: 200, body })
+    const exporter = await exporting()
+    expect(await exporter.deliver(of({}, level('m', 1, 0)))).toMatchObject({ sent: 1, dropped: {} })
+    expect(intake.requests.map(({ status }) => status)).toEqual([200, 200, 202])
+    expect(JSON.stringify(exporter.logs)).toContain('<title>Sign in</title>')
+  })
+
+  it.each([
+    [200, 'fine', 1],
+    [200, '{"status":"ok', 1],
+    [200, '{"status":"ok"}', 0],
+    [200, '', 0],
+    [202, 'Accepted', 0],
+    [204, '', 0],
+  ])('counts as sent after %i "%s", with a warning where it is unreadable', async (status, body, warnings) => {
+    intake.respondBy(() => ({ status, body }))
+    const exporter = await exporting()
+    expect(await exporter.deliver(of({}, level('m', 1, 0)), of({}, level('m', 1, 9)))).toMatchObject({ sent: 2 })
+    const logged = exporter.logs.filter(({ message }) => message.includes('an answer that cannot be read'))
+    expect(logged).toHaveLength(warnings)
+  })
+
   it.each([401, 403, 404, 408, 429, 500, 502, 503, 302])('sends again after %i', async (status) => {
     intake.respondWith({ status }, { status, headers: { 'retry-after': '0' } })
     const exporter = await exporting()

@@ -301,7 +301,7 @@ describe('what the OTLP intake answers', () => {
     intake.respondWith({ status: 202, body: '{"errors":["good-key may not send m0"]}' })
     const exporter = await exporting()
     expect(await exporter.deliver(three)).toMatchObject({ sent: 2, rejected: 1 })
-    expect(JSON.stringify(exporter.logs)).toContain('*** may not send m0')
+    expect(JSON.stringify(exporter.logs)).toContain('[REDACTED] may not send m0')
   })
 
   it('waits after a 429 as long as X-RateLimit-Reset says', async () => {
@@ -312,7 +312,7 @@ describe('what the OTLP intake answers', () => {
     expect(arrived[1] - arrived[0]).toBeGreaterThan(950)
   })
 
-  it.each([400, 404, 500, 301])('gives up after %i', async (status) => {
+  it.each([400, 404, 500])('gives up after %i', async (status) => {
     intake.respondWith({ status })
     expect(await (await exporting()).deliver(three)).toMatchObject({ sent: 0, dropped: { refused: 3 } })
   })

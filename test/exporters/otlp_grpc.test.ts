@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { createServer as createHttp2Server } from 'node:http2'
+import type { ServerHttp2Session } from 'node:http2'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
@@ -10,18 +12,27 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
 import { gauge } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
+import { environment } from '../kit/environment.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startGrpcReceiver } from '../kit/grpc_receiver.ts'
 import type { GrpcReceiver, GrpcReceiverOptions } from '../kit/grpc_receiver.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from '../kit/otlp_proto.ts'
 import { startProxy } from '../kit/proxy.ts'
+import type { Proxy } from '../kit/proxy.ts'
 
 const now = { timeUnixNano: 1_767_268_800_000_000_000n }
 const three = MetricBatch.of({ metrics: ['a', 'b', 'c'].map((name) => gauge(name, 1, {}, now)) })
 
 async function receiver(options?: GrpcReceiverOptions): Promise<GrpcReceiver> {
   const started = await startGrpcReceiver(options)
+  cleanups.push(() => started.close())
+  return started
+}
+
+/** A proxy that leads everything to this receiver. */
+async function proxyTo({ endpoint }: GrpcReceiver): Promise<Proxy> {
+  const started = await startProxy({ to: Number(endpoint.split(':')[1]) })
   cleanups.push(() => started.close())
   return started
 }
@@ -37,6 +48,25 @@ const plain = (endpoint: string): string[] => [`endpoint: ${endpoint}`, 'tls: { 
 
 const tlsFile = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
 const secure = { key: readFileSync(tlsFile('server.key')), cert: readFileSync(tlsFile('server.pem')) }
+
+/** A web server that speaks HTTP/2 and knows no gRPC. */
+async function portal(status: number, page: string): Promise<{ port: number; requests: () => number }> {
+  let count = 0
+  const server = createHttp2Server((request, response) => {
+    count += 1
+    request.resume()
+    response.writeHead(status, { 'content-type': 'text/html', location: 'https://sign-in.example/' })
+    response.end(page)
+  })
+  const sessions = new Set<ServerHttp2Session>()
+  server.on('session', (session) => sessions.add(session))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanups.push(() => {
+    for (const session of sessions) session.destroy()
+    server.close()
+  })
+  return { port: (server.address() as AddressInfo).port, requests: () => count }
+}
 
 /** google.rpc.Status as published, with the well-known types that protobufjs has. */
 const rpc = protobuf.parse(`syntax = "proto3"; package google.rpc; import "google/protobuf/any.proto";
@@ -160,21 +190,65 @@ describe('otlp_grpc', () => {
     expect(JSON.stringify(exporter.logs)).toContain('tls.ca_file: ENOENT')
   })
 
-  it('goes through the proxy of the environment', async () => {
-    const server = await receiver()
-    const proxy = await startProxy()
-    cleanups.push(() => proxy.close())
-    const before = { ...process.env }
-    cleanups.push(() => void (process.env = before))
-    process.env.grpc_proxy = proxy.url
-    expect(await (await exporting(...plain(server.endpoint))).deliver(three)).toMatchObject({ sent: 3 })
-    expect(proxy.tunnels.map(({ target }) => target)).toEqual([server.endpoint])
+  it.each(['grpc_proxy', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'])(
+    'goes through the proxy that %s names, with its user and password',
+    async (name) => {
+      const server = await receiver()
+      const proxy = await proxyTo(server)
+      environment({ [name]: proxy.url.replace('//', '//joe:p%40ss@') })
+      expect(await (await exporting(...plain('collector.example:4317'))).deliver(three)).toMatchObject({ sent: 3 })
+      const authorization = `Basic ${Buffer.from('joe:p@ss').toString('base64')}`
+      expect(proxy.tunnels).toEqual([{ target: 'collector.example:4317', authorization }])
+      expect(server.requests[0].headers).not.toHaveProperty('proxy-authorization')
+    },
+  )
+
+  it('checks the certificate of the receiver behind a proxy, and calls it by its name', async () => {
+    const server = await receiver({ tls: secure })
+    const proxy = await proxyTo(server)
+    environment({ HTTPS_PROXY: proxy.url })
+    const tls = `tls: { ca_file: ${tlsFile('ca.pem')} }`
+    const other = await exporting('endpoint: collector.example:4317', tls, 'retry_on_failure: { enabled: false }')
+    expect(await other.deliver(three)).toMatchObject({ sent: 0, dropped: { grpc_unavailable: 3 } })
+    expect(JSON.stringify(other.logs)).toContain('collector.example. is not in the cert')
+  })
+
+  it.each([
+    ['this host', {}, undefined],
+    ['an address in NO_PROXY', { NO_PROXY: '10.0.0.0/8' }, '10.1.2.3:4317'],
+    ['a domain in no_proxy', { no_proxy: '.example' }, 'collector.example:4317'],
+    ['what no_grpc_proxy names', { no_grpc_proxy: 'collector.example', no_proxy: 'x' }, 'collector.example:4317'],
+  ] as [string, Record<string, string>, string | undefined][])(
+    'takes no proxy to %s',
+    async (_, exceptions, endpoint) => {
+      const server = await receiver()
+      const proxy = await proxyTo(server)
+      environment({ HTTPS_PROXY: proxy.url, ...exceptions })
+      const retry = 'retry_on_failure: { enabled: false }'
+      const exporter = await exporting(...plain(endpoint ?? server.endpoint), 'timeout: 500ms', retry)
+      const balance = await exporter.deliver(three)
+      expect(balance.sent).toBe(endpoint === undefined ? 3 : 0)
+      expect(proxy.tunnels).toEqual([])
+    },
+  )
+
+  it('keeps what it has while the proxy is none that gRPC goes through', async () => {
+    environment({ HTTPS_PROXY: 'https://joe:hunter2@proxy.example:3128' })
+    const exporter = await exporting(...plain('collector.example:4317'), 'retry_on_failure: { max_elapsed_time: 20ms }')
+    expect(await exporter.deliver(three)).toMatchObject({ dropped: { retries_exhausted: 3 } })
+    expect(JSON.stringify(exporter.logs)).toContain('proxies with an http:// URL only')
+    expect(JSON.stringify(exporter.logs)).not.toContain('hunter2')
   })
 
   it.each([
     ['otlp_grpc: {}', 'otlp_grpc.endpoint: is required'],
     ['otlp_grpc: { endpoint: localhost }', 'otlp_grpc.endpoint: must be `host:port`'],
-    ['otlp_grpc: { endpoint: "http://localhost:4317/v1/metrics" }', 'otlp_grpc.endpoint: must be `host:port`'],
+    [
+      'otlp_grpc: { endpoint: "https://localhost:4317/v1/metrics" }',
+      'otlp_grpc.endpoint: must be `host:port`, like `collector.example.org:4317`; gRPC takes no path (did you mean "https://localhost:4317"?)',
+    ],
+    ['otlp_grpc: { endpoint: "a.example:4317/x" }', 'gRPC takes no path (did you mean "a.example:4317"?)'],
+    ['otlp_grpc: { endpoint: "https://a.example/v1/metrics" }', 'gRPC takes no path'],
     ['otlp_grpc: { endpoint: "a:1", headers: { "x y": a } }', 'otlp_grpc.headers.x y: is no name'],
     ['otlp_grpc: { endpoint: "a:1", headers: { x-bin: a } }', 'otlp_grpc.headers.x-bin: is no name'],
     ['otlp_grpc: { endpoint: "a:1", headers: { x: "ä" } }', 'otlp_grpc.headers.x: holds a character'],
@@ -259,6 +333,17 @@ describe('what an OTLP/gRPC receiver answers', () => {
     const server = await receiver()
     server.respondWith({ code: Status.RESOURCE_EXHAUSTED, details: Buffer.from([0x1a, 0xff, 0x01]) })
     expect(await (await exporting(...plain(server.endpoint))).deliver(three)).toMatchObject({ dropped: { refused: 3 } })
+  })
+
+  it.each([
+    ['a redirect', 302, '', 'gRPC follows no redirects'],
+    ['a page to sign in', 200, '<!doctype html><title>Sign in</title>', 'perhaps a web page'],
+  ])('is not taken for an answer where it is %s', async (_, status, page, message) => {
+    const { port, requests } = await portal(status, page)
+    const exporter = await exporting(...plain(`127.0.0.1:${port}`), 'retry_on_failure: { max_elapsed_time: 20ms }')
+    expect(await exporter.deliver(three)).toMatchObject({ sent: 0, dropped: { retries_exhausted: 3 } })
+    expect(requests()).toBeGreaterThan(0)
+    expect(JSON.stringify(exporter.logs)).toContain(message)
   })
 
   it('is left behind after the timeout', async () => {

@@ -12,7 +12,7 @@ import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
-import type { Intake, IntakeOptions } from '../kit/intake.ts'
+import type { Answer, Intake, IntakeOptions } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from '../kit/otlp_proto.ts'
 import { startProxy } from '../kit/proxy.ts'
 
@@ -178,6 +178,70 @@ describe('what an OTLP/HTTP receiver answers', () => {
     expect(await exporter.deliver(three, three)).toMatchObject({ handed_in: 6, sent: 3, rejected: 3, dropped: {} })
     expect(server.requests).toHaveLength(2)
     expect(JSON.stringify(exporter.logs)).toContain('no gauges')
+  })
+
+  it.each([
+    ['no body', { headers: { 'content-type': 'text/plain' } }],
+    ['202 and a word', { status: 202, headers: { 'content-type': 'text/plain' }, body: 'Accepted' }],
+    ['204', { status: 204 }],
+    ['an empty message', { headers: { 'content-type': 'application/x-protobuf' }, body: '' }],
+    ['an empty object', { body: '{}' }],
+    ['nothing rejected', { body: '{"partialSuccess":null}' }],
+    ['another name of its type', { headers: { 'content-type': 'application/protobuf' }, body: new Uint8Array() }],
+  ] as [string, Answer][])('takes %s for success', async (_, answer) => {
+    const server = await receiver()
+    server.respondWith(answer)
+    const exporter = await exporting(`endpoint: ${server.url}`)
+    expect(await exporter.deliver(three)).toMatchObject({ sent: 3, rejected: 0, dropped: {} })
+    expect(exporter.logs.filter(({ level }) => level === 'warn')).toEqual([])
+  })
+
+  it.each([
+    ['application/json', '{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"limit'],
+    ['application/json; charset=utf-8', '"fine"'],
+    ['application/json', '{"partialSuccess":{"rejectedDataPoints":"many"}}'],
+    ['application/x-protobuf', new Uint8Array([0xff, 0xff, 0xff, 0x6e])],
+    ['text/plain', 'OK \x1b[31m'],
+    ['application/octet-stream', new Uint8Array([0x0a, 0x00])],
+  ])('counts as sent what is answered with %s that cannot be read, and warns once a minute', async (type, body) => {
+    const server = await receiver()
+    server.respondBy(() => ({ headers: { 'content-type': type }, body }))
+    const exporter = await exporting(`endpoint: ${server.url}`)
+    expect(await exporter.deliver(three, three, three)).toMatchObject({ sent: 9, rejected: 0, dropped: {} })
+    expect(server.requests).toHaveLength(3)
+    const warnings = exporter.logs.filter(({ level }) => level === 'warn')
+    expect(warnings).toMatchObject([{ message: expect.stringContaining('an answer that cannot be read') }])
+    // eslint-disable-next-line no-control-regex
+    expect((warnings[0].fields as { answer: string }).answer).toMatch(/^POST \S+: 200 [^\x00-\x1f\x7f-\x9f]+$/)
+  })
+
+  it.each([
+    ['a page to sign in', { headers: { 'content-type': 'text/html' }, body: '<title>Sign in</title>' }, 'web page'],
+    ['a redirect', { status: 302, headers: { location: '/login' } }, 'redirects to'],
+    ['a redirect to nowhere', { status: 301 }, 'without saying where'],
+  ] as [string, Answer, string][])('keeps the data while it is %s', async (_, answer, message) => {
+    const server = await receiver()
+    server.respondWith(answer, answer)
+    const exporter = await exporting(`endpoint: ${server.url}`)
+    expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
+    expect(server.requests).toHaveLength(3)
+    expect(new Set(server.requests.map(({ raw }) => Buffer.from(raw).toString('hex'))).size).toBe(1)
+    const lines = exporter.logs.filter((line) => line.message.includes('it will be sent again'))
+    expect(JSON.stringify(lines)).toContain(message)
+  })
+
+  it('cannot flood the log with a new text for each request', async () => {
+    const server = await receiver()
+    let count = 0
+    server.respondBy(() => ({ status: (count += 1) % 2 === 0 ? 400 : 429, body: `request ${Math.random()} failed` }))
+    const exporter = await exporting(`endpoint: ${server.url}`)
+    await exporter.deliverTogether(...Array.from({ length: 50 }, () => three))
+    expect(server.requests.length).toBeGreaterThanOrEqual(100)
+    const lines = exporter.logs.filter(({ level }) => level !== 'info')
+    expect(lines.map(({ message }) => message).sort()).toEqual([
+      'A request could not be delivered; it will be sent again.',
+      'A request could not be delivered; its points are dropped and counted.',
+    ])
   })
 
   it.each([429, 502, 503, 504])('sends the same bytes again after %i', async (status) => {

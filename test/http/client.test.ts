@@ -6,13 +6,15 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { systemClock } from '../../src/clock.ts'
 import { DeliveryError } from '../../src/errors.ts'
-import { answerMessage, checkHttp, httpClient, retryAfter, systemNetwork } from '../../src/http/client.ts'
+import { answerMessage, retryAfter } from '../../src/http/answer.ts'
+import { checkHttp, httpClient, systemNetwork } from '../../src/http/client.ts'
 import type { HttpConfig, Post } from '../../src/http/client.ts'
 import { cleanups } from '../kit/cleanups.ts'
+import { environment } from '../kit/environment.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { IntakeOptions, Intake } from '../kit/intake.ts'
 import { startProxy } from '../kit/proxy.ts'
-import type { Proxy } from '../kit/proxy.ts'
+import type { Proxy, ProxyOptions } from '../kit/proxy.ts'
 
 function tlsFile(name: string): string {
   return fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
@@ -37,8 +39,8 @@ async function intake(options?: IntakeOptions): Promise<Intake> {
   return started
 }
 
-async function proxy(): Promise<Proxy> {
-  const started = await startProxy()
+async function proxy(options?: ProxyOptions): Promise<Proxy> {
+  const started = await startProxy(options)
   cleanups.push(() => started.close())
   return started
 }
@@ -250,36 +252,63 @@ describe('the proxy', () => {
     expect(tunnel.tunnels).toEqual([{ target: new URL(url).host, authorization }])
   })
 
-  it('comes from the environment where proxy_url is unset, except for NO_PROXY', async () => {
-    const { url } = await intake({ tls: secure })
-    const tunnel = await proxy()
-    const tls = { ...noTls, ca_file: tlsFile('ca.pem') }
-    const before = { ...process.env }
-    cleanups.push(() => void (process.env = before))
-    process.env.HTTPS_PROXY = tunnel.url
-    expect((await client({ tls })(`${url}/api/v1/series`, request)).status).toBe(202)
-    expect(tunnel.tunnels).toHaveLength(1)
-    process.env.NO_PROXY = '127.0.0.1'
-    expect((await client({ tls })(`${url}/api/v1/series`, request)).status).toBe(202)
-    expect(tunnel.tunnels).toHaveLength(1)
+  it('is handed requests without TLS to send on, with its user and password, which the server never sees', async () => {
+    const { url, requests } = await intake()
+    const authorization = `Basic ${Buffer.from('user:pass').toString('base64')}`
+    const forwarding = await proxy({ to: Number(new URL(url).port), wants: authorization })
+    const post = client({ proxy_url: forwarding.url.replace('http://', 'http://user:pass@') })
+    const target = 'http://datadog.example:8126/api/v1/series'
+    expect((await post(target, request)).status).toBe(202)
+    expect(forwarding.forwarded).toMatchObject([
+      { target, headers: { host: 'datadog.example:8126', 'proxy-authorization': authorization } },
+    ])
+    expect(forwarding.tunnels).toEqual([])
+    expect(requests).toMatchObject([{ path: '/api/v1/series', headers: { 'dd-api-key': 'key' } }])
+  })
+
+  it.each(['http', 'https'])('keeps the request while it wants other credentials, over %s', async (scheme) => {
+    const asking = await proxy({ wants: 'Basic b3RoZXJz' })
+    const error = await failureOf(client({ proxy_url: asking.url })(`${scheme}://datadog.example/`, request))
+    expect(error.kind).toBe('retryable')
+    expect(error.message).toContain('407')
+  })
+
+  it.each([
+    ['HTTP_PROXY', 'http'],
+    ['http_proxy', 'http'],
+    ['HTTPS_PROXY', 'https'],
+    ['https_proxy', 'https'],
+  ])('comes from %s for %s where proxy_url is unset, except for NO_PROXY and this host', async (name, scheme) => {
+    const { url, requests } = await intake(scheme === 'https' ? { tls: secure } : {})
+    const { port } = new URL(url)
+    const led = await proxy({ to: Number(port) })
+    const tls = { ...noTls, insecure_skip_verify: true }
+    const came = () => [...led.tunnels, ...led.forwarded].length
+    // As many write it, without a scheme.
+    environment({ [name]: led.url.replace('http://', '') })
+    expect((await client({ tls })(`${scheme}://datadog.example/`, request)).status).toBe(404)
+    expect(came()).toBe(1)
+    for (const here of [url, `${scheme}://localhost:${port}`]) {
+      expect((await client({ tls })(`${here}/api/v1/series`, request)).status).toBe(202)
+    }
+    expect(came()).toBe(1)
+    environment({ NO_PROXY: '.example' })
+    expect((await failureOf(client({ tls })(`${scheme}://datadog.example/`, request))).reason).toBe('network')
+    expect(came()).toBe(1)
+    expect(requests).toHaveLength(3)
   })
 
   it.each(['HTTPS_PROXY', 'HTTP_PROXY', 'https_proxy', 'http_proxy'])(
-    'is asked for by the name of the variable when %s is no URL of one',
+    'is asked for by the name of the variable when %s is no URL of one, and keeps the request',
     async (name) => {
-      const { url, requests } = await intake()
-      const before = { ...process.env }
-      cleanups.push(() => void (process.env = before))
-      for (const wrong of ['hunter2', 'hunter2:3128', 'ftp://joe:hunter2@localhost']) {
-        process.env[name] = wrong
-        const error = await failureOf(client()(`${url}/api/v1/series`, request))
-        expect([error.kind, error.reason]).toEqual(['permanent', 'proxy'])
+      const target = `${name.toLowerCase().replace('_proxy', '')}://datadog.example/`
+      for (const wrong of ['joe:hunter2@local host', 'ftp://joe:hunter2@localhost']) {
+        environment({ [name]: wrong })
+        const error = await failureOf(client()(target, request))
+        expect([error.kind, error.reason]).toEqual(['retryable', 'proxy'])
         expect(error.message).toContain(`${name} must be the URL of a proxy`)
         expect(error.message).not.toContain('hunter2')
       }
-      process.env[name] = ''
-      expect((await client()(`${url}/api/v1/series`, request)).status).toBe(202)
-      expect(requests).toHaveLength(1)
     },
   )
 
@@ -302,22 +331,137 @@ describe('Retry-After', () => {
   })
 })
 
-describe('answerMessage', () => {
-  it.each([
-    ['https://eu.example.com/x?token=hunter2', 'https://eu.example.com/x'],
-    ['/y?token=hunter2', 'https://api.example.com/y'],
-    ['https://joe:hunter2@eu.example.com/x/abc123', 'https://eu.example.com/x/***'],
-  ])('says where the API has moved to, without query and password: %s', (location, shown) => {
-    const response = { status: 308, headers: { location }, body: Buffer.from('<html>moved</html>') }
-    expect(answerMessage('https://api.example.com/x', response, ['abc123'])).toBe(
-      `POST https://api.example.com/x: 308 moved to ${shown}; set \`endpoint\` so that requests go there`,
+describe('a redirect', () => {
+  it.each([307, 308])('of %i to the same host is followed, with method, body and credentials', async (status) => {
+    const server = await intake()
+    const { url, requests } = server
+    server.respondWith(
+      { status, headers: { location: '/moved?x=1' } },
+      { status, headers: { location: `${url}/api/v1/series` } },
     )
+    const post = client({ headers: { Authorization: 'Bearer token-of-the-user' } })
+    expect((await post(`${url}/old`, request)).status).toBe(202)
+    expect(requests.map(({ path }) => path)).toEqual(['/old', '/moved?x=1', '/api/v1/series'])
+    for (const { headers, raw } of requests) {
+      expect(headers).toMatchObject({ 'dd-api-key': 'key', authorization: 'Bearer token-of-the-user' })
+      expect(Buffer.from(raw)).toEqual(request.body)
+    }
   })
 
-  it('shows what was answered on one line, and no secret', () => {
-    const body = Buffer.from('{\n  "errors": ["key abc123 is\n unknown"]\n}')
-    expect(answerMessage('https://api.example.com/x?key=1', { status: 403, headers: {}, body }, ['abc123'])).toBe(
-      'POST https://api.example.com/x: 403 { "errors": ["key *** is unknown"] }',
+  it('to another port of the host is followed without the credentials', async () => {
+    const other = await intake({ keyHeader: '' })
+    const server = await intake()
+    const { url } = server
+    server.respondWith({ status: 308, headers: { location: `${other.url}/api/v1/series` } })
+    const post = client({ headers: { Authorization: 'Bearer token-of-the-user', Cookie: 'a=b' } })
+    expect((await post(`${url}/api/v1/series`, request)).status).toBe(202)
+    expect(other.requests[0].headers).toMatchObject({
+      'content-type': 'application/json',
+      'user-agent': 'heka-pipeline',
+    })
+    expect(Object.keys(other.requests[0].headers).filter((name) => /key|authorization|cookie/.test(name))).toEqual([])
+    expect(Buffer.from(other.requests[0].raw)).toEqual(request.body)
+  })
+
+  it('that leads round and round is given up, to be sent again', async () => {
+    const server = await intake()
+    const { url, requests } = server
+    server.respondBy(() => ({ status: 307, headers: { location: '/round?token=hunter2' } }))
+    const error = await failureOf(client()(`${url}/round`, request))
+    expect(error).toMatchObject({ kind: 'retryable', reason: 'redirected' })
+    expect(error.message).toBe(`${url}/round redirects more than 5 times, at last to ${url}/round.`)
+    expect(requests).toHaveLength(6)
+  })
+
+  it.each([
+    [
+      301,
+      '/y?token=hunter2',
+      'redirects to URL/y, which is not followed; if data is to go there, set the endpoint to it',
+    ],
+    [302, '/login', 'redirects to URL/login, which is not followed'],
+    [303, '/login', 'redirects to URL/login, which is not followed'],
+    [308, 'http://joe:hunter2@eu.example/x?token=hunter2', 'redirects to http://eu.example/x, which is not followed'],
+    [307, 'https://127.0.0.1/x', 'redirects to https://127.0.0.1/x, which is not followed'],
+    [307, undefined, 'without saying where to send instead'],
+    [304, undefined, 'without saying where to send instead'],
+  ])('of %i to %s keeps the request and says where it pointed', async (status, location, message) => {
+    const server = await intake()
+    const { url, requests } = server
+    server.respondBy(() => ({ status, ...(location !== undefined && { headers: { location } }) }))
+    const error = await failureOf(client()(`${url}/x`, request))
+    expect(error).toMatchObject({ kind: 'retryable', reason: 'redirected' })
+    expect(error.message).toContain(`POST ${url}/x: ${status} ${message.replace('URL', url)}`)
+    expect(error.message).not.toContain('hunter2')
+    expect(requests).toHaveLength(1)
+  })
+
+  it('that gives up TLS is not said to be right', async () => {
+    const server = await intake({ tls: secure })
+    const { url } = server
+    server.respondWith({ status: 308, headers: { location: url.replace('https:', 'http:') } })
+    const error = await failureOf(client({ tls: { ...noTls, insecure_skip_verify: true } })(url, request))
+    expect(error.message).toMatch(/which is not followed because it gives up TLS$/)
+  })
+})
+
+describe('a web page in place of an answer', () => {
+  const page = `<!DOCTYPE html>\n<title>Sign in\x1b[2J\x9b</title> key ${'long '.repeat(100)}`
+
+  it.each([
+    ['by its type', { 'content-type': 'Text/HTML; charset=utf-8' }, 'Sign in, key'],
+    ['as XHTML', { 'content-type': 'application/xhtml+xml' }, '<p/>'],
+    ['by how it begins', { 'content-type': 'application/json' }, page],
+    ['behind a byte order mark and a comment', { 'content-type': '' }, '\ufeff <!-- portal --><HTML lang="en">'],
+    ['behind a declaration', { 'content-type': 'text/plain' }, '<?xml version="1.0"?>\n<html>'],
+  ])('keeps the request, known %s', async (_, headers, body) => {
+    const server = await intake()
+    const { url } = server
+    server.respondWith({ status: 200, headers, body })
+    const error = await failureOf(client()(`${url}/api/v1/series`, request))
+    expect(error).toMatchObject({ kind: 'retryable', reason: 'web_page' })
+    expect(error.message).toContain('200 with a web page in place of an answer')
+  })
+
+  it('is shown by its first 200 characters, without what steers a terminal and without secrets', async () => {
+    const server = await intake()
+    const { url } = server
+    server.respondWith({
+      status: 200,
+      headers: { 'content-type': 'text/html' },
+      body: page.replace('key', 'key-of-the-account'),
+    })
+    const headers = { ...request.headers, 'dd-api-key': 'key-of-the-account' }
+    const { message } = await failureOf(client()(`${url}/x`, { ...request, headers }))
+    const shown = message.slice(message.indexOf('<!DOCTYPE'))
+    expect(shown).toMatch(/^<!DOCTYPE html> <title>Sign in\\u\{1b\}\[2J\\u\{9b\}<\/title> \[REDACTED\] long long /)
+    expect(shown).toHaveLength(200)
+  })
+
+  it.each([
+    [202, 'text/html', '<html>'],
+    [204, 'text/html', ''],
+    [200, 'text/html', ''],
+    [404, 'text/html', '<html>'],
+    [200, 'text/plain', 'a < b, <htmlish>'],
+  ])('is none where the answer is %i %s "%s"', async (status, type, body) => {
+    const server = await intake()
+    const { url } = server
+    server.respondWith({ status, headers: { 'content-type': type }, body })
+    expect((await client()(`${url}/x`, request)).status).toBe(status)
+  })
+})
+
+describe('answerMessage', () => {
+  it('shows what was answered on one line, and nothing that the request kept secret', () => {
+    const body = Buffer.from('{\n  "errors": ["key abc12345 is\n unknown at ?key=hunter2hunter2"]\n}')
+    const asked = {
+      method: 'POST',
+      url: 'https://api.example.com/x?key=hunter2hunter2',
+      headers: { 'dd-api-key': 'abc12345' },
+    }
+    expect(answerMessage({ request: asked, status: 403, headers: {}, body })).toBe(
+      'POST https://api.example.com/x: 403 { "errors": ["key [REDACTED] is unknown at ?key=[REDACTED]"] }',
     )
   })
 })

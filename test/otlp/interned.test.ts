@@ -5,6 +5,7 @@ import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import { MetricIndex } from '../../src/otlp/metric_index.ts'
 import { ResourceMetrics } from '../../src/otlp/metrics.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
+import { RememberedBytes } from '../../src/otlp/remembered_bytes.ts'
 import { perResource } from '../../src/otlp/resource.ts'
 import { splitBatch } from '../../src/otlp/split.ts'
 
@@ -56,19 +57,24 @@ describe('a resource that comes again', () => {
   })
 
   it('stays known to an index of metrics as long as it comes', () => {
-    const index = new MetricIndex(({ name }, resource) => `${name} ${resource.attributes.identity}`)
-    const numberOf = (host: string, now: number, name?: string): number => {
+    const remembered = new RememberedBytes()
+    const index = new MetricIndex(({ name }, resource) => `${name} ${resource.attributes.identity}`, remembered)
+    const numberOf = (host: string, name?: string): number => {
       const [{ metric, resource, scope, schemaUrl }] = request(host).metrics()
-      return index.numberOf(name === undefined ? metric : metric.withName(name), resource, scope, schemaUrl, now)
+      return index.numberOf(name === undefined ? metric : metric.withName(name), resource, scope, schemaUrl)
     }
-    const number = numberOf('kept', 1)
-    numberOf('gone', 1)
-    for (const name of ['renamed', 'again']) numberOf('gone', 1, name)
-    for (const now of [1, 2]) expect(numberOf('kept', now)).toBe(number)
-    index.forget(2)
-    // They get the numbers of what was forgotten, which must not be those that the kept one stands below.
-    for (let other = 0; other < 10; other++) expect(numberOf(`other ${other}`, 2)).not.toBe(number)
-    expect(numberOf('kept', 3)).toBe(number)
+    numberOf('gone')
+    const number = numberOf('kept')
+    const renamed = numberOf('kept', 'renamed')
+    for (const name of ['renamed', 'again']) numberOf('gone', name)
+    const { used } = remembered
+    index.keep(new Set([number, renamed]))
+    expect(remembered.used).toBeLessThan(used / 2)
+    // They get the numbers of what was forgotten, which must not be those that the kept ones stand below.
+    for (let other = 0; other < 10; other++) expect([number, renamed]).not.toContain(numberOf(`other ${other}`))
+    expect([numberOf('kept'), numberOf('kept', 'renamed')]).toEqual([number, renamed])
+    index.keep(new Set())
+    expect(remembered.used).toBe(0)
   })
 
   it('does not mix the series of several senders', () => {

@@ -37,6 +37,29 @@ export default defineComponent({
   create: () => (batch: MetricBatch) => batch.mapMetrics((metric) => metric.withName('mine.' + metric.name)),
 })
 `,
+    'acme.yaml': `
+modules: [heka-acme]
+receivers: { acme: }
+exporters: { debug: }
+service: { pipelines: { metrics: { receivers: [acme], exporters: [debug] } } }
+`,
+    'acme/package.json':
+      '{ "name": "heka-acme", "version": "1.0.0", "type": "module", "exports": "./index.js", "peerDependencies": { "heka-pipeline": "*" } }',
+    'acme/index.js': `
+import { MetricBatch, NumberPoint } from 'heka-pipeline'
+export default {
+  kind: 'receiver',
+  type: 'acme',
+  summary: 'Says that it is up.',
+  config: { collection_interval: { doc: 'The time between two.', format: 'duration', default: '1s' } },
+  async *create() {
+    for (const value of [1, 2]) {
+      const points = [new NumberPoint({ value, timeUnixNano: BigInt(Date.now()) * 1_000_000n })]
+      yield MetricBatch.of({ metrics: [{ name: 'acme.up', type: 'gauge', points }] })
+    }
+  },
+}
+`,
     'check.ts': `
 import { MetricBatch } from 'heka-pipeline'
 import { gauge, testProcessor } from 'heka-pipeline/testing'
@@ -69,7 +92,9 @@ suite('the tarball in an empty folder, which `npm run test:package` installs', (
     cleanups.push(packed.remove)
     await run('npm', 'pack', root, '--ignore-scripts', '--pack-destination', packed.path('.'))
     tarball = packed.path(readdirSync(packed.path('.'))[0])
-    await run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball)
+    await run('npm', 'pack', './acme', '--pack-destination', packed.path('.'))
+    const acme = packed.path('heka-acme-1.0.0.tgz')
+    await run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, acme)
   }, 300_000)
 
   it('delivers to Datadog through a processor of the project, started by npx', async () => {
@@ -99,6 +124,9 @@ suite('the tarball in an empty folder, which `npm run test:package` installs', (
   it('is a command when it is installed globally', async () => {
     const prefix = project.path('global')
     await run('npm', 'install', '--global', '--prefix', prefix, '--prefer-offline', '--no-audit', '--no-fund', tarball)
-    expect(await run(join(prefix, 'bin', 'heka-pipeline'), 'validate', '--config', 'pipeline.yaml')).toBeDefined()
+    const command = join(prefix, 'bin', 'heka-pipeline')
+    expect(await run(command, 'validate', '--config', 'pipeline.yaml')).toBeDefined()
+    // The project has a copy of its own, which its packages would find.
+    expect(await run(command, '--config', 'acme.yaml', '--once')).toMatch(/acme\.up +2/)
   }, 300_000)
 })

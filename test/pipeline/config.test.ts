@@ -53,6 +53,7 @@ describe('loadConfig', () => {
         logs: { level: 'info', encoding: 'console' },
         metrics: { level: 'normal', address: 'localhost:8888', prefix: 'otelcol' },
       },
+      processor_timeout: 60_000,
       shutdown_timeout: 60_000,
     })
     expect(config.warnings.map(({ path, message }) => `${path} ${message}`)).toEqual([
@@ -123,7 +124,13 @@ describe('loadConfig', () => {
       ),
       env: { KEY: 'key-of-the-environment' },
     })
-    expect([...secrets].sort()).toEqual(['Bearer abc', 'key-of-the-environment', 'key-of-the-unused', 'pass-word'])
+    expect([...secrets].sort()).toEqual([
+      'Bearer abc',
+      'key-of-the-environment',
+      'key-of-the-unused',
+      'me:pass-word',
+      'pass-word',
+    ])
   })
 
   it('reports a file that cannot be read, alone', async () => {
@@ -222,6 +229,108 @@ describe('a damaged configuration', () => {
   })
 })
 
+describe('what is not shown of a configuration', () => {
+  /** A component of a user, which says of one setting alone whether it is secret. */
+  const module = `export default {
+    kind: 'receiver', type: 'polling', summary: 'Polls.',
+    config: {
+      token: { doc: 'The token.', format: 'string', default: undefined },
+      clientSecret: { doc: 'The secret.', format: 'string', default: undefined },
+      webhook: { url: { doc: 'Where to.', format: 'url', default: undefined } },
+      auth: { password: { doc: 'The password.', format: 'string', default: undefined } },
+      api_keys: { doc: 'The keys.', format: { list: 'string' }, default: [] },
+      query: { doc: 'Parameters.', format: { map: 'string' }, default: {} },
+      cookies: { doc: 'Whether there are some.', format: 'boolean', default: true },
+      credentials: { doc: 'What it has.', format: ['none', 'some-of-them'], default: 'none' },
+      passphrase: { doc: 'Not a secret here.', format: 'string', default: undefined, secret: false },
+    },
+    create: () => [],
+  }`
+  const yaml = `
+modules: [./polling.js]
+receivers:
+  polling:
+    token: token-of-the-user
+    clientSecret: "\${env:CLIENT}"
+    webhook: { url: "https://joe:pass-of-joe@hooks.example/x?key=key-of-the-query&b=2" }
+    auth: { password: password-of-the-user }
+    api_keys: [first-api-key, second-api-key]
+    query: { access_token: access-of-the-user, page: page-of-the-user }
+    credentials: some-of-them
+    passphrase: shown-to-all
+exporters:
+  debug:
+  test_sink:
+    api_key: "\${env:CLIENT}"
+    headers: { authorization: "Bearer \${env:PART}", x-short: "\${env:SHORT}" }
+    endpoint: "https://token-alone@sink.example/\${env:PART}/\${env:SHORT}#\${env:CLIENT}"
+service: { pipelines: { metrics: { receivers: [polling], exporters: [test_sink] } } }
+`
+  const env = { CLIENT: 'client-of-the-user', PART: 'part-of-the-user', SHORT: 'short' }
+  const given = async (): Promise<ConfigInput> => {
+    await writeFile(join(directory, 'polling.js'), module)
+    const modules = `modules: [./polling.js, ${components}sink.js]`
+    await writeFile(join(directory, 'polling.yaml'), yaml.replace('modules: [./polling.js]', modules))
+    return { files: [{ path: 'polling.yaml' }], env, baseDirectory: directory }
+  }
+  const hidden = [
+    ...['token-of-the-user', 'client-of-the-user', 'pass-of-joe', 'key-of-the-query', 'password-of-the-user'],
+    ...['first-api-key', 'second-api-key', 'access-of-the-user', 'part-of-the-user', 'token-alone'],
+  ]
+
+  it('are secrets, settings and keys that are named like secrets, credentials in URLs, and variables that went into them', async () => {
+    const printed = await printConfig(await given())
+    for (const secret of hidden) expect(printed).not.toContain(secret)
+    const { receivers, exporters } = parse(printed) as {
+      receivers: Record<string, object>
+      exporters: Record<string, object>
+    }
+    expect(receivers.polling).toEqual({
+      token: '[REDACTED]',
+      clientSecret: '[REDACTED]',
+      webhook: { url: 'https://joe:[REDACTED]@hooks.example/x?[REDACTED]' },
+      auth: { password: '[REDACTED]' },
+      api_keys: ['[REDACTED]', '[REDACTED]'],
+      query: { access_token: '[REDACTED]', page: 'page-of-the-user' },
+      cookies: true,
+      credentials: 'some-of-them',
+      passphrase: 'shown-to-all',
+    })
+    expect(exporters.test_sink).toMatchObject({
+      endpoint: 'https://[REDACTED]@sink.example/[REDACTED]/short#[REDACTED]',
+      headers: { authorization: '[REDACTED]', 'x-short': '[REDACTED]' },
+    })
+  })
+
+  it('is hidden in logs as well', async () => {
+    const { secrets } = await loadConfig(await given())
+    expect(secrets).toEqual(expect.arrayContaining(hidden))
+    expect(secrets).not.toContain('page-of-the-user')
+  })
+
+  it('is repeated in no mistake', async () => {
+    const broken = yaml
+      .replace('token: token-of-the-user', 'token: [token-of-the-user]')
+      .replace('https://joe', 'htp://joe')
+    await given()
+    await writeFile(join(directory, 'polling.yaml'), broken)
+    const found = await mistakes({ files: [{ path: 'polling.yaml' }], env, baseDirectory: directory })
+    expect(found.map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['receivers.polling.token', 'receivers.polling.webhook.url']),
+    )
+    for (const secret of hidden) expect(JSON.stringify(found)).not.toContain(secret)
+  })
+
+  it('cannot be put back as it was printed', async () => {
+    const printed = await printConfig(await given())
+    await writeFile(join(directory, 'printed.yaml'), printed)
+    const found = await mistakes({ files: [{ path: 'printed.yaml' }], env, baseDirectory: directory })
+    expect(found.map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['receivers.polling.webhook.url', 'exporters.test_sink.endpoint']),
+    )
+  })
+})
+
 describe('printConfig', () => {
   it('prints what takes effect so that it means the same when it is loaded again', async () => {
     const first = input(
@@ -267,13 +376,13 @@ describe('expand', () => {
     ['${env:A:-${env:NO}}', '${env:B}$$'],
     ['${env:A:?must be set}', '${env:B}$$'],
   ])('turns %s into %s', (text, expected) => {
-    expect(expand(text, surroundings)).toEqual({ text: expected, mistakes: [], unbraced: [] })
+    expect(expand(text, surroundings)).toMatchObject({ text: expected, mistakes: [], unbraced: [] })
   })
 
   it('leaves every text without a dollar as it is, and every doubled dollar a dollar', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
-        expect(expand(escaped(text) as string, { env: {}, directory: '/' })).toEqual({
+        expect(expand(escaped(text) as string, { env: {}, directory: '/' })).toMatchObject({
           text,
           mistakes: [],
           unbraced: [],

@@ -10,6 +10,7 @@ import { guard, MAX_IN_FLIGHT } from '../../src/pipeline/guard.ts'
 import { Receipt } from '../../src/pipeline/receipt.ts'
 import type { Envelope } from '../../src/pipeline/receipt.ts'
 import { PipelineSheet } from '../../src/pipeline/telemetry.ts'
+import { VirtualClock } from '../../src/virtual_clock.ts'
 
 /** A batch of one gauge with the given values. */
 function batch(...values: number[]): MetricBatch {
@@ -30,7 +31,12 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
   const messages: string[] = []
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   let completed = false
-  source.pipe(guard(processor, changes, sheet, { debug: write, info: write, warn: write, error: write })).subscribe({
+  const log = { debug: write, info: write, warn: write, error: write }
+  const reports: (string | undefined)[] = []
+  const report = (problem: string | undefined): void => void reports.push(problem)
+  const clock = new VirtualClock()
+  const guarded = { changes, sheet, log, custom: true, timeout: () => 60_000, report, clock }
+  source.pipe(guard(processor, guarded)).subscribe({
     next: (envelope) => {
       out.push(values(envelope.batch))
       sheet.handedOn += envelope.batch.pointCount
@@ -42,6 +48,8 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
     sheet,
     out,
     messages,
+    reports,
+    clock,
     isComplete: () => completed,
     complete: () => source.complete(),
     /** Sends a batch and returns its outcome: what its receiver will be told. */
@@ -153,7 +161,7 @@ describe('a guarded function', () => {
       await step.send(1)
       expect(step.difference()).toBe(0)
       expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
-      expect(step.messages[0]).toContain('must return a MetricBatch')
+      expect(step.messages[0]).toContain('what it returned: must be a MetricBatch, not ')
     },
   )
 
@@ -216,6 +224,100 @@ describe('a guarded function', () => {
     await Promise.resolve()
     await Promise.resolve()
     expect(step.isComplete()).toBe(true)
+  })
+})
+
+describe('a guarded function that never answers', () => {
+  it('is reported after 30 s, and its batch is given up and counted after processor_timeout', async () => {
+    let calls = 0
+    const step = run((given) => (++calls === 1 ? new Promise(() => undefined) : Promise.resolve(given)))
+    const hung = step.send(1, 2)
+    const next = step.send(3)
+    await step.clock.advance(29_999)
+    expect(step.reports).toEqual([])
+    await step.clock.advance(1)
+    expect(step.reports).toEqual(['It has not answered on a batch for 30 s.'])
+    expect(step.sheet.balance()).toMatchObject({ held: 3, handed_on: 0 })
+    await step.clock.advance(30_000)
+    await expect(hung).resolves.toBe('partial')
+    await expect(next).resolves.toBe('accepted')
+    expect(step.out).toEqual([[3]])
+    expect(step.sheet.balance()).toMatchObject({ dropped: { processor_timeout: 2 }, held: 0, handed_on: 1 })
+    expect(step.reports).toEqual(['It has not answered on a batch for 30 s.', undefined])
+    expect(step.difference()).toBe(0)
+  })
+
+  it('is not listened to when it answers after all, or says then what it left out', async () => {
+    let answer = (): void => undefined
+    let calls = 0
+    const step = run((given, account) => {
+      if (++calls > 1) return Promise.resolve(given)
+      return new Promise((resolve) => {
+        answer = () => {
+          account.filtered(1)
+          resolve(given)
+        }
+      })
+    }, 'filters')
+    const hung = step.send(1)
+    await step.clock.advance(60_000)
+    await hung
+    answer()
+    await step.send(2)
+    expect(step.out).toEqual([[2]])
+    expect(step.sheet.balance()).toMatchObject({ dropped: { processor_timeout: 1 }, filtered: 0 })
+    expect(step.difference()).toBe(0)
+  })
+
+  it('keeps the order and the bound of the batches that wait, each for its turn', async () => {
+    const step = run(() => new Promise(() => undefined))
+    const outcomes = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, index) => step.send(index))
+    await expect(outcomes.at(-1)).resolves.toBe('retryable')
+    for (let turn = 0; turn < MAX_IN_FLIGHT; turn++) {
+      await step.clock.advance(60_000)
+      await expect(outcomes[turn]).resolves.toBe('partial')
+    }
+    expect(step.sheet.balance()).toMatchObject({ dropped: { processor_timeout: MAX_IN_FLIGHT }, refused: 1, held: 0 })
+    expect(step.difference()).toBe(0)
+  })
+})
+
+describe('what a guarded processor hands over', () => {
+  const wrong = (): MetricBatch =>
+    MetricBatch.of({ metrics: [{ name: 'm', type: 'gauge', points: [{ value: 'x' } as never] }] })
+
+  it('costs the batch, with the metric and the key, where a promise brings it', async () => {
+    const step = run(async () => wrong())
+    await expect(step.send(1)).resolves.toBe('partial')
+    expect(step.messages[0]).toContain('points[0].value must be a number or a bigint, not a string')
+    expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
+  })
+
+  it('ends an operator that emits it, and the next batch gets a new one', async () => {
+    let created = 0
+    const operator = (source: Observable<MetricBatch>): Observable<MetricBatch> => {
+      created += 1
+      return source.pipe(map((given) => (values(given)[0] === 13 ? wrong() : given)))
+    }
+    const step = run({ operator })
+    await step.send(1)
+    await expect(step.send(13)).resolves.toBe('partial')
+    await step.send(2)
+    expect(step.out).toEqual([[1], [2]])
+    expect(created).toBe(2)
+    expect(step.messages[0]).toContain('what it emitted: metric \\"m\\": points[0].value must be')
+    expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
+    expect(step.difference()).toBe(0)
+  })
+
+  it('is a number of points where it says what it filtered', async () => {
+    const step = run((given, account) => {
+      account.filtered(Number.NaN)
+      return given
+    })
+    await step.send(1)
+    expect(step.messages[0]).toContain('a number of data points must be a whole number from 0, not NaN')
+    expect(step.difference()).toBe(0)
   })
 })
 

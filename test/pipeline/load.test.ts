@@ -110,8 +110,7 @@ describe('a module', () => {
 describe('the program', () => {
   it('says what to do when JavaScript elsewhere imports what it cannot find there', async () => {
     await write({
-      'pipeline.yaml': 'modules: [own.mjs, rx.mjs]',
-      'own.mjs': "import { defineComponent } from 'heka-pipeline'\nexport default defineComponent({})",
+      'pipeline.yaml': 'modules: [rx.mjs]',
       'rx.mjs': "import { map } from 'rxjs'\nexport default { map }",
     })
     const run = promisify(execFile)(process.execPath, [program, 'validate', '--config', 'pipeline.yaml'], {
@@ -119,8 +118,7 @@ describe('the program', () => {
     })
     const { code, stderr } = (await run.catch((error: unknown) => error)) as { code: number; stderr: string }
     expect(code).toBe(78)
-    expect(stderr).toMatch(/^pipeline\.yaml:1:11 modules\[0\]: .*'heka-pipeline'.*leave the import out/m)
-    expect(stderr).toMatch(/^pipeline\.yaml:1:20 modules\[1\]: .*'rxjs'.*leave the import out/m)
+    expect(stderr).toMatch(/^pipeline\.yaml:1:11 modules\[0\]: .*'rxjs'.*leave the import out/m)
   })
 
   it.each(['module', 'commonjs', undefined])(

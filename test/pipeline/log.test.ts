@@ -42,6 +42,22 @@ describe('the log', () => {
     expect(lines.join('').match(/\[REDACTED\]/g)).toHaveLength(4)
   })
 
+  it.each(['console', 'json'] as const)(
+    'never shows a character that steers a terminal as it came (%s)',
+    async (encoding) => {
+      const { log, lines } = await logger(encoding, ['se\u009bcret'])
+      const odd = 'a\u001b[31m\r\n[00:00:00] INFO: b\u007f\u0085\u009b2J\u202e\u2066\u2028\u{e0001}\\n"'
+      componentLogger(log, odd).warn(odd, { [odd]: [odd, 'se\u009bcret'], error: odd })
+      const written = lines.join('')
+      expect(written.replaceAll('\n', '')).not.toMatch(/[\p{C}\p{Zl}\p{Zp}]/u)
+      // The line itself, and in the console one of its own for the error.
+      expect(written.trimEnd().split('\n')).toHaveLength(encoding === 'json' ? 1 : 2)
+      expect(written).toContain('\\u009b2J\\u202e\\u2066\\u2028\\udb40\\udc01')
+      expect(written).toContain('[REDACTED]')
+      if (encoding === 'json') expect(JSON.parse(written)).toMatchObject({ msg: odd, component: odd, error: odd })
+    },
+  )
+
   it('is written in another way, and hides other secrets, from when that is asked for', async () => {
     const secrets = new Set(['first'])
     const lines: string[] = []
@@ -54,11 +70,15 @@ describe('the log', () => {
     expect(lines).toEqual([expect.stringMatching(/DEBUG: debug: \[REDACTED\] and \[REDACTED\]\n$/)])
   })
 
-  it('says the same thing about the same error once while it is throttled', async () => {
+  it('says the same thing once a minute while it is throttled, whatever the error says', async () => {
     const { log, lines } = await logger('json')
     const quiet = throttled(log, systemClock)
-    for (let index = 0; index < 5; index += 1) quiet.error('It failed.', { error: 'a' })
-    quiet.error('It failed.', { error: 'b' })
-    expect(lines.map((line) => (JSON.parse(line) as { error: string }).error)).toEqual(['a', 'b'])
+    for (let index = 0; index < 5; index += 1) quiet.error('It failed.', { error: `request ${index} failed` })
+    quiet.error('Something else failed.', { error: 'request 0 failed' })
+    const messages = lines.map((line) => JSON.parse(line) as { msg: string; error: string })
+    expect(messages).toMatchObject([
+      { msg: 'It failed.', error: 'request 0 failed' },
+      { msg: 'Something else failed.', error: 'request 0 failed' },
+    ])
   })
 })

@@ -1,4 +1,4 @@
-import { Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import type { Network } from '../../src/http/client.ts'
 import type { Random } from '../kit/random.ts'
 import type { Life } from './life.ts'
@@ -33,9 +33,13 @@ export class SimulatedNetwork {
 
   /** The network as one process uses it. */
   of(life: Life): Network {
-    return {
-      connect: () => new SimulatedConnections((options, handler) => void this.#exchange(life, options, handler)),
+    const dispatcher = {
+      dispatch: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean => {
+        void this.#exchange(life, options, handler)
+        return true
+      },
     }
+    return { connect: () => ({ to: () => dispatcher, close: () => undefined, destroy: async () => undefined }) }
   }
 
   /** The process that sent them has died: what is on its way arrives, or does not. */
@@ -95,26 +99,4 @@ class Controller implements Dispatcher.DispatchController {
   pause(): void {}
 
   resume(): void {}
-}
-
-class SimulatedConnections extends Dispatcher {
-  constructor(
-    private readonly exchange: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) => void,
-  ) {
-    super()
-  }
-
-  override dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean {
-    this.exchange(options, handler)
-    return true
-  }
-
-  override close(): Promise<void>
-  override close(): Promise<void> {
-    return Promise.resolve()
-  }
-
-  override destroy(): Promise<void> {
-    return Promise.resolve()
-  }
 }

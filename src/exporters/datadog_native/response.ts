@@ -1,8 +1,8 @@
 import { listedErrors, waitOf } from '../../datadog/answers.ts'
 import { divisible, permanent, retryable, unauthorized } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
-import { answerMessage } from '../../http/client.ts'
-import type { HttpResponse } from '../../http/client.ts'
+import { answerMessage } from '../../http/answer.ts'
+import type { HttpResponse } from '../../http/answer.ts'
 
 /** How often a refused request is halved to save the series that are good: at most 31 requests come of one. */
 const MAX_ISOLATION = 4
@@ -13,23 +13,11 @@ const MAX_ISOLATION = 4
  */
 export function responseError(
   response: HttpResponse,
-  {
-    url,
-    apiKey,
-    depth,
-    points,
-    now,
-  }: {
-    readonly url: string
-    readonly apiKey: string
-    readonly depth: number
-    readonly points: number
-    readonly now: number
-  },
+  { depth, points, now }: { readonly depth: number; readonly points: number; readonly now: number },
 ): DeliveryError | undefined {
   const { status } = response
-  if (status >= 200 && status < 300) return listedErrors(response, { url, apiKey, points })
-  const message = answerMessage(url, response, [apiKey])
+  if (status >= 200 && status < 300) return listedErrors(response, points)
+  const message = answerMessage(response)
   switch (status) {
     case 400: {
       const options = { reason: 'bad_request' }

@@ -49,12 +49,17 @@ export interface SeriesOptions {
   readonly summaries: SummaryMode
   /** Told of each metric of which a value is lost because that of another source takes its place. */
   readonly overwritten: (metric: { readonly name: string }) => void
+  /** Called after each batch of which something could not be remembered because too much is. */
+  readonly full: () => void
 }
 
 const SECOND = 1_000_000_000
 const NONE = -1
 /** What metrics and names have in common is remembered for so many of them. */
 const MAX_NAMES = 10_000
+/** Bytes of frames that are remembered, and of what a series is written to: it may have been a very long one. */
+const MAX_FRAMES = 2 ** 22
+const MAX_WRITTEN = 2 ** 20
 
 /** Instead of a series: the metric has no name that Datadog takes. */
 const NAMELESS = -1
@@ -118,6 +123,7 @@ export class SeriesMapper {
   #lastScope: { readonly scope: Scope; readonly tags: readonly string[] } | undefined
   /** What series of a metric have in common, by owner. */
   readonly #frames = new Map<number, SeriesFrame>()
+  #frameBytes = 0
   readonly #tags = new TagList()
   /** A series as it is written. */
   #written = Buffer.alloc(4096)
@@ -132,12 +138,17 @@ export class SeriesMapper {
 
   constructor(options: SeriesOptions) {
     this.#options = options
-    this.#known = new KnownSeries(options.clock)
+    this.#known = new KnownSeries(options.clock, options.full)
   }
 
   /** What is to survive a restart. */
   get state(): ExporterState {
     return this.#known.state
+  }
+
+  /** Forgets all: there will be no further batch. */
+  close(): void {
+    this.#known.close()
   }
 
   /** Nothing of a batch will be sent any more, or again. */
@@ -157,10 +168,10 @@ export class SeriesMapper {
   map(batch: MetricBatch, account: Account): void {
     if (this.#known.begin(batch, this.#options.ttl)) {
       this.#renumbered.clear()
-      this.#frames.clear()
+      this.#clearFrames()
       this.#units.clear()
     }
-    if (this.#frames.size > MAX_NAMES) this.#frames.clear()
+    if (this.#frames.size > MAX_NAMES || this.#frameBytes > MAX_FRAMES) this.#clearFrames()
     try {
       this.#single = false
       if (!this.#mapAll(batch)) {
@@ -174,6 +185,7 @@ export class SeriesMapper {
       this.#histogram.cursor.end()
       this.#known.end(batch)
       this.#lastResource = this.#lastScope = undefined
+      if (this.#written.length > MAX_WRITTEN) this.#makeWritten(4096)
     }
     this.#tally.tell(account)
   }
@@ -223,9 +235,10 @@ export class SeriesMapper {
           source = this.#known.find(owner, cursor)
           if (source < 0) {
             const attributes = finishedAttributes(origin, read) ?? cursor.attributes()
-            source = this.#known.add(owner, cursor, this.#seriesOf(origin, kind, attributes))
+            source = this.#add(origin, kind, cursor, attributes)
           }
-          if (series !== undefined) this.#renumbered.set(series.numbers[series.start + read], source)
+          if (series !== undefined && this.#known.keeps(source))
+            this.#renumbered.set(series.numbers[series.start + read], source)
         }
         const time = cursor.lowTime()
         const covered = isCount ? cursor.elapsed() : NaN
@@ -240,7 +253,7 @@ export class SeriesMapper {
       let source = this.#known.find(owner, bytes)
       if (source < 0) {
         const attributes = finishedAttributes(origin, read) ?? point.attributes
-        source = this.#known.add(owner, bytes, this.#seriesOf(origin, kind, attributes))
+        source = this.#add(origin, kind, bytes, attributes)
       }
       const place = new PlaceOfPoint(point)
       const covered = isCount ? place.elapsed() : NaN
@@ -278,7 +291,10 @@ export class SeriesMapper {
   /** The number of a histogram or summary; -1 when it has no name that Datadog takes, which is counted. */
   #wholeOf({ metric, owner }: Origin, bytes: PointBytes): number {
     let source = this.#known.find(owner, bytes)
-    if (source < 0) source = this.#known.add(owner, bytes, normalizeName(metric.name) === '' ? NAMELESS : NOT_YET)
+    if (source < 0) {
+      const series = normalizeName(metric.name) === '' ? NAMELESS : NOT_YET
+      source = this.#known.add(owner, bytes, series, this.#known.mayKeep(owner, bytes))
+    }
     if (this.#known.seriesOf(source) !== NAMELESS) return source
     this.#tally.dropped('invalid_name')
     return -1
@@ -293,7 +309,7 @@ export class SeriesMapper {
     let series = this.#known.seriesOf(whole.source)
     if (series === NOT_YET) {
       series = this.#sketchSeriesOf(whole)
-      this.#known.assign(whole.source, series)
+      if (this.#known.keepsSeries(series)) this.#known.assign(whole.source, series)
     }
     if (!this.sketches.put(series, whole.place.seconds(), mapped.sketch)) this.#tally.merged++
     if (mapped.samples.length === 0) return
@@ -321,7 +337,9 @@ export class SeriesMapper {
     const isCount = type === 'count'
     let source = this.#known.find(owner, bytes)
     if (source < 0) {
-      source = this.#known.add(owner, bytes, this.#derivedSeriesOf(whole, isCount ? COUNT : GAUGE, sample))
+      const isKept = this.#known.mayKeep(owner, bytes)
+      const series = this.#derivedSeriesOf(whole, isCount ? COUNT : GAUGE, sample, isKept)
+      source = this.#known.add(owner, bytes, series, isKept)
     }
     const covered = isCount ? place.elapsed() : NaN
     this.#put(metric, source, place.seconds(), value, place.lowTime(), covered, KEPT[suffix])
@@ -384,31 +402,40 @@ export class SeriesMapper {
     }
   }
 
-  /** The number of the series of a point, whose metric and kind are those of the owner; NAMELESS where it has no name. */
-  #seriesOf(origin: Origin, kind: Kind, point: Attributes): number {
+  /** Gives a number to a source that is not known: of a point whose metric and kind are those of the owner. */
+  #add(origin: Origin, kind: Kind, bytes: PointBytes, attributes: Attributes): number {
+    const isKept = this.#known.mayKeep(origin.owner, bytes)
+    return this.#known.add(origin.owner, bytes, this.#seriesOf(origin, kind, attributes, isKept), isKept)
+  }
+
+  /** The number of the series of a point; NAMELESS where it has no name. `isKept`: as of its source. */
+  #seriesOf(origin: Origin, kind: Kind, point: Attributes, isKept: boolean): number {
     const { metric, owner } = origin
     const host = this.#fillTags(origin, point, NO_TAGS)
-    const isOfResource = this.#tags.host === undefined
+    const isOfResource = this.#tags.host === undefined && this.#known.keepsOwner(owner)
     let frame = isOfResource ? this.#frames.get(owner) : undefined
     if (frame === undefined) {
       frame = this.#frame(metric.name, kind, host, metric)
       if (frame === undefined) return NAMELESS
-      if (isOfResource) this.#frames.set(owner, frame)
+      if (isOfResource) {
+        this.#frames.set(owner, frame)
+        this.#frameBytes += frame.head.length + frame.tail.length
+      }
     }
-    return this.#numberOf(kind, frame, this.#options.writer)
+    return this.#numberOf(kind, frame, this.#options.writer, isKept)
   }
 
-  #derivedSeriesOf(whole: Whole, kind: Kind, sample: DerivedSample): number {
+  #derivedSeriesOf(whole: Whole, kind: Kind, sample: DerivedSample, isKept: boolean): number {
     const { metric } = whole
     const host = this.#fillTags(whole, attributesOf(whole), sample.tags)
     const frame = this.#frame(metric.name + sample.suffix, kind, host, sample.inUnit ? metric : undefined)
-    return frame === undefined ? NAMELESS : this.#numberOf(kind, frame, this.#options.writer)
+    return frame === undefined ? NAMELESS : this.#numberOf(kind, frame, this.#options.writer, isKept)
   }
 
   #sketchSeriesOf(whole: Whole): number {
     const host = this.#fillTags(whole, attributesOf(whole), NO_TAGS)
     const metric = normalizeName(whole.metric.name)
-    return this.#numberOf(WHOLE, sketchSeries.frame({ metric, host }), sketchSeries)
+    return this.#numberOf(WHOLE, sketchSeries.frame({ metric, host }), sketchSeries, this.#known.keeps(whole.source))
   }
 
   /** Fills `#tags`; returns the host. */
@@ -428,17 +455,24 @@ export class SeriesMapper {
   }
 
   /** The number of a series of Datadog's, whose tags are in `#tags`, by what it is written as. */
-  #numberOf(kind: Kind, { head, tail }: SeriesFrame, { tags }: Pick<SeriesWriter, 'tags'>): number {
+  #numberOf(kind: Kind, { head, tail }: SeriesFrame, { tags }: Pick<SeriesWriter, 'tags'>, isKept: boolean): number {
     const most = head.length + this.#tags.length + this.#tags.count * MAX_AROUND_TAG + tail.length
-    if (most > this.#written.length) {
-      this.#written = Buffer.alloc(most * 2)
-      this.#writtenView = viewOf(this.#written)
-    }
+    if (most > this.#written.length) this.#makeWritten(most * 2)
     const out = this.#written
     out.set(head)
     const end = tags(out, head.length, this.#tags)
     out.set(tail, end)
-    return this.#known.numberOf(kind, this.#writtenView, 0, end + tail.length)
+    return this.#known.numberOf(kind, this.#writtenView, 0, end + tail.length, isKept)
+  }
+
+  #makeWritten(length: number): void {
+    this.#written = Buffer.alloc(length)
+    this.#writtenView = viewOf(this.#written)
+  }
+
+  #clearFrames(): void {
+    this.#frames.clear()
+    this.#frameBytes = 0
   }
 
   #unitOf(name: string, metric: Metric | undefined): string | undefined {

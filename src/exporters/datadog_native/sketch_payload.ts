@@ -55,9 +55,11 @@ export interface SketchSample {
   readonly sketch: Sketch
 }
 
+export const SKETCHES_PATH = '/api/beta/sketches'
+
 /** The intake of distributions. Its address and limits are the Agent's, since Datadog does not document it. */
 export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
-  return { path: '/api/beta/sketches', contentType: 'application/x-protobuf', limits, divide: divideMessages }
+  return { path: SKETCHES_PATH, contentType: 'application/x-protobuf', limits, divide: divideMessages }
 }
 
 /** Packs samples into requests within the limits of the format; one too large for any is told to `account`. */

@@ -23,6 +23,8 @@ export interface OneASecondOptions {
   readonly scopesAreTags: boolean
   /** Told of each metric of which a value is lost because that of another source takes its place. */
   readonly overwritten: (metric: { readonly name: string }) => void
+  /** Called after each batch of which something could not be remembered because too much is. */
+  readonly full: () => void
 }
 
 const SECOND = 1_000_000_000n
@@ -50,12 +52,17 @@ export class OneASecond {
 
   constructor(options: OneASecondOptions) {
     this.#options = options
-    this.#known = new KnownSeries(options.clock)
+    this.#known = new KnownSeries(options.clock, options.full)
   }
 
   /** What is to survive a restart. */
   get state(): ExporterState {
     return this.#known.state
+  }
+
+  /** Forgets all: there will be no further batch. */
+  close(): void {
+    this.#known.close()
   }
 
   /** Nothing of a batch will be sent any more, or again. */
@@ -104,7 +111,10 @@ export class OneASecond {
       for (let at = 0; at < points.length; at++) {
         const bytes = bytesOf(metric.points[at].attributes)
         let source = this.#known.find(owner, bytes)
-        if (source < 0) source = this.#known.add(owner, bytes, this.#numberOf(kind, sent[index], points[at]))
+        if (source < 0) {
+          const isKept = this.#known.mayKeep(owner, bytes)
+          source = this.#known.add(owner, bytes, this.#numberOf(kind, sent[index], points[at], isKept), isKept)
+        }
         this.#points.push(points[at])
         if (kind === WHOLE) this.#addWhole(metric, points[at], source)
         else if (!this.#add(metric, points[at], source, kind) && !single) return undefined
@@ -189,13 +199,13 @@ export class OneASecond {
   }
 
   /** The number of the series that Datadog makes of a point, whose name and tags it writes in its own way. */
-  #numberOf(kind: Kind, { metric, resource, scope }: Sent, { attributes }: DataPoint): number {
+  #numberOf(kind: Kind, { metric, resource, scope }: Sent, { attributes }: DataPoint, isKept: boolean): number {
     const ofScope = this.#options.scopesAreTags ? scopeIdentity(scope, '') : ''
     const tags = [...resource.attributes, ...attributes].map(({ key, value }) => normalizeTag(key, anyValueText(value)))
     const text = [normalizeName(metric.name), ofScope, ...new Set(tags.sort())].join('\n')
     // Not the text itself: that of a million series would take hundreds of MiB.
     const { buffer, byteOffset, length } = createHash('sha256').update(text).digest()
-    return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2)
+    return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2, isKept)
   }
 }
 

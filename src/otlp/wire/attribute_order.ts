@@ -1,6 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { AnyValue, KeyValue } from '../attributes.ts'
 import { readerAt, viewOf } from '../message.ts'
+import type { RememberedBytes } from '../remembered_bytes.ts'
 import { readKeyValue, writeKeyValue } from './attributes.ts'
 import { messageEnd, writeMessage } from './fields.ts'
 
@@ -17,8 +18,15 @@ interface Order {
   readonly lengths: readonly number[]
 }
 
-/** Sets of keys whose order is remembered; those of further ones are sorted. */
+/**
+ * Sets of keys whose order is remembered, and the bytes that these may take; the keys of further sets are sorted. The bound is of each index
+ * alone, and no set is ever forgotten: another spelling of it would be another series.
+ */
 const MAX_ORDERS = 10_000
+const MAX_BYTES = 2 ** 21
+/** What is remembered of an order, and of each key in it, beside the five times that its text is kept. */
+const ORDER_BYTES = 300
+const KEY_BYTES = 32
 /** Orders that are compared key by key before a text is made of the keys. */
 const MAX_RECENT = 8
 const MAX_ATTRIBUTES = 128
@@ -39,6 +47,15 @@ export class AttributeOrder {
   readonly #orders = new Map<string, Order>()
   readonly #bySet = new Map<string, readonly string[]>()
   #recent: Order[] = []
+  #bytes = 0
+
+  constructor(private readonly remembered: RememberedBytes) {}
+
+  /** Nobody asks any more. */
+  close(): void {
+    this.remembered.add(-this.#bytes)
+    this.#bytes = 0
+  }
 
   /** Returns `run` itself where it is that spelling; other bytes stay what they are until the next call. */
   canonical(run: Run): Run {
@@ -83,8 +100,7 @@ export class AttributeOrder {
       writeMessage(writer, tag >> 3, byKey.get(key) as KeyValue, writeKeyValue)
     }
     const bytes = writer.finish()
-    roomOf(bytes.length).set(bytes)
-    return { view: scratchView, start: 0, end: bytes.length }
+    return { view: viewOf(bytes), start: 0, end: bytes.length }
   }
 
   /** The order of a set of keys, each the text of its bytes: this one, if it is the first. */
@@ -95,6 +111,10 @@ export class AttributeOrder {
     if (known !== undefined) return known
     // A key that holds a NUL could be taken for two.
     if (this.#bySet.size === MAX_ORDERS || texts.some((text) => text.includes('\0'))) return sorted
+    const bytes = ORDER_BYTES + KEY_BYTES * sorted.length + 5 * set.length
+    if (this.#bytes + bytes > MAX_BYTES) return sorted
+    this.#bytes += bytes
+    this.remembered.add(bytes)
     const order = [...new Set(texts)]
     this.#bySet.set(set, order)
     const kept = { view: viewOf(Buffer.from(order.join(''), 'latin1')), lengths: order.map(({ length }) => length) }

@@ -109,6 +109,12 @@ const readPoints = {
   summary: pointsReader((reader, source) => new SummaryPoint(view(reader, source, readSummaryPoint))),
 }
 
+/** Whether points that are not read yet are those of a metric of this type. */
+export function holdsPointsOf(points: Encoded<readonly DataPoint[]>, type: MetricType): boolean {
+  const types: readonly MetricType[] = type === 'gauge' || type === 'sum' ? ['gauge', 'sum'] : [type]
+  return types.some((each) => each !== 'none' && points.reads(readPoints[each]))
+}
+
 function pointsReader(makePoint: (reader: Reader, source: Source) => DataPoint): ReadFields<readonly DataPoint[]> {
   return (source, start, end) => {
     const reader = readerAt(source.bytes, start)

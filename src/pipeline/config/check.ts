@@ -3,6 +3,7 @@ import { isSetting } from '../../component.ts'
 import type { Format, Setting, Settings } from '../../component.ts'
 import type { Place, Problem } from '../../errors.ts'
 import { formats, readText, words } from '../../formats.ts'
+import { isNamedLikeSecret, REDACTED, secretParts, urlCredentials } from '../../secrets.ts'
 import { collectorHint } from './collector.ts'
 import { expand } from './expand.ts'
 import type { Expansion } from './expand.ts'
@@ -30,11 +31,6 @@ export interface Checked {
   readonly value: unknown
   readonly shown: unknown
 }
-
-const REDACTED = '[REDACTED]'
-
-/** Something shorter could not be hidden without tearing up every other text. */
-const SHORTEST_SECRET = 4
 
 const UNSET: Checked = { value: undefined, shown: undefined }
 
@@ -66,7 +62,7 @@ export function checkSettings(
     const at = entry?.key ?? place
     const below = join(path, name)
     const checked = isSetting(setting)
-      ? checkSetting(setting, entry?.value, at, below, check)
+      ? checkSetting(setting, entry?.value, at, below, inside(check, isSecret(name, setting)))
       : checkSettings(setting, entry?.value, at, below, check)
     value[name] = checked.value
     if (checked.shown !== undefined) shown[name] = checked.shown
@@ -126,7 +122,6 @@ export function join(path: string, name: string): string {
 }
 
 function checkSetting(setting: Setting, node: Node | undefined, place: Place, path: string, check: Check): Checked {
-  const inner = setting.secret === true ? { ...check, secret: true } : check
   const given = node === undefined || (node.kind === 'empty' && !takesEmpty(setting.format)) ? undefined : node
   const set = given ?? environmentNode(setting, check)
   if (set === undefined && setting.changed !== undefined && check.unused !== true) {
@@ -136,7 +131,7 @@ function checkSetting(setting: Setting, node: Node | undefined, place: Place, pa
   }
   const source = set ?? defaultNode(setting)
   if (source !== undefined) {
-    const checked = checkFormat(setting.format, source, place, path, inner)
+    const checked = checkFormat(setting.format, source, place, path, check)
     if (!(setting.default === null && checked.value === '')) return checked
   } else if (setting.default !== null) return UNSET
   const variables =
@@ -189,7 +184,8 @@ export function checkFormat(format: Format, node: Node, place: Place, path: stri
   if (node.kind !== 'map') return wrongKind(format, node, path, check)
   const items = Array.from(node.entries, ([name, { key, value }]) => {
     if (name.includes('${')) report(check, key, join(path, name), 'nothing is put into keys, only into values')
-    return [name, checkFormat(format.map, value, key, join(path, name), check)] as const
+    const inner = inside(check, isNamedLikeSecret(name) && holdsText(format.map))
+    return [name, checkFormat(format.map, value, key, join(path, name), inner)] as const
   })
   return {
     value: Object.fromEntries(items.map(([name, { value }]) => [name, value])),
@@ -234,7 +230,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
   if ('mistake' in read) {
     // What came from a variable or a file may be anybody's secret.
     const open =
-      check.secret !== true && node.literal !== true && text === node.text && !(format === 'url' && text.includes('@'))
+      check.secret !== true && node.literal !== true && text === node.text && !(format === 'url' && /[@?]/.test(text))
     const suggestion = typeof format === 'string' ? formats[format].meant?.(text) : closest(text, format)
     report(
       check,
@@ -245,7 +241,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
     )
     return UNSET
   }
-  if (check.secret === true && text.includes(REDACTED)) {
+  if (text.includes(REDACTED)) {
     report(
       check,
       node.place,
@@ -259,19 +255,34 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
     const value = resolve(check.directoryOf(node.place), text)
     return { value, shown: value }
   }
-  if (format === 'url') return { value: read.value, shown: withoutPassword(text, check) }
+  if (format === 'url') return { value: read.value, shown: withoutCredentials(text, check) }
   return { value: read.value, shown: String(read.value) === text ? read.value : text }
 }
 
-function withoutPassword(url: string, check: Check): string {
-  const { password } = new URL(url)
-  if (password === '') return url
-  addSecret(password, check)
-  return url.replace(/(\/\/[^/@:]*):[^/]*@/, `$1:${REDACTED}@`)
+/** A URL as it may be shown: a password and whatever stands in the query may be a key. */
+function withoutCredentials(url: string, check: Check): string {
+  for (const credential of urlCredentials(url)) addSecret(credential, [], check)
+  return url.replace(/(\/\/(?:[^/@:?]*:)?)[^/?]*@/, `$1${REDACTED}@`).replace(/(?<=\?)[^#]+/, REDACTED)
 }
 
-function addSecret(text: string, check: Check): void {
-  if (text.length >= SHORTEST_SECRET) check.secrets.add(text)
+function addSecret(text: string, pieces: readonly string[], check: Check): void {
+  for (const part of secretParts(text, pieces)) check.secrets.add(part)
+}
+
+/** Whether the value of a setting never appears: it says so, or nothing and its name does. */
+function isSecret(name: string, { secret, format }: Setting): boolean {
+  return secret ?? (isNamedLikeSecret(name) && holdsText(format))
+}
+
+/** Whether a value of this format may be a secret: nobody's key is a duration, or one of five words. */
+function holdsText(format: Format): boolean {
+  if (typeof format === 'string') return format === 'string' || format === 'url'
+  if ('length' in format || 'settings' in format) return false
+  return holdsText('list' in format ? format.list : format.map)
+}
+
+function inside(check: Check, secret: boolean): Check {
+  return secret ? { ...check, secret } : check
 }
 
 type ScalarNode = Extract<Node, { kind: 'scalar' }>
@@ -279,7 +290,7 @@ type ListNode = Extract<Node, { kind: 'list' }>
 
 /** The text of a scalar with everything put in; undefined after a mistake. */
 function scalarText(node: ScalarNode, path: string, check: Check): string | undefined {
-  const { text, mistakes, unbraced } = expandIn(node, check)
+  const { text, mistakes, unbraced, pieces } = expandIn(node, check)
   for (const { message, unset } of mistakes) {
     check.problems.push({
       severity: unset && check.unused === true ? 'warning' : 'error',
@@ -289,12 +300,12 @@ function scalarText(node: ScalarNode, path: string, check: Check): string | unde
     })
   }
   for (const name of unbraced) reportUnbraced(name, node, path, check)
-  if (check.secret === true) addSecret(text, check)
+  if (check.secret === true) addSecret(text, pieces, check)
   return mistakes.length === 0 ? text : undefined
 }
 
 function expandIn({ text, literal, place }: ScalarNode, check: Check): Expansion {
-  if (literal === true) return { text, mistakes: [], unbraced: [] }
+  if (literal === true) return { text, mistakes: [], unbraced: [], pieces: [] }
   return expand(text, { env: check.env, directory: check.directoryOf(place) })
 }
 

@@ -11,6 +11,15 @@ import { declarationMistakes } from './declaration.ts'
 import { closest } from './suggest.ts'
 import type { Entry, MapNode, Node } from './yaml.ts'
 
+/** What the modules bring. */
+export interface Custom {
+  readonly components: readonly Component[]
+  /** `kind type` of the components whose declarations hold mistakes; also `UNKNOWN` where nobody can say what a module would bring. */
+  readonly broken: ReadonlySet<string>
+}
+
+const UNKNOWN = 'unknown'
+
 /**
  * Loads the components that `specifiers` bring. Everything wrong with a module is reported where `node`, the list of them,
  * names it.
@@ -19,10 +28,14 @@ export async function loadModules(
   specifiers: readonly (string | undefined)[],
   node: Node | undefined,
   check: Check,
-): Promise<Component[]> {
+): Promise<Custom> {
   const components: Component[] = []
+  const broken = new Set<string>()
   for (const [index, specifier] of specifiers.entries()) {
-    if (specifier === undefined || node?.kind !== 'list') continue
+    if (specifier === undefined || node?.kind !== 'list') {
+      broken.add(UNKNOWN)
+      continue
+    }
     const { place } = node.items[index]
     const fail = (message: string) => report(check, place, `modules[${index}]`, message)
     let exported: readonly unknown[]
@@ -30,23 +43,41 @@ export async function loadModules(
       exported = await loadModule(specifier, check.directoryOf(place))
     } catch (error) {
       fail(`cannot be loaded: ${errorMessage(error).replace(/\s+/g, ' ')}`)
+      broken.add(UNKNOWN)
       continue
     }
     for (const [position, candidate] of exported.entries()) {
       const which = exported.length === 1 ? '' : `component ${position + 1}: `
-      const mistakes = [...declarationMistakes(candidate)]
+      const mistakes = mistakesOf(candidate)
+      const named = isNamed(candidate) ? candidate : undefined
+      const collision = named && (await collisionOf(named, components))
+      if (collision !== undefined) mistakes.push(collision)
       for (const mistake of mistakes) fail(which + mistake)
-      if (mistakes.length > 0) continue
-      const component = candidate as Component
-      const collision = await collisionOf(component, components)
-      if (collision === undefined) components.push(component)
-      else fail(which + collision)
+      if (mistakes.length === 0) components.push(candidate as Component)
+      else broken.add(named === undefined ? UNKNOWN : `${named.kind} ${named.type}`)
     }
   }
-  return components
+  return { components, broken }
 }
 
-async function collisionOf({ kind, type }: Component, others: readonly Component[]): Promise<string | undefined> {
+/** An object that was not made as a literal may do anything when it is read, like refer to itself without an end. */
+function mistakesOf(candidate: unknown): string[] {
+  try {
+    return [...declarationMistakes(candidate)]
+  } catch (error) {
+    return [`its declaration cannot be read: ${errorMessage(error)}`]
+  }
+}
+
+function isNamed(candidate: unknown): candidate is Pick<Component, 'kind' | 'type'> {
+  const { kind, type } = (candidate ?? {}) as Record<string, unknown>
+  return ['receiver', 'processor', 'exporter'].includes(kind as string) && typeof type === 'string'
+}
+
+async function collisionOf(
+  { kind, type }: Pick<Component, 'kind' | 'type'>,
+  others: readonly Component[],
+): Promise<string | undefined> {
   const taken = (other: string) => isSpellingOf(type, other) || isSpellingOf(other, type)
   if ((await listTypes(kind)).some(taken))
     return `there is a built-in ${kind} "${type}"; a custom one needs another type`
@@ -58,9 +89,9 @@ async function collisionOf({ kind, type }: Component, others: readonly Component
 export async function findComponent(
   kind: ComponentKind,
   type: string,
-  custom: readonly Component[],
+  { components }: Custom,
 ): Promise<Component | undefined> {
-  return custom.find((component) => component.kind === kind && isNameOf(type, component)) ?? loadBuiltin(kind, type)
+  return components.find((component) => component.kind === kind && isNameOf(type, component)) ?? loadBuiltin(kind, type)
 }
 
 /**
@@ -92,23 +123,25 @@ export function parseId(
   return { type, name }
 }
 
-/** Reports a type that does not exist. */
+/** Reports a type that does not exist; not where a module that failed may have brought it. */
 export async function reportUnknownType(
   kind: ComponentKind,
   type: string,
   place: Place,
   path: string,
-  custom: readonly Component[],
+  { components, broken }: Custom,
   check: Check,
 ): Promise<void> {
   const types = [
     ...(await listTypes(kind)),
-    ...custom.filter((other) => other.kind === kind).map((other) => other.type),
+    ...components.filter((other) => other.kind === kind).map((other) => other.type),
   ].sort()
   const hint = collectorHint(`${kind}s.${type}`)
+  const meant = hint === undefined ? closest(type, types) : undefined
+  if (broken.has(`${kind} ${type}`) || (broken.has(UNKNOWN) && hint === undefined && meant === undefined)) return
   const message =
     hint ?? `unknown type: "${type}"; the ${kind}s are ${types.join(', ')}; a custom one is brought by \`modules\``
-  report(check, place, path, message, hint === undefined ? closest(type, types) : undefined)
+  report(check, place, path, message, meant)
 }
 
 /** The settings of a component as the YAML has them: an exporter's stand beside those of the delivery around it. */
@@ -132,13 +165,16 @@ export function checkComponentSettings(
   const isDelivery = ([name]: [string, unknown]) => component.kind === 'exporter' && name in deliverySettings
   const config = Object.fromEntries(Object.entries(all).filter((entry) => !isDelivery(entry)))
   const delivery = Object.fromEntries(Object.entries(all).filter(isDelivery)) as unknown as DeliveryConfig
-  if (check.problems.length === before) {
-    const findings = [
-      ...findingsOf(() => component.check?.(config as never)),
-      ...(component.kind === 'exporter' ? deliveryFindings(delivery) : []),
-    ]
-    reportFindings(findings, node, place, path, check)
-  }
+  // Rules need every setting they may read; what an unused component lacks is only a warning.
+  const wrong = check.problems
+    .slice(before)
+    .filter(({ severity }) => severity === 'error' || check.unused === true)
+    .map((problem) => isDelivery([problem.path.slice(path.length + 1).split('.')[0], undefined]))
+  const findings = [
+    ...(wrong.includes(false) ? [] : findingsOf(() => component.check?.(config as never))),
+    ...(wrong.includes(true) || component.kind !== 'exporter' ? [] : deliveryFindings(delivery)),
+  ]
+  reportFindings(findings, node, place, path, check)
   return { settings: component.kind === 'exporter' ? { config, delivery } : { config }, shown }
 }
 
@@ -165,19 +201,28 @@ export function reportFindings(
   path: string,
   check: Check,
 ) {
-  for (const { path: below, message, severity = 'error' } of findings) {
+  for (const { path: below, message, severity = 'error', suggestion } of findings) {
+    const { node: found, place: at } = locate(node, place, below)
+    // What came from a variable or a file may be anybody's secret.
+    const open = found?.kind === 'scalar' && !found.text.includes('${')
     check.problems.push({
       severity,
-      place: locate(node, place, below),
+      place: at,
       path: below === '' ? path : join(path, below),
       message,
+      ...(open && suggestion !== undefined && { suggestion }),
     })
   }
 }
 
 function findingsOf(rules: () => Iterable<Finding> | undefined): Finding[] {
   try {
-    return [...(rules() ?? [])]
+    const findings = [...(rules() ?? [])]
+    for (const { path, message } of findings) {
+      if (typeof path !== 'string' || typeof message !== 'string')
+        throw new TypeError('it must yield `{ path, message }`')
+    }
+    return findings
   } catch (error) {
     return [{ path: '', message: `its check failed: ${errorMessage(error)}` }]
   }
@@ -212,21 +257,27 @@ function* deliveryFindings({
   }
 }
 
-/** Where the setting at a path stands, or the nearest one around it. List items are `[index]` or `.index`. */
-function locate(node: Node | undefined, place: Place, path: string): Place {
+interface Located {
+  /** Unless the setting is not there. */
+  readonly node?: Node
+  readonly place: Place
+}
+
+/** The setting at a path and where it stands, or the place of the nearest one around it. List items are `[index]` or `.index`. */
+function locate(node: Node | undefined, place: Place, path: string): Located {
   const rest = path.replace(/^\./, '')
-  if (rest === '' || node === undefined) return place
+  if (rest === '' || node === undefined) return { node, place }
   if (node.kind === 'map') return locateKey(node, place, rest)
   const index = node.kind === 'list' ? /^\[?(\d+)\]?/.exec(rest) : null
   const item = index === null ? undefined : (node as Extract<Node, { kind: 'list' }>).items[Number(index[1])]
-  return item === undefined ? place : locate(item, item.place, rest.slice(index![0].length))
+  return item === undefined ? { place } : locate(item, item.place, rest.slice(index![0].length))
 }
 
 /** Keys may hold dots, so the longest one that fits is taken. */
-function locateKey(node: MapNode, place: Place, path: string): Place {
+function locateKey(node: MapNode, place: Place, path: string): Located {
   const fits = (key: string) => path.startsWith(key) && (path.length === key.length || '.['.includes(path[key.length]))
   const [key] = [...node.entries.keys()].filter(fits).sort((a, b) => b.length - a.length)
-  if (key === undefined) return place
+  if (key === undefined) return { place }
   const entry = node.entries.get(key)!
   return locate(entry.value, entry.value.kind === 'scalar' ? entry.value.place : entry.key, path.slice(key.length))
 }

@@ -23,19 +23,21 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
     return
   }
   const { kind, type, aliases, summary, config, create, check, examples } = exported
-  if (typeof kind !== 'string' || !Object.hasOwn(KEYS_OF_KIND, kind)) {
-    yield '`kind` must be `receiver`, `processor` or `exporter`'
-    return
-  }
+  const isKind = typeof kind === 'string' && Object.hasOwn(KEYS_OF_KIND, kind)
+  if (!isKind) yield '`kind` must be `receiver`, `processor` or `exporter`'
   if (typeof type !== 'string' || !TYPE.test(type)) {
     yield '`type` must be a letter followed by letters, digits and underscores, all of them small, at most 63'
   }
   if (aliases !== undefined && !(Array.isArray(aliases) && aliases.every((alias) => TYPE.test(String(alias))))) {
     yield '`aliases` must be a list of names that are written as types are'
   }
-  const keys = [...KEYS, ...KEYS_OF_KIND[kind as keyof typeof KEYS_OF_KIND]]
+  const keys = [
+    ...KEYS,
+    ...(isKind ? [KEYS_OF_KIND[kind as keyof typeof KEYS_OF_KIND]] : Object.values(KEYS_OF_KIND)).flat(),
+  ]
+  const whose = isKind ? kind : 'component'
   for (const key of Object.keys(exported)) {
-    if (!keys.includes(key)) yield `\`${key}\` is not part of a ${kind}'s declaration; there are ${keys.join(', ')}`
+    if (!keys.includes(key)) yield `\`${key}\` is not part of a ${whose}'s declaration; there are ${keys.join(', ')}`
   }
   if (!isText(summary)) yield '`summary` must be a sentence about the component'
   if (typeof create !== 'function') yield '`create` must be a function'
@@ -66,10 +68,16 @@ function* settingsMistakes(settings: Record<string, unknown>, path: string): Gen
   for (const [name, entry] of Object.entries(settings)) {
     const below = join(path, name)
     if (!isObject(entry)) yield `\`${below}\` must be a setting, \`{ doc, format, default }\`, or a group of settings`
-    else if (isSetting(entry as unknown as Setting | Settings)) yield* settingMistakes(entry, below)
-    else if ('format' in entry && !isObject(entry.format)) yield `\`${below}.doc\` must say what the setting is for`
+    else if (isMeantAsSetting(entry)) yield* settingMistakes(entry, below)
     else yield* settingsMistakes(entry, below)
   }
+}
+
+/** Whether it is no group, all of whose entries are objects that are settings or groups themselves. */
+function isMeantAsSetting(entry: Record<string, unknown>): boolean {
+  if (isSetting(entry as unknown as Setting | Settings)) return true
+  const names = Object.keys(entry)
+  return names.some((name) => SETTING_KEYS.includes(name)) && names.some((name) => !isObject(entry[name]))
 }
 
 function* settingMistakes(setting: Record<string, unknown>, path: string): Generator<string> {

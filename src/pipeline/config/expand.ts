@@ -8,6 +8,8 @@ export interface Expansion {
   readonly mistakes: readonly { readonly message: string; readonly unset: boolean }[]
   /** Names of variables that stand behind a dollar without braces, as a shell or an older collector takes them. */
   readonly unbraced: readonly string[]
+  /** What variables and files put in. */
+  readonly pieces: readonly string[]
 }
 
 /** The name of an environment variable at the beginning of a text. */
@@ -31,11 +33,12 @@ export interface Surroundings {
  *   (go.opentelemetry.io/collector/confmap 1.71, expand.go).
  */
 export function expand(text: string, surroundings: Surroundings): Expansion {
-  if (!text.includes('$')) return { text, mistakes: [], unbraced: [] }
+  if (!text.includes('$')) return { text, mistakes: [], unbraced: [], pieces: [] }
   const mistakes: { message: string; unset: boolean }[] = []
   const unbraced: string[] = []
+  const pieces: string[] = []
   const expanded = expandUntil(text, 0, false)
-  return { text: expanded.text, mistakes, unbraced }
+  return { text: expanded.text, mistakes, unbraced, pieces }
 
   /** Expands up to the end, or up to the brace that closes a default. */
   function expandUntil(source: string, start: number, inner: boolean): { text: string; end: number } {
@@ -76,13 +79,17 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     }
     const end = rest.end + 1
     const written = source.slice(start, end)
+    const put = (text: string) => {
+      pieces.push(text)
+      return { text, end }
+    }
     const fail = (message: string, unset = false) => {
       mistakes.push({ message, unset })
       return { text: '', end }
     }
     if (operator === undefined && rest.text !== '')
       return fail(`\`${written}\` is not a reference; a dollar itself is written $$`)
-    if (scheme === 'file' && operator === undefined) return { text: readFile(name, fail), end }
+    if (scheme === 'file' && operator === undefined) return put(readFile(name, fail))
     if (scheme !== 'env') {
       const meant = scheme === undefined ? `; write \${env:${name}} for a variable, $$ for a dollar` : ''
       return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be put in${meant}`)
@@ -90,13 +97,13 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     if (VARIABLE.exec(name)?.[0] !== name) return fail(`"${name}" is not the name of an environment variable`)
     const value = surroundings.env[name]
     if (operator === undefined) {
-      return value === undefined ? fail(`the environment variable ${name} is not set`, true) : { text: value, end }
+      return value === undefined ? fail(`the environment variable ${name} is not set`, true) : put(value)
     }
     const isSet = value !== undefined && value !== ''
     if (operator === (isSet ? ':+' : ':-')) return { text: rest.text, end }
     if (isSet || operator === ':+') {
       ;[mistakes.length, unbraced.length] = before // of the text, which is not needed
-      return { text: isSet ? value : '', end }
+      return isSet ? put(value) : { text: '', end }
     }
     return fail(`the environment variable ${name} is not set: ${rest.text}`, true)
   }

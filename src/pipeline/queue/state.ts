@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path'
+import { isUint8Array } from 'node:util/types'
 import { crc32 } from 'node:zlib'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
@@ -93,7 +94,7 @@ export class StateLog {
     private readonly log: Logger,
     private readonly machine: Pick<Machine, 'clock' | 'disk'>,
   ) {
-    state?.begin()
+    this.#begin()
   }
 
   /** What the exporter has to tell after it prepared a batch; `undefined` where it has no memory. */
@@ -263,12 +264,28 @@ export class StateLog {
   }
 
   #changes(): Change | undefined {
-    return this.state && { ...this.state.changes(), telling: this.#telling }
+    if (this.state === undefined) return undefined
+    try {
+      return { ...changesOf(this.state), telling: this.#telling }
+    } catch (error) {
+      this.#forget(error)
+      return undefined
+    }
   }
 
   #begin(): void {
     this.#telling = newTelling()
-    this.state?.begin()
+    try {
+      this.state?.begin()
+    } catch (error) {
+      this.#forget(error)
+    }
+  }
+
+  /** The exporter failed to tell; what it remembers is not kept from now on. */
+  #forget(error: unknown): void {
+    this.state = undefined
+    this.#failed(error)
   }
 
   async #fileOf(telling: Telling): Promise<DiskFile> {
@@ -300,6 +317,13 @@ export class StateLog {
     )
     this.abandon()
   }
+}
+
+/** What an exporter tells. @throws TypeError where that is not what `changes` returns */
+export function changesOf(state: ExporterState): { readonly bytes: Uint8Array; readonly all: boolean } {
+  const { bytes, all } = state.changes()
+  if (isUint8Array(bytes) && typeof all === 'boolean') return { bytes, all }
+  throw new TypeError('`state.changes` must return `{ bytes, all }`, a Uint8Array and a boolean')
 }
 
 function newTelling(): Telling {

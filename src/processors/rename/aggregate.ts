@@ -6,10 +6,15 @@ import type { NumberValue } from '../../otlp/number_values.ts'
 import { NumberPointCursor } from '../../otlp/number_cursor.ts'
 import { NumberPoint } from '../../otlp/points.ts'
 import type { DataPoint } from '../../otlp/points.ts'
+import { rememberedBytes } from '../../otlp/remembered_bytes.ts'
 import type { AggregationType } from './settings.ts'
 
-/** Sets of attributes whose change is remembered, of each operation that aggregates. */
+/** Sets of attributes whose change is remembered, of each operation that aggregates, and the bytes that they take. */
 const MAX_REMEMBERED = 65_536
+const MAX_BYTES = 2 ** 25
+/** What a set takes, as texts, keys and objects, for each of its bytes and beside them. */
+const BYTE_BYTES = 4
+const SET_BYTES = 300
 
 /** The value of a gauge or a sum, as it is aggregated. */
 interface Sample extends NumberValue {
@@ -98,6 +103,15 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
   const cursor = new NumberPointCursor()
   const byBytes = new Map<string, Attributes>()
   const byIdentity = new Map<string, Attributes>()
+  let taken = 0
+  const cache = {
+    clear(): void {
+      byBytes.clear()
+      byIdentity.clear()
+      taken = 0
+    },
+  }
+  rememberedBytes.addCache(cache)
 
   function changed(bytes: string, holder: { attributes(): Attributes }): Attributes {
     let result = byBytes.get(bytes)
@@ -107,15 +121,13 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
     // Without the request it came in.
     if (result === undefined) byIdentity.set(attributes.identity, (result = Attributes.from([...attributes])))
     byBytes.set(bytes, result)
+    taken += SET_BYTES + BYTE_BYTES * bytes.length
     return result
   }
 
   return function* (metric) {
     // Never within a metric, where what becomes equal has to be the same.
-    if (byBytes.size >= MAX_REMEMBERED) {
-      byBytes.clear()
-      byIdentity.clear()
-    }
+    if (byBytes.size >= MAX_REMEMBERED || taken > MAX_BYTES) cache.clear()
     if (cursor.reads(metric) && cursor.open(metric)) {
       while (cursor.next()) {
         const attributes = changed(cursor.bytesIdentity(), cursor)

@@ -11,8 +11,12 @@ const zstdDecompressSync = (zlib as { zstdDecompressSync?: Decompress }).zstdDec
 
 const decompressors: ReadonlyMap<string, Decompress> = new Map<string, Decompress>([
   ['gzip', zlib.gunzipSync],
+  // RFC 9110, 8.4.1.3.
+  ['x-gzip', zlib.gunzipSync],
   // The zlib format of RFC 1950, as HTTP means it.
   ['deflate', zlib.inflateSync],
+  // The collector's name of the same.
+  ['zlib', zlib.inflateSync],
   ...(zstdDecompressSync === undefined ? [] : ([['zstd', zstdDecompressSync]] as const)),
 ])
 
@@ -33,7 +37,10 @@ export async function readBody(
   const coding = request.headers['content-encoding']?.trim().toLowerCase() ?? ''
   const decompress = decompressors.get(coding)
   if (decompress === undefined && coding !== '' && coding !== 'identity') {
-    throw new Refusal('wrong_type', `Content-Encoding must be one of ${contentCodings.join(', ')}, not ${coding}.`)
+    throw new Refusal(
+      'unsupported_coding',
+      `Content-Encoding must be one of ${contentCodings.join(', ')}, not ${coding}.`,
+    )
   }
   if (Number(request.headers['content-length']) > limit) throw tooLarge(limit)
   admission.hold(admitted, 0)

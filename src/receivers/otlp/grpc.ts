@@ -1,4 +1,4 @@
-import type { ServerHttp2Stream } from 'node:http2'
+import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { createServer as createSecureServer } from 'node:tls'
@@ -9,13 +9,16 @@ import {
   ServerInterceptingCall,
   ServerListenerBuilder,
   ResponderBuilder,
+  setLogger,
 } from '@grpc/grpc-js'
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
+import { logGrpc } from '../../http/grpc_log.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
-import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal } from './refusal.ts'
+import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal, refuseConnection } from './refusal.ts'
 import type { Reason } from './refusal.ts'
+import { refusedByPreface } from './refused_connection.ts'
 import type { Receiving } from './serve.ts'
 
 export interface GrpcConfig {
@@ -37,10 +40,12 @@ interface KeepaliveConfig {
 
 const same = (bytes: Buffer): Buffer => bytes
 
+const METHOD = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+
 /** The one method there is; its messages are handed on as they come. Source: collector/metrics/v1/metrics_service.proto. */
 const service: ServiceDefinition = {
   Export: {
-    path: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+    path: METHOD,
     requestStream: false,
     responseStream: false,
     requestSerialize: same,
@@ -53,6 +58,7 @@ const service: ServiceDefinition = {
 /** Serves OTLP over gRPC. Resolves when it listens. */
 export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promise<Listener> {
   const { context, refused } = receiving
+  logGrpc({ setLogger }, context)
   const connections = new Connections(receiving.maxConnections)
   const grpc = new GrpcServer({
     ...keepaliveOptions(config.keepalive.server_parameters),
@@ -76,11 +82,26 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   })
   // The sockets are ours, so that both protocols listen, speak TLS and end in the same way.
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
-  const inject = (socket: Socket): void => injector.injectConnection(socket)
+  watch(grpc, receiving)
+  // The first bytes show who came to the wrong door; HTTP/2 reads them again.
+  const inject = (socket: Socket): void => {
+    socket.on('error', () => undefined)
+    socket.setTimeout(config.keepalive.server_parameters.max_connection_idle, () => socket.destroy())
+    socket.once('readable', () => {
+      const first = socket.read() as Buffer | null
+      if (first === null) return void socket.destroy()
+      connections.used(socket)
+      const refusal = refusedByPreface(first, receiving.elsewhere)
+      if (refusal !== undefined) return refuseConnection(socket, refused('grpc', refusal, socket.remoteAddress))
+      socket.setTimeout(0)
+      socket.unshift(first)
+      injector.injectConnection(socket)
+    })
+  }
   const server: Server =
     config.tls === undefined
       ? createServer(inject)
-      : await secured(config.tls, 'grpc', context, (tls) =>
+      : await secured(config.tls, 'grpc', receiving, connections, (tls) =>
           createSecureServer({ ...tls, ALPNProtocols: ['h2'] }, inject),
         )
   const listener = await listen(server, config.endpoint, 'grpc', connections, receiving)
@@ -154,8 +175,6 @@ function admit(
   stream.once('close', () => {
     complete()
     admission.leave(admitted)
-    const unseen = refusedByGrpc(stream)
-    if (unseen !== undefined) refused('grpc', unseen)
   })
   const listener = new ServerListenerBuilder()
     .withOnReceiveMessage((message: Buffer, next) => {
@@ -166,13 +185,43 @@ function admit(
       next()
     })
     .build()
-  hold(0)
+  const { incomingEncoding: coding } = call as unknown as { incomingEncoding: string }
+  if (codings.includes(coding)) hold(0)
+  else refuse(new Refusal('unsupported_coding', `grpc-encoding must be one of ${codings.join(', ')}, not ${coding}.`))
   return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build())
 }
 
+/** The message codings that grpc-js reads. */
+const codings = ['identity', 'gzip', 'deflate']
+
+/** Counts what grpc-js and its HTTP/2 server refuse by themselves. */
+function watch(grpc: GrpcServer, { refused }: Receiving): void {
+  // grpc-js shows neither calls of methods that it does not know nor connections that fail; its HTTP/2 server does.
+  const { http2Servers } = grpc as unknown as { http2Servers: Map<Http2Server, unknown> }
+  for (const server of http2Servers.keys()) {
+    server.on('stream', (stream, headers) => {
+      stream.once('close', () => {
+        const refusal = refusedByGrpc(stream, headers)
+        if (refusal !== undefined) refused('grpc', refusal)
+      })
+    })
+    server.on('session', (session) => {
+      const { remoteAddress } = session.socket
+      session.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+        if (code !== 'ERR_HTTP2_ERROR') return
+        refused('grpc', new Refusal('malformed', `This is not HTTP/2: ${message}.`), remoteAddress)
+      })
+    })
+  }
+}
+
 /** What grpc-js refused by itself, which shows only in what it has sent; our own refusals have details. */
-function refusedByGrpc({ sentHeaders, sentTrailers }: ServerHttp2Stream): Refusal | undefined {
+function refusedByGrpc(
+  { sentHeaders, sentTrailers }: ServerHttp2Stream,
+  { ':path': path, 'content-type': type = 'none' }: IncomingHttpHeaders,
+): Refusal | undefined {
   const {
+    ':status': status,
     'grpc-status': code,
     'grpc-message': message,
     'grpc-status-details-bin': details,
@@ -180,16 +229,19 @@ function refusedByGrpc({ sentHeaders, sentTrailers }: ServerHttp2Stream): Refusa
     ...sentHeaders,
     ...sentTrailers,
   }
+  if (status === 415) return new Refusal('wrong_type', `content-type must be application/grpc, not ${type}.`)
   const reason = REFUSED_BY_GRPC[Number(code)]
   if (reason === undefined || details !== undefined) return undefined
+  if (path !== METHOD) return new Refusal('not_found', `There is no method ${path}; metrics are received by ${METHOD}.`)
   return new Refusal(reason, decodeURIComponent(String(message)))
 }
 
-/** By code: a message that is too large, an unknown compression or no single message, what cannot be decompressed. */
+/** By code: a message that is too large, no single message, what cannot be decompressed. */
 const REFUSED_BY_GRPC: Readonly<Record<number, Reason>> = { 8: 'too_large', 12: 'malformed', 13: 'malformed' }
 
 function statusOf(refusal: Refusal): StatusObject {
   const metadata = new Metadata()
+  if (refusal.reason === 'unsupported_coding') metadata.set('grpc-accept-encoding', codings.join(','))
   metadata.set('grpc-status-details-bin', Buffer.from(encodeStatus(refusal)))
   return { code: reasons[refusal.reason].code, details: refusal.message, metadata }
 }

@@ -1,7 +1,8 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import type { Server } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { readTarget } from '../../http/target.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { fromOtlpJson } from '../../otlp/json_reader.ts'
 import { matchesWildcards } from '../../otlp/match.ts'
@@ -9,8 +10,19 @@ import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
 import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
-import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal, responseJson, statusJson } from './refusal.ts'
+import {
+  deliverRequest,
+  encodeResponse,
+  encodeStatus,
+  reasons,
+  Refusal,
+  refuseConnection,
+  responseJson,
+  statusJson,
+} from './refusal.ts'
 import type { PartialSuccess } from './refusal.ts'
+import { refusedByNode } from './refused_connection.ts'
+import type { ClientError } from './refused_connection.ts'
 import type { Receiving } from './serve.ts'
 
 export interface HttpConfig {
@@ -33,10 +45,19 @@ interface CorsConfig {
 const PROTOBUF = 'application/x-protobuf'
 const JSON_TYPE = 'application/json'
 
+/** A request and its answer. */
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly admitted: Admitted
+}
+
 /** Serves OTLP over HTTP. Resolves when it listens. */
 export async function serveHttp(config: HttpConfig, receiving: Receiving): Promise<Listener> {
   const { admission, context, refused } = receiving
   const connections = new Connections(receiving.maxConnections)
+  /** The latest of each connection. */
+  const exchanges = new WeakMap<Socket, Exchange>()
   const timeouts = [config.read_timeout, config.read_header_timeout].filter((timeout) => timeout > 0)
   const options: ServerOptions = {
     // Node wants it to be no more than the time for all of the request.
@@ -44,18 +65,47 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     requestTimeout: config.read_timeout,
     keepAliveTimeout: config.idle_timeout,
     connectionsCheckingInterval: Math.max(100, Math.min(...timeouts, 10_000) / 4),
+    // Node would answer by itself, and nobody would hear of it.
+    requireHostHeader: false,
   }
   const handler = (request: IncomingMessage, response: ServerResponse): void => void handle(request, response)
   const server: Server =
     config.tls === undefined
       ? createServer(options, handler)
-      : await secured(config.tls, 'http', context, (tls) => createSecureServer({ ...options, ...tls }, handler))
+      : await secured(config.tls, 'http', receiving, connections, (tls) =>
+          createSecureServer({ ...options, ...tls }, handler),
+        )
+  // What Node would answer by itself, or not at all: an unknown `Expect`, CONNECT, and what is no request.
+  server.on('checkExpectation', handler)
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+    const refusal = new Refusal('wrong_method', 'Metrics are sent with POST, not CONNECT.')
+    refuseConnection(socket, refused('http', refusal, socket.remoteAddress))
+  })
+  server.on('clientError', fail)
   return listen(server, config.endpoint, 'http', connections, receiving)
+
+  /** Ends a connection on which something came that is no request, or the rest of a request did not come. */
+  function fail(error: ClientError, socket: Socket): void {
+    const refusal = refusedByNode(error, socket, receiving.elsewhere)
+    if (refusal === undefined) return void socket.destroy()
+    connections.used(socket)
+    const exchange = exchanges.get(socket)
+    if (exchange === undefined || exchange.request.complete) {
+      refuseConnection(socket, refused('http', refusal, socket.remoteAddress))
+    } else if (exchange.response.headersSent) {
+      // It was refused before its body was complete.
+      socket.destroy()
+    } else {
+      exchange.response.shouldKeepAlive = false
+      exchange.admitted.giveWay(refusal)
+    }
+  }
 
   /** Answers one request. Never rejects. */
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     connections.used(request.socket)
     const admitted = admission.admit()
+    exchanges.set(request.socket, { request, response, admitted })
     response.on('close', () => admission.leave(admitted))
     if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return
     const type = mediaType(request)
@@ -67,7 +117,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
       const refusal = refused('http', error)
       request.on('data', (chunk: Buffer) => admission.discard(chunk.length))
       if (refusal.reason === 'wrong_method') response.setHeader('Allow', 'POST')
-      if (refusal.reason === 'wrong_type') response.setHeader('Accept-Encoding', contentCodings.join(', '))
+      if (refusal.reason === 'unsupported_coding') response.setHeader('Accept-Encoding', contentCodings.join(', '))
       if (refusal.after !== undefined) response.setHeader('Retry-After', Math.ceil(refusal.after / 1000))
       const status = reasons[refusal.reason].http
       if (type === PROTOBUF) answer(response, status, type, encodeStatus(refusal))
@@ -77,8 +127,10 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
 
   /** Reads the request and hands it on. @throws Refusal */
   async function take(request: IncomingMessage, type: string, admitted: Admitted): Promise<PartialSuccess | undefined> {
-    const { url = '' } = request
-    const path = url.includes('?') ? url.slice(0, url.indexOf('?')) : url
+    const { path } = readTarget(request.url)
+    if (request.headers.host === undefined && request.httpVersion === '1.1') {
+      throw new Refusal('malformed', 'A request of HTTP/1.1 needs the header Host.')
+    }
     if (path !== config.metrics_url_path) {
       throw new Refusal('not_found', `There is nothing at ${path}; metrics are received at ${config.metrics_url_path}.`)
     }
@@ -116,14 +168,19 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: C
   const allowed =
     origin !== undefined &&
     cors.allowed_origins.some((form) => matchesWildcards(form.toLowerCase(), origin.toLowerCase()))
-  if (allowed) response.setHeader('Access-Control-Allow-Origin', origin)
+  if (allowed) {
+    response.setHeader('Access-Control-Allow-Origin', origin)
+    // Beacons, and pages that ask for it, send with credentials, and read no answer without this.
+    response.setHeader('Access-Control-Allow-Credentials', 'true')
+  }
   if (request.method !== 'OPTIONS' || method === undefined) return false
   if (allowed) {
     response.setHeader('Access-Control-Allow-Methods', 'POST')
-    response.setHeader(
-      'Access-Control-Allow-Headers',
-      ['Content-Type', 'Content-Encoding', ...cors.allowed_headers].join(', '),
-    )
+    // Where credentials are allowed, `*` would be the name of a header.
+    const asked = cors.allowed_headers.includes('*') ? request.headers['access-control-request-headers'] : undefined
+    const headers = asked ?? ['Content-Type', 'Content-Encoding', ...cors.allowed_headers].join(', ')
+    response.setHeader('Access-Control-Allow-Headers', headers)
+    response.setHeader('Vary', 'Origin, Access-Control-Request-Headers')
     if (cors.max_age > 0) response.setHeader('Access-Control-Max-Age', Math.floor(cors.max_age / 1000))
   }
   response.writeHead(204).end()

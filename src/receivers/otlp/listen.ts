@@ -1,13 +1,16 @@
 import { Socket } from 'node:net'
 import type { Server } from 'node:net'
-import type { SecureVersion, Server as SecureServer, TlsOptions } from 'node:tls'
+import { Server as SecureServer } from 'node:tls'
+import type { SecureVersion, TlsOptions } from 'node:tls'
 import { errorMessage } from '../../errors.ts'
 import { parseEndpoint } from '../../http/endpoint.ts'
 import type { Address } from '../../http/endpoint.ts'
 import { readPem, watchPem } from '../../http/pem.ts'
 import type { Pem } from '../../http/pem.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
-import type { Receiving } from './serve.ts'
+import type { Refusal } from './refusal.ts'
+import { leftWithoutRequest, refusedByTls } from './refused_connection.ts'
+import type { Protocol, Receiving } from './serve.ts'
 
 export interface TlsConfig {
   readonly cert_file: string
@@ -18,15 +21,18 @@ export interface TlsConfig {
 }
 
 /**
- * Makes a server that speaks TLS by the settings. Connections that begin after the files have changed use what they hold then.
+ * Makes a server that speaks TLS by the settings. Connections that begin after the files have changed use what they hold then;
+ * those that come to no request are counted.
  * @throws naming the setting when a file cannot be read
  */
 export async function secured<S extends SecureServer>(
   config: TlsConfig,
-  protocol: string,
-  { clock, log, signal }: Receiving['context'],
+  protocol: Protocol,
+  receiving: Receiving,
+  connections: Connections,
   create: (options: TlsOptions) => S,
 ): Promise<S> {
+  const { clock, log, signal } = receiving.context
   const { client_ca_file: ca, cert_file: cert, key_file: key, reload_interval: interval } = config
   const read = (): Promise<Pem> =>
     readPem(`protocols.${protocol}.tls`, {
@@ -43,8 +49,28 @@ export async function secured<S extends SecureServer>(
   const pem = await read()
   const server = create(options(pem))
   watchPem(pem, { read, interval, clock, log, signal }, (changed) => server.setSecureContext(options(changed)))
+  // An error may come when nothing shows any more whose it is, just before or after the socket below it has closed.
+  const refusals: Refusal[] = []
+  server.on('tlsClientError', (error, socket) => {
+    const refusal = refusedByTls(error, socket, protocol, receiving.elsewhere)
+    if (refusal !== undefined) refusals.push(refusal)
+  })
+  server.on('connection', (socket: Socket) => {
+    const { remoteAddress } = socket
+    const began = clock.monotonic()
+    const closed = (): void => {
+      if (socket.bytesRead === 0 || connections.wasUsed(socket)) return
+      const left = clock.monotonic() - began < HANDSHAKE && !signal.aborted
+      const refusal = refusals.shift() ?? (left ? leftWithoutRequest() : undefined)
+      if (refusal !== undefined) receiving.refused(protocol, refusal, remoteAddress)
+    }
+    socket.once('close', () => setImmediate(closed))
+  })
   return server
 }
+
+/** Milliseconds within which a client that does not trust the certificate has left. */
+const HANDSHAKE = 10_000
 
 /** How long what is on its way, in or out, may still take when the receiver stops, in milliseconds. */
 export const GRACE = 1000
@@ -56,6 +82,8 @@ interface Peer {
 }
 
 class Connection extends Linked<Connection> {
+  isUsed = false
+
   constructor(readonly socket: Socket) {
     super()
   }
@@ -76,6 +104,7 @@ export class Connections {
     const connection = new Connection(socket)
     this.#open.add(connection)
     this.#byName.set(name, connection)
+    this.#byPeer.set(socket, connection)
     socket.once('close', () => {
       this.#open.remove(connection)
       if (this.#byName.get(name) === connection) this.#byName.delete(name)
@@ -86,9 +115,15 @@ export class Connections {
   used(peer: Peer): void {
     const connection = this.#byPeer.get(peer) ?? this.#byName.get(nameOf(peer))
     if (connection?.isIn !== true) return
+    connection.isUsed = true
     this.#open.remove(connection)
     this.#open.add(connection)
     if (peer instanceof Socket) this.#byPeer.set(peer, connection)
+  }
+
+  /** Whether a request ever came over the connection below TLS. */
+  wasUsed(socket: Socket): boolean {
+    return this.#byPeer.get(socket)?.isUsed === true
   }
 
   /** Resolves when all are closed. */
@@ -123,8 +158,8 @@ export async function listen(
   signal.throwIfAborted()
   const take = (socket: Socket): void => {
     connections.add(socket)
-    // As an HTTP server of Node makes its own.
-    socket.allowHalfOpen = protocol === 'http'
+    // As an HTTP server of Node makes its own; below TLS, a socket would stay open when its client leaves in the handshake.
+    socket.allowHalfOpen = protocol === 'http' && !(server instanceof SecureServer)
     socket.setNoDelay()
     server.emit('connection', socket)
   }

@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import protobuf from 'protobufjs/minimal.js'
 import type { Context } from '../../component.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
@@ -16,6 +18,10 @@ export const reasons = {
   too_slow: { http: 408, code: 4 },
   too_large: { http: 413, code: 8 },
   wrong_type: { http: 415, code: 3 },
+  unsupported_coding: { http: 415, code: 12 },
+  headers_too_large: { http: 431, code: 8 },
+  wrong_protocol: { http: 400, code: 3 },
+  tls: { http: 400, code: 3 },
   failed: { http: 500, code: 13 },
   busy: { http: 503, code: 14 },
 } as const
@@ -116,6 +122,20 @@ export function encodeStatus({ reason, message, after }: Refusal): Uint8Array {
 }
 
 const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo'
+
+/** Answers a client that has sent no request, in HTTP/1.1, and closes the connection. */
+export function refuseConnection(socket: Socket, refusal: Refusal): void {
+  const { http } = reasons[refusal.reason]
+  const body = statusJson(refusal)
+  const head = [
+    `HTTP/1.1 ${http} ${STATUS_CODES[http]}`,
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ]
+  if (socket.writable) socket.write(`${head.join('\r\n')}\r\n\r\n${body}`)
+  socket.destroySoon()
+}
 
 /** The same in the JSON mapping of protobuf. */
 export function statusJson({ reason, message, after }: Refusal): string {

@@ -15,14 +15,18 @@ export interface OtlpConfig {
   readonly admission: { readonly request_limit_mib: number; readonly max_connections: number }
 }
 
+export type Protocol = keyof OtlpConfig['protocols']
+
 /** What both protocols share. */
 export interface Receiving {
   readonly context: Pick<Context, 'clock' | 'deliver' | 'listen' | 'log' | 'signal'>
   readonly admission: Admission
   /** Of each protocol. */
   readonly maxConnections: number
-  /** Counts a request that was not taken, and says what its client is told. */
-  readonly refused: (protocol: string, error: unknown) => Refusal
+  /** Counts a request that was not taken, or a connection from the address `client`, and returns what the client is answered. */
+  readonly refused: (protocol: Protocol, error: unknown, client?: string) => Refusal
+  /** By protocol: where its clients find the other one, as half a sentence. */
+  readonly elsewhere: Readonly<Record<Protocol, string>>
   /** Ends the receiver, because a server cannot go on. */
   readonly fail: (error: unknown) => void
 }
@@ -30,18 +34,28 @@ export interface Receiving {
 /** Of refusals that are no fault of the client, or are nobody's. */
 const LEVELS: Partial<Record<Reason, keyof Logger>> = { failed: 'error', busy: 'debug', incomplete: 'debug' }
 
+/** Of connections without a request. Their messages are few and say nothing that came from the client. */
+const OF_CONNECTIONS: ReadonlySet<Reason> = new Set<Reason>(['wrong_protocol', 'tls'])
+
 /** Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told. */
 export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => void): void {
   const { clock, config, log, meter, onStop, signal } = context
   const refusals = meter.createCounter('refused_requests', {
-    description: 'Requests that were not taken, by protocol and reason.',
+    description: 'Requests that were not taken, and connections that came to none, by protocol and reason.',
     unit: '{request}',
   })
   // What clients send differs, and the first of each reason says enough.
-  const quiet = throttled(log, clock)
+  const quiet = { http: throttled(log, clock), grpc: throttled(log, clock) }
   const admission = new Admission(config.admission.request_limit_mib * 2 ** 20, context.memoryIsShort)
   const { max_connections: maxConnections } = config.admission
-  const receiving: Receiving = { context, admission, maxConnections, refused, fail: failed }
+  const { grpc, http } = config.protocols
+  const elsewhere = {
+    http:
+      grpc === undefined ? '`protocols.grpc` would receive OTLP over gRPC' : `OTLP over gRPC is on ${grpc.endpoint}`,
+    grpc:
+      http === undefined ? '`protocols.http` would receive OTLP over HTTP' : `OTLP over HTTP is on ${http.endpoint}`,
+  }
+  const receiving: Receiving = { context, admission, maxConnections, refused, elsewhere, fail: failed }
   const listeners: Listener[] = []
   // A component that is stopped at once opens nothing.
   const opened = Promise.resolve().then(open).catch(failed)
@@ -52,7 +66,6 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   })
 
   async function open(): Promise<void> {
-    const { grpc, http } = config.protocols
     if (http !== undefined) listeners.push(await serveHttp(http, receiving))
     if (grpc !== undefined) {
       // Only those who use gRPC pay for it.
@@ -76,13 +89,15 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     fail(error)
   }
 
-  function refused(protocol: string, error: unknown): Refusal {
+  function refused(protocol: Protocol, error: unknown, client?: string): Refusal {
     const refusal =
       error instanceof Refusal ? error : new Refusal('failed', 'The receiver failed on this request.', { cause: error })
-    const { reason } = refusal
+    const { reason, message } = refusal
     refusals.add(1, { protocol, reason })
+    const level = LEVELS[reason] ?? 'warn'
     const problem = errorMessage(refusal.cause ?? refusal)
-    quiet[LEVELS[reason] ?? 'warn'](`A request was refused: ${reason}.`, { protocol, problem })
+    if (OF_CONNECTIONS.has(reason)) quiet[protocol][level](`A connection was refused: ${message}`, { protocol, client })
+    else quiet[protocol][level](`A request was refused: ${reason}.`, { protocol, client, problem })
     return refusal
   }
 }

@@ -102,9 +102,37 @@ describe('the otlp receiver over gRPC', () => {
   })
 
   it('knows no other method', async () => {
-    const { address } = await start({ otlp: grpc() })
+    const { address, logs, pipeline } = await start({ otlp: grpc() })
     const traces = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
     expect(await refusalOf(clientOf(address)(gaugeRequest(1), traces))).toMatchObject({ code: 12 })
+    const counted = 'refused_requests{component="otlp",protocol="grpc",reason="not_found"}'
+    await until(() => pipeline.telemetry.counters()[counted] === 1)
+    expect(logs).toContainEqual(expect.stringContaining(`There is no method ${traces}`))
+  })
+
+  it('lists the codings that it reads when it refuses another', async () => {
+    const { address, logs, pipeline } = await start({ otlp: grpc() })
+    const coding = { 'content-type': 'application/grpc', 'grpc-encoding': 'zstd' }
+    expect(
+      await callWith(address, coding, Buffer.concat([Buffer.from([1]), message(gaugeRequest(1)).subarray(1)])),
+    ).toMatchObject({
+      'grpc-status': '12',
+      'grpc-accept-encoding': 'identity,gzip,deflate',
+      'grpc-message': expect.stringContaining('identity,%20gzip,%20deflate,%20not%20zstd') as unknown,
+    })
+    expect(pipeline.telemetry.counters()).toEqual({
+      'refused_requests{component="otlp",protocol="grpc",reason="unsupported_coding"}': 1,
+    })
+    expect(logs).toContainEqual(expect.stringContaining('grpc-encoding must be one of'))
+  })
+
+  it('counts calls that are not gRPC', async () => {
+    const { address, pipeline } = await start({ otlp: grpc() })
+    expect(await callWith(address, { 'content-type': 'application/json' }, Buffer.from('{}'))).toMatchObject({
+      ':status': 415,
+    })
+    const counted = 'refused_requests{component="otlp",protocol="grpc",reason="wrong_type"}'
+    await until(() => pipeline.telemetry.counters()[counted] === 1)
   })
 
   it('answers UNAVAILABLE with RetryInfo when no queue takes the data', async () => {
@@ -177,6 +205,24 @@ async function connection(address: string): Promise<Socket> {
   cleanups.push(() => socket.destroy())
   await once(socket, 'connect')
   return socket
+}
+
+/** A message of gRPC that is not compressed. */
+function message(bytes: Buffer): Buffer {
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(bytes.length, 1)
+  return Buffer.concat([head, bytes])
+}
+
+/** Makes a call with headers that no client of gRPC sends. Resolves with the headers of the answer. */
+async function callWith(address: string, headers: Record<string, string>, body: Buffer): Promise<unknown> {
+  const session = connectHttp2(`http://${address}`)
+  cleanups.push(() => session.destroy())
+  const stream = session.request({ ':method': 'POST', ':path': EXPORT, te: 'trailers', ...headers })
+  stream.on('error', () => {})
+  stream.end(body)
+  const [answer] = (await once(stream, 'response')) as unknown[]
+  return answer
 }
 
 /** Starts a call that never ends: `bytes` come of a message of `length`. Resolves with its end by the server. */

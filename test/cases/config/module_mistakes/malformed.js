@@ -15,6 +15,7 @@ export default [
       wrong_format: { doc: 'Something.', format: 'integer', default: 1 },
       wrong_default: { doc: 'Something.', format: 'duration', default: 10 },
       nested: { list: { doc: 'Something.', format: { list: { settings: { inner: 1 } } }, default: [] } },
+      several: { format: 'integer', secret: 'yes' },
       misspelt: { ...setting, defualt: 1, env: 'NAME', secret: 'yes' },
       two_formats: { ...setting, format: { list: 'nat', map: 'nat' } },
       no_words: { ...setting, format: [] },

@@ -1,0 +1,78 @@
+import { describe, expect, it } from '@jest/globals'
+import { cleanups } from '../kit/cleanups.ts'
+import { runCommand, temporaryFolder } from '../kit/command.ts'
+
+/** Runs a component of a user's own, in `module.mjs`, once, beside the load of this host and with an exporter that prints. */
+async function runOnce(kind: 'receiver' | 'processor' | 'exporter', create: string) {
+  const interval = kind === 'receiver' ? `collection_interval: { doc: 'x.', format: 'duration', default: '1s' }` : ''
+  const own = (given: typeof kind): string => (kind === given ? 'own' : '')
+  const folder = await temporaryFolder({
+    'module.mjs': `
+import { MetricBatch } from 'heka-pipeline'
+export default { kind: '${kind}', type: 'own', summary: 'Own.', config: { ${interval} }, ${create} }`,
+    'pipeline.yaml': `
+modules: [./module.mjs]
+receivers: { host_metrics: { scrapers: { load: } }, ${own('receiver')} }
+processors: { ${own('processor')} }
+exporters: { debug: , ${own('exporter')} }
+service:
+  pipelines:
+    metrics: { receivers: [host_metrics, ${own('receiver')}], processors: [${own('processor')}], exporters: [debug, ${own('exporter')}] }
+`,
+  })
+  cleanups.push(folder.remove)
+  return runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
+}
+
+describe('a component of a user’s own', () => {
+  it('may give plain objects for points, as a processor and as a receiver', async () => {
+    const spread = await runOnce('processor', 'create: () => (batch) => batch.mapPoints((p) => ({ ...p, value: 3 }))')
+    expect(spread).toMatchObject({ code: 0 })
+    expect(spread.stdout).toMatch(/system\.cpu\.load_average\.1m +3 +\{thread\}/)
+    const point = '{ value: 42, attributes: { a: "b" }, timeUnixNano: BigInt(Date.now()) * 1000000n }'
+    const batch = `MetricBatch.of({ metrics: [{ name: 'own.up', type: 'gauge', points: [${point}] }] })`
+    const plain = await runOnce('receiver', `async *create() { yield ${batch}; yield ${batch} }`)
+    expect(plain).toMatchObject({ code: 0 })
+    expect(plain.stdout).toMatch(/own\.up +42 +a=b/)
+  })
+
+  it.each([
+    ['processor', 'create: () => (batch) => batch.mapMetrics((m) => m.with({ type: "guage" }))', 'processor_error'],
+    [
+      'receiver',
+      'async *create() { yield MetricBatch.of({ metrics: [{ name: "system.x", type: "guage", points: [{ value: 1 }] }] }); yield 5 }',
+      'receiver_error',
+    ],
+    [
+      'exporter',
+      'create: () => ({ prepare: (batch) => batch.mapMetrics((m) => m.with({ type: "guage" })), encode: () => [], send: async () => {} })',
+      'exporter_error',
+    ],
+  ] as const)('loses nothing unnamed where it hands over something wrong: a %s', async (kind, create, reason) => {
+    const { code, stderr } = await runOnce(kind, create)
+    expect({ code, stderr }).toMatchObject({ code: 1 })
+    expect(stderr).toMatch(
+      /ERROR: own: The (processor|receiver|exporter) failed.*\n? *error: .*metric \\?"system\..*type must be one of gauge, sum, /s,
+    )
+    expect(stderr).toMatch(new RegExp(`dropped\\(${reason}\\) \\d+`))
+  })
+
+  it.each([
+    ['no number of points', 'encode: (batch) => [{ bytes: 1 }], send: async () => {}', 'not undefined'],
+    [
+      'a promise of requests',
+      'async encode() { throw new Error("x") }, send: async () => {}',
+      'must return requests, at once',
+    ],
+    [
+      'no state',
+      'encode: () => [], send: async () => {}, state: { begin() {}, changes() {}, restore() {} }',
+      'unaccounted',
+    ],
+  ])('does not end the process where an exporter hands over %s', async (_what, exporter, message) => {
+    const { code, stderr } = await runOnce('exporter', `create: () => ({ ${exporter} })`)
+    expect({ code, stderr }).toMatchObject({ code: 1 })
+    expect(stderr).toContain(message)
+    expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1$/m)
+  })
+})
