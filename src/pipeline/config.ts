@@ -20,6 +20,7 @@ import type { ConfigInput } from './config/input.ts'
 import { checkPipelines, SECTIONS } from './config/pipelines.ts'
 import type { Section } from './config/pipelines.ts'
 import { printYaml } from './config/print.ts'
+import { readReferences } from './config/references.ts'
 import { parseYaml } from './config/yaml.ts'
 import type { Entry, Node } from './config/yaml.ts'
 import { isNameOf } from './load.ts'
@@ -84,7 +85,9 @@ export async function checkComponent(
   const source = component.type
   const { node, broken, problems } = parseYaml(yaml, source)
   if (broken.length > 0) throw new ConfigError(broken)
-  const check: Check = { env, directoryOf: () => process.cwd(), problems, changedDefaults: [], secrets: new Set() }
+  const directoryOf = () => process.cwd()
+  const files = await readReferences(node, { env, directoryOf })
+  const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
   for (const message of declarationMistakes(component)) report(check, { source }, '', message)
   throwErrors(problems)
   const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
@@ -105,7 +108,8 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { env = process.env, baseDirectory = process.cwd() } = input
   const { root, problems, sources, directories } = await readInput(input, baseDirectory)
   const directoryOf = ({ source }: Place) => directories.get(source) ?? baseDirectory
-  const check: Check = { env, directoryOf, problems, changedDefaults: [], secrets: new Set() }
+  const files = await readReferences(root, { env, directoryOf })
+  const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
   const start: Place = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
   if (root.kind !== 'map') {
     if (root.kind === 'empty') report(check, start, '', 'empty configuration file')

@@ -51,6 +51,8 @@ export class Graph {
   #patience = new AbortController()
   /** Of components that were taken out and are not through yet. */
   readonly #lingering = new Set<Lifetime>()
+  /** What a stop waits for. */
+  readonly #stoppingParts = new Map<Promise<unknown>, string>()
 
   constructor(
     config: PipelineConfig,
@@ -125,16 +127,40 @@ export class Graph {
     deadline.addEventListener('abort', hurry, { once: true })
     if (deadline.aborted) hurry()
     const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(deadline)])
-    await within(this.#reloading)
+    await within(this.#stop('the reload', this.#reloading))
     const stages = [...this.#plan.stages.values()]
-    const destinations = [...this.#plan.destinations.values()]
-    await within(Promise.all(Array.from(this.#plan.receivers.values(), (receiver) => receiver.stop())))
-    await within(Promise.all(stages.map(release)))
-    await within(Promise.all(stages.flat().map(({ lifetime }) => lifetime.stop())))
-    await Promise.all(destinations.map(({ delivery }) => delivery.drain(deadline)))
-    const lifetimes = [...destinations.map(({ lifetime }) => lifetime), ...this.#lingering]
-    await within(Promise.all(lifetimes.map((lifetime) => lifetime.stop())))
+    const destinations = [...this.#plan.destinations]
+    const all = <T>(items: Iterable<T>, act: (item: T) => Promise<unknown>): Promise<unknown> =>
+      Promise.all(Array.from(items, act))
+    await within(all(this.#plan.receivers, ([id, receiver]) => this.#stop(`receivers.${id}`, receiver.stop())))
+    await within(
+      all(stages, async (inOrder) => {
+        for (const stage of inOrder) await this.#stop(`processors.${stage.configured.id}`, stage.release())
+      }),
+    )
+    await within(
+      all(stages.flat(), ({ configured, lifetime }) => this.#stop(`processors.${configured.id}`, lifetime.stop())),
+    )
+    await all(destinations, ([id, { delivery }]) =>
+      this.#stop(`the sending queue of exporters.${id}`, delivery.drain(deadline)),
+    )
+    await within(
+      Promise.all([
+        all(destinations, ([id, { lifetime }]) => this.#stop(`exporters.${id}`, lifetime.stop())),
+        all(this.#lingering, (lifetime) => this.#stop('a component that a reload took out', lifetime.stop())),
+      ]),
+    )
     this.#end({ failed: this.#hasFailed })
+  }
+
+  /** What was asked to stop and has not. */
+  get hanging(): string[] {
+    return [...new Set(this.#stoppingParts.values())]
+  }
+
+  async #stop(part: string, work: Promise<unknown>): Promise<void> {
+    this.#stoppingParts.set(work, part)
+    await work.finally(() => this.#stoppingParts.delete(work))
   }
 
   /** Opens the queues that are not open yet. @throws ConfigError when another process has the directory of one */
@@ -341,11 +367,6 @@ function goneOf(before: Plan, next: Plan, renewed: Promise<unknown>): Gone {
     renewed,
     lifetimes: old.map(([, { lifetime }]) => lifetime).filter((lifetime) => !isUsed(lifetime)),
   }
-}
-
-/** Lets processors release what they hold, one after the other. */
-async function release(stages: readonly Stage[]): Promise<void> {
-  for (const stage of stages) await stage.release()
 }
 
 function throwProblems(problems: ReadonlyMap<string, { readonly place: Place; readonly message: string }>): void {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
@@ -7,6 +7,8 @@ import { compileFunction } from 'node:vm'
 import * as rxjs from 'rxjs'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { inTime } from '../in_time.ts'
+import { isFile } from '../small_file.ts'
 import { contentOf } from './module_content.ts'
 
 const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter']
@@ -69,9 +71,10 @@ export async function listBuiltins(kind?: ComponentKind): Promise<Component[]> {
  */
 export async function loadModule(specifier: string, directory: string): Promise<Component[]> {
   const file = resolve(directory, specifier)
-  const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() === true
-  const path = isFile ? file : await resolvePackage(specifier, directory)
-  const { default: exported } = await inTime(loadCurrent(path))
+  const path = (await isFile(file)) ? file : await resolvePackage(specifier, directory)
+  const module = await loadCurrent(path)
+  // Node would end without a word where nothing else is left to do.
+  const { default: exported } = await inTime(module.loaded, PATIENCE, LATE)
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
   return (Array.isArray(exported) ? exported : [exported]) as Component[]
 }
@@ -79,35 +82,27 @@ export async function loadModule(specifier: string, directory: string): Promise<
 /** Milliseconds that a module may take to load. */
 const PATIENCE = 10_000
 
-/** @throws when a module awaits what does not come; Node would end without a word where nothing else is left to do */
-async function inTime<T>(module: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const why = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
-    timer = setTimeout(() => reject(new Error(why)), PATIENCE)
-  })
-  return Promise.race([module, late]).finally(() => clearTimeout(timer))
-}
+const LATE = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
 
 interface Loaded {
   digest: string
-  readonly module: Promise<{ default?: unknown }>
+  readonly loaded: Promise<{ default?: unknown }>
 }
 
 /** By file. */
-const loaded = new Map<string, Loaded>()
+const modules = new Map<string, Loaded>()
 
 /** The module as its files are now. */
-function loadCurrent(path: string): Loaded['module'] {
-  const { digest, files } = contentOf(path)
-  const known = loaded.get(path)
-  if (known?.digest === digest) return known.module
-  const module = known !== undefined ? loadAnew(path, files) : isForJiti(path) ? loadByJiti(path) : loadNatively(path)
-  const current = { digest, module }
-  loaded.set(path, current)
+async function loadCurrent(path: string): Promise<Loaded> {
+  const { digest, files } = await contentOf(path)
+  const known = modules.get(path)
+  if (known?.digest === digest) return known
+  const loaded = known !== undefined ? loadAnew(path, files) : isForJiti(path) ? loadByJiti(path) : loadNatively(path)
+  const current = { digest, loaded }
+  modules.set(path, current)
   // Why it failed may have been something else than its files.
-  module.catch(() => (current.digest = ''))
-  return module
+  loaded.catch(() => (current.digest = ''))
+  return current
 }
 
 function folderOf(kind: ComponentKind): URL {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../component.ts'
 import { MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -30,10 +31,16 @@ export interface RunningPipeline {
   reload(config: PipelineConfig): Promise<Changes>
   /**
    * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
-   * delivered by then is kept where its queue is on disk, else dropped, and counted. May be called more than once: every call waits for the same stop.
+   * delivered by then is kept where its queue is on disk, else dropped, and counted. Resolves a second later at the latest: what
+   * hangs is logged, and not waited for. May be called more than once: every call waits for the same stop.
    */
   stop(): Promise<Balance>
+  /** Whether the stop gave up waiting for something that hangs. */
+  readonly hangs: boolean
 }
+
+/** Milliseconds that a stop takes longer than `service.shutdown_timeout` at most. */
+const STOP_GRACE = 1000
 
 /** Where the health shows the limiter for the whole process. */
 const MEMORY_LIMITER = 'service.memory_limiter'
@@ -61,6 +68,7 @@ export function startPipeline(
   let timeout = config.service.shutdown_timeout
   let busy = true
   let stopping: Promise<Balance> | undefined
+  let hangs = false
   const opened = graph.open()
   const started = opened.then(() => graph.start()).finally(() => (busy = false))
   const ended = started.then(() => graph.ended)
@@ -87,24 +95,29 @@ export function startPipeline(
         busy = false
       }
     },
-    stop: () => (stopping ??= stop(graph, telemetry, health, timeout, options.log).finally(() => over.abort())),
+    stop: () => (stopping ??= stop().finally(() => over.abort())),
+    get hangs() {
+      return hangs
+    },
   }
-}
-
-async function stop(
-  graph: Graph,
-  telemetry: Telemetry,
-  health: Health,
-  timeout: number,
-  log: Logger,
-): Promise<Balance> {
-  health.stopping()
-  const deadline = new AbortController()
-  const timer = setTimeout(() => deadline.abort(), timeout)
-  await graph.stop(deadline.signal)
-  clearTimeout(timer)
-  health.stopped()
-  telemetry.abandonHeld()
-  for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
-  return telemetry.balance()
+  async function stop(): Promise<Balance> {
+    const { log } = options
+    health.stopping()
+    const deadline = new AbortController()
+    const timer = setTimeout(() => deadline.abort(), timeout)
+    const late = new AbortController()
+    hangs = await Promise.race([
+      graph.stop(deadline.signal).then(() => false),
+      delay(timeout + STOP_GRACE, true, { signal: late.signal }).catch(() => false),
+    ])
+    clearTimeout(timer)
+    late.abort()
+    const { hanging } = graph
+    if (hanging.length > 0)
+      log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
+    health.stopped()
+    telemetry.abandonHeld()
+    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
+    return telemetry.balance()
+  }
 }

@@ -197,6 +197,7 @@ function fits(settings: Settings, value: unknown): boolean {
   checkSettings(settings, node, node.place, '', {
     env,
     directoryOf: () => '/',
+    files: new Map(),
     problems,
     changedDefaults: [],
     secrets: new Set(),
