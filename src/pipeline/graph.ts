@@ -119,7 +119,7 @@ export class Graph {
 
   /**
    * Stops receivers, lets processors release what they hold, then drains the queues; what is not through when
-   * `deadline` aborts is dropped and counted. May be called without `start` and more than once.
+   * `deadline` aborts is dropped and counted. Resolves when everything has stopped; until then, `hanging` says what has not. May be called without `start` and more than once.
    */
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping.abort()
@@ -144,12 +144,9 @@ export class Graph {
     await all(destinations, ([id, { delivery }]) =>
       this.#stop(`the sending queue of exporters.${id}`, delivery.drain(deadline)),
     )
-    await within(
-      Promise.all([
-        all(destinations, ([id, { lifetime }]) => this.#stop(`exporters.${id}`, lifetime.stop())),
-        all(this.#lingering, (lifetime) => this.#stop('a component that a reload took out', lifetime.stop())),
-      ]),
-    )
+    for (const [id, { lifetime }] of destinations) void this.#stop(`exporters.${id}`, lifetime.stop())
+    for (const lifetime of this.#lingering) void this.#stop('a component that a reload took out', lifetime.stop())
+    await Promise.all(this.#stoppingParts.keys())
     this.#end({ failed: this.#hasFailed })
   }
 

@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { sizeOf } from '../queue.ts'
 import type { Queue, QueueConfig, QueueStatus, Taken } from '../queue.ts'
+import { makeFolder } from './folder.ts'
 import { FolderLock, InUseError } from './lock.ts'
 import { queueFolder, RecordLog } from './log.ts'
 import type { Place } from './log.ts'
@@ -25,6 +25,9 @@ const PATIENCE = 5000
 
 /** Milliseconds between attempts on a disk that failed. */
 const RETRY_INTERVAL = 1000
+
+/** Milliseconds between attempts to read what was set aside because it could not be. */
+const READMIT_INTERVAL = 5000
 
 /** What is written of a batch of which nothing is left. */
 const NOTHING = Buffer.alloc(0)
@@ -92,6 +95,7 @@ export class DiskQueue implements Queue {
   #problem: { readonly since: Date; readonly message: string } | undefined
   #lastRecovered: Date | undefined
   #retry: NodeJS.Timeout | undefined
+  #readmission: NodeJS.Timeout | undefined
 
   constructor(
     directory: string,
@@ -209,6 +213,7 @@ export class DiskQueue implements Queue {
   async close(): Promise<{ kept: number }> {
     this.#closed = true
     clearTimeout(this.#retry)
+    clearTimeout(this.#readmission)
     let timer: NodeJS.Timeout | undefined
     // A disk that hangs must not keep the process from ending.
     const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
@@ -221,13 +226,14 @@ export class DiskQueue implements Queue {
   status(): QueueStatus {
     const { queue_size: capacity, sizer } = this.config
     const { records, points, bytes } = this.#waiting
+    const problem = this.#problem ?? this.#records?.problem
     return {
       batches: this.length,
       size: { requests: records, items: points, bytes }[sizer],
       capacity,
       oldest: (this.#ready[0] ?? this.#writing[0] ?? this.#memory[0])?.time,
       bytes_on_disk: this.#records?.bytes ?? 0,
-      ...(this.#problem !== undefined && { problem: this.#problem }),
+      ...(problem !== undefined && { problem }),
       ...(this.#lastRecovered !== undefined && { recovered: this.#lastRecovered }),
     }
   }
@@ -245,27 +251,33 @@ export class DiskQueue implements Queue {
   }
 
   async #open(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await makeFolder(this.#folder)
     this.#lock ??= await FolderLock.acquire(this.#folder)
     const failed = (error: unknown): void => this.#failed(error)
     const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, (segments, end) =>
       this.#state.restore(segments, end),
     )
     this.#records = records
-    for (const { waiting } of records.segments) {
+    this.#restored(records.segments)
+    const [first] = records.segments
+    if (first !== undefined) this.#moveTo(first)
+    this.#readmitLater()
+    this.#commit()
+    this.#readAhead()
+  }
+
+  /** Counts what an earlier process left. */
+  #restored(segments: readonly Segment[]): void {
+    let restored = 0
+    for (const { waiting } of segments) {
       this.#waiting.records += waiting.records
       this.#waiting.points += waiting.points
       this.#waiting.bytes += waiting.bytes
+      restored += waiting.points
     }
-    const [first] = records.segments
-    if (first !== undefined) this.#position = { segment: first, offset: 0 }
-    const restored = records.segments.reduce((sum, { waiting }) => sum + waiting.points, 0)
-    if (restored > 0) {
-      this.events.restored(restored)
-      this.log.info('What an earlier process did not send is sent now.', { points: restored })
-    }
-    this.#commit()
-    this.#readAhead()
+    if (restored === 0) return
+    this.events.restored(restored)
+    this.log.info('What an earlier process did not send is sent now.', { points: restored })
   }
 
   #fitsMemory(bytes: number): boolean {
@@ -349,14 +361,14 @@ export class DiskQueue implements Queue {
   /** A batch that is next to be read and has room in memory stays there, unless memory is short. */
   #written(entry: Writing, place: Place): void {
     this.#count(this.#heldSize, entry, -1)
-    this.#position ??= { segment: place.segment, offset: 0 }
+    if (this.#position === undefined) this.#moveTo(place.segment)
     this.#advance()
-    const { segment, offset } = this.#position
+    const { segment, offset } = this.#position!
     if (segment !== place.segment || offset !== place.offset || this.#readySize.bytes >= this.#segmentSize) return
     if (this.memoryIsShort()) return
     const { batch, payload, points, time } = entry
     this.#makeReady({ batch, payload, points, time, place })
-    this.#position = { segment, offset: offset + HEADER_SIZE + entry.payload.length }
+    this.#moveTo(segment, offset + HEADER_SIZE + entry.payload.length)
   }
 
   // ---- reading ----
@@ -395,13 +407,18 @@ export class DiskQueue implements Queue {
     this.#records?.acknowledge(segment, { index, points, length: payload.length })
   }
 
+  #moveTo(segment: Segment, offset = segment.readTo): void {
+    segment.readTo = offset
+    this.#position = { segment, offset }
+  }
+
   /** Moves the position on from segments that are read to their end and get no more records. */
   #advance(): void {
     for (;;) {
       if (this.#hasUnread || this.#position === undefined || this.#records?.isActive(this.#position.segment)) return
       const segment = this.#records?.after(this.#position.segment)
       if (segment === undefined) return
-      this.#position = { segment, offset: 0 }
+      this.#moveTo(segment)
     }
   }
 
@@ -427,14 +444,11 @@ export class DiskQueue implements Queue {
       this.#unreadable = false
     } catch (error) {
       // A file that is not there any more is read as empty.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#unreadable = true
-        return this.#failed(error)
-      }
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return this.#cannotRead(records, segment, error)
     }
     // What was dropped meanwhile to make room is not handed out.
     if (this.#position !== position) return
-    this.#position = { segment, offset: size }
+    this.#moveTo(segment, size)
     for (const { index, points, length, payload, time } of found) {
       this.#makeReady({ payload, points, time, place: { segment, index } })
       count(expected, { points, length }, -1)
@@ -449,6 +463,39 @@ export class DiskQueue implements Queue {
         points: expected.points,
       })
     }
+  }
+
+  /** One segment that cannot be read keeps nothing else from being sent; what is written goes into the last one. */
+  #cannotRead(records: RecordLog, segment: Segment, error: unknown): void {
+    if (records.isActive(segment)) {
+      this.#unreadable = true
+      return this.#failed(error)
+    }
+    records.setAside(segment, error)
+    const next = records.after(segment)
+    if (this.#position?.segment === segment) this.#position = undefined
+    if (this.#position === undefined && next !== undefined) this.#moveTo(next)
+    this.#readmitLater()
+  }
+
+  #readmitLater(): void {
+    if (this.#closed || this.#records?.problem === undefined) return
+    this.#readmission ??= setTimeout(() => {
+      void this.#readmit(this.#records!).finally(() => {
+        this.#readmission = undefined
+        this.#readmitLater()
+      })
+    }, READMIT_INTERVAL)
+  }
+
+  async #readmit(records: RecordLog): Promise<void> {
+    for (const { segment, isNew } of await records.readmit()) {
+      if (isNew) this.#restored([segment])
+      if (this.#position === undefined || this.#position.segment.sequence > segment.sequence) this.#moveTo(segment)
+    }
+    if (records.problem === undefined) this.#lastRecovered = new Date()
+    this.#readAhead()
+    this.events.changed()
   }
 
   /** Takes away what was waiting in a segment and never will be handed out. */
@@ -467,7 +514,7 @@ export class DiskQueue implements Queue {
     if (!this.#hasUnread) return undefined
     const { segment, offset } = this.#position!
     const dropped = { ...segment.waiting }
-    this.#position = { segment, offset: segment.size }
+    this.#moveTo(segment, segment.size)
     this.#forgetWaiting(segment, dropped)
     this.#records?.acknowledgeFrom(segment, offset)
     return dropped.points
@@ -537,7 +584,7 @@ export class DiskQueue implements Queue {
   /** Makes the folder anew where it was deleted, and with it the lock and what the exporter remembers. */
   async #reclaim(): Promise<void> {
     if (await this.#lock?.stands()) return
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    await makeFolder(this.#folder)
     const lock = await FolderLock.acquire(this.#folder)
     await this.#lock?.release()
     this.#lock = lock
