@@ -1,4 +1,5 @@
 import convict from 'convict'
+import { ADDRESS, parseEndpoint } from './http/endpoint.ts'
 
 /** The named formats of settings and the TypeScript type that each yields. */
 export interface FormatTypes {
@@ -30,6 +31,8 @@ export interface FormatTypes {
   regexp: RegExp
   /** A file or folder; relative ones start at the YAML's folder. */
   path: string
+  /** Where to listen, `host:port`; port 0 lets the system choose. No two settings of a configuration may say the same. */
+  address: string
 }
 
 interface NamedFormat<T> {
@@ -175,6 +178,12 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     allowed: 'a file or folder',
     parse: (text) => (text === '' ? undefined : text),
     schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: ['number', 'boolean'] }] },
+  },
+  address: {
+    allowed: '`host:port`, like `localhost:4318`, `0.0.0.0:4318` or `[::1]:4318`',
+    parse: (text) => (parseEndpoint(text) === undefined ? undefined : text),
+    meant: (text) => (/^\d+$/.test(text) && parseEndpoint(`:${text}`) !== undefined ? `localhost:${text}` : undefined),
+    schema: { type: 'string', pattern: ADDRESS.source },
   },
 }
 

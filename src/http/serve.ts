@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { AddressInfo } from 'node:net'
 import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
-import { parseEndpoint } from './endpoint.ts'
+import { LISTEN_INTERVAL, listenFailure, parseEndpoint } from './endpoint.ts'
 
 /** What a request is answered with; `type`: its media type. */
 export interface Answer {
@@ -26,9 +26,6 @@ export interface ServeOptions {
   readonly listening: (address: string) => void
   readonly log: Logger
 }
-
-/** Milliseconds between attempts to listen where something else does. */
-const RETRY_INTERVAL = 10_000
 
 /** Milliseconds that an answer may still take when the server is closed. */
 const GRACE = 1000
@@ -59,12 +56,12 @@ export async function serve(options: ServeOptions): Promise<() => void> {
     listening(`${family === 'IPv6' ? `[${real}]` : real}:${realPort}`)
   }
   const tryAgain = (): void => {
-    if (!closed) retry = setTimeout(() => void open().catch(tryAgain), RETRY_INTERVAL).unref()
+    if (!closed) retry = setTimeout(() => void open().catch(tryAgain), LISTEN_INTERVAL).unref()
   }
   await open().catch((error: unknown) => {
-    const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
-    const why = taken ? 'another process listens there already; choose another port' : errorMessage(error)
-    log.error(`${setting}: cannot listen on ${address}: ${why}. The pipeline runs without until it can.`)
+    log.error(
+      `${setting}: cannot listen on ${address}: ${listenFailure(error)}. The pipeline runs without until it can.`,
+    )
     tryAgain()
   })
   return () => {

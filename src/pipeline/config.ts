@@ -2,7 +2,7 @@ import type { Component, ExporterComponent, ProcessorComponent, ReceiverComponen
 import { ConfigError } from '../errors.ts'
 import type { Place, Problem } from '../errors.ts'
 import { memoryLimiterFindings } from '../host/memory_limiter.ts'
-import { parseEndpoint } from '../http/endpoint.ts'
+import { addressesTakenTwice, listenersIn } from './config/addresses.ts'
 import { checkFormat, checkKeys, checkSettings, join, report } from './config/check.ts'
 import type { Check } from './config/check.ts'
 import {
@@ -129,16 +129,9 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as Partial<ServiceConfig> & {
     pipelines?: Record<string, PipelineReferences>
   }
-  const { admin, health, telemetry } = serviceConfig
-  const addresses = {
-    'admin.address': admin?.address,
-    'health.address': health?.address,
-    'telemetry.metrics.address': telemetry?.metrics?.address,
-  }
-  for (const [path, address] of Object.entries(addresses)) {
-    if (address === undefined || parseEndpoint(address) !== undefined) continue
-    const message = 'must be `host:port`, like `localhost:13133` or `[::1]:13133`'
-    reportFindings([{ path, message }], serviceEntry?.value, serviceKey, 'service', check)
+  if (serviceConfig.start_timeout === 0) {
+    const message = 'must be longer than 0s'
+    reportFindings([{ path: 'start_timeout', message }], serviceEntry?.value, serviceKey, 'service', check)
   }
   const limiterPath = 'service.memory_limiter'
   if (serviceConfig.memory_limiter !== undefined && !problems.some(({ path }) => path.startsWith(limiterPath))) {
@@ -167,6 +160,13 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
       checkProcessors(exporter, before, entries.exporters.get(id) as Entry, join('exporters', id), check)
     }
   }
+  const listeners = [...receivers.configured].flatMap(([id, { component, config, used }]) =>
+    used ? [...listenersIn(component.config, config, `receivers.${id}`)] : [],
+  )
+  const isServed = ({ path }: { path: string }) =>
+    path !== 'service.telemetry.metrics.address' || serviceConfig.telemetry?.metrics.level !== 'none'
+  listeners.push(...[...listenersIn(serviceSettings, serviceConfig, 'service')].filter(isServed))
+  reportFindings([...addressesTakenTwice(listeners)], root, start, '', check)
   const warnings = inOrder(problems, sources)
   throwErrors(warnings)
   return {

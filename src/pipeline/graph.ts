@@ -16,9 +16,6 @@ import type { Receiver } from './receiver.ts'
 
 export type GraphOptions = Omit<PlanOptions, 'ports' | 'ended'>
 
-/** Milliseconds that receivers may take to start at a reload. */
-const START_TIMEOUT = 30_000
-
 /** What no longer belongs to the graph. */
 interface Gone {
   readonly receivers: readonly Receiver[]
@@ -60,7 +57,11 @@ export class Graph {
   ) {
     this.#stopped.catch(() => undefined)
     this.ended = new Promise((resolve) => (this.#end = resolve))
-    this.#planOptions = { ...options, ports: new Ports(), ended: (receiver) => this.#receiverEnded(receiver) }
+    this.#planOptions = {
+      ...options,
+      ports: new Ports(options.log),
+      ended: (receiver) => this.#receiverEnded(receiver),
+    }
     this.#plan = createPlan(config, undefined, this.#planOptions)
     for (const path of pathsOf(this.#plan)) this.#starting(path)
   }
@@ -71,15 +72,32 @@ export class Graph {
     return this.#openQueues(this.#plan)
   }
 
-  /** Starts the receivers, once the queues are open. Resolves when they have started, or failed to: the others go on. */
+  /**
+   * Starts the receivers, once the queues are open. Resolves when they have started, failed to, or wait for a port: the others go on.
+   * The graph ends if one of them has not started within `service.start_timeout`.
+   */
   async start(): Promise<void> {
     const plan = this.#plan
     if (this.#stopping.signal.aborted) return
     this.#take(plan)
+    const { ports } = this.#planOptions
+    ports.patient = true
+    const { start_timeout: timeout } = plan.config.service
+    const timer = setTimeout(() => this.#checkStart(timeout), timeout).unref()
+    this.#stopping.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
     const started = Array.from(plan.receivers.values(), (receiver) => receiver.start())
     this.#checkEnd()
     await Promise.all(started)
     this.options.health.started()
+  }
+
+  #checkStart(timeout: number): void {
+    const late = [...this.#plan.receivers].filter(([, { hasStarted }]) => !hasStarted)
+    if (late.length === 0) return
+    const paths = late.map(([id]) => `receivers.${id}`).join(', ')
+    const message = `A receiver could not start within service.start_timeout, ${timeout / 1000} s; the pipeline stops.`
+    this.options.log.error(message, { receivers: paths })
+    this.#end({ failed: true })
   }
 
   /**
@@ -95,6 +113,8 @@ export class Graph {
 
   async #reload(config: PipelineConfig): Promise<Changes> {
     const before = this.#plan
+    // All or nothing: whoever cannot listen at once fails.
+    this.#planOptions.ports.patient = false
     const next = createPlan(config, before, this.#planOptions)
     const leaving = [...before.receivers.values()].filter((receiver) => !isIn(next.receivers, receiver))
     for (const { lifetime } of leaving) lifetime.leaving = true
@@ -189,16 +209,17 @@ export class Graph {
   }
 
   /** Starts the receivers that are new. @throws ConfigError when one fails */
-  async #startReceivers({ receivers }: Plan, before: Plan): Promise<void> {
+  async #startReceivers({ receivers, config }: Plan, before: Plan): Promise<void> {
     const fresh = [...receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
     const late = new Set(fresh)
+    const { start_timeout: timeout } = config.service
     const starts = fresh.map((receiver) => receiver.start().then(() => late.delete(receiver)))
-    await Promise.race([Promise.all(starts), abortOf(AbortSignal.timeout(START_TIMEOUT))])
+    await Promise.race([Promise.all(starts), abortOf(AbortSignal.timeout(timeout))])
     const problems = new Map<string, { place: Place; message: string }>()
     for (const receiver of fresh) {
       const { id, place } = receiver.configured
       const message =
-        receiver.over?.failure ?? (late.has(receiver) ? `has not started within ${START_TIMEOUT} ms` : undefined)
+        receiver.over?.failure ?? (late.has(receiver) ? `has not started within ${timeout / 1000} s` : undefined)
       if (message !== undefined) problems.set(`receivers.${id}`, { place, message })
     }
     throwProblems(problems)

@@ -40,6 +40,7 @@ export class Receiver {
   #chains: readonly Chain[] | undefined
   #early: (() => void)[] = []
   #stopped = false
+  #hasStarted = false
   #over: { readonly failure?: string } | undefined
 
   constructor({ configured, memory, sheetOf, create, ended }: ReceiverOptions) {
@@ -53,6 +54,11 @@ export class Receiver {
   /** Set when it has ended by itself, with why if it failed. */
   get over(): { readonly failure?: string } | undefined {
     return this.#over
+  }
+
+  /** Whether all that it opens was open once. */
+  get hasStarted(): boolean {
+    return this.#hasStarted
   }
 
   get lifetime(): Lifetime {
@@ -69,7 +75,7 @@ export class Receiver {
     this.#giveEarly()
   }
 
-  /** Subscribes. Resolves when it has started, or has ended already. */
+  /** Subscribes. Resolves when it has started, has ended already, or waits for a port. */
   async start(): Promise<void> {
     if (this.#stopped) return
     this.#subscription.add(
@@ -79,6 +85,7 @@ export class Receiver {
         complete: () => this.#end({}),
       }),
     )
+    void this.lifetime.opened().then(() => (this.#hasStarted = this.#over?.failure === undefined))
     await this.lifetime.started()
   }
 

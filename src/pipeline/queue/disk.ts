@@ -23,11 +23,8 @@ const MAX_HELD = 64 * 2 ** 20
 /** Milliseconds that the start and the stop wait for a disk that does not answer. */
 const PATIENCE = 5000
 
-/** Milliseconds between attempts on a disk that failed. */
+/** Milliseconds between attempts on a disk, or a part of the queue, that failed. */
 const RETRY_INTERVAL = 1000
-
-/** Milliseconds between attempts to read what was set aside because it could not be. */
-const READMIT_INTERVAL = 5000
 
 /** What is written of a batch of which nothing is left. */
 const NOTHING = Buffer.alloc(0)
@@ -112,7 +109,7 @@ export class DiskQueue implements Queue {
   }
 
   get length(): number {
-    return this.#waiting.records
+    return this.#waiting.records - (this.#records?.recordsAside ?? 0)
   }
 
   get points(): number {
@@ -228,7 +225,7 @@ export class DiskQueue implements Queue {
     const { records, points, bytes } = this.#waiting
     const problem = this.#problem ?? this.#records?.problem
     return {
-      batches: this.length,
+      batches: records,
       size: { requests: records, items: points, bytes }[sizer],
       capacity,
       oldest: (this.#ready[0] ?? this.#writing[0] ?? this.#memory[0])?.time,
@@ -485,7 +482,7 @@ export class DiskQueue implements Queue {
         this.#readmission = undefined
         this.#readmitLater()
       })
-    }, READMIT_INTERVAL)
+    }, RETRY_INTERVAL)
   }
 
   async #readmit(records: RecordLog): Promise<void> {

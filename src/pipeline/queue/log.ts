@@ -128,6 +128,11 @@ export class RecordLog {
     if (restored) this.segments.splice(this.segments.indexOf(segment), 1)
   }
 
+  /** How many records were counted as waiting that cannot be read just now. */
+  get recordsAside(): number {
+    return [...this.#aside].reduce((sum, [{ waiting }, { restored }]) => sum + (restored ? waiting.records : 0), 0)
+  }
+
   /** Why something cannot be read just now. */
   get problem(): { readonly since: Date; readonly message: string } | undefined {
     const [first] = this.#aside.values()

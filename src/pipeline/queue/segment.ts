@@ -246,7 +246,9 @@ export async function listSegments(folder: string): Promise<Segment[]> {
 export async function deleteOrphans(folder: string): Promise<void> {
   const names = new Set(await readdir(folder))
   for (const name of names) {
-    if (name.endsWith('.acks') && !names.has(name.replace(/acks$/, 'log'))) await unlink(join(folder, name))
+    if (!name.endsWith('.acks') || names.has(name.replace(/acks$/, 'log'))) continue
+    // What is no file, or not ours to delete, stands in the way of nothing.
+    await unlink(join(folder, name)).catch(() => undefined)
   }
 }
 
