@@ -1,5 +1,4 @@
 import convict from 'convict'
-import { ADDRESS, parseEndpoint } from './http/endpoint.ts'
 
 /** The named formats of settings and the TypeScript type that each yields. */
 export interface FormatTypes {
@@ -52,6 +51,8 @@ const BYTES = /^(?:0|(\d+(?:\.\d+)?) ?([KMGT]i?)?B)$/
 const BYTES_IN = { '': 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40 }
 const METRIC_NAME = /^[A-Za-z](?:[A-Za-z0-9_.\-/]{0,198}[A-Za-z0-9_\-/])?$/
 const HOSTNAME = /^(?=.{1,255}$)[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/
+/** `[IPv6]` or another host, and a port. */
+export const ADDRESS = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]*)):(\d{1,5})$/
 const TAG = /^[^\s:,](?:[^:,]*[^\s:,])?:(?:[^\s,]|[^\s,][^,]*[^\s,])$/
 /** Timers of Node hold 31 bits of milliseconds; a longer one would fire at once. */
 const LONGEST_DURATION = 2 ** 31 - 1
@@ -181,8 +182,8 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
   },
   address: {
     allowed: '`host:port`, like `localhost:4318`, `0.0.0.0:4318` or `[::1]:4318`',
-    parse: (text) => (parseEndpoint(text) === undefined ? undefined : text),
-    meant: (text) => (/^\d+$/.test(text) && parseEndpoint(`:${text}`) !== undefined ? `localhost:${text}` : undefined),
+    parse: (text) => (Number(ADDRESS.exec(text)?.[3]) <= 65_535 ? text : undefined),
+    meant: (text) => (/^\d{4,5}$/.test(text) ? `localhost:${text}` : undefined),
     schema: { type: 'string', pattern: ADDRESS.source },
   },
 }

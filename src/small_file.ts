@@ -1,4 +1,5 @@
 import { constants, open, stat } from 'node:fs/promises'
+import { systemClock } from './clock.ts'
 import { inTime } from './in_time.ts'
 
 /** Bytes that a file of a configuration may have. */
@@ -30,15 +31,15 @@ export function isFile(path: string): Promise<boolean> {
 }
 
 async function inTurn<T>(work: () => Promise<T>, name: string): Promise<T> {
-  const end = performance.now() + PATIENCE
+  const end = systemClock.monotonic() + PATIENCE
   const message = `${name}, or a file that is read before it, has not answered within ${PATIENCE / 1000} s`
   if (!reading) reading = true
   else {
     let begin = (): void => undefined
     const turn = new Promise<void>((resolve) => waiting.add((begin = resolve)))
-    await inTime(turn, PATIENCE, message).finally(() => waiting.delete(begin))
+    await inTime(systemClock, turn, PATIENCE, message).finally(() => waiting.delete(begin))
   }
-  return inTime(work().finally(endTurn), end - performance.now(), message)
+  return inTime(systemClock, work().finally(endTurn), end - systemClock.monotonic(), message)
 }
 
 function endTurn(): void {

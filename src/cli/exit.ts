@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { formatProblem } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 
@@ -23,10 +22,13 @@ const GRACE = 500
  * them hangs, as on a dead mount, the process kills itself instead. Process 1 cannot, and aborts.
  */
 export async function end(code = process.exitCode): Promise<never> {
-  for (const late = performance.now() + GRACE; threadsWork(); await delay(10)) {
-    if (performance.now() < late) continue
-    process.kill(process.pid, 'SIGKILL')
-    process.abort()
+  if (threadsWork()) {
+    const { systemClock } = await import('../clock.ts')
+    for (const late = systemClock.monotonic() + GRACE; threadsWork(); await systemClock.sleep(10)) {
+      if (systemClock.monotonic() < late) continue
+      process.kill(process.pid, 'SIGKILL')
+      process.abort()
+    }
   }
   return process.exit(code)
 }

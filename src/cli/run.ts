@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { isatty } from 'node:tty'
+import { systemClock } from '../clock.ts'
 import { errorMessage } from '../errors.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger } from '../pipeline/log.ts'
@@ -38,7 +38,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
       log.debug('Where it failed.', { stack: error.stack })
     })
   })
-  const quiet = throttled(log)
+  const quiet = throttled(log, systemClock)
   process.on('unhandledRejection', (error) => {
     quiet.error('A promise was rejected and nobody waited for it.', { error: errorMessage(error) })
   })
@@ -68,7 +68,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
     log.info(`Stopping on ${reason}; a second signal ends at once.`)
   await pipeline.stop()
   // A server that does not come to listen, because its name is being resolved, is not waited for.
-  await Promise.race([serving.then(() => servers.close()), delay(100)])
+  await Promise.race([serving.then(() => servers.close()), systemClock.sleep(100)])
   if (reason === 'crashed') return ExitCode.software
   if (pipeline.hangs) return ExitCode.failure
   if (typeof reason === 'string') return ExitCode.ok

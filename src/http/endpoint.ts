@@ -1,4 +1,5 @@
 import { errorMessage } from '../errors.ts'
+import { ADDRESS } from '../formats.ts'
 
 /** Milliseconds between attempts to listen where something else does. */
 export const LISTEN_INTERVAL = 1000
@@ -8,8 +9,6 @@ export interface Address {
   readonly host: string
   readonly port: number
 }
-
-export const ADDRESS = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]*)):(\d{1,5})$/
 
 /** Reads `host:port`, `[IPv6]:port` or `:port`; `undefined` when it is none. */
 export function parseEndpoint(endpoint: string): Address | undefined {

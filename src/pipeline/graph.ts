@@ -1,3 +1,4 @@
+import { deadline } from '../clock.ts'
 import { ConfigError } from '../errors.ts'
 import type { Place } from '../errors.ts'
 import { Chain } from './chain.ts'
@@ -83,8 +84,9 @@ export class Graph {
     const { ports } = this.#planOptions
     ports.patient = true
     const { start_timeout: timeout } = plan.config.service
-    const timer = setTimeout(() => this.#checkStart(timeout), timeout).unref()
-    this.#stopping.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+    const { clock } = this.options
+    const timer = clock.setTimeout(() => this.#checkStart(timeout), timeout).unref()
+    this.#stopping.signal.addEventListener('abort', () => clock.clearTimeout(timer), { once: true })
     const started = Array.from(plan.receivers.values(), (receiver) => receiver.start())
     this.#checkEnd()
     await Promise.all(started)
@@ -214,7 +216,7 @@ export class Graph {
     const late = new Set(fresh)
     const { start_timeout: timeout } = config.service
     const starts = fresh.map((receiver) => receiver.start().then(() => late.delete(receiver)))
-    await Promise.race([Promise.all(starts), abortOf(AbortSignal.timeout(timeout))])
+    await Promise.race([Promise.all(starts), abortOf(deadline(this.options.clock, timeout))])
     const problems = new Map<string, { place: Place; message: string }>()
     for (const receiver of fresh) {
       const { id, place } = receiver.configured
@@ -285,7 +287,7 @@ export class Graph {
   async #giveAway(gone: Gone, patience: number): Promise<Pick<Changes, 'unreleased' | 'leftovers'>> {
     this.#patience = new AbortController()
     const { signal } = this.#patience
-    const timer = setTimeout(() => this.#patience.abort(), patience)
+    const timer = this.options.clock.setTimeout(() => this.#patience.abort(), patience)
     const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(signal)])
     const retire = async (lifetime: Lifetime): Promise<void> => {
       await lifetime.stop()
@@ -311,7 +313,7 @@ export class Graph {
     })
     await Promise.all(drains)
     await within(gone.renewed.then(() => Promise.all(gone.lifetimes.map(retire))))
-    clearTimeout(timer)
+    this.options.clock.clearTimeout(timer)
     return { unreleased: [...paths], leftovers }
   }
 

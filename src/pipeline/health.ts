@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
 /** How a component is, in the words of the collector (component/componentstatus/status.go, 2026). */
@@ -23,6 +24,8 @@ export class Health {
   /** Why receivers wait for their ports. */
   readonly #waits = new Map<string, { readonly since: Date; readonly message: string }>()
   #phase: Phase = 'starting'
+
+  constructor(private readonly clock = systemClock) {}
 
   /** `ready` from the time when all is started until the stop begins, but `unavailable` while a receiver cannot serve. */
   get phase(): Phase | 'unavailable' {
@@ -54,14 +57,19 @@ export class Health {
   /** The component says why it does not do what it should just now, or that it does again. */
   reported(path: string, problem: string | undefined): void {
     if (problem === undefined) {
-      if (this.#problems.delete(path)) this.#solved.set(path, new Date())
-    } else this.#problems.set(path, { since: this.#problems.get(path)?.since ?? new Date(), message: problem })
+      if (this.#problems.delete(path)) this.#solved.set(path, new Date(this.clock.now()))
+    } else
+      this.#problems.set(path, {
+        since: this.#problems.get(path)?.since ?? new Date(this.clock.now()),
+        message: problem,
+      })
   }
 
   /** The receiver says why it waits for a port, or that it does no more. */
   waiting(path: string, why: string | undefined): void {
-    if (why !== undefined) this.#waits.set(path, { since: this.#waits.get(path)?.since ?? new Date(), message: why })
-    else if (this.#waits.delete(path)) this.#solved.set(path, new Date())
+    if (why !== undefined)
+      this.#waits.set(path, { since: this.#waits.get(path)?.since ?? new Date(this.clock.now()), message: why })
+    else if (this.#waits.delete(path)) this.#solved.set(path, new Date(this.clock.now()))
   }
 
   /** The component is taken out, and gives away what it holds. */
@@ -109,6 +117,6 @@ export class Health {
 
   #set(path: string, status: Status, error?: string): void {
     if (this.#components.get(path)?.status === status) return
-    this.#components.set(path, { status, since: new Date(), ...(error !== undefined && { error }) })
+    this.#components.set(path, { status, since: new Date(this.clock.now()), ...(error !== undefined && { error }) })
   }
 }

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import * as rxjs from 'rxjs'
+import type { Clock } from '../clock.ts'
 import type { Component, ConfigOf, Context, Listening, ListenOptions, Logger, Settings } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { LISTEN_INTERVAL, listenFailure } from '../http/endpoint.ts'
@@ -8,7 +8,7 @@ import type { Telemetry } from './telemetry.ts'
 
 interface ContextOptions
   extends
-    Pick<Context<ConfigOf<Settings>>, 'config' | 'id' | 'deliver'>,
+    Pick<Context<ConfigOf<Settings>>, 'clock' | 'config' | 'id' | 'deliver'>,
     Partial<Pick<Context, 'memoryIsShort' | 'report'>> {
   readonly telemetry: Telemetry
   /** Told why it waits for a port, and that it does no more. */
@@ -47,7 +47,7 @@ export class Lifetime {
       ...given,
       ...{ log, signal, meter, ownMetrics, rxjs, memoryIsShort, report },
       onStop: (cleanup) => this.onStop(cleanup),
-      listen: (options) => this.#listen(options, waiting),
+      listen: (options) => this.#listen(options, waiting, given.clock),
       starting: (opened) => void this.#opening.push(opened),
     }
   }
@@ -62,7 +62,7 @@ export class Lifetime {
     return Promise.race([this.opened(), this.#waiting])
   }
 
-  async #listen(options: ListenOptions, waiting: (why: string | undefined) => void): Promise<Listening> {
+  async #listen(options: ListenOptions, waiting: (why: string | undefined) => void, clock: Clock): Promise<Listening> {
     const { host, port } = options
     const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
     const wait = (why?: string): void => {
@@ -81,7 +81,7 @@ export class Lifetime {
             this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`)
             this.#begunToWait()
           }
-          await delay(LISTEN_INTERVAL, undefined, { signal: this.signal })
+          await clock.sleep(LISTEN_INTERVAL, this.signal)
         }
       }
     } finally {

@@ -5,6 +5,7 @@ import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import * as rxjs from 'rxjs'
+import { systemClock } from '../clock.ts'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { inTime } from '../in_time.ts'
@@ -74,7 +75,7 @@ export async function loadModule(specifier: string, directory: string): Promise<
   const path = (await isFile(file)) ? file : await resolvePackage(specifier, directory)
   const module = await loadCurrent(path)
   // Node would end without a word where nothing else is left to do.
-  const { default: exported } = await inTime(module.loaded, PATIENCE, LATE)
+  const { default: exported } = await inTime(systemClock, module.loaded, PATIENCE, LATE)
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
   return (Array.isArray(exported) ? exported : [exported]) as Component[]
 }

@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { Logger } from '../component.ts'
 import { MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -48,15 +49,16 @@ const MEMORY_LIMITER = 'service.memory_limiter'
 /** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError where a `create` is wrong */
 export function startPipeline(
   config: PipelineConfig,
-  options: { log: Logger; once?: GraphOptions['once'] },
+  options: { log: Logger; once?: GraphOptions['once']; clock?: Clock },
 ): RunningPipeline {
-  const telemetry = new Telemetry(config.service.telemetry.metrics.prefix)
-  const health = new Health()
+  const { clock = systemClock } = options
+  const telemetry = new Telemetry(config.service.telemetry.metrics.prefix, clock)
+  const health = new Health(clock)
   const over = new AbortController()
   const report = (problem?: string): void => health.reported(MEMORY_LIMITER, problem)
-  const memory = new MemoryLimiter({ log: options.log, signal: over.signal, report })
+  const memory = new MemoryLimiter({ clock, log: options.log, signal: over.signal, report })
   telemetry.memory = () => memory.reading
-  const graph = new Graph(config, { ...options, telemetry, health, memory })
+  const graph = new Graph(config, { ...options, clock, telemetry, health, memory })
   const limitMemory = ({ memory_limiter: limits }: ServiceConfig): void => {
     if (limits === undefined) health.gone(MEMORY_LIMITER)
     else health.starting(MEMORY_LIMITER)
@@ -100,21 +102,22 @@ export function startPipeline(
       return hangs
     },
   }
+
   async function stop(): Promise<Balance> {
     const { log } = options
     health.stopping()
     const deadline = new AbortController()
-    const timer = setTimeout(() => deadline.abort(), timeout)
+    const timer = clock.setTimeout(() => deadline.abort(), timeout)
     const late = new AbortController()
-    hangs = await Promise.race([
-      graph.stop(deadline.signal).then(() => false),
-      delay(timeout + STOP_GRACE, true, { signal: late.signal }).catch(() => false),
+    await Promise.race([
+      graph.stop(deadline.signal),
+      clock.sleep(timeout + STOP_GRACE, late.signal).catch(() => undefined),
     ])
-    clearTimeout(timer)
+    clock.clearTimeout(timer)
     late.abort()
     const { hanging } = graph
-    if (hanging.length > 0)
-      log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
+    hangs = hanging.length > 0
+    if (hangs) log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
     health.stopped()
     telemetry.abandonHeld()
     for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)

@@ -4,6 +4,8 @@ import { open } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server } from 'node:net'
 import { devNull } from 'node:os'
+import { systemClock } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import type { Listening, ListenOptions, Logger } from '../component.ts'
 
 /** Milliseconds from a connection to the look whether the process may open more files. */
@@ -22,7 +24,7 @@ type Claim = ListenOptions & { readonly holder: Holder }
  */
 export class Ports {
   readonly #open = new Set<Port>()
-  #probe: NodeJS.Timeout | undefined
+  #probe: Timer | undefined
   #areFilesShort = false
   /** Whether whoever cannot listen is to wait until it can, as at the start of the process. */
   patient = false
@@ -67,7 +69,8 @@ export class Ports {
 
   /** Where the process may open no more files, Node.js closes connections without a word. So that somebody says it, one is opened. */
   #probeSoon(): void {
-    this.#probe ??= setTimeout(() => void this.#probeFiles(), PROBE_DELAY).unref()
+    if (this.#probe === undefined)
+      this.#probe = systemClock.setTimeout(() => void this.#probeFiles(), PROBE_DELAY).unref()
   }
 
   async #probeFiles(): Promise<void> {

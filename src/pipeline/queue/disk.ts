@@ -1,3 +1,5 @@
+import { systemClock } from '../../clock.ts'
+import type { Timer } from '../../clock.ts'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
@@ -12,7 +14,7 @@ import { HEADER_SIZE } from './record.ts'
 import type { Segment } from './segment.ts'
 import { count } from './segment.ts'
 import { StateLog } from './state.ts'
-import type { Change } from './state.ts'
+import type { Change, LogEnd } from './state.ts'
 
 /** Bytes of a segment: what is read, and what space is given back, at once. A small queue has eight segments. */
 const SEGMENT_SIZE = 8 * 2 ** 20
@@ -91,8 +93,8 @@ export class DiskQueue implements Queue {
   #unreadable = false
   #problem: { readonly since: Date; readonly message: string } | undefined
   #lastRecovered: Date | undefined
-  #retry: NodeJS.Timeout | undefined
-  #readmission: NodeJS.Timeout | undefined
+  #retry: Timer | undefined
+  #readmission: Timer | undefined
 
   constructor(
     directory: string,
@@ -102,10 +104,11 @@ export class DiskQueue implements Queue {
     private readonly events: QueueEvents,
     private readonly log: Logger,
     private readonly memoryIsShort = () => false,
+    private readonly clock = systemClock,
   ) {
     this.#folder = queueFolder(directory, id)
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
-    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log)
+    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log, clock)
   }
 
   get length(): number {
@@ -127,7 +130,7 @@ export class DiskQueue implements Queue {
 
   push(batch: MetricBatch): Promise<void> | undefined {
     const told = this.#state.tell()
-    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: Date.now(), told }
+    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: this.clock.now(), told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -140,7 +143,7 @@ export class DiskQueue implements Queue {
   note(): Promise<void> | undefined {
     const told = this.#state.tell()
     if (told === undefined || told.bytes.length === 0) return undefined
-    if (this.#problem === undefined) return this.#write({ payload: NOTHING, points: 0, time: Date.now(), told })
+    if (this.#problem === undefined) return this.#write({ payload: NOTHING, points: 0, time: this.clock.now(), told })
     this.#state.abandon()
     return undefined
   }
@@ -199,23 +202,23 @@ export class DiskQueue implements Queue {
         if (error instanceof InUseError && !late) throw error
         this.#failed(error)
       })
-      .finally(() => clearTimeout(timer))
-    let timer: NodeJS.Timeout | undefined
+      .finally(() => this.clock.clearTimeout(timer))
+    let timer: Timer | undefined
     // A disk that hangs must not keep the process from starting.
-    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#opening, patience])
     late = true
   }
 
   async close(): Promise<{ kept: number }> {
     this.#closed = true
-    clearTimeout(this.#retry)
-    clearTimeout(this.#readmission)
-    let timer: NodeJS.Timeout | undefined
+    this.clock.clearTimeout(this.#retry)
+    this.clock.clearTimeout(this.#readmission)
+    let timer: Timer | undefined
     // A disk that hangs must not keep the process from ending.
-    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#finish(), patience])
-    clearTimeout(timer)
+    this.clock.clearTimeout(timer)
     const lost = this.#memoryPoints + this.#writing.reduce((sum, { points }) => sum + points, 0)
     return { kept: this.#waiting.points - lost }
   }
@@ -251,9 +254,8 @@ export class DiskQueue implements Queue {
     await makeFolder(this.#folder)
     this.#lock ??= await FolderLock.acquire(this.#folder)
     const failed = (error: unknown): void => this.#failed(error)
-    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, (segments, end) =>
-      this.#state.restore(segments, end),
-    )
+    const found = (segments: readonly Segment[], end: LogEnd): Promise<void> => this.#state.restore(segments, end)
+    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, found, this.clock)
     this.#records = records
     this.#restored(records.segments)
     const [first] = records.segments
@@ -330,7 +332,7 @@ export class DiskQueue implements Queue {
     await this.#state.write(group, records.end)
     const flushed = this.#state.flush()
     try {
-      const places = batches.length > 0 ? await records.append(batches, Date.now()) : []
+      const places = batches.length > 0 ? await records.append(batches, this.clock.now()) : []
       await flushed
       this.#state.commit()
       return places
@@ -477,7 +479,7 @@ export class DiskQueue implements Queue {
 
   #readmitLater(): void {
     if (this.#closed || this.#records?.problem === undefined) return
-    this.#readmission ??= setTimeout(() => {
+    this.#readmission ??= this.clock.setTimeout(() => {
       void this.#readmit(this.#records!).finally(() => {
         this.#readmission = undefined
         this.#readmitLater()
@@ -490,7 +492,7 @@ export class DiskQueue implements Queue {
       if (isNew) this.#restored([segment])
       if (this.#position === undefined || this.#position.segment.sequence > segment.sequence) this.#moveTo(segment)
     }
-    if (records.problem === undefined) this.#lastRecovered = new Date()
+    if (records.problem === undefined) this.#lastRecovered = new Date(this.clock.now())
     this.#readAhead()
     this.events.changed()
   }
@@ -546,7 +548,7 @@ export class DiskQueue implements Queue {
         },
       )
     }
-    this.#problem = { since: this.#problem?.since ?? new Date(), message }
+    this.#problem = { since: this.#problem?.since ?? new Date(this.clock.now()), message }
     const unwritten = this.#writing.splice(0)
     const entries = unwritten.filter(({ points }) => points > 0)
     if (entries.length < unwritten.length) this.#state.abandon()
@@ -555,7 +557,7 @@ export class DiskQueue implements Queue {
     this.#memoryPoints += entries.reduce((sum, { points }) => sum + points, 0)
     for (const { resolve } of unwritten) resolve()
     if (entries.length > 0) this.events.changed()
-    if (!this.#closed) this.#retry ??= setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
+    if (!this.#closed) this.#retry ??= this.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
   }
 
   async #tryAgain(): Promise<void> {
@@ -599,7 +601,7 @@ export class DiskQueue implements Queue {
   #recovered(): void {
     if (this.#problem === undefined) return
     this.#problem = undefined
-    this.#lastRecovered = new Date()
+    this.#lastRecovered = new Date(this.clock.now())
     this.log.info('The queue uses its directory again.', { directory: this.#folder })
     this.#rewrite()
     this.events.recovered()

@@ -1,6 +1,8 @@
 import { constants, open, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { systemClock } from '../../clock.ts'
+import type { Clock } from '../../clock.ts'
 import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import { makeFolder, openOwn } from './folder.ts'
@@ -36,7 +38,7 @@ interface Aside {
 }
 
 /** Where what is damaged is kept, below the folder of the queue. */
-export const CORRUPT = 'corrupt'
+const CORRUPT = 'corrupt'
 
 /** The folder of an exporter's queue below the directory of its settings. */
 export function queueFolder(directory: string, id: string): string {
@@ -70,6 +72,7 @@ export class RecordLog {
     private readonly segmentSize: number,
     private readonly log: Logger,
     private readonly failed: (error: unknown) => void,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -82,8 +85,9 @@ export class RecordLog {
     log: Logger,
     failed: (error: unknown) => void,
     found?: (segments: readonly Segment[], end: LogEnd) => Promise<void>,
+    clock: Clock = systemClock,
   ): Promise<RecordLog> {
-    const opened = new RecordLog(folder, segmentSize, log, failed)
+    const opened = new RecordLog(folder, segmentSize, log, failed, clock)
     await deleteOrphans(folder)
     for (const segment of await listSegments(folder)) {
       opened.#sequence = segment.sequence + 1
@@ -124,7 +128,7 @@ export class RecordLog {
       file: segment.path,
       error: message,
     })
-    this.#aside.set(segment, { since: new Date(), message: `${segment.path}: ${message}`, restored })
+    this.#aside.set(segment, { since: new Date(this.clock.now()), message: `${segment.path}: ${message}`, restored })
     if (restored) this.segments.splice(this.segments.indexOf(segment), 1)
   }
 

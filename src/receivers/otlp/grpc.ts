@@ -92,11 +92,11 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
     },
     async destroy() {
       // The last answers may still be on their way to a socket.
-      const late = setTimeout(() => grpc.forceShutdown(), GRACE)
+      const late = context.clock.setTimeout(() => grpc.forceShutdown(), GRACE)
       await drained
-      clearTimeout(late)
+      context.clock.clearTimeout(late)
       // Node 24 says that a session is closed before its last frames are out.
-      await new Promise((resolve) => setTimeout(resolve, FLUSH))
+      await context.clock.sleep(FLUSH)
       await listener.destroy()
     },
   }
@@ -121,7 +121,7 @@ function keepaliveOptions(keepalive: KeepaliveConfig): Record<string, number> {
 function admit(
   call: ServerInterceptingCallInterface,
   { read_timeout: readTimeout }: GrpcConfig,
-  { admission, refused }: Receiving,
+  { admission, context: { clock }, refused }: Receiving,
 ): ServerInterceptingCall {
   // grpc-js shows an interceptor whole messages only; the bytes on their way are seen on the stream that it reads.
   const { stream } = call as unknown as { stream: ServerHttp2Stream }
@@ -137,9 +137,9 @@ function admit(
   }
   const count = (chunk: Buffer): void => void hold(admitted.held + chunk.length)
   const late = (): void => refuse(new Refusal('too_slow', `The request did not arrive within ${readTimeout} ms.`))
-  const timer = readTimeout === 0 ? undefined : setTimeout(late, readTimeout)
+  const timer = readTimeout === 0 ? undefined : clock.setTimeout(late, readTimeout)
   const complete = (): void => {
-    clearTimeout(timer)
+    clock.clearTimeout(timer)
     stream.off('data', count)
     admission.arrived(admitted)
   }
