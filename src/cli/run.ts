@@ -70,7 +70,6 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   // A server that does not come to listen, because its name is being resolved, is not waited for.
   await Promise.race([serving.then(() => servers.close()), systemClock.sleep(100)])
   if (reason === 'crashed') return ExitCode.software
-  if (pipeline.hangs) return ExitCode.failure
   if (typeof reason === 'string') return ExitCode.ok
   return reason.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
 }

@@ -36,8 +36,6 @@ export interface RunningPipeline {
    * hangs is logged, and not waited for. May be called more than once: every call waits for the same stop.
    */
   stop(): Promise<Balance>
-  /** Whether the stop gave up waiting for something that hangs. */
-  readonly hangs: boolean
 }
 
 /** Milliseconds that a stop takes longer than `service.shutdown_timeout` at most. */
@@ -70,7 +68,6 @@ export function startPipeline(
   let timeout = config.service.shutdown_timeout
   let busy = true
   let stopping: Promise<Balance> | undefined
-  let hangs = false
   const opened = graph.open()
   const started = opened.then(() => graph.start()).finally(() => (busy = false))
   const ended = started.then(() => graph.ended)
@@ -98,9 +95,6 @@ export function startPipeline(
       }
     },
     stop: () => (stopping ??= stop().finally(() => over.abort())),
-    get hangs() {
-      return hangs
-    },
   }
 
   async function stop(): Promise<Balance> {
@@ -116,8 +110,8 @@ export function startPipeline(
     clock.clearTimeout(timer)
     late.abort()
     const { hanging } = graph
-    hangs = hanging.length > 0
-    if (hangs) log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
+    if (hanging.length > 0)
+      log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
     health.stopped()
     telemetry.abandonHeld()
     for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
