@@ -4,11 +4,19 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
- * `errors, formats, clock, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ * `errors, formats, clock, regular_expression, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
  */
 const arrows = [
   {
-    target: ['./src/errors.ts', './src/formats.ts', './src/clock.ts', './src/terminal.ts', './src/otlp'],
+    target: [
+      './src/errors.ts',
+      './src/formats.ts',
+      './src/clock.ts',
+      './src/regular_expression.ts',
+      './src/regular_expression',
+      './src/terminal.ts',
+      './src/otlp',
+    ],
     from: ['./src/component.ts', './src/metric_selection.ts', './src/host', './src/http', './src/datadog'],
   },
   {
@@ -16,6 +24,8 @@ const arrows = [
       './src/errors.ts',
       './src/formats.ts',
       './src/clock.ts',
+      './src/regular_expression.ts',
+      './src/regular_expression',
       './src/terminal.ts',
       './src/otlp',
       './src/component.ts',

@@ -27,7 +27,7 @@ const values: Record<string, { good: readonly string[]; bad: readonly string[] }
   address: { good: ['localhost:4318', ':0', '[::1]:4318'], bad: ['4318', 'localhost', '::1:4318'] },
   tag: { good: ['a:b'], bad: ['a'] },
   tags: { good: ['[a:1, b:2]', '"a:1, b:2"', '[]'], bad: ['a', '[a]', '[a: b]', '"a:1,"'] },
-  regexp: { good: ['^a$$'], bad: ['(', '[a]'] },
+  regexp: { good: ['^a$$', '(?i)a'], bad: ['[a]'] },
   path: { good: ['/a/b', './a'], bad: ['""', '[a]'] },
 }
 
@@ -36,7 +36,7 @@ let accepts: (config: unknown) => boolean
 
 beforeAll(async () => {
   components = await listBuiltins()
-  const ajv = new Ajv({ allowUnionTypes: true, strictRequired: false, formats: { regex: isRegExp } })
+  const ajv = new Ajv({ allowUnionTypes: true, strictRequired: false })
   const validate = ajv.compile(await configSchema())
   accepts = (config) => validate(config)
 })
@@ -204,13 +204,4 @@ function fits(settings: Settings, value: unknown): boolean {
     secrets: new Set(),
   })
   return problems.length === 0
-}
-
-function isRegExp(text: string): boolean {
-  try {
-    new RegExp(text)
-    return true
-  } catch {
-    return false
-  }
 }
