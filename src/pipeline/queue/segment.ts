@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { constants, open, readdir, readFile, stat, truncate, unlink } from 'node:fs/promises'
+import { constants, lstat, open, readdir, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { openOwn, readOwn } from './folder.ts'
 import { HEADER_SIZE, readRecords } from './record.ts'
 import type { Damage, StoredRecord } from './record.ts'
 
@@ -49,6 +50,8 @@ export class Segment {
   records = 0
   points = 0
   readonly waiting: Waiting = { records: 0, points: 0, bytes: 0 }
+  /** Where in the file those begin; what stands before was handed out, or is about to be. */
+  readTo = 0
   /** Records that were handed out and are not acknowledged. */
   out = 0
   /** Indices of the records that were acknowledged before this process. */
@@ -91,11 +94,14 @@ export class Segment {
 
   /**
    * Finds out what a segment of an earlier process holds: from its acknowledgement file or, where that does not say how
-   * many records there are because the process died, by reading it. Returns what was read then.
+   * many records there are because the process died, by reading it. Returns what was read then. May be called again after it failed.
+   * @throws what the file system says, also where the file could only be read later
    */
   async restore(): Promise<SegmentContents | undefined> {
-    const { size } = await stat(this.path)
-    const bytes = await readFile(this.#acksPath).catch(ignoreMissing)
+    this.size = (await lstat(this.path)).size
+    const file = await openOwn(this.path)
+    const { size } = await file.stat().finally(() => file.close())
+    const bytes = await readOwn(this.#acksPath).catch(ignoreMissing)
     this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
     const { entries, sealed, flushed, givenUp } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
     this.size = size
@@ -136,12 +142,13 @@ export class Segment {
 
   /** Cuts off what was not written to its end. */
   async cut(): Promise<void> {
-    await truncate(this.path, this.size)
+    const file = await openOwn(this.path, constants.O_RDWR)
+    await file.truncate(this.size).finally(() => file.close())
   }
 
   /** Reads the records from `offset` to `end`, whatever is appended meanwhile. */
   async read(offset = 0, end = this.size): Promise<SegmentContents> {
-    const file = await open(this.path)
+    const file = await openOwn(this.path)
     try {
       const buffer = Buffer.allocUnsafe(end - offset)
       let filled = 0
@@ -200,7 +207,7 @@ export class Segment {
     const entries = this.#unwritten
     this.#unwritten = []
     try {
-      this.#file ??= await open(this.#acksPath, constants.O_WRONLY | constants.O_CREAT, 0o600)
+      this.#file ??= await openOwn(this.#acksPath, constants.O_WRONLY | constants.O_CREAT)
       const bytes = Buffer.concat(entries.map((entry) => encodeEntry(entry, this.salt)))
       await writeAll(this.#file, [bytes], this.#fileSize)
       this.#fileSize += bytes.length
@@ -239,7 +246,9 @@ export async function listSegments(folder: string): Promise<Segment[]> {
 export async function deleteOrphans(folder: string): Promise<void> {
   const names = new Set(await readdir(folder))
   for (const name of names) {
-    if (name.endsWith('.acks') && !names.has(name.replace(/acks$/, 'log'))) await unlink(join(folder, name))
+    if (!name.endsWith('.acks') || names.has(name.replace(/acks$/, 'log'))) continue
+    // What is no file, or not ours to delete, stands in the way of nothing.
+    await unlink(join(folder, name)).catch(() => undefined)
   }
 }
 

@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { constants, open, readdir, rename, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { isUint8Array } from 'node:util/types'
@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib'
 import type { Clock } from '../../clock.ts'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
+import { openOwn, readOwn } from './folder.ts'
 import type { Segment } from './segment.ts'
 import { syncFolder, writeAll } from './segment.ts'
 
@@ -317,7 +318,7 @@ function newTelling(): Telling {
 }
 
 async function cut(path: string, size: number): Promise<void> {
-  const file = await open(path, 'r+')
+  const file = await openOwn(path, constants.O_RDWR)
   try {
     await file.truncate(size)
     await file.datasync()
@@ -340,7 +341,7 @@ function encodeHeader(number: number, { sequence, records }: LogEnd, time: numbe
 
 /** @throws what the file system says, or where it is damaged */
 async function readStateFile(path: string): Promise<StateFile> {
-  const bytes = await readFile(path)
+  const bytes = await readOwn(path)
   const entries = readEntries(bytes)
   const [, , size] = NAME.exec(basename(path)) ?? []
   if (size !== undefined && (bytes.length !== Number(size) || entries.at(-1)?.end !== bytes.length)) {
