@@ -115,7 +115,8 @@ export interface Context<Config = unknown> {
   readonly deliver: (batch: MetricBatch, transport?: string) => Promise<void>
   /**
    * For receivers: listens on a TCP port. When a reload puts another component in this one's place that asks for the same address, the
-   * port passes to it without being closed. Rejects with what the system says when nothing can listen there.
+   * port passes to it without being closed. Where nothing can listen there, it waits, at the start of the process, until it can or the
+   * component stops; at a reload it rejects with what the system says.
    */
   readonly listen: (options: ListenOptions) => Promise<Listening>
   /**

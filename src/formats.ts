@@ -36,6 +36,8 @@ export interface FormatTypes {
   regexp: RegExp
   /** A file or folder; relative ones start at the YAML's folder. */
   path: string
+  /** Where to listen, `host:port`; port 0 lets the system choose. No two settings of a configuration may say the same. */
+  address: string
 }
 
 interface NamedFormat<T> {
@@ -55,6 +57,8 @@ const BYTES = /^(?:0|(\d+(?:\.\d+)?) ?([KMGT]i?)?B)$/
 const BYTES_IN = { '': 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40 }
 const METRIC_NAME = /^[A-Za-z](?:[A-Za-z0-9_.\-/]{0,198}[A-Za-z0-9_\-/])?$/
 const HOSTNAME = /^(?=.{1,255}$)[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/
+/** `[IPv6]` or another host, and a port. */
+export const ADDRESS = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]*)):(\d{1,5})$/
 const TAG = /^[^\s:,](?:[^:,]*[^\s:,])?:(?:[^\s,]|[^\s,][^,]*[^\s,])$/
 /** Timers of Node hold 31 bits of milliseconds; a longer one would fire at once. */
 const LONGEST_DURATION = 2 ** 31 - 1
@@ -191,6 +195,12 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     allowed: 'a file or folder',
     parse: (text) => (text === '' ? undefined : text),
     schema: { anyOf: [{ type: 'string', minLength: 1 }, { type: ['number', 'boolean'] }] },
+  },
+  address: {
+    allowed: '`host:port`, like `localhost:4318`, `0.0.0.0:4318` or `[::1]:4318`',
+    parse: (text) => (Number(ADDRESS.exec(text)?.[3]) <= 65_535 ? text : undefined),
+    meant: (text) => (/^\d{4,5}$/.test(text) ? `localhost:${text}` : undefined),
+    schema: { type: 'string', pattern: ADDRESS.source },
   },
 }
 

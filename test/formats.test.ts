@@ -30,6 +30,7 @@ const accepted: Record<Name, Record<string, unknown>> = {
   tags: { 'a:1': ['a:1'], 'a:1, b:2': ['a:1', 'b:2'], '': [] },
   regexp: { '^system\\.': /^system\./, '(?<a>.)': /(?<a>.)/ },
   path: { 'certificates/ca.pem': `${process.cwd()}/certificates/ca.pem`, '/etc/ca.pem': '/etc/ca.pem' },
+  address: { 'localhost:4318': 'localhost:4318', ':0': ':0', '[::1]:65535': '[::1]:65535' },
 }
 
 const refused: Record<Name, readonly string[]> = {
@@ -47,6 +48,7 @@ const refused: Record<Name, readonly string[]> = {
   tags: ['env', 'a:1,', 'a:1,,b:2', ':'],
   regexp: ['(', '[a', '(?=a)', '(a)\\1'],
   path: [''],
+  address: ['', '4318', 'localhost', 'localhost:65536', '::1:4318', 'http://localhost:4318'],
 }
 
 const names = Object.keys(formats) as Name[]

@@ -14,6 +14,29 @@ export const ExitCode = {
   config: 78,
 } as const
 
+/** Milliseconds that the end waits for the file system and for names that are being resolved. */
+const GRACE = 500
+
+/**
+ * Ends the process. `process.exit` waits for the threads on which Node.js asks the file system and resolves names; where one of
+ * them hangs, as on a dead mount, the process kills itself instead. Process 1 cannot, and aborts.
+ */
+export async function end(code = process.exitCode): Promise<never> {
+  if (threadsWork()) {
+    const { systemClock } = await import('../clock.ts')
+    for (const late = systemClock.monotonic() + GRACE; threadsWork(); await systemClock.sleep(10)) {
+      if (systemClock.monotonic() < late) continue
+      process.kill(process.pid, 'SIGKILL')
+      process.abort()
+    }
+  }
+  return process.exit(code)
+}
+
+function threadsWork(): boolean {
+  return process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandleCloseReq|GetAddrInfoReq)/.test(name))
+}
+
 /** Problems as people read them, one a line, and how many mistakes there are. */
 export function problemText(problems: readonly Problem[]): string {
   const lines = problems.map(

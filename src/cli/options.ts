@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
 import { ConfigError, readFailure } from '../errors.ts'
 import type { ConfigInput } from '../pipeline/config.ts'
+import { readSmallFile } from '../small_file.ts'
 
 /** The options that say which configuration a command is about. */
 export interface ConfigOptions {
@@ -11,15 +11,15 @@ export interface ConfigOptions {
   /** Whether the variables of the Heka Insights Agent make the configuration, over which the files are laid. */
   readonly fromEnv: boolean
   /** A file of variables, for those that the environment does not set. */
-  readonly envFile?: string
+  readonly variablesFile?: string
 }
 
 /** The configuration that runs when none is given. */
 export const defaultConfig = fileURLToPath(new URL('../../config/default.yaml', import.meta.url))
 
 /** @throws ConfigError when the file of variables cannot be read, or a variable of the Heka Insights Agent is not right */
-export async function configInput({ config, set, fromEnv, envFile }: ConfigOptions): Promise<ConfigInput> {
-  const env = envFile === undefined ? process.env : { ...readEnvFile(envFile), ...process.env }
+export async function configInput({ config, set, fromEnv, variablesFile }: ConfigOptions): Promise<ConfigInput> {
+  const env = variablesFile === undefined ? process.env : { ...(await readVariables(variablesFile)), ...process.env }
   const files = config.map((path) => ({ path }))
   if (fromEnv) {
     const { configFromEnv } = await import('./from_env.ts')
@@ -34,9 +34,9 @@ function trimmed(env: NodeJS.Dict<string>): NodeJS.Dict<string> {
   return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.trim()]))
 }
 
-function readEnvFile(path: string): NodeJS.Dict<string> {
+async function readVariables(path: string): Promise<NodeJS.Dict<string>> {
   try {
-    return parseEnv(readFileSync(path, 'utf8'))
+    return parseEnv((await readSmallFile(path)).toString())
   } catch (error) {
     throw new ConfigError([{ severity: 'error', place: { source: path }, path: '', message: readFailure(error) }])
   }

@@ -29,6 +29,7 @@ export async function queueCommand(action: QueueAction, directory: string): Prom
     process.stderr.write(`There is nothing in a queue in ${directory}.\n`)
     return action === 'list' ? ExitCode.ok : ExitCode.failure
   }
+  for (const problem of queues.flatMap(({ problems }) => problems)) process.stderr.write(`${problem}\n`)
   if (action === 'drop') return drop(queues)
   const lines = { list, inspect, export: exportLines }[action](queues)
   await pipeline(Readable.from(lines), process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {

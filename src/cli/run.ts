@@ -1,13 +1,16 @@
 import { isatty } from 'node:tty'
+import { systemClock } from '../clock.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { startPipeline } from '../pipeline/pipeline.ts'
 import { crash } from './crash.ts'
-import { ExitCode } from './exit.ts'
+import { end, ExitCode } from './exit.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
 import { reloader } from './reload.ts'
 import { Servers } from './servers.ts'
+import { exitCodeOf, onSignal } from './signals.ts'
+import type { Signal } from './signals.ts'
 
 /**
  * Runs a pipeline until SIGTERM or SIGINT, or until its receivers have ended, and reloads its configuration on SIGHUP. Returns the
@@ -19,14 +22,10 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   const { once } = options
   let begin: (reload: () => unknown) => void
   const begun = new Promise<() => unknown>((resolve) => (begin = resolve))
-  const terminal = isatty(0)
-  const stopsOnHangUp = (): boolean => once || process.platform === 'win32' || (terminal && !isatty(0))
-  process.on('SIGHUP', () => {
-    if (!stopsOnHangUp()) void begun.then((reload) => reload())
-  })
-
+  const asked = firstSignal(once, () => void begun.then((reload) => reload()))
   const load = async () => loadConfig(await configInput(options))
-  const config = await load()
+  const config = await Promise.race([load(), asked])
+  if (typeof config === 'string') return ExitCode.ok
   const secrets = new Set(config.secrets)
   const log = await createLogger(config.service.telemetry.logs, secrets)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
@@ -53,30 +52,28 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
     () => undefined,
   )
   begin!(reload)
-  const end = await Promise.race([ended, firstSignal(stopsOnHangUp), crashed])
-  if (typeof end === 'string' && end !== 'crashed') log.info(`Stopping on ${end}; a second signal ends at once.`)
+  const reason = await Promise.race([ended, asked, crashed])
+  if (typeof reason === 'string' && reason !== 'crashed')
+    log.info(`Stopping on ${reason}; a second signal ends at once.`)
   await pipeline.stop()
-  await serving
-  await servers.close()
-  if (end === 'crashed') return ExitCode.software
-  if (typeof end === 'string') return ExitCode.ok
-  return end.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
+  // A server that does not come to listen, because its name is being resolved, is not waited for.
+  await Promise.race([serving.then(() => servers.close()), systemClock.sleep(100)])
+  if (reason === 'crashed') return ExitCode.software
+  if (typeof reason === 'string') return ExitCode.ok
+  return reason.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
 }
 
-function firstSignal(stopsOnHangUp: () => boolean): Promise<NodeJS.Signals> {
+/** Resolves with the first signal to stop. The second one ends the process, and every hang-up that is none calls `reload`. */
+function firstSignal(once: boolean, reload: () => void): Promise<Signal> {
+  const terminal = isatty(0)
+  const stopsOnHangUp = (): boolean => once || process.platform === 'win32' || (terminal && !isatty(0))
   return new Promise((resolve) => {
     let received = false
-    for (const [signal, number] of [
-      ['SIGHUP', 1],
-      ['SIGINT', 2],
-      ['SIGTERM', 15],
-    ] as const) {
-      process.on(signal, () => {
-        if (signal === 'SIGHUP' && !stopsOnHangUp()) return
-        if (received) process.exit(128 + number)
-        received = true
-        resolve(signal)
-      })
-    }
+    onSignal((signal) => {
+      if (signal === 'SIGHUP' && !stopsOnHangUp()) return reload()
+      if (received) void end(exitCodeOf(signal))
+      received = true
+      resolve(signal)
+    })
   })
 }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import type { Context, Setting } from '../component.ts'
-import { errorMessage } from '../errors.ts'
+import { errorMessage, readFailure } from '../errors.ts'
+import { readSmallFile } from '../small_file.ts'
 
 /** Certificates and keys (PEM) for TLS, as their files hold them. */
 export interface Pem {
@@ -29,9 +29,9 @@ export async function readPem(
   const read = async ([name, file]: readonly [string, string | undefined]): Promise<Buffer | undefined> => {
     if (file === undefined) return undefined
     try {
-      return await readFile(file)
+      return await readSmallFile(file)
     } catch (error) {
-      throw new Error(`${path}.${name}: ${errorMessage(error)}`, { cause: error })
+      throw new Error(`${path}.${name}: ${file} ${readFailure(error)}`, { cause: error })
     }
   }
   const [ca, cert, key] = await Promise.all([read(settings.ca), read(settings.cert), read(settings.key)])

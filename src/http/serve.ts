@@ -9,7 +9,7 @@ import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { visibleJson, visibleLines } from '../terminal.ts'
 import { throttled } from '../throttled.ts'
-import { parseEndpoint } from './endpoint.ts'
+import { LISTEN_INTERVAL, listenFailure, parseEndpoint } from './endpoint.ts'
 import { answersTo } from './host.ts'
 import { readTarget } from './target.ts'
 
@@ -40,9 +40,6 @@ export interface ServeOptions extends Door {
 }
 
 const JSON_TYPE = 'application/json'
-
-/** Milliseconds between attempts to listen where something else does. */
-const RETRY_INTERVAL = 10_000
 
 /** Milliseconds that an answer may still take when the server is closed. */
 const GRACE = 1000
@@ -100,12 +97,12 @@ export async function serve(options: ServeOptions): Promise<() => void> {
     listening(`${family === 'IPv6' ? `[${real}]` : real}:${realPort}`)
   }
   const tryAgain = (): void => {
-    if (!closed) retry = systemClock.setTimeout(() => void open().catch(tryAgain), RETRY_INTERVAL).unref()
+    if (!closed) retry = systemClock.setTimeout(() => void open().catch(tryAgain), LISTEN_INTERVAL).unref()
   }
   await open().catch((error: unknown) => {
-    const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
-    const why = taken ? 'another process listens there already; choose another port' : errorMessage(error)
-    log.error(`${setting}: cannot listen on ${address}: ${why}. The pipeline runs without until it can.`)
+    log.error(
+      `${setting}: cannot listen on ${address}: ${listenFailure(error)}. The pipeline runs without until it can.`,
+    )
     tryAgain()
   })
   return () => {

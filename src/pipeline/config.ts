@@ -2,7 +2,7 @@ import type { Component, ExporterComponent, ProcessorComponent, ReceiverComponen
 import { ConfigError } from '../errors.ts'
 import type { Place, Problem } from '../errors.ts'
 import { memoryLimiterFindings } from '../host/memory_limiter.ts'
-import { parseEndpoint } from '../http/endpoint.ts'
+import { addressesTakenTwice, listenersIn } from './config/addresses.ts'
 import { checkFormat, checkKeys, checkSettings, join, report } from './config/check.ts'
 import type { Check } from './config/check.ts'
 import {
@@ -21,6 +21,7 @@ import type { ConfigInput } from './config/input.ts'
 import { checkPipelines, SECTIONS } from './config/pipelines.ts'
 import type { Section } from './config/pipelines.ts'
 import { printYaml } from './config/print.ts'
+import { readReferences } from './config/references.ts'
 import { parseYaml } from './config/yaml.ts'
 import type { Entry, Node } from './config/yaml.ts'
 import { isNameOf } from './load.ts'
@@ -86,7 +87,9 @@ export async function checkComponent(
   const source = component.type
   const { node, broken, problems } = parseYaml(yaml, source)
   if (broken.length > 0) throw new ConfigError(broken)
-  const check: Check = { env, directoryOf: () => process.cwd(), problems, changedDefaults: [], secrets: new Set() }
+  const directoryOf = () => process.cwd()
+  const files = await readReferences(node, { env, directoryOf })
+  const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
   for (const message of declarationMistakes(component)) report(check, { source }, '', message)
   throwErrors(problems)
   const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
@@ -107,7 +110,8 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { env = process.env, baseDirectory = process.cwd() } = input
   const { root, problems, sources, directories } = await readInput(input, baseDirectory)
   const directoryOf = ({ source }: Place) => directories.get(source) ?? baseDirectory
-  const check: Check = { env, directoryOf, problems, changedDefaults: [], secrets: new Set() }
+  const files = await readReferences(root, { env, directoryOf })
+  const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
   const start: Place = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
   if (root.kind !== 'map') {
     if (root.kind === 'empty') report(check, start, '', 'empty configuration file')
@@ -127,16 +131,9 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as Partial<ServiceConfig> & {
     pipelines?: Record<string, PipelineReferences>
   }
-  const { admin, health, telemetry } = serviceConfig
-  const addresses = {
-    'admin.address': admin?.address,
-    'health.address': health?.address,
-    'telemetry.metrics.address': telemetry?.metrics?.address,
-  }
-  for (const [path, address] of Object.entries(addresses)) {
-    if (address === undefined || parseEndpoint(address) !== undefined) continue
-    const message = 'must be `host:port`, like `localhost:13133` or `[::1]:13133`'
-    reportFindings([{ path, message }], serviceEntry?.value, serviceKey, 'service', check)
+  if (serviceConfig.start_timeout === 0) {
+    const message = 'must be longer than 0s'
+    reportFindings([{ path: 'start_timeout', message }], serviceEntry?.value, serviceKey, 'service', check)
   }
   const limiterPath = 'service.memory_limiter'
   if (serviceConfig.memory_limiter !== undefined && !problems.some(({ path }) => path.startsWith(limiterPath))) {
@@ -165,6 +162,13 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
       checkProcessors(exporter, before, entries.exporters.get(id) as Entry, join('exporters', id), check)
     }
   }
+  const listeners = [...receivers.configured].flatMap(([id, { component, config, used }]) =>
+    used ? [...listenersIn(component.config, config, `receivers.${id}`)] : [],
+  )
+  const isServed = ({ path }: { path: string }) =>
+    path !== 'service.telemetry.metrics.address' || serviceConfig.telemetry?.metrics.level !== 'none'
+  listeners.push(...[...listenersIn(serviceSettings, serviceConfig, 'service')].filter(isServed))
+  reportFindings([...addressesTakenTwice(listeners)], root, start, '', check)
   const warnings = inOrder(problems, sources)
   throwErrors(warnings)
   return {

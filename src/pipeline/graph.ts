@@ -17,9 +17,6 @@ import type { Receiver } from './receiver.ts'
 
 export type GraphOptions = Omit<PlanOptions, 'ports' | 'ended'>
 
-/** Milliseconds that receivers may take to start at a reload. */
-const START_TIMEOUT = 30_000
-
 /** What no longer belongs to the graph. */
 interface Gone {
   readonly receivers: readonly Receiver[]
@@ -52,6 +49,8 @@ export class Graph {
   #patience = new AbortController()
   /** Of components that were taken out and are not through yet. */
   readonly #lingering = new Set<Lifetime>()
+  /** What a stop waits for. */
+  readonly #stoppingParts = new Map<Promise<unknown>, string>()
 
   constructor(
     config: PipelineConfig,
@@ -59,7 +58,11 @@ export class Graph {
   ) {
     this.#stopped.catch(() => undefined)
     this.ended = new Promise((resolve) => (this.#end = resolve))
-    this.#planOptions = { ...options, ports: new Ports(), ended: (receiver) => this.#receiverEnded(receiver) }
+    this.#planOptions = {
+      ...options,
+      ports: new Ports(options.log),
+      ended: (receiver) => this.#receiverEnded(receiver),
+    }
     this.#plan = createPlan(config, undefined, this.#planOptions)
     for (const path of pathsOf(this.#plan)) this.#starting(path)
   }
@@ -70,15 +73,33 @@ export class Graph {
     return this.#openQueues(this.#plan)
   }
 
-  /** Starts the receivers, once the queues are open. Resolves when they have started, or failed to: the others go on. */
+  /**
+   * Starts the receivers, once the queues are open. Resolves when they have started, failed to, or wait for a port: the others go on.
+   * The graph ends if one of them has not started within `service.start_timeout`.
+   */
   async start(): Promise<void> {
     const plan = this.#plan
     if (this.#stopping.signal.aborted) return
     this.#take(plan)
+    const { ports } = this.#planOptions
+    ports.patient = true
+    const { start_timeout: timeout } = plan.config.service
+    const { clock } = this.options
+    const timer = clock.setTimeout(() => this.#checkStart(timeout), timeout).unref()
+    this.#stopping.signal.addEventListener('abort', () => clock.clearTimeout(timer), { once: true })
     const started = Array.from(plan.receivers.values(), (receiver) => receiver.start())
     this.#checkEnd()
     await Promise.all(started)
     this.options.health.started()
+  }
+
+  #checkStart(timeout: number): void {
+    const late = [...this.#plan.receivers].filter(([, { hasStarted }]) => !hasStarted)
+    if (late.length === 0) return
+    const paths = late.map(([id]) => `receivers.${id}`).join(', ')
+    const message = `A receiver could not start within service.start_timeout, ${timeout / 1000} s; the pipeline stops.`
+    this.options.log.error(message, { receivers: paths })
+    this.#end({ failed: true })
   }
 
   /**
@@ -94,6 +115,8 @@ export class Graph {
 
   async #reload(config: PipelineConfig): Promise<Changes> {
     const before = this.#plan
+    // All or nothing: whoever cannot listen at once fails.
+    this.#planOptions.ports.patient = false
     const next = createPlan(config, before, this.#planOptions)
     const leaving = [...before.receivers.values()].filter((receiver) => !isIn(next.receivers, receiver))
     for (const { lifetime } of leaving) lifetime.leaving = true
@@ -118,7 +141,7 @@ export class Graph {
 
   /**
    * Stops receivers, lets processors release what they hold, then drains the queues; what is not through when
-   * `deadline` aborts is dropped and counted. May be called without `start` and more than once.
+   * `deadline` aborts is dropped and counted. Resolves when everything has stopped; until then, `hanging` says what has not. May be called without `start` and more than once.
    */
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping.abort()
@@ -126,16 +149,37 @@ export class Graph {
     deadline.addEventListener('abort', hurry, { once: true })
     if (deadline.aborted) hurry()
     const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(deadline)])
-    await within(this.#reloading)
+    await within(this.#stop('the reload', this.#reloading))
     const stages = [...this.#plan.stages.values()]
-    const destinations = [...this.#plan.destinations.values()]
-    await within(Promise.all(Array.from(this.#plan.receivers.values(), (receiver) => receiver.stop())))
-    await within(Promise.all(stages.map(release)))
-    await within(Promise.all(stages.flat().map(({ lifetime }) => lifetime.stop())))
-    await Promise.all(destinations.map(({ delivery }) => delivery.drain(deadline)))
-    const lifetimes = [...destinations.map(({ lifetime }) => lifetime), ...this.#lingering]
-    await within(Promise.all(lifetimes.map((lifetime) => lifetime.stop())))
+    const destinations = [...this.#plan.destinations]
+    const all = <T>(items: Iterable<T>, act: (item: T) => Promise<unknown>): Promise<unknown> =>
+      Promise.all(Array.from(items, act))
+    await within(all(this.#plan.receivers, ([id, receiver]) => this.#stop(`receivers.${id}`, receiver.stop())))
+    await within(
+      all(stages, async (inOrder) => {
+        for (const stage of inOrder) await this.#stop(`processors.${stage.configured.id}`, stage.release())
+      }),
+    )
+    await within(
+      all(stages.flat(), ({ configured, lifetime }) => this.#stop(`processors.${configured.id}`, lifetime.stop())),
+    )
+    await all(destinations, ([id, { delivery }]) =>
+      this.#stop(`the sending queue of exporters.${id}`, delivery.drain(deadline)),
+    )
+    for (const [id, { lifetime }] of destinations) void this.#stop(`exporters.${id}`, lifetime.stop())
+    for (const lifetime of this.#lingering) void this.#stop('a component that a reload took out', lifetime.stop())
+    await Promise.all(this.#stoppingParts.keys())
     this.#end({ failed: this.#hasFailed })
+  }
+
+  /** What was asked to stop and has not. */
+  get hanging(): string[] {
+    return [...new Set(this.#stoppingParts.values())]
+  }
+
+  async #stop(part: string, work: Promise<unknown>): Promise<void> {
+    this.#stoppingParts.set(work, part)
+    await work.finally(() => this.#stoppingParts.delete(work))
   }
 
   /** Opens the queues that are not open yet. @throws ConfigError when another process has the directory of one */
@@ -167,16 +211,17 @@ export class Graph {
   }
 
   /** Starts the receivers that are new. @throws ConfigError when one fails */
-  async #startReceivers({ receivers }: Plan, before: Plan): Promise<void> {
+  async #startReceivers({ receivers, config }: Plan, before: Plan): Promise<void> {
     const fresh = [...receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
     const late = new Set(fresh)
+    const { start_timeout: timeout } = config.service
     const starts = fresh.map((receiver) => receiver.start().then(() => late.delete(receiver)))
-    await Promise.race([Promise.all(starts), abortOf(deadline(this.options.clock, START_TIMEOUT))])
+    await Promise.race([Promise.all(starts), abortOf(deadline(this.options.clock, timeout))])
     const problems = new Map<string, { place: Place; message: string }>()
     for (const receiver of fresh) {
       const { id, place } = receiver.configured
       const message =
-        receiver.over?.failure ?? (late.has(receiver) ? `has not started within ${START_TIMEOUT} ms` : undefined)
+        receiver.over?.failure ?? (late.has(receiver) ? `has not started within ${timeout / 1000} s` : undefined)
       if (message !== undefined) problems.set(`receivers.${id}`, { place, message })
     }
     throwProblems(problems)
@@ -344,11 +389,6 @@ function goneOf(before: Plan, next: Plan, renewed: Promise<unknown>): Gone {
     renewed,
     lifetimes: old.map(([, { lifetime }]) => lifetime).filter((lifetime) => !isUsed(lifetime)),
   }
-}
-
-/** Lets processors release what they hold, one after the other. */
-async function release(stages: readonly Stage[]): Promise<void> {
-  for (const stage of stages) await stage.release()
 }
 
 function throwProblems(problems: ReadonlyMap<string, { readonly place: Place; readonly message: string }>): void {

@@ -12,6 +12,8 @@ export interface ComponentStatus {
   readonly error?: string
 }
 
+type Phase = 'starting' | 'ready' | 'stopping'
+
 /** How each component of a process is, by its path in the YAML, like `exporters.debug`. */
 export class Health {
   readonly #components = new Map<string, ComponentStatus>()
@@ -19,13 +21,19 @@ export class Health {
   readonly #problems = new Map<string, { readonly since: Date; readonly message: string }>()
   /** When the last of those ended. */
   readonly #solved = new Map<string, Date>()
-  #phase: 'starting' | 'ready' | 'stopping' = 'starting'
+  /** Why receivers wait for their ports. */
+  readonly #waits = new Map<string, { readonly since: Date; readonly message: string }>()
+  #phase: Phase = 'starting'
 
   constructor(private readonly clock = systemClock) {}
 
-  /** `ready` from the time when all is started until the stop begins. */
-  get phase(): 'starting' | 'ready' | 'stopping' {
-    return this.#phase
+  /** `ready` from the time when all is started until the stop begins, but `unavailable` while a receiver cannot serve. */
+  get phase(): Phase | 'unavailable' {
+    if (this.#phase !== 'ready') return this.#phase
+    const failed = [...this.#components].some(([path, { status }]) => {
+      return path.startsWith('receivers.') && status === 'StatusPermanentError'
+    })
+    return failed || this.#waits.size > 0 ? 'unavailable' : 'ready'
   }
 
   starting(path: string, sheet?: ExporterSheet): void {
@@ -57,6 +65,13 @@ export class Health {
       })
   }
 
+  /** The receiver says why it waits for a port, or that it does no more. */
+  waiting(path: string, why: string | undefined): void {
+    if (why !== undefined)
+      this.#waits.set(path, { since: this.#waits.get(path)?.since ?? new Date(this.clock.now()), message: why })
+    else if (this.#waits.delete(path)) this.#solved.set(path, new Date(this.clock.now()))
+  }
+
   /** The component is taken out, and gives away what it holds. */
   leaving(path: string): void {
     this.#set(path, 'StatusStopping')
@@ -66,6 +81,7 @@ export class Health {
     this.#components.delete(path)
     this.#exporters.delete(path)
     this.#problems.delete(path)
+    this.#waits.delete(path)
     this.#solved.delete(path)
   }
 
@@ -87,7 +103,7 @@ export class Health {
       if (status !== 'StatusOK' && status !== 'StatusRecoverableError') continue
       const sheet = this.#exporters.get(path)
       const queue = sheet?.queueStatus?.()
-      const problem = this.#problems.get(path) ?? queue?.problem ?? sheet?.failure
+      const problem = this.#waits.get(path) ?? this.#problems.get(path) ?? queue?.problem ?? sheet?.failure
       if (problem === undefined) {
         const times = [since, this.#solved.get(path), sheet?.recovered, queue?.recovered]
         const last = Math.max(...times.map((time) => Number(time ?? 0)))

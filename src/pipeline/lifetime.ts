@@ -1,6 +1,8 @@
 import * as rxjs from 'rxjs'
-import type { Component, ConfigOf, Context, Logger, Settings } from '../component.ts'
+import type { Clock } from '../clock.ts'
+import type { Component, ConfigOf, Context, Listening, ListenOptions, Logger, Settings } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { LISTEN_INTERVAL, listenFailure } from '../http/endpoint.ts'
 import { Ports } from './ports.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -9,6 +11,8 @@ interface ContextOptions
     Pick<Context<ConfigOf<Settings>>, 'clock' | 'network' | 'config' | 'id' | 'deliver'>,
     Partial<Pick<Context, 'memoryIsShort' | 'report'>> {
   readonly telemetry: Telemetry
+  /** Told why it waits for a port, and that it does no more. */
+  readonly waiting?: (why: string | undefined) => void
 }
 
 /** The life of one component: the signal that it is to stop, and the cleanups it registered. */
@@ -16,6 +20,10 @@ export class Lifetime {
   readonly #controller = new AbortController()
   readonly #cleanups: (() => void | Promise<void>)[] = []
   readonly #opening: Promise<unknown>[] = []
+  /** Why it waits for ports, by address. */
+  readonly #waits = new Map<string, string>()
+  #begunToWait = (): void => undefined
+  readonly #waiting = new Promise<void>((resolve) => (this.#begunToWait = resolve))
   /** Whether another component is about to take its place. */
   leaving = false
 
@@ -31,7 +39,7 @@ export class Lifetime {
   /** What `create` is given. */
   context(
     component: Pick<Component, 'kind' | 'type'>,
-    { telemetry, memoryIsShort = () => false, report = () => {}, ...given }: ContextOptions,
+    { telemetry, memoryIsShort = () => false, report = () => {}, waiting = () => {}, ...given }: ContextOptions,
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
     const [meter, ownMetrics] = [telemetry.meter(component, given.id), telemetry.reader(signal)]
@@ -39,14 +47,46 @@ export class Lifetime {
       ...given,
       ...{ log, signal, meter, ownMetrics, rxjs, memoryIsShort, report },
       onStop: (cleanup) => this.onStop(cleanup),
-      listen: (options) => this.ports.listen(this, options),
+      listen: (options) => this.#listen(options, waiting, given.clock),
       starting: (opened) => void this.#opening.push(opened),
     }
   }
 
   /** Resolves when what the component opens at its start is open, or failed to. */
-  async started(): Promise<void> {
+  async opened(): Promise<void> {
     await Promise.allSettled(this.#opening)
+  }
+
+  /** Resolves when it is, or waits for a port. */
+  started(): Promise<void> {
+    return Promise.race([this.opened(), this.#waiting])
+  }
+
+  async #listen(options: ListenOptions, waiting: (why: string | undefined) => void, clock: Clock): Promise<Listening> {
+    const { host, port } = options
+    const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+    const wait = (why?: string): void => {
+      if (why === undefined) this.#waits.delete(address)
+      else this.#waits.set(address, why)
+      waiting(this.#waits.size === 0 ? undefined : [...this.#waits.values()].join('; '))
+    }
+    try {
+      for (;;) {
+        try {
+          return await this.ports.listen(this, options)
+        } catch (error) {
+          if (!this.#waits.has(address)) {
+            if (!this.ports.patient) throw error
+            wait(`cannot listen on ${address}: ${listenFailure(error)}`)
+            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`)
+            this.#begunToWait()
+          }
+          await clock.sleep(LISTEN_INTERVAL, this.signal)
+        }
+      }
+    } finally {
+      if (this.#waits.has(address)) wait()
+    }
   }
 
   /** Aborts the signal and runs the cleanups, last registered first. May be called again, then nothing is left to do. */

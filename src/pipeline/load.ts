@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import nodeModule, { createRequire } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
@@ -6,9 +6,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import * as rxjs from 'rxjs'
 import { systemClock } from '../clock.ts'
-import type { Timer } from '../clock.ts'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { inTime } from '../in_time.ts'
+import { isFile } from '../small_file.ts'
 import { contentOf } from './module_content.ts'
 
 const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter']
@@ -79,10 +80,10 @@ export async function listBuiltins(kind?: ComponentKind): Promise<Component[]> {
  */
 export async function loadModule(specifier: string, directory: string): Promise<readonly Component[]> {
   const file = resolve(directory, specifier)
-  const isFile = statSync(file, { throwIfNoEntry: false })?.isFile() === true
-  const path = isFile ? file : await resolvePackage(specifier, directory)
-  const current = loadCurrent(path)
-  const { default: exported } = await inTime(current.module)
+  const path = (await isFile(file)) ? file : await resolvePackage(specifier, directory)
+  const current = await loadCurrent(path)
+  // Node would end without a word where nothing else is left to do.
+  const { default: exported } = await inTime(systemClock, current.loaded, PATIENCE, LATE)
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
   current.components = (Array.isArray(exported) ? exported : [exported]) as Component[]
   return current.components
@@ -98,7 +99,7 @@ export interface CustomModule {
 
 /** The modules as they were loaded last. */
 export function customModules(): CustomModule[] {
-  return Array.from(loaded, ([path, { files, components }]) => ({
+  return Array.from(modules, ([path, { files, components }]) => ({
     path,
     components,
     holds: (file) =>
@@ -127,38 +128,30 @@ function isBelow(file: string, folder: string | undefined): boolean {
 /** Milliseconds that a module may take to load. */
 const PATIENCE = 10_000
 
-/** @throws when a module awaits what does not come; Node would end without a word where nothing else is left to do */
-async function inTime<T>(module: Promise<T>): Promise<T> {
-  let timer: Timer | undefined
-  const late = new Promise<never>((_, reject) => {
-    const why = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
-    timer = systemClock.setTimeout(() => reject(new Error(why)), PATIENCE)
-  })
-  return Promise.race([module, late]).finally(() => systemClock.clearTimeout(timer))
-}
+const LATE = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
 
 interface Loaded {
   digest: string
   readonly files: readonly string[]
-  readonly module: Promise<{ default?: unknown }>
+  readonly loaded: Promise<{ default?: unknown }>
   components: readonly Component[]
 }
 
 /** By file. */
-const loaded = new Map<string, Loaded>()
+const modules = new Map<string, Loaded>()
 
 /** The module as its files are now. */
-function loadCurrent(path: string): Loaded {
-  const { digest, files, importsPackages } = contentOf(path)
-  const known = loaded.get(path)
+async function loadCurrent(path: string): Promise<Loaded> {
+  const { digest, files, importsPackages } = await contentOf(path)
+  const known = modules.get(path)
   if (known?.digest === digest) return known
   const load = known !== undefined ? loadAnew : isForJiti(path) ? loadByJiti : loadNatively
   const lending = importsPackages && load === loadNatively ? lendOwn() : Promise.resolve()
-  const module = lending.then(() => load(path, files))
-  const current: Loaded = { digest, files, module, components: [] }
-  loaded.set(path, current)
+  const loaded = lending.then(() => load(path, files))
+  const current: Loaded = { digest, files, loaded, components: [] }
+  modules.set(path, current)
   // Why it failed may have been something else than its files.
-  module.catch(() => (current.digest = ''))
+  loaded.catch(() => (current.digest = ''))
   return current
 }
 

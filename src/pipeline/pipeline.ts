@@ -1,4 +1,3 @@
-import type { Clock } from '../clock.ts'
 import type { Logger } from '../component.ts'
 import { defaultRememberedSize, MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -34,10 +33,14 @@ export interface RunningPipeline {
   reload(config: PipelineConfig): Promise<Changes>
   /**
    * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
-   * delivered by then is kept where its queue is on disk, else dropped, and counted. May be called more than once: every call waits for the same stop.
+   * delivered by then is kept where its queue is on disk, else dropped, and counted. Resolves a second later at the latest: what
+   * hangs is logged, and not waited for. May be called more than once: every call waits for the same stop.
    */
   stop(): Promise<Balance>
 }
+
+/** Milliseconds that a stop takes longer than `service.shutdown_timeout` at most. */
+const STOP_GRACE = 1000
 
 /** Where the health shows the limiter for the whole process. */
 const MEMORY_LIMITER = 'service.memory_limiter'
@@ -93,25 +96,27 @@ export function startPipeline(
         busy = false
       }
     },
-    stop: () =>
-      (stopping ??= stop(graph, telemetry, health, timeout, { ...options, clock }).finally(() => over.abort())),
+    stop: () => (stopping ??= stop().finally(() => over.abort())),
   }
-}
 
-async function stop(
-  graph: Graph,
-  telemetry: Telemetry,
-  health: Health,
-  timeout: number,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
-): Promise<Balance> {
-  health.stopping()
-  const deadline = new AbortController()
-  const timer = clock.setTimeout(() => deadline.abort(), timeout)
-  await graph.stop(deadline.signal)
-  clock.clearTimeout(timer)
-  health.stopped()
-  telemetry.abandonHeld()
-  for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
-  return telemetry.balance()
+  async function stop(): Promise<Balance> {
+    const { log } = options
+    health.stopping()
+    const deadline = new AbortController()
+    const timer = clock.setTimeout(() => deadline.abort(), timeout)
+    const late = new AbortController()
+    await Promise.race([
+      graph.stop(deadline.signal),
+      clock.sleep(timeout + STOP_GRACE, late.signal).catch(() => undefined),
+    ])
+    clock.clearTimeout(timer)
+    late.abort()
+    const { hanging } = graph
+    if (hanging.length > 0)
+      log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
+    health.stopped()
+    telemetry.abandonHeld()
+    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
+    return telemetry.balance()
+  }
 }

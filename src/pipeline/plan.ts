@@ -183,6 +183,7 @@ class Planner {
       ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, deliver },
       memoryIsShort: (bytes) => memory.isShort(bytes),
       report: (problem) => health.reported(`${component.kind}s.${id}`, problem && String(problem)),
+      waiting: (why) => health.waiting(`${component.kind}s.${id}`, why),
     })
     return { context, lifetime }
   }

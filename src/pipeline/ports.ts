@@ -1,8 +1,15 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
+import { open } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo, Server } from 'node:net'
-import type { Listening, ListenOptions } from '../component.ts'
+import { devNull } from 'node:os'
+import { systemClock } from '../clock.ts'
+import type { Timer } from '../clock.ts'
+import type { Listening, ListenOptions, Logger } from '../component.ts'
+
+/** Milliseconds from a connection to the look whether the process may open more files. */
+const PROBE_DELAY = 200
 
 /** Who listens. While it is `leaving`, another may take over its ports. */
 export interface Holder {
@@ -17,6 +24,12 @@ type Claim = ListenOptions & { readonly holder: Holder }
  */
 export class Ports {
   readonly #open = new Set<Port>()
+  #probe: Timer | undefined
+  #areFilesShort = false
+  /** Whether whoever cannot listen is to wait until it can, as at the start of the process. */
+  patient = false
+
+  constructor(private readonly log?: Logger) {}
 
   /** @throws what the system says when nothing can listen there */
   async listen(holder: Holder, options: ListenOptions): Promise<Listening> {
@@ -35,7 +48,7 @@ export class Ports {
   }
 
   async #bind(ip: string | undefined, number: number): Promise<Port> {
-    const port = new Port(ip, number)
+    const port = new Port(ip, number, () => this.#probeSoon())
     try {
       await port.open()
     } catch (error) {
@@ -52,6 +65,29 @@ export class Ports {
     }
     this.#open.add(port)
     return port
+  }
+
+  /** Where the process may open no more files, Node.js closes connections without a word. So that somebody says it, one is opened. */
+  #probeSoon(): void {
+    if (this.#probe === undefined)
+      this.#probe = systemClock.setTimeout(() => void this.#probeFiles(), PROBE_DELAY).unref()
+  }
+
+  async #probeFiles(): Promise<void> {
+    const error = await open(devNull).then(
+      (file) => void file.close(),
+      (reason: NodeJS.ErrnoException) => reason,
+    )
+    this.#probe = undefined
+    const isShort = error?.code === 'EMFILE' || error?.code === 'ENFILE'
+    if (isShort && !this.#areFilesShort) {
+      const message =
+        'As many files and connections are open as the system allows; new connections are closed unanswered.'
+      this.log?.error(message, { error: error.message })
+    }
+    if (!isShort && this.#areFilesShort) this.log?.info('New connections are taken again.')
+    this.#areFilesShort = isShort
+    if (isShort) this.#probeSoon()
   }
 
   #leave(port: Port, claim: Claim): void {
@@ -76,6 +112,7 @@ class Port {
   constructor(
     private readonly ip: string | undefined,
     public number: number,
+    private readonly accepted: () => void,
   ) {}
 
   isAt(ip: string | undefined, number: number): boolean {
@@ -88,7 +125,10 @@ class Port {
   }
 
   async open(): Promise<void> {
-    const server = createServer((socket) => this.claims[0].take(socket))
+    const server = createServer((socket) => {
+      this.accepted()
+      this.claims[0].take(socket)
+    })
     server.listen({ host: this.ip, port: this.number })
     await once(server, 'listening')
     server.on('error', this.fail)

@@ -6,7 +6,7 @@ import type { DeliveryConfig } from './settings.ts'
 
 /** Where an exporter's prepared batches wait, first in, first out. */
 export interface Queue {
-  /** Batches waiting. */
+  /** Batches waiting, but for those that cannot be read just now. */
   readonly length: number
   /** Data points that `shift` gives without waiting. */
   readonly points: number
@@ -56,7 +56,7 @@ export interface QueueStatus {
   readonly oldest?: number
   /** Of a queue on disk. */
   readonly bytes_on_disk?: number
-  /** Why batches wait in memory although they should be on disk. */
+  /** Why batches wait in memory although they should be on disk, or a part of it cannot be read. */
   readonly problem?: { readonly since: Date; readonly message: string }
   /** When they did no more, after such a problem. */
   readonly recovered?: Date

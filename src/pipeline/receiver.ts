@@ -48,6 +48,7 @@ export class Receiver {
   #chains: readonly Chain[] | undefined
   #early: (() => void)[] = []
   #stopped = false
+  #hasStarted = false
   #over: { readonly failure?: string } | undefined
 
   constructor({ configured, memory, clock, sheetOf, create, ended }: ReceiverOptions) {
@@ -65,6 +66,11 @@ export class Receiver {
     return this.#over
   }
 
+  /** Whether all that it opens was open once. */
+  get hasStarted(): boolean {
+    return this.#hasStarted
+  }
+
   get lifetime(): Lifetime {
     return this.#source.lifetime
   }
@@ -79,7 +85,7 @@ export class Receiver {
     this.#giveEarly()
   }
 
-  /** Subscribes. Resolves when it has started, or has ended already. */
+  /** Subscribes. Resolves when it has started, has ended already, or waits for a port. */
   async start(): Promise<void> {
     if (this.#stopped) return
     this.#subscription.add(
@@ -89,6 +95,7 @@ export class Receiver {
         complete: () => this.#end({}),
       }),
     )
+    void this.lifetime.opened().then(() => (this.#hasStarted = this.#over?.failure === undefined))
     await this.lifetime.started()
   }
 

@@ -149,7 +149,7 @@ export const serviceSettings = {
       },
       address: {
         doc: 'Where they are served to Prometheus, under `/metrics`; `host:port`. Port 0 lets the system choose.',
-        format: 'string',
+        format: 'address',
         default: 'localhost:8888',
       },
       prefix: {
@@ -165,7 +165,7 @@ export const serviceSettings = {
       settings: {
         address: {
           doc: 'Where it listens, `host:port`; port 0 lets the system choose.',
-          format: 'string',
+          format: 'address',
           default: 'localhost:13133',
         },
       },
@@ -178,7 +178,7 @@ export const serviceSettings = {
       settings: {
         address: {
           doc: 'Where it listens, `host:port`; port 0 lets the system choose. Beyond loopback, everybody who reaches it can reload.',
-          format: 'string',
+          format: 'address',
           default: 'localhost:13134',
         },
       },
@@ -205,8 +205,13 @@ export const serviceSettings = {
     format: 'duration',
     default: '1m',
   },
+  start_timeout: {
+    doc: 'How long receivers may take to start: as long as one waits for its port, the process is not ready, and it ends with 1 after this time. A reload is undone.',
+    format: 'duration',
+    default: '1m',
+  },
   shutdown_timeout: {
-    doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out.',
+    doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out. What hangs is not waited for a second after it.',
     format: 'duration',
     default: '10s',
   },

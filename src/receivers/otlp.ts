@@ -1,7 +1,6 @@
 import { Observable } from 'rxjs'
 import { defineComponent } from '../component.ts'
 import type { Finding } from '../component.ts'
-import { parseEndpoint } from '../http/endpoint.ts'
 import { reloadInterval } from '../http/pem.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { serve } from './otlp/serve.ts'
@@ -46,7 +45,7 @@ The log names the likely cause once a minute.`,
           settings: {
             endpoint: {
               doc: 'The address to listen on, as `host:port`. `0.0.0.0:4317` takes connections from everywhere; with port 0 the system chooses one, which is logged.',
-              format: 'string',
+              format: 'address',
               default: 'localhost:4317',
             },
             max_recv_msg_size_mib: {
@@ -104,7 +103,7 @@ The log names the likely cause once a minute.`,
           settings: {
             endpoint: {
               doc: 'The address to listen on, as `host:port`. `0.0.0.0:4318` takes connections from everywhere; with port 0 the system chooses one, which is logged.',
-              format: 'string',
+              format: 'address',
               default: 'localhost:4318',
             },
             metrics_url_path: { doc: 'The path of the URL to send to.', format: 'string', default: '/v1/metrics' },
@@ -195,14 +194,6 @@ The log names the likely cause once a minute.`,
   *check({ protocols, admission }): Generator<Finding> {
     if (Object.values(protocols).every((protocol) => protocol === undefined)) {
       yield { path: 'protocols', message: `needs at least one of ${Object.keys(protocols).join(', ')}` }
-    }
-    for (const [name, protocol] of Object.entries(protocols)) {
-      if (protocol !== undefined && parseEndpoint(protocol.endpoint) === undefined) {
-        yield {
-          path: `protocols.${name}.endpoint`,
-          message: 'must be `host:port`, like `0.0.0.0:4318` or `[::1]:4318`',
-        }
-      }
     }
     if (admission.max_connections === 0) yield { path: 'admission.max_connections', message: 'must be at least 1' }
     const { grpc, http } = protocols

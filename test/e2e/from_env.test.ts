@@ -17,7 +17,7 @@ async function intake(options?: Parameters<typeof startIntake>[0]): Promise<Inta
   return started
 }
 
-async function envFile(text: string): Promise<string> {
+async function variablesFile(text: string): Promise<string> {
   const folder = await temporaryFolder({ env: text })
   cleanups.push(folder.remove)
   return folder.path('env')
@@ -53,7 +53,7 @@ interface Shown {
 }
 
 async function shown(env: Record<string, string>, file: string): Promise<Shown> {
-  const { code, stdout, stderr } = await runCommand(['print-config', '--from-env', '--env-file', file], { env })
+  const { code, stdout, stderr } = await runCommand(['print-config', '--from-env', '--variables-file', file], { env })
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(stdout).not.toContain(KEY)
   return parse(stdout) as Shown
@@ -71,7 +71,7 @@ describe('heka-pipeline --from-env', () => {
       { endpoint: 'https://otlp.nr-data.net', service_name: 'heka-insights-agent', environment: 'production' },
     ],
   ])("takes the agent's own example for %s, and print-config shows it", async (type, exporter, settings) => {
-    const config = await shown({ EXPORTER_TYPE: ` ${type.toUpperCase()} ` }, await envFile(example))
+    const config = await shown({ EXPORTER_TYPE: ` ${type.toUpperCase()} ` }, await variablesFile(example))
     expect(Object.keys(config.exporters)).toEqual([exporter])
     expect(config.exporters[exporter]).toMatchObject(settings)
     expect(config.receivers.host_metrics.collection_interval).toBe('10s')
@@ -86,7 +86,7 @@ describe('heka-pipeline --from-env', () => {
       OTLP_RETRY_AFTER_DEFAULT_SECONDS: '7',
       OTLP_RETRY_AFTER_MAX_SECONDS: '60',
     }
-    const { exporters } = await shown(env, await envFile(example))
+    const { exporters } = await shown(env, await variablesFile(example))
     expect(exporters.datadog_native).toMatchObject({
       site: 'us5.datadoghq.com',
       retry_on_failure: {
@@ -145,11 +145,17 @@ describe('heka-pipeline --from-env', () => {
   })
 
   it('says when the file of variables is not there', async () => {
-    const missing = (await envFile('')).replace(/env$/, 'missing')
-    const { code, stderr } = await runCommand(['validate', '--from-env', `--env-file=${missing}`])
-    // Some versions of Node look for this option, too, and refuse by themselves.
-    expect(code).not.toBe(0)
-    expect(stderr).toContain(missing)
+    const missing = (await variablesFile('')).replace(/env$/, 'missing')
+    const { code, stderr } = await runCommand(['validate', '--from-env', `--variables-file=${missing}`])
+    expect(stderr).toBe(`${missing}: does not exist\n\n1 mistake in the configuration.\n`)
+    expect(code).toBe(78)
+  })
+
+  it('takes the file of variables by the name that the option had before', async () => {
+    const file = await variablesFile('EXPORTER_TYPE=carbon')
+    const { code, stderr } = await runCommand(['validate', '--from-env', '--env-file', file])
+    expect(stderr).toContain('EXPORTER_TYPE: must be `console`')
+    expect(code).toBe(78)
   })
 
   it("delivers to Datadog with the agent's id, its tags and its prefix, under its names where they are asked for", async () => {

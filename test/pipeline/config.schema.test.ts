@@ -24,6 +24,7 @@ const values: Record<string, { good: readonly string[]; bad: readonly string[] }
   url: { good: ['http://localhost:1'], bad: ['localhost:1', 'ftp://a'] },
   metric_name: { good: ['heka'], bad: ['9lives', '""', '9'] },
   hostname: { good: ['web-1', '10'], bad: ['a b', '-a'] },
+  address: { good: ['localhost:4318', '":0"', '"[::1]:4318"'], bad: ['4318', 'localhost', '"::1:4318"'] },
   tag: { good: ['a:b'], bad: ['a'] },
   tags: { good: ['[a:1, b:2]', '"a:1, b:2"', '[]'], bad: ['a', '[a]', '[a: b]', '"a:1,"'] },
   regexp: { good: ['^a$$', '(?i)a'], bad: ['[a]'] },
@@ -197,6 +198,7 @@ function fits(settings: Settings, value: unknown): boolean {
   checkSettings(settings, node, node.place, '', {
     env,
     directoryOf: () => '/',
+    files: new Map(),
     problems,
     changedDefaults: [],
     secrets: new Set(),

@@ -439,7 +439,7 @@ describe('the otlp receiver in its life', () => {
     await expect(connection(addresses.HTTP)).rejects.toThrow('ECONNREFUSED')
   })
 
-  it('ends with a clear error when the address is in use', async () => {
+  it('waits where the address is in use, and the pipeline ends when service.start_timeout has passed', async () => {
     const other = createServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     cleanups.push(() => other.close())
@@ -447,17 +447,19 @@ describe('the otlp receiver in its life', () => {
     const text = `
 receivers: { otlp: { protocols: { grpc: { endpoint: "127.0.0.1:0" }, http: { endpoint: "127.0.0.1:${port}" } } } }
 exporters: { debug: }
-service: { pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }`
+service: { start_timeout: 100ms, pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }`
     const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
     const logs: unknown[] = []
     const log = (message: string, fields?: object) => void logs.push({ message, fields })
     const pipeline = startPipeline(config, { log: { debug: log, info: log, warn: log, error: log } })
     expect(await pipeline.ended).toEqual({ failed: true })
     expect(logs).toContainEqual({
-      message: 'The receiver failed and has ended; none is left, so that the pipeline stops.',
-      fields: {
-        error: `protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process listens there already`,
-      },
+      message: `Cannot listen on 127.0.0.1:${port}: another process listens there already. This is tried again.`,
+      fields: undefined,
+    })
+    expect(logs).toContainEqual({
+      message: 'A receiver could not start within service.start_timeout, 0.1 s; the pipeline stops.',
+      fields: { receivers: 'receivers.otlp' },
     })
     await pipeline.stop()
   })
@@ -477,6 +479,6 @@ service: { pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }`
   it('says which file of TLS cannot be read', async () => {
     const receiving = await start({ otlp: http(', tls: { cert_file: /nowhere.pem, key_file: /nowhere.key }') })
     expect(await receiving.pipeline.ended).toEqual({ failed: true })
-    expect(receiving.logs.join()).toMatch(/protocols\.http\.tls\.(cert|key)_file: ENOENT/)
+    expect(receiving.logs.join()).toMatch(/protocols\.http\.tls\.(cert|key)_file: \/nowhere\.(pem|key) does not exist/)
   })
 })

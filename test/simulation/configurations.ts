@@ -63,7 +63,7 @@ function textOf(random: Random): string {
   const delivery = `timeout: ${timeout}, retry_on_failure: ${retry}`
   return `
 receivers:
-  otlp/disk: &clients { protocols: { http: } }
+  otlp/disk: &clients { protocols: { http: { endpoint: 'localhost:0' } } }
   otlp/memory: *clients
   otlp/fan: *clients
   otlp/deltas: *clients

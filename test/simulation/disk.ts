@@ -115,23 +115,20 @@ export class SimulatedDisk {
       if (code !== undefined) throw this.#error(life, name, path, code)
       return act()
     }
-    const open = (path: string, flags: string | number): DiskFile => {
+    const open = (path: string, flags: number): DiskFile => {
       const folder = this.#folder(dirname(path))
       const name = basename(path)
-      let entry = path === '/' ? this.#root : folder.now.get(name)
-      if (flags === 'wx' && entry !== undefined) throw systemError('EEXIST', path)
+      let entry = folder.now.get(name)
+      if ((flags & constants.O_EXCL) !== 0 && entry !== undefined) throw systemError('EEXIST', path)
       if (entry === undefined) {
-        if (flags !== 'wx' && (typeof flags !== 'number' || (flags & constants.O_CREAT) === 0)) {
-          throw systemError('ENOENT', path)
-        }
+        if ((flags & constants.O_CREAT) === 0) throw systemError('ENOENT', path)
         entry = new Inode()
         entry.links = 1
         folder.now.set(name, entry)
       }
-      return entry instanceof Folder ? folderHandle(path, entry) : fileHandle(path, entry)
+      if (entry instanceof Folder) throw systemError('EISDIR', path)
+      return fileHandle(path, entry)
     }
-    const folderHandle = (path: string, folder: Folder): DiskFile =>
-      ({ sync: () => call('sync', path, () => folder.flush(), true), close: async () => undefined }) as DiskFile
     const fileHandle = (path: string, inode: Inode): DiskFile => {
       const flush = async (): Promise<void> => {
         life.note(`datasync ${path}`)
@@ -162,9 +159,8 @@ export class SimulatedDisk {
             true,
           )
         },
-        stat: () => call('fstat', path, () => ({ nlink: inode.links })),
+        stat: () => call('fstat', path, () => ({ nlink: inode.links, size: inode.bytes.length })),
         truncate: (size) => call('ftruncate', path, () => inode.change({ size }), true),
-        sync: flush,
         datasync: flush,
         close: () => call('close', path, () => undefined),
       }
@@ -178,7 +174,9 @@ export class SimulatedDisk {
     }
     return {
       mkdir: (path) => call('mkdir', path, () => this.#mkdir(path), true),
-      open: (path, flags = 'r') => call('open', path, () => open(path, flags), flags !== 'r'),
+      syncFolder: (path) => call('sync', path, () => this.#folder(path).flush(), true),
+      open: (path, flags = constants.O_RDONLY) =>
+        call('open', path, () => open(path, flags), flags !== constants.O_RDONLY),
       readdir: (path: string, options?: object) =>
         call('readdir', path, () => {
           const entries = [...this.#folder(path).now]
@@ -198,18 +196,7 @@ export class SimulatedDisk {
           true,
         ),
       stat: (path) => call('stat', path, () => ({ size: this.#file(path).bytes.length })),
-      truncate: (path, size) => call('truncate', path, () => this.#file(path).change({ size }), true),
       unlink: (path) => call('unlink', path, () => unlink(path), true),
-      writeFile: (path, bytes) =>
-        call(
-          'writeFile',
-          path,
-          () => {
-            open(path, constants.O_CREAT)
-            this.#file(path).change({ offset: 0, bytes: Buffer.from(bytes) })
-          },
-          true,
-        ),
       lock: (folder) =>
         call(
           'lock',

@@ -16,6 +16,8 @@ export interface Check {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The folder at which relative files in a value of this origin start. */
   readonly directoryOf: (place: Place) => string
+  /** What the files hold that the values name (`readReferences`), or why they cannot be read. */
+  readonly files: ReadonlyMap<string, string | Error>
   readonly problems: Problem[]
   /** Where a setting is unset whose default a version changed; these are no mistakes. */
   readonly changedDefaults: Problem[]
@@ -306,7 +308,12 @@ function scalarText(node: ScalarNode, path: string, check: Check): string | unde
 
 function expandIn({ text, literal, place }: ScalarNode, check: Check): Expansion {
   if (literal === true) return { text, mistakes: [], unbraced: [], pieces: [] }
-  return expand(text, { env: check.env, directory: check.directoryOf(place) })
+  const read = (file: string): string => {
+    const content = check.files.get(file) ?? ''
+    if (typeof content === 'string') return content
+    throw content
+  }
+  return expand(text, { env: check.env, directory: check.directoryOf(place), read })
 }
 
 function reportUnbraced(name: string, { place, text }: ScalarNode, path: string, check: Check): void {

@@ -124,7 +124,10 @@ function* formatMistakes(format: unknown, path: string): Generator<string> {
 }
 
 function* defaultMistakes(format: Format, value: unknown, path: string): Generator<string> {
-  const check: Check = { env: {}, directoryOf: () => '/', problems: [], changedDefaults: [], secrets: new Set() }
+  const check: Check = {
+    ...{ env: {}, directoryOf: () => '/', files: new Map<string, string>() },
+    ...{ problems: [], changedDefaults: [], secrets: new Set<string>() },
+  }
   const node = nodeOf(value)
   checkFormat(format, node, node.place, '', check)
   for (const { path: below, message } of check.problems) yield `${path}${below === '' ? '' : ` (${below})`} ${message}`

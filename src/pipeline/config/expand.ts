@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { readFailure } from '../../errors.ts'
+import { errorMessage } from '../../errors.ts'
 
 export interface Expansion {
   readonly text: string
@@ -19,6 +18,8 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Where relative files start. */
   readonly directory: string
+  /** What a file holds. @throws an Error that says of the file why that is not known */
+  readonly read: (file: string) => string
 }
 
 /**
@@ -111,9 +112,9 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
   function readFile(path: string, fail: (message: string, unset: boolean) => unknown): string {
     const file = resolve(surroundings.directory, path)
     try {
-      return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+      return surroundings.read(file).replace(/\r?\n$/, '')
     } catch (error) {
-      fail(`${file} ${readFailure(error)}`, true)
+      fail(`${file} ${errorMessage(error)}`, true)
       return ''
     }
   }

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { ConfigError, readFailure } from '../../errors.ts'
 import type { Problem } from '../../errors.ts'
+import { readSmallFile } from '../../small_file.ts'
 import { merge, parseSet, parseYaml } from './yaml.ts'
 import type { Node } from './yaml.ts'
 
@@ -41,7 +41,7 @@ export async function readInput({ files, sets = [] }: ConfigInput, baseDirectory
       const path = resolve(baseDirectory, file.path)
       directories.set(source, dirname(path))
       try {
-        text = await readFile(path, 'utf8')
+        text = (await readSmallFile(path)).toString()
       } catch (error) {
         broken.push({ severity: 'error', place: { source }, path: '', message: readFailure(error) })
         continue

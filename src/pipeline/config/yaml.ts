@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import type { Alias, Document, Node as YamlNode, Pair } from 'yaml'
 import type { Place, Problem } from '../../errors.ts'
 
@@ -20,7 +20,7 @@ export interface Entry {
 
 export type MapNode = Extract<Node, { kind: 'map' }>
 
-/** Aliases can make a few lines grow without end; no honest configuration comes near this number of nodes. */
+/** Aliases can make a few lines grow without end; no honest configuration comes near this number of nodes, each alias counted in full. */
 const MAX_NODES = 100_000
 
 /**
@@ -41,8 +41,11 @@ export function parseYaml(text: string, source: string): { node: Node; broken: P
   const broken = syntaxProblems(document, text, placeAt)
   if (broken.length > 0) return { node: { kind: 'empty', place: placeAt(0) }, broken, problems }
   for (const { pos, message } of document.warnings) report(pos[0], message)
-  const nodes = new NodeBuilder(document, placeAt, report)
-  return { node: nodes.build(document.contents, 0, []), broken, problems }
+  const builder = new NodeBuilder(document, placeAt, report)
+  const node = builder.build(document.contents, 0, [])
+  const { tooMany } = builder
+  if (tooMany === undefined) return { node, broken, problems }
+  return { node: { kind: 'empty', place: tooMany.place }, broken: [tooMany], problems: [] }
 }
 
 /** The first syntax error; those after it are mostly its echoes. */
@@ -65,23 +68,47 @@ function syntaxProblems(document: Document, text: string, placeAt: (offset: numb
   return [{ severity: 'error', place, path: '', message }]
 }
 
+/** What each alias stands for: the last node before it with its anchor. */
+function targetsOf(document: Document): ReadonlyMap<Alias, YamlNode> {
+  const anchored = new Map<string, YamlNode>()
+  const targets = new Map<Alias, YamlNode>()
+  visit(document, {
+    Alias(_key, alias) {
+      const target = anchored.get(alias.source)
+      if (target !== undefined) targets.set(alias, target)
+    },
+    Value(_key, node) {
+      if (node.anchor !== undefined) anchored.set(node.anchor, node)
+    },
+  })
+  return targets
+}
+
 class NodeBuilder {
+  /** The mistake, if there are more nodes than `MAX_NODES`. */
+  tooMany: Problem | undefined
   private count = 0
+  private readonly targets: ReadonlyMap<Alias, YamlNode>
 
   constructor(
-    private readonly document: Document,
+    document: Document,
     private readonly placeAt: (offset: number) => Place,
     private readonly report: (offset: number, message: string) => void,
-  ) {}
+  ) {
+    this.targets = targetsOf(document)
+  }
 
   /** `offset`: where the node would stand if it is absent; `aliases`: those being resolved. */
   build(yaml: unknown, offset: number, aliases: readonly unknown[]): Node {
     const start = (yaml as YamlNode | null)?.range?.[0] ?? offset
     const place = this.placeAt(start)
-    this.count++
-    if (this.count === MAX_NODES) this.report(start, 'its aliases make the configuration too large')
-    if (this.count >= MAX_NODES) return { kind: 'empty', place }
     if (isAlias(yaml)) return this.buildAlias(yaml, start, aliases)
+    this.count++
+    if (this.count > MAX_NODES) {
+      const message = `has more than ${MAX_NODES} values, where each alias counts as all that it stands for`
+      this.tooMany ??= { severity: 'error', place, path: '', message }
+      return { kind: 'empty', place }
+    }
     if (isMap(yaml)) return { kind: 'map', place, entries: this.buildEntries(yaml.items, start, aliases) }
     if (isSeq(yaml)) {
       return { kind: 'list', place, items: yaml.items.map((item) => this.build(item, start, aliases)) }
@@ -91,7 +118,7 @@ class NodeBuilder {
   }
 
   private buildAlias(alias: Alias, offset: number, aliases: readonly unknown[]): Node {
-    const target = alias.resolve(this.document)
+    const target = this.targets.get(alias)
     if (target !== undefined && !aliases.includes(target)) return this.build(target, offset, [...aliases, target])
     const why = target === undefined ? `has no anchor &${alias.source} before it` : 'contains itself'
     this.report(offset, `the alias *${alias.source} ${why}`)
@@ -102,7 +129,7 @@ class NodeBuilder {
     const entries = new Map<string, Entry>()
     const merged: Node[] = []
     for (const pair of pairs) {
-      const key = isAlias(pair.key) ? pair.key.resolve(this.document) : pair.key
+      const key = isAlias(pair.key) ? this.targets.get(pair.key) : pair.key
       const start = (pair.key as YamlNode | null)?.range?.[0] ?? offset
       if (!isScalar(key)) {
         this.report(start, 'a key must be a plain text')

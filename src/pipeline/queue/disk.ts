@@ -8,14 +8,15 @@ import type { Machine } from '../machine.ts'
 import { sizeOf } from '../queue.ts'
 import type { Queue, QueueConfig, QueueStatus, Taken } from '../queue.ts'
 import type { Disk } from './files.ts'
+import { makeFolder } from './folder.ts'
 import { InUseError } from './lock.ts'
 import { queueFolder, RecordLog } from './log.ts'
 import type { Place } from './log.ts'
 import { HEADER_SIZE } from './record.ts'
 import type { Segment } from './segment.ts'
-import { count, makeFolder } from './segment.ts'
+import { count } from './segment.ts'
 import { StateLog } from './state.ts'
-import type { Change } from './state.ts'
+import type { Change, LogEnd } from './state.ts'
 
 /** Bytes of a segment: what is read, and what space is given back, at once. A small queue has eight segments. */
 const SEGMENT_SIZE = 8 * 2 ** 20
@@ -26,7 +27,7 @@ const MAX_HELD = 64 * 2 ** 20
 /** Milliseconds that the start and the stop wait for a disk that does not answer. */
 const PATIENCE = 5000
 
-/** Milliseconds between attempts on a disk that failed. */
+/** Milliseconds between attempts on a disk, or a part of the queue, that failed. */
 const RETRY_INTERVAL = 1000
 
 /** What is written of a batch of which nothing is left. */
@@ -95,6 +96,7 @@ export class DiskQueue implements Queue {
   #problem: { readonly since: Date; readonly message: string } | undefined
   #lastRecovered: Date | undefined
   #retry: Timer | undefined
+  #readmission: Timer | undefined
 
   constructor(
     directory: string,
@@ -112,7 +114,7 @@ export class DiskQueue implements Queue {
   }
 
   get length(): number {
-    return this.#waiting.records
+    return this.#waiting.records - (this.#records?.recordsAside ?? 0)
   }
 
   get points(): number {
@@ -214,6 +216,7 @@ export class DiskQueue implements Queue {
   async close(): Promise<{ kept: number }> {
     this.#closed = true
     this.machine.clock.clearTimeout(this.#retry)
+    this.machine.clock.clearTimeout(this.#readmission)
     let timer: Timer | undefined
     // A disk that hangs must not keep the process from ending.
     const patience = new Promise<void>((resolve) => (timer = this.machine.clock.setTimeout(resolve, PATIENCE)))
@@ -225,13 +228,14 @@ export class DiskQueue implements Queue {
   status(): QueueStatus {
     const { queue_size: capacity, sizer } = this.config
     const { records, points, bytes } = this.#waiting
+    const problem = this.#problem ?? this.#records?.problem
     return {
-      batches: this.length,
+      batches: records,
       size: { requests: records, items: points, bytes }[sizer],
       capacity,
       oldest: (this.#ready[0] ?? this.#writing[0] ?? this.#memory[0])?.time,
       bytes_on_disk: this.#records?.bytes ?? 0,
-      ...(this.#problem !== undefined && { problem: this.#problem }),
+      ...(problem !== undefined && { problem }),
       ...(this.#lastRecovered !== undefined && { recovered: this.#lastRecovered }),
     }
   }
@@ -252,29 +256,29 @@ export class DiskQueue implements Queue {
     await makeFolder(this.#folder, this.machine.disk)
     this.#lock ??= await this.machine.disk.lock(this.#folder)
     const failed = (error: unknown): void => this.#failed(error)
-    const records = await RecordLog.open(
-      this.#folder,
-      this.#segmentSize,
-      this.log,
-      failed,
-      this.machine,
-      (segments, end) => this.#state.restore(segments, end),
-    )
+    const found = (segments: readonly Segment[], end: LogEnd): Promise<void> => this.#state.restore(segments, end)
+    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, this.machine, found)
     this.#records = records
-    for (const { waiting } of records.segments) {
+    this.#restored(records.segments)
+    const [first] = records.segments
+    if (first !== undefined) this.#moveTo(first)
+    this.#readmitLater()
+    this.#commit()
+    this.#readAhead()
+  }
+
+  /** Counts what an earlier process left. */
+  #restored(segments: readonly Segment[]): void {
+    let restored = 0
+    for (const { waiting } of segments) {
       this.#waiting.records += waiting.records
       this.#waiting.points += waiting.points
       this.#waiting.bytes += waiting.bytes
+      restored += waiting.points
     }
-    const [first] = records.segments
-    if (first !== undefined) this.#position = { segment: first, offset: 0 }
-    const restored = records.segments.reduce((sum, { waiting }) => sum + waiting.points, 0)
-    if (restored > 0) {
-      this.events.restored(restored)
-      this.log.info('What an earlier process did not send is sent now.', { points: restored })
-    }
-    this.#commit()
-    this.#readAhead()
+    if (restored === 0) return
+    this.events.restored(restored)
+    this.log.info('What an earlier process did not send is sent now.', { points: restored })
   }
 
   #fitsMemory(bytes: number): boolean {
@@ -358,14 +362,14 @@ export class DiskQueue implements Queue {
   /** A batch that is next to be read and has room in memory stays there, unless memory is short. */
   #written(entry: Writing, place: Place): void {
     this.#count(this.#heldSize, entry, -1)
-    this.#position ??= { segment: place.segment, offset: 0 }
+    if (this.#position === undefined) this.#moveTo(place.segment)
     this.#advance()
-    const { segment, offset } = this.#position
+    const { segment, offset } = this.#position!
     if (segment !== place.segment || offset !== place.offset || this.#readySize.bytes >= this.#segmentSize) return
     if (this.memoryIsShort()) return
     const { batch, payload, points, time } = entry
     this.#makeReady({ batch, payload, points, time, place })
-    this.#position = { segment, offset: offset + HEADER_SIZE + entry.payload.length }
+    this.#moveTo(segment, offset + HEADER_SIZE + entry.payload.length)
   }
 
   // ---- reading ----
@@ -404,13 +408,18 @@ export class DiskQueue implements Queue {
     this.#records?.acknowledge(segment, { index, points, length: payload.length })
   }
 
+  #moveTo(segment: Segment, offset = segment.readTo): void {
+    segment.readTo = offset
+    this.#position = { segment, offset }
+  }
+
   /** Moves the position on from segments that are read to their end and get no more records. */
   #advance(): void {
     for (;;) {
       if (this.#hasUnread || this.#position === undefined || this.#records?.isActive(this.#position.segment)) return
       const segment = this.#records?.after(this.#position.segment)
       if (segment === undefined) return
-      this.#position = { segment, offset: 0 }
+      this.#moveTo(segment)
     }
   }
 
@@ -436,14 +445,11 @@ export class DiskQueue implements Queue {
       this.#unreadable = false
     } catch (error) {
       // A file that is not there any more is read as empty.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#unreadable = true
-        return this.#failed(error)
-      }
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return this.#cannotRead(records, segment, error)
     }
     // What was dropped meanwhile to make room is not handed out.
     if (this.#position !== position) return
-    this.#position = { segment, offset: size }
+    this.#moveTo(segment, size)
     for (const { index, points, length, payload, time } of found) {
       this.#makeReady({ payload, points, time, place: { segment, index } })
       count(expected, { points, length }, -1)
@@ -458,6 +464,39 @@ export class DiskQueue implements Queue {
         points: expected.points,
       })
     }
+  }
+
+  /** One segment that cannot be read keeps nothing else from being sent; what is written goes into the last one. */
+  #cannotRead(records: RecordLog, segment: Segment, error: unknown): void {
+    if (records.isActive(segment)) {
+      this.#unreadable = true
+      return this.#failed(error)
+    }
+    records.setAside(segment, error)
+    const next = records.after(segment)
+    if (this.#position?.segment === segment) this.#position = undefined
+    if (this.#position === undefined && next !== undefined) this.#moveTo(next)
+    this.#readmitLater()
+  }
+
+  #readmitLater(): void {
+    if (this.#closed || this.#records?.problem === undefined) return
+    this.#readmission ??= this.machine.clock.setTimeout(() => {
+      void this.#readmit(this.#records!).finally(() => {
+        this.#readmission = undefined
+        this.#readmitLater()
+      })
+    }, RETRY_INTERVAL)
+  }
+
+  async #readmit(records: RecordLog): Promise<void> {
+    for (const { segment, isNew } of await records.readmit()) {
+      if (isNew) this.#restored([segment])
+      if (this.#position === undefined || this.#position.segment.sequence > segment.sequence) this.#moveTo(segment)
+    }
+    if (records.problem === undefined) this.#lastRecovered = new Date(this.machine.clock.now())
+    this.#readAhead()
+    this.events.changed()
   }
 
   /** Takes away what was waiting in a segment and never will be handed out. */
@@ -476,7 +515,7 @@ export class DiskQueue implements Queue {
     if (!this.#hasUnread) return undefined
     const { segment, offset } = this.#position!
     const dropped = { ...segment.waiting }
-    this.#position = { segment, offset: segment.size }
+    this.#moveTo(segment, segment.size)
     this.#forgetWaiting(segment, dropped)
     this.#records?.acknowledgeFrom(segment, offset)
     return dropped.points

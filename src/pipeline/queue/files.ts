@@ -1,19 +1,21 @@
-import { mkdir, open, readdir, readFile, rename, stat, truncate, unlink, writeFile } from 'node:fs/promises'
+import { lstat, readdir, rename, unlink } from 'node:fs/promises'
+import { makeOwn, openOwn, readOwn, syncFolder } from './folder.ts'
 import { FolderLock, isHeld } from './lock.ts'
 
-/** What queues do to the disk, as `node:fs/promises` does it; a simulation puts its own in its place. */
+/** What queues do to the disk. No link is followed. A simulation puts a disk of its own in its place. */
 export interface Disk {
-  /** Resolves with the first folder that it made. */
-  mkdir(path: string, options: { readonly recursive: true; readonly mode: number }): Promise<string | undefined>
-  open(path: string, flags?: string | number, mode?: number): Promise<DiskFile>
+  /** Makes a folder and those above it. Resolves with the first that it made. */
+  mkdir(path: string): Promise<string | undefined>
+  /** So that the names in it survive the loss of power. */
+  syncFolder(path: string): Promise<void>
+  /** `flags` as in `node:fs`; default: for reading. */
+  open(path: string, flags?: number): Promise<DiskFile>
   readdir(path: string): Promise<string[]>
   readdir(path: string, options: { readonly withFileTypes: true }): Promise<DiskEntry[]>
   readFile(path: string): Promise<Buffer>
   rename(from: string, to: string): Promise<void>
   stat(path: string): Promise<{ readonly size: number }>
-  truncate(path: string, size: number): Promise<void>
   unlink(path: string): Promise<void>
-  writeFile(path: string, bytes: Uint8Array, options: { readonly mode: number }): Promise<void>
   /** @throws InUseError when another process, or another queue of this one, holds the folder */
   lock(folder: string): Promise<Pick<FolderLock, 'release' | 'stands'>>
   isLocked(folder: string): Promise<boolean>
@@ -27,16 +29,19 @@ export interface DiskEntry {
 export interface DiskFile {
   read(into: Buffer, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>
   writev(buffers: readonly Uint8Array[], position: number): Promise<{ readonly bytesWritten: number }>
-  stat(): Promise<{ readonly nlink: number }>
+  stat(): Promise<{ readonly nlink: number; readonly size: number }>
   truncate(size: number): Promise<void>
-  sync(): Promise<void>
   datasync(): Promise<void>
   close(): Promise<void>
 }
 
 /** The disk of the machine. */
 export const systemDisk: Disk = {
-  ...{ mkdir, open, readdir, readFile, rename, stat, truncate, unlink, writeFile },
+  mkdir: makeOwn,
+  open: openOwn,
+  readFile: readOwn,
+  stat: lstat,
+  ...{ readdir, rename, syncFolder, unlink },
   lock: (folder) => FolderLock.acquire(folder),
   isLocked: isHeld,
 }

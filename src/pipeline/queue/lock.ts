@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { link, open, rename, stat, unlink } from 'node:fs/promises'
+import { link, lstat, open, rename, unlink } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
@@ -44,7 +44,7 @@ export class FolderLock {
       })
     })
     try {
-      const { ino } = await stat(own)
+      const { ino } = await lstat(own)
       // Its name appears only now that somebody listens.
       while (!(await linked(own, path))) await removeStale(path)
       return new FolderLock(path, server, ino)
@@ -58,7 +58,7 @@ export class FolderLock {
 
   /** Whether the folder is still the one that is held: whoever deletes it deletes the lock, too, and another process may take it. */
   async stands(): Promise<boolean> {
-    const found = await stat(this.path).catch(() => undefined)
+    const found = await lstat(this.path).catch(() => undefined)
     return found?.ino === this.inode
   }
 

@@ -1,11 +1,13 @@
+import { constants } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Machine } from '../machine.ts'
 import type { DiskFile } from './files.ts'
+import { makeFolder } from './folder.ts'
 import { encodeHeader, HEADER_SIZE } from './record.ts'
 import type { Damage, RecordHeader, StoredRecord } from './record.ts'
-import { count, deleteOrphans, listSegments, Segment, syncFolder, writeAll } from './segment.ts'
+import { count, deleteOrphans, listSegments, NEW, Segment, writeAll } from './segment.ts'
 import type { LogEnd } from './state.ts'
 
 /** A batch to append. */
@@ -27,6 +29,13 @@ interface Active {
   readonly file: DiskFile
 }
 
+/** Why a segment cannot be read, and whether it is known what it holds. */
+interface Aside {
+  readonly since: Date
+  readonly message: string
+  readonly restored: boolean
+}
+
 /** Where what is damaged is kept, below the folder of the queue. */
 const CORRUPT = 'corrupt'
 
@@ -43,6 +52,8 @@ export function queueFolder(directory: string, id: string): string {
 export class RecordLog {
   /** Oldest first. */
   readonly segments: Segment[] = []
+  /** Those that cannot be read just now. They stay where they are, and nothing waits for them. */
+  readonly #aside = new Map<Segment, Aside>()
   #active: Active | undefined
   /** Of the next one; while the disk is tried again, a stop may ask for it, too. */
   #opening: Promise<Active> | undefined
@@ -60,7 +71,7 @@ export class RecordLog {
     private readonly segmentSize: number,
     private readonly log: Logger,
     private readonly failed: (error: unknown) => void,
-    private readonly machine: Pick<Machine, 'disk' | 'random'>,
+    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'>,
   ) {}
 
   /**
@@ -72,34 +83,90 @@ export class RecordLog {
     segmentSize: number,
     log: Logger,
     failed: (error: unknown) => void,
-    machine: Pick<Machine, 'disk' | 'random'>,
+    machine: Pick<Machine, 'clock' | 'disk' | 'random'>,
     found?: (segments: readonly Segment[], end: LogEnd) => Promise<void>,
   ): Promise<RecordLog> {
     const opened = new RecordLog(folder, segmentSize, log, failed, machine)
     await deleteOrphans(folder, machine.disk)
     for (const segment of await listSegments(folder, machine.disk)) {
       opened.#sequence = segment.sequence + 1
-      const contents = await segment.restore()
-      for (const damage of contents?.damages ?? []) {
-        if (damage.torn) {
-          const bytes = damage.end - damage.start
-          log.info('The last write of an earlier process was not finished, and is cut off.', {
-            file: segment.path,
-            bytes,
-          })
-          await segment.cut()
-        } else await opened.#keepDamaged(segment, 0, damage, contents!.bytes)
-      }
-      opened.segments.push(segment)
+      await opened.#restore(segment).catch((error: unknown) => opened.setAside(segment, error, false))
     }
     await found?.(opened.segments, opened.end)
     for (const segment of [...opened.segments]) opened.tidy(segment)
     return opened
   }
 
+  async #restore(segment: Segment): Promise<void> {
+    const contents = await segment.restore()
+    for (const damage of contents?.damages ?? []) {
+      if (damage.torn) {
+        const bytes = damage.end - damage.start
+        this.log.info('The last write of an earlier process was not finished, and is cut off.', {
+          file: segment.path,
+          bytes,
+        })
+        await segment.cut()
+      } else await this.#keepDamaged(segment, 0, damage, contents!.bytes)
+    }
+    this.#insert(segment)
+  }
+
+  #insert(segment: Segment): void {
+    const next = this.segments.findIndex(({ sequence }) => sequence > segment.sequence)
+    this.segments.splice(next === -1 ? this.segments.length : next, 0, segment)
+  }
+
+  /**
+   * Leaves out a segment that cannot be read, until `readmit` can.
+   * @param restored whether it was among the segments
+   */
+  setAside(segment: Segment, error: unknown, restored = true): void {
+    const message = errorMessage(error)
+    this.log.error('A part of the queue on disk cannot be read. It stays there and is tried again; the rest is sent.', {
+      file: segment.path,
+      error: message,
+    })
+    this.#aside.set(segment, {
+      since: new Date(this.machine.clock.now()),
+      message: `${segment.path}: ${message}`,
+      restored,
+    })
+    if (restored) this.segments.splice(this.segments.indexOf(segment), 1)
+  }
+
+  /** How many records were counted as waiting that cannot be read just now. */
+  get recordsAside(): number {
+    return [...this.#aside].reduce((sum, [{ waiting }, { restored }]) => sum + (restored ? waiting.records : 0), 0)
+  }
+
+  /** Why something cannot be read just now. */
+  get problem(): { readonly since: Date; readonly message: string } | undefined {
+    const [first] = this.#aside.values()
+    return first
+  }
+
+  /** Tries again to read what could not be. Returns what is among the segments again, and whether it is new there. */
+  async readmit(): Promise<{ segment: Segment; isNew: boolean }[]> {
+    const readmitted: { segment: Segment; isNew: boolean }[] = []
+    for (const [segment, { restored }] of this.#aside) {
+      try {
+        if (restored) {
+          await segment.read(segment.readTo)
+          this.#insert(segment)
+        } else await this.#restore(segment)
+      } catch {
+        continue
+      }
+      this.#aside.delete(segment)
+      readmitted.push({ segment, isNew: !restored })
+    }
+    return readmitted
+  }
+
   /** What it takes on disk. */
   get bytes(): number {
-    return this.segments.reduce((sum, segment) => sum + segment.bytes, 0)
+    return [...this.segments, ...this.#aside.keys()].reduce((sum, segment) => sum + segment.bytes, 0)
   }
 
   /** Whether nothing in it is still to be sent. */
@@ -169,9 +236,9 @@ export class RecordLog {
     await this.retire()
     const { disk, random } = this.machine
     const segment = new Segment(disk, this.folder, this.#sequence, random() * 2 ** 32)
-    const file = await disk.open(segment.path, 'wx', 0o600)
+    const file = await disk.open(segment.path, NEW)
     try {
-      await syncFolder(this.folder, disk)
+      await disk.syncFolder(this.folder)
     } catch (error) {
       await file.close()
       await disk.unlink(segment.path).catch(() => undefined)
@@ -245,7 +312,7 @@ export class RecordLog {
     } catch (error) {
       this.failed(error)
     }
-    for (const segment of this.segments) await segment.close().catch(() => undefined)
+    for (const segment of [...this.segments, ...this.#aside.keys()]) await segment.close().catch(() => undefined)
   }
 
   async #delete(segment: Segment): Promise<void> {
@@ -281,8 +348,9 @@ export class RecordLog {
     if (this.#setAsideBytes + length > this.segmentSize) return
     this.#setAsideBytes += length
     try {
-      await this.machine.disk.mkdir(join(this.folder, CORRUPT), { recursive: true, mode: 0o700 })
-      await this.machine.disk.writeFile(file, bytes.subarray(start, end), { mode: 0o600 })
+      await makeFolder(join(this.folder, CORRUPT), this.machine.disk)
+      const copy = await this.machine.disk.open(file, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC)
+      await writeAll(copy, [bytes.subarray(start, end)], 0).finally(() => copy.close())
     } catch (error) {
       this.log.error('What is damaged could not be set aside.', { file, error: errorMessage(error) })
     }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { systemDisk } from './files.ts'
 import type { Disk, DiskFile } from './files.ts'
@@ -49,6 +49,8 @@ export class Segment {
   records = 0
   points = 0
   readonly waiting: Waiting = { records: 0, points: 0, bytes: 0 }
+  /** Where in the file those begin; what stands before was handed out, or is about to be. */
+  readTo = 0
   /** Records that were handed out and are not acknowledged. */
   out = 0
   /** Indices of the records that were acknowledged before this process. */
@@ -92,10 +94,13 @@ export class Segment {
 
   /**
    * Finds out what a segment of an earlier process holds: from its acknowledgement file or, where that does not say how
-   * many records there are because the process died, by reading it. Returns what was read then.
+   * many records there are because the process died, by reading it. Returns what was read then. May be called again after it failed.
+   * @throws what the file system says, also where the file could only be read later
    */
   async restore(): Promise<SegmentContents | undefined> {
-    const { size } = await this.disk.stat(this.path)
+    this.size = (await this.disk.stat(this.path)).size
+    const file = await this.disk.open(this.path)
+    const { size } = await file.stat().finally(() => file.close())
     const bytes = await this.disk.readFile(this.#acksPath).catch(ignoreMissing)
     this.#fileSize = bytes === undefined ? 0 : bytes.length - (bytes.length % ENTRY_SIZE)
     const { entries, sealed, flushed, givenUp } = readEntries(bytes ?? Buffer.alloc(0), this.salt)
@@ -137,7 +142,8 @@ export class Segment {
 
   /** Cuts off what was not written to its end. */
   async cut(): Promise<void> {
-    await this.disk.truncate(this.path, this.size)
+    const file = await this.disk.open(this.path, constants.O_RDWR)
+    await file.truncate(this.size).finally(() => file.close())
   }
 
   /** Reads the records from `offset` to `end`, whatever is appended meanwhile. */
@@ -201,7 +207,7 @@ export class Segment {
     const entries = this.#unwritten
     this.#unwritten = []
     try {
-      this.#file ??= await this.disk.open(this.#acksPath, constants.O_WRONLY | constants.O_CREAT, 0o600)
+      this.#file ??= await this.disk.open(this.#acksPath, constants.O_WRONLY | constants.O_CREAT)
       const bytes = Buffer.concat(entries.map((entry) => encodeEntry(entry, this.salt)))
       await writeAll(this.#file, [bytes], this.#fileSize)
       this.#fileSize += bytes.length
@@ -240,7 +246,9 @@ export async function listSegments(folder: string, disk = systemDisk): Promise<S
 export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
   const names = new Set(await disk.readdir(folder))
   for (const name of names) {
-    if (name.endsWith('.acks') && !names.has(name.replace(/acks$/, 'log'))) await disk.unlink(join(folder, name))
+    if (!name.endsWith('.acks') || names.has(name.replace(/acks$/, 'log'))) continue
+    // What is no file, or not ours to delete, stands in the way of nothing.
+    await disk.unlink(join(folder, name)).catch(() => undefined)
   }
 }
 
@@ -251,6 +259,9 @@ export function count(waiting: Waiting, { points, length }: Pick<Entry, 'points'
   waiting.bytes = Math.max(0, waiting.bytes + sign * length)
 }
 
+/** How a new file is opened, of which nothing may be there yet. */
+export const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
+
 /** Writes all of the buffers; a single call may write less when the disk is nearly full. */
 export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], position: number): Promise<void> {
   const { bytesWritten } = await file.writev(buffers, position)
@@ -258,26 +269,6 @@ export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], p
   if (bytesWritten === 0 && total > 0) throw new Error('nothing could be written')
   if (bytesWritten === total) return
   await writeAll(file, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten)
-}
-
-/**
- * Makes a folder whose name, which stands in the folder above, survives the loss of power. An earlier process may have made it and died
- * before that was flushed.
- */
-export async function makeFolder(path: string, disk: Disk): Promise<void> {
-  const first = (await disk.mkdir(path, { recursive: true, mode: 0o700 })) ?? path
-  for (let made = path; made.length >= first.length; made = dirname(made)) {
-    await syncFolder(dirname(made), disk).catch((error: unknown) => {
-      // Whoever may not look into a folder cannot flush it either.
-      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
-    })
-  }
-}
-
-/** So that the names of new files, too, survive the loss of power. */
-export async function syncFolder(path: string, disk: Disk): Promise<void> {
-  const folder = await disk.open(path)
-  await folder.sync().finally(() => folder.close())
 }
 
 function encodeEntry({ index, points, length }: Entry, salt: number): Buffer {

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { basename, join } from 'node:path'
 import { isUint8Array } from 'node:util/types'
 import { crc32 } from 'node:zlib'
@@ -6,7 +7,7 @@ import { errorMessage } from '../../errors.ts'
 import type { Machine } from '../machine.ts'
 import type { Disk, DiskFile } from './files.ts'
 import type { Segment } from './segment.ts'
-import { ignoreMissing, syncFolder, writeAll } from './segment.ts'
+import { ignoreMissing, NEW, writeAll } from './segment.ts'
 
 /** `<number>.state`, what an exporter told after one `begin`; after a stop in good order `<number>-<bytes>.state`. */
 const NAME = /^(\d{10})(?:-(\d+))?\.state$/
@@ -291,8 +292,8 @@ export class StateLog {
   async #fileOf(telling: Telling): Promise<DiskFile> {
     if (telling.file !== undefined) return telling.file
     telling.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
-    telling.file = await this.machine.disk.open(telling.path, 'wx', 0o600)
-    await syncFolder(this.folder, this.machine.disk)
+    telling.file = await this.machine.disk.open(telling.path, NEW)
+    await this.machine.disk.syncFolder(this.folder)
     // It may have been abandoned meanwhile.
     if (telling.abandoned) this.#delete([telling])
     else this.#tellings.push(telling)
@@ -331,7 +332,7 @@ function newTelling(): Telling {
 }
 
 async function cut(disk: Disk, path: string, size: number): Promise<void> {
-  const file = await disk.open(path, 'r+')
+  const file = await disk.open(path, constants.O_RDWR)
   try {
     await file.truncate(size)
     await file.datasync()

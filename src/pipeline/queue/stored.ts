@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path'
+import { errorMessage } from '../../errors.ts'
 import { systemDisk } from './files.ts'
 import type { Disk } from './files.ts'
 import type { StoredRecord } from './record.ts'
@@ -14,6 +15,8 @@ export interface StoredQueue {
   /** What waits to be sent, sent but unacknowledged batches included. */
   readonly waiting: Waiting
   readonly segments: readonly Segment[]
+  /** Why something in it cannot be read. */
+  readonly problems: readonly string[]
 }
 
 /** The queues in the `directory` of a configuration, or the one whose own folder it is. @throws what the file system says */
@@ -50,9 +53,14 @@ export async function dropQueue({ folder }: StoredQueue): Promise<Waiting> {
 
 async function readQueue(folder: string, disk: Disk): Promise<StoredQueue | undefined> {
   const segments: Segment[] = []
+  const problems: string[] = []
   const waiting = nothing()
   for (const segment of await listSegments(folder, disk)) {
-    const there = await unlessDeleted(segment.restore().then(() => true))
+    const restored = segment.restore().then(() => true)
+    const there = await unlessDeleted(restored).catch((error: unknown) => {
+      problems.push(`${segment.path} cannot be read: ${errorMessage(error)}`)
+      return undefined
+    })
     if (there === undefined) continue
     segments.push(segment)
     waiting.records += segment.waiting.records
@@ -60,8 +68,8 @@ async function readQueue(folder: string, disk: Disk): Promise<StoredQueue | unde
     waiting.bytes += segment.waiting.bytes
   }
   const inUse = await disk.isLocked(folder)
-  if (segments.length === 0 && !inUse) return undefined
-  return { id: idOf(folder), folder, inUse, waiting, segments }
+  if (segments.length === 0 && problems.length === 0 && !inUse) return undefined
+  return { id: idOf(folder), folder, inUse, waiting, segments, problems }
 }
 
 function idOf(folder: string): string {

@@ -2,8 +2,7 @@ import { Socket } from 'node:net'
 import type { Server } from 'node:net'
 import { Server as SecureServer } from 'node:tls'
 import type { SecureVersion, TlsOptions } from 'node:tls'
-import { errorMessage } from '../../errors.ts'
-import { parseEndpoint } from '../../http/endpoint.ts'
+import { listenFailure, parseEndpoint } from '../../http/endpoint.ts'
 import type { Address } from '../../http/endpoint.ts'
 import { readPem, watchPem } from '../../http/pem.ts'
 import type { Pem } from '../../http/pem.ts'
@@ -176,8 +175,8 @@ export async function listen(
       destroy: () => connections.destroy(),
     }
   } catch (error) {
-    const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
-    const why = taken ? 'another process listens there already' : errorMessage(error)
-    throw new Error(`protocols.${protocol}.endpoint: cannot listen on ${endpoint}: ${why}`, { cause: error })
+    throw new Error(`protocols.${protocol}.endpoint: cannot listen on ${endpoint}: ${listenFailure(error)}`, {
+      cause: error,
+    })
   }
 }

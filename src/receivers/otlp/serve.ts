@@ -57,8 +57,9 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   }
   const receiving: Receiving = { context, admission, maxConnections, refused, elsewhere, fail: failed }
   const listeners: Listener[] = []
+  let over = false
   // A component that is stopped at once opens nothing.
-  const opened = Promise.resolve().then(open).catch(failed)
+  const opened = Promise.resolve().then(open)
   context.starting(opened)
   onStop(async () => {
     await opened
@@ -66,12 +67,17 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   })
 
   async function open(): Promise<void> {
-    if (http !== undefined) listeners.push(await serveHttp(http, receiving))
-    if (grpc !== undefined) {
-      // Only those who use gRPC pay for it.
-      const { serveGrpc } = await import('./grpc.ts')
-      listeners.push(await serveGrpc(grpc, receiving))
-    }
+    const opening: Promise<Listener>[] = []
+    if (http !== undefined) opening.push(serveHttp(http, receiving))
+    // Only those who use gRPC pay for it.
+    if (grpc !== undefined) opening.push(import('./grpc.ts').then(({ serveGrpc }) => serveGrpc(grpc, receiving)))
+    // One serves while the other waits for its port.
+    const added = opening.map(async (listener) => {
+      listeners.push(await listener)
+      if (over) await close()
+    })
+    await Promise.all(added).catch(failed)
+    await Promise.allSettled(added)
   }
 
   /** Takes no more connections, answers every request in hand, then ends. */
@@ -85,6 +91,7 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
 
   function failed(error: unknown): void {
     if (signal.aborted) return
+    over = true
     void close()
     fail(error)
   }

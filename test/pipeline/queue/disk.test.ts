@@ -1,4 +1,5 @@
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -562,6 +563,104 @@ describe('a queue on disk', () => {
     await writeFile(path, content)
     await until(() => taken.length === 1)
     expect(taken.map(valuesOf)).toEqual([[1]])
+  })
+
+  it.each([
+    ['a folder', (path: string) => mkdir(path)],
+    ['a FIFO', (path: string) => void execFileSync('mkfifo', [path])],
+    ['a link to a file of somebody else', (path: string) => symlink(join(path, '../../other'), path)],
+  ])('sets aside %s that is called like a segment, says so, and goes on', async (_what, make) => {
+    const [destination, directory] = [await deadDestination(), await folder({ other: 'what another program wrote' })]
+    const before = await start(destination.url, directory)
+    await before.offer(batchOf(1, 2))
+    await before.drain(0)
+    const [segment] = (await files(directory)).filter((name) => name.endsWith('.log'))
+    await make(join(directory, 'values', '0000000000-0a0b0c0d.log'))
+    await make(join(directory, 'values', segment.replace('.log', '.acks').replace(/^\d+/, '0000000009')))
+    await make(join(directory, 'values', '0000000007-0a0b0c0d.log'))
+    destination.answerWith(status(200))
+    const after = await start(destination.url, directory)
+    expect(after.sheet.queueStatus?.().problem?.message).toMatch(/0000000000-0a0b0c0d\.log: .*(regular file|link)/)
+    await after.offer(batchOf(3))
+    await until(() => destination.taken.flat().length === 3)
+    await after.drain()
+    expect(after.sheet.balance()).toMatchObject({ restored: 2, handed_in: 1, sent: 3, kept: 0, dropped: {} })
+    expect(await readFile(join(directory, 'other'), 'utf8')).toBe('what another program wrote')
+  })
+
+  it('writes to nothing through a link in the place of one of its files or of its folder', async () => {
+    const [destination, directory] = [await deadDestination(), await folder({ other: 'what another program wrote' })]
+    const other = join(directory, 'other')
+    const before = await start(destination.url, directory)
+    await before.offer(batchOf(1, 2))
+    await before.drain(0)
+    const [segment] = (await files(directory)).filter((name) => name.endsWith('.log'))
+    const acks = join(directory, 'values', segment.replace('.log', '.acks'))
+    await rm(acks)
+    for (const path of [acks, join(directory, 'values', '0000000001.state'), join(directory, 'values', 'lock')]) {
+      await symlink(other, path)
+    }
+    const after = await start(destination.url, directory)
+    expect(after.sheet.queueStatus?.().problem?.message).toContain('is a link, which is not followed')
+    await after.offer(batchOf(3))
+    await after.drain(0)
+    await rename(join(directory, 'values'), join(directory, 'elsewhere'))
+    await symlink(join(directory, 'elsewhere'), join(directory, 'values'))
+    const names = await readdir(join(directory, 'elsewhere'))
+    const third = await start(destination.url, directory)
+    await third.offer(batchOf(4))
+    expect(third.sheet.queueStatus?.().problem?.message).toContain('values is a link')
+    await third.drain(0)
+    expect(await readdir(join(directory, 'elsewhere'))).toEqual(names)
+    expect(await readFile(other, 'utf8')).toBe('what another program wrote')
+  })
+
+  it('sends the rest where one of its segments can no longer be read, and keeps that', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const queue = { num_consumers: 1 }
+    const delivery = await start(destination.url, directory, { queue })
+    for (let first = 0; first < 48_000; first += 1000) await delivery.offer(large(first))
+    const [, , third] = (await files(directory)).filter((name) => name.endsWith('.log'))
+    const path = join(directory, 'values', third)
+    await rename(path, `${path}.away`)
+    await mkdir(path)
+    destination.answerWith(status(200))
+    await delivery.offer(batchOf(-1))
+    await until(() => destination.taken.flat().includes(-1))
+    const problem = () => delivery.sheet.queueStatus?.().problem?.message
+    expect(problem()).toContain(`${third}: `)
+    const sent = destination.taken.flat().length
+    expect(sent).toBeLessThan(48_001)
+    await delivery.drain()
+    const { kept, dropped } = delivery.sheet.balance()
+    expect({ all: kept + sent, dropped }).toEqual({ all: 48_001, dropped: {} })
+    await rmdir(path)
+    await rename(`${path}.away`, path)
+    const after = await start(destination.url, directory)
+    await until(() => destination.taken.flat().length === 48_001)
+    await after.drain()
+    expect(new Set(destination.taken.flat()).size).toBe(48_001)
+  })
+
+  it('sends what an earlier process left as soon as it can be read', async () => {
+    const [destination, directory] = [await deadDestination(), await folder()]
+    const before = await start(destination.url, directory)
+    await before.offer(batchOf(1, 2))
+    await before.drain(0)
+    const [segment] = (await files(directory)).filter((name) => name.endsWith('.log'))
+    const path = join(directory, 'values', segment)
+    await rename(path, `${path}.away`)
+    await mkdir(path)
+    destination.answerWith(status(200))
+    const after = await start(destination.url, directory)
+    await after.offer(batchOf(3))
+    await until(() => destination.taken.flat().includes(3))
+    await rmdir(path)
+    await rename(`${path}.away`, path)
+    await until(() => destination.taken.flat().length === 3)
+    expect(after.sheet.queueStatus?.().problem).toBeUndefined()
+    await after.drain()
+    expect(after.sheet.balance()).toMatchObject({ restored: 2, handed_in: 1, sent: 3, kept: 0, queued: 0, dropped: {} })
   })
 
   it('is for one process only', async () => {

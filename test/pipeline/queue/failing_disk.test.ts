@@ -7,6 +7,7 @@ import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import type { Disk } from '../../../src/pipeline/queue/files.ts'
 import { batchOf, deliver, valuesOf, valuesRequest } from '../../kit/delivering.ts'
 import type { ValuesRequest } from '../../kit/delivering.ts'
+import { NEW } from '../../../src/pipeline/queue/segment.ts'
 import { Random } from '../../kit/random.ts'
 import { SimulatedDisk } from '../../simulation/disk.ts'
 import { Life } from '../../simulation/life.ts'
@@ -82,7 +83,7 @@ describe('a queue whose disk fails', () => {
     await before.settled(first.drain(0))
     before.die()
     const after = machineOf(disk, (own) => ({
-      open: (path, flags, mode) => (flags === undefined && path.endsWith('.log') ? never : own.open(path, flags, mode)),
+      open: (path, flags) => (flags === undefined && path.endsWith('.log') ? never : own.open(path, flags)),
     }))
     const second = deliver(exporting(unavailable).exporter, { queue, machine: after.machine })
     await after.settled(second.open())
@@ -95,7 +96,7 @@ describe('a queue whose disk fails', () => {
     answer.catch(() => undefined)
     const disk = new SimulatedDisk(new Random(1))
     const { machine, settled } = machineOf(disk, (own) => ({
-      open: (path, flags, mode) => (flags === 'wx' ? answer : own.open(path, flags, mode)),
+      open: (path, flags) => (flags === NEW ? answer : own.open(path, flags)),
     }))
     const delivery = deliver(exporting(() => never).exporter, {
       queue: { ...queue, num_consumers: 1 },

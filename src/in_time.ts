@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock.ts'
+import type { Clock } from './clock.ts'
 
 /**
  * Waits for `work`, at most so many milliseconds; it goes on unheeded after that.

@@ -1,0 +1,217 @@
+import { readFileSync } from 'node:fs'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { ConfigError, errorMessage } from '../errors.ts'
+import { visible } from '../terminal.ts'
+import { end, ExitCode, problemText } from './exit.ts'
+import type { ExplainOptions } from './explain.ts'
+import type { InitOptions } from './init.ts'
+import type { ConfigOptions } from './options.ts'
+import type { QueueAction } from './queue.ts'
+import { exitCodeOf, onSignal } from './signals.ts'
+
+/*
+ * The heka-pipeline command. Each subcommand is a file of its own, loaded when it is asked for.
+ */
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+function append(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value]
+}
+
+function override(value: string, previous?: readonly string[]): readonly string[] {
+  if (!/^[^=]+=/.test(value)) throw new InvalidArgumentError('It must be PATH=VALUE.')
+  return append(value, previous)
+}
+
+function withConfig(command: Command): Command {
+  return (
+    command
+      .option(
+        '-c, --config <file>',
+        'YAML file; may be given several times, later files are merged over earlier',
+        append,
+      )
+      .option(
+        '-s, --set <path=value>',
+        'overrides one setting, as exporters.debug.format=otlp_json; repeatable',
+        override,
+      )
+      .option(
+        '--from-env',
+        'makes the configuration from the variables of the Heka Insights Agent; files are laid over it',
+      )
+      .option('--variables-file <file>', 'variables of a file, for those that the environment does not set')
+      // The name before: Node.js takes it for an option of its own, and answers by itself where the file is missing.
+      .addOption(new Option('--env-file <file>').hideHelp())
+  )
+}
+
+type GivenOptions = Partial<ConfigOptions> & { readonly envFile?: string }
+
+/** The options given before the name of a subcommand, then its own. */
+function configOptions(own: GivenOptions): ConfigOptions {
+  const given = [...new Set([program.opts<GivenOptions>(), own])]
+  return {
+    config: given.flatMap(({ config = [] }) => config),
+    set: given.flatMap(({ set = [] }) => set),
+    fromEnv: given.some(({ fromEnv = false }) => fromEnv),
+    variablesFile: given.map(({ variablesFile, envFile }) => variablesFile ?? envFile).findLast(Boolean),
+  }
+}
+
+const text = ['text', 'json'] as const
+const formatOption = (): Option =>
+  new Option('-f, --format <format>', 'how the result is written').choices(text).default('text')
+
+const program = withConfig(new Command('heka-pipeline'))
+  .description(
+    'Runs the telemetry pipeline that a YAML file declares; without --config, one that shows this host in the terminal.',
+  )
+  .version(version)
+  .option('--once', 'collects twice, one second apart, delivers and ends: 0 if all was sent, 1 otherwise')
+  .enablePositionalOptions()
+  .passThroughOptions()
+  .allowExcessArguments()
+  .showSuggestionAfterError()
+  .exitOverride()
+  .hook('preSubcommand', (_program, command) => {
+    const known = command.options.map((option) => option.attributeName())
+    const other = Object.keys(program.opts()).find((option) => !known.includes(option))
+    if (other !== undefined) program.error(`error: ${command.name()} does not take --${other}`)
+  })
+  .hook('preAction', async (_program, command) => {
+    const excess = command.args.at(command.registeredArguments.length)
+    if (excess !== undefined) await refuse(command, excess)
+    // Running a pipeline ends in its own way; all else ends as if the signal had killed it.
+    if (command !== program) onSignal((signal) => void end(exitCodeOf(signal)))
+  })
+  .action(async ({ once = false }: { once?: boolean }) => {
+    const { run } = await import('./run.ts')
+    process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
+    // Everything is counted by now: whoever does not read our output any more cannot keep the process.
+    const { systemClock } = await import('../clock.ts')
+    systemClock.setTimeout(() => void end(), 1000).unref()
+  })
+
+/** @throws CommanderError that says what an argument too many may have been meant for */
+async function refuse(command: Command, excess: string): Promise<never> {
+  const isFile = /\.ya?ml$/.test(excess)
+  if (command === program && !isFile) {
+    const { closest } = await import('../pipeline/config/suggest.ts')
+    const names = program.commands.map((known) => known.name())
+    const meant = closest(excess, names)
+    const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
+    return program.error(`error: unknown command "${excess}"; there are ${names.join(', ')}${suggestion}`)
+  }
+  const takesConfig = command.options.some(({ long }) => long === '--config')
+  const suggestion = isFile && takesConfig ? `; did you mean --config ${excess}?` : ''
+  return command.error(`error: ${command.name()} does not take "${excess}"${suggestion}`)
+}
+
+withConfig(program.command('validate'))
+  .description('checks a configuration and shows every mistake in it')
+  .addOption(formatOption())
+  .action(async ({ format, ...options }: Partial<ConfigOptions> & { format: 'text' | 'json' }) => {
+    const { validate } = await import('./validate.ts')
+    process.exitCode = await validate({ ...configOptions(options), format })
+  })
+
+withConfig(program.command('print-config'))
+  .description('prints the merged configuration with secrets hidden')
+  .action(async (options: Partial<ConfigOptions>) => {
+    const { printEffectiveConfig } = await import('./print_config.ts')
+    await printEffectiveConfig(configOptions(options))
+  })
+
+program
+  .command('init')
+  .description('writes a configuration to start from; asks what it is to do in a terminal')
+  .option('--preset <preset>', 'agent (the default), sidecar or gateway')
+  .option('--exporter <type>', 'datadog_native (the default), datadog_otlp, newrelic_otlp or otlp_http')
+  .option('--site <site>', 'the Datadog site of the account')
+  .option('--endpoint <url>', 'the address to send to')
+  .option('--api-key <key>', 'the key as the file is to hold it; by default a variable of the environment')
+  .option('--check-key', 'asks Datadog whether it knows the key', false)
+  .option('-o, --output <file>', 'the file to write', 'pipeline.yaml')
+  .option('--force', 'overwrites the file', false)
+  .action(async (options: InitOptions) => {
+    const { init } = await import('./init.ts')
+    process.exitCode = await init(options)
+  })
+
+program
+  .command('components')
+  .description('lists the components there are; with a type, shows its settings and examples')
+  .argument('[type]', 'the component to show')
+  .addOption(formatOption())
+  .action(async (type: string | undefined, options: { format: 'text' | 'json' }) => {
+    const { showComponents } = await import('./components.ts')
+    process.exitCode = await showComponents(type, options.format)
+  })
+
+program
+  .command('schema')
+  .description('prints the JSON Schema of the configuration, for editors')
+  .action(async () => {
+    const { printSchema } = await import('./schema.ts')
+    await printSchema()
+  })
+
+program
+  .command('queue')
+  .description('shows, exports or drops what sending queues hold on disk')
+  .addArgument(new Argument('<action>', 'what to do').choices(['list', 'inspect', 'export', 'drop']))
+  .argument('<directory>', 'a `sending_queue.directory`, or the folder of one exporter in it')
+  .action(async (action: QueueAction, directory: string) => {
+    const { queueCommand } = await import('./queue.ts')
+    process.exitCode = await queueCommand(action, directory)
+  })
+
+withConfig(program.command('explain'))
+  .description('shows what each exporter would send, and why, of one collection or of data in a file; sends nothing')
+  .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or a request a line, taken in order'))
+  .addOption(new Option('--once', 'collects twice, a second apart, as without --from').conflicts('from'))
+  .option('--only <name>', 'only what is sent under this name of a metric, or made of it; * stands for any text')
+  .addOption(formatOption())
+  .action(async ({ from, only, format, ...options }: Partial<ConfigOptions> & ExplainOptions) => {
+    const { explain } = await import('./explain.ts')
+    process.exitCode = await explain({ ...configOptions(options), from, only, format })
+  })
+
+process.on('uncaughtException', (error) => {
+  // A pipeline that runs has a listener of its own, which stops it.
+  if (process.listenerCount('uncaughtException') > 1) return
+  writeFault(error)
+  process.exit(ExitCode.software)
+})
+
+/** Without the stack, which says nothing to whoever wrote the configuration. */
+function writeFault(error: unknown): void {
+  process.stderr.write(`heka-pipeline: ${visible(errorMessage(error))}\n`)
+}
+
+for (const stream of [process.stdout, process.stderr]) {
+  // Whoever read our output has gone, as in `| head`, or the disk it goes to is full. A pipeline may have other
+  // destinations and goes on; what writes to standard output hears of it itself.
+  stream.on('error', () => undefined)
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
+  } else if (error instanceof ConfigError) {
+    process.stderr.write(problemText(error.problems))
+    process.exitCode = ExitCode.config
+  } else {
+    writeFault(error)
+    process.exitCode = ExitCode.software
+  }
+}
+
+// All is done, and once it is written the process ends: a timer that a module has started does not keep it.
+process.stdout.write('', () => process.stderr.write('', () => void end()))

@@ -1,0 +1,65 @@
+import { isSetting } from '../../component.ts'
+import type { Finding, Format, Settings } from '../../component.ts'
+import { parseEndpoint } from '../../http/endpoint.ts'
+import type { Address } from '../../http/endpoint.ts'
+import { join } from './check.ts'
+
+/** A setting that says where to listen, and what it says. */
+interface Listener {
+  readonly path: string
+  readonly address: string
+}
+
+/** Every setting of the format `address` that has a value. */
+export function* listenersIn(settings: Settings, value: unknown, path: string): Generator<Listener, void> {
+  for (const [name, setting] of Object.entries(settings)) {
+    const given = (value as Record<string, unknown> | undefined)?.[name]
+    const below = join(path, name)
+    yield* isSetting(setting) ? listenersOf(setting.format, given, below) : listenersIn(setting, given, below)
+  }
+}
+
+function* listenersOf(format: Format, value: unknown, path: string): Generator<Listener, void> {
+  if (value === undefined) return
+  if (format === 'address') yield { path, address: value as string }
+  if (typeof format === 'string' || 'length' in format) return
+  if ('settings' in format) yield* listenersIn(format.settings, value, path)
+  else if ('list' in format) {
+    for (const [index, item] of (value as unknown[]).entries())
+      yield* listenersOf(format.list, item, `${path}[${index}]`)
+  } else {
+    for (const [name, item] of Object.entries(value as object)) yield* listenersOf(format.map, item, join(path, name))
+  }
+}
+
+/** What is wrong where two settings say the same address, or one that is part of the other. */
+export function* addressesTakenTwice(listeners: readonly Listener[]): Generator<Finding> {
+  for (const [index, { path, address }] of listeners.entries()) {
+    const before = listeners.slice(0, index).find((other) => overlap(other.address, address))
+    if (before === undefined) continue
+    const at = before.address === address ? '' : ` (${before.address})`
+    yield {
+      path,
+      message: `cannot listen on ${address}, because ${before.path}${at} does already; choose another port`,
+    }
+  }
+}
+
+function overlap(left: string, right: string): boolean {
+  const [one, other] = [left, right].map((address) => parseEndpoint(address) as Address)
+  if (one.port === 0 || one.port !== other.port) return false
+  const [host, otherHost] = [one, other].map(hostOf)
+  return host === otherHost || takesAll(host, otherHost) || takesAll(otherHost, host)
+}
+
+/** In the one spelling of those that mean the same. */
+function hostOf({ host }: Address): string {
+  if (host === '' || host === 'localhost') return host === '' ? '[::]' : '127.0.0.1'
+  const written = host.includes(':') ? `[${host}]` : host
+  return URL.canParse(`http://${written}`) ? new URL(`http://${written}`).hostname : host
+}
+
+/** Whether to listen on `host` takes the port of `other`, too; `[::]` also takes IPv4. */
+function takesAll(host: string, other: string): boolean {
+  return host === '[::]' || (host === '0.0.0.0' && !other.startsWith('['))
+}

@@ -1,0 +1,79 @@
+import { constants, lstat, mkdir, open, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Disk } from './files.ts'
+
+/*
+ * The folder of a queue and its files are our own. Where somebody else has put a link instead, it is not followed: what is written
+ * would overwrite any file that this process may write.
+ */
+
+/**
+ * Makes a folder whose name, which stands in the folder above, survives the loss of power. An earlier process may have made it and died
+ * before that was flushed. @throws what the file system says, or when it is a link
+ */
+export async function makeFolder(path: string, disk: Disk): Promise<void> {
+  const first = (await disk.mkdir(path)) ?? path
+  for (let made = path; made.length >= first.length; made = dirname(made)) {
+    await disk.syncFolder(dirname(made)).catch((error: unknown) => {
+      // Whoever may not look into a folder cannot flush it either.
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+    })
+  }
+}
+
+/** Makes a folder and those above it. Resolves with the first that it made. @throws what the file system says, or when it is a link */
+export async function makeOwn(path: string): Promise<string | undefined> {
+  const first = await makeWithParents(path)
+  if ((await lstat(path)).isSymbolicLink()) throw new Error(`${path} is a link; the folder of a queue must not be one`)
+  return first
+}
+
+/** So that the names of new files, too, survive the loss of power. */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path)
+  await folder.sync().finally(() => folder.close())
+}
+
+async function makeWithParents(path: string): Promise<string | undefined> {
+  try {
+    return (await make(path)) ? path : undefined
+  } catch (error) {
+    // With `recursive`, Node.js tries for ever where a file system, like /proc, has no folder of that name.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error
+    const first = await makeWithParents(dirname(path))
+    return (await make(path)) ? (first ?? path) : first
+  }
+}
+
+/** Returns whether it was not there. */
+async function make(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error
+    return false
+  }
+}
+
+/** Opens a file of a queue. @throws what the file system says, or when it is a link or no regular file */
+export async function openOwn(path: string, flags: number = constants.O_RDONLY): Promise<FileHandle> {
+  const own = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
+  let file: FileHandle
+  try {
+    file = await open(path, flags | own, 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
+    throw new Error(`${path} is a link, which is not followed`, { cause: error })
+  }
+  if ((await file.stat()).isFile()) return file
+  await file.close()
+  throw new Error(`${path} is not a regular file`)
+}
+
+/** What a file of a queue holds. @throws as `openOwn` */
+export async function readOwn(path: string): Promise<Buffer> {
+  const file = await openOwn(path)
+  return file.readFile().finally(() => file.close())
+}

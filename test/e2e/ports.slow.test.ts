@@ -1,0 +1,31 @@
+import { connect } from 'node:net'
+import type { Socket } from 'node:net'
+import { expect, it } from '@jest/globals'
+import { cleanups } from '../kit/cleanups.ts'
+import { main, startProcess, temporaryFolder } from '../kit/command.ts'
+
+it('says in the log that it closes connections because no more files may be open, and when it no longer does', async () => {
+  const folder = await temporaryFolder({
+    'pipeline.yaml': `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters: { debug: }
+service:
+  telemetry: { logs: { encoding: json }, metrics: { level: none } }
+  pipelines: { metrics: { receivers: [otlp], exporters: [debug] } }
+`,
+  })
+  cleanups.push(folder.remove)
+  const shell = `ulimit -n 60; exec "$0" "$@"`
+  const command = startProcess('sh', ['-c', shell, process.execPath, main, '--config', folder.path('pipeline.yaml')])
+  cleanups.push(() => command.kill('SIGKILL'))
+  await command.waitFor('Listening for OTLP over HTTP')
+  const port = Number(/"address":"127\.0\.0\.1:(\d+)"/.exec(command.stderr())?.[1])
+  const sockets: Socket[] = []
+  for (let count = 0; count < 80; count++) sockets.push(connect(port, '127.0.0.1').on('error', () => undefined))
+  cleanups.push(() => sockets.forEach((socket) => socket.destroy()))
+  await command.waitFor('new connections are closed unanswered.')
+  for (const socket of sockets) socket.destroy()
+  await command.waitFor('New connections are taken again.')
+  command.kill('SIGTERM')
+  await expect(command.ended).resolves.toBe(0)
+})

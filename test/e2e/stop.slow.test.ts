@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
+import { describe, expect, it } from '@jest/globals'
+import { cleanups } from '../kit/cleanups.ts'
+import { main, startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
+import type { RunningCommand } from '../kit/command.ts'
+
+const yaml = (exporter: string, more = ''): string => `
+${more}
+receivers: { host_metrics: { collection_interval: 100ms, initial_delay: 0s, scrapers: { load: } } }
+exporters: { ${exporter} }
+service:
+  shutdown_timeout: 500ms
+  telemetry: { metrics: { level: none } }
+  pipelines: { metrics: { receivers: [host_metrics], exporters: [${exporter.split(':', 1)[0]}] } }
+`
+
+async function start(files: Readonly<Record<string, string>>): Promise<RunningCommand> {
+  const folder = await temporaryFolder(files)
+  cleanups.push(folder.remove)
+  execFileSync('mkfifo', [folder.path('fifo')])
+  const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+  cleanups.push(() => command.kill('SIGKILL'))
+  return command
+}
+
+/** An exporter that sends to nobody and, when it stops, does this. */
+const exporterThat = (stops: string): string => `
+import { readFile } from 'node:fs/promises'
+export default {
+  kind: 'exporter', type: 'hanging', summary: 'Hangs.', config: {},
+  create: ({ onStop }) => {
+    onStop(() => ${stops})
+    return { encode: (batch) => [{ points: batch.pointCount }], send: () => Promise.resolve() }
+  },
+}`
+
+describe('the stop', () => {
+  it('ends a second after shutdown_timeout where a component does not stop, and says which', async () => {
+    const command = await start({
+      'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
+      'hanging.mjs': exporterThat('new Promise(() => {})'),
+    })
+    await command.waitFor('has started')
+    command.kill('SIGTERM')
+    await command.waitFor('Stopping')
+    const since = performance.now()
+    await expect(command.ended).resolves.toBe(0)
+    expect(performance.now() - since).toBeLessThan(4000)
+    expect(command.stderr()).toMatch(/What has not stopped in time is not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
+  })
+
+  it('ends also where the file system does not answer a component, which nothing can interrupt', async () => {
+    const command = await start({
+      'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
+      'hanging.mjs': exporterThat("readFile('fifo')"),
+    })
+    await command.waitFor('has started')
+    command.kill('SIGTERM')
+    await command.waitFor('Stopping')
+    const since = performance.now()
+    await expect(command.ended).resolves.toBe('SIGKILL')
+    expect(performance.now() - since).toBeLessThan(5000)
+    expect(command.stderr()).toMatch(/not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
+  })
+
+  it('ends where the folder of a queue can never be made', async () => {
+    const exporter = 'otlp_http: { endpoint: "http://127.0.0.1:1", sending_queue: { directory: /proc/nope } }'
+    const command = await start({ 'pipeline.yaml': yaml(exporter) })
+    await command.waitFor('The queue cannot use its directory')
+    await command.waitFor('will be sent again')
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(command.stderr()).toMatch(/handed in (\d+) = sent 0 \+ dropped\(shutdown\) \1\n/)
+  })
+})
+
+describe('a signal during the start', () => {
+  it('ends the process at once, with 0', async () => {
+    const command = await start({
+      'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
+      'hanging.mjs': "console.error('loading'); await new Promise((resolve) => setTimeout(resolve, 9000))",
+    })
+    await command.waitFor('loading')
+    const since = performance.now()
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(performance.now() - since).toBeLessThan(5000)
+    expect(command.stderr()).not.toContain('has started')
+  })
+
+  it('is taken before anything else is loaded', () => {
+    const entry = readFileSync(main, 'utf8')
+    const [, ...imported] = Array.from(
+      entry.matchAll(/^import\s*(?:[^'"]*from\s*)?["']([^"']+)["']/gm),
+      ([, path]) => path,
+    )
+    const texts = imported.map((path) => readFileSync(new URL(path, pathToFileURL(main)), 'utf8'))
+    expect(texts.join()).toContain('SIGTERM')
+    expect(entry.length + texts.join().length).toBeLessThan(4000)
+  })
+
+  // Only root may make a process 1.
+  const canBeFirst = process.platform === 'linux' && process.getuid?.() === 0
+  const itAsFirst = canBeFirst ? it : it.skip
+  itAsFirst.each(['SIGTERM', 'SIGINT'])(
+    '%s ends process 1, which the kernel keeps it from without a listener',
+    async (signal) => {
+      const folder = await temporaryFolder({
+        'pipeline.yaml': yaml('debug:'),
+        'preload.mjs': "process.on('newListener', (name) => name === 'SIGTERM' && console.error('It listens.'))",
+      })
+      cleanups.push(folder.remove)
+      const node = [process.execPath, '--import', folder.path('preload.mjs'), main, '-c', folder.path('pipeline.yaml')]
+      const command = startProcess('unshare', ['--pid', '--fork', '--mount-proc', '--kill-child', ...node])
+      cleanups.push(() => command.kill('SIGKILL'))
+      await command.waitFor('It listens.')
+      const children = readFileSync(`/proc/${command.pid}/task/${command.pid}/children`, 'utf8')
+      process.kill(Number(children), signal)
+      await expect(command.ended).resolves.toBe(0)
+      expect(command.stderr()).toBe('It listens.\n')
+    },
+  )
+})
