@@ -492,7 +492,7 @@ export class DiskQueue implements Queue {
   async #readmit(records: RecordLog): Promise<void> {
     for (const { segment, isNew } of await records.readmit()) {
       if (isNew) this.#restored([segment])
-      if (this.#position === undefined || this.#position.segment.sequence > segment.sequence) this.#moveTo(segment)
+      if (this.#position === undefined || this.#position.segment.name > segment.name) this.#moveTo(segment)
     }
     if (records.problem === undefined) this.#lastRecovered = new Date(this.machine.clock.now())
     this.#readAhead()

@@ -113,7 +113,7 @@ export class RecordLog {
   }
 
   #insert(segment: Segment): void {
-    const next = this.segments.findIndex(({ sequence }) => sequence > segment.sequence)
+    const next = this.segments.findIndex(({ name }) => name > segment.name)
     this.segments.splice(next === -1 ? this.segments.length : next, 0, segment)
   }
 
@@ -185,8 +185,8 @@ export class RecordLog {
   }
 
   /** The segment behind another one. */
-  after({ sequence }: Segment): Segment | undefined {
-    return this.segments.find((segment) => segment.sequence > sequence)
+  after({ name }: Segment): Segment | undefined {
+    return this.segments.find((segment) => segment.name > name)
   }
 
   /**

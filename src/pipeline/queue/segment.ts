@@ -69,7 +69,7 @@ export class Segment {
     readonly salt: number,
   ) {}
 
-  /** The file's name without its ending. */
+  /** The file's name without its ending. By it segments are in order; where a disk failed, several may have one sequence. */
   get name(): string {
     return `${String(this.sequence).padStart(10, '0')}-${this.salt.toString(16).padStart(8, '0')}`
   }

@@ -159,4 +159,27 @@ describe('a queue whose disk fails', () => {
     await after.settled(start(after.machine).open())
     expect(restored.flat(2)).toEqual([])
   })
+
+  it('sends all that it could not read for a while, also of segments that have the same number', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    // Each process meets a disk on which its segment is there, and its folder cannot be read: the next has the same number.
+    for (const value of [1, 2]) {
+      const { machine, settled, die } = machineOf(disk, () => ({ readdir: async () => [] }))
+      const delivery = deliver(exporting(unavailable).exporter, { queue, machine })
+      await settled(delivery.open())
+      expect(await settled(delivery.offer(batchOf(value)))).toBe('accepted')
+      die()
+    }
+    let fails = true
+    const { machine, settled } = machineOf(disk, (own) => ({
+      stat: (path) => (fails ? Promise.reject(new Error('EMFILE')) : own.stat(path)),
+    }))
+    const { exporter, requests } = exporting(async () => undefined)
+    const { open, sheet } = deliver(exporter, { queue, machine })
+    await settled(open())
+    fails = false
+    await machine.clock.advance(10_000)
+    expect(requests.flat().sort()).toEqual([1, 2])
+    expect(sheet.balance()).toMatchObject({ restored: 2, sent: 2, queued: 0 })
+  })
 })
