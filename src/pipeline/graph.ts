@@ -128,12 +128,15 @@ export class Graph {
     await within(this.#reloading)
     const stages = [...this.#plan.stages.values()]
     const destinations = [...this.#plan.destinations.values()]
-    await within(Promise.all(Array.from(this.#plan.receivers.values(), (receiver) => receiver.stop())))
+    const receivers = [...this.#plan.receivers.values()]
+    await within(Promise.all(receivers.map((receiver) => receiver.stop())))
     await within(Promise.all(stages.map(release)))
     await within(Promise.all(stages.flat().map(({ lifetime }) => lifetime.stop())))
     await Promise.all(destinations.map(({ delivery }) => delivery.drain(deadline)))
     const lifetimes = [...destinations.map(({ lifetime }) => lifetime), ...this.#lingering]
     await within(Promise.all(lifetimes.map((lifetime) => lifetime.stop())))
+    // What receivers still had to finish needed no destination, and went on meanwhile.
+    await within(Promise.all(receivers.map(({ lifetime }) => lifetime.ended())))
     this.#end({ failed: this.#hasFailed })
   }
 

@@ -16,6 +16,8 @@ export class Lifetime {
   readonly #controller = new AbortController()
   readonly #cleanups: (() => void | Promise<void>)[] = []
   readonly #opening: Promise<unknown>[] = []
+  /** What was registered after the stop, and runs. */
+  readonly #late = new Set<Promise<void>>()
   /** Whether another component is about to take its place. */
   leaving = false
 
@@ -57,9 +59,18 @@ export class Lifetime {
     }
   }
 
+  /** Resolves when also those cleanups are through that were registered after the stop. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#late)
+  }
+
   private onStop(cleanup: () => void | Promise<void>): void {
-    if (this.signal.aborted) void this.#run(cleanup)
-    else this.#cleanups.push(cleanup)
+    if (!this.signal.aborted) {
+      this.#cleanups.push(cleanup)
+      return
+    }
+    const late = this.#run(cleanup).finally(() => this.#late.delete(late))
+    this.#late.add(late)
   }
 
   async #run(cleanup: () => void | Promise<void>): Promise<void> {

@@ -29,6 +29,11 @@ interface CorsConfig {
   readonly max_age: number
 }
 
+/** Bytes that a request takes without its body: its objects, its connection and the text of its headers. */
+const OVERHEAD = 16 * 1024
+/** Bytes that the objects for the name or the value of a header take. */
+const HEADER_OVERHEAD = 64
+
 const PROTOBUF = 'application/x-protobuf'
 const JSON_TYPE = 'application/json'
 
@@ -54,17 +59,22 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
   /** Answers one request. Never rejects. */
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     connections.used(request.socket)
-    const admitted = admission.admit()
+    const admitted = admission.admit(OVERHEAD + request.rawHeaders.length * HEADER_OVERHEAD)
+    admitted.giveUp = () => request.socket.destroy()
     response.on('close', () => admission.leave(admitted))
-    if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return
+    if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return admission.answered(admitted)
     const type = mediaType(request)
     try {
       const partialSuccess = await take(request, type, admitted)
       const body = type === JSON_TYPE ? responseJson(partialSuccess) : encodeResponse(partialSuccess)
+      admission.answered(admitted)
       answer(response, 200, type, body)
     } catch (error) {
+      admission.answered(admitted)
       const refusal = refused('http', error)
       request.on('data', (chunk: Buffer) => admission.discard(chunk.length))
+      // The rest of its body is not waited for.
+      if (admitted.gaveWay) response.setHeader('Connection', 'close')
       if (refusal.reason === 'wrong_method') response.setHeader('Allow', 'POST')
       if (refusal.reason === 'wrong_type') response.setHeader('Accept-Encoding', contentCodings.join(', '))
       if (refusal.after !== undefined) response.setHeader('Retry-After', Math.ceil(refusal.after / 1000))

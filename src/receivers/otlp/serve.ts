@@ -43,12 +43,14 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   const { max_connections: maxConnections } = config.admission
   const receiving: Receiving = { context, admission, maxConnections, refused, fail: failed }
   const listeners: Listener[] = []
+  let closed: Promise<void> | undefined
+  const seconds = setInterval(() => admission.tick(), 1000).unref()
   // A component that is stopped at once opens nothing.
   const opened = Promise.resolve().then(open).catch(failed)
   context.starting(opened)
   onStop(async () => {
     await opened
-    await close()
+    await (closed ??= close())
   })
 
   async function open(): Promise<void> {
@@ -61,18 +63,28 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     }
   }
 
-  /** Takes no more connections, answers every request in hand, then ends. */
+  /**
+   * Takes no more connections, and resolves when the fate of every request is known. Answers that are on their way then have a
+   * moment to be taken, which what waits in queues does not wait for.
+   */
   async function close(): Promise<void> {
     for (const listener of listeners) listener.close()
-    const late = setInterval(() => admission.refuseIncoming(busy('The receiver is stopping.')), GRACE)
-    await admission.idle()
-    clearInterval(late)
-    await Promise.all(listeners.splice(0).map((listener) => listener.destroy()))
+    clearInterval(seconds)
+    const late = setInterval(() => {
+      admission.refuseIncoming(busy('The receiver is stopping.'))
+      admission.tick(1)
+    }, GRACE)
+    await admission.allAnswered()
+    const gone = admission.idle().then(async () => {
+      clearInterval(late)
+      await Promise.all(listeners.map((listener) => listener.destroy()))
+    })
+    onStop(() => gone)
   }
 
   function failed(error: unknown): void {
     if (signal.aborted) return
-    void close()
+    closed ??= close()
     fail(error)
   }
 
