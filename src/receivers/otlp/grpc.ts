@@ -14,6 +14,7 @@ import {
 } from '@grpc/grpc-js'
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
 import { MetricBatch } from '../../otlp/batch.ts'
+import { maxMessages } from '../../otlp/check.ts'
 import { decompressed } from './body.ts'
 import type { Decompress } from './body.ts'
 import { Gathered } from './gathered.ts'
@@ -80,7 +81,9 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   })
   grpc.addService(service, {
     Export(call: { request: Message }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
-      deliverRequest(() => MetricBatch.fromOtlp(take(call.request)), context.deliver, 'grpc').then(
+      const bytes = take(call.request)
+      const read = () => MetricBatch.fromOtlp(bytes, maxMessages(bytes.length))
+      deliverRequest(read, context.deliver, 'grpc').then(
         (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
         (error: unknown) => callback(statusOf(refused('grpc', error))),
       )

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { Server } from 'node:net'
 import { MetricBatch } from '../../otlp/batch.ts'
+import { maxMessages } from '../../otlp/check.ts'
 import { fromOtlpJson } from '../../otlp/json_reader.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
@@ -60,8 +61,15 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     connections.used(request.socket)
     const admitted = admission.admit(OVERHEAD + request.rawHeaders.length * HEADER_OVERHEAD)
-    admitted.giveUp = () => request.socket.destroy()
-    response.on('close', () => admission.leave(admitted))
+    const { socket } = request
+    admitted.giveUp = () => socket.destroy()
+    const leave = (): void => {
+      socket.off('close', leave)
+      admission.leave(admitted)
+    }
+    response.on('close', leave)
+    // An answer behind another one on the connection does not hear of its end.
+    if (response.socket === null) socket.setMaxListeners(0).once('close', leave)
     if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return admission.answered(admitted)
     const type = mediaType(request)
     try {
@@ -98,7 +106,8 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
       throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
     }
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
-    const read = () => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body))
+    const limit = maxMessages(body.length)
+    const read = () => (type === JSON_TYPE ? fromOtlpJson(body, limit) : MetricBatch.fromOtlp(body, limit))
     return deliverRequest(read, context.deliver, 'http')
   }
 

@@ -22,6 +22,9 @@ export const reasons = {
 
 export type Reason = keyof typeof reasons
 
+/** Characters of a message at most: some repeat what the client sent. */
+const MAX_MESSAGE = 500
+
 /** A request that is not taken; the message goes to the client. */
 export class Refusal extends Error {
   constructor(
@@ -31,7 +34,7 @@ export class Refusal extends Error {
     /** Milliseconds after which the client may try again; only for `busy`. */
     readonly after?: number,
   ) {
-    super(message, options)
+    super(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)} ...` : message, options)
   }
 }
 
