@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
@@ -21,6 +22,9 @@ const MAX_BLOCKED = 1000
 
 /** Data points that are not left to be joined with more, so that to encode them takes little time. */
 const MAX_JOINED = 100_000
+
+/** Data points that take long enough to encode for others to have a turn before. */
+const LONG = 5_000
 
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -95,6 +99,8 @@ export class Delivery implements Holder {
   /** What is left stays on disk. */
   #leaving = false
   #whenIdle: (() => void) | undefined
+  /** Set while others have a turn before a batch is encoded. */
+  #turn: Promise<void> | undefined
 
   /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
   constructor(
@@ -532,6 +538,15 @@ export class Delivery implements Holder {
     })
   }
 
+  /** Lets others have a turn before what takes long. Whatever comes behind it waits, too: exporters see batches in their order. */
+  #giveTurn(points: number): Promise<void> | undefined {
+    if (points < LONG) return this.#turn
+    const turn = (this.#turn ?? Promise.resolve()).then(() => setImmediate()).then(() => {
+      if (this.#turn === turn) this.#turn = undefined
+    })
+    return (this.#turn = turn)
+  }
+
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
   async #send({ batch, stored }: Taken): Promise<Outcome> {
     const [sending, exporter, config] = [this.#sending, this.#exporter, this.#config]
@@ -588,6 +603,8 @@ export class Delivery implements Holder {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
+      const turn = known === undefined ? this.#giveTurn(timely.pointCount) : undefined
+      if (turn !== undefined) await turn
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of known?.requests ?? encode()) {

@@ -11,6 +11,7 @@ import { afterAll } from '@jest/globals'
 export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
 export interface RunningCommand {
+  readonly pid: number
   /** What it has written so far. */
   readonly stdout: () => string
   readonly stderr: () => string
@@ -91,6 +92,7 @@ export function startProcess(
     })
   })
   return {
+    pid: child.pid as number,
     stdout: () => stdout,
     stderr: () => stderr,
     ended,

@@ -6,6 +6,9 @@ import type { Refusal } from './refusal.ts'
 /** Seconds that a client may take to read its answer. */
 const ANSWER_TIMEOUT = 10
 
+/** What a byte of a body counts: of memory that comes and goes in pieces, the allocator and the garbage collector keep more. */
+const BYTE = 1.5
+
 /** A request in hand. */
 export class Admitted extends Linked<Admitted> {
   /** Bytes that are counted for it. */
@@ -59,19 +62,20 @@ export class Admission {
   }
 
   /**
-   * The body of the request takes that many bytes now, at first none; those that have waited longest make room for it.
+   * The body of the request takes that many bytes now, at first none; those that have waited longest make room for it. A request that
+   * is alone always has room.
    * @throws Refusal when there is none
    */
   hold(admitted: Admitted, bytes: number): void {
     const before = admitted.counted
-    this.#count(admitted, admitted.overhead + bytes)
+    this.#count(admitted, admitted.overhead + bytes * BYTE)
     if (this.memoryIsShort(admitted.counted - before)) {
       this.#count(admitted, 0)
       this.#waiting.remove(admitted)
       this.refuseIncoming(short())
       throw short()
     }
-    if (this.#counted <= this.limit || this.#makeRoom(admitted)) return
+    if (this.#counted <= this.limit || this.#makeRoom(admitted) || this.#counted === admitted.counted) return
     this.#count(admitted, 0)
     throw full()
   }

@@ -43,7 +43,7 @@ interface KeepaliveConfig {
 const same = (bytes: Buffer): Buffer => bytes
 
 /** Bytes that a call takes without its message: its objects, its stream and its connection. */
-const OVERHEAD = 24 * 1024
+const OVERHEAD = 48 * 1024
 
 /** The message of a call, until it is taken: grpc-js keeps its messages for as long as the call lasts. */
 interface Message {
@@ -197,6 +197,8 @@ function admit(
       expected = PREFIX + early.readUInt32BE(1)
       if (expected > PREFIX + limit * 2 ** 20) throw tooLarge(limit)
       frame = early
+      // It would keep all that came with it.
+      early = NOTHING
     }
     gathered.add(frame)
     admission.hold(admitted, gathered.held)

@@ -31,7 +31,7 @@ interface CorsConfig {
 }
 
 /** Bytes that a request takes without its body: its objects, its connection and the text of its headers. */
-const OVERHEAD = 16 * 1024
+const OVERHEAD = 24 * 1024
 /** Bytes that the objects for the name or the value of a header take. */
 const HEADER_OVERHEAD = 64
 

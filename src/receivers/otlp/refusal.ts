@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import protobuf from 'protobufjs/minimal.js'
 import type { Context } from '../../component.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
@@ -46,6 +47,9 @@ export function busy(message: string, after = AFTER, options?: ErrorOptions): Re
   return new Refusal('busy', message, options, after)
 }
 
+/** Data points that take long enough to process for others to have a turn before. */
+const LONG = 5_000
+
 /** `ExportMetricsPartialSuccess`: data points that were lost, of a request that is not to be sent again, and why. */
 export interface PartialSuccess {
   readonly rejectedDataPoints: number
@@ -68,6 +72,8 @@ export async function deliverRequest(
     if (error instanceof MalformedError) throw new Refusal('malformed', error.message, { cause: error })
     throw error
   }
+  // What reads a large request and what processes it take their turns.
+  if (batch.pointCount >= LONG) await setImmediate()
   try {
     await deliver(batch, transport)
     return undefined
