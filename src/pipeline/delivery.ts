@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import { setImmediate } from 'node:timers/promises'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
@@ -8,6 +7,7 @@ import { MetricBatch } from '../otlp/batch.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
 import { throttled } from '../throttled.ts'
+import { LONG, ownTurn } from '../turns.ts'
 import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
@@ -22,9 +22,6 @@ const MAX_BLOCKED = 1000
 
 /** Data points that are not left to be joined with more, so that to encode them takes little time. */
 const MAX_JOINED = 100_000
-
-/** Data points that take long enough to encode for others to have a turn before. */
-const LONG = 5_000
 
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -541,7 +538,7 @@ export class Delivery implements Holder {
   /** Lets others have a turn before what takes long. Whatever comes behind it waits, too: exporters see batches in their order. */
   #giveTurn(points: number): Promise<void> | undefined {
     if (points < LONG) return this.#turn
-    const turn = (this.#turn ?? Promise.resolve()).then(() => setImmediate()).then(() => {
+    const turn = ownTurn().then(() => {
       if (this.#turn === turn) this.#turn = undefined
     })
     return (this.#turn = turn)

@@ -5,6 +5,7 @@
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const DATA = 0
 const HEADERS = 1
+const RST_STREAM = 3
 const SETTINGS = 4
 const PING = 6
 const WINDOW_UPDATE = 8
@@ -64,11 +65,13 @@ export function messagePrefix(length: number, compressed = false): Buffer {
   return prefix
 }
 
-/** Acknowledges what a server has to have acknowledged, and counts how many more bytes the connection may send. */
+/** Acknowledges what a server has to have acknowledged, and counts what its frames say. */
 export class Http2Reader {
   #rest: Buffer = Buffer.alloc(0)
   /** Bytes that the connection may send now. */
   window = 65_535
+  /** Streams that the server has reset. */
+  resets = 0
 
   constructor(private readonly write: (bytes: Buffer) => void) {}
 
@@ -81,6 +84,7 @@ export class Http2Reader {
       const payload = this.#rest.subarray(FRAME, end)
       if (type === SETTINGS && (flags & ACK) === 0) this.write(frame(SETTINGS, ACK, 0))
       if (type === PING && (flags & ACK) === 0) this.write(frame(PING, ACK, 0, payload))
+      if (type === RST_STREAM) this.resets += 1
       if (type === WINDOW_UPDATE && stream === 0) this.window += payload.readUInt32BE(0)
       this.#rest = this.#rest.subarray(end)
     }

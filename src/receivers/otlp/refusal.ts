@@ -1,9 +1,9 @@
-import { setImmediate } from 'node:timers/promises'
 import protobuf from 'protobufjs/minimal.js'
 import type { Context } from '../../component.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { MalformedError } from '../../otlp/check.ts'
+import { LONG, ownTurn } from '../../turns.ts'
 
 /**
  * Why a request is not taken, with the status of OTLP/HTTP and the code of gRPC (and of `google.rpc.Status`).
@@ -47,9 +47,6 @@ export function busy(message: string, after = AFTER, options?: ErrorOptions): Re
   return new Refusal('busy', message, options, after)
 }
 
-/** Data points that take long enough to process for others to have a turn before. */
-const LONG = 5_000
-
 /** `ExportMetricsPartialSuccess`: data points that were lost, of a request that is not to be sent again, and why. */
 export interface PartialSuccess {
   readonly rejectedDataPoints: number
@@ -73,7 +70,7 @@ export async function deliverRequest(
     throw error
   }
   // What reads a large request and what processes it take their turns.
-  if (batch.pointCount >= LONG) await setImmediate()
+  if (batch.pointCount >= LONG) await ownTurn()
   try {
     await deliver(batch, transport)
     return undefined

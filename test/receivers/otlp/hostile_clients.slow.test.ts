@@ -1,5 +1,7 @@
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -8,6 +10,7 @@ import { request } from 'undici'
 import { cleanups } from '../../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../../kit/command.ts'
 import { dataFrame, exportHeaders, Http2Reader, messagePrefix, preface } from '../../kit/http2_frames.ts'
+import { until } from '../../kit/until.ts'
 import { gaugeRequest } from './receiving.ts'
 
 /*
@@ -15,29 +18,35 @@ import { gaugeRequest } from './receiving.ts'
  */
 
 const MIB = 2 ** 20
-const LIMIT = Number(process.env.LIMIT ?? 128)
+/** The default of `request_limit_mib`. */
+const LIMIT = 128
 
 interface Command {
-  readonly pid: number
   readonly http: number
   readonly grpc: number
   /** MiB that it takes now, and at most until now. */
   readonly memory: () => { now: number; most: number }
+  /** Asks it to stop. Resolves with the exit code. */
+  readonly stop: () => Promise<number | string>
 }
 
-async function start(service = ''): Promise<Command> {
+interface StartOptions {
+  readonly exporter?: string
+  readonly service?: string
+}
+
+async function start({ exporter = 'debug: { format: otlp_json }', service = '' }: StartOptions = {}): Promise<Command> {
   const folder = await temporaryFolder({
     'pipeline.yaml': `
 receivers:
   otlp:
-    admission: { request_limit_mib: ${LIMIT} }
     protocols: { http: { endpoint: "127.0.0.1:0" }, grpc: { endpoint: "127.0.0.1:0" } }
-exporters: { debug: { format: otlp_json } }
-service: { ${service} pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }
+exporters: { ${exporter} }
+service: { ${service} pipelines: { metrics: { receivers: [otlp], exporters: [${exporter.split(':', 1)[0]}] } } }
 `,
   })
   cleanups.push(folder.remove)
-  const command = startCommand(['--config', folder.path('pipeline.yaml')], { stdoutTo: process.env.OUT ?? '/dev/null', env: { NODE_OPTIONS: process.env.NODE_OPT ?? '' } })
+  const command = startCommand(['--config', folder.path('pipeline.yaml')], { stdoutTo: '/dev/null' })
   cleanups.push(() => {
     command.kill('SIGKILL')
     return command.ended
@@ -50,9 +59,12 @@ service: { ${service} pipelines: { metrics: { receivers: [otlp], exporters: [deb
     return Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024)
   }
   return {
-    pid: command.pid,
     http: portOf('HTTP'),
     grpc: portOf('gRPC'),
+    stop: () => {
+      command.kill('SIGTERM')
+      return command.ended
+    },
     memory: () => ({ now: mebibytes('VmRSS'), most: mebibytes('VmHWM') }),
   }
 }
@@ -78,11 +90,11 @@ function headOf(length: number | 'chunked', more = ''): Buffer {
   )
 }
 
-async function grpcConnection(port: number): Promise<{ socket: Socket; reader: Http2Reader }> {
+async function grpcConnection(port: number, window?: number): Promise<{ socket: Socket; reader: Http2Reader }> {
   const socket = await connection(port)
   const reader = new Http2Reader((bytes) => void socket.write(bytes))
   socket.on('data', (bytes: Buffer) => reader.read(bytes))
-  socket.write(preface())
+  socket.write(preface(window))
   return { socket, reader }
 }
 
@@ -200,9 +212,82 @@ describe('the otlp receiver and its limit of memory', () => {
       expect(await send(command)).toBe(200)
       await attacked
       expect(await send(command)).toBe(200)
-      if (process.env.SHOW) console.log(_name, before, command.memory(), readdirSync(`/proc/${command.pid}/fd`).length, await new Promise((r) => setTimeout(() => r(command.memory()), 3000)))
       expect(command.memory().most - before).toBeLessThan(LIMIT + 64)
     },
     120_000,
   )
+})
+
+/** Requests one after the other, until neither system takes any more because nobody reads their answers. */
+async function fillWithAnswers(socket: Socket): Promise<void> {
+  const requests = Buffer.from('GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(1000))
+  for (;;) {
+    if (socket.write(requests)) continue
+    const taken = once(socket, 'drain').then(() => true)
+    if (!(await Promise.race([taken, new Promise((resolve) => setTimeout(resolve, 1500))]))) return
+  }
+}
+
+describe('the otlp receiver and clients that never read their answers', () => {
+  it('lets go of what they sent over gRPC, and closes their streams within ten seconds', async () => {
+    const command = await start()
+    const { socket, reader } = await grpcConnection(command.grpc, 0)
+    const body = gzipSync(filler(4 * MIB - 100))
+    const begun = performance.now()
+    for (let stream = 1; stream <= 79; stream += 2) {
+      const message = dataFrame(stream, Buffer.concat([messagePrefix(body.length, true), body]), true)
+      await until(() => reader.window >= message.length)
+      reader.window -= message.length
+      await write(socket, exportHeaders(stream, { 'grpc-encoding': 'gzip' }))
+      await write(socket, message)
+    }
+    for (let count = 0; count < 10; count++) expect(await send(command)).toBe(200)
+    await until(() => reader.resets === 40)
+    const seconds = (performance.now() - begun) / 1000
+    expect(seconds).toBeGreaterThan(8)
+    expect(seconds).toBeLessThan(15)
+  }, 60_000)
+
+  it('closes their connections over HTTP within ten seconds', async () => {
+    const command = await start()
+    const socket = (await connection(command.http)).pause()
+    await fillWithAnswers(socket)
+    expect(await send(command)).toBe(200)
+    const begun = performance.now()
+    await until(() => {
+      socket.write('x')
+      return socket.destroyed
+    })
+    expect((performance.now() - begun) / 1000).toBeLessThan(15)
+  }, 60_000)
+
+  it('waits a second for them at a stop, and sends what waits in the queue meanwhile', async () => {
+    let isDown = true
+    let taken = 0
+    const destination = createServer((request, response) => {
+      request.resume().on('end', () => {
+        if (!isDown) taken += 1
+        response.writeHead(isDown ? 503 : 200).end()
+      })
+    }).listen(0, '127.0.0.1')
+    cleanups.push(() => destination.close())
+    await once(destination, 'listening')
+    const { port } = destination.address() as AddressInfo
+    const command = await start({
+      exporter: `otlp_http: { endpoint: "http://127.0.0.1:${port}", compression: none }`,
+      service: 'shutdown_timeout: 8s,',
+    })
+    const { socket } = await grpcConnection(command.grpc, 0)
+    const message = gaugeRequest(1)
+    await write(socket, Buffer.concat([exportHeaders(1), dataFrame(1, messagePrefix(message.length))]))
+    await write(socket, dataFrame(1, message, true))
+    const other = (await connection(command.http)).pause()
+    await fillWithAnswers(other)
+    for (let count = 0; count < 20; count++) expect(await send(command)).toBe(200)
+    isDown = false
+    const begun = performance.now()
+    expect(await command.stop()).toBe(0)
+    expect((performance.now() - begun) / 1000).toBeLessThan(5)
+    expect(taken).toBe(21)
+  }, 60_000)
 })
