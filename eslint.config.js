@@ -4,17 +4,28 @@ import tseslint from 'typescript-eslint'
 
 /**
  * The import arrows of docs/architecture.md: each folder may import itself and what stands before it.
- * `errors, formats, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
+ * `errors, formats, clock, regular_expression, terminal, otlp <- component, metric_selection, host, http, datadog <- receivers, processors, exporters <- pipeline <- cli`
  */
 const arrows = [
   {
-    target: ['./src/errors.ts', './src/formats.ts', './src/terminal.ts', './src/otlp'],
+    target: [
+      './src/errors.ts',
+      './src/formats.ts',
+      './src/clock.ts',
+      './src/regular_expression.ts',
+      './src/regular_expression',
+      './src/terminal.ts',
+      './src/otlp',
+    ],
     from: ['./src/component.ts', './src/metric_selection.ts', './src/host', './src/http', './src/datadog'],
   },
   {
     target: [
       './src/errors.ts',
       './src/formats.ts',
+      './src/clock.ts',
+      './src/regular_expression.ts',
+      './src/regular_expression',
       './src/terminal.ts',
       './src/otlp',
       './src/component.ts',
@@ -35,6 +46,37 @@ const arrows = [
   { target: './src/exporters', from: ['./src/receivers', './src/processors'] },
 ]
 
+/** Time comes from `src/clock.ts` alone, so that a test or a simulation can move it. */
+const message = 'Use the clock: `context.clock` in a component (src/clock.ts).'
+
+const time = {
+  'no-restricted-globals': [
+    'error',
+    ...['setTimeout', 'setInterval', 'clearTimeout', 'clearInterval'].map((name) => ({ name, message })),
+  ],
+  'no-restricted-properties': [
+    'error',
+    { object: 'Date', property: 'now', message },
+    { object: 'performance', message },
+    { object: 'process', property: 'hrtime', message },
+    { object: 'AbortSignal', property: 'timeout', message },
+  ],
+  'no-restricted-syntax': [
+    'error',
+    { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message },
+    {
+      selector:
+        'ImportDeclaration[source.value="rxjs"] > ImportSpecifier[imported.name=/^(asyncScheduler|interval|timer)$/]',
+      message,
+    },
+  ],
+  'no-restricted-imports': [
+    'error',
+    { name: 'node:timers', message },
+    { name: 'node:timers/promises', importNames: ['setTimeout', 'setInterval', 'scheduler'], message },
+  ],
+}
+
 export default tseslint.config(
   { ignores: ['dist', 'coverage', 'test/cases'] },
   eslint.configs.recommended,
@@ -54,5 +96,6 @@ export default tseslint.config(
     },
     settings: { 'import-x/extensions': ['.ts'], 'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] } },
   },
+  { files: ['src/**/*.ts'], ignores: ['src/clock.ts'], rules: time },
   { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },
 )

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type * as rxjs from 'rxjs'
 import type { ObservableInput, OperatorFunction } from 'rxjs'
+import type { Clock } from './clock.ts'
 import type { FormatTypes } from './formats.ts'
 import type { MetricBatch } from './otlp/batch.ts'
 
@@ -35,7 +36,7 @@ export interface Setting<F extends Format = Format> {
 export interface ChangedDefault {
   /** The version that changed it, like `1.2.0`. */
   readonly in: string
-  /** The default before, written as in the YAML: setting it keeps what was. */
+  /** The default before, written as in the YAML: setting it keeps the old behaviour. */
   readonly from: unknown
 }
 
@@ -88,6 +89,8 @@ export interface Context<Config = unknown> {
   /** The component's id in the YAML, `type[/name]`. */
   readonly id: string
   readonly log: Logger
+  /** The time, and how to wait: used instead of `Date.now`, `setTimeout` and the like, so that a test can move it. */
+  readonly clock: Clock
   /** Aborted when the component is to stop. */
   readonly signal: AbortSignal
   /**

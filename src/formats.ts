@@ -1,4 +1,6 @@
 import convict from 'convict'
+import { errorMessage } from './errors.ts'
+import { RegularExpression } from './regular_expression.ts'
 
 /** The named formats of settings and the TypeScript type that each yields. */
 export interface FormatTypes {
@@ -26,7 +28,10 @@ export interface FormatTypes {
   tag: string
   /** Tags in the form `key:value`, as a list or as one comma-separated text. */
   tags: readonly string[]
-  /** A regular expression of JavaScript. */
+  /**
+   * A regular expression in the syntax of RE2, in time linear in the text. It has no flags, and a copy with flags is
+   * JavaScript's own again.
+   */
   regexp: RegExp
   /** A file or folder; relative ones start at the YAML's folder. */
   path: string
@@ -161,15 +166,16 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     schema: { type: 'string', pattern: '^\\s*(TAG\\s*(,\\s*TAG\\s*)*)?$'.replaceAll('TAG', TAG.source.slice(1, -1)) },
   },
   regexp: {
-    allowed: 'a regular expression of JavaScript',
+    allowed: 'a regular expression',
     parse(text) {
       try {
-        return new RegExp(text)
+        return new RegularExpression(text)
       } catch (error) {
-        throw new Error(`must be a regular expression of JavaScript: ${(error as Error).message}`, { cause: error })
+        throw new Error(`must be a regular expression: ${errorMessage(error)}`, { cause: error })
       }
     },
-    schema: { type: ['string', 'number', 'boolean'], format: 'regex' },
+    // Not with `format: regex`, by which JSON Schema means JavaScript's.
+    schema: { type: ['string', 'number', 'boolean'] },
   },
   path: {
     allowed: 'a file or folder',

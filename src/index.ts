@@ -33,6 +33,7 @@ export type {
   Settings,
   Told,
 } from './component.ts'
+export type { Clock, Timer } from './clock.ts'
 export {
   ConfigError,
   DeliveryError,

@@ -1,4 +1,6 @@
 import { Subject } from 'rxjs'
+import { systemClock } from './clock.ts'
+import type { Clock } from './clock.ts'
 import type { Component, ConfigOf, Context, Logger, ProcessorComponent, Settings } from './component.ts'
 import { Attributes } from './otlp/attributes.ts'
 import type { AttributeValue } from './otlp/attributes.ts'
@@ -19,6 +21,8 @@ import type { PipelineBalance } from './pipeline/telemetry.ts'
  * What we test our own components with, published as `heka-pipeline/testing`. The configuration is checked and the
  * batches are guarded by the same code that runs the pipeline.
  */
+
+export { VirtualClock } from './virtual_clock.ts'
 
 type Values = Readonly<Record<string, AttributeValue>>
 
@@ -57,7 +61,7 @@ function numberPoint(value: number | bigint, attributes: Values = {}, options: S
   return new NumberPoint({
     value,
     attributes: Attributes.of(attributes),
-    timeUnixNano: options.timeUnixNano ?? BigInt(Date.now()) * 1_000_000n,
+    timeUnixNano: options.timeUnixNano ?? BigInt(systemClock.now()) * 1_000_000n,
     startTimeUnixNano: options.startTimeUnixNano,
   })
 }
@@ -87,14 +91,14 @@ export interface ProcessorTest {
 export async function testProcessor<S extends Settings>(
   component: ProcessorComponent<S>,
   yaml: string,
-  { env }: Pick<TestOptions, 'env'> = {},
+  { env, clock = systemClock }: Pick<TestOptions, 'clock' | 'env'> = {},
 ): Promise<ProcessorTest> {
-  const { created, log, logs, stop } = await testComponent(component, yaml, { env })
+  const { created, log, logs, stop } = await testComponent(component, yaml, { env, clock })
   const sheet = new PipelineSheet()
   const emitted: MetricBatch[] = []
   const origins: Receipt[] = []
   const input = new Subject<Envelope>()
-  input.pipe(guard(created, component.changes, sheet, log)).subscribe(({ batch, receipt }) => {
+  input.pipe(guard(created, component.changes, sheet, log, clock)).subscribe(({ batch, receipt }) => {
     sheet.handedOn += batch.pointCount
     emitted.push(batch)
     origins.push(receipt)
@@ -133,6 +137,8 @@ export interface LogLine {
 export interface TestOptions {
   readonly deliver?: Context['deliver']
   readonly env?: Readonly<Record<string, string | undefined>>
+  /** The time that the component is given; default: that of the machine. */
+  readonly clock?: Clock
 }
 
 /** A component of any kind, created as the pipeline creates it. */
@@ -154,7 +160,7 @@ export interface ComponentTest<Created> {
 export async function testComponent<C extends Component<S>, S extends Settings>(
   component: C,
   yaml: string,
-  { deliver = async () => {}, env = process.env }: TestOptions = {},
+  { deliver = async () => {}, env = process.env, clock = systemClock }: TestOptions = {},
 ): Promise<ComponentTest<ReturnType<C['create']>>> {
   const { config } = await checkComponent(component, yaml, env)
   const logs: LogLine[] = []
@@ -166,6 +172,7 @@ export async function testComponent<C extends Component<S>, S extends Settings>(
     id: component.type,
     config: config as ConfigOf<Settings>,
     telemetry: new Telemetry(),
+    clock,
     deliver,
   })
   const created = create(component as Component, context) as ReturnType<C['create']>

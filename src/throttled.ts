@@ -1,16 +1,17 @@
+import type { Clock } from './clock.ts'
 import type { Logger } from './component.ts'
 
 /** How long the same message with the same error stays quiet after it was logged. */
 const QUIET_MILLISECONDS = 60_000
 
 /** A logger that writes the same message about the same error at most once a minute, with how often it was left out. */
-export function throttled(log: Logger): Logger {
+export function throttled(log: Logger, clock: Clock): Logger {
   const seen = new Map<string, { at: number; suppressed: number }>()
   const write =
     (level: keyof Logger) =>
     (message: string, fields: object = {}): void => {
       const key = `${message} ${'error' in fields ? String(fields.error) : ''}`
-      const now = performance.now()
+      const now = clock.monotonic()
       const last = seen.get(key)
       if (last !== undefined && now - last.at < QUIET_MILLISECONDS) {
         last.suppressed += 1

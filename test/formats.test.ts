@@ -28,7 +28,7 @@ const accepted: Record<Name, Record<string, unknown>> = {
   hostname: { 'web-1.example.org': 'web-1.example.org', '10': '10', host_a: 'host_a' },
   tag: { 'env:production': 'env:production', 'url:http://x': 'url:http://x', 'a:b c': 'a:b c' },
   tags: { 'a:1': ['a:1'], 'a:1, b:2': ['a:1', 'b:2'], '': [] },
-  regexp: { '^system\\.': /^system\./ },
+  regexp: { '^system\\.': /^system\./, '(?<a>.)': /(?<a>.)/ },
   path: { 'certificates/ca.pem': `${process.cwd()}/certificates/ca.pem`, '/etc/ca.pem': '/etc/ca.pem' },
 }
 
@@ -45,7 +45,7 @@ const refused: Record<Name, readonly string[]> = {
   hostname: ['', 'a b', '-a', 'a.', 'http://a', 'a'.repeat(256)],
   tag: ['env', ':value', 'key:', 'a:b,c:d', ' :a', 'a: ', ''],
   tags: ['env', 'a:1,', 'a:1,,b:2', ':'],
-  regexp: ['(', '[a', '(?i)a'],
+  regexp: ['(', '[a', '(?=a)', '(a)\\1'],
   path: [''],
 }
 

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import type { Explanation, ExplainedValue, Logger } from '../component.ts'
-import { patterns } from '../datadog/resource_attributes.ts'
 import { errorMessage } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { fromOtlpJson } from '../otlp/json_reader.ts'
+import { matchesWildcards } from '../otlp/match.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { closest } from '../pipeline/config/suggest.ts'
 import { createLogger, redaction } from '../pipeline/log.ts'
@@ -79,7 +79,8 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
     process.stderr.write(`Points of ${from} are older than max_age; what would be sent if they were not: ${younger}\n`)
   }
   const reports = exporters.map(report)
-  const shown = only === undefined ? reports : reports.map((one) => filtered(one, patterns([only])))
+  const shown =
+    only === undefined ? reports : reports.map((one) => filtered(one, (name) => matchesWildcards(only, name)))
   if (only !== undefined && shown.every(({ series = [], dropped }) => series.length === 0 && dropped.length === 0)) {
     const meant = closest(only, [...new Set(reports.flatMap(namesOf))])
     const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
@@ -165,10 +166,10 @@ function seriesOf(values: readonly ExplainedValue[]): readonly ExplainedSeries[]
   return [...series.values()].sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0))
 }
 
-function filtered(whole: ExporterReport, only: RegExp): ExporterReport {
-  const series = whole.series?.filter(({ name, from }) => [name, ...from].some((one) => only.test(one)))
+function filtered(whole: ExporterReport, only: (name: string) => boolean): ExporterReport {
+  const series = whole.series?.filter(({ name, from }) => [name, ...from].some(only))
   const dropped = whole.dropped.flatMap((drop) => {
-    const metrics = Object.entries(drop.metrics).filter(([name]) => only.test(name))
+    const metrics = Object.entries(drop.metrics).filter(([name]) => only(name))
     const points = metrics.reduce((sum, [, count]) => sum + count, 0)
     return metrics.length === 0 ? [] : [{ ...drop, points, metrics: Object.fromEntries(metrics) }]
   })

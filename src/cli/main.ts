@@ -79,7 +79,8 @@ const program = withConfig(new Command('heka-pipeline'))
     const { run } = await import('./run.ts')
     process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
     // Everything is counted by now: whoever does not read our output any more cannot keep the process.
-    setTimeout(() => process.exit(), 1000).unref()
+    const { systemClock } = await import('../clock.ts')
+    systemClock.setTimeout(() => process.exit(), 1000).unref()
   })
 
 /** @throws CommanderError that says what an argument too many may have been meant for */

@@ -1,4 +1,5 @@
 import { isatty } from 'node:tty'
+import { systemClock } from '../clock.ts'
 import { errorMessage } from '../errors.ts'
 import { loadConfig } from '../pipeline/config.ts'
 import { createLogger } from '../pipeline/log.ts'
@@ -39,7 +40,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
       log.debug('Where it failed.', { stack: error.stack })
     })
   })
-  const quiet = throttled(log)
+  const quiet = throttled(log, systemClock)
   process.on('unhandledRejection', (error) => {
     quiet.error('A promise was rejected and nobody waited for it.', { error: errorMessage(error) })
   })

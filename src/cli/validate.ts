@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.ts'
 import { ConfigError } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import { unlimited } from '../host/memory_limiter.ts'
@@ -32,7 +33,8 @@ async function findProblems(options: ConfigOptions): Promise<readonly Problem[]>
     const config = await loadConfig(await configInput(options))
     warnings = [...config.warnings, ...config.changedDefaults]
     const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
-    const graph = new Graph(config, { log, telemetry: new Telemetry(), health: new Health(), memory: unlimited() })
+    const telemetry = new Telemetry()
+    const graph = new Graph(config, { log, clock: systemClock, telemetry, health: new Health(), memory: unlimited() })
     await graph.stop(new AbortController().signal)
     return warnings
   } catch (error) {

@@ -10,7 +10,7 @@ const TIME = 1e9
  * The wait that an answer asks for, in milliseconds: that of `Retry-After` or, after a 429, of `X-RateLimit-Reset`, which holds the
  * seconds until more is taken. Source: Datadog documentation, API reference, rate limits.
  */
-export function waitOf({ status, headers }: HttpResponse, now = Date.now()): number | undefined {
+export function waitOf({ status, headers }: HttpResponse, now: number): number | undefined {
   const after = retryAfter(headers, now)
   const reset = String(headers['x-ratelimit-reset'] ?? '').trim()
   if (after !== undefined || status !== 429 || !/^\d+$/.test(reset)) return after

@@ -1,3 +1,4 @@
+import { deadline, systemClock } from '../clock.ts'
 import type { ConfigOf, Context } from '../component.ts'
 import { httpClient } from '../http/client.ts'
 import type { HttpResponse } from '../http/client.ts'
@@ -13,11 +14,11 @@ type Config = Pick<ConfigOf<typeof datadogSettings>, 'site' | 'endpoint' | 'api_
  * requests go. Source: Datadog's API reference, Authentication, Validate API key.
  * @throws Error without the key, when there is no answer or another one
  */
-export async function isKeyValid(config: Config, log: Context['log']): Promise<boolean> {
+export async function isKeyValid(config: Config, log: Context['log'], clock = systemClock): Promise<boolean> {
   const url = `${(config.endpoint ?? `https://api.${config.site}`).replace(/\/+$/, '')}/api/v1/validate`
   const cleanups: (() => void | Promise<void>)[] = []
-  const signal = AbortSignal.timeout(TIMEOUT)
-  const send = httpClient({ config, log, signal, onStop: (cleanup) => cleanups.push(cleanup) })
+  const signal = deadline(clock, TIMEOUT)
+  const send = httpClient({ clock, config, log, signal, onStop: (cleanup) => cleanups.push(cleanup) })
   let response: HttpResponse
   try {
     const headers = { 'dd-api-key': config.api_key, accept: 'application/json' }

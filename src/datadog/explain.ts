@@ -97,7 +97,7 @@ export class TagOrigins {
     if (!this.#tagging.chosen(attribute)) return 'left out by resource_attributes'
     if (finished.text(attribute) !== value) return 'the exporter chooses another host'
     if (attribute === 'host' || namesHost(attribute, value, resolveHost(finished).host)) return 'is the host, not a tag'
-    if (attribute.startsWith('datadog.host.')) return 'tells Datadog of the host, and is no tag'
+    if (attribute.startsWith('datadog.host.')) return 'names the host, and is not sent as a tag'
     return winner === undefined ? 'is empty' : `the tag ${key} comes from ${winner}`
   }
 }

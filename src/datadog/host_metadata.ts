@@ -1,4 +1,6 @@
 import os from 'node:os'
+import { deadline } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import type { ConfigOf, Context } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { hostFiles } from '../host/files.ts'
@@ -15,7 +17,7 @@ const RETRY = 60_000
 /** Milliseconds for one attempt. */
 const TIMEOUT = 30_000
 
-type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'config' | 'log' | 'signal' | 'onStop'>
+type MetadataContext = Pick<Context<ConfigOf<typeof datadogSettings>>, 'clock' | 'config' | 'log' | 'signal' | 'onStop'>
 
 /** An attribute `datadog.host.tag.<key>` of a resource is the tag `<key>` of its host. */
 const HOST_TAG = 'datadog.host.tag.'
@@ -35,7 +37,7 @@ export interface HostReports {
  * reported within a minute. `intake`: where to, without the path, if `host_metadata` does not say.
  */
 export function hostMetadata(context: MetadataContext, intake: string): HostReports {
-  const { config, log, signal, onStop } = context
+  const { clock, config, log, signal, onStop } = context
   const { enabled, endpoint = intake, reporter_period: period } = config.host_metadata
   if (!enabled) return { read: () => undefined, start: () => undefined }
   const { api_key: apiKey, hostname = os.hostname() } = config
@@ -46,16 +48,16 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
   const url = `${endpoint.replace(/\/+$/, '')}/intake`
   const post = httpClient(context)
   const retry = Math.min(period, RETRY)
-  let timer: NodeJS.Timeout | undefined
+  let timer: Timer | undefined
   let due = 0
   let reported = ''
   let started = false
-  onStop(() => clearTimeout(timer))
+  onStop(() => clock.clearTimeout(timer))
 
   function reportIn(delay: number): void {
-    clearTimeout(timer)
-    due = performance.now() + delay
-    timer = setTimeout(() => void report(), delay)
+    clock.clearTimeout(timer)
+    due = clock.monotonic() + delay
+    timer = clock.setTimeout(() => void report(), delay)
   }
 
   async function report(): Promise<void> {
@@ -68,7 +70,7 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
       const response = await post(url, {
         headers: { 'dd-api-key': apiKey, 'content-type': 'application/json' },
         body,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT)]),
+        signal: AbortSignal.any([signal, deadline(clock, TIMEOUT)]),
         maxResponse: 65_536,
       })
       const { status, body: answer } = response
@@ -101,7 +103,7 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
           fromData.set(key, value)
         }
       }
-      if (timer !== undefined && due - performance.now() > retry && tags().join() !== reported) reportIn(retry)
+      if (timer !== undefined && due - clock.monotonic() > retry && tags().join() !== reported) reportIn(retry)
     },
     start() {
       if (started || signal.aborted) return

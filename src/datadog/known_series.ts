@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { Attributes } from '../otlp/attributes.ts'
 import { BytesIndex, grown } from '../otlp/bytes_index.ts'
 import { MetricIndex } from '../otlp/metric_index.ts'
@@ -61,11 +62,15 @@ export class KnownSeries {
   #now = 0
   /** The same in whole seconds. */
   #second = 0
-  #lastSweep = performance.now()
+  #lastSweep: number
+
+  constructor(private readonly clock: Clock) {
+    this.#lastSweep = clock.monotonic()
+  }
 
   /** Begins a batch, before which what has sent nothing for `ttl` milliseconds is forgotten. Returns whether anything was. */
   begin(batch: object, ttl: number): boolean {
-    this.#now = performance.now()
+    this.#now = this.clock.monotonic()
     this.#second = Math.floor(this.#now / 1000)
     // Only between batches, so that within one the same source is the same number.
     const full = this.#sources.size > MAX_KNOWN

@@ -1,4 +1,5 @@
 import type { Attributes } from '../otlp/attributes.ts'
+import { matchesWildcards } from '../otlp/match.ts'
 import { platformOf } from './host.ts'
 
 /**
@@ -143,20 +144,9 @@ export function chooseAttributes({
   readonly include: readonly string[]
   readonly exclude: readonly string[]
 }): (attribute: string) => boolean {
-  const included = patterns(include)
-  const excluded = patterns(exclude)
-  return (attribute) => included.test(attribute) && !excluded.test(attribute)
-}
-
-/** One expression for names in which `*` stands for any text. Without a name it matches nothing. */
-export function patterns(names: readonly string[]): RegExp {
-  const sources = names.map((name) =>
-    name
-      .split('*')
-      .map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
-      .join('.*'),
-  )
-  return new RegExp(`^(?:${sources.length === 0 ? '(?!)' : sources.join('|')})$`, 's')
+  const isOneOf = (forms: readonly string[], attribute: string) =>
+    forms.some((form) => matchesWildcards(form, attribute))
+  return (attribute) => isOneOf(include, attribute) && !isOneOf(exclude, attribute)
 }
 
 /**

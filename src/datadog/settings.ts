@@ -98,7 +98,7 @@ export const datadogSettings = {
       default: false,
     },
     tags: {
-      doc: 'Tags of the host in that list, each as `key:value`, beside those of `tags`. Resources of this host add theirs: `datadog.host.tag.rack` is the tag `rack`.',
+      doc: 'Tags of the host in that list, each as `key:value`, in addition to those of `tags`. Resources of this host add theirs: `datadog.host.tag.rack` is the tag `rack`.',
       format: 'tags',
       default: [],
     },

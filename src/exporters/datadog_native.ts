@@ -144,7 +144,7 @@ datadog_native:
   },
   checkProcessors: checkNames,
   create(context) {
-    const { config } = context
+    const { clock, config } = context
     const { histograms, sketches } = config
     const format = { v1, v2 }[config.series_version]
     const ofSketches = sketchFormat({ wire: sketches.max_size, raw: sketches.max_raw_size })
@@ -159,6 +159,7 @@ datadog_native:
         extremes: 'bounded',
         summaries: true,
         severalWriters: severalWritersLog(context.log),
+        clock,
       },
       refusal,
       overwritten,
@@ -180,6 +181,7 @@ datadog_native:
       histograms: { mode: histograms.mode, sendAggregationMetrics: histograms.send_aggregation_metrics },
       summaries: config.summaries.mode,
       overwritten,
+      clock,
     })
     const destination = (to: BodyFormat, address: string, compression: Compression) => ({
       compression,
@@ -213,7 +215,7 @@ datadog_native:
         const { format, body, depth, points } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { url, apiKey: config.api_key, depth, points })
+        const error = responseError(response, { url, apiKey: config.api_key, depth, points, now: clock.now() })
         if (error !== undefined) throw error
       },
       explain({ received, prepared, requests }) {

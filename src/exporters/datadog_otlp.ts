@@ -71,7 +71,7 @@ datadog_otlp:
   check: checkDatadog,
   checkProcessors: checkNames,
   create(context) {
-    const { config } = context
+    const { clock, config } = context
     const { instrumentation_scope_metadata_as_tags: scopesAreTags } = config
     const chosen = chooseAttributes(config.resource_attributes)
     const own = { hostname: overridingHost(config), tags: config.tags }
@@ -83,6 +83,7 @@ datadog_otlp:
         ttl: config.delta_ttl,
         extremes: 'reached',
         severalWriters: severalWritersLog(context.log),
+        clock,
       },
       refusal,
       overwritten,
@@ -104,7 +105,7 @@ datadog_otlp:
       },
       secrets: [config.api_key],
       refusal: (response, points) => listedErrors(response, { url, apiKey: config.api_key, points }),
-      waitOf,
+      waitOf: (response) => waitOf(response, clock.now()),
     })
     const asked = perResource((resource) => {
       const left = resource.attributes.keys().filter((key) => !chosen(key) && !decidesHost(key, resource.attributes))
@@ -119,7 +120,7 @@ datadog_otlp:
         entry.withScope(entry.scope.withAttributes(entry.scope.attributes.without(ownKeys))),
       )
     }
-    const oneASecond = new OneASecond({ ttl: config.delta_ttl, finish, scopesAreTags, overwritten })
+    const oneASecond = new OneASecond({ clock, ttl: config.delta_ttl, finish, scopesAreTags, overwritten })
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)

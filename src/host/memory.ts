@@ -1,6 +1,7 @@
 import os from 'node:os'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { systemClock } from '../clock.ts'
 import { findControlGroup } from './control_group.ts'
 import { hostFiles } from './files.ts'
 import type { HostFiles } from './files.ts'
@@ -96,13 +97,13 @@ let collected = { end: -Infinity, took: 0 }
  * would remind it. Returns false instead where that would take too much of the time.
  */
 export function collect(need: keyof typeof COLLECTING): boolean {
-  const begin = performance.now()
+  const begin = systemClock.monotonic()
   if (begin < collected.end + collected.took * (1 / COLLECTING[need] - 1)) return false
   collectGarbage ??= exposedCollector()
   // What the first finds is given back in the background; the second waits for that, so that it counts as free.
   collectGarbage()
   collectGarbage()
-  const end = performance.now()
+  const end = systemClock.monotonic()
   collected = { end, took: end - begin }
   return true
 }

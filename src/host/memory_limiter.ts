@@ -1,3 +1,4 @@
+import type { Timer } from '../clock.ts'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
@@ -145,10 +146,10 @@ export class MemoryLimiter {
   #told = false
   /** Bytes that have come since the memory was last looked at. */
   #come = 0
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
 
   constructor(
-    private readonly options: Pick<Context, 'log' | 'report' | 'signal'>,
+    private readonly options: Pick<Context, 'clock' | 'log' | 'report' | 'signal'>,
     config?: MemoryLimiterConfig,
   ) {
     this.configure(config)
@@ -157,7 +158,7 @@ export class MemoryLimiter {
 
   /** Takes other limits, or none. */
   configure(config: MemoryLimiterConfig | undefined): void {
-    clearInterval(this.#timer)
+    this.options.clock.clearTimeout(this.#timer)
     this.#timer = undefined
     this.#limits = config && limitsOf(config)
     this.#checkInterval = config?.check_interval ?? 0
@@ -179,7 +180,7 @@ export class MemoryLimiter {
     if (limits === undefined) return false
     this.#come += bytes
     if (this.#timer === undefined || this.#come > (limits.hard - limits.soft) / LOOKS) this.#look(limits)
-    this.#timer ??= setInterval(() => this.#check(limits), this.#checkInterval).unref()
+    this.#timer ??= this.options.clock.setInterval(() => this.#check(limits), this.#checkInterval).unref()
     return this.#short
   }
 
@@ -220,7 +221,7 @@ export class MemoryLimiter {
   /** Under a load that is too much memory is short again and again: that is one shortage, which is over when it does not come back. */
   #tell({ soft, hard }: Limits): void {
     const { log, report } = this.options
-    const now = performance.now()
+    const now = this.options.clock.monotonic()
     if (this.#short) this.#shortAt = now
     else if (now - this.#shortAt < OVER * this.#checkInterval) return
     if (this.#told === this.#short) return

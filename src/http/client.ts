@@ -80,7 +80,7 @@ export type Post = (url: string, request: HttpRequest) => Promise<HttpResponse>
  * Makes the client of one component: kept-alive connections by its settings, opened at the first request. When its TLS files
  * change, new connections take the place of the old ones, on which the requests in hand still end.
  */
-export function httpClient(context: Pick<Context<HttpConfig>, 'config' | 'log' | 'onStop' | 'signal'>): Post {
+export function httpClient(context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>): Post {
   const { config, onStop } = context
   let opened: Promise<Connections> | undefined
   onStop(async () => {
@@ -116,14 +116,15 @@ interface Connections {
 }
 
 async function open({
+  clock,
   config,
   log,
   signal,
-}: Pick<Context<HttpConfig>, 'config' | 'log' | 'signal'>): Promise<Connections> {
+}: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connections> {
   const read = (): Promise<Pem> => readTls(config.tls)
   const pem = await read()
   const connections = { dispatcher: makeDispatcher(config, pem) }
-  watchPem(pem, { read, interval: config.tls.reload_interval, log, signal }, (changed) => {
+  watchPem(pem, { read, interval: config.tls.reload_interval, clock, log, signal }, (changed) => {
     const before = connections.dispatcher
     connections.dispatcher = makeDispatcher(config, changed)
     void before.close()
@@ -276,7 +277,7 @@ export function answerMessage(
 }
 
 /** The wait a `Retry-After` header asks for, in milliseconds: it holds seconds or a date. Source: RFC 9110, 10.2.3. */
-export function retryAfter(headers: HttpResponse['headers'], now = Date.now()): number | undefined {
+export function retryAfter(headers: HttpResponse['headers'], now: number): number | undefined {
   const header = headers['retry-after']
   const text = (Array.isArray(header) ? header[0] : header)?.trim()
   if (text === undefined || text === '') return undefined

@@ -103,7 +103,7 @@ export type UnaryCall = (message: Uint8Array, signal: AbortSignal) => Promise<Ui
  * the calls in hand still end.
  */
 export function grpcClient(
-  context: Pick<Context<GrpcConfig>, 'config' | 'log' | 'onStop' | 'signal'>,
+  context: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
   method: string,
 ): UnaryCall {
   const { config, onStop } = context
@@ -143,10 +143,11 @@ interface Connection {
 }
 
 async function open({
+  clock,
   config,
   log,
   signal,
-}: Pick<Context<GrpcConfig>, 'config' | 'log' | 'signal'>): Promise<Connection> {
+}: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connection> {
   // The default export, because a bundled CommonJS module has no other.
   const grpc = (await import('@grpc/grpc-js')).default
   const read = (): Promise<Pem> => readTls(config.tls)
@@ -156,7 +157,7 @@ async function open({
   const metadata = new grpc.Metadata({ waitForReady: config.wait_for_ready })
   for (const [name, value] of Object.entries(config.headers)) metadata.set(name, value)
   const connection = { client: makeClient(grpc, config, pem), metadata }
-  watchPem(pem, { read, interval: config.tls.reload_interval, log, signal }, (changed) => {
+  watchPem(pem, { read, interval: config.tls.reload_interval, clock, log, signal }, (changed) => {
     const before = connection.client
     connection.client = makeClient(grpc, config, changed)
     before.close()

@@ -33,11 +33,11 @@ const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json
  * docs/specification.md, OTLP/HTTP. Beyond it, 401 and 403 are retried, too.
  */
 export function otlpHttpExporter(
-  context: Pick<Context<HttpConfig>, 'config' | 'log' | 'onStop' | 'signal'>,
+  context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
   destination: OtlpDestination,
 ) {
   const { url, encoding, compression, secrets = [], refusal } = destination
-  const { waitOf = ({ headers }) => retryAfter(headers) } = destination
+  const { waitOf = ({ headers }) => retryAfter(headers, context.clock.now()) } = destination
   const post = httpClient(context)
   const headers = {
     ...destination.headers,

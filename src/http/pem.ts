@@ -45,7 +45,7 @@ export async function readPem(
   return { ca, cert, key }
 }
 
-interface Watch extends Pick<Context, 'log' | 'signal'> {
+interface Watch extends Pick<Context, 'clock' | 'log' | 'signal'> {
   readonly read: () => Promise<Pem>
   /** Milliseconds; 0 means never. */
   readonly interval: number
@@ -55,7 +55,7 @@ interface Watch extends Pick<Context, 'log' | 'signal'> {
  * Reads the files again until the signal aborts, and hands over what they hold each time it is new. What cannot be read or used,
  * perhaps because just one of the files has been replaced, is logged and changes nothing.
  */
-export function watchPem(known: Pem, { read, interval, log, signal }: Watch, changed: (pem: Pem) => void): void {
+export function watchPem(known: Pem, { read, interval, clock, log, signal }: Watch, changed: (pem: Pem) => void): void {
   if (interval === 0 || signal.aborted || (known.ca ?? known.cert) === undefined) return
   const look = async (): Promise<void> => {
     try {
@@ -68,8 +68,8 @@ export function watchPem(known: Pem, { read, interval, log, signal }: Watch, cha
       log.warn('The TLS files cannot be read again; what they held is still in use.', { error: errorMessage(error) })
     }
   }
-  const timer = setInterval(() => void look(), interval).unref()
-  signal.addEventListener('abort', () => clearInterval(timer), { once: true })
+  const timer = clock.setInterval(() => void look(), interval).unref()
+  signal.addEventListener('abort', () => clock.clearTimeout(timer), { once: true })
 }
 
 function same(left: Pem, right: Pem): boolean {

@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { systemClock } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { parseEndpoint } from './endpoint.ts'
@@ -47,7 +49,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
   server.unref()
   const { host, port } = parseEndpoint(address)!
   let closed = false
-  let retry: NodeJS.Timeout | undefined
+  let retry: Timer | undefined
   const open = async (): Promise<void> => {
     // A name may have addresses of both families, of which the collector takes IPv4, too.
     const ip = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
@@ -59,7 +61,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
     listening(`${family === 'IPv6' ? `[${real}]` : real}:${realPort}`)
   }
   const tryAgain = (): void => {
-    if (!closed) retry = setTimeout(() => void open().catch(tryAgain), RETRY_INTERVAL).unref()
+    if (!closed) retry = systemClock.setTimeout(() => void open().catch(tryAgain), RETRY_INTERVAL).unref()
   }
   await open().catch((error: unknown) => {
     const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
@@ -69,11 +71,11 @@ export async function serve(options: ServeOptions): Promise<() => void> {
   })
   return () => {
     closed = true
-    clearTimeout(retry)
+    systemClock.clearTimeout(retry)
     server.close()
     server.closeIdleConnections()
     // What is being answered, as a reload that moves this server, has a moment to get out.
-    setTimeout(() => server.closeAllConnections(), GRACE).unref()
+    systemClock.setTimeout(() => server.closeAllConnections(), GRACE).unref()
   }
 }
 

@@ -1,3 +1,5 @@
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import { MetricBatch } from './batch.ts'
 import { grown } from './bytes_index.ts'
 import { DeltaState } from './delta_state.ts'
@@ -41,14 +43,14 @@ export interface DeltaOptions {
    * its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
    */
   readonly summaries?: boolean
-  /** Called where points are withheld because more senders share a series than can be told apart. */
+  /** Called where points are withheld because more senders share a series than can be distinguished. */
   readonly severalWriters?: (metric: Metric) => void
+  readonly clock?: Clock
 }
 
 /** Milliseconds; the same as in Datadog's and the collector's translators. */
-export const DEFAULT_TTL = 3_600_000
-export const DEFAULT_MAX_SERIES = 1_000_000
-const processStart = BigInt(Math.round(performance.timeOrigin)) * 1_000_000n
+const DEFAULT_TTL = 3_600_000
+const DEFAULT_MAX_SERIES = 1_000_000
 
 /** A point that is merged will be counted with a later one; if it is not after all, it is created again, and dropped. */
 export interface DeltaAccount {
@@ -59,7 +61,7 @@ export interface DeltaAccount {
 
 /** What to log where `severalWriters` is called. */
 export const SEVERAL_WRITERS =
-  'More than four senders share one series of a metric, so that their counts cannot be told apart: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
+  'More than four senders share one series of a metric, so that their counts cannot be distinguished: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
 
 const NONE = -1
 
@@ -93,6 +95,8 @@ const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
  * as it is. Remembers the last point of every series.
  */
 export class CumulativeToDelta {
+  readonly #clock: Clock
+  readonly #processStart: bigint
   readonly #initialValue: InitialValue
   readonly #ttl: number
   readonly #extremes: 'none' | 'reached' | 'bounded'
@@ -113,7 +117,7 @@ export class CumulativeToDelta {
   /** By metric: the batch that it was in last. */
   #batches = new Int32Array(64)
   #batch = 0
-  #lastSweep = performance.now()
+  #lastSweep: number
 
   constructor({
     initialValue,
@@ -122,18 +126,22 @@ export class CumulativeToDelta {
     extremes = 'none',
     summaries = false,
     severalWriters,
+    clock = systemClock,
   }: DeltaOptions) {
+    this.#clock = clock
+    this.#processStart = BigInt(Math.round(clock.timeOrigin)) * 1_000_000n
+    this.#lastSweep = clock.monotonic()
     this.#initialValue = initialValue
     this.#ttl = ttl
     this.#extremes = extremes
     this.#summaries = summaries
     this.#severalWriters = severalWriters
     this.#rules = {
-      countsFromZero: (start, time) => keepsFirst(initialValue, start, time),
+      countsFromZero: (start, time) => this.#keepsFirst(start, time),
       countsResets: initialValue !== 'drop',
     }
     this.#memory = new SeriesMemory(ttl, maxSeries)
-    this.state = new DeltaState(this.#memory)
+    this.state = new DeltaState(this.#memory, clock)
   }
 
   /** Series remembered, with other spellings of their attributes. */
@@ -148,7 +156,7 @@ export class CumulativeToDelta {
    * point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
    */
   apply(batch: MetricBatch, account: DeltaAccount, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
-    const now = performance.now()
+    const now = this.#clock.monotonic()
     if (now - this.#lastSweep > this.#ttl / 2) this.#sweep(now, account)
     const emptied = new Set<Metric>()
     const copies = new Map<Source, Source>()
@@ -294,7 +302,7 @@ export class CumulativeToDelta {
       }
       if (Number.isNaN(difference)) {
         if (points.knows(series) || startsLate(cursor)) return undefined
-        if (!this.#keepsFirst(cursor)) withheld++
+        if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       }
       this.#step(count++, series, cursor, difference)
     }
@@ -351,7 +359,7 @@ export class CumulativeToDelta {
         }
       } else {
         if (!cursor.isExact() || startsLate(cursor)) return undefined
-        if (!this.#keepsFirst(cursor)) withheld++
+        if (!this.#keepsFirst(cursor.start(), cursor.time())) withheld++
       }
       if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
         low = cursor.lowTime()
@@ -456,8 +464,8 @@ export class CumulativeToDelta {
     if (isKnown) this.#noteStart(owner, cursor.start())
   }
 
-  #keepsFirst(cursor: PointCursor): boolean {
-    return keepsFirst(this.#initialValue, cursor.start(), cursor.time())
+  #keepsFirst(start: bigint, time: bigint): boolean {
+    return keepsFirst(this.#initialValue, this.#processStart, start, time)
   }
 
   #noteStart(owner: number, start: bigint): void {
@@ -541,7 +549,7 @@ export class CumulativeToDelta {
   #begin(series: number, owner: number, point: CumulativePoint): Step {
     const { startTimeUnixNano: start, timeUnixNano: time } = point
     this.#memory.remember(series, remembered(point, start, undefined))
-    if (keepsFirst(this.#initialValue, start, time)) return { result: countedFromZero(undefined, point) }
+    if (this.#keepsFirst(start, time)) return { result: countedFromZero(undefined, point) }
     const since = start <= time ? this.#lastWithout(owner, start, time) : undefined
     return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }
   }
@@ -613,7 +621,7 @@ function startsLate(cursor: PointCursor): boolean {
 }
 
 /** Whether the first value of a series is passed on; times in nanoseconds since 1970. */
-export function keepsFirst(initialValue: InitialValue, start: bigint, time: bigint): boolean {
+function keepsFirst(initialValue: InitialValue, processStart: bigint, start: bigint, time: bigint): boolean {
   if (initialValue !== 'auto') return initialValue === 'keep'
   return start > processStart && start < time
 }

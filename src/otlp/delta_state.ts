@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import { grown } from './bytes_index.ts'
 import { viewOf } from './message.ts'
 import { Senders } from './senders.ts'
@@ -51,7 +52,10 @@ export class DeltaState {
   #words = new Int32Array(1024)
   #used = 0
 
-  constructor(private readonly memory: SeriesMemory) {}
+  constructor(
+    private readonly memory: SeriesMemory,
+    private readonly clock: Clock,
+  ) {}
 
   /** Notes that a series has another point; `anew`: with more than another time and values. */
   change(series: number, anew: boolean): void {
@@ -77,7 +81,7 @@ export class DeltaState {
 
   changes(): { bytes: Uint8Array; all: boolean } {
     const { series } = this.memory
-    const now = performance.now()
+    const now = this.clock.monotonic()
     this.#used = 0
     this.#put(VERSION)
     for (let index = 0; index < this.#changes; index++) {
@@ -102,7 +106,7 @@ export class DeltaState {
       for (const told of tellings) {
         const metrics: number[] = []
         const series: number[] = []
-        for (const { bytes, age } of told) this.#take(bytes, performance.now() - age, metrics, series)
+        for (const { bytes, age } of told) this.#take(bytes, this.clock.monotonic() - age, metrics, series)
       }
     } catch (error) {
       this.forgetBefore(Infinity)
@@ -179,7 +183,7 @@ export class DeltaState {
     while (this.#used + places > this.#words.length) this.#words = grown(this.#words)
   }
 
-  /** Takes over what was told at a time, by the clock of `performance.now`. */
+  /** Takes over what was told at a time, by the monotonic clock. */
   #take(bytes: Uint8Array, time: number, metrics: number[], series: number[]): void {
     if (bytes.length === 0) return
     const words = new Int32Array(bytes.length / 4)
@@ -196,7 +200,7 @@ export class DeltaState {
       if (kind === METRIC) metrics[number] = this.memory.metrics.numberOfIdentity(bytesAt(at).toString(), time)
       else if (kind === SERIES) {
         const attributes = bytesAt(at + 2)
-        const now = performance.now()
+        const now = this.clock.monotonic()
         series[number] = this.memory.find(metrics[words[at]], viewOf(attributes), 0, attributes.length, now)
         named = number
         seen = time - words[at + 1]

@@ -128,7 +128,8 @@ export class HistogramMemory {
     }
     const to = shift(bucketsStart) - bucketsStart
     let index = FIRST
-    let [lowest, highest] = [-1, -1]
+    let lowest = -1
+    let highest = -1
     for (let at = bucketsStart; at < bucketsEnd; at += 8) {
       const before = point[index]
       point[index] = difference(view, at, before, out, at + to)
@@ -173,7 +174,9 @@ function taken(figure: number): number | undefined {
 function difference(view: DataView, at: number, before: number, out: DataView, to: number): number {
   const value = uint64(view, at)
   const grown = value - before
-  out.setUint32(to, grown % 4294967296, true)
-  out.setUint32(to + 4, Math.floor(grown / 4294967296), true)
+  // A remainder of a double is dear, and few grow by so much.
+  const high = grown < 4294967296 ? 0 : Math.floor(grown / 4294967296)
+  out.setUint32(to, high === 0 ? grown : grown - high * 4294967296, true)
+  out.setUint32(to + 4, high, true)
   return value
 }

@@ -1,4 +1,5 @@
 import { errorMessage } from '../errors.ts'
+import { RegularExpression } from '../regular_expression.ts'
 
 /** How texts are compared: the whole text, or a regular expression found in it. */
 export type MatchType = 'strict' | 'regexp'
@@ -7,18 +8,9 @@ export type MatchType = 'strict' | 'regexp'
 export function textMatcher(matchType: MatchType): (pattern: string) => (text: string) => boolean {
   if (matchType === 'strict') return (pattern) => (text) => text === pattern
   return (pattern) => {
-    const expression = expressionOf(pattern)
+    const expression = new RegularExpression(pattern)
     return (text) => expression.test(text)
   }
-}
-
-/**
- * The regular expression of a pattern, in which a group may also be named as the Collector's do: `(?P<name>...)`.
- * Source: RE2's syntax, https://github.com/google/re2/wiki/Syntax.
- * @throws SyntaxError when it is not one.
- */
-export function expressionOf(pattern: string): RegExp {
-  return new RegExp(pattern.replaceAll(/(\\.)|\(\?P</gs, (_all, escaped?: string) => escaped ?? '(?<'))
 }
 
 /** What is wrong with a pattern; `undefined` when it can be matched. */
@@ -27,6 +19,24 @@ export function patternProblem(matchType: MatchType, pattern: string): string | 
     textMatcher(matchType)(pattern)
     return undefined
   } catch (error) {
-    return `is not a regular expression of JavaScript: ${errorMessage(error)}`
+    return `is not a regular expression: ${errorMessage(error)}`
   }
+}
+
+/**
+ * Whether a text is of a form in which `*` stands for any text. In linear time, which an expression with several `.*` would not
+ * take.
+ */
+export function matchesWildcards(form: string, text: string): boolean {
+  const [begin, ...parts] = form.split('*')
+  const end = parts.pop()
+  if (end === undefined) return text === form
+  if (!text.startsWith(begin)) return false
+  let place = begin.length
+  for (const part of parts) {
+    const found = text.indexOf(part, place)
+    if (found === -1) return false
+    place = found + part.length
+  }
+  return text.length - end.length >= place && text.endsWith(end)
 }

@@ -256,7 +256,7 @@ const UNITS_PER = new Map(Object.entries({ s: 'second', min: 'minute', h: 'hour'
 
 /** The unit as words: annotations in braces say nothing about it, `/` reads `per`. */
 function unitWords(unit: string): string {
-  const [numerator, ...denominators] = unit.replace(/\{[^}]*\}/g, '').split('/')
+  const [numerator, ...denominators] = unit.replace(/\{[^{}]*\}/g, '').split('/')
   const words = [UNITS.get(numerator) ?? numerator]
   for (const part of denominators) if (part !== '') words.push('per', UNITS_PER.get(part) ?? UNITS.get(part) ?? part)
   return words

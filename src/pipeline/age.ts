@@ -13,9 +13,8 @@ export const OUT_OF_AGE = {
 const MILLISECOND = 1_000_000n
 
 /** The times that are sent now; `undefined` when all are. */
-function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits): TimeWindow | undefined {
+function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits, now: number): TimeWindow | undefined {
   if (maxAge === 0 && maxAhead === 0) return undefined
-  const now = Date.now()
   const from = maxAge === 0 ? 0n : BigInt(Math.max(0, now - Math.ceil(maxAge))) * MILLISECOND
   const to = maxAhead === 0 ? 2n ** 64n - 1n : BigInt(now + Math.ceil(maxAhead)) * MILLISECOND
   return new TimeWindow(from, to)
@@ -25,9 +24,10 @@ function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits): TimeWindow 
 export function withinAge(
   batch: MetricBatch,
   limits: Limits,
+  now: number,
   dropped: (reason: keyof typeof OUT_OF_AGE, points: number) => void,
 ): MetricBatch {
-  const window = windowOf(limits)
+  const window = windowOf(limits, now)
   if (window === undefined || batch.everyMetric((metric) => (window.placeOf(metric) & ~WITHIN) === 0)) return batch
   const counts = { [BEFORE]: 0, [WITHIN]: 0, [AFTER]: 0 }
   const timely = batch
@@ -51,7 +51,7 @@ export function withinAge(
 }
 
 /** Whether no point of the batch is young enough any more. */
-export function isTooOld(batch: MetricBatch, { max_age }: Limits): boolean {
-  const window = windowOf({ max_age, max_ahead: 0 })
+export function isTooOld(batch: MetricBatch, { max_age }: Limits, now: number): boolean {
+  const window = windowOf({ max_age, max_ahead: 0 }, now)
   return window !== undefined && batch.everyMetric((metric) => window.placeOf(metric) === BEFORE)
 }

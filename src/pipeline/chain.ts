@@ -1,4 +1,5 @@
 import { Subject } from 'rxjs'
+import type { Clock } from '../clock.ts'
 import type { Logger, ProcessorComponent } from '../component.ts'
 import type { Configured } from './config.ts'
 import type { Delivery } from './delivery.ts'
@@ -20,14 +21,15 @@ export class Stage {
     private readonly created: ReturnType<ProcessorComponent['create']>,
     readonly lifetime: Lifetime,
     private readonly log: Logger,
+    private readonly clock: Clock,
   ) {}
 
   /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. */
   join(sheet: PipelineSheet, counts: ProcessorSheet): void {
     if (this.#counts !== undefined) return
     this.#counts = counts
-    const { created, configured, log } = this
-    const guarded = this.#input.pipe(guard(created, configured.component.changes, sheet, log))
+    const { created, configured, log, clock } = this
+    const guarded = this.#input.pipe(guard(created, configured.component.changes, sheet, log, clock))
     this.#released = new Promise((resolve) => {
       guarded.subscribe({
         next: (envelope) => {

@@ -1,8 +1,9 @@
+import type { Clock, Timer } from '../clock.ts'
 import { THROTTLED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import type { DeliveryConfig } from './settings.ts'
 
-/** What the circuit knows of one request; times are those of `performance.now()`. */
+/** What the circuit knows of one request; times are those of the monotonic clock. */
 export interface Attempts {
   /** Those that failed. */
   failures: number
@@ -34,18 +35,21 @@ export class Circuit {
   /** Until then it asked all to wait. */
   #quietUntil = 0
   #answers = 0
-  #timer: NodeJS.Timeout | undefined
+  #timer: Timer | undefined
 
-  constructor(private readonly config: DeliveryConfig['retry_on_failure']) {}
+  constructor(
+    private readonly config: DeliveryConfig['retry_on_failure'],
+    private readonly clock: Clock,
+  ) {}
 
   enter(): Attempts {
-    return { failures: 0, ready: performance.now(), answers: 0 }
+    return { failures: 0, ready: this.clock.monotonic(), answers: 0 }
   }
 
   /** Resolves when the request may be sent, or one of `signals` is aborted. */
   turn(attempts: Attempts, signals: readonly AbortSignal[]): Promise<void> | undefined {
     if (signals.some(({ aborted }) => aborted)) return undefined
-    if (this.#failures === 0 && Math.max(this.#quietUntil, attempts.ready) <= performance.now()) return undefined
+    if (this.#failures === 0 && Math.max(this.#quietUntil, attempts.ready) <= this.clock.monotonic()) return undefined
     return new Promise((resolve) => {
       const go = (): void => {
         for (const signal of signals) signal.removeEventListener('abort', leave)
@@ -89,7 +93,7 @@ export class Circuit {
     const spread = 1 + randomization_factor * (2 * Math.random() - 1)
     const backoff = (failures: number): number =>
       asked ?? Math.min(initial_interval * multiplier ** failures, max_interval) * spread
-    const now = performance.now()
+    const now = this.clock.monotonic()
     const speaks = attempts.failures === 0 || attempts.answers === this.#answers
     if (attempts === this.#probe || (speaks && this.#failures === 0)) {
       this.#probe = undefined
@@ -115,19 +119,19 @@ export class Circuit {
   hurry(): void {
     this.#failures = Math.min(this.#failures, 1)
     this.#nextProbe = 0
-    for (const { attempts } of this.#line) attempts.ready = Math.min(attempts.ready, performance.now())
+    for (const { attempts } of this.#line) attempts.ready = Math.min(attempts.ready, this.clock.monotonic())
     this.#next()
   }
 
   /** Lets those go whose time has come. */
   #next(): void {
-    clearTimeout(this.#timer)
+    this.clock.clearTimeout(this.#timer)
     while (this.#line.length > 0 && this.#probe === undefined) {
       const [{ attempts, go }] = this.#line
       const time = Math.max(this.#quietUntil, this.#failures > 0 ? this.#nextProbe : attempts.ready)
-      const left = Math.ceil(time - performance.now())
+      const left = Math.ceil(time - this.clock.monotonic())
       if (left > 0) {
-        this.#timer = setTimeout(() => this.#next(), left)
+        this.#timer = this.clock.setTimeout(() => this.#next(), left)
         return
       }
       if (this.#failures > 0) this.#probe = attempts

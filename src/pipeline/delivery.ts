@@ -1,4 +1,6 @@
 import { setMaxListeners } from 'node:events'
+import { systemClock } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
@@ -82,8 +84,8 @@ export class Delivery implements Holder {
   readonly #blocked: Envelope[] = []
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
-  #timer: NodeJS.Timeout | undefined
-  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as `performance.now()`. */
+  #timer: Timer | undefined
+  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as the monotonic clock has it. */
   #lastTaken = -Infinity
   #flushAt: number | undefined
   /** What waits in the queue is sent now. */
@@ -108,16 +110,26 @@ export class Delivery implements Holder {
     id: string,
     private readonly memory: MemoryGuard,
     isHeir = false,
+    private readonly clock = systemClock,
   ) {
     this.#exporter = exporter
     this.#config = config
-    this.#log = throttled(log)
+    this.#log = throttled(log, clock)
     const { directory } = config.sending_queue
     const state = isHeir ? undefined : stateOf(exporter, config)
     this.#queue =
       directory === undefined
-        ? new MemoryQueue(config.sending_queue)
-        : new DiskQueue(directory, id, config.sending_queue, state, this.#events, this.#log, () => memory.isShort())
+        ? new MemoryQueue(config.sending_queue, clock)
+        : new DiskQueue(
+            directory,
+            id,
+            config.sending_queue,
+            state,
+            this.#events,
+            this.#log,
+            () => memory.isShort(),
+            clock,
+          )
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
@@ -126,7 +138,7 @@ export class Delivery implements Holder {
 
   #newSending(): Sending {
     const stop = { abort: this.#abort.signal, leave: this.#leave.signal, attempts: this.#attempts }
-    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop)
+    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop, this.clock)
   }
 
   #showQueue(): void {
@@ -294,7 +306,7 @@ export class Delivery implements Holder {
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
-    clearTimeout(this.#timer)
+    this.clock.clearTimeout(this.#timer)
     for (const { batch, stored } of this.#parts.splice(0)) {
       this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
@@ -337,7 +349,7 @@ export class Delivery implements Holder {
     this.#count(prepared.pointCount)
     const isEmpty = prepared.pointCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
-      this.#consume({ batch: prepared, stored: false, since: Date.now(), done: () => receipt.close() })
+      this.#consume({ batch: prepared, stored: false, since: this.clock.now(), done: () => receipt.close() })
       return
     }
     const written = isEmpty ? this.#queue.note() : this.#queue.push(prepared.compacted())
@@ -378,10 +390,15 @@ export class Delivery implements Holder {
       },
     }
     // What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late.
-    const timely = withinAge(batch, { max_age: 0, max_ahead: this.#config.max_ahead }, (cause, points) => {
-      account.dropped(cause, points)
-      this.#log.warn(OUT_OF_AGE[cause], { points })
-    })
+    const timely = withinAge(
+      batch,
+      { max_age: 0, max_ahead: this.#config.max_ahead },
+      this.clock.now(),
+      (cause, points) => {
+        account.dropped(cause, points)
+        this.#log.warn(OUT_OF_AGE[cause], { points })
+      },
+    )
     let prepared: MetricBatch | undefined
     try {
       prepared = this.#exporter.prepare?.(timely, account) ?? timely
@@ -462,12 +479,12 @@ export class Delivery implements Holder {
     const joins = batch !== undefined || join_interval > 0
     if (!joins || this.#queue.points === 0) return this.#queue.shift()
     const wait = this.#waitToGrow()
-    clearTimeout(this.#timer)
+    this.clock.clearTimeout(this.#timer)
     if (wait > 0) {
-      this.#timer = setTimeout(() => this.#pump(), Math.ceil(wait))
+      this.#timer = this.clock.setTimeout(() => this.#pump(), Math.ceil(wait))
       return undefined
     }
-    this.#lastTaken = performance.now()
+    this.#lastTaken = this.clock.monotonic()
     this.#flushAt = undefined
     const { min_size = 0, max_size = 0 } = batch ?? {}
     const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
@@ -486,14 +503,14 @@ export class Delivery implements Holder {
   #waitToGrow(): number {
     const { batch, join_interval } = this.#config.sending_queue
     if (this.#draining || this.#flushing) return 0
-    const now = performance.now()
+    const now = this.clock.monotonic()
     const { points } = this.#queue
     let until = -Infinity
     if (batch !== undefined && points < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
     if (join_interval === 0 || points >= MAX_JOINED) return until - now
     // What has waited for a whole interval is a backlog.
     const { oldest = Infinity } = this.#queue.status()
-    if (Date.now() - oldest >= join_interval) return until - now
+    if (this.clock.now() - oldest >= join_interval) return until - now
     return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
@@ -572,14 +589,14 @@ export class Delivery implements Holder {
     const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
     const timely =
       known?.timely ??
-      withinAge(batch, config, (cause, points) => {
+      withinAge(batch, config, this.clock.now(), (cause, points) => {
         dropped(cause, points)
         this.#log.warn(OUT_OF_AGE[cause], { points })
       })
     const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
-      isTooOld: () => isTooOld(timely, config),
+      isTooOld: () => isTooOld(timely, config, this.clock.now()),
       leave: (points) => {
         settle()
         remaining -= points

@@ -1,3 +1,4 @@
+import { deadline } from '../clock.ts'
 import { ConfigError } from '../errors.ts'
 import type { Place } from '../errors.ts'
 import { Chain } from './chain.ts'
@@ -173,7 +174,7 @@ export class Graph {
     const fresh = [...receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
     const late = new Set(fresh)
     const starts = fresh.map((receiver) => receiver.start().then(() => late.delete(receiver)))
-    await Promise.race([Promise.all(starts), abortOf(AbortSignal.timeout(START_TIMEOUT))])
+    await Promise.race([Promise.all(starts), abortOf(deadline(this.options.clock, START_TIMEOUT))])
     const problems = new Map<string, { place: Place; message: string }>()
     for (const receiver of fresh) {
       const { id, place } = receiver.configured
@@ -244,7 +245,7 @@ export class Graph {
   async #giveAway(gone: Gone, patience: number): Promise<Pick<Changes, 'unreleased' | 'leftovers'>> {
     this.#patience = new AbortController()
     const { signal } = this.#patience
-    const timer = setTimeout(() => this.#patience.abort(), patience)
+    const timer = this.options.clock.setTimeout(() => this.#patience.abort(), patience)
     const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(signal)])
     const retire = async (lifetime: Lifetime): Promise<void> => {
       await lifetime.stop()
@@ -270,7 +271,7 @@ export class Graph {
     })
     await Promise.all(drains)
     await within(gone.renewed.then(() => Promise.all(gone.lifetimes.map(retire))))
-    clearTimeout(timer)
+    this.options.clock.clearTimeout(timer)
     return { unreleased: [...paths], leftovers }
   }
 

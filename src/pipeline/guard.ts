@@ -1,5 +1,7 @@
 import { defer, Observable, Subject } from 'rxjs'
 import type { OperatorFunction, Subscriber } from 'rxjs'
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { Logger, PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../component.ts'
 import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
@@ -29,13 +31,14 @@ export function guard(
   changes: ProcessorComponent['changes'],
   sheet: PipelineSheet,
   log: Logger,
+  clock = systemClock,
 ): OperatorFunction<Envelope, Envelope> {
   return (source) =>
     new Observable<Envelope>((output) => {
       const step =
         typeof processor === 'function'
-          ? new FunctionStep(processor, output, new Ledger(changes, sheet, log))
-          : new OperatorStep(processor.operator, output, new Ledger(changes, sheet, log))
+          ? new FunctionStep(processor, output, new Ledger(changes, sheet, log, clock))
+          : new OperatorStep(processor.operator, output, new Ledger(changes, sheet, log, clock))
       return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
     })
 }
@@ -53,9 +56,10 @@ class Ledger {
     changes: ProcessorComponent['changes'],
     readonly sheet: PipelineSheet,
     log: Logger,
+    clock: Clock,
   ) {
     this.#changes = new Set(changes === undefined ? [] : [changes].flat())
-    this.#log = throttled(log)
+    this.#log = throttled(log, clock)
   }
 
   /** A function is handed a batch, and this to say what it left out of it. */

@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
 /** How a component is, in the words of the collector (component/componentstatus/status.go, 2026). */
@@ -19,6 +20,8 @@ export class Health {
   /** When the last of those ended. */
   readonly #solved = new Map<string, Date>()
   #phase: 'starting' | 'ready' | 'stopping' = 'starting'
+
+  constructor(private readonly clock = systemClock) {}
 
   /** `ready` from the time when all is started until the stop begins. */
   get phase(): 'starting' | 'ready' | 'stopping' {
@@ -46,8 +49,12 @@ export class Health {
   /** The component says why it does not do what it should just now, or that it does again. */
   reported(path: string, problem: string | undefined): void {
     if (problem === undefined) {
-      if (this.#problems.delete(path)) this.#solved.set(path, new Date())
-    } else this.#problems.set(path, { since: this.#problems.get(path)?.since ?? new Date(), message: problem })
+      if (this.#problems.delete(path)) this.#solved.set(path, new Date(this.clock.now()))
+    } else
+      this.#problems.set(path, {
+        since: this.#problems.get(path)?.since ?? new Date(this.clock.now()),
+        message: problem,
+      })
   }
 
   /** The component is taken out, and gives away what it holds. */
@@ -94,6 +101,6 @@ export class Health {
 
   #set(path: string, status: Status, error?: string): void {
     if (this.#components.get(path)?.status === status) return
-    this.#components.set(path, { status, since: new Date(), ...(error !== undefined && { error }) })
+    this.#components.set(path, { status, since: new Date(this.clock.now()), ...(error !== undefined && { error }) })
   }
 }

@@ -6,7 +6,7 @@ import type { Telemetry } from './telemetry.ts'
 
 interface ContextOptions
   extends
-    Pick<Context<ConfigOf<Settings>>, 'config' | 'id' | 'deliver'>,
+    Pick<Context<ConfigOf<Settings>>, 'clock' | 'config' | 'id' | 'deliver'>,
     Partial<Pick<Context, 'memoryIsShort' | 'report'>> {
   readonly telemetry: Telemetry
 }

@@ -5,6 +5,8 @@ import { dirname, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compileFunction } from 'node:vm'
 import * as rxjs from 'rxjs'
+import { systemClock } from '../clock.ts'
+import type { Timer } from '../clock.ts'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { contentOf } from './module_content.ts'
@@ -81,12 +83,12 @@ const PATIENCE = 10_000
 
 /** @throws when a module awaits what does not come; Node would end without a word where nothing else is left to do */
 async function inTime<T>(module: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
+  let timer: Timer | undefined
   const late = new Promise<never>((_, reject) => {
     const why = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
-    timer = setTimeout(() => reject(new Error(why)), PATIENCE)
+    timer = systemClock.setTimeout(() => reject(new Error(why)), PATIENCE)
   })
-  return Promise.race([module, late]).finally(() => clearTimeout(timer))
+  return Promise.race([module, late]).finally(() => systemClock.clearTimeout(timer))
 }
 
 interface Loaded {

@@ -33,7 +33,12 @@ interface Instrument {
 type Table<S> = Readonly<
   Record<
     string,
-    readonly [Instrument['kind'], unit: string, description: string, read: (source: S) => number | undefined]
+    readonly [
+      Instrument['kind'],
+      unit: string,
+      description: string,
+      read: (source: S, now: number) => number | undefined,
+    ]
   >
 >
 
@@ -42,7 +47,7 @@ function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [
   return Object.entries(table).map(([name, [kind, unit, description, read]]): Instrument => {
     const values = function* (telemetry: Telemetry): Generator<Value> {
       for (const [source, attributes] of sources(telemetry)) {
-        const value = read(source)
+        const value = read(source, telemetry.clock.now())
         if (value !== undefined) yield [value, attributes]
       }
     }
@@ -253,7 +258,7 @@ const queues = instrumentsOf<QueueStatus>(
       'gauge',
       's',
       'Age of the oldest batch that is neither delivered nor given up; 0 without one.',
-      ({ oldest }) => (oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000)),
+      ({ oldest }, now) => (oldest === undefined ? 0 : Math.max(0, (now - oldest) / 1000)),
     ],
   },
 )
@@ -363,7 +368,7 @@ export class OwnMetrics {
     this.#observeComponents()
     const { resourceMetrics, errors } = await this.#reader.collect()
     if (errors.length > 0) throw errors[0]
-    const [start, processStart] = [this.telemetry.start, performance.timeOrigin].map(nanoseconds)
+    const [start, processStart] = [this.telemetry.start, this.telemetry.clock.timeOrigin].map(nanoseconds)
     // To the SDK a sum starts when it was first read; all that was counted before would then be lost on whoever takes differences.
     return fromSdk(resourceMetrics).mapPoints((point, { name, type }) =>
       point.kind === 'number' && type === 'sum'

@@ -1,3 +1,5 @@
+import { systemClock } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { Logger } from '../component.ts'
 import { MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -41,15 +43,16 @@ const MEMORY_LIMITER = 'service.memory_limiter'
 /** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError where a `create` is wrong */
 export function startPipeline(
   config: PipelineConfig,
-  options: { log: Logger; once?: GraphOptions['once'] },
+  options: { log: Logger; once?: GraphOptions['once']; clock?: Clock },
 ): RunningPipeline {
-  const telemetry = new Telemetry(config.service.telemetry.metrics.prefix)
-  const health = new Health()
+  const { clock = systemClock } = options
+  const telemetry = new Telemetry(config.service.telemetry.metrics.prefix, clock)
+  const health = new Health(clock)
   const over = new AbortController()
   const report = (problem?: string): void => health.reported(MEMORY_LIMITER, problem)
-  const memory = new MemoryLimiter({ log: options.log, signal: over.signal, report })
+  const memory = new MemoryLimiter({ clock, log: options.log, signal: over.signal, report })
   telemetry.memory = () => memory.reading
-  const graph = new Graph(config, { ...options, telemetry, health, memory })
+  const graph = new Graph(config, { ...options, clock, telemetry, health, memory })
   const limitMemory = ({ memory_limiter: limits }: ServiceConfig): void => {
     if (limits === undefined) health.gone(MEMORY_LIMITER)
     else health.starting(MEMORY_LIMITER)
@@ -87,7 +90,8 @@ export function startPipeline(
         busy = false
       }
     },
-    stop: () => (stopping ??= stop(graph, telemetry, health, timeout, options.log).finally(() => over.abort())),
+    stop: () =>
+      (stopping ??= stop(graph, telemetry, health, timeout, { ...options, clock }).finally(() => over.abort())),
   }
 }
 
@@ -96,13 +100,13 @@ async function stop(
   telemetry: Telemetry,
   health: Health,
   timeout: number,
-  log: Logger,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
 ): Promise<Balance> {
   health.stopping()
   const deadline = new AbortController()
-  const timer = setTimeout(() => deadline.abort(), timeout)
+  const timer = clock.setTimeout(() => deadline.abort(), timeout)
   await graph.stop(deadline.signal)
-  clearTimeout(timer)
+  clock.clearTimeout(timer)
   health.stopped()
   telemetry.abandonHeld()
   for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)

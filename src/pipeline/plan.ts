@@ -10,6 +10,7 @@ import type {
   ReceiverComponent,
   Settings,
 } from '../component.ts'
+import type { Clock } from '../clock.ts'
 import { ConfigError, errorMessage } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import type { MemoryGuard } from '../host/memory_limiter.ts'
@@ -51,6 +52,7 @@ export interface PlanOptions {
   readonly telemetry: Telemetry
   readonly health: Health
   readonly memory: MemoryGuard
+  readonly clock: Clock
   readonly ports: Ports
   readonly once?: boolean
   /** Called when a receiver has ended by itself. */
@@ -107,12 +109,12 @@ class Planner {
     const { exporter, lifetime } = same ?? this.#exporter(configured)
     if (exporter === undefined) return undefined
     const directory = before?.configured.delivery.sending_queue.directory
-    const { memory, telemetry } = this.options
+    const { clock, memory, telemetry } = this.options
     const log = componentLogger(this.options.log, id)
     const delivery =
       before !== undefined && directory === settings.sending_queue.directory
         ? before.delivery
-        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined)
+        : new Delivery(exporter, settings, telemetry.exporter(id), log, id, memory, before !== undefined, clock)
     return { configured, exporter, lifetime, delivery }
   }
 
@@ -156,7 +158,14 @@ class Planner {
     const { context, lifetime } = this.#context(configured)
     const created = this.#create(configured, context)
     return (
-      created && new Stage(configured, created, lifetime, componentLogger(this.options.log, configured.id, pipeline))
+      created &&
+      new Stage(
+        configured,
+        created,
+        lifetime,
+        componentLogger(this.options.log, configured.id, pipeline),
+        this.options.clock,
+      )
     )
   }
 
@@ -164,11 +173,11 @@ class Planner {
     { id, component, config }: Configured<Component>,
     deliver: Context['deliver'] = notAReceiver,
   ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
-    const { log, ports, telemetry, health, memory } = this.options
+    const { clock, log, ports, telemetry, health, memory } = this.options
     const lifetime = new Lifetime(componentLogger(log, id), ports)
     this.#lifetimes.push(lifetime)
     const context = lifetime.context(component, {
-      ...{ id, config: config as ConfigOf<Settings>, telemetry, deliver },
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, deliver },
       memoryIsShort: (bytes) => memory.isShort(bytes),
       report: (problem) => health.reported(`${component.kind}s.${id}`, problem),
     })

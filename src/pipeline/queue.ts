@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts'
 import type { ExporterState } from '../component.ts'
 import type { Held } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -80,7 +81,10 @@ export class MemoryQueue implements Queue {
   #capacity = DEFAULT_SIZE
   #sizer: QueueConfig['sizer'] = 'requests'
 
-  constructor(config: Pick<QueueConfig, 'queue_size' | 'sizer'>) {
+  constructor(
+    config: Pick<QueueConfig, 'queue_size' | 'sizer'>,
+    private readonly clock: Clock,
+  ) {
     this.configure(config)
   }
 
@@ -106,7 +110,7 @@ export class MemoryQueue implements Queue {
   }
 
   push(batch: MetricBatch): undefined {
-    this.#batches.push({ batch, since: Date.now() })
+    this.#batches.push({ batch, since: this.clock.now() })
     this.#size += this.#sizeOf(batch)
     this.#points += batch.pointCount
   }

@@ -171,8 +171,9 @@ class Stage {
       for (const batch of batches) {
         try {
           const { delivery } = this.configured
-          const near = withinAge(batch, { ...delivery, max_age: 0 }, account.dropped)
-          const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, account.dropped)
+          const now = this.#context!.clock.now()
+          const near = withinAge(batch, { ...delivery, max_age: 0 }, now, account.dropped)
+          const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, now, account.dropped)
           // A generator makes only what is asked for.
           if (timely.pointCount > 0) Array.from(exporter.encode(timely, account))
         } catch {

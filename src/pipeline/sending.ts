@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import type { Clock } from '../clock.ts'
 import type { Exporter, ExportRequest, Logger } from '../component.ts'
 import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
@@ -71,9 +72,10 @@ export class Sending {
     private readonly sheet: ExporterSheet,
     private readonly log: Logger,
     private readonly stop: Stop,
+    private readonly clock: Clock,
   ) {
     const { retry_on_failure: retry, sending_queue: queue } = config
-    this.#circuit = new Circuit(retry)
+    this.#circuit = new Circuit(retry, clock)
     this.#maxElapsedTime = retry.max_elapsed_time ?? (queue.directory === undefined ? MAX_ELAPSED_TIME : 0)
     setMaxListeners(0, this.#retired.signal)
   }
@@ -94,7 +96,7 @@ export class Sending {
     const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
-    const started = performance.now()
+    const started = this.clock.monotonic()
     const attempts = this.#circuit.enter()
     const drop = (reason: string, error: DeliveryError): Outcome => {
       this.#drop(request, reason, error)
@@ -151,7 +153,7 @@ export class Sending {
           if (stopped.aborted) return 'left'
           if (this.#isRenewed(isWhole)) return 'renewed'
           if (!enabled) return drop(error.reason, error)
-          const elapsed = performance.now() - started
+          const elapsed = this.clock.monotonic() - started
           if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
             return drop('retries_exhausted', error)
           }
@@ -177,6 +179,7 @@ export class Sending {
    * left behind.
    */
   #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
+    const { clock } = this
     const { timeout } = this.config
     const { abort, attempts } = this.stop
     if (abort.aborted) return Promise.resolve(retryable(STOPPING))
@@ -187,7 +190,7 @@ export class Sending {
     attempts.add(attempt)
     return new Promise((resolve) => {
       const end = (error?: DeliveryError): void => {
-        clearTimeout(timer)
+        clock.clearTimeout(timer)
         attempts.remove(attempt)
         // Idle, it must not keep the request.
         attempt.stop = nothing
@@ -199,7 +202,7 @@ export class Sending {
         end(error)
       }
       attempt.stop = () => giveUp(retryable(STOPPING))
-      const timer = setTimeout(() => {
+      const timer = clock.setTimeout(() => {
         giveUp(retryable(`No answer within ${timeout} ms.`, undefined, { reason: 'timeout' }))
       }, timeout)
       const failed = (error: unknown): void =>
@@ -223,13 +226,13 @@ export class Sending {
   }
 
   #failed({ message }: DeliveryError): void {
-    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(), message }
+    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(this.clock.now()), message }
   }
 
   #recovered(): void {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
-    this.sheet.recovered = new Date()
+    this.sheet.recovered = new Date(this.clock.now())
     this.log.info('The destination takes requests again.')
   }
 }

@@ -1,3 +1,4 @@
+import { systemClock } from '../clock.ts'
 import type { Component, Counter, Meter } from '../component.ts'
 import type { MemoryReading } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
@@ -206,7 +207,7 @@ interface CountedValue {
 /** The sheets and counters of one running pipeline graph. */
 export class Telemetry {
   /** Milliseconds since 1970, when nothing had been counted. */
-  readonly start = Date.now()
+  readonly start: number
   /** What the limiter of the memory saw last. */
   memory: () => MemoryReading | undefined = () => undefined
   /** How often the configuration was reloaded, and how often it could not be. */
@@ -218,7 +219,12 @@ export class Telemetry {
   readonly #counters = new Map<string, ComponentCounter>()
 
   /** `prefix`: what the names of the metrics begin with, as long as the process lives. */
-  constructor(readonly prefix = 'otelcol') {}
+  constructor(
+    readonly prefix = 'otelcol',
+    readonly clock = systemClock,
+  ) {
+    this.start = clock.now()
+  }
 
   get receivers(): Iterable<ReceiverSheet> {
     return this.#receivers.values()

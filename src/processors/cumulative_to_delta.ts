@@ -77,12 +77,13 @@ cumulative_to_delta:
     if (include !== undefined) yield* checkSelection(include, 'include')
     if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
   },
-  create({ config, meter, log }) {
+  create({ clock, config, meter, log }) {
     const { include, exclude, initial_value: initialValue, max_staleness: maxStaleness } = config
     const differences = new CumulativeToDelta({
       initialValue,
       ttl: maxStaleness === 0 ? Infinity : maxStaleness,
       severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
+      clock,
     })
     // The Collector combines names and types in these two ways.
     const included = include === undefined ? [] : testsOf(include)

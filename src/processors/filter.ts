@@ -47,7 +47,7 @@ of the \`attributes\`, and its resource has all of the \`resource_attributes\`. 
 drops the rest; of what is left, \`exclude\` drops what it selects. A metric or resource left without data points goes with
 them. Dropped data points are counted as filtered.
 
-Regular expressions are those of JavaScript and may match anywhere in the text: \`^system\\.cpu\\.\` selects a whole family.
+Regular expressions are those of [RE2](../configuration.md#regular-expressions) and may match anywhere in the text: \`^system\\.cpu\\.\` selects a whole family.
 Values that are not text are compared as they read: \`80\`, \`true\`.
 `,
   config: {

@@ -63,14 +63,14 @@ hostname_override:
     },
     { title: "The host that Datadog's Agent would find", yaml: 'hostname_override:' },
   ],
-  create({ config, log, signal }) {
+  create({ clock, config, log, signal }) {
     const { hostname, mode } = config
     if (hostname !== undefined) return hostOverrider(hostname, mode)
     let override: Override | undefined
     let found: Promise<Override> | undefined
 
     async function find(): Promise<Override> {
-      const name = await agentHostname(config, { log, signal })
+      const name = await agentHostname(config, { clock, log, signal })
       log.info("The host was named as by Datadog's Agent.", { hostname: name })
       return (override = name === undefined ? (batch) => batch : hostOverrider(name, mode))
     }

@@ -112,8 +112,8 @@ rename:
   *check({ transforms }) {
     for (const [index, each] of transforms.entries()) yield* checkTransform(each, `transforms[${index}]`)
   },
-  create({ config, log }) {
-    const steps = config.transforms.map((each) => stepOf(each, throttled(log)))
+  create({ clock, config, log }) {
+    const steps = config.transforms.map((each) => stepOf(each, throttled(log, clock)))
     return (batch, account) => {
       const groups: ResourceMetrics[] = []
       const changed = batch.mapScopes((scope, resource) => {

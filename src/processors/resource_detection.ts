@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import type { Timer } from '../clock.ts'
 import { defineComponent } from '../component.ts'
 import type { Settings } from '../component.ts'
 import { perResource } from '../otlp/resource.ts'
@@ -80,16 +81,21 @@ resource_detection/pod:
       if (config[name].endpoint.includes('?')) yield { path: `${name}.endpoint`, message: 'must not hold a query' }
     }
   },
-  create({ config, log, signal, onStop }) {
+  create({ clock, config, log, signal, onStop }) {
     const known = new Map<DetectorName, Found>()
     let detected: Found | undefined
     let add = (resource: Resource): Resource => resource
     let first: Promise<void> | undefined
-    let timer: NodeJS.Timeout | undefined
-    onStop(() => clearTimeout(timer))
+    let timer: Timer | undefined
+    onStop(() => clock.clearTimeout(timer))
 
     async function refresh(): Promise<void> {
-      for (const [name, found] of await detect(config.detectors, config, { log, signal, timeout: config.timeout })) {
+      for (const [name, found] of await detect(config.detectors, config, {
+        clock,
+        log,
+        signal,
+        timeout: config.timeout,
+      })) {
         if (found !== undefined) known.set(name, found)
       }
       const inOrder = config.detectors.map((name) => known.get(name) ?? {})
@@ -98,7 +104,7 @@ resource_detection/pod:
       detected = found
       add = adding(found)
       if (config.refresh_interval === 0 || signal.aborted) return
-      timer = setTimeout(() => void refresh(), config.refresh_interval)
+      timer = clock.setTimeout(() => void refresh(), config.refresh_interval)
     }
 
     const adding = (found: Found) =>

@@ -15,9 +15,9 @@ switched off. [What there is](../telemetry.md). Sums are cumulative since the st
   *check({ collection_interval }) {
     if (collection_interval === 0) yield { path: 'collection_interval', message: 'must be more than 0s' }
   },
-  async *create({ config, ownMetrics, signal }) {
+  async *create({ clock, config, ownMetrics, signal }) {
     const { collection_interval: interval, initial_delay: initialDelay } = config
-    const readings = ticks({ interval, initialDelay }, signal)
+    const readings = ticks({ interval, initialDelay }, signal, clock)
     while (!(await readings.next()).done) yield await ownMetrics()
   },
 })

@@ -1,5 +1,6 @@
 import os from 'node:os'
 import { beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { systemClock } from '../../src/clock.ts'
 import type { ConfigOf, ExporterComponent } from '../../src/component.ts'
 import { hostMetadata } from '../../src/datadog/host_metadata.ts'
 import type { datadogSettings } from '../../src/datadog/settings.ts'
@@ -38,6 +39,7 @@ async function reporting(settings: string, period = 5) {
   const ends: (() => void | Promise<void>)[] = []
   const { read, start } = hostMetadata(
     {
+      clock: systemClock,
       config: { ...checked, host_metadata: { ...checked.host_metadata, reporter_period: period } },
       log: { debug: log, info: log, warn: log, error: log },
       signal: stopping.signal,

@@ -164,6 +164,17 @@ describe('debug, as openmetrics', () => {
     expect(text).toContain(`\n${family} 1 1700000000.25\n`)
   })
 
+  it('takes no longer for a unit of many braces', async () => {
+    const started = performance.now()
+    const unit = '{'.repeat(200_000)
+    await encoded(
+      'debug: { format: openmetrics }',
+      MetricBatch.of({ metrics: [gauge('load', 1, {}, { unit, ...at })] }),
+    )
+    // With the square of the length it would be 20 seconds.
+    expect(performance.now() - started).toBeLessThan(2000)
+  })
+
   it('counts what OpenMetrics cannot hold', async () => {
     const { text, points, dropped } = await encoded(
       'debug: { format: openmetrics }',

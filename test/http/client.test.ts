@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import tls from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
+import { systemClock } from '../../src/clock.ts'
 import { DeliveryError } from '../../src/errors.ts'
 import { answerMessage, checkHttp, httpClient, retryAfter } from '../../src/http/client.ts'
 import type { HttpConfig, Post } from '../../src/http/client.ts'
@@ -46,6 +47,7 @@ function client(config: Partial<HttpConfig> = {}): Post {
   const stop = new AbortController()
   cleanups.push(() => stop.abort())
   return httpClient({
+    clock: systemClock,
     config: { ...unset, ...config },
     log: silent,
     signal: stop.signal,

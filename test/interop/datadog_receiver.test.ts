@@ -327,7 +327,7 @@ interface Counts {
   readonly counts: readonly number[]
 }
 
-/** The same with exponential buckets; the sum is the count. */
+/** The same with exponential buckets; the average is 1/128, which lies among the values of each. */
 function exponential(
   scale: number,
   {
@@ -341,7 +341,7 @@ function exponential(
   const side = ({ offset, counts }: Counts) => ({ offset, bucketCounts: counts.map((count) => count * factor) })
   const count = [zeros, ...negative.counts, ...positive.counts].reduce((total, one) => total + one, 0) * factor
   const sides = { negative: side(negative), positive: side(positive) }
-  return { ...extremes, ...sides, scale, count, sum: count, zeroCount: zeros * factor }
+  return { ...extremes, ...sides, scale, count, sum: count / 128, zeroCount: zeros * factor }
 }
 
 function bucketsOf(point: Explicit | Exponential): Buckets {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { systemClock } from '../../src/clock.ts'
 import { componentLogger, createLogger } from '../../src/pipeline/log.ts'
 import { throttled } from '../../src/throttled.ts'
 
@@ -55,7 +56,7 @@ describe('the log', () => {
 
   it('says the same thing about the same error once while it is throttled', async () => {
     const { log, lines } = await logger('json')
-    const quiet = throttled(log)
+    const quiet = throttled(log, systemClock)
     for (let index = 0; index < 5; index += 1) quiet.error('It failed.', { error: 'a' })
     quiet.error('It failed.', { error: 'b' })
     expect(lines.map((line) => (JSON.parse(line) as { error: string }).error)).toEqual(['a', 'b'])

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { systemClock } from '../../src/clock.ts'
 import type { ProcessBatch } from '../../src/component.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
@@ -145,7 +146,13 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
     const telemetry = new Telemetry()
     const lifetime = new Lifetime({ debug() {}, info() {}, warn() {}, error() {} })
     const { id, component, config } = processors.get('cumulative_to_delta/d')!
-    const context = lifetime.context(component, { id, config: config as never, telemetry, deliver: async () => {} })
+    const context = lifetime.context(component, {
+      id,
+      config: config as never,
+      telemetry,
+      clock: systemClock,
+      deliver: async () => {},
+    })
     const process = component.create(context) as ProcessBatch
     for (const batch of [cumulative(20, 5), cumulative(10, 4), cumulative(20, 5), cumulative(30, 1)])
       void process(batch, { filtered() {} })

@@ -32,6 +32,11 @@ describe('filter', () => {
     ['keeps several names', '{ include: { metric_names: [app.load, system.cpu.load] } }', [1, 4, 5]],
     ['finds a regular expression anywhere', '{ include: { match_type: regexp, metric_names: [load] } }', [1, 4, 5]],
     ['anchors a regular expression when it says so', '{ include: { match_type: regexp, metric_names: [^load] } }', []],
+    [
+      'takes the syntax of RE2',
+      '{ include: { match_type: regexp, metric_names: ["(?i)\\\\A(?P<app>APP)\\\\.\\\\pL+\\\\z"] } }',
+      [5],
+    ],
     ['drops what exclude names', '{ exclude: { metric_names: [system.network.io] } }', [1, 4, 5]],
     [
       'excludes from what it includes',

@@ -2,8 +2,11 @@ import { normalizeTag } from '../../datadog/names.ts'
 import { completeBuckets } from '../../otlp/explicit_buckets.ts'
 import type { ExplicitBuckets } from '../../otlp/explicit_buckets.ts'
 import type { ExponentialHistogramPoint, HistogramPoint } from '../../otlp/points.ts'
-import { countInBuckets, Sketch, sketchOfExponential, sketchOfHistogram } from './sketch.ts'
-import type { ExplicitHistogram, SketchRefusal } from './sketch.ts'
+import { countInBuckets, sketchOfHistogram } from './explicit_sketch.ts'
+import type { ExplicitHistogram } from './explicit_sketch.ts'
+import { sketchOfExponential } from './exponential_sketch.ts'
+import { Sketch } from './sketch.ts'
+import type { SketchRefusal } from './sketch.ts'
 
 /** Distributions, a count for each bucket, or neither. */
 export const HISTOGRAM_MODES = ['distributions', 'counters', 'nobuckets'] as const

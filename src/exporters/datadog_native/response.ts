@@ -18,7 +18,14 @@ export function responseError(
     apiKey,
     depth,
     points,
-  }: { readonly url: string; readonly apiKey: string; readonly depth: number; readonly points: number },
+    now,
+  }: {
+    readonly url: string
+    readonly apiKey: string
+    readonly depth: number
+    readonly points: number
+    readonly now: number
+  },
 ): DeliveryError | undefined {
   const { status } = response
   if (status >= 200 && status < 300) return listedErrors(response, { url, apiKey, points })
@@ -32,14 +39,14 @@ export function responseError(
       return divisible(message, { reason: 'too_large' })
     case 401:
     case 403:
-      return unauthorized(`${message} (a wrong API key, or the site of another account)`, waitOf(response))
+      return unauthorized(`${message} (a wrong API key, or the site of another account)`, waitOf(response, now))
     case 404:
     case 408:
     case 429:
-      return retryable(message, waitOf(response), { reason: `http_${status}` })
+      return retryable(message, waitOf(response, now), { reason: `http_${status}` })
     default:
       return status >= 400 && status < 500
         ? permanent(message, { reason: 'refused' })
-        : retryable(message, waitOf(response), { reason: `http_${status}` })
+        : retryable(message, waitOf(response, now), { reason: `http_${status}` })
   }
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts'
 import type { Account, ExporterState } from '../../component.ts'
 import { resolveHost } from '../../datadog/host.ts'
 import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_series.ts'
@@ -36,6 +37,7 @@ export interface SeriesOptions {
   readonly countInterval: number | undefined
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl: number
+  readonly clock: Clock
   /** Gives a batch the host and tags of the exporter's own. It changes attributes only: every point stays where it is. */
   readonly finish: (batch: MetricBatch) => MetricBatch
   /** Whether a resource attribute becomes a tag. */
@@ -107,7 +109,7 @@ export class SeriesMapper {
   readonly samples = new Samples()
   readonly sketches = new SketchSamples()
   readonly #options: SeriesOptions
-  readonly #known = new KnownSeries()
+  readonly #known: KnownSeries
   readonly #cursor = new NumberPointCursor()
   readonly #histogram = new WireHistogram()
   /** Sources by the numbers that `CumulativeToDelta` gave them. */
@@ -130,6 +132,7 @@ export class SeriesMapper {
 
   constructor(options: SeriesOptions) {
     this.#options = options
+    this.#known = new KnownSeries(options.clock)
   }
 
   /** What is to survive a restart. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Clock } from '../../clock.ts'
 import type { Account, ExporterState } from '../../component.ts'
 import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_series.ts'
 import type { Kind } from '../../datadog/known_series.ts'
@@ -13,6 +14,7 @@ import { scopeIdentity } from '../../otlp/resource.ts'
 import type { Resource, Scope } from '../../otlp/resource.ts'
 
 export interface OneASecondOptions {
+  readonly clock: Clock
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl: number
   /** Gives a batch the attributes it is sent with: every point stays where it is. */
@@ -34,7 +36,7 @@ const COUNTS = { type: 'sum', temporality: 'delta' } as const
  */
 export class OneASecond {
   readonly #options: OneASecondOptions
-  readonly #known = new KnownSeries()
+  readonly #known: KnownSeries
   /** Numbers and summaries, and histograms. */
   readonly #samples = new Samples()
   readonly #wholes = new Moments()
@@ -48,6 +50,7 @@ export class OneASecond {
 
   constructor(options: OneASecondOptions) {
     this.#options = options
+    this.#known = new KnownSeries(options.clock)
   }
 
   /** What is to survive a restart. */

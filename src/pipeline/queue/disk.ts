@@ -1,4 +1,6 @@
 import { mkdir } from 'node:fs/promises'
+import { systemClock } from '../../clock.ts'
+import type { Timer } from '../../clock.ts'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
@@ -91,7 +93,7 @@ export class DiskQueue implements Queue {
   #unreadable = false
   #problem: { readonly since: Date; readonly message: string } | undefined
   #lastRecovered: Date | undefined
-  #retry: NodeJS.Timeout | undefined
+  #retry: Timer | undefined
 
   constructor(
     directory: string,
@@ -101,10 +103,11 @@ export class DiskQueue implements Queue {
     private readonly events: QueueEvents,
     private readonly log: Logger,
     private readonly memoryIsShort = () => false,
+    private readonly clock = systemClock,
   ) {
     this.#folder = queueFolder(directory, id)
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
-    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log)
+    this.#state = new StateLog(this.#folder, this.#segmentSize, state, log, clock)
   }
 
   get length(): number {
@@ -126,7 +129,7 @@ export class DiskQueue implements Queue {
 
   push(batch: MetricBatch): Promise<void> | undefined {
     const told = this.#state.tell()
-    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: Date.now(), told }
+    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: this.clock.now(), told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -139,7 +142,7 @@ export class DiskQueue implements Queue {
   note(): Promise<void> | undefined {
     const told = this.#state.tell()
     if (told === undefined || told.bytes.length === 0) return undefined
-    if (this.#problem === undefined) return this.#write({ payload: NOTHING, points: 0, time: Date.now(), told })
+    if (this.#problem === undefined) return this.#write({ payload: NOTHING, points: 0, time: this.clock.now(), told })
     this.#state.abandon()
     return undefined
   }
@@ -198,22 +201,22 @@ export class DiskQueue implements Queue {
         if (error instanceof InUseError && !late) throw error
         this.#failed(error)
       })
-      .finally(() => clearTimeout(timer))
-    let timer: NodeJS.Timeout | undefined
+      .finally(() => this.clock.clearTimeout(timer))
+    let timer: Timer | undefined
     // A disk that hangs must not keep the process from starting.
-    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#opening, patience])
     late = true
   }
 
   async close(): Promise<{ kept: number }> {
     this.#closed = true
-    clearTimeout(this.#retry)
-    let timer: NodeJS.Timeout | undefined
+    this.clock.clearTimeout(this.#retry)
+    let timer: Timer | undefined
     // A disk that hangs must not keep the process from ending.
-    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#finish(), patience])
-    clearTimeout(timer)
+    this.clock.clearTimeout(timer)
     const lost = this.#memoryPoints + this.#writing.reduce((sum, { points }) => sum + points, 0)
     return { kept: this.#waiting.points - lost }
   }
@@ -321,7 +324,7 @@ export class DiskQueue implements Queue {
     await this.#state.write(group, records.end)
     const flushed = this.#state.flush()
     try {
-      const places = batches.length > 0 ? await records.append(batches, Date.now()) : []
+      const places = batches.length > 0 ? await records.append(batches, this.clock.now()) : []
       await flushed
       this.#state.commit()
       return places
@@ -502,7 +505,7 @@ export class DiskQueue implements Queue {
         },
       )
     }
-    this.#problem = { since: this.#problem?.since ?? new Date(), message }
+    this.#problem = { since: this.#problem?.since ?? new Date(this.clock.now()), message }
     const unwritten = this.#writing.splice(0)
     const entries = unwritten.filter(({ points }) => points > 0)
     if (entries.length < unwritten.length) this.#state.abandon()
@@ -511,7 +514,7 @@ export class DiskQueue implements Queue {
     this.#memoryPoints += entries.reduce((sum, { points }) => sum + points, 0)
     for (const { resolve } of unwritten) resolve()
     if (entries.length > 0) this.events.changed()
-    if (!this.#closed) this.#retry ??= setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
+    if (!this.#closed) this.#retry ??= this.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
   }
 
   async #tryAgain(): Promise<void> {
@@ -555,7 +558,7 @@ export class DiskQueue implements Queue {
   #recovered(): void {
     if (this.#problem === undefined) return
     this.#problem = undefined
-    this.#lastRecovered = new Date()
+    this.#lastRecovered = new Date(this.clock.now())
     this.log.info('The queue uses its directory again.', { directory: this.#folder })
     this.#rewrite()
     this.events.recovered()

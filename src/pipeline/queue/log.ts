@@ -28,7 +28,7 @@ interface Active {
 }
 
 /** Where what is damaged is kept, below the folder of the queue. */
-export const CORRUPT = 'corrupt'
+const CORRUPT = 'corrupt'
 
 /** The folder of an exporter's queue below the directory of its settings. */
 export function queueFolder(directory: string, id: string): string {

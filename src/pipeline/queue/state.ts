@@ -2,6 +2,7 @@ import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import type { Clock } from '../../clock.ts'
 import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Segment } from './segment.ts'
@@ -89,6 +90,7 @@ export class StateLog {
     private readonly minSize: number,
     private state: ExporterState | undefined,
     private readonly log: Logger,
+    private readonly clock: Clock,
   ) {
     state?.begin()
   }
@@ -138,7 +140,7 @@ export class StateLog {
       const { telling, bytes, all } = told
       const list = buffers.get(telling) ?? []
       buffers.set(telling, list)
-      list.push(encodeHeader(this.#number++, { sequence: end.sequence, records }, bytes), bytes)
+      list.push(encodeHeader(this.#number++, { sequence: end.sequence, records }, this.clock.now(), bytes), bytes)
       const { size } = this.#pending.get(telling) ?? telling
       this.#pending.set(telling, { size: size + HEADER_SIZE + bytes.length, all })
     }
@@ -225,7 +227,7 @@ export class StateLog {
         throw new Error('it ends before the batches in the queue do')
       }
     }
-    const now = Date.now()
+    const now = this.clock.now()
     const tellings = files.map(({ entries }) => {
       const told = entries.filter((entry) => kept.has(entry) && entry.bytes.length > 0)
       return told.map(({ bytes, time }) => ({ bytes, age: Math.max(0, now - time) }))
@@ -300,13 +302,13 @@ async function cut(path: string, size: number): Promise<void> {
   }
 }
 
-function encodeHeader(number: number, { sequence, records }: LogEnd, bytes: Uint8Array): Buffer {
+function encodeHeader(number: number, { sequence, records }: LogEnd, time: number, bytes: Uint8Array): Buffer {
   const header = Buffer.allocUnsafe(HEADER_SIZE)
   MAGIC.copy(header)
   header.writeDoubleLE(number, 4)
   header.writeUInt32LE(sequence, 12)
   header.writeUInt32LE(records, 16)
-  header.writeDoubleLE(Date.now(), 20)
+  header.writeDoubleLE(time, 20)
   header.writeUInt32LE(bytes.length, 28)
   header.writeUInt32LE(crc32(bytes, crc32(header.subarray(0, CHECKED))), CHECKED)
   return header

@@ -1,4 +1,4 @@
-import type { Logger } from '../../component.ts'
+import type { Context } from '../../component.ts'
 import { hostFiles } from '../../host/files.ts'
 import { detect } from '../resource_detection/detect.ts'
 
@@ -27,12 +27,12 @@ export interface AgentHostnameSettings {
  */
 export async function agentHostname(
   { root_path, node_name, ec2, gcp }: AgentHostnameSettings,
-  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+  { clock, log, signal }: Pick<Context, 'clock' | 'log' | 'signal'>,
 ): Promise<string | undefined> {
   /** One attribute that a detector finds. */
   async function ask(name: 'system' | 'ec2' | 'gcp', attribute: string, settings: object): Promise<string | undefined> {
     const config = { ...settings, resource_attributes: { [attribute]: { enabled: true } } }
-    const found = await detect([name], { [name]: config }, { log, signal, timeout: TIMEOUT })
+    const found = await detect([name], { [name]: config }, { clock, log, signal, timeout: TIMEOUT })
     return found.get(name)?.[attribute] as string | undefined
   }
 

@@ -1,5 +1,5 @@
-import { expressionOf } from '../../otlp/match.ts'
 import type { Metric } from '../../otlp/metrics.ts'
+import { RegularExpression } from '../../regular_expression.ts'
 import { aggregateBy } from './aggregate.ts'
 import type { Transform } from './settings.ts'
 
@@ -21,7 +21,7 @@ export function combinationOf({
   aggregation_type = 'sum',
   submatch_case,
 }: Transform): (metrics: readonly Metric[]) => Metric {
-  const expression = match_type === 'regexp' ? new RegExp(expressionOf(include), 'd') : undefined
+  const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const aggregate = aggregateBy((attributes) => attributes, aggregation_type)
   return (metrics) => {
     const points = metrics.flatMap((metric) => {
@@ -33,14 +33,16 @@ export function combinationOf({
 }
 
 /** The labels that the groups of an expression make of a name: `$1` where a group has no name; none where it found nothing. */
-function labelsOf(expression: RegExp, name: string, submatchCase: Transform['submatch_case']): Record<string, string> {
+function labelsOf(
+  expression: RegularExpression,
+  name: string,
+  submatchCase: Transform['submatch_case'],
+): Record<string, string> {
   const labels: Record<string, string> = {}
-  const found = expression.exec(name)
-  const named = Object.entries(found?.indices?.groups ?? {})
-  found?.forEach((text: string | undefined, index) => {
+  const named = Object.entries(expression.groupNumbers)
+  expression.exec(name)?.forEach((text: string | undefined, index) => {
     if (index === 0 || !text) return
-    // The place of a group is one and the same array by number and by name. Source: ECMA-262, MakeMatchIndicesIndexPairArray.
-    const label = named.find(([, place]) => place === found.indices?.[index])?.[0] ?? `$${index}`
+    const label = named.find(([, number]) => number === index)?.[0] ?? `$${index}`
     labels[label] = submatchCase === 'lower' ? text.toLowerCase() : submatchCase === 'upper' ? text.toUpperCase() : text
   })
   return labels

@@ -1,7 +1,8 @@
 import type { Logger } from '../../component.ts'
-import { expressionOf, textMatcher } from '../../otlp/match.ts'
+import { textMatcher } from '../../otlp/match.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import type { DataPoint } from '../../otlp/points.ts'
+import { RegularExpression } from '../../regular_expression.ts'
 import { combinationOf, isAlike } from './combine.ts'
 import { operationOf } from './operations.ts'
 import { canScale } from './scale.ts'
@@ -86,7 +87,7 @@ function divisionOf({
 }
 
 function changeOf({ include, match_type, new_name, new_unit, operations }: Transform, log: Logger): Change {
-  const expression = match_type === 'regexp' ? expressionOf(include) : undefined
+  const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const operate = operations.map(operationOf)
   const factors = operations.flatMap(({ experimental_scale }) => experimental_scale ?? [])
   return (metric, { deleted }) => {
@@ -126,15 +127,18 @@ function combineStep(config: Transform, divide: (metric: Metric) => Division, ch
 const NOT_COMBINED =
   'Metrics that differ in type, unit, temporality or monotonicity are not combined; all that were chosen stay as they are.'
 
-/** Puts what the groups of the expression found in the place of `$1`, `${1}` and `$name`; nothing for unknown ones. */
+/**
+ * Puts what the groups of the expression found in the place of `$1`, `${1}` and `$name`, nothing for unknown ones, and a
+ * dollar in the place of `$$`. Source: https://pkg.go.dev/regexp#Regexp.Expand.
+ */
 function expandName(template: string, name: string, expression: RegExp | undefined): string {
   const found = expression?.exec(name)
   if (!found) return template
   const groups = new Map(Object.entries(found.groups ?? {}))
   found.forEach((text, index) => groups.set(String(index), text))
   const expanded = template.replaceAll(
-    /\$(?:(\w+)|\{(\w+)\})/g,
-    (_all, bare?: string, braced?: string) => groups.get(bare ?? braced ?? '') ?? '',
+    /\$(?:\$|([\p{L}\p{Nd}_]+)|\{([\p{L}\p{Nd}_]+)\})/gu,
+    (all, bare?: string, braced?: string) => (all === '$$' ? '$' : (groups.get(bare ?? braced ?? '') ?? '')),
   )
   return expanded === '' ? template : expanded
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts'
 import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import { azure } from './azure.ts'
@@ -20,6 +21,7 @@ export interface DetectorConfig {
 }
 
 interface Circumstances {
+  readonly clock: Clock
   readonly log: Pick<Logger, 'warn'>
   readonly signal: AbortSignal
   /** Milliseconds that all detectors together may take. */
@@ -33,10 +35,10 @@ interface Circumstances {
 export async function detect(
   names: readonly DetectorName[],
   config: Readonly<Partial<Record<DetectorName, DetectorConfig>>>,
-  { log, signal, timeout }: Circumstances,
+  { clock, log, signal, timeout }: Circumstances,
 ): Promise<ReadonlyMap<DetectorName, Found | undefined>> {
   const ended = new AbortController()
-  const timer = setTimeout(() => ended.abort(new Error(`no answer within ${timeout / 1000} seconds`)), timeout)
+  const timer = clock.setTimeout(() => ended.abort(new Error(`no answer within ${timeout / 1000} seconds`)), timeout)
   const aborted = new Promise<never>((_resolve, reject) => {
     ended.signal.addEventListener('abort', () => reject(ended.signal.reason))
   })
@@ -61,7 +63,7 @@ export async function detect(
   try {
     return new Map(await Promise.all(found))
   } finally {
-    clearTimeout(timer)
+    clock.clearTimeout(timer)
     signal.removeEventListener('abort', stop)
   }
 }

@@ -82,7 +82,7 @@ export const filesystem = defineScraper({
     include_mount_points: selectionSettings('mount_points', 'The only mount points to collect; all when empty.'),
     exclude_mount_points: selectionSettings('mount_points', 'Mount points to leave out.'),
   },
-  linux(config, root) {
+  linux(config, root, _own, clock) {
     const selected = mountSelector(config)
     const unanswered = new Set<string>()
     return async (scrape) => {
@@ -99,7 +99,7 @@ export const filesystem = defineScraper({
           record(
             scrape,
             mount,
-            await inTime(answer, MOUNT_TIMEOUT, `${mountpoint} does not answer; it is asked again when it has.`),
+            await inTime(clock, answer, MOUNT_TIMEOUT, `${mountpoint} does not answer; it is asked again when it has.`),
           )
         } catch (error) {
           scrape.fail((error as Error).message)

@@ -1,10 +1,12 @@
+import type { Clock } from '../../clock.ts'
+
 /**
  * Waits for `work`, at most so many milliseconds; it goes on unheeded after that.
  * @throws an error that says `message`
  */
-export function inTime<T>(work: Promise<T>, milliseconds: number, message: string): Promise<T> {
+export function inTime<T>(clock: Clock, work: Promise<T>, milliseconds: number, message: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(message)), milliseconds)
-    work.then(resolve, reject).finally(() => clearTimeout(timer))
+    const timer = clock.setTimeout(() => reject(new Error(message)), milliseconds)
+    work.then(resolve, reject).finally(() => clock.clearTimeout(timer))
   })
 }

@@ -73,7 +73,13 @@ interface ActiveScraper extends RecordedMetrics {
  * @param own the root this process lives in, which `root_path` does not change
  */
 export async function* collect(
-  { config, log, meter, signal }: Pick<Context<HostMetricsConfig>, 'config' | 'log' | 'meter' | 'signal'>,
+  {
+    clock,
+    config,
+    log,
+    meter,
+    signal,
+  }: Pick<Context<HostMetricsConfig>, 'clock' | 'config' | 'log' | 'meter' | 'signal'>,
   portable?: PortableSystem,
   own = new Root(''),
 ): AsyncGenerator<MetricBatch, void> {
@@ -100,13 +106,14 @@ export async function* collect(
   for await (const skipped of ticks(
     { interval: config.collection_interval, initialDelay: config.initial_delay },
     signal,
+    clock,
   )) {
     if (skipped > 0) skippedScrapes.add(skipped)
     inventory ??= await readInventory(enabledOf(config.resource_attributes), host, (cause, error) => {
       errors.add(1, { scraper: 'inventory' })
       log.warn('A resource attribute could not be read.', { cause, detail: errorMessage(error) })
     })
-    const scraped = BigInt(Date.now()) * 1_000_000n
+    const scraped = BigInt(clock.now()) * 1_000_000n
     // The kernel takes the boot time from the clock: where that was set back, what began must not seem to begin later.
     if (boot === undefined || scraped < latest) boot = bootTime() ?? boot
     if (boot !== undefined && boot > scraped) boot = scraped
@@ -124,7 +131,9 @@ export async function* collect(
       const scraper: Scraper = scrapers[name as keyof typeof scrapers]
       const enabled = enabledOf(settings.metrics).filter((metric) => isAvailable(scraper.metrics[metric].on))
       const read =
-        portableSystem === undefined ? scraper.linux(settings, root, own) : scraper.portable?.(settings, portableSystem)
+        portableSystem === undefined
+          ? scraper.linux(settings, root, own, clock)
+          : scraper.portable?.(settings, portableSystem)
       if (read === undefined || enabled.length === 0) {
         log.warn('A scraper finds nothing to read on this operating system.', { scraper: name })
         return []
@@ -148,7 +157,7 @@ export async function* collect(
       const seconds =
         portableSystem === undefined
           ? countOf(root.text('proc/stat'), 'btime', '/proc/stat')
-          : Math.round(Date.now() / 1000 - portableSystem.os.uptime())
+          : Math.round(clock.now() / 1000 - portableSystem.os.uptime())
       return BigInt(seconds) * 1_000_000_000n
     } catch {
       return undefined
@@ -172,7 +181,7 @@ export async function* collect(
       if (reading !== undefined) {
         scraper.busy = true
         const ended = reading.finally(() => (scraper.busy = false))
-        await (config.timeout === 0 ? ended : inTime(ended, config.timeout, TIMEOUT))
+        await (config.timeout === 0 ? ended : inTime(clock, ended, config.timeout, TIMEOUT))
       }
     } catch (error) {
       fail(errorMessage(error))

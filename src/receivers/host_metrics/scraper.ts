@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts'
 import type { ConfigOf, Setting, Settings } from '../../component.ts'
 import { toInt } from '../../host/numbers.ts'
 import { Attributes } from '../../otlp/attributes.ts'
@@ -78,7 +79,7 @@ export interface Scraper<M extends MetricTable = MetricTable, S extends Settings
    * @param root the host's, which may stand below a folder
    * @param own the root this process lives in
    */
-  linux(config: ConfigOf<S>, root: Root, own: Root): Read<M>
+  linux(config: ConfigOf<S>, root: Root, own: Root, clock: Clock): Read<M>
   /** Reads what systeminformation and Node.js know on any system. Absent: there is nothing they could fill. */
   portable?(config: ConfigOf<S>, system: PortableSystem): Read<M>
 }

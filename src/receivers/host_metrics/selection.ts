@@ -1,4 +1,5 @@
 import type { Finding, Setting } from '../../component.ts'
+import { patternProblem, textMatcher } from '../../otlp/match.ts'
 
 type NamesSetting = Setting<{ readonly list: 'string' }> & { readonly default: readonly string[] }
 type MatchTypeSetting = Setting<readonly ['strict', 'regexp']> & { readonly default: 'strict' }
@@ -34,9 +35,8 @@ export function selector<Key extends string>(
 }
 
 function matcher(names: readonly string[], matchType: 'strict' | 'regexp'): (name: string) => boolean {
-  if (matchType === 'strict') return (name) => names.includes(name)
-  const expressions = names.map((name) => new RegExp(name))
-  return (name) => expressions.some((expression) => expression.test(name))
+  const matchers = names.map(textMatcher(matchType))
+  return (name) => matchers.some((matches) => matches(name))
 }
 
 /** Whether a scraper's settings choose nothing: everything there is counts. */
@@ -49,14 +49,10 @@ export function selectsAll(settings: object): boolean {
 /** Finds what is no regular expression in the choices among a scraper's settings. */
 export function* checkSelections(settings: object, path: string): Iterable<Finding> {
   for (const [name, { match_type: matchType, ...lists }] of selectionsIn(settings)) {
-    if (matchType !== 'regexp') continue
     for (const [key, names] of Object.entries(lists)) {
       for (const [index, text] of names.entries()) {
-        try {
-          new RegExp(text)
-        } catch (error) {
-          yield { path: `${path}.${name}.${key}[${index}]`, message: (error as Error).message }
-        }
+        const problem = patternProblem(matchType, text)
+        if (problem !== undefined) yield { path: `${path}.${name}.${key}[${index}]`, message: problem }
       }
     }
   }

@@ -1,16 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
-/** A clock that cannot be set back, and how to wait by it. Milliseconds. */
-export interface Clock {
-  now(): number
-  /** @throws when `signal` is aborted */
-  sleep(milliseconds: number, signal: AbortSignal): Promise<void>
-}
-
-const monotonicClock: Clock = {
-  now: () => performance.now(),
-  sleep: (milliseconds, signal) => sleep(milliseconds, undefined, { signal }),
-}
+import type { Clock } from '../../clock.ts'
 
 /**
  * Ticks at `initialDelay`, `initialDelay + interval`, `initialDelay + 2 * interval` ... after the start, without drift.
@@ -20,20 +8,20 @@ const monotonicClock: Clock = {
 export async function* ticks(
   { interval, initialDelay }: { interval: number; initialDelay: number },
   signal: AbortSignal,
-  clock: Clock = monotonicClock,
+  clock: Pick<Clock, 'monotonic' | 'sleep'>,
 ): AsyncGenerator<number, void> {
-  const start = clock.now() + initialDelay
+  const start = clock.monotonic() + initialDelay
   let tick = 0
   let skipped = 0
   while (!signal.aborted) {
     try {
-      await clock.sleep(Math.max(0, start + tick * interval - clock.now()), signal)
+      await clock.sleep(Math.max(0, start + tick * interval - clock.monotonic()), signal)
     } catch {
       return
     }
     yield skipped
     // At least the next one, as a timer may fire a fraction of a millisecond early.
-    const next = Math.max(tick + 1, Math.ceil((clock.now() - start) / interval))
+    const next = Math.max(tick + 1, Math.ceil((clock.monotonic() - start) / interval))
     skipped = next - tick - 1
     tick = next
   }

@@ -107,11 +107,11 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
     },
     async destroy() {
       // The last answers may still be on their way to a socket.
-      const late = setTimeout(() => grpc.forceShutdown(), GRACE)
+      const late = context.clock.setTimeout(() => grpc.forceShutdown(), GRACE)
       await drained
-      clearTimeout(late)
+      context.clock.clearTimeout(late)
       // Node 24 says that a session is closed before its last frames are out.
-      await new Promise((resolve) => setTimeout(resolve, FLUSH))
+      await context.clock.sleep(FLUSH)
       await listener.destroy()
     },
   }
@@ -160,7 +160,7 @@ interface Internals {
 function admit(
   call: ServerInterceptingCallInterface,
   { max_recv_msg_size_mib: limit, read_timeout: readTimeout }: GrpcConfig,
-  { admission, refused }: Receiving,
+  { admission, context: { clock }, refused }: Receiving,
 ): ServerInterceptingCall {
   const { stream, incomingEncoding } = call as unknown as Internals
   const admitted = admission.admit(OVERHEAD)
@@ -172,9 +172,9 @@ function admit(
   let expected: number | undefined
   let over = false
   const late = (): void => refuse(new Refusal('too_slow', `The request did not arrive within ${readTimeout} ms.`))
-  const timer = readTimeout === 0 ? undefined : setTimeout(late, readTimeout)
+  const timer = readTimeout === 0 ? undefined : clock.setTimeout(late, readTimeout)
   const complete = (): void => {
-    clearTimeout(timer)
+    clock.clearTimeout(timer)
     admission.arrived(admitted)
   }
   const refuse = (error: unknown): void => {

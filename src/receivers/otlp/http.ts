@@ -5,6 +5,7 @@ import type { Server } from 'node:net'
 import { MetricBatch } from '../../otlp/batch.ts'
 import { maxMessages } from '../../otlp/check.ts'
 import { fromOtlpJson } from '../../otlp/json_reader.ts'
+import { matchesWildcards } from '../../otlp/match.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
 import { Connections, listen, secured } from './listen.ts'
@@ -131,7 +132,9 @@ function mediaType(request: IncomingMessage): string {
 function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: CorsConfig): boolean {
   const { origin, 'access-control-request-method': method } = request.headers
   response.setHeader('Vary', 'Origin')
-  const allowed = origin !== undefined && cors.allowed_origins.some((pattern) => matches(pattern, origin))
+  const allowed =
+    origin !== undefined &&
+    cors.allowed_origins.some((form) => matchesWildcards(form.toLowerCase(), origin.toLowerCase()))
   if (allowed) response.setHeader('Access-Control-Allow-Origin', origin)
   if (request.method !== 'OPTIONS' || method === undefined) return false
   if (allowed) {
@@ -144,10 +147,4 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: C
   }
   response.writeHead(204).end()
   return true
-}
-
-/** Whether a text is of a form in which `*` stands for any text. */
-function matches(pattern: string, text: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
-  return new RegExp(`^${parts.join('.*')}$`, 'i').test(text)
 }

@@ -24,7 +24,7 @@ export interface TlsConfig {
 export async function secured<S extends SecureServer>(
   config: TlsConfig,
   protocol: string,
-  { log, signal }: Receiving['context'],
+  { clock, log, signal }: Receiving['context'],
   create: (options: TlsOptions) => S,
 ): Promise<S> {
   const { client_ca_file: ca, cert_file: cert, key_file: key, reload_interval: interval } = config
@@ -42,7 +42,7 @@ export async function secured<S extends SecureServer>(
   })
   const pem = await read()
   const server = create(options(pem))
-  watchPem(pem, { read, interval, log, signal }, (changed) => server.setSecureContext(options(changed)))
+  watchPem(pem, { read, interval, clock, log, signal }, (changed) => server.setSecureContext(options(changed)))
   return server
 }
 

@@ -17,7 +17,7 @@ export interface OtlpConfig {
 
 /** What both protocols share. */
 export interface Receiving {
-  readonly context: Pick<Context, 'deliver' | 'listen' | 'log' | 'signal'>
+  readonly context: Pick<Context, 'clock' | 'deliver' | 'listen' | 'log' | 'signal'>
   readonly admission: Admission
   /** Of each protocol. */
   readonly maxConnections: number
@@ -32,19 +32,19 @@ const LEVELS: Partial<Record<Reason, keyof Logger>> = { failed: 'error', busy: '
 
 /** Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told. */
 export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => void): void {
-  const { config, log, meter, onStop, signal } = context
+  const { clock, config, log, meter, onStop, signal } = context
   const refusals = meter.createCounter('refused_requests', {
     description: 'Requests that were not taken, by protocol and reason.',
     unit: '{request}',
   })
   // What clients send differs, and the first of each reason says enough.
-  const quiet = throttled(log)
+  const quiet = throttled(log, clock)
   const admission = new Admission(config.admission.request_limit_mib * 2 ** 20, context.memoryIsShort)
   const { max_connections: maxConnections } = config.admission
   const receiving: Receiving = { context, admission, maxConnections, refused, fail: failed }
   const listeners: Listener[] = []
   let closed: Promise<void> | undefined
-  const seconds = setInterval(() => admission.tick(), 1000).unref()
+  const seconds = clock.setInterval(() => admission.tick(), 1000).unref()
   // A component that is stopped at once opens nothing.
   const opened = Promise.resolve().then(open).catch(failed)
   context.starting(opened)
@@ -69,14 +69,14 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
    */
   async function close(): Promise<void> {
     for (const listener of listeners) listener.close()
-    clearInterval(seconds)
-    const late = setInterval(() => {
+    clock.clearTimeout(seconds)
+    const late = clock.setInterval(() => {
       admission.refuseIncoming(busy('The receiver is stopping.'))
       admission.tick(1)
     }, GRACE)
     await admission.allAnswered()
     const gone = admission.idle().then(async () => {
-      clearInterval(late)
+      clock.clearTimeout(late)
       await Promise.all(listeners.map((listener) => listener.destroy()))
     })
     onStop(() => gone)

@@ -1,13 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import {
-  keyOf,
-  MAX_COUNT,
-  Sketch,
-  sketchOfExponential,
-  sketchOfHistogram,
-} from '../../../src/exporters/datadog_native/sketch.ts'
+import { sketchOfHistogram } from '../../../src/exporters/datadog_native/explicit_sketch.ts'
+import { sketchOfExponential } from '../../../src/exporters/datadog_native/exponential_sketch.ts'
+import { MAX_COUNT, Sketch } from '../../../src/exporters/datadog_native/sketch.ts'
 import type { SketchRefusal } from '../../../src/exporters/datadog_native/sketch.ts'
+import { keyOf } from '../../../src/exporters/datadog_native/sketch_keys.ts'
 import { writeSketches } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'

@@ -1,3 +1,4 @@
+import { systemClock } from '../../../src/clock.ts'
 import type { MetricBatch } from '../../../src/otlp/batch.ts'
 import type { DataPoint } from '../../../src/otlp/points.ts'
 import { checkComponent } from '../../../src/pipeline/config.ts'
@@ -34,6 +35,7 @@ export async function startScraping(
   }
   const batches = collect(
     {
+      clock: systemClock,
       config: config as HostMetricsConfig,
       log: { debug: write, info: write, warn: write, error: write },
       meter: telemetry.meter(hostMetrics, 'host_metrics'),

@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
+import type { Clock } from '../../../src/clock.ts'
 import { ticks } from '../../../src/receivers/host_metrics/ticker.ts'
-import type { Clock } from '../../../src/receivers/host_metrics/ticker.ts'
 
 /** A clock that stands still but while it is slept by, and may wake the sleeper late. */
-class SimulatedClock implements Clock {
+class SimulatedClock implements Pick<Clock, 'monotonic' | 'sleep'> {
   time = 5000
   lateness = 0
 
-  now(): number {
+  monotonic(): number {
     return this.time
   }
 

@@ -1,0 +1,47 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asyncScheduler } from 'rxjs'
+import type { SchedulerLike } from 'rxjs'
+
+/**
+ * Time, as everything here reads it and waits by it, so that a test can move it. Times and spans are in milliseconds.
+ */
+export interface Clock {
+  /** Since 1970. Whoever sets the machine's clock moves it, also back. */
+  now(): number
+  /** When the process began, since 1970; never changes. */
+  readonly timeOrigin: number
+  /** Since some moment. It is never set, so spans are measured by it. */
+  monotonic(): number
+  setTimeout(act: () => void, milliseconds: number): Timer
+  setInterval(act: () => void, milliseconds: number): Timer
+  /** Stops a timer of either kind. */
+  clearTimeout(timer: Timer | undefined): void
+  /** @throws the reason of `signal` when that aborts */
+  sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
+  /** For operators of RxJS that wait, like `debounceTime`. */
+  readonly scheduler: SchedulerLike
+}
+
+export interface Timer {
+  /** Lets the process end although the timer is still running. */
+  unref(): this
+}
+
+/** The time of the machine. The only place that may ask for it (`eslint.config.js`). */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  timeOrigin: performance.timeOrigin,
+  monotonic: () => performance.now(),
+  setTimeout: (act, milliseconds) => setTimeout(act, milliseconds),
+  setInterval: (act, milliseconds) => setInterval(act, milliseconds),
+  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
+  sleep: (milliseconds, signal) => sleep(milliseconds, undefined, { signal }),
+  scheduler: asyncScheduler,
+}
+
+/** A signal that aborts after so many milliseconds. It does not keep the process from ending. */
+export function deadline(clock: Clock, milliseconds: number): AbortSignal {
+  const controller = new AbortController()
+  clock.setTimeout(() => controller.abort(new DOMException('The time is up.', 'TimeoutError')), milliseconds).unref()
+  return controller.signal
+}
