@@ -100,9 +100,10 @@ async function grpcConnection(port: number, window?: number): Promise<{ socket: 
 
 /** A field that OTLP does not have, which makes a valid request of any size. */
 const filler = (size: number): Buffer => {
-  const field = Buffer.alloc(size)
-  field.set([0x7a, (size & 127) | 128, ((size >> 7) & 127) | 128, ((size >> 14) & 127) | 128, size >> 21], 0)
-  return field
+  const bytes = Buffer.alloc(size)
+  const length = size - 5
+  bytes.set([0x7a, (length & 127) | 128, ((length >> 7) & 127) | 128, ((length >> 14) & 127) | 128, length >> 21], 0)
+  return bytes
 }
 
 /** The ways to cut up what is sent. `until`: when to stop, as `Date.now()`. */

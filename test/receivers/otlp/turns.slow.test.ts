@@ -17,8 +17,8 @@ import { until } from '../../kit/until.ts'
  * How long requests of 100,000 messages hold the event loop of the real command, in each of its stages.
  */
 
-/** Milliseconds that nothing may hold it. */
-const LIMIT = 100
+/** Milliseconds that nothing may hold it (docs/decisions/0203-turns.md). */
+const LIMIT = 300
 const MESSAGES = 100_000
 
 const attribute = (key: string, value: string) => ({ key, value: { stringValue: value } })
@@ -224,6 +224,6 @@ ${lines(
       }
     }
     await until(() => received > 0)
-    expect(long).toEqual([])
+    expect([...new Set(long)]).toEqual([])
   }, 300_000)
 })
