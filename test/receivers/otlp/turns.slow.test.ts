@@ -18,7 +18,7 @@ import { until } from '../../kit/until.ts'
  */
 
 /** Milliseconds that nothing may hold it (docs/decisions/0203-turns.md). */
-const LIMIT = 300
+const LIMIT = 600
 const MESSAGES = 100_000
 
 const attribute = (key: string, value: string) => ({ key, value: { stringValue: value } })
