@@ -99,7 +99,10 @@ export interface Context<Config = unknown> {
   readonly network: Network
   /** Aborted when the component is to stop. */
   readonly signal: AbortSignal
-  /** Runs `cleanup` when the component stops, last registered first. May be called at any time, also after the stop. */
+  /**
+   * Runs `cleanup` when the component stops, last registered first. May be called at any time; after the stop has begun it runs at once,
+   * and of a receiver the pipeline then waits for it only when it has drained its queues.
+   */
   readonly onStop: (cleanup: () => void | Promise<void>) => void
   readonly meter: Meter
   /** The metrics of the pipeline itself, as they are now; cumulative since its start. */

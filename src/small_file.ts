@@ -8,6 +8,9 @@ const MAX_SIZE = 2 ** 20
 /** Milliseconds that reading one may take, with the wait for its turn. */
 const PATIENCE = 5000
 
+/** What whoever starts the process hands over, as a shell does with `<(...)` or a pipe. Somebody writes to it. */
+const HANDED_OVER = /^\/dev\/(stdin|fd\/\d+)$/
+
 /**
  * One is read after the other: each holds one of the four threads on which Node.js also resolves names, for good where a dead mount does
  * not answer.
@@ -17,7 +20,7 @@ const waiting = new Set<() => void>()
 
 /**
  * Reads a file that a configuration names: a regular one of at most `limit` bytes, 1 MiB unless given, within 5 seconds. Anything else, like
- * a FIFO or a device, may never end.
+ * a FIFO or a device, may never end; only a pipe that the process was started with is read as well.
  * @throws what the file system says, or what is wrong with the file; `readFailure` says it of the file
  */
 export function readSmallFile(path: string, limit = MAX_SIZE): Promise<Buffer> {
@@ -52,11 +55,13 @@ function endTurn(): void {
 }
 
 async function read(path: string, limit: number): Promise<Buffer> {
+  const isHandedOver = HANDED_OVER.test(path)
   // Opening a FIFO does not wait for somebody who writes to it.
-  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+  const file = await open(path, constants.O_RDONLY | (isHandedOver ? 0 : (constants.O_NONBLOCK ?? 0)))
   try {
     const stats = await file.stat()
-    if (!stats.isFile() && !stats.isDirectory()) throw new Error('it is not a regular file')
+    if (!stats.isFile() && !stats.isDirectory() && !(isHandedOver && stats.isFIFO()))
+      throw new Error('it is not a regular file')
     const parts: Buffer[] = []
     // Files of /proc have no size before they are read.
     for (let size = 0; ;) {

@@ -40,10 +40,11 @@ export class MetricBatch {
 
   /**
    * Makes a batch from a protobuf `ExportMetricsServiceRequest`. The bytes must not be changed afterwards.
+   * @param maxMessages how many messages it may hold, at all levels together
    * @throws MalformedError when the bytes are not one.
    */
-  static fromOtlp(bytes: Uint8Array): MetricBatch {
-    const source = checkMetrics(bytes)
+  static fromOtlp(bytes: Uint8Array, maxMessages = Infinity): MetricBatch {
+    const source = checkMetrics(bytes, maxMessages)
     const batch = new MetricBatch(source, undefined)
     batch.#bytes = bytes
     // Data that stands twice was counted twice, but only the last counts.

@@ -16,6 +16,23 @@ export interface CheckResult extends Source {
   readonly points: number
 }
 
+/** Messages in a request that are always believed; beyond, there may be one for every `BYTES_PER_MESSAGE` of its bytes. */
+const MANY_MESSAGES = 1_000_000
+const BYTES_PER_MESSAGE = 8
+
+/** How many messages, at all levels together, a request of that many bytes may hold that comes from outside. */
+export function maxMessages(bytes: number): number {
+  return Math.max(MANY_MESSAGES, bytes / BYTES_PER_MESSAGE)
+}
+
+/** A request that holds more: in a few bytes each they come cheaply, and would take hundreds of bytes in memory. */
+export function tooManyMessages(): MalformedError {
+  return new MalformedError(
+    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, metrics, data points, attributes and whatever else is ` +
+      `nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
+  )
+}
+
 /** Messages inside messages that are believed; protobufjs and the official implementations stop at 100, too. */
 const MAX_DEPTH = 100
 
@@ -119,11 +136,17 @@ let regular = true
 let pointKeys = 0
 let plainNumbers = true
 let depth = 0
+/** Messages within the request, and how many there may be. */
+let messageCount = 0
+let messageLimit = Infinity
 /** How many messages of each repeated level came before the place being read. */
 const path = { resource: 0, scope: 0, metric: 0 }
 
-/** Proves that `bytes` is an OTLP `ExportMetricsServiceRequest`. @throws MalformedError */
-export function checkMetrics(bytes: Uint8Array): CheckResult {
+/**
+ * Proves that `bytes` is an OTLP `ExportMetricsServiceRequest` of no more than `limit` messages at all levels together.
+ * @throws MalformedError
+ */
+export function checkMetrics(bytes: Uint8Array, limit = Infinity): CheckResult {
   buffer = bytes
   position = 0
   points = 0
@@ -131,9 +154,13 @@ export function checkMetrics(bytes: Uint8Array): CheckResult {
   pointKeys = 0
   plainNumbers = true
   depth = 0
+  // The request itself is none of them.
+  messageCount = -1
+  messageLimit = limit
   path.resource = path.scope = path.metric = -1
   try {
     checkMessage(REQUEST, bytes.length)
+    if (messageCount > limit) throw tooManyMessages()
     const { byteOffset, length } = bytes
     return {
       bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length),
@@ -150,6 +177,7 @@ export function checkMetrics(bytes: Uint8Array): CheckResult {
 
 function checkMessage(kind: number, end: number): void {
   if (depth > MAX_DEPTH) throw malformed(`more than ${MAX_DEPTH} messages are nested`)
+  if (++messageCount > messageLimit) throw tooManyMessages()
   depth++
   let seen = 0
   const table = kind * FIELDS
@@ -237,9 +265,14 @@ function noteKey(end: number): void {
 }
 
 function checkKeyValue(end: number): void {
-  if (isText(buffer, position, end)) position = end
-  else checkMessage(KEY_VALUE, end)
+  if (isText(buffer, position, end)) {
+    messageCount += TEXT_ATTRIBUTE
+    position = end
+  } else checkMessage(KEY_VALUE, end)
 }
+
+/** Messages that such an attribute is: a `KeyValue` and an `AnyValue`. */
+const TEXT_ATTRIBUTE = 2
 
 /** Whether it is the attribute that almost all points have, a text under a key, from `start` to `end`; found in few steps. */
 function isText(bytes: Uint8Array, start: number, end: number): boolean {
@@ -257,6 +290,7 @@ function checkNumberPoint(end: number): void {
   let hasTime = false
   let hasValue = false
   let hasAttributes = false
+  let messages = 1
   while (at < end) {
     switch (bytes[at]) {
       case 0x3a: {
@@ -266,8 +300,10 @@ function checkNumberPoint(end: number): void {
         const start = at + 2
         at = start + length
         if (length < 128 && at <= end) {
-          if (isText(bytes, start, at)) pointKeys |= keyBit(bytes, start + 2, start + 2 + bytes[start + 1])
-          else {
+          if (isText(bytes, start, at)) {
+            pointKeys |= keyBit(bytes, start + 2, start + 2 + bytes[start + 1])
+            messages += TEXT_ATTRIBUTE
+          } else {
             position = start
             noteKey(at)
             checkMessage(KEY_VALUE, at)
@@ -295,10 +331,13 @@ function checkNumberPoint(end: number): void {
     // Whatever else there is, and what is wrong: in general, from here.
     plainNumbers = false
     position = at
+    // It counts itself.
+    messageCount += messages - 1
     checkMessage(NUMBER_POINT, end)
     return
   }
   plainNumbers &&= hasTime && hasValue
+  messageCount += messages
   position = at
 }
 

@@ -98,7 +98,7 @@ const listOf =
     try {
       for (; index < given.length; index++) {
         const item = check(given[index])
-        if (item === given[index]) continue
+        if (Object.is(item, given[index])) continue
         checked ??= given.slice()
         checked[index] = item
       }
@@ -133,7 +133,8 @@ function fields<Fields extends object>(given: Fields, checks: Checks, required: 
       const check = checks[key] as Check | undefined
       if (check === undefined) throw new Mistake(`is not a field; there are ${Object.keys(checks).join(', ')}`)
       const after = check(before)
-      if (after !== before) (checked ??= { ...given } as Record<string, unknown>)[key] = after
+      // NaN is not equal to itself.
+      if (!Object.is(after, before)) (checked ??= { ...given } as Record<string, unknown>)[key] = after
     }
     for (at of required) if ((given as Record<string, unknown>)[at] === undefined) throw new Mistake('is missing')
   } catch (error) {

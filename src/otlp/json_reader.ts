@@ -1,5 +1,5 @@
 import { MetricBatch } from './batch.ts'
-import { MalformedError } from './check.ts'
+import { MalformedError, tooManyMessages } from './check.ts'
 import { keyValue, request } from './json_messages.ts'
 import type { Field, Message } from './json_messages.ts'
 import { INT32, INT64, JsonInteger, UINT32, UINT64, readDouble } from './json_number.ts'
@@ -15,14 +15,20 @@ import { JsonPiece, JsonText, Mistake, QUOTE } from './json_text.ts'
 // One pass runs at a time.
 const output = new ProtobufOutput()
 const integer = new JsonInteger()
+/** Messages within the request, and how many there may be. */
+let messageCount = 0
+let messageLimit = Infinity
 
 /**
  * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`. Keys are in lower camel case or as in the `.proto`;
  * 64-bit integers are text or numbers, exact either way; unknown keys are ignored, `null` means absent, and of a key that
  * stands twice in an object the last counts, though both must be well-formed.
+ * @param maxMessages how many messages it may hold, at all levels together
  * @throws MalformedError that names the place: `resourceMetrics[0].scopeMetrics[2].metrics[7].name: must be a text`
  */
-export function fromOtlpJson(json: string | Uint8Array): MetricBatch {
+export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity): MetricBatch {
+  messageCount = 0
+  messageLimit = maxMessages
   const text = new JsonText(typeof json === 'string' ? Buffer.from(json) : json)
   try {
     readMessage(text, request)
@@ -117,6 +123,7 @@ function readTextAttribute(text: JsonText): boolean {
       if (text.skipBraces()) {
         output.close(value, 1)
         output.close(attribute, 1)
+        messageCount++
         return true
       }
     }
@@ -138,6 +145,7 @@ function readField(text: JsonText, field: Field): void {
   const before = output.at
   output.byte(field.tag)
   if (message !== undefined) {
+    if (++messageCount > messageLimit) throw tooManyMessages()
     if (message === keyValue && readTextAttribute(text)) return
     const { width } = message
     const start = output.open(width)

@@ -11,6 +11,7 @@ import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
 import { throttled } from '../throttled.ts'
 import { thisMachine } from './machine.ts'
 import type { Machine } from './machine.ts'
+import { LONG, ownTurn } from '../turns.ts'
 import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
@@ -101,6 +102,8 @@ export class Delivery implements Holder {
   /** What is left stays on disk. */
   #leaving = false
   #whenIdle: (() => void) | undefined
+  /** Set while others have a turn before a batch is encoded. */
+  #turn: Promise<void> | undefined
 
   /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
   constructor(
@@ -561,6 +564,15 @@ export class Delivery implements Holder {
     })
   }
 
+  /** Lets others have a turn before what takes long. Whatever comes behind it waits, too: exporters see batches in their order. */
+  #giveTurn(points: number): Promise<void> | undefined {
+    if (points < LONG) return this.#turn
+    const turn = ownTurn().then(() => {
+      if (this.#turn === turn) this.#turn = undefined
+    })
+    return (this.#turn = turn)
+  }
+
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
   async #send({ batch, stored }: Taken): Promise<Outcome> {
     const [sending, exporter, config] = [this.#sending, this.#exporter, this.#config]
@@ -622,6 +634,8 @@ export class Delivery implements Holder {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
+      const turn = known === undefined ? this.#giveTurn(timely.pointCount) : undefined
+      if (turn !== undefined) await turn
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of known?.requests ?? encode()) {

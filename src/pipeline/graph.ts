@@ -169,6 +169,8 @@ export class Graph {
     for (const [id, { lifetime }] of destinations) void this.#stop(`exporters.${id}`, lifetime.stop())
     for (const lifetime of this.#lingering) void this.#stop('a component that a reload took out', lifetime.stop())
     await Promise.all(this.#stoppingParts.keys())
+    // What receivers still had to finish needed no destination, and went on meanwhile.
+    await within(all(this.#plan.receivers, ([id, { lifetime }]) => this.#stop(`receivers.${id}`, lifetime.ended())))
     this.#end({ failed: this.#hasFailed })
   }
 

@@ -24,6 +24,8 @@ export class Lifetime {
   readonly #waits = new Map<string, string>()
   #begunToWait = (): void => undefined
   readonly #waiting = new Promise<void>((resolve) => (this.#begunToWait = resolve))
+  /** What was registered after the stop, and runs. */
+  readonly #late = new Set<Promise<void>>()
   /** Whether another component is about to take its place. */
   leaving = false
 
@@ -97,9 +99,18 @@ export class Lifetime {
     }
   }
 
+  /** Resolves when also those cleanups are through that were registered after the stop. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#late)
+  }
+
   private onStop(cleanup: () => void | Promise<void>): void {
-    if (this.signal.aborted) void this.#run(cleanup)
-    else this.#cleanups.push(cleanup)
+    if (!this.signal.aborted) {
+      this.#cleanups.push(cleanup)
+      return
+    }
+    const late = this.#run(cleanup).finally(() => this.#late.delete(late))
+    this.#late.add(late)
   }
 
   async #run(cleanup: () => void | Promise<void>): Promise<void> {

@@ -30,6 +30,11 @@ export default defineComponent({
   description: `A request is answered when its data is taken: 200 (gRPC: \`OK\`) means that a sending queue has it.
 When no queue can take it, the answer is 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`), and the client keeps it.
 Data that is not OTLP is refused with 400 (\`INVALID_ARGUMENT\`), a body that is too large with 413 (\`RESOURCE_EXHAUSTED\`).
+400 is also the answer to a request that holds more than a million messages (resources, scopes, metrics, data points, attributes and so on) and more
+than one for every 8 bytes.
+
+An answer that is not taken within 10 seconds, or within a second when the receiver stops, is given up: its stream (gRPC) or connection
+is closed.
 
 Over HTTP a body is protobuf (\`application/x-protobuf\`) or JSON (\`application/json\`), plain or compressed with gzip (or \`x-gzip\`),
 deflate (or \`zlib\`) or, from Node 22.15 on, zstd; over gRPC a message is plain or compressed with gzip or deflate.
@@ -158,7 +163,7 @@ The log names the likely cause once a minute.`,
     },
     admission: {
       request_limit_mib: {
-        doc: 'MiB that all requests together may hold in memory until their data is taken. Beyond it, the bodies that have been on their way longest are refused, to be sent again.',
+        doc: 'MiB that all requests together may take in memory: bodies with half as much again for what comes with them, and 24 KiB (gRPC: 48 KiB) for each request. Beyond it, those that have waited longest for their clients are refused, to be sent again, and their connections are closed.',
         format: 'nat',
         default: 128,
       },

@@ -2,14 +2,14 @@ import { execFileSync } from 'node:child_process'
 import { rm, symlink, writeFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { cleanups } from '../kit/cleanups.ts'
-import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
+import { main, runCommand, startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 
 const KEY = 'a-key-of-some-length'
 
 const pipeline = `
 receivers: { host_metrics: { collection_interval: 100ms, initial_delay: 0s, scrapers: { load: } } }
 exporters: { otlp_http: { endpoint: "http://127.0.0.1:1", headers: { x-key: "\${file:key}" } }, debug: }
-service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [otlp_http, debug] } } }
+service: { shutdown_timeout: 100ms, pipelines: { metrics: { receivers: [host_metrics], exporters: [otlp_http, debug] } } }
 `
 
 let path: (file: string) => string
@@ -66,6 +66,16 @@ it.each([
     await command.waitFor('system.cpu.load_average.1m')
   }
 })
+
+it.each(['cat pipeline.yaml | "$0" "$1" validate -c /dev/stdin', '"$0" "$1" validate -c <(cat pipeline.yaml)'])(
+  'a configuration is read from a pipe: %s',
+  async (script) => {
+    // The file is looked for beside the pipe.
+    await writeFile(path('pipeline.yaml'), pipeline.replace('file:key', `file:${path('key')}`))
+    const options = { cwd: path('.') }
+    expect(await startProcess('bash', ['-c', script, process.execPath, main], options).ended).toBe(0)
+  },
+)
 
 it('a reload with a FIFO in the place of a key is refused, and what runs goes on', async () => {
   const command = startCommand(['--config', path('pipeline.yaml')])

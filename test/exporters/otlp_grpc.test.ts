@@ -187,7 +187,7 @@ describe('otlp_grpc', () => {
       'retry_on_failure: { max_elapsed_time: 20ms }',
     )
     expect(await exporter.deliver(three)).toMatchObject({ dropped: { retries_exhausted: 3 } })
-    expect(JSON.stringify(exporter.logs)).toContain('tls.ca_file: ENOENT')
+    expect(JSON.stringify(exporter.logs)).toContain('tls.ca_file: /does/not/exist.pem does not exist')
   })
 
   it.each(['grpc_proxy', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'])(

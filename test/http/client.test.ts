@@ -218,7 +218,7 @@ describe('TLS', () => {
       expect([attempt, error.kind, error.message]).toEqual([
         attempt,
         'retryable',
-        "tls.ca_file: ENOENT: no such file or directory, open '/does/not/exist.pem'",
+        'tls.ca_file: /does/not/exist.pem does not exist',
       ])
     }
   })

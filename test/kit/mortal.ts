@@ -1,8 +1,9 @@
 import type { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
+import { VirtualClock } from '../../src/virtual_clock.ts'
 
-/** An engine whose memory is kept as a queue on disk keeps it, over any number of deaths. */
+/** An engine whose memory is kept as a queue on disk keeps it, over any number of deaths. Its time stands still unless `options` has a clock. */
 export class Mortal {
   /** What was told, by `begin`. */
   files: { bytes: Uint8Array; age: number }[][] = [[]]
@@ -10,8 +11,8 @@ export class Mortal {
   #engine: CumulativeToDelta
 
   constructor(options: DeltaOptions) {
-    this.#options = options
-    this.#engine = new CumulativeToDelta(options)
+    this.#options = { clock: new VirtualClock(Date.now()), ...options }
+    this.#engine = new CumulativeToDelta(this.#options)
     this.#engine.state.begin()
   }
 

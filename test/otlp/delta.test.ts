@@ -6,6 +6,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import { ExponentialHistogramPoint, NO_RECORDED_VALUE, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
 import type { ExponentialHistogramPointFields, NumberPointFields } from '../../src/otlp/points.ts'
+import { VirtualClock } from '../../src/virtual_clock.ts'
 import { at, counter, counting, differences, histogram, LATER, LONG_AGO, SECOND, values } from '../kit/differences.ts'
 
 describe('the difference of a cumulative sum', () => {
@@ -171,12 +172,12 @@ describe('points that cannot be used', () => {
 
 describe('what is remembered', () => {
   it('is forgotten when a series sends nothing for longer than the ttl', async () => {
-    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 20 })
+    const clock = new VirtualClock(Date.now())
+    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 20, clock })
     const { account, counted } = counting()
     engine.apply(counter(at(10, 1)), account)
     expect(engine.size).toBe(1)
-    const forgotten = performance.now() + 25
-    while (performance.now() < forgotten) await new Promise((resolve) => setTimeout(resolve, 5))
+    await clock.advance(25)
     engine.apply(MetricBatch.empty, account)
     expect(engine.size).toBe(0)
     engine.apply(counter(at(20, 2)), account)

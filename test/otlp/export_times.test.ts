@@ -4,6 +4,7 @@ import { MetricBatch } from '../../src/otlp/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta.ts'
 import type { DeltaOptions } from '../../src/otlp/delta.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
+import { VirtualClock } from '../../src/virtual_clock.ts'
 import { counting, differences, LONG_AGO } from '../kit/differences.ts'
 
 /** The values of some series of one counter that is older than this process, at a time. */
@@ -141,11 +142,12 @@ describe('a series that appears in a metric that was exported before', () => {
   })
 
   it('does not where a series of the metric was forgotten', async () => {
-    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 40 })
+    const clock = new VirtualClock(Date.now())
+    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 40, clock })
     const { account, counted } = counting()
     engine.apply(batchOf([10, { timeout: 50, refused: 3 }]), account)
     for (let seconds = 20; seconds < 60; seconds += 10) {
-      await new Promise((resolve) => setTimeout(resolve, 15))
+      await clock.advance(15)
       engine.apply(batchOf([seconds, { timeout: 50 }]), account)
     }
     const { first_value: before } = counted.dropped

@@ -102,6 +102,22 @@ describe('the otlp receiver over HTTP', () => {
     expect((await arrived(1))[0]).toEqual(sent)
   })
 
+  it('takes a body in chunks of any size', async () => {
+    const { addresses, arrived } = await start({ otlp: http() })
+    const sent = gaugeRequest(...Array<number>(600).fill(1))
+    const socket = await connection(addresses.HTTP)
+    socket.write(
+      `POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-type: ${PROTOBUF}\r\ntransfer-encoding: chunked\r\n\r\n`,
+    )
+    for (let at = 0, size = 1; at < sent.length; at += size, size = at < 500 ? 1 : size * 2) {
+      const chunk = sent.subarray(at, at + size)
+      socket.write(Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from('\r\n')]))
+    }
+    socket.write('0\r\n\r\n')
+    expect(await readUntil(socket, '\r\n\r\n')).toContain('200 OK')
+    expect((await arrived(1))[0]).toEqual(sent)
+  })
+
   it('takes JSON and answers in JSON', async () => {
     const { url, arrived } = await start({ otlp: http() })
     const sent = gaugeRequest(1, -0.5)

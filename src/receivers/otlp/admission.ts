@@ -3,27 +3,49 @@ import { Linked, LinkedList } from '../../linked_list.ts'
 import { busy } from './refusal.ts'
 import type { Refusal } from './refusal.ts'
 
+/** Seconds that a client may take to read its answer. */
+const ANSWER_TIMEOUT = 10
+
+/** What a byte of a body counts: of memory that comes and goes in pieces, the allocator and the garbage collector keep more. */
+const BYTE = 1.5
+
 /** A request in hand. */
 export class Admitted extends Linked<Admitted> {
   /** Bytes that are counted for it. */
-  held = 0
+  counted = 0
+  /** When it was answered, in seconds of the admission. */
+  answeredAt: number | undefined
   hasLeft = false
-  /** Called when it has to go before its body is complete. Set by who reads the body. */
+  /** Whether it had to go before its body was complete. */
+  gaveWay = false
+  /** Called when it has to go before its body is complete. Set by whoever reads the body. */
   giveWay: (refusal: Refusal) => void = () => undefined
+  /** Closes the stream or connection whose client does not take the answer. Called again when it is still there a second later. */
+  giveUp: () => void = () => undefined
+
+  /** @param overhead bytes that it takes in addition to its body until it has left */
+  constructor(readonly overhead: number) {
+    super()
+  }
 }
 
 /**
- * Bounds the bytes of all requests in memory, from the first byte of a body until the request is answered. Where there is
- * no room, the body that has been on its way longest gives way: clients that trickle never keep the others out. While the memory of
- * the process is short, all of them do.
+ * Bounds the bytes of all requests in memory. A body counts from its first byte until the fate of its data is known, the rest of
+ * a request until its answer has left. Where there is no room, whoever has waited for its client longest gives way, be it for the rest of
+ * a body or for an answer to be taken: clients that trickle never keep the others out. While the memory of the process is
+ * short, all do whose bodies are incomplete.
  */
 export class Admission {
-  #held = 0
-  /** How many there are. */
-  #admitted = 0
-  /** Those whose bodies are not complete. */
-  readonly #incoming = new LinkedList<Admitted>()
+  #counted = 0
+  /** How many have not been answered. */
+  #unanswered = 0
+  /** How many have been answered and have not left. */
+  #answered = 0
+  /** Those that wait for their clients. */
+  readonly #waiting = new LinkedList<Admitted>()
+  #whenAnswered: (() => void) | undefined
   #whenIdle: (() => void) | undefined
+  #seconds = 0
 
   /** @param limit bytes */
   constructor(
@@ -31,31 +53,29 @@ export class Admission {
     private readonly memoryIsShort: Context['memoryIsShort'],
   ) {}
 
-  /** A request has begun. Every one that is admitted has to `leave`. */
-  admit(): Admitted {
-    const admitted = new Admitted()
-    this.#admitted += 1
-    this.#incoming.add(admitted)
+  /** A request has begun. Every one that is admitted has to be `answered` and to `leave`, in whichever order. */
+  admit(overhead: number): Admitted {
+    const admitted = new Admitted(overhead)
+    this.#unanswered += 1
+    this.#waiting.add(admitted)
     return admitted
   }
 
   /**
-   * The request holds that many bytes now, at first none; those that are on their way longest make room for it.
+   * The body of the request takes that many bytes now, at first none; those that have waited longest make room for it. A request that
+   * is alone always has room.
    * @throws Refusal when there is none
    */
   hold(admitted: Admitted, bytes: number): void {
-    if (this.memoryIsShort(bytes - admitted.held)) {
+    const before = admitted.counted
+    this.#count(admitted, admitted.overhead + bytes * BYTE)
+    if (this.memoryIsShort(admitted.counted - before)) {
       this.#count(admitted, 0)
-      this.#incoming.remove(admitted)
+      this.#waiting.remove(admitted)
       this.refuseIncoming(short())
       throw short()
     }
-    this.#count(admitted, bytes)
-    for (const oldest of this.#incoming) {
-      if (this.#held <= this.limit || oldest === admitted) break
-      this.#refuse(oldest, full())
-    }
-    if (this.#held <= this.limit) return
+    if (this.#counted <= this.limit || this.#makeRoom(admitted) || this.#counted === admitted.counted) return
     this.#count(admitted, 0)
     throw full()
   }
@@ -67,41 +87,90 @@ export class Admission {
 
   /** The body is complete: the request no longer gives way. */
   arrived(admitted: Admitted): void {
-    this.#incoming.remove(admitted)
+    this.#waiting.remove(admitted)
   }
 
-  /** The request has been answered, or its client is gone. May be called again. */
+  /** The fate of its data is known, and nothing but its answer is left. May be called again. */
+  answered(admitted: Admitted): void {
+    if (admitted.answeredAt !== undefined) return
+    admitted.answeredAt = this.#seconds
+    this.#waiting.remove(admitted)
+    if (admitted.hasLeft) this.#count(admitted, 0)
+    else {
+      this.#count(admitted, admitted.overhead)
+      this.#waiting.add(admitted)
+      this.#answered += 1
+    }
+    this.#unanswered -= 1
+    if (this.#unanswered === 0) this.#whenAnswered?.()
+  }
+
+  /** Its answer has left, or its client is gone; then what it sent counts until its fate is known. May be called again. */
   leave(admitted: Admitted): void {
-    this.#count(admitted, 0)
-    this.#incoming.remove(admitted)
     if (admitted.hasLeft) return
     admitted.hasLeft = true
-    this.#admitted -= 1
-    if (this.#admitted === 0) this.#whenIdle?.()
+    if (admitted.answeredAt === undefined) return
+    this.#count(admitted, 0)
+    this.#waiting.remove(admitted)
+    this.#answered -= 1
+    if (this.#answered === 0) this.#whenIdle?.()
+  }
+
+  /** To be called every second: gives up the answers that were not taken within `timeout` seconds. */
+  tick(timeout = ANSWER_TIMEOUT): void {
+    this.#seconds += 1
+    for (const waiting of this.#waiting) {
+      if (waiting.answeredAt !== undefined && this.#seconds - waiting.answeredAt >= timeout) this.#giveUp(waiting)
+    }
   }
 
   /** Refuses every request whose body is not complete. */
   refuseIncoming(refusal: Refusal): void {
-    for (const incoming of this.#incoming) this.#refuse(incoming, refusal)
+    for (const waiting of this.#waiting) if (waiting.answeredAt === undefined) this.#refuse(waiting, refusal)
   }
 
-  /** Resolves when every request has left. */
-  idle(): Promise<void> {
+  /** Resolves when the fate of every request is known. */
+  allAnswered(): Promise<void> {
     return new Promise((resolve) => {
-      this.#whenIdle = resolve
-      if (this.#admitted === 0) resolve()
+      this.#whenAnswered = resolve
+      if (this.#unanswered === 0) resolve()
     })
   }
 
+  /** Resolves when every answer has left. */
+  idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve
+      if (this.#answered === 0) resolve()
+    })
+  }
+
+  /** Returns whether there is room now. */
+  #makeRoom(admitted: Admitted): boolean {
+    for (const oldest of this.#waiting) {
+      if (oldest === admitted) break
+      if (oldest.answeredAt === undefined) this.#refuse(oldest, full())
+      else if (oldest.counted > 0) this.#giveUp(oldest)
+      if (this.#counted <= this.limit) return true
+    }
+    return false
+  }
+
   #count(admitted: Admitted, bytes: number): void {
-    this.#held += bytes - admitted.held
-    admitted.held = bytes
+    this.#counted += bytes - admitted.counted
+    admitted.counted = bytes
   }
 
   #refuse(incoming: Admitted, refusal: Refusal): void {
-    this.#incoming.remove(incoming)
+    this.#waiting.remove(incoming)
     this.#count(incoming, 0)
+    incoming.gaveWay = true
     incoming.giveWay(refusal)
+  }
+
+  #giveUp(answered: Admitted): void {
+    this.#count(answered, 0)
+    answered.giveUp()
   }
 }
 

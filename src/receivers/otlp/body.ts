@@ -2,9 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import zlib from 'node:zlib'
 import { errorMessage } from '../../errors.ts'
 import type { Admission, Admitted } from './admission.ts'
+import { Gathered } from './gathered.ts'
 import { Refusal } from './refusal.ts'
 
-type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Buffer
+export type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Buffer
 
 /** In Node from 22.15 and 23.8 on; the types of Node 20 do not know it. */
 const zstdDecompressSync = (zlib as { zstdDecompressSync?: Decompress }).zstdDecompressSync
@@ -46,23 +47,21 @@ export async function readBody(
   admission.hold(admitted, 0)
   const wire = await receive(request, limit, admission, admitted)
   if (decompress === undefined) return wire
-  const body = decompressed(wire, decompress, limit)
+  const body = decompressed(wire, decompress, limit, () => tooLarge(limit))
   admission.hold(admitted, body.length)
   return body
 }
 
 function receive(request: IncomingMessage, limit: number, admission: Admission, admitted: Admitted): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
+    const gathered = new Gathered()
     let over = false
     const take = (chunk: Buffer): void => {
       if (over) return
-      length += chunk.length
       try {
-        if (length > limit) throw tooLarge(limit)
-        admission.hold(admitted, length)
-        chunks.push(chunk)
+        if (gathered.length + chunk.length > limit) throw tooLarge(limit)
+        gathered.add(chunk)
+        admission.hold(admitted, gathered.held)
       } catch (error) {
         stop(error)
       }
@@ -71,7 +70,7 @@ function receive(request: IncomingMessage, limit: number, admission: Admission, 
       if (over) return
       over = true
       admission.arrived(admitted)
-      resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length))
+      resolve(gathered.take())
     }
     const gone = (): void => {
       if (!over) stop(new Refusal('incomplete', 'The client left before the end of the body.'))
@@ -82,18 +81,18 @@ function receive(request: IncomingMessage, limit: number, admission: Admission, 
     function stop(error: unknown): void {
       if (over) return
       over = true
-      chunks.length = 0
+      gathered.clear()
       reject(error)
     }
   })
 }
 
-/** Never makes more than `limit` bytes, whatever the body claims. */
-function decompressed(wire: Buffer, decompress: Decompress, limit: number): Buffer {
+/** Never makes more than `limit` bytes, whatever the body claims. @throws Refusal */
+export function decompressed(wire: Uint8Array, decompress: Decompress, limit: number, tooLarge: () => Refusal): Buffer {
   try {
     return decompress(wire, { maxOutputLength: limit })
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limit)
+    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge()
     throw new Refusal('malformed', `The body cannot be decompressed: ${errorMessage(error)}`, { cause: error })
   }
 }

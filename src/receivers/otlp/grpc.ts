@@ -1,7 +1,9 @@
+import { constants } from 'node:http2'
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { createServer as createSecureServer } from 'node:tls'
+import { gunzipSync, inflateSync } from 'node:zlib'
 import {
   Metadata,
   Server as GrpcServer,
@@ -14,10 +16,13 @@ import {
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
 import { logGrpc } from '../../http/grpc_log.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
+import { maxMessages } from '../../otlp/check.ts'
+import { decompressed } from './body.ts'
+import type { Decompress } from './body.ts'
+import { Gathered } from './gathered.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
 import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal, refuseConnection } from './refusal.ts'
-import type { Reason } from './refusal.ts'
 import { refusedByPreface } from './refused_connection.ts'
 import type { Receiving } from './serve.ts'
 
@@ -41,6 +46,14 @@ interface KeepaliveConfig {
 const same = (bytes: Buffer): Buffer => bytes
 
 const METHOD = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+/** Bytes that a call takes without its message: its objects, its stream and its connection. */
+const OVERHEAD = 48 * 1024
+
+/** The message of a call, until it is taken: grpc-js keeps its messages for as long as the call lasts. */
+interface Message {
+  bytes: Buffer | undefined
+  isTaken: boolean
+}
 
 /** The one method there is; its messages are handed on as they come. Source: collector/metrics/v1/metrics_service.proto. */
 const service: ServiceDefinition = {
@@ -62,7 +75,6 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   const connections = new Connections(receiving.maxConnections)
   const grpc = new GrpcServer({
     ...keepaliveOptions(config.keepalive.server_parameters),
-    'grpc.max_receive_message_length': config.max_recv_msg_size_mib * 2 ** 20,
     'grpc.max_concurrent_streams': config.max_concurrent_streams,
     'grpc.enable_channelz': 0,
     interceptors: [
@@ -73,8 +85,10 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
     ],
   })
   grpc.addService(service, {
-    Export(call: { request: Buffer }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
-      deliverRequest(() => MetricBatch.fromOtlp(call.request), context.deliver, 'grpc').then(
+    Export(call: { request: Message }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
+      const bytes = take(call.request)
+      const read = () => MetricBatch.fromOtlp(bytes, maxMessages(bytes.length))
+      deliverRequest(read, context.deliver, 'grpc').then(
         (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
         (error: unknown) => callback(statusOf(refused('grpc', error))),
       )
@@ -138,61 +152,156 @@ function keepaliveOptions(keepalive: KeepaliveConfig): Record<string, number> {
   return Object.fromEntries(Object.entries(options).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-/** Counts the bytes of a call as they come, and ends one that does not come to its end in time. */
+function take(message: Message): Buffer {
+  const { bytes = NOTHING } = message
+  message.isTaken = true
+  message.bytes = undefined
+  return bytes
+}
+
+const NOTHING = Buffer.alloc(0)
+
+/** What comes before a message: whether it is compressed, and its length. Source: gRPC over HTTP2, "Length-Prefixed-Message". */
+const PREFIX = 5
+const EMPTY_MESSAGE = Buffer.alloc(PREFIX)
+const EMPTY_COMPRESSED = Buffer.of(1, 0, 0, 0, 0)
+
+/** What grpc-js has of its own that is used here. */
+interface Internals {
+  readonly stream: ServerHttp2Stream
+  /** The header `grpc-encoding`. */
+  readonly incomingEncoding: string
+}
+
+/**
+ * Reads the message of a call in the place of grpc-js, which keeps an object for each frame and decompresses any number of
+ * messages at once, and shows neither; it is given an empty message instead. Ends a call that does not come to its end in time.
+ */
 function admit(
   call: ServerInterceptingCallInterface,
-  { read_timeout: readTimeout }: GrpcConfig,
+  { max_recv_msg_size_mib: limit, read_timeout: readTimeout }: GrpcConfig,
   { admission, context: { clock }, refused }: Receiving,
 ): ServerInterceptingCall {
-  // grpc-js shows an interceptor whole messages only; the bytes on their way are seen on the stream that it reads.
-  const { stream } = call as unknown as { stream: ServerHttp2Stream }
-  const admitted = admission.admit()
-  const hold = (bytes: number): boolean => {
-    try {
-      admission.hold(admitted, bytes)
-      return true
-    } catch (error) {
-      refuse(error)
-      return false
-    }
-  }
-  const count = (chunk: Buffer): void => void hold(admitted.held + chunk.length)
+  const { stream, incomingEncoding } = call as unknown as Internals
+  const admitted = admission.admit(OVERHEAD)
+  const message: Message = { bytes: undefined, isTaken: false }
+  const gathered = new Gathered()
+  /** Frames that end within the prefix. */
+  let early: Buffer = NOTHING
+  /** Bytes of the message and its prefix. */
+  let expected: number | undefined
+  let over = false
   const late = (): void => refuse(new Refusal('too_slow', `The request did not arrive within ${readTimeout} ms.`))
   const timer = readTimeout === 0 ? undefined : clock.setTimeout(late, readTimeout)
   const complete = (): void => {
     clock.clearTimeout(timer)
-    stream.off('data', count)
     admission.arrived(admitted)
   }
   const refuse = (error: unknown): void => {
+    over = true
     complete()
+    gathered.clear()
+    message.bytes = undefined
     call.sendStatus(statusOf(refused('grpc', error)))
-    // Else what has come of the message would stay for as long as its client likes.
+    admission.answered(admitted)
+    // What still comes is of no use.
     stream.close()
   }
-  admitted.giveWay = refuse
-  stream.on('data', count)
+  const gather = (frame: Buffer): void => {
+    if (expected === undefined) {
+      early = early.length === 0 ? frame : Buffer.concat([early, frame])
+      if (early.length < PREFIX) {
+        early = Buffer.from(early)
+        return
+      }
+      expected = PREFIX + early.readUInt32BE(1)
+      if (expected > PREFIX + limit * 2 ** 20) throw tooLarge(limit)
+      frame = early
+      // It would keep all that came with it.
+      early = NOTHING
+    }
+    gathered.add(frame)
+    admission.hold(admitted, gathered.held)
+    if (gathered.length < expected) return
+    if (gathered.length > expected || message.bytes !== undefined) {
+      throw new Refusal('malformed', 'The request is more than one message.')
+    }
+    const wire = gathered.take()
+    message.bytes = wire.subarray(PREFIX)
+    if (wire[0] === 1) {
+      const decompress = decompressors[incomingEncoding]
+      // grpc-js refuses it, and says which ones there are.
+      if (decompress === undefined) return readFrame(EMPTY_COMPRESSED)
+      message.bytes = decompressed(message.bytes, decompress, limit * 2 ** 20, () => tooLarge(limit))
+      admission.hold(admitted, message.bytes.length)
+    }
+    readFrame(EMPTY_MESSAGE)
+  }
+  const [readFrame] = stream.listeners('data') as ((frame: Buffer) => void)[]
+  stream.off('data', readFrame)
+  stream.on('data', (frame: Buffer) => {
+    if (over) return admission.discard(frame.length)
+    try {
+      gather(frame)
+    } catch (error) {
+      refuse(error)
+    }
+  })
+  admitted.giveWay = (refusal) => {
+    refuse(refusal)
+    // Connections take memory, too; its other calls come to their ends.
+    stream.session?.close()
+  }
+  admitted.giveUp = () => {
+    if (stream.closed) stream.session?.destroy()
+    else stream.close(constants.NGHTTP2_CANCEL)
+  }
   stream.once('close', () => {
     complete()
+    // What was handed on is answered when its fate is known.
+    if (!message.isTaken) admission.answered(admitted)
+    message.bytes = undefined
+    gathered.clear()
     admission.leave(admitted)
   })
   const listener = new ServerListenerBuilder()
-    .withOnReceiveMessage((message: Buffer, next) => {
-      if (hold(message.length)) next(message)
-    })
+    .withOnReceiveMessage((_empty, next) => next(message))
     .withOnReceiveHalfClose((next) => {
       complete()
       next()
     })
     .build()
-  const { incomingEncoding: coding } = call as unknown as { incomingEncoding: string }
-  if (codings.includes(coding)) hold(0)
-  else refuse(new Refusal('unsupported_coding', `grpc-encoding must be one of ${codings.join(', ')}, not ${coding}.`))
-  return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build())
+  const responder = new ResponderBuilder()
+    .withStart((next) => next(listener))
+    .withSendMessage((answer, next) => {
+      admission.answered(admitted)
+      next(answer)
+    })
+    .withSendStatus((status, next) => {
+      admission.answered(admitted)
+      next(status)
+    })
+    .build()
+  try {
+    if (!codings.includes(incomingEncoding)) {
+      const taken = codings.join(', ')
+      throw new Refusal('unsupported_coding', `grpc-encoding must be one of ${taken}, not ${incomingEncoding}.`)
+    }
+    admission.hold(admitted, 0)
+  } catch (error) {
+    refuse(error)
+  }
+  return new ServerInterceptingCall(call, responder)
 }
 
-/** The message codings that grpc-js reads. */
-const codings = ['identity', 'gzip', 'deflate']
+const decompressors: Readonly<Record<string, Decompress | undefined>> = { gzip: gunzipSync, deflate: inflateSync }
+
+function tooLarge(limit: number): Refusal {
+  return new Refusal('too_large', `The message is larger than max_recv_msg_size_mib, ${limit} MiB.`)
+}
+
+/** The message codings that are read. */
+const codings = ['identity', ...Object.keys(decompressors)]
 
 /** Counts what grpc-js and its HTTP/2 server refuse by themselves. */
 function watch(grpc: GrpcServer, { refused }: Receiving): void {
@@ -230,14 +339,13 @@ function refusedByGrpc(
     ...sentTrailers,
   }
   if (status === 415) return new Refusal('wrong_type', `content-type must be application/grpc, not ${type}.`)
-  const reason = REFUSED_BY_GRPC[Number(code)]
-  if (reason === undefined || details !== undefined) return undefined
+  if (Number(code) !== UNIMPLEMENTED || details !== undefined) return undefined
   if (path !== METHOD) return new Refusal('not_found', `There is no method ${path}; metrics are received by ${METHOD}.`)
-  return new Refusal(reason, decodeURIComponent(String(message)))
+  return new Refusal('malformed', decodeURIComponent(String(message)))
 }
 
-/** By code: a message that is too large, no single message, what cannot be decompressed. */
-const REFUSED_BY_GRPC: Readonly<Record<number, Reason>> = { 8: 'too_large', 12: 'malformed', 13: 'malformed' }
+/** The code for no such method, an unknown compression and no message. */
+const UNIMPLEMENTED = 12
 
 function statusOf(refusal: Refusal): StatusObject {
   const metadata = new Metadata()

@@ -4,6 +4,7 @@ import { createServer as createSecureServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
 import { readTarget } from '../../http/target.ts'
 import { MetricBatch } from '../../otlp/batch.ts'
+import { maxMessages } from '../../otlp/check.ts'
 import { fromOtlpJson } from '../../otlp/json_reader.ts'
 import { matchesWildcards } from '../../otlp/match.ts'
 import type { Admitted } from './admission.ts'
@@ -41,6 +42,11 @@ interface CorsConfig {
   readonly allowed_headers: readonly string[]
   readonly max_age: number
 }
+
+/** Bytes that a request takes without its body: its objects, its connection and the text of its headers. */
+const OVERHEAD = 24 * 1024
+/** Bytes that the objects for the name or the value of a header take. */
+const HEADER_OVERHEAD = 64
 
 const PROTOBUF = 'application/x-protobuf'
 const JSON_TYPE = 'application/json'
@@ -104,18 +110,30 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
   /** Answers one request. Never rejects. */
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     connections.used(request.socket)
-    const admitted = admission.admit()
-    exchanges.set(request.socket, { request, response, admitted })
-    response.on('close', () => admission.leave(admitted))
-    if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return
+    const admitted = admission.admit(OVERHEAD + request.rawHeaders.length * HEADER_OVERHEAD)
+    const { socket } = request
+    exchanges.set(socket, { request, response, admitted })
+    admitted.giveUp = () => socket.destroy()
+    const leave = (): void => {
+      socket.off('close', leave)
+      admission.leave(admitted)
+    }
+    response.on('close', leave)
+    // An answer behind another one on the connection does not hear of its end.
+    if (response.socket === null) socket.setMaxListeners(0).once('close', leave)
+    if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return admission.answered(admitted)
     const type = mediaType(request)
     try {
       const partialSuccess = await take(request, type, admitted)
       const body = type === JSON_TYPE ? responseJson(partialSuccess) : encodeResponse(partialSuccess)
+      admission.answered(admitted)
       answer(response, 200, type, body)
     } catch (error) {
+      admission.answered(admitted)
       const refusal = refused('http', error)
       request.on('data', (chunk: Buffer) => admission.discard(chunk.length))
+      // The rest of its body is not waited for.
+      if (admitted.gaveWay) response.setHeader('Connection', 'close')
       if (refusal.reason === 'wrong_method') response.setHeader('Allow', 'POST')
       if (refusal.reason === 'unsupported_coding') response.setHeader('Accept-Encoding', contentCodings.join(', '))
       if (refusal.after !== undefined) response.setHeader('Retry-After', Math.ceil(refusal.after / 1000))
@@ -141,7 +159,8 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
       throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
     }
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
-    const read = () => (type === JSON_TYPE ? fromOtlpJson(body) : MetricBatch.fromOtlp(body))
+    const limit = maxMessages(body.length)
+    const read = () => (type === JSON_TYPE ? fromOtlpJson(body, limit) : MetricBatch.fromOtlp(body, limit))
     return deliverRequest(read, context.deliver, 'http')
   }
 

@@ -5,6 +5,7 @@ import type { Context } from '../../component.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { MalformedError } from '../../otlp/check.ts'
+import { LONG, ownTurn } from '../../turns.ts'
 
 /**
  * Why a request is not taken, with the status of OTLP/HTTP and the code of gRPC (and of `google.rpc.Status`).
@@ -28,6 +29,9 @@ export const reasons = {
 
 export type Reason = keyof typeof reasons
 
+/** Characters of a message at most: some repeat what the client sent. */
+const MAX_MESSAGE = 500
+
 /** A request that is not taken; the message goes to the client. */
 export class Refusal extends Error {
   constructor(
@@ -37,7 +41,7 @@ export class Refusal extends Error {
     /** Milliseconds after which the client may try again; only for `busy`. */
     readonly after?: number,
   ) {
-    super(message, options)
+    super(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)} ...` : message, options)
   }
 }
 
@@ -71,6 +75,8 @@ export async function deliverRequest(
     if (error instanceof MalformedError) throw new Refusal('malformed', error.message, { cause: error })
     throw error
   }
+  // What reads a large request and what processes it take their turns.
+  if (batch.pointCount >= LONG) await ownTurn()
   try {
     await deliver(batch, transport)
     return undefined

@@ -57,13 +57,14 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   }
   const receiving: Receiving = { context, admission, maxConnections, refused, elsewhere, fail: failed }
   const listeners: Listener[] = []
-  let over = false
+  let closed: Promise<void> | undefined
+  const seconds = clock.setInterval(() => admission.tick(), 1000).unref()
   // A component that is stopped at once opens nothing.
   const opened = Promise.resolve().then(open)
   context.starting(opened)
   onStop(async () => {
     await opened
-    await close()
+    await (closed ??= close())
   })
 
   async function open(): Promise<void> {
@@ -72,27 +73,39 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     // Only those who use gRPC pay for it.
     if (grpc !== undefined) opening.push(import('./grpc.ts').then(({ serveGrpc }) => serveGrpc(grpc, receiving)))
     // One serves while the other waits for its port.
-    const added = opening.map(async (listener) => {
-      listeners.push(await listener)
-      if (over) await close()
+    const added = opening.map(async (open) => {
+      const listener = await open
+      listeners.push(listener)
+      if (closed === undefined) return
+      listener.close()
+      await listener.destroy()
     })
     await Promise.all(added).catch(failed)
     await Promise.allSettled(added)
   }
 
-  /** Takes no more connections, answers every request in hand, then ends. */
+  /**
+   * Takes no more connections, and resolves when the fate of every request is known. Answers that are on their way then have a
+   * moment to be taken, which what waits in queues does not wait for.
+   */
   async function close(): Promise<void> {
     for (const listener of listeners) listener.close()
-    const late = clock.setInterval(() => admission.refuseIncoming(busy('The receiver is stopping.')), GRACE)
-    await admission.idle()
-    clock.clearTimeout(late)
-    await Promise.all(listeners.splice(0).map((listener) => listener.destroy()))
+    clock.clearTimeout(seconds)
+    const late = clock.setInterval(() => {
+      admission.refuseIncoming(busy('The receiver is stopping.'))
+      admission.tick(1)
+    }, GRACE)
+    await admission.allAnswered()
+    const gone = admission.idle().then(async () => {
+      clock.clearTimeout(late)
+      await Promise.all(listeners.map((listener) => listener.destroy()))
+    })
+    onStop(() => gone)
   }
 
   function failed(error: unknown): void {
     if (signal.aborted) return
-    over = true
-    void close()
+    closed ??= close()
     fail(error)
   }
 

@@ -11,6 +11,7 @@ import protobuf from 'protobufjs'
 import { gaugeRequest, startReceiving } from './receiving.ts'
 import type { Receiving, ReceivingOptions } from './receiving.ts'
 import { cleanups } from '../../kit/cleanups.ts'
+import { dataFrame, exportHeaders, messagePrefix, preface } from '../../kit/http2_frames.ts'
 import { until } from '../../kit/until.ts'
 
 const tlsFile = (name: string): Buffer => readFileSync(tlsPath(name))
@@ -78,6 +79,29 @@ describe('the otlp receiver over gRPC', () => {
       expect(await send(sent)).toHaveLength(0)
     }
     expect(await arrived(3)).toEqual([sent, sent, sent])
+  })
+
+  it('takes a message in frames of any size', async () => {
+    const { address, arrived } = await start({ otlp: grpc() })
+    const sent = gaugeRequest(...Array<number>(600).fill(1))
+    const message = Buffer.concat([messagePrefix(sent.length), sent])
+    const socket = await connection(address)
+    socket.write(Buffer.concat([preface(), exportHeaders(1)]))
+    for (let at = 0, size = 1; at < message.length; at += size, size = at < 500 ? 1 : Math.min(size * 2, 16_384)) {
+      socket.write(dataFrame(1, message.subarray(at, at + size), at + size >= message.length))
+    }
+    expect((await arrived(1))[0]).toEqual(sent)
+  })
+
+  it('refuses a request of two messages', async () => {
+    const { address, pipeline } = await start({ otlp: grpc() })
+    const sent = gaugeRequest(1)
+    const message = Buffer.concat([messagePrefix(sent.length), sent])
+    const socket = await connection(address)
+    socket.write(Buffer.concat([preface(), exportHeaders(1), dataFrame(1, message), dataFrame(1, message, true)]))
+    const counted = 'refused_requests{component="otlp",protocol="grpc",reason="malformed"}'
+    await until(() => pipeline.telemetry.counters()[counted] === 1)
+    expect(pipeline.telemetry.balance().pipelines.metrics.accepted).toBe(0)
   })
 
   it('refuses what is not OTLP with INVALID_ARGUMENT, and says where it is broken', async () => {
