@@ -280,7 +280,6 @@ export class Simulation {
     const held = (id: string): number => pipelines[id]?.held ?? 0
     const waits = ({ queued, in_flight }: ExporterBalance): number => queued + in_flight
     this.#excused.memory += waits(exporters['otlp_http/memory']) + held('metrics/memory')
-    if (this.#hadProblem('otlp_http/disk')) this.#excused.disk += waits(exporters['otlp_http/disk'])
     this.#excused.fan += held('metrics/fan')
     this.#endLife()
     this.#lastUnclean = this.#life.number
@@ -369,6 +368,8 @@ export class Simulation {
     this.#uncertain ||= this.#hadProblem('datadog_native/deltas')
     const dropped = (balance: ExporterBalance | PipelineBalance | undefined): number => total(balance?.dropped ?? {})
     this.#excused.disk += exporters['otlp_http/disk'].dropped.shutdown ?? 0
+    const { queued, in_flight } = exporters['otlp_http/disk']
+    if (this.#hadProblem('otlp_http/disk')) this.#excused.disk += queued + in_flight
     this.#excused.memory += dropped(exporters['otlp_http/memory']) + dropped(pipelines['metrics/memory'])
     this.#excused.fan += dropped(exporters['otlp_http/disk']) + dropped(pipelines['metrics/fan'])
     this.#now = this.#life.clock.now()

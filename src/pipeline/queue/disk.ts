@@ -490,10 +490,10 @@ export class DiskQueue implements Queue {
   }
 
   async #readmit(records: RecordLog): Promise<void> {
-    for (const { segment, isNew } of await records.readmit()) {
+    await records.readmit((segment, isNew) => {
       if (isNew) this.#restored([segment])
       if (this.#position === undefined || this.#position.segment.name > segment.name) this.#moveTo(segment)
-    }
+    })
     if (records.problem === undefined) this.#lastRecovered = new Date(this.machine.clock.now())
     this.#readAhead()
     this.events.changed()

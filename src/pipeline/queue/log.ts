@@ -90,7 +90,12 @@ export class RecordLog {
     await deleteOrphans(folder, machine.disk)
     for (const segment of await listSegments(folder, machine.disk)) {
       opened.#sequence = segment.sequence + 1
-      await opened.#restore(segment).catch((error: unknown) => opened.setAside(segment, error, false))
+      try {
+        await opened.#restore(segment)
+        opened.#insert(segment)
+      } catch (error) {
+        opened.setAside(segment, error, false)
+      }
     }
     await found?.(opened.segments, opened.end)
     for (const segment of [...opened.segments]) opened.tidy(segment)
@@ -109,7 +114,6 @@ export class RecordLog {
         await segment.cut()
       } else await this.#keepDamaged(segment, 0, damage, contents!.bytes)
     }
-    this.#insert(segment)
   }
 
   #insert(segment: Segment): void {
@@ -146,22 +150,22 @@ export class RecordLog {
     return first
   }
 
-  /** Tries again to read what could not be. Returns what is among the segments again, and whether it is new there. */
-  async readmit(): Promise<{ segment: Segment; isNew: boolean }[]> {
-    const readmitted: { segment: Segment; isNew: boolean }[] = []
+  /**
+   * Tries again to read what could not be.
+   * @param readmitted called with what is among the segments again, in the moment when it is, and whether it is new there
+   */
+  async readmit(readmitted: (segment: Segment, isNew: boolean) => void): Promise<void> {
     for (const [segment, { restored }] of this.#aside) {
       try {
-        if (restored) {
-          await segment.read(segment.readTo)
-          this.#insert(segment)
-        } else await this.#restore(segment)
+        if (restored) await segment.read(segment.readTo)
+        else await this.#restore(segment)
       } catch {
         continue
       }
+      this.#insert(segment)
       this.#aside.delete(segment)
-      readmitted.push({ segment, isNew: !restored })
+      readmitted(segment, !restored)
     }
-    return readmitted
   }
 
   /** What it takes on disk. */
