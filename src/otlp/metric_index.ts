@@ -46,10 +46,11 @@ export class MetricIndex {
 
   /** The number of a metric; `TOO_LARGE` or `NO_ROOM` where it is not known and is not to be remembered. */
   numberOf(metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
-    const { encoded, shape, renamed, name, unit } = metric
+    // Name and unit are read only of what is new: that takes far longer than to look up their bytes.
+    const { encoded, shape, renamed } = metric
     if (encoded === undefined || shape === undefined) {
       const { attributes } = resource
-      const isLarge = isTooLarge(name, unit, schemaUrl, attributes.identity, ...textsOf(scope))
+      const isLarge = isTooLarge(metric.name, metric.unit, schemaUrl, attributes.identity, ...textsOf(scope))
       return isLarge ? TOO_LARGE : this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
     }
     if (resource !== this.#resource || scope !== this.#scope || schemaUrl !== this.#schemaUrl) {
@@ -66,7 +67,7 @@ export class MetricIndex {
     const { view } = encoded.source
     const known = this.#metrics.find(owner, view, encoded.start, shape.headerEnd)
     if (known >= 0) return known
-    if (isTooLarge(name, unit)) return TOO_LARGE
+    if (isTooLarge(metric.name, metric.unit)) return TOO_LARGE
     const identity = this.#identify(metric, resource, scope, schemaUrl)
     return this.#metrics.add(owner, view, encoded.start, shape.headerEnd, identity)
   }

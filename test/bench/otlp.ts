@@ -5,6 +5,7 @@ import { basename, resolve } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { promisify } from 'node:util'
 import pbjs from 'protobufjs-cli/pbjs.js'
+import { systemClock } from '../../src/clock.ts'
 import { hostOverrider } from '../../src/datadog/host.ts'
 import { tagMerger } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
@@ -304,6 +305,7 @@ function toDatadog(version: 'v1' | 'v2'): Run {
       },
       headers: {},
     },
+    clock: systemClock,
     onStop: () => undefined,
   } as unknown as Parameters<typeof datadogNative.create>[0])
   return (bytes) => {
