@@ -11,7 +11,7 @@ const NEXT = 4
 const STRIDE = 5
 const NONE = -1
 const MIN_BYTES = 4096
-/** From here on the array of all texts grows by a quarter instead of twofold. */
+/** From here on the array of all texts grows by half instead of twofold. */
 const LARGE = 2 ** 20
 /** Bytes that the array keeps although nothing is in them: it may need them again. */
 const KEPT = 8 * 2 ** 20
@@ -281,7 +281,7 @@ export class BytesIndex {
 
 /** The length of an array that takes so many bytes, and some more that may come. */
 function roomFor(bytes: number): number {
-  return Math.max(MIN_BYTES, bytes < LARGE ? bytes * 2 : Math.ceil(bytes * 1.25))
+  return Math.max(MIN_BYTES, bytes < LARGE ? bytes * 2 : Math.ceil(bytes * 1.5))
 }
 
 /** The same numbers in an array of twice the size. */
