@@ -5,8 +5,16 @@ import type { Disk } from './files.ts'
 
 /*
  * The folder of a queue and its files are our own. Where somebody else has put a link instead, it is not followed: what is written
- * would overwrite any file that this process may write.
+ * would overwrite any file that this process may write. A hard link cannot be told from the file, but the file counts its names.
  */
+
+/** Where what is damaged is kept, below the folder of the queue. */
+export const CORRUPT = 'corrupt'
+
+/** Something that stands where a queue has its files and that no queue wrote. It is neither changed nor deleted. */
+export class ForeignError extends Error {
+  override readonly name = 'ForeignError'
+}
 
 /**
  * Makes a folder whose name, which stands in the folder above, survives the loss of power. An earlier process may have made it and died
@@ -57,7 +65,7 @@ async function make(path: string): Promise<boolean> {
   }
 }
 
-/** Opens a file of a queue. @throws what the file system says, or when it is a link or no regular file */
+/** Opens a file of a queue. @throws what the file system says; ForeignError when it is a link, has a second name, or is no regular file */
 export async function openOwn(path: string, flags: number = constants.O_RDONLY): Promise<FileHandle> {
   const own = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
   let file: FileHandle
@@ -65,11 +73,13 @@ export async function openOwn(path: string, flags: number = constants.O_RDONLY):
     file = await open(path, flags | own, 0o600)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ELOOP') throw error
-    throw new Error(`${path} is a link, which is not followed`, { cause: error })
+    throw new ForeignError(`${path} is a link, which is not followed`, { cause: error })
   }
-  if ((await file.stat()).isFile()) return file
+  const stats = await file.stat()
+  if (stats.isFile() && stats.nlink <= 1) return file
   await file.close()
-  throw new Error(`${path} is not a regular file`)
+  if (!stats.isFile()) throw new ForeignError(`${path} is not a regular file`)
+  throw new ForeignError(`${path} has another name elsewhere (a hard link), so it may belong to another program`)
 }
 
 /** What a file of a queue holds. @throws as `openOwn` */

@@ -100,7 +100,8 @@ async function removeStale(path: string): Promise<void> {
     await link(moved, path).catch(() => undefined)
     throw error
   } finally {
-    await unlink(moved)
+    // What is no socket was not made by a lock, and stays under its new name.
+    if ((await lstat(moved)).isSocket()) await unlink(moved)
   }
 }
 

@@ -4,7 +4,7 @@ import type { Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Machine } from '../machine.ts'
 import type { DiskFile } from './files.ts'
-import { makeFolder } from './folder.ts'
+import { CORRUPT, makeFolder } from './folder.ts'
 import { encodeHeader, HEADER_SIZE } from './record.ts'
 import type { Damage, RecordHeader, StoredRecord } from './record.ts'
 import { count, deleteOrphans, listSegments, NEW, Segment, writeAll } from './segment.ts'
@@ -35,9 +35,6 @@ interface Aside {
   readonly message: string
   readonly restored: boolean
 }
-
-/** Where what is damaged is kept, below the folder of the queue. */
-const CORRUPT = 'corrupt'
 
 /** The folder of an exporter's queue below the directory of its settings. */
 export function queueFolder(directory: string, id: string): string {
@@ -157,7 +154,7 @@ export class RecordLog {
   async readmit(readmitted: (segment: Segment, isNew: boolean) => void): Promise<void> {
     for (const [segment, { restored }] of this.#aside) {
       try {
-        if (restored) await segment.read(segment.readTo)
+        if (restored) await this.read(segment, segment.readTo, segment.size)
         else await this.#restore(segment)
       } catch {
         continue
@@ -263,7 +260,7 @@ export class RecordLog {
     this.tidy(segment)
   }
 
-  /** Records of a segment from `offset` to `end`, which are flushed. What is damaged is set aside. @throws what the file system says */
+  /** Records of a segment from `offset` to `end`, which are flushed. What is damaged is set aside. @throws what the file system says, also where it cannot be */
   async read(segment: Segment, offset: number, end: number): Promise<StoredRecord[]> {
     const { bytes, records, damages } = await segment.read(offset, end)
     for (const damage of damages) {
@@ -338,25 +335,44 @@ export class RecordLog {
     this.#background.add(done)
   }
 
+  /** Copies what is damaged, for its segment is deleted once the rest is sent. @throws where that fails: the segment must stay then */
   async #keepDamaged(segment: Segment, from: number, { start, end, header }: Damage, bytes: Buffer): Promise<void> {
     const file = join(this.folder, CORRUPT, `${segment.name}-${from + start}`)
     if (this.#setAside.has(file)) return
-    this.#setAside.add(file)
     const length = end - start
-    this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
-      file,
-      bytes: length,
-      ...(header !== undefined && { points: header.points }),
-    })
+    const details = { bytes: length, ...(header !== undefined && { points: header.points }) }
     // A disk that fails again and again must not fill up with what is of no use.
-    if (this.#setAsideBytes + length > this.segmentSize) return
-    this.#setAsideBytes += length
+    if (this.#setAsideBytes + length > this.segmentSize) {
+      this.#setAside.add(file)
+      this.log.error(
+        'A part of the queue on disk is damaged. As much is set aside already, so it is dropped; the rest is sent.',
+        {
+          file: segment.path,
+          ...details,
+        },
+      )
+      return
+    }
     try {
       await makeFolder(join(this.folder, CORRUPT), this.machine.disk)
-      const copy = await this.machine.disk.open(file, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC)
-      await writeAll(copy, [bytes.subarray(start, end)], 0).finally(() => copy.close())
+      // Not emptied by opening it: it may turn out to belong to somebody else.
+      const copy = await this.machine.disk.open(file, constants.O_WRONLY | constants.O_CREAT)
+      try {
+        await writeAll(copy, [bytes.subarray(start, end)], 0)
+        await copy.truncate(length)
+      } finally {
+        await copy.close()
+      }
     } catch (error) {
-      this.log.error('What is damaged could not be set aside.', { file, error: errorMessage(error) })
+      throw new Error(`it is damaged, and the damaged part cannot be set aside in ${file}: ${errorMessage(error)}`, {
+        cause: error,
+      })
     }
+    this.#setAside.add(file)
+    this.#setAsideBytes += length
+    this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
+      file,
+      ...details,
+    })
   }
 }

@@ -114,6 +114,11 @@ function findHeader(bytes: Buffer, from: number, salt: number): number {
   return offset === -1 ? bytes.length : offset
 }
 
+/** Whether `bytes` may be a file of records, or of what begins with another magic: each byte of that was written, or was lost. */
+export function beginsLike(bytes: Buffer, magic = MAGIC): boolean {
+  return magic.every((byte, index) => index >= bytes.length || bytes[index] === byte || bytes[index] === 0)
+}
+
 /** The beginning of a header, or the zeros that a file system may leave where a write was lost with the power. */
 function isTail(bytes: Buffer): boolean {
   return bytes.length < HEADER_SIZE || bytes.every((byte) => byte === 0)

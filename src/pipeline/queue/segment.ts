@@ -3,11 +3,13 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { systemDisk } from './files.ts'
 import type { Disk, DiskFile } from './files.ts'
-import { HEADER_SIZE, readRecords } from './record.ts'
+import { ForeignError } from './folder.ts'
+import { beginsLike, HEADER_SIZE, readRecords } from './record.ts'
 import type { Damage, StoredRecord } from './record.ts'
 
 /** `<sequence>-<salt>.log`: a file of records; beside it `<sequence>-<salt>.acks`. */
 const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
+const ACKS_NAME = /^\d{10}-([0-9a-f]{8})\.acks$/
 
 /*
  * An entry of an acknowledgement file, 16 bytes: index, points and length of a record that need not be sent any more, and a
@@ -95,7 +97,7 @@ export class Segment {
   /**
    * Finds out what a segment of an earlier process holds: from its acknowledgement file or, where that does not say how
    * many records there are because the process died, by reading it. Returns what was read then. May be called again after it failed.
-   * @throws what the file system says, also where the file could only be read later
+   * @throws what the file system says, also where the file could only be read later; ForeignError where no queue wrote it
    */
   async restore(): Promise<SegmentContents | undefined> {
     this.size = (await this.disk.stat(this.path)).size
@@ -114,6 +116,10 @@ export class Segment {
     } else {
       contents = await this.read()
       const { records, damages } = contents
+      const isOurs = records.length > 0 || entries.size > 0 || flushed !== undefined || givenUp !== undefined
+      if (!isOurs && !damages.some(({ header }) => header !== undefined) && !beginsLike(contents.bytes)) {
+        throw new ForeignError('it is not a file of a queue')
+      }
       const torn = damages.find((damage) => damage.torn)
       if (torn !== undefined) this.size = torn.start
       // The last of them knows of all before it, also of those that cannot be seen any more.
@@ -246,9 +252,13 @@ export async function listSegments(folder: string, disk = systemDisk): Promise<S
 export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
   const names = new Set(await disk.readdir(folder))
   for (const name of names) {
-    if (!name.endsWith('.acks') || names.has(name.replace(/acks$/, 'log'))) continue
+    const [, salt] = ACKS_NAME.exec(name) ?? []
+    if (salt === undefined || names.has(name.replace(/acks$/, 'log'))) continue
     // What is no file, or not ours to delete, stands in the way of nothing.
-    await disk.unlink(join(folder, name)).catch(() => undefined)
+    const bytes = await disk.readFile(join(folder, name)).catch(() => undefined)
+    if (bytes !== undefined && isAcks(bytes, parseInt(salt, 16))) {
+      await disk.unlink(join(folder, name)).catch(() => undefined)
+    }
   }
 }
 
@@ -300,6 +310,16 @@ function readEntries(bytes: Buffer, salt: number): Entries {
   const givenUp = entries.get(GIVEN_UP)
   for (const index of [SEALED, FLUSHED, GIVEN_UP]) entries.delete(index)
   return { entries, sealed, flushed, givenUp }
+}
+
+/** Whether a file was written as an acknowledgement file, which its first write may have left empty or as zeros. */
+function isAcks(bytes: Buffer, salt: number): boolean {
+  const { entries, sealed, flushed, givenUp } = readEntries(bytes, salt)
+  return (
+    entries.size > 0 ||
+    [sealed, flushed, givenUp].some((entry) => entry !== undefined) ||
+    bytes.every((byte) => byte === 0)
+  )
 }
 
 export function ignoreMissing(error: unknown): undefined {

@@ -6,6 +6,8 @@ import type { ExporterState, Logger } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Machine } from '../machine.ts'
 import type { Disk, DiskFile } from './files.ts'
+import { CORRUPT, ForeignError, makeFolder } from './folder.ts'
+import { beginsLike } from './record.ts'
 import type { Segment } from './segment.ts'
 import { ignoreMissing, NEW, writeAll } from './segment.ts'
 
@@ -119,17 +121,33 @@ export class StateLog {
    */
   async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
     let paths: string[] = []
+    const foreign = new Set<string>()
     try {
       const names = (await this.machine.disk.readdir(this.folder)).filter((name) => NAME.test(name)).sort()
       paths = names.map((name) => join(this.folder, name))
       this.#fileNumber = Number(NAME.exec(names.at(-1) ?? '')?.[1] ?? 0) + 1
-      const files = await Promise.all(paths.map((path) => readStateFile(path, this.machine.disk)))
+      const read = async (path: string): Promise<StateFile> => {
+        try {
+          return await readStateFile(path, this.machine.disk)
+        } catch (error) {
+          if (error instanceof ForeignError) foreign.add(path)
+          throw error
+        }
+      }
+      const files: StateFile[] = []
+      const results = await Promise.allSettled(paths.map(read))
+      for (const result of results) {
+        if (result.status === 'rejected') throw result.reason
+        files.push(result.value)
+      }
       await this.#restore(files, segments)
       await this.#writeAll(end)
     } catch (error) {
       this.#failed(error)
     }
-    for (const path of paths) await this.machine.disk.unlink(path).catch(() => undefined)
+    for (const path of paths) {
+      await (foreign.has(path) ? this.#setAside(path) : this.machine.disk.unlink(path)).catch(() => undefined)
+    }
   }
 
   /** Writes what was told with batches that are about to become records behind `end`, or that nothing is left of. */
@@ -217,6 +235,13 @@ export class StateLog {
       if (path !== undefined)
         await this.machine.disk.rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
     }
+  }
+
+  /** Moves what no queue wrote to where it is not taken for what is remembered. */
+  async #setAside(path: string): Promise<void> {
+    const { clock, disk } = this.machine
+    await makeFolder(join(this.folder, CORRUPT), disk)
+    await disk.rename(path, join(this.folder, CORRUPT, `${basename(path)}-${clock.now()}`))
   }
 
   async #restore(files: readonly StateFile[], segments: readonly Segment[]): Promise<void> {
@@ -353,10 +378,11 @@ function encodeHeader(number: number, { sequence, records }: LogEnd, time: numbe
   return header
 }
 
-/** @throws what the file system says, or where it is damaged */
+/** @throws what the file system says, or where it is damaged; ForeignError where no queue wrote it */
 async function readStateFile(path: string, disk: Disk): Promise<StateFile> {
   const bytes = await disk.readFile(path)
   const entries = readEntries(bytes)
+  if (entries.length === 0 && !beginsLike(bytes, MAGIC)) throw new ForeignError(`${path} is not a file of a queue`)
   const [, , size] = NAME.exec(basename(path)) ?? []
   if (size !== undefined && (bytes.length !== Number(size) || entries.at(-1)?.end !== bytes.length)) {
     throw new Error('it is damaged')

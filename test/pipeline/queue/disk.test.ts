@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rename, rm, rmdir, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -614,6 +614,118 @@ describe('a queue on disk', () => {
     expect(await readdir(join(directory, 'elsewhere'))).toEqual(names)
     expect(await readFile(other, 'utf8')).toBe('what another program wrote')
   })
+
+  it.each([
+    ['log', 'precious\n'],
+    ['log', `more than a header of a record has\n${'x'.repeat(100)}`],
+    ['acks', 'precious\n'],
+    ['state', 'precious\n'],
+    ['lock', 'precious\n'],
+  ])(
+    'neither empties nor deletes a file of another program that is linked as one of its own: %s',
+    async (kind, text) => {
+      const [destination, directory] = [await startDestination(), await folder({ other: text })]
+      const other = join(directory, 'other')
+      await mkdir(join(directory, 'values'))
+      const name = { log: '0000000001-aaaaaaaa.log', acks: '0000000001-aaaaaaaa.acks', state: '0000000001.state' }[kind]
+      await link(other, join(directory, 'values', name ?? 'lock'))
+      const delivery = await start(destination.url, directory)
+      await delivery.offer(batchOf(1))
+      await until(() => destination.taken.length === 1)
+      const problem = delivery.sheet.queueStatus?.().problem?.message
+      if (kind === 'log') expect(problem).toContain('aaaaaaaa.log has another name elsewhere (a hard link)')
+      else expect(problem).toBeUndefined()
+      await delivery.drain()
+      expect(await readFile(other, 'utf8')).toBe(text)
+      expect((await stat(other)).nlink).toBe(2)
+      expect(delivery.messages.join('\n')).not.toContain('cut off')
+    },
+  )
+
+  it('empties no file that is linked where it sets damage aside or as what it acknowledges', async () => {
+    const [destination, directory] = [await deadDestination(), await folder({ other: 'precious' })]
+    const first = await start(destination.url, directory)
+    await first.offer(batchOf(1))
+    await first.drain(0)
+    const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
+    const bytes = await readFile(log)
+    bytes[bytes.length - 1] ^= 1
+    await writeFile(log, bytes)
+    await mkdir(join(directory, 'values', 'corrupt'))
+    await link(join(directory, 'other'), join(directory, 'values', 'corrupt', `${/([^/]+)\.log$/.exec(log)![1]}-0`))
+    const second = await start(destination.url, directory)
+    await until(() => second.sheet.queueStatus?.().problem !== undefined)
+    expect(second.sheet.queueStatus?.().problem?.message).toContain('has another name elsewhere')
+    await second.drain(0)
+    await rm(acks)
+    await link(join(directory, 'other'), acks)
+    const third = await start(destination.url, directory)
+    expect(third.sheet.queueStatus?.().problem?.message).toContain('.acks has another name elsewhere')
+    await third.drain(0)
+    expect(await readFile(join(directory, 'other'), 'utf8')).toBe('precious')
+    expect(await readFile(log)).toEqual(bytes)
+  })
+
+  it.each(['0000000001-aaaaaaaa.log', '0000000001-aaaaaaaa.acks', 'notes.acks', '0000000001.state', 'lock'])(
+    'keeps what no queue wrote: %s',
+    async (name) => {
+      const [destination, directory] = [await startDestination(), await folder()]
+      await mkdir(join(directory, 'values'))
+      await writeFile(join(directory, 'values', name), 'precious\n')
+      const { ino } = await stat(join(directory, 'values', name))
+      const delivery = await start(destination.url, directory)
+      await delivery.offer(batchOf(1))
+      await until(() => destination.taken.length === 1)
+      const problem = delivery.sheet.queueStatus?.().problem?.message
+      if (name.endsWith('.log')) expect(problem).toContain('it is not a file of a queue')
+      else expect(problem).toBeUndefined()
+      await delivery.drain()
+      const paths = (await readdir(join(directory, 'values'), { recursive: true })).map((path) =>
+        join(directory, 'values', path),
+      )
+      const found = await Promise.all(paths.map(async (path) => ({ path, ...(await stat(path)) })))
+      const [kept] = found.filter((file) => file.ino === ino)
+      expect(await readFile(kept?.path, 'utf8')).toBe('precious\n')
+    },
+  )
+
+  it.each(['file', 'link'])(
+    'keeps damage that it cannot set aside because a %s is in the way, and says only that',
+    async (kind) => {
+      const keeps = async (died: boolean): Promise<void> => {
+        const [destination, directory] = [await deadDestination(), await folder({ other: '' })]
+        const first = await start(destination.url, directory)
+        await first.offer(batchOf(1))
+        await first.offer(batchOf(2))
+        await first.drain(0)
+        const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
+        const bytes = await readFile(log)
+        bytes[bytes.indexOf('HEKQ', 1) - 1] ^= 1
+        await writeFile(log, bytes)
+        if (died) await rm(acks)
+        const corrupt = join(directory, 'values', 'corrupt')
+        if (kind === 'file') await writeFile(corrupt, '')
+        else await symlink(directory, corrupt)
+        destination.answerWith(status(200))
+        const second = await start(destination.url, directory)
+        await second.offer(batchOf(3))
+        await until(() => destination.taken.flat().includes(3))
+        const problem = () => second.sheet.queueStatus?.().problem?.message
+        await until(() => problem() !== undefined)
+        expect(problem()).toContain('it is damaged, and the damaged part cannot be set aside in')
+        expect(await readFile(log)).toEqual(bytes)
+        expect(second.messages.filter((message) => /damaged|aside/.test(message))).toHaveLength(1)
+        expect(second.messages.join('\n')).not.toContain('It is set aside')
+        await rm(corrupt)
+        await until(() => destination.taken.flat().includes(2))
+        await second.drain()
+        expect(destination.taken.flat().sort()).toEqual([2, 3])
+        expect(second.sheet.balance().dropped).toEqual({ corrupt: 1 })
+        expect(await readdir(corrupt)).toHaveLength(1)
+      }
+      await Promise.all([keeps(false), keeps(true)])
+    },
+  )
 
   it('sends the rest where one of its segments can no longer be read, and keeps that', async () => {
     const [destination, directory] = [await deadDestination(), await folder()]

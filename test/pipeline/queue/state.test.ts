@@ -1,4 +1,4 @@
-import { link, mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { link, mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
@@ -308,10 +308,11 @@ describe('what an exporter remembers, on disk', () => {
     // What it had written when it was killed once more: the records are sent and deleted, the entries are cut off.
     const [state] = (await readdir(folder('2/values'))).filter((name) => name.endsWith('.state'))
     await mkdir(folder('3/values'), { recursive: true })
-    await link(folder(`2/values/${state}`), folder(`3/values/${state}`))
+    const cutOff = await open(folder(`2/values/${state}`))
     const second = new Life(folder(2), destination, 2 ** 20)
     await second.open()
     await second.end()
+    await writeFile(folder(`3/values/${state}`), await cutOff.readFile().finally(() => cutOff.close()))
     const third = new Life(folder(3), destination, 2 ** 20)
     await third.open()
     await third.offer(unanswered)
@@ -382,6 +383,9 @@ describe('what an exporter remembers, on disk', () => {
     expect(await life()).toContain('What the exporter remembers cannot be')
     expect(await states()).toHaveLength(1)
     expect(await life()).toBe('')
+    // What no queue wrote is not deleted.
+    const [aside] = await readdir(folder('1/values/corrupt'))
+    expect(await readFile(folder(`1/values/corrupt/${aside}`), 'utf8')).toBe('no state')
     const [[start]] = destination.intervals(1)
     expect(start).toBe(2)
   })
