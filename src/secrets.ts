@@ -10,8 +10,8 @@ const SHORTEST_SECRET = 4
 export const SHORTEST_PART = 8
 /** Of a secret that is longer, a beginning or an end of this many characters or more is also found. */
 const SHORTEST_REST = 12
-/** An end that is hidden: tokens have it. The end of a host name or of a sentence would hide other texts. */
-const TOKEN_END = /[\w+/=-]{12}$/
+/** An end that is hidden, because only tokens have it. The end of a host name or of joined words also stands in other texts. */
+const TOKEN_END = /(?:[A-Za-z\d+=]{12}|(?=.{0,11}\d)[\w+/=-]{12})$/
 
 const SECRET_NAME =
   /(^|_)((api|app|application|access|account|auth|license|master|private|shared|signing|encryption|ingest(ion)?|secret)_?keys?|secrets?|tokens?|passwords?|passwd|pwd|passphrases?|credentials?|authorization|cookies?|connection_string|dsn)$/
