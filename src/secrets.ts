@@ -8,8 +8,10 @@ export const REDACTED = '[REDACTED]'
 const SHORTEST_SECRET = 4
 /** The same for a part of a secret. */
 export const SHORTEST_PART = 8
-/** A secret that is longer is also found where it was cut off behind this many characters. */
-const SHORTEST_BEGINNING = 12
+/** Of a secret that is longer, a beginning or an end of this many characters or more is also found. */
+const SHORTEST_REST = 12
+/** An end that is hidden, because only tokens have it. The end of a host name or of joined words also stands in other texts. */
+const TOKEN_END = /(?:[A-Za-z\d+=]{12}|(?=.{0,11}\d)[\w+/=-]{12})$/
 
 const SECRET_NAME =
   /(^|_)((api|app|application|access|account|auth|license|master|private|shared|signing|encryption|ingest(ion)?|secret)_?keys?|secrets?|tokens?|passwords?|passwd|pwd|passphrases?|credentials?|authorization|cookies?|connection_string|dsn)$/
@@ -66,8 +68,8 @@ export function decoded(text: string): string {
 }
 
 /**
- * Makes the function that hides secrets in a text, as they are and as URLs, JSON, HTML and base64 write them. Secrets that are added
- * to a set later are hidden from then on.
+ * Makes the function that hides secrets in a text, as they are and as URLs, JSON, HTML and base64 write them, each character escaped or
+ * not. Secrets that are added to a set later are hidden from then on.
  */
 export function hidingSecrets(secrets: Iterable<string>): (text: string) => string {
   let known = -1
@@ -78,8 +80,59 @@ export function hidingSecrets(secrets: Iterable<string>): (text: string) => stri
       known = all.length
       pattern = patternOf(all)
     }
-    return pattern === undefined ? text : text.replace(pattern, REDACTED)
+    return pattern === undefined ? text : hideMatches(text, pattern)
   }
+}
+
+/** Hides what matches in the text as it is, and in the text without its escapes. */
+function hideMatches(text: string, pattern: RegExp): string {
+  const ranges = rangesOf(text, pattern)
+  let plain = text
+  let places: readonly number[] = []
+  for (let times = 0; times < MOST_ESCAPED && ESCAPED.test(plain); times++) {
+    const { starts, plain: next } = unescaped(plain)
+    places = starts.map((start) => places[start] ?? start)
+    plain = next
+    ranges.push(...rangesOf(plain, pattern).map(([start, end]): Range => [places[start], places[end]]))
+  }
+  ranges.sort(([a], [b]) => a - b)
+  let shown = ''
+  let done = 0
+  for (const [start, end] of ranges) {
+    if (start >= done) shown += text.slice(done, start) + REDACTED
+    done = Math.max(done, end)
+  }
+  return shown + text.slice(done)
+}
+
+type Range = [start: number, end: number]
+
+/** Where the pattern matches. A group is the end of a secret, and begins before the match that it was found by. */
+function rangesOf(text: string, pattern: RegExp): Range[] {
+  return Array.from(text.matchAll(pattern), (match): Range => {
+    const end = match.index + match[0].length
+    const found = match.find((group, index) => index > 0 && group !== undefined) ?? match[0]
+    return [end - found.length, end]
+  })
+}
+
+/** How often a text may have been escaped as a whole. */
+const MOST_ESCAPED = 4
+/** A visible ASCII character as URLs, JSON and HTML escape it, with its code. JSON doubles the backslash of JSON within it. */
+const ESCAPED =
+  /%([2-7][\da-f])|\\{1,8}u00([2-7][\da-f])|&(?:amp;)*#x0*([2-7][\da-f]);|&(?:amp;)*#0*(3[2-9]|[4-9]\d|1[01]\d|12[0-6]);/i
+const ESCAPED_OR_NOT = new RegExp(`${ESCAPED.source}|[^]`, 'gi')
+
+/** The text whose visible ASCII characters are no longer escaped, and where each of its characters starts in what was given. */
+function unescaped(text: string): { plain: string; starts: number[] } {
+  const starts: number[] = []
+  let plain = ''
+  for (const { index, 0: itself, 1: url, 2: json, 3: html, 4: decimal } of text.matchAll(ESCAPED_OR_NOT)) {
+    const code = decimal === undefined ? parseInt(url ?? json ?? html, 16) : Number(decimal)
+    plain += itself.length === 1 ? itself : String.fromCharCode(code)
+    starts.push(index)
+  }
+  return { plain, starts: [...starts, text.length] }
 }
 
 function patternOf(secrets: readonly string[]): RegExp | undefined {
@@ -88,17 +141,35 @@ function patternOf(secrets: readonly string[]): RegExp | undefined {
     .filter(({ length }) => length >= SHORTEST_SECRET)
     .sort((a, b) => b.length - a.length)
   if (longestFirst.length === 0) return undefined
-  return new RegExp([...longestFirst.map(spelled), ...longestFirst.flatMap(encoded)].join('|'), 'g')
+  return new RegExp(
+    [...longestFirst.map(spelled), ...longestFirst.flatMap(encoded), ...longestFirst.flatMap(ending)].join('|'),
+    'g',
+  )
 }
 
 /** What the text matches in any spelling, as a whole or cut off. URLs all begin alike, and are hidden as a whole. */
 function spelled(secret: string): string {
-  // A run of backslashes is one piece: one after the other could be divided in too many ways.
-  const pieces = Array.from(secret.matchAll(/\\+|[^\\]/gsu), ([piece]) => spelledPiece(piece))
+  const pieces = spelledPieces(secret)
   const whole = pieces.join('')
-  if (pieces.length <= SHORTEST_BEGINNING || secret.includes('://')) return whole
-  const rest = pieces.slice(SHORTEST_BEGINNING).map((piece) => `(?:${piece})?`)
-  return [whole, '|', ...pieces.slice(0, SHORTEST_BEGINNING), ...rest].join('')
+  if (pieces.length <= SHORTEST_REST || secret.includes('://')) return whole
+  return [whole, '|', ...pieces.slice(0, SHORTEST_REST), ...pieces.slice(SHORTEST_REST).map(optional)].join('')
+}
+
+/** The end of a token, with what stands of the token before it in a group: only looking back finds that in linear time. */
+function ending(secret: string): string[] {
+  const pieces = spelledPieces(secret)
+  if (pieces.length <= SHORTEST_REST || secret.includes('://') || !TOKEN_END.test(secret)) return []
+  const end = pieces.slice(-SHORTEST_REST).join('')
+  return [`${end}(?<=(${pieces.slice(0, -SHORTEST_REST).map(optional).join('')}${end}))`]
+}
+
+function optional(piece: string): string {
+  return `(?:${piece})?`
+}
+
+function spelledPieces(secret: string): string[] {
+  // A run of backslashes is one piece: one after the other could be divided in too many ways.
+  return Array.from(secret.matchAll(/\\+|[^\\]/gsu), ([piece]) => spelledPiece(piece))
 }
 
 function spelledPiece(piece: string): string {
@@ -121,7 +192,7 @@ function written(character: string): string[] {
   const bytes = Array.from(Buffer.from(character), (byte) => `%${anyCase(byte.toString(16).padStart(2, '0'))}`)
   const units = Array.from({ length: character.length }, (_, index) => character.charCodeAt(index))
   const json = units.map((unit) => `\\\\{1,8}u${anyCase(unit.toString(16).padStart(4, '0'))}`)
-  const html = `&(?:amp;)?#(?:${code}|[xX]0{0,4}${anyCase(code.toString(16))});`
+  const html = `&(?:amp;)?#(?:0*${code}|[xX]0*${anyCase(code.toString(16))});`
   return [bytes.join(''), json.join(''), html, ...(NAMED[character] ?? [])]
 }
 

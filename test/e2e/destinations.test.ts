@@ -109,6 +109,10 @@ describe('secrets that a destination repeats', () => {
         decoded,
         decoded.slice(5),
         encodeURIComponent(decoded),
+        authorization.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+        authorization.replace(/[^]/g, (unit) => `%${unit.charCodeAt(0).toString(16)}`),
+        authorization.replace(/[^]/g, (unit) => `&#X${unit.charCodeAt(0).toString(16)};`),
+        authorization.slice(-14),
         other,
         'querySECRET888',
         'variableSECRET999',
@@ -129,7 +133,8 @@ describe('secrets that a destination repeats', () => {
     expect(log).toContain('400 no: [REDACTED] | [REDACTED] |')
     const encoded = Buffer.from(`got Bearer ${TOKEN}`).toString('base64').slice(20, 28)
     for (const text of [shown, log]) {
-      for (const part of ['SECRET', 'pa55', '9876543210', encoded]) expect(text).not.toContain(part)
+      for (const part of ['SECRET', 'pa55', '9876543210', 'abcdef', '006', '%6', '&#', encoded])
+        expect(text).not.toContain(part)
     }
     // Each answer says something else, and one line is enough.
     expect(log.match(/its points are dropped and counted/g)).toHaveLength(1)
