@@ -1,4 +1,4 @@
-import { json, serve } from '../http/serve.ts'
+import { json, serve, shared } from '../http/serve.ts'
 import type { Answer, Door } from '../http/serve.ts'
 import { hidingSecrets } from '../secrets.ts'
 import type { Health } from './health.ts'
@@ -6,26 +6,25 @@ import type { Health } from './health.ts'
 /** Answers `/healthz`, `/readyz` and `/status`. `secrets` never appear in an answer. Returns what closes it. */
 export function serveHealth(door: Door, health: Health, secrets: Iterable<string>): Promise<() => void> {
   const redact = hidingSecrets(secrets)
+  const status = shared(() => {
+    const answer = json(200, { status: health.phase, components: health.components() })
+    return { ...answer, body: redact(answer.body) }
+  })
   return serve({
     ...door,
     setting: 'service.health.address',
-    answer(path) {
-      const answer = answerOf(path, health)
-      return { ...answer, body: redact(answer.body) }
+    answer(path): Answer | Promise<Answer> {
+      switch (path) {
+        case '/healthz':
+          return json(200, { status: 'alive' })
+        case '/readyz':
+          return json(health.phase === 'ready' ? 200 : 503, { status: health.phase })
+        case '/status':
+          return status()
+        default:
+          return json(404, { error: 'There are /healthz, /readyz and /status.' })
+      }
     },
     listening: (real) => door.log.info('Answering for the health', { address: real }),
   })
-}
-
-function answerOf(path: string, health: Health): Answer {
-  switch (path) {
-    case '/healthz':
-      return json(200, { status: 'alive' })
-    case '/readyz':
-      return json(health.phase === 'ready' ? 200 : 503, { status: health.phase })
-    case '/status':
-      return json(200, { status: health.phase, components: health.components() })
-    default:
-      return json(404, { error: 'There are /healthz, /readyz and /status.' })
-  }
 }
