@@ -92,25 +92,27 @@ export async function serve(options: ServeOptions): Promise<() => void> {
     }
     idle.set(socket, body.length)
     socket.setTimeout(PATIENCE, () => socket.destroy())
-    response.writeHead(code, { 'content-type': type, connection: 'close' }).end(body)
+    response.writeHead(code, { 'content-type': type, 'content-length': body.length, connection: 'close' }).end(body)
   }
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    const connection = request.socket as Duplex as OneRequest
+    if (connection.stop()) void respondTo(connection.socket, request, response)
+  }
+  // Node.js would answer a request without Host or with an unknown Expect by itself.
+  const http = createHttpServer({ requireHostHeader: false }, listener).on('checkExpectation', listener)
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     open.add(socket)
     idle.set(socket, 0)
-    const patience = systemClock.setTimeout(() => socket.destroy(), PATIENCE).unref()
-    const stream = new OneRequest(socket)
-    const listener = (request: IncomingMessage, response: ServerResponse): void => {
-      systemClock.clearTimeout(patience)
-      if (stream.stop()) void respondTo(socket, request, response)
+    const disconnectSilent = (): void => {
+      if (idle.get(socket) === 0) disconnect(socket)
     }
+    const patience = systemClock.setTimeout(disconnectSilent, PATIENCE).unref()
     socket.on('close', () => {
       systemClock.clearTimeout(patience)
       open.delete(socket)
       idle.delete(socket)
     })
-    // Node.js would answer a request without Host or with an unknown Expect by itself.
-    const http = createHttpServer({ requireHostHeader: false }, listener).on('checkExpectation', listener)
-    http.emit('connection', stream)
+    http.emit('connection', new OneRequest(socket))
     if (open.size <= MAX_CONNECTIONS) return
     const [oldest] = idle.keys()
     disconnect(oldest)
@@ -156,7 +158,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
 class OneRequest extends Duplex {
   #stopped = false
 
-  constructor(private readonly socket: Socket) {
+  constructor(readonly socket: Socket) {
     super()
     socket.on('data', (chunk) => {
       for (let at = 0; at < chunk.length && !this.#stopped && !this.destroyed; at += PIECE)
@@ -237,7 +239,11 @@ export function shared(make: () => Answer | Promise<Answer>): () => Promise<Answ
     next = undefined
     const began = systemClock.monotonic()
     const made = (async () => sendable(await make()))()
-    const rest = (): Promise<void> => systemClock.sleep(Math.min(REST * (systemClock.monotonic() - began), MAX_REST))
+    const rest = (): Promise<void> => {
+      const span = Math.min(REST * (systemClock.monotonic() - began), MAX_REST)
+      // The process may end meanwhile.
+      return new Promise((resolve) => systemClock.setTimeout(resolve, span).unref())
+    }
     rested = made.then(rest, rest)
     return made
   }

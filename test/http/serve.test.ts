@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { hostname, networkInterfaces } from 'node:os'
 import { afterEach, expect, it, jest } from '@jest/globals'
 import { request } from 'undici'
-import { json, serve } from '../../src/http/serve.ts'
+import { json, serve, shared } from '../../src/http/serve.ts'
 import type { Answer, ServeOptions } from '../../src/http/serve.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { until } from '../kit/until.ts'
@@ -144,4 +144,56 @@ it('listens as soon as another process has left its port', async () => {
   expect(errors).toEqual([error])
   close()
   await expect(request(`http://127.0.0.1:${port}/`)).rejects.toThrow('ECONNREFUSED')
+})
+
+it('answers the first request of a connection, half closed or not, and none behind it', async () => {
+  let made = 0
+  const answer = async (path: string): Promise<Answer> => {
+    made += 1
+    await new Promise((resolve) => setImmediate(resolve))
+    return json(200, path)
+  }
+  const { host, port } = await start({ answer })
+  const socket = connect(port, host)
+  cleanups.push(() => socket.destroy())
+  socket.end(
+    'GET /first HTTP/1.1\r\nHost: localhost\r\n\r\n' + 'GET /next HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(40),
+  )
+  const received = (await socket.toArray()).join('')
+  expect(received).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*connection: close[^]*"\/first"\n$/)
+  expect([received.split('HTTP/1.1').length, made]).toEqual([2, 1])
+})
+
+it('makes an answer once for all who ask before that begins, and anew for whoever asks later', async () => {
+  let made = 0
+  const answer = shared(() => json(200, (made += 1)))
+  const { host, port } = await start({ answer })
+  await Promise.all(Array.from({ length: 50 }, () => ask(host, port, 'localhost')))
+  expect(made).toBeLessThan(25)
+  const before = made
+  await ask(host, port, 'localhost')
+  expect(made).toBe(before + 1)
+})
+
+it('holds answers that nobody takes up to a bound, and lets go of the oldest', async () => {
+  const { host, port } = await start({
+    answer: () => ({ code: 200, type: 'text/plain', body: Buffer.alloc(20_000_000) }),
+  })
+  const answered = async (): Promise<Socket> => {
+    const socket = connect(port, host)
+    cleanups.push(() => socket.destroy())
+    socket.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n')
+    await once(socket, 'readable')
+    return socket
+  }
+  const first = await answered()
+  const second = await answered()
+  const size = async (socket: Socket): Promise<number> => {
+    let bytes = 0
+    socket.on('data', (chunk) => (bytes += chunk.length))
+    await once(socket, 'close')
+    return bytes
+  }
+  expect(await size(first)).toBeLessThan(20_000_000)
+  expect(await size(second)).toBeGreaterThan(20_000_000)
 })
