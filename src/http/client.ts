@@ -160,7 +160,7 @@ export function httpClient(
 /** How HTTP requests leave the process; a simulation puts its own in its place. */
 export interface Network {
   /** Connections by the TLS settings of one component and what their files hold. Opens nothing before the first request. */
-  connect(tls: HttpConfig['tls'], pem: Pem): Connections
+  connect(tls: HttpConfig['tls'], pem: Pem): Connections | Promise<Connections>
 }
 
 interface Connections {
@@ -187,11 +187,13 @@ async function open({
 }: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'signal'>): Promise<Opened> {
   const read = (): Promise<Pem> => readTls(config.tls)
   const pem = await read()
-  const opened = { connections: network.connect(config.tls, pem) }
+  const opened = { connections: await network.connect(config.tls, pem) }
   watchPem(pem, { read, interval: config.tls.reload_interval, clock, log, signal }, (changed) => {
-    const before = opened.connections
-    opened.connections = network.connect(config.tls, changed)
-    before.close()
+    void (async () => {
+      const next = await network.connect(config.tls, changed)
+      opened.connections.close()
+      opened.connections = next
+    })()
   })
   return opened
 }

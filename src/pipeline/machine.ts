@@ -2,7 +2,6 @@ import { randomInt } from 'node:crypto'
 import { systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import type { Network } from '../http/client.ts'
-import { systemNetwork } from '../http/client.ts'
 import type { Disk } from './queue/files.ts'
 import { systemDisk } from './queue/files.ts'
 
@@ -18,6 +17,9 @@ export interface Machine {
 export const thisMachine: Machine = {
   clock: systemClock,
   disk: systemDisk,
-  network: systemNetwork,
+  network: {
+    // Only those who send HTTP requests load what does that.
+    connect: async (tls, pem) => (await import('../http/client.ts')).systemNetwork.connect(tls, pem),
+  },
   random: () => randomInt(2 ** 32) / 2 ** 32,
 }
