@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { visible } from './terminal.ts'
 
 /**
@@ -76,14 +77,14 @@ const kinds: readonly unknown[] = ['permanent', 'retryable', 'partial', 'divisib
  * fields `kind` and, as they apply, `reason`, `after` and `rejected`.
  */
 export function asDeliveryError(error: unknown): DeliveryError | undefined {
-  if (error instanceof DeliveryError) return error
   try {
+    if (error instanceof DeliveryError && !types.isProxy(error)) return error
     if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind))
       return undefined
     const { kind, reason, after, rejected } = error as DeliveryError
     return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
   } catch {
-    // A field that throws when it is read says nothing.
+    // What throws when it is looked at says nothing.
     return undefined
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ConfigError, errorMessage } from '../errors.ts'
+import { forbidExit, placesOf, stackOf } from '../process_exit.ts'
 import { visible } from '../terminal.ts'
 import { end, ExitCode, problemText } from './exit.ts'
 import type { ExplainOptions } from './explain.ts'
@@ -181,16 +182,33 @@ withConfig(program.command('explain'))
     process.exitCode = await explain({ ...configOptions(options), from, only, format })
   })
 
+let hasFailed = false
+
 process.on('uncaughtException', (error) => {
   // A pipeline that runs has a listener of its own, which stops it.
-  if (process.listenerCount('uncaughtException') > 1) return
-  writeFault(error)
-  process.exit(ExitCode.software)
+  if (process.listenerCount('uncaughtException') > 1 || hasFailed) return
+  hasFailed = true
+  void moduleIn(stackOf(error)).then((place) => {
+    writeFault(error, place)
+    process.exit(ExitCode.software)
+  })
 })
 
+// It throws, and what nobody catches is such a failure.
+forbidExit(() => undefined)
+
+/** Where in a custom module a stack leads. */
+async function moduleIn(stack: string): Promise<string | undefined> {
+  const { customModules } = await import('../pipeline/load.ts')
+  const modules = customModules()
+  const place = placesOf(stack).find(({ file }) => modules.some(({ holds }) => holds(file)))
+  return place && place.file + place.position
+}
+
 /** Without the stack, which says nothing to whoever wrote the configuration. */
-function writeFault(error: unknown): void {
-  process.stderr.write(`heka-pipeline: ${visible(errorMessage(error))}\n`)
+function writeFault(error: unknown, place?: string): void {
+  const where = place === undefined ? '' : `${place}: `
+  process.stderr.write(`heka-pipeline: ${visible(where + errorMessage(error))}\n`)
 }
 
 for (const stream of [process.stdout, process.stderr]) {

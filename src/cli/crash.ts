@@ -1,18 +1,33 @@
-import { fileURLToPath } from 'node:url'
+import { executionAsyncId } from 'node:async_hooks'
 import type { Logger } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { customModules, isNameOf } from '../pipeline/load.ts'
 import type { CustomModule } from '../pipeline/load.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
+import { forbidExit, placesOf, stackOf } from '../process_exit.ts'
 
 /**
  * Resolves when something failed where no call of the pipeline could catch it: in a timer, a promise that nobody awaits, an
  * event emitter; or when a component calls `process.exit`. The log names the component and the file, as far as the stack does.
+ * A failure that certainly comes from a module that does not run, because a reload was refused, is only logged.
  */
-export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health'>): Promise<'crashed'> {
+export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'runs'>): Promise<'crashed'> {
+  const strays = new Set<string>()
   return new Promise((resolve) => {
     let isFirst = true
+    let last: unknown = log
     const fail = (error: unknown): void => {
+      // `process.exit` reports its error, then throws it.
+      if (error === last) return
+      last = error
+      const stray = strayOf(stackOf(error), pipeline)
+      if (stray !== undefined) {
+        // Each place once: it may be an interval's.
+        const level = strays.has(stray) ? 'debug' : 'error'
+        strays.add(stray)
+        const fields = { file: stray, error: errorMessage(error) }
+        return log[level]('Something failed in a module that does not run; the pipeline goes on.', fields)
+      }
       // What comes while the pipeline stops is mostly the same again.
       const level = isFirst ? 'error' : 'debug'
       isFirst = false
@@ -28,28 +43,27 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health'>): P
       // Something has loaded Node's `domain`, which has taken it.
       process.on('uncaughtException', fail)
     }
-    catchExit(fail)
+    forbidExit(fail)
   })
 }
 
-/** Lets `process.exit` end the process only where this program calls it; anywhere else it fails. */
-function catchExit(fail: (error: Error) => void): void {
-  const exit = process.exit.bind(process)
-  process.exit = (...code) => {
-    const { stackTraceLimit } = Error
-    Error.stackTraceLimit = 10
-    const error = new Error(`process.exit(${code.join('')}) was called.`)
-    Error.stackTraceLimit = stackTraceLimit
-    const [here, caller] = placesOf(String(error.stack))
-    if (here === undefined || isOwn(caller)) return exit(...code)
-    fail(error)
-    throw error
-  }
+/**
+ * Where in a module it failed, if that module surely does not run: the load that began what failed brought nothing that runs, or,
+ * where it is not known which load did, none of the loads of that file has.
+ */
+function strayOf(stack: string, { runs }: Pick<RunningPipeline, 'runs'>): string | undefined {
+  const modules = customModules()
+  const place = placesOf(stack).find(({ file }) => modules.some(({ holds }) => holds(file)))
+  const begunBy = modules.filter(({ began }) => began(executionAsyncId()))
+  const concerned =
+    begunBy.length > 0 ? begunBy : modules.filter(({ holds }) => place !== undefined && holds(place.file))
+  if (concerned.length === 0 || concerned.some(({ components }) => components.some(runs))) return undefined
+  return place === undefined ? concerned[0].path : place.file + place.position
 }
 
 /** The component that a stack leads to, and where in its module; where it leads nowhere, those it may have been. */
 function suspect(stack: string, { health }: Pick<RunningPipeline, 'health'>): Readonly<Record<string, string>> {
-  const modules = customModules()
+  const modules = customModules().filter(({ isCurrent }) => isCurrent)
   const places = placesOf(stack)
   const idsOf = ({ components }: CustomModule): string =>
     Object.keys(health.components())
@@ -67,34 +81,4 @@ function suspect(stack: string, { health }: Pick<RunningPipeline, 'health'>): Re
   }
   if (places.length > 0 || modules.length === 0) return {}
   return { perhaps: modules.map((module) => `${idsOf(module)} (${module.path})`).join(', ') }
-}
-
-interface Place {
-  readonly file: string
-  /** `:line:column` */
-  readonly position: string
-}
-
-/** The files that a stack names, the innermost first; those of Node itself left out. */
-function placesOf(stack: string): Place[] {
-  const lines = stack.matchAll(/^ +at (?:.*\()?((?:file:\/\/|\/|[A-Za-z]:\\).*?)(:\d+:\d+)\)?$/gm)
-  return Array.from(lines, ([, file, position]) => ({
-    file: file.startsWith('file:') ? fileURLToPath(file.replace(/\?.*/, '')) : file,
-    position,
-  }))
-}
-
-const folder = fileURLToPath(new URL('..', import.meta.url))
-
-function isOwn(place: Place | undefined): boolean {
-  return place?.file.startsWith(folder) === true
-}
-
-function stackOf(error: unknown): string {
-  try {
-    const stack = (error as { stack?: unknown } | null | undefined)?.stack
-    return typeof stack === 'string' ? stack : ''
-  } catch {
-    return ''
-  }
 }

@@ -149,6 +149,7 @@ export class MetricBatch {
           scopeMetrics.withMetrics(
             mapShared(scopeMetrics.metrics, (metric) => {
               const changed = change(metric, entry.resource, scopeMetrics.scope, scopeMetrics.schemaUrl)
+              if (changed !== metric) mustReturn('mapMetrics', 'Metric', changed)
               if (changed !== metric && (changed.encoded === undefined || changed.encoded !== metric.encoded)) {
                 pointCount = undefined
               }
@@ -167,6 +168,7 @@ export class MetricBatch {
       mapSome(this.resources, (entry) => {
         const scopes = mapSome(entry.scopes, (scope) => {
           const changed = change(scope, entry)
+          mustReturn('mapScopes', 'ScopeMetrics', changed)
           return changed === scope || changed.metrics.length > 0 ? changed : undefined
         })
         return scopes === entry.scopes || scopes.length > 0 ? entry.withScopes(scopes) : undefined
@@ -244,6 +246,13 @@ export class MetricBatch {
     batch.#pointCount = pointCount
     return batch
   }
+}
+
+/** JavaScript may forget to return anything. What else is wrong is found where the batch is handed over. */
+function mustReturn(method: string, what: string, changed: unknown): void {
+  if (changed !== undefined && changed !== null) return
+  const given = changed === null ? 'null' : 'nothing'
+  throw new TypeError(`the function given to \`${method}\` must return a ${what}, not ${given}`)
 }
 
 /** `array.map`, but the same array when every item stayed the same. */

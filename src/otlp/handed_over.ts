@@ -332,8 +332,18 @@ function metric(given: unknown): Metric {
     })
   } catch (error) {
     if (!(error instanceof Mistake)) throw error
-    const name = (given as { readonly name?: unknown } | undefined)?.name
-    throw new MetricMistake(typeof name === 'string' ? name : '', error)
+    if (given === null || given === undefined) throw error
+    throw new MetricMistake(nameOf(given), error)
+  }
+}
+
+/** Also of a metric that was spread, whose name is no field of its own. */
+function nameOf(given: unknown): string {
+  try {
+    const { name } = (isPlain(given) ? fieldsOf(given, new Metric({} as MetricFields)) : given) as { name?: unknown }
+    return typeof name === 'string' ? name : ''
+  } catch {
+    return ''
   }
 }
 

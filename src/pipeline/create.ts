@@ -2,6 +2,7 @@ import { from } from 'rxjs'
 import type { ObservableInput } from 'rxjs'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
+import { withoutExit } from '../process_exit.ts'
 
 /** What `create` must return. */
 const created: Record<ComponentKind, { readonly allowed: string; readonly fits: (value: unknown) => boolean }> = {
@@ -23,7 +24,7 @@ const created: Record<ComponentKind, { readonly allowed: string; readonly fits: 
 export function create<C extends Component>(component: C, context: unknown): ReturnType<C['create']> {
   let value: unknown
   try {
-    value = component.create(context as never)
+    value = withoutExit(() => component.create(context as never))
   } catch (error) {
     throw new Error(`its \`create\` failed: ${errorMessage(error)}`, { cause: error })
   }

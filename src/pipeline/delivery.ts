@@ -29,6 +29,9 @@ const MAX_BLOCKED = 1000
 /** Data points that are not left to be joined with more, so that to encode them takes little time. */
 const MAX_JOINED = 100_000
 
+const MORE =
+  'the requests of `encode` must not hold more data points than it was given; of those that it makes it says so first, by `account.created`'
+
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
   readonly kept: number
@@ -425,6 +428,12 @@ export class Delivery implements Holder {
   /** Points that an exporter neither passed on nor said anything about are lost; this is a fault of the exporter. */
   #balance(reason: string, difference: number): void {
     if (difference === 0) return
+    if (difference < 0) {
+      this.sheet.created -= difference
+      const fields = { points: -difference }
+      this.#log.error('The exporter accounts for more points than it was given; they are counted as created.', fields)
+      return
+    }
     this.sheet.lost(reason, difference)
     if (reason === 'unaccounted') {
       this.#log.error('The exporter did not account for all points of a batch.', { points: difference })
@@ -585,6 +594,8 @@ export class Delivery implements Holder {
     // What the exporter says of a batch counts from its first request on that has come to an end: until then another
     // exporter may have to encode it instead.
     let said: Said[] | undefined = [...(known?.said ?? [])]
+    /** Points that nothing was said of yet. */
+    let open = (said ?? []).reduce((sum, { points }) => sum - points, remaining)
     const counted = ({ points, say }: Said): void => {
       remaining -= points
       this.sheet.inFlight -= points
@@ -596,6 +607,7 @@ export class Delivery implements Holder {
     }
     const account = (points: number, say: () => void): void => {
       whole(Math.abs(points))
+      open -= points
       if (said === undefined) counted({ points, say })
       else said.push({ points, say })
     }
@@ -612,6 +624,7 @@ export class Delivery implements Holder {
       isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
       leave: (points) => {
         settle()
+        open -= points
         remaining -= points
         this.sheet.inFlight -= points
       },
@@ -639,6 +652,7 @@ export class Delivery implements Holder {
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of known?.requests ?? encode()) {
+        if (this.custom && Number((request as ExportRequest | undefined)?.points) > open) throw new TypeError(MORE)
         if (outcome === 'settled') outcome = await sending.send(request, inHand)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
         if (outcome === 'renewed') again.push(request)

@@ -1,4 +1,5 @@
 import { deadline } from '../clock.ts'
+import type { Component } from '../component.ts'
 import { ConfigError } from '../errors.ts'
 import type { Place } from '../errors.ts'
 import { Chain } from './chain.ts'
@@ -65,6 +66,14 @@ export class Graph {
     }
     this.#plan = createPlan(config, undefined, this.#planOptions)
     for (const path of pathsOf(this.#plan)) this.#starting(path)
+  }
+
+  /** Whether its configuration has the component. */
+  runs(component: Component): boolean {
+    const { receivers, processors, exporters } = this.#plan.config
+    return [receivers, processors, exporters].some((all) =>
+      [...all.values()].some((configured) => configured.component === component),
+    )
   }
 
   /** Opens the queues. @throws ConfigError when another process has the directory of one */

@@ -6,6 +6,7 @@ import { asDeliveryError, errorMessage, retryable } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { handedOver } from '../otlp/handed_over.ts'
+import { stackOf } from '../process_exit.ts'
 import { throttled } from '../throttled.ts'
 import { Receipt } from './receipt.ts'
 import type { Envelope } from './receipt.ts'
@@ -108,9 +109,8 @@ class Ledger {
     this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
       error: errorMessage(error),
     })
-    if (error instanceof Error) {
-      this.#log.debug('Where it failed.', { error: errorMessage(error), stack: error.stack })
-    }
+    const stack = stackOf(error)
+    if (stack !== '') this.#log.debug('Where it failed.', { error: errorMessage(error), stack })
   }
 
   /** A batch of `points` is given up. */

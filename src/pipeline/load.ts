@@ -1,3 +1,4 @@
+import { createHook } from 'node:async_hooks'
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import nodeModule, { createRequire } from 'node:module'
@@ -9,6 +10,7 @@ import { systemClock } from '../clock.ts'
 import type { Component, ComponentKind } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { inTime } from '../in_time.ts'
+import { withoutExit } from '../process_exit.ts'
 import { isFile } from '../small_file.ts'
 import { contentOf } from './module_content.ts'
 
@@ -83,10 +85,16 @@ export async function loadModule(specifier: string, directory: string): Promise<
   const path = (await isFile(file)) ? file : await resolvePackage(specifier, directory)
   const current = await loadCurrent(path)
   // Node would end without a word where nothing else is left to do.
-  const { default: exported } = await inTime(systemClock, current.loaded, PATIENCE, LATE)
+  const module = await inTime(systemClock, current.loaded, PATIENCE, LATE)
+  const exported = isCompiled(module.default) ? module.default.default : module.default
   if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
   current.components = (Array.isArray(exported) ? exported : [exported]) as Component[]
   return current.components
+}
+
+/** Whether it is the `exports` of CommonJS that TypeScript or Babel has made of a module. */
+function isCompiled(exported: unknown): exported is { readonly default: unknown } {
+  return typeof exported === 'object' && exported !== null && '__esModule' in exported && 'default' in exported
 }
 
 /** A module that was loaded. */
@@ -95,13 +103,19 @@ export interface CustomModule {
   readonly components: readonly Component[]
   /** Whether the file is the module's, or one that it imports by relative paths, or in its package. */
   readonly holds: (file: string) => boolean
+  /** Whether loading it began the asynchronous resource of that id, a timer for one; known only where it was loaded again. */
+  readonly began: (asyncId: number) => boolean
+  /** Whether the file was not loaded again since. */
+  readonly isCurrent: boolean
 }
 
-/** The modules as they were loaded last. */
+/** Every module that was loaded, each as often as it was. */
 export function customModules(): CustomModule[] {
-  return Array.from(modules, ([path, { files, components }]) => ({
+  return loads.map(({ path, files, components, begun }, index) => ({
     path,
     components,
+    began: (asyncId) => begun.has(asyncId),
+    isCurrent: modules.get(path) === loads[index],
     holds: (file) =>
       files.some((own) => own === file || realPath(own) === file) || isBelow(file, packageOf(realPath(path))),
   }))
@@ -131,14 +145,19 @@ const PATIENCE = 10_000
 const LATE = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
 
 interface Loaded {
+  readonly path: string
   digest: string
   readonly files: readonly string[]
   readonly loaded: Promise<{ default?: unknown }>
   components: readonly Component[]
+  /** The ids of the asynchronous resources that it began while it was loaded. */
+  readonly begun: Set<number>
 }
 
-/** By file. */
+/** By file, as they were loaded last. */
 const modules = new Map<string, Loaded>()
+
+const loads: Loaded[] = []
 
 /** The module as its files are now. */
 async function loadCurrent(path: string): Promise<Loaded> {
@@ -147,9 +166,11 @@ async function loadCurrent(path: string): Promise<Loaded> {
   if (known?.digest === digest) return known
   const load = known !== undefined ? loadAnew : isForJiti(path) ? loadByJiti : loadNatively
   const lending = importsPackages && load === loadNatively ? lendOwn() : Promise.resolve()
-  const loaded = lending.then(() => load(path, files))
-  const current: Loaded = { digest, files, loaded, components: [] }
+  const begun = new Set<number>()
+  const loaded = lending.then(() => withoutExit(() => load(path, files, begun)))
+  const current: Loaded = { path, digest, files, loaded, components: [], begun }
   modules.set(path, current)
+  loads.push(current)
   // Why it failed may have been something else than its files.
   loaded.catch(() => (current.digest = ''))
   return current
@@ -214,10 +235,11 @@ async function loadByJiti(path: string): Promise<{ default?: unknown }> {
 }
 
 /** Node imports a file only once; jiti, as long as it need not wait for the module, forgets what it is told to. */
-async function loadAnew(path: string, files: readonly string[]): Promise<{ default?: unknown }> {
+async function loadAnew(path: string, files: readonly string[], begun: Set<number>): Promise<{ default?: unknown }> {
   const jiti = await jitiFor(path)
   const { cache } = createRequire(import.meta.url)
   for (const file of files) delete cache[file]
+  const watch = createHook({ init: (id) => void begun.add(id) }).enable()
   try {
     const module = jiti(path) as { default?: unknown }
     return /\.cjs$/.test(path) || (path.endsWith('.js') && isCommonJs(path)) ? { default: module } : module
@@ -225,6 +247,8 @@ async function loadAnew(path: string, files: readonly string[]): Promise<{ defau
     if (!/^await is only valid/.test(errorMessage(error))) throw error
     const why = 'it has changed, and awaits something at its top level; such a change takes effect at the next start'
     throw new Error(why, { cause: error })
+  } finally {
+    watch.disable()
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Logger } from '../component.ts'
+import type { Component, Logger } from '../component.ts'
 import { defaultRememberedSize, MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { rememberedBytes } from '../otlp/remembered_bytes.ts'
@@ -23,6 +23,8 @@ export interface RunningPipeline {
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
   readonly health: Health
+  /** Whether the configuration that runs has the component, the very object. */
+  readonly runs: (component: Component) => boolean
   /** The metrics of the pipeline itself, as they are now; cumulative since its start. */
   readonly metrics: () => Promise<MetricBatch>
   /**
@@ -81,6 +83,7 @@ export function startPipeline(
     ended,
     telemetry,
     health,
+    runs: (component) => graph.runs(component),
     metrics: telemetry.reader(over.signal),
     async reload(next) {
       if (stopping !== undefined) throw new Error('The pipeline is stopping.')

@@ -65,6 +65,11 @@ describe('a component of a user’s own', () => {
       'must return requests, at once',
     ],
     [
+      'requests of more points than it was given',
+      'encode: (batch) => [{ points: batch.pointCount + 5, bytes: 1 }], send: async () => {}',
+      'must not hold more data points than it was given',
+    ],
+    [
       'no state',
       'encode: () => [], send: async () => {}, state: { begin() {}, changes() {}, restore() {} }',
       'unaccounted',
@@ -74,5 +79,51 @@ describe('a component of a user’s own', () => {
     expect({ code, stderr }).toMatchObject({ code: 1 })
     expect(stderr).toContain(message)
     expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1$/m)
+  })
+})
+
+describe('process.exit in a module', () => {
+  const component = (body: string): string =>
+    `export default { kind: 'processor', type: 'own', summary: 'Own.', config: {}, ${body} }`
+  const yaml = `
+modules: [./own.mjs]
+receivers: { host_metrics: { scrapers: { load: } } }
+processors: { own: }
+exporters: { debug: { nope: 1 } }
+service: { pipelines: { metrics: { receivers: [host_metrics], processors: [own], exporters: [debug] } } }
+`
+  it.each([
+    ['while it is loaded', 'process.exit(3)', yaml, '2:11 modules[0]: cannot be loaded: process.exit(3) was called.'],
+    [
+      'in `check`',
+      component('*check() { process.exit(3) }, create: () => (batch) => batch'),
+      yaml,
+      '4:15 processors.own: its check failed: process.exit(3) was called.',
+    ],
+    [
+      'in `create`',
+      component('create() { process.exit(3) }'),
+      yaml.replace('{ nope: 1 }', ''),
+      '4:15 processors.own: its `create` failed: process.exit(3) was called.',
+    ],
+  ])('is a mistake beside all others: %s', async (_where, module, text, message) => {
+    const folder = await temporaryFolder({ 'own.mjs': module, 'pipeline.yaml': text })
+    cleanups.push(folder.remove)
+    for (const command of ['validate', '--once']) {
+      const { code, stderr } = await runCommand([command, '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+      expect({ code, stderr }).toMatchObject({ code: 78 })
+      expect(stderr).toContain(`pipeline.yaml:${message}`)
+      if (text === yaml) expect(stderr).toMatch(/exporters\.debug\.nope: .*\n\n2 mistakes/)
+    }
+  })
+
+  it('is not alone: what fails outside a call while a module is loaded is said with its place', async () => {
+    const folder = await temporaryFolder({
+      'own.mjs': `setTimeout(() => { throw new Error('late') }); await new Promise((go) => setTimeout(go, 5000))`,
+      'pipeline.yaml': yaml,
+    })
+    cleanups.push(folder.remove)
+    const { code, stderr } = await runCommand(['validate', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    expect({ code, stderr }).toEqual({ code: 70, stderr: `heka-pipeline: ${folder.path('own.mjs')}:1:26: late\n` })
   })
 })

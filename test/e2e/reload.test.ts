@@ -331,6 +331,58 @@ ${service(
     expect(valuesAt(destination)).toEqual([7, 3, 41, 42, 43])
   })
 
+  it('goes on where a module that it refuses exits, or fails later in a timer', async () => {
+    const destination = await startDestination()
+    const module = (before: string, create = '(batch) => batch'): string =>
+      `${before}\nexport default { kind: 'processor', type: 'own', summary: 'Own.', config: {}, create: () => ${create} }`
+    const yaml = (more = '', setting = ''): string => `
+modules: [./own.mjs${more}]
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+processors: { own: }
+exporters: { otlp_http: { endpoint: "${destination.url}"${setting} } }
+${service('metrics: { receivers: [otlp], processors: [own], exporters: [otlp_http] }')}`
+    const { command, reload, write, address } = await start(yaml(), { 'own.mjs': module('') })
+    for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
+    const stray = 'Something failed in a module that does not run; the pipeline goes on.'
+    const strays = (): number => command.stderr().split(stray).length - 1
+
+    await write('own.mjs', module('process.exit(4)'))
+    await expect(reload()).resolves.toMatchObject({
+      code: 422,
+      text: expect.stringContaining('modules[0]: cannot be loaded: process.exit(4) was called.') as unknown,
+    })
+    await write('own.mjs', module('', 'process.exit(4)'))
+    await expect(reload()).resolves.toMatchObject({
+      code: 422,
+      text: expect.stringContaining('its `create` failed: process.exit(4) was called.') as unknown,
+    })
+
+    // Another version of the file of a module that runs, refused for itself.
+    const late = (what: string): string => `setTimeout(() => { ${what} }, 50)`
+    await write('own.mjs', module(late(`throw new Error('late')`), '5'))
+    await expect(reload()).resolves.toMatchObject({ code: 422 })
+    await until(() => strays() === 1)
+    await write('own.mjs', module(`\n${late('process.exit(6)')}`, '5'))
+    await expect(reload()).resolves.toMatchObject({ code: 422 })
+    await command.waitFor('process.exit(6) was called.')
+
+    // A file that is new, refused with the rest.
+    await write('own.mjs', module(''))
+    await write('new.mjs', late(`Promise.reject(new Error('unheard'))`) + '\nexport default []')
+    await write('pipeline.yaml', yaml(', ./new.mjs', ', nope: 1'))
+    await expect(reload()).resolves.toMatchObject({ code: 422 })
+    await command.waitFor('unheard')
+
+    await expect(send(address(LISTENING), gaugeRequest(7))).resolves.toBe(200)
+    await until(() => valuesAt(destination).includes(7))
+    // One that runs, from its first reload on.
+    await write('pipeline.yaml', yaml())
+    await write('own.mjs', module(late(`throw new Error('running')`)))
+    await expect(reload()).resolves.toMatchObject({ code: 200 })
+    await expect(command.ended).resolves.toBe(70)
+    expect(command.stderr()).toMatch(/"component":"own".*"error":"running","msg":"Something failed outside every call/)
+  })
+
   it('passes the ports of TLS and gRPC on with other certificates and limits, under load', async () => {
     const destination = await startDestination()
     const yaml = (https: string, grpc: string): string => `

@@ -123,6 +123,7 @@ export interface DeliverySettings {
   queue?: Partial<DeliveryConfig['sending_queue']>
   memoryIsShort?: () => boolean
   machine?: Machine
+  custom?: boolean
 }
 
 function configOf({
@@ -179,7 +180,8 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   const log = { debug: write, info: write, warn: write, error: write }
   const memory = { holders: new Set<Holder>(), isShort: () => settings.memoryIsShort?.() ?? false }
-  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values', memory, false, settings.machine)
+  const { machine, custom } = settings
+  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values', memory, false, machine, custom)
   delivery.begin()
   return {
     sheet,

@@ -82,6 +82,21 @@ describe.each(Object.entries(batches))('a processor that is given a batch of %s'
       'metric "load": type must be one of gauge, sum, histogram, exponential_histogram, summary, none, not "guage"',
     ],
     [
+      'a type that is none, in a metric that was spread',
+      (given) => given.mapMetrics((metric: any) => ({ ...metric, type: 'gage' })),
+      'metric "load": type must be one of gauge, sum, histogram, exponential_histogram, summary, none, not "gage"',
+    ],
+    [
+      'null for a metric',
+      (given) => given.mapMetrics(() => null),
+      'the function given to `mapMetrics` must return a Metric, not null',
+    ],
+    [
+      'nothing for a scope',
+      (given) => given.mapScopes(() => undefined),
+      'the function given to `mapScopes` must return a ScopeMetrics, not nothing',
+    ],
+    [
       'a value that is a text',
       (given) => given.mapPoints((point: any) => point.with({ value: '3' })),
       'metric "load": points[0].value must be a number or a bigint, not a string',

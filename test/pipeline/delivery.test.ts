@@ -359,6 +359,59 @@ describe('delivery', () => {
     expect(delivery.sheet.balance().dropped).toEqual({ exporter_error: 2 })
   })
 
+  it('drops and counts a request whose failure cannot be looked at', async () => {
+    const fail = (): never => {
+      throw new Error('q')
+    }
+    const thrown = new Proxy({}, { get: fail, has: fail, getPrototypeOf: fail }) as Error
+    const delivery = deliver({ encode: () => [valuesRequest([1])], send: () => Promise.reject(thrown) })
+    await delivery.offer(batchOf(1))
+    await delivery.drain()
+    expect(delivery.sheet.balance()).toMatchObject({ sent: 0, dropped: { exporter_error: 1 } })
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it.each<[string, Partial<Exporter<ValuesRequest>>, object]>([
+    [
+      'requests of more data points than it was given',
+      { encode: (batch) => [{ ...valuesRequest([1]), points: batch.pointCount + 5 }] },
+      { created: 0, sent: 0, dropped: { exporter_error: 2 } },
+    ],
+    [
+      'requests that are too many only together',
+      { encode: () => [valuesRequest([1]), valuesRequest([1, 2])] },
+      { created: 0, sent: 1, dropped: { exporter_error: 1 } },
+    ],
+    [
+      'more that it has spoken of',
+      {
+        encode(_batch, account) {
+          account.created(5)
+          return [valuesRequest([1, 2, 3, 4, 5, 6, 7])]
+        },
+      },
+      { created: 5, sent: 7, dropped: {} },
+    ],
+    [
+      'more dropped than it was given',
+      {
+        encode(_batch, account) {
+          account.dropped('odd', 7)
+          return []
+        },
+      },
+      { created: 5, sent: 0, dropped: { odd: 7 } },
+    ],
+  ])('never counts below zero where an exporter of a user’s own hands over %s', async (_what, own, balance) => {
+    const { url } = await startDestination()
+    const delivery = deliver({ ...exporter(url), ...own }, { custom: true })
+    await delivery.offer(batchOf(1, 2))
+    await delivery.drain()
+    const { created, sent, dropped } = delivery.sheet.balance()
+    expect({ created, sent, dropped }).toEqual(balance)
+    expect(delivery.difference()).toBe(0)
+  })
+
   it('understands the kinds of errors thrown by an exporter that imports nothing', async () => {
     let attempts = 0
     const delivery = deliver({

@@ -76,7 +76,31 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
   }
 }
 
+/** Fails wherever it is looked at. */
+const unreadable = (target: object): object => {
+  const fail = (): never => {
+    throw new Error('q')
+  }
+  return new Proxy(target, { get: fail, has: fail, getPrototypeOf: fail, ownKeys: fail })
+}
+
 describe('a guarded function', () => {
+  it.each([
+    ['a proxy that nothing can be read from', unreadable({})],
+    ['a proxy of an error', new Proxy(retryable('x'), { get: () => unreadable({}) })],
+  ])('loses no point without a trace when %s is thrown', async (_what, thrown) => {
+    const { sheet, messages, ...guarded } = run(() => {
+      throw thrown as Error
+    })
+    expect(await guarded.send(1, 2)).not.toBe('accepted')
+    expect(sheet.balance()).toMatchObject({ dropped: { processor_error: 2 } })
+    expect(messages[0]).toContain('has no text')
+    expect(guarded.difference()).toBe(0)
+    const rejecting = run(() => Promise.reject(thrown))
+    await rejecting.send(1)
+    expect(rejecting.sheet.balance()).toMatchObject({ dropped: { processor_error: 1 } })
+  })
+
   it('costs one counted batch when it throws, and lives on', async () => {
     const step = run((given) => {
       if (values(given).includes(13)) throw new Error('no thirteens')

@@ -64,6 +64,11 @@ describe('a module', () => {
   it.each([
     ['own.mjs', 'export default { type: "own" }'],
     ['own.cjs', 'module.exports = { type: "own" }'],
+    [
+      'compiled.cjs',
+      'Object.defineProperty(exports, "__esModule", { value: true }); exports.default = { type: "own" }',
+    ],
+    ['compiled.js', 'Object.defineProperty(exports, "__esModule", { value: true }); exports.default = { type: "own" }'],
     ['deep/own.mjs', 'export { default } from "./other.mjs"'],
     ['own.ts', 'const type: string = "own"; export default { type }'],
     ['own.mts', 'const type: string = "own"; export default { type }'],

@@ -1,6 +1,7 @@
 import type { Component, ComponentKind, ExporterComponent, Finding, ProcessorBefore } from '../../component.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Place } from '../../errors.ts'
+import { withoutExit } from '../../process_exit.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../load.ts'
 import { deliverySettings, deliverySettingsOf } from '../settings.ts'
 import type { DeliveryConfig } from '../settings.ts'
@@ -217,7 +218,7 @@ export function reportFindings(
 
 function findingsOf(rules: () => Iterable<Finding> | undefined): Finding[] {
   try {
-    const findings = [...(rules() ?? [])]
+    const findings = withoutExit(() => [...(rules() ?? [])])
     for (const { path, message } of findings) {
       if (typeof path !== 'string' || typeof message !== 'string')
         throw new TypeError('it must yield `{ path, message }`')

@@ -1,0 +1,84 @@
+import { fileURLToPath } from 'node:url'
+
+/*
+ * `process.exit` in a component would lose everything that is on its way, so from the first look at a component on it ends the
+ * process only where this package calls it.
+ */
+
+let guarded = false
+/** Calls of components under way that may only fail. */
+let calls = 0
+/** Called with what failed outside of these. */
+let fail: ((error: Error) => void) | undefined
+
+/** Makes `process.exit` fail with an error wherever this package does not call it; `report` is given that error first. */
+export function forbidExit(report: (error: Error) => void): void {
+  fail = report
+  guardExit()
+}
+
+/** Runs code of a component or a module in which `process.exit` is nothing but an error, which it throws. */
+export function withoutExit<T>(call: () => T): T {
+  guardExit()
+  calls += 1
+  let isAwaited = false
+  try {
+    const result = call()
+    if (result instanceof Promise) {
+      isAwaited = true
+      const ended = (): void => void (calls -= 1)
+      result.then(ended, ended)
+    }
+    return result
+  } finally {
+    if (!isAwaited) calls -= 1
+  }
+}
+
+function guardExit(): void {
+  if (guarded) return
+  guarded = true
+  const exit = process.exit.bind(process)
+  process.exit = (...code) => {
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 10
+    const error = new Error(`process.exit(${code.join('')}) was called.`)
+    Error.stackTraceLimit = stackTraceLimit
+    const [here, caller] = placesOf(String(error.stack))
+    const isFree = calls === 0 && (fail === undefined || here === undefined)
+    if (isFree || isOwn(caller)) return exit(...code)
+    if (calls === 0) fail?.(error)
+    throw error
+  }
+}
+
+export interface StackPlace {
+  readonly file: string
+  /** `:line:column` */
+  readonly position: string
+}
+
+/** The files that a stack names, the innermost first; those of Node itself left out. */
+export function placesOf(stack: string): StackPlace[] {
+  const lines = stack.matchAll(/^ +at (?:.*\()?((?:file:\/\/|\/|[A-Za-z]:\\).*?)(:\d+:\d+)\)?$/gm)
+  return Array.from(lines, ([, file, position]) => ({
+    file: file.startsWith('file:') ? fileURLToPath(file.replace(/\?.*/, '')) : file,
+    position,
+  }))
+}
+
+/** The stack of anything thrown; empty where it has none. */
+export function stackOf(error: unknown): string {
+  try {
+    const stack = (error as { stack?: unknown } | null | undefined)?.stack
+    return typeof stack === 'string' ? stack : ''
+  } catch {
+    return ''
+  }
+}
+
+const folder = fileURLToPath(new URL('.', import.meta.url))
+
+function isOwn(place: StackPlace | undefined): boolean {
+  return place?.file.startsWith(folder) === true
+}
