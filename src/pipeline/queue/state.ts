@@ -72,7 +72,8 @@ interface StateFile {
  * What an exporter remembers of what it prepared, in files beside the log of records. An entry is written before the records
  * it belongs to, and counts only if they are there: so what is remembered after a crash is neither more nor less than what the
  * queue took. From time to time the exporter begins to tell anew, in a new file, a part with each batch; when it has told all
- * there, the file before is deleted. Nothing here ever rejects: a disk that fails costs what is remembered on it, no batch.
+ * there, the file before is deleted. Only `restore` and `retry` ever reject: otherwise, a disk that fails costs what is remembered on it,
+ * no batch.
  */
 export class StateLog {
   #telling = newTelling()
@@ -118,14 +119,14 @@ export class StateLog {
   /**
    * Gives the exporter what an earlier process left, as far as it belongs to the records that are there, and writes it anew.
    * Not if the exporter has prepared something already. `end`: where this process will write its first record.
+   * @throws what the file system says where the files cannot be listed: a new one must come after all that are there
    */
   async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
-    let paths: string[] = []
+    const names = (await this.machine.disk.readdir(this.folder)).filter((name) => NAME.test(name)).sort()
+    const paths = names.map((name) => join(this.folder, name))
+    this.#fileNumber = Number(NAME.exec(names.at(-1) ?? '')?.[1] ?? 0) + 1
     const foreign = new Set<string>()
     try {
-      const names = (await this.machine.disk.readdir(this.folder)).filter((name) => NAME.test(name)).sort()
-      paths = names.map((name) => join(this.folder, name))
-      this.#fileNumber = Number(NAME.exec(names.at(-1) ?? '')?.[1] ?? 0) + 1
       const read = async (path: string): Promise<StateFile> => {
         try {
           return await readStateFile(path, this.machine.disk)
@@ -146,8 +147,10 @@ export class StateLog {
       this.#failed(error)
     }
     for (const path of paths) {
-      await (foreign.has(path) ? this.#setAside(path) : this.machine.disk.unlink(path)).catch(() => undefined)
+      if (foreign.has(path)) await this.#setAside(path).catch(() => undefined)
+      else this.#undeleted.add(path)
     }
+    await this.retry().catch(() => undefined)
   }
 
   /** Writes what was told with batches that are about to become records behind `end`, or that nothing is left of. */

@@ -51,6 +51,30 @@ function exporting(send: (request: ValuesRequest) => Promise<void>) {
   return { exporter, requests }
 }
 
+/** Queues of an exporter that tells a number with each batch, one more each time, in every process of a test. */
+function remembering() {
+  let told = 0
+  let restored: number[] = []
+  const state = {
+    begin: () => undefined,
+    changes: () => ({ bytes: new Uint8Array([++told]), all: true }),
+    restore: (tellings: readonly (readonly Told[])[]) => void (restored = tellings.flat().map(({ bytes }) => bytes[0])),
+  }
+  const events = { changed() {}, restored() {}, lost() {}, recovered() {} }
+  const log = { debug() {}, info() {}, warn() {}, error() {} }
+  const config = { ...queue, queue_size: undefined, sizer: 'requests' } as const
+  return {
+    start: (machine: Machine): DiskQueue => {
+      restored = []
+      return new DiskQueue('/queue', 'values', config, state, events, log, undefined, machine)
+    },
+    /** The number that was told last. */
+    told: () => told,
+    /** What the last process that was started got back. */
+    restored: () => restored,
+  }
+}
+
 const unavailable = async (): Promise<void> => {
   throw retryable('Nobody is there.')
 }
@@ -132,17 +156,7 @@ describe('a queue whose disk fails', () => {
 
   it('forgets what an exporter remembered before it sent what the disk knows nothing of, once the disk works again', async () => {
     const disk = new SimulatedDisk(new Random(1))
-    const restored: (readonly (readonly Told[])[])[] = []
-    const state = {
-      begin: () => undefined,
-      changes: () => ({ bytes: new Uint8Array([1]), all: true }),
-      restore: (tellings: readonly (readonly Told[])[]) => void restored.push(tellings),
-    }
-    const events = { changed() {}, restored() {}, lost() {}, recovered() {} }
-    const log = { debug() {}, info() {}, warn() {}, error() {} }
-    const config = { ...queue, queue_size: undefined, sizer: 'requests' } as const
-    const start = (machine: Machine): DiskQueue =>
-      new DiskQueue('/queue', 'values', config, state, events, log, undefined, machine)
+    const { start, restored } = remembering()
     const before = machineOf(disk)
     const first = start(before.machine)
     await before.settled(first.open())
@@ -157,7 +171,76 @@ describe('a queue whose disk fails', () => {
     before.die()
     const after = machineOf(disk)
     await after.settled(start(after.machine).open())
-    expect(restored.flat(2)).toEqual([])
+    expect(restored()).toEqual([])
+  })
+
+  it('never takes what an earlier process remembered for newer than what it told itself, whichever listing of the folder fails', async () => {
+    for (let failing = 1; failing <= 4; failing++) {
+      const disk = new SimulatedDisk(new Random(1))
+      const { start, told, restored } = remembering()
+      const sending = machineOf(disk)
+      const first = start(sending.machine)
+      await sending.settled(first.open())
+      await sending.settled(Promise.resolve(first.push(batchOf(1))))
+      first.shift()?.done()
+      await sending.machine.clock.advance(1000)
+      sending.die()
+      // The next finds that all was sent. It leaves only what it remembers, in the second file.
+      const idle = machineOf(disk)
+      const second = start(idle.machine)
+      await idle.settled(second.open())
+      await idle.settled(second.close())
+      idle.die()
+      let listings = 0
+      const during = machineOf(disk, (own) => ({
+        readdir: ((...asked: Parameters<Disk['readdir']>) =>
+          ++listings === failing ? Promise.reject(new Error('EIO')) : own.readdir(...asked)) as Disk['readdir'],
+      }))
+      const third = start(during.machine)
+      await during.settled(third.open())
+      await during.settled(Promise.resolve(third.push(batchOf(2))))
+      await during.machine.clock.advance(5000)
+      expect(third.status().problem).toBeUndefined()
+      third.shift()?.done()
+      await during.machine.clock.advance(1000)
+      during.die()
+      const last = told()
+      const after = machineOf(disk)
+      await after.settled(start(after.machine).open())
+      expect(restored().at(-1)).toBe(last)
+    }
+  })
+
+  it('deletes what it could neither read nor delete at its start before the disk counts as working again', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const { start, restored } = remembering()
+    const before = machineOf(disk)
+    const first = start(before.machine)
+    await before.settled(first.open())
+    await before.settled(Promise.resolve(first.push(batchOf(1))))
+    before.die()
+    let fails = true
+    const failing = async (): Promise<never> => {
+      throw new Error('EIO')
+    }
+    const isState = (path: string): boolean => fails && path.endsWith('.state')
+    const during = machineOf(disk, (own) => ({
+      readFile: (path) => (isState(path) ? failing() : own.readFile(path)),
+      unlink: (path) => (isState(path) ? failing() : own.unlink(path)),
+    }))
+    const second = start(during.machine)
+    await during.settled(second.open())
+    fails = false
+    disk.weather = 'read-only'
+    await during.settled(Promise.resolve(second.push(batchOf(2))))
+    while (second.shift() !== undefined);
+    disk.weather = 'fine'
+    await during.machine.clock.advance(5000)
+    expect(second.status().problem).toBeUndefined()
+    during.die()
+    const after = machineOf(disk)
+    await after.settled(start(after.machine).open())
+    expect(restored()).toEqual([])
   })
 
   it('sends all that it could not read for a while, also of segments that have the same number', async () => {
