@@ -223,7 +223,7 @@ ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], proce
     })
     cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['validate', '--config', folder.path('pipeline.yaml')])
-    expect({ code, stderr }).toEqual({ code: 70, stderr: 'heka-pipeline: too late\n' })
+    expect({ code, stderr }).toEqual({ code: 70, stderr: `heka-pipeline: ${folder.path('late.js')}:1:16: too late\n` })
   })
 
   it('prints the merged configuration without secrets', async () => {
