@@ -326,6 +326,8 @@ export class KnownSeries implements Memory {
   }
 
   #forgetPassing(): void {
+    // Almost always: emptying what is empty takes time for every batch.
+    if (this.#passingMetrics.size + this.#passingSources.size + this.#passingSeries.size === 0) return
     this.#passingMetrics.clear()
     this.#passingIdentities.length = 0
     // From the last to the first, so that the memory of each is given back at once.

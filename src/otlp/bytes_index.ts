@@ -281,7 +281,7 @@ export class BytesIndex {
 
 /** The length of an array that takes so many bytes, and some more that may come. */
 function roomFor(bytes: number): number {
-  return Math.max(MIN_BYTES, bytes < LARGE ? bytes * 2 : Math.ceil(bytes * 1.5))
+  return Math.max(MIN_BYTES, bytes * 2)
 }
 
 /** The same numbers in an array of twice the size. */

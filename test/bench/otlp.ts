@@ -271,7 +271,8 @@ function rates(make: () => Payload, form: Form, runs: readonly Run[]): number[] 
 
 const tags = ['env:prod', 'team:platform', 'tier:one']
 const tagMap = new Map(tags.map((tag) => tag.split(':') as [string, string]))
-const account = { created: () => undefined, merged: () => undefined, dropped: () => undefined }
+const ignore = () => undefined
+const account = { created: ignore, merged: ignore, dropped: ignore }
 
 /** `datadog_native` without compression and without sending. */
 function toDatadog(version: 'v1' | 'v2'): Run {
@@ -306,6 +307,7 @@ function toDatadog(version: 'v1' | 'v2'): Run {
       headers: {},
     },
     clock: systemClock,
+    log: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     onStop: () => undefined,
   } as unknown as Parameters<typeof datadogNative.create>[0])
   return (bytes) => {
