@@ -215,14 +215,15 @@ export class KnownSeries implements Memory {
 
   /** The series of a source, which has come again now. */
   seriesOf(source: number): number {
-    const places = this.#places
     const at = source * STRIDE
-    const gap = this.#second - places[at + SEEN]
-    if (gap > 0) {
-      places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
-      places[at + SEEN] = this.#second
-    }
-    return places[at + SERIES]
+    if (this.#places[at + SEEN] !== this.#second) this.#see(at)
+    return this.#places[at + SERIES]
+  }
+
+  #see(at: number): void {
+    const places = this.#places
+    places[at + INTERVAL] = nextInterval(places[at + INTERVAL], this.#second - places[at + SEEN])
+    places[at + SEEN] = this.#second
   }
 
   /** Says which series a source feeds, or why none. */
@@ -293,12 +294,17 @@ export class KnownSeries implements Memory {
   settle(samples: Samples): Settled {
     const { series, origins, covered, count } = samples
     for (let index = 0; index < count; index++) {
-      const before = this.#origins[series[index]]
-      if (before === origins[index]) continue
-      if (before !== NONE) this.meet(series[index], before, origins[index], !Number.isNaN(covered[index]))
-      if (this.keeps(origins[index])) this.#origins[series[index]] = origins[index]
+      if (this.#origins[series[index]] === origins[index]) continue
+      this.#come(series[index], origins[index], !Number.isNaN(covered[index]))
     }
     return samples.settle(this.#sent)
+  }
+
+  /** A series gets a sample of another source than before. */
+  #come(series: number, origin: number, isCount: boolean): void {
+    const before = this.#origins[series]
+    if (before !== NONE) this.meet(series, before, origin, isCount)
+    if (this.keeps(origin)) this.#origins[series] = origin
   }
 
   #identityOf(source: number): string {

@@ -57,8 +57,16 @@ export class SeriesMemory {
    * nothing. `TOO_LARGE` or `NO_ROOM` where it is new and is not to be remembered, also because its metric is not.
    */
   find(owner: number, view: DataView, start: number, end: number, now: number): number {
+    const series = owner < 0 ? owner : this.series.find(owner, view, start, end)
+    // Small, so that it becomes a part of the loop over points.
+    return series >= 0 && this.points.age(series, now) <= this.ttl
+      ? series
+      : this.#begin(series, owner, view, start, end, now)
+  }
+
+  #begin(known: number, owner: number, view: DataView, start: number, end: number, now: number): number {
     if (owner < 0) return owner
-    let series = this.series.find(owner, view, start, end)
+    let series = known
     if (series < 0) {
       const length = end - start
       if (length > MAX_ATTRIBUTES || !this.series.hasRoom(length)) {
@@ -66,8 +74,7 @@ export class SeriesMemory {
         return length > MAX_ATTRIBUTES ? TOO_LARGE : NO_ROOM
       }
       series = this.series.add(owner, view, start, end)
-    } else if (this.points.age(series, now) > this.ttl) this.forget(series)
-    else return series
+    } else this.forget(series)
     this.points.clear(series)
     this.points.see(series, now)
     return series

@@ -85,15 +85,14 @@ export function toRequests(
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
   const requests: NativeRequest[] = []
-  const { series, timestamps, intervals, values, count } = samples
-  for (let start = 0; start < count;) {
+  for (let start = 0; start < samples.count;) {
     let end = start
     let length = format.open.length + format.close.length
-    do length += known.length(series[end++]) + format.rest
+    do length += known.length(samples.series[end++]) + format.rest
     while (
-      end < count &&
+      end < samples.count &&
       end - start < format.maxPoints &&
-      length + known.length(series[end]) + format.rest <= maxLength
+      length + known.length(samples.series[end]) + format.rest <= maxLength
     )
     requests.push(...make(write(start, end, length), end - start))
     start = end
@@ -109,12 +108,12 @@ export function toRequests(
     let interval = NaN
     let moment = format.moment(0, 0)
     for (let index = start; index < end; index++) {
-      if (timestamps[index] !== timestamp || intervals[index] !== interval) {
-        timestamp = timestamps[index]
-        interval = intervals[index]
+      if (samples.timestamps[index] !== timestamp || samples.intervals[index] !== interval) {
+        timestamp = samples.timestamps[index]
+        interval = samples.intervals[index]
         moment = format.moment(timestamp, interval)
       }
-      at = format.write(room, at, index === start, known, series[index], moment, values[index])
+      at = format.write(room, at, index === start, known, samples.series[index], moment, samples.values[index])
     }
     at += out.write(format.close, at, 'latin1')
     return out.subarray(begin, at)
