@@ -365,7 +365,7 @@ export class Simulation {
   /** Adds up what this life dropped and counted. */
   #endLife(): void {
     const { exporters, pipelines } = this.#pipeline.telemetry.balance()
-    this.#uncertain ||= this.#hadProblem('datadog_native/deltas')
+    this.#uncertain ||= this.#pipeline.telemetry.queues()['datadog_native/deltas'].problem !== undefined
     const dropped = (balance: ExporterBalance | PipelineBalance | undefined): number => total(balance?.dropped ?? {})
     this.#excused.disk += exporters['otlp_http/disk'].dropped.shutdown ?? 0
     const { queued, in_flight } = exporters['otlp_http/disk']
