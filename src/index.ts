@@ -53,7 +53,8 @@ export { MetricBatch } from './otlp/batch.ts'
 export type { ResourceMetricsInit } from './otlp/batch.ts'
 export { toOtlpJson } from './otlp/json.ts'
 export { Metric, ResourceMetrics, ScopeMetrics } from './otlp/metrics.ts'
-export type { MetricFields, MetricType, Temporality } from './otlp/metrics.ts'
+export type { MetricType, Temporality } from './otlp/metric_type.ts'
+export type { MetricFields } from './otlp/metrics.ts'
 export {
   ExponentialHistogramPoint,
   HistogramPoint,

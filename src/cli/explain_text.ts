@@ -1,5 +1,5 @@
 import { cut, numberText, visible, wrap } from '../terminal.ts'
-import type { ExplainedSeries, ExporterReport } from './explain.ts'
+import type { ExplainedSeries, ExporterReport } from './explain_report.ts'
 
 /** Requests, and metrics of one reason, that are shown; of more only how many. */
 const MAX_SHOWN = 20

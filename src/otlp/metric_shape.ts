@@ -1,6 +1,6 @@
 import { behind } from './message.ts'
 import type { Encoded } from './message.ts'
-import type { MetricType, Temporality } from './metrics.ts'
+import type { MetricType, Temporality } from './metric_type.ts'
 
 /** What one must know of a metric before its points, found without reading a text. Positions are those of its request. */
 export interface MetricShape {

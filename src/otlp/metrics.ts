@@ -2,15 +2,10 @@ import { Attributes } from './attributes.ts'
 import { Encoded, Message } from './message.ts'
 import { shapeOf } from './metric_shape.ts'
 import type { MetricShape } from './metric_shape.ts'
+import type { MetricType, Temporality } from './metric_type.ts'
 import type { DataPoint } from './points.ts'
 import { Resource, Scope } from './resource.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
-
-/** `none`: the metric carries no data field, or one this version does not know. */
-export type MetricType = 'gauge' | 'sum' | 'histogram' | 'exponential_histogram' | 'summary' | 'none'
-
-/** How points of a sum or histogram relate to each other: each the difference since the last, or the total since a start. */
-export type Temporality = 'unspecified' | 'delta' | 'cumulative'
 
 export interface MetricFields {
   readonly name?: string

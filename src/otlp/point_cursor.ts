@@ -1,7 +1,8 @@
 import { Attributes } from './attributes.ts'
 import { Encoded, viewOf } from './message.ts'
 import type { Source } from './message.ts'
-import type { Metric, MetricType } from './metrics.ts'
+import type { MetricType } from './metric_type.ts'
+import type { Metric } from './metrics.ts'
 import { readAttributeFields } from './wire/point.ts'
 
 const SECOND = 1_000_000_000n

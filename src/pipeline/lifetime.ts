@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Component, ConfigOf, Context, Listening, ListenOptions, Logger, Settings } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { LISTEN_INTERVAL, listenFailure } from '../http/endpoint.ts'
+import { ownMetricsReader } from './own_metrics_reader.ts'
 import { Ports } from './ports.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -44,7 +45,7 @@ export class Lifetime {
     { telemetry, memoryIsShort = () => false, report = () => {}, waiting = () => {}, ...given }: ContextOptions,
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
-    const [meter, ownMetrics] = [telemetry.meter(component, given.id), telemetry.reader(signal)]
+    const [meter, ownMetrics] = [telemetry.meter(component, given.id), ownMetricsReader(telemetry, signal)]
     return {
       ...given,
       ...{ log, signal, meter, ownMetrics, rxjs, memoryIsShort, report },

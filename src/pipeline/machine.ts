@@ -3,7 +3,7 @@ import { systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
 import type { Network } from '../http/client.ts'
 import type { Disk } from './queue/files.ts'
-import { systemDisk } from './queue/files.ts'
+import { systemDisk } from './queue/system_disk.ts'
 
 /** What a pipeline uses of the machine it runs on. A simulation puts its own in its place, where nothing depends on chance. */
 export interface Machine {

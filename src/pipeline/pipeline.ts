@@ -9,6 +9,7 @@ import type { GraphOptions } from './graph.ts'
 import { Health } from './health.ts'
 import { thisMachine } from './machine.ts'
 import type { Machine } from './machine.ts'
+import { ownMetricsReader } from './own_metrics_reader.ts'
 import type { ServiceConfig } from './settings.ts'
 import { Telemetry } from './telemetry.ts'
 import type { Balance } from './telemetry.ts'
@@ -84,7 +85,7 @@ export function startPipeline(
     telemetry,
     health,
     runs: (component) => graph.runs(component),
-    metrics: telemetry.reader(over.signal),
+    metrics: ownMetricsReader(telemetry, over.signal),
     async reload(next) {
       if (stopping !== undefined) throw new Error('The pipeline is stopping.')
       if (busy) throw new Error('The pipeline is starting, or reloading, already.')

@@ -1,7 +1,6 @@
 import { systemClock } from '../clock.ts'
 import type { Component, Counter, Meter } from '../component.ts'
 import type { MemoryReading } from '../host/memory_limiter.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
 import type { QueueStatus } from './queue.ts'
 
 /** Data points by reason. */
@@ -289,18 +288,6 @@ export class Telemetry {
           },
         }
       },
-    }
-  }
-
-  /**
-   * What reads all of it as metrics. Each reader is its own, since some metrics are about the time from one reading to the
-   * next; it costs nothing until it is used, and no more once `signal` is aborted.
-   */
-  reader(signal: AbortSignal): () => Promise<MetricBatch> {
-    let reader: Promise<{ collect(): Promise<MetricBatch> }> | undefined
-    return async () => {
-      reader ??= import('./own_metrics.ts').then(({ OwnMetrics }) => new OwnMetrics(this, this.prefix, signal))
-      return (await reader).collect()
     }
   }
 

@@ -1,6 +1,6 @@
 import { access } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
-import type { ExporterReport } from '../../src/cli/explain.ts'
+import type { ExporterReport } from '../../src/cli/explain_report.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'

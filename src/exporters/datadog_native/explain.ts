@@ -6,7 +6,7 @@ import { normalizeName } from '../../datadog/names.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { v1, v2 } from './formats.ts'
 import { SUFFIXES } from './histograms.ts'
-import type { BodyFormat } from './requests.ts'
+import type { BodyFormat } from './body.ts'
 
 /*
  * Explains requests for people: values, names, hosts and tags are read from the bytes that would be sent. What they come

@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { BytesIndex, Room } from '../../otlp/bytes_index.ts'
-import type { BodyFormat } from './requests.ts'
+import type { BodyFormat } from './body.ts'
 import type { TagList } from './tag_list.ts'
 
 /** What Datadog knows a series by, beside its tags, and its unit. */

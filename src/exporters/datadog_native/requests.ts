@@ -1,78 +1,10 @@
-import type { Account, ExportRequest } from '../../component.ts'
-import { compress, decompress } from '../../http/compression.ts'
+import type { Account } from '../../component.ts'
 import type { Compression } from '../../http/compression.ts'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
-import type { SeriesFormat } from './formats.ts'
 import type { Samples } from '../../datadog/samples.ts'
-
-/** What is sent to one of Datadog's intakes. */
-export interface BodyFormat {
-  readonly path: string
-  readonly contentType: string
-  /** Bytes of a body on the wire, and before compression. */
-  readonly limits: { readonly wire: number; readonly raw: number }
-  /** A body with the first `count` samples of a body, and one with the others. */
-  divide(body: Buffer, count: number): readonly [Buffer, Buffer]
-}
-
-/** One body for one of Datadog's intakes. */
-export interface NativeRequest extends ExportRequest {
-  readonly format: BodyFormat
-  readonly body: Uint8Array
-  readonly rawBytes: number
-  /** How often it was halved. */
-  readonly depth: number
-}
-
-/** How much smaller compression makes a body, at the least; only a guess, since every body is measured. */
-const COMPRESSION_RATIO = 4
-
-/** Bytes of a raw body that will keep the limits, as far as one can tell. */
-export function likelyLength({ limits }: BodyFormat, compression: Compression): number {
-  return Math.min(limits.raw, compression === 'none' ? limits.wire : limits.wire * COMPRESSION_RATIO)
-}
-
-/**
- * Makes a request of a raw body and the number of samples in it, or several where it turns out too large; a sample too large
- * by itself is told to `account`.
- */
-export function requestMaker(
-  format: BodyFormat,
-  compression: Compression,
-  account: Pick<Account, 'dropped'>,
-): (raw: Buffer, points: number) => readonly NativeRequest[] {
-  const { wire, raw: maxRaw } = format.limits
-
-  return (raw, points) => measured(toRequest(raw, points, 0))
-
-  function toRequest(raw: Buffer, points: number, depth: number): NativeRequest {
-    // The memory of the raw body is used again.
-    const body = compression === 'none' ? Buffer.from(raw) : compress(raw, compression)
-    return {
-      format,
-      points,
-      bytes: body.length,
-      rawBytes: raw.length,
-      body,
-      depth,
-      divide: () => (points === 1 ? undefined : halves(body, points, depth + 1)),
-    }
-  }
-
-  function measured(request: NativeRequest): readonly NativeRequest[] {
-    const { body, bytes, rawBytes, points } = request
-    if (bytes <= wire && rawBytes <= maxRaw) return [request]
-    if (points > 1) return halves(body, points, 0).flatMap(measured)
-    account.dropped('too_large', 1)
-    return []
-  }
-
-  function halves(body: Uint8Array, points: number, depth: number): NativeRequest[] {
-    const middle = Math.ceil(points / 2)
-    const [first, second] = format.divide(decompress(body, compression), middle)
-    return [toRequest(first, middle, depth), toRequest(second, points - middle, depth)]
-  }
-}
+import { likelyLength, requestMaker } from './body.ts'
+import type { NativeRequest } from './body.ts'
+import type { SeriesFormat } from './formats.ts'
 
 /** Packs samples into requests within the limits of the format. `known` holds their series as the format writes them. */
 export function toRequests(

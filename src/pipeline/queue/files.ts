@@ -1,6 +1,4 @@
-import { lstat, readdir, rename, unlink } from 'node:fs/promises'
-import { makeOwn, openOwn, readOwn, syncFolder } from './folder.ts'
-import { FolderLock, isHeld } from './lock.ts'
+import type { FolderLock } from './lock.ts'
 
 /** What queues do to the disk. No link is followed. A simulation puts a disk of its own in its place. */
 export interface Disk {
@@ -33,15 +31,4 @@ export interface DiskFile {
   truncate(size: number): Promise<void>
   datasync(): Promise<void>
   close(): Promise<void>
-}
-
-/** The disk of the machine. */
-export const systemDisk: Disk = {
-  mkdir: makeOwn,
-  open: openOwn,
-  readFile: readOwn,
-  stat: lstat,
-  ...{ readdir, rename, syncFolder, unlink },
-  lock: (folder) => FolderLock.acquire(folder),
-  isLocked: isHeld,
 }

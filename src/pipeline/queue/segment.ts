@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { systemDisk } from './files.ts'
+import { systemDisk } from './system_disk.ts'
 import type { Disk, DiskFile } from './files.ts'
 import { ForeignError } from './folder.ts'
 import { beginsLike, HEADER_SIZE, readRecords } from './record.ts'

@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path'
 import { errorMessage } from '../../errors.ts'
-import { systemDisk } from './files.ts'
+import { systemDisk } from './system_disk.ts'
 import type { Disk } from './files.ts'
 import type { StoredRecord } from './record.ts'
 import { listSegments } from './segment.ts'

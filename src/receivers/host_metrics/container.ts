@@ -1,7 +1,7 @@
 import { findControlGroup } from '../../host/control_group.ts'
 import type { ControlGroup } from '../../host/control_group.ts'
 import { whole } from '../../host/numbers.ts'
-import { forEachLine, inPart } from './root.ts'
+import { forEachLine, inPart } from './proc_text.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration, Scrape } from './scraper.ts'

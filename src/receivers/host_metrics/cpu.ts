@@ -1,5 +1,5 @@
 import { decimal, whole } from '../../host/numbers.ts'
-import { atLeast, forEachLine, inPart } from './root.ts'
+import { atLeast, forEachLine, inPart } from './proc_text.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'

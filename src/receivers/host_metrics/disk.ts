@@ -1,5 +1,5 @@
 import { whole } from '../../host/numbers.ts'
-import { atLeast, forEachLine } from './root.ts'
+import { atLeast, forEachLine } from './proc_text.ts'
 import { defineScraper } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 

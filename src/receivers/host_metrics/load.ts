@@ -1,5 +1,5 @@
 import { decimal } from '../../host/numbers.ts'
-import { forEachLine } from './root.ts'
+import { forEachLine } from './proc_text.ts'
 import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration, Scrape } from './scraper.ts'
 

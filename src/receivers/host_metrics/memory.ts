@@ -1,6 +1,6 @@
 import { endianness } from 'node:os'
 import { whole } from '../../host/numbers.ts'
-import { forEachLine, inPart } from './root.ts'
+import { forEachLine, inPart } from './proc_text.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 

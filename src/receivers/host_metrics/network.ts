@@ -1,5 +1,5 @@
 import { whole } from '../../host/numbers.ts'
-import { atLeast, forEachLine, inPart, withoutHeading } from './root.ts'
+import { atLeast, forEachLine, inPart, withoutHeading } from './proc_text.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration, Scrape } from './scraper.ts'

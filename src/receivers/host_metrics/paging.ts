@@ -1,5 +1,5 @@
 import { whole } from '../../host/numbers.ts'
-import { countOf, forEachLine, inPart, unescapePath, withoutHeading } from './root.ts'
+import { countOf, forEachLine, inPart, unescapePath, withoutHeading } from './proc_text.ts'
 import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 

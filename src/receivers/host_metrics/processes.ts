@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { countOf, inPart } from './root.ts'
+import { countOf, inPart } from './proc_text.ts'
 import { defineScraper } from './scraper.ts'
 
 /** The letters in `/proc/[pid]/stat`. Source: proc_pid_stat(5). `X` is seen only while a process vanishes. */

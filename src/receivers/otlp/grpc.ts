@@ -24,7 +24,7 @@ import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
 import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal, refuseConnection } from './refusal.ts'
 import { refusedByPreface } from './refused_connection.ts'
-import type { Receiving } from './serve.ts'
+import type { Receiving } from './receiving.ts'
 
 export interface GrpcConfig {
   readonly endpoint: string

@@ -24,7 +24,7 @@ import {
 import type { PartialSuccess } from './refusal.ts'
 import { refusedByNode } from './refused_connection.ts'
 import type { ClientError } from './refused_connection.ts'
-import type { Receiving } from './serve.ts'
+import type { Receiving } from './receiving.ts'
 
 export interface HttpConfig {
   readonly endpoint: string

@@ -9,7 +9,7 @@ import type { Pem } from '../../http/pem.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import type { Refusal } from './refusal.ts'
 import { leftWithoutRequest, refusedByTls } from './refused_connection.ts'
-import type { Protocol, Receiving } from './serve.ts'
+import type { Protocol, Receiving } from './receiving.ts'
 
 export interface TlsConfig {
   readonly cert_file: string

@@ -2,7 +2,7 @@ import { maxHeaderSize } from 'node:http'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Refusal } from './refusal.ts'
-import type { Protocol, Receiving } from './serve.ts'
+import type { Protocol, Receiving } from './receiving.ts'
 
 /*
  * Why a connection comes to no request: its client speaks another protocol, does not get through the handshake of TLS, or sends

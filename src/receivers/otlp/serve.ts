@@ -7,28 +7,13 @@ import { serveHttp } from './http.ts'
 import type { HttpConfig } from './http.ts'
 import { GRACE } from './listen.ts'
 import type { Listener } from './listen.ts'
+import type { Protocol, Receiving } from './receiving.ts'
 import { busy, Refusal } from './refusal.ts'
 import type { Reason } from './refusal.ts'
 
 export interface OtlpConfig {
   readonly protocols: { readonly grpc: GrpcConfig | undefined; readonly http: HttpConfig | undefined }
   readonly admission: { readonly request_limit_mib: number; readonly max_connections: number }
-}
-
-export type Protocol = keyof OtlpConfig['protocols']
-
-/** What both protocols share. */
-export interface Receiving {
-  readonly context: Pick<Context, 'clock' | 'deliver' | 'listen' | 'log' | 'signal'>
-  readonly admission: Admission
-  /** Of each protocol. */
-  readonly maxConnections: number
-  /** Counts a request that was not taken, or a connection from the address `client`, and returns what the client is answered. */
-  readonly refused: (protocol: Protocol, error: unknown, client?: string) => Refusal
-  /** By protocol: where its clients find the other one, as half a sentence. */
-  readonly elsewhere: Readonly<Record<Protocol, string>>
-  /** Ends the receiver, because a server cannot go on. */
-  readonly fail: (error: unknown) => void
 }
 
 /** Of refusals that are no fault of the client, or are nobody's. */
