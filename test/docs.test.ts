@@ -33,6 +33,21 @@ describe('the documentation', () => {
   })
 })
 
+describe('the page about the architecture', () => {
+  it('names each room of `src/` in its layer, as the linter does', async () => {
+    const rules: string = '../.dependency-cruiser.js'
+    const { layers } = (await import(rules)) as { layers: Record<string, string>[] }
+    const page = readFileSync(join(root, 'docs', 'architecture.md'), 'utf8')
+    const rows = page.matchAll(/^\| (\d) +\| `src\/(.*?)` +\| (.*?) +\|$/gm)
+    const shown = Array.from(rows, ([, layer, room, text]) => [Number(layer), room, text])
+    const listed = layers.flatMap((rooms, index) =>
+      Object.entries(rooms).map(([room, text]) => [index + 1, room, text]),
+    )
+    const byRoom = (left: unknown[], right: unknown[]) => String(left[1]).localeCompare(String(right[1]))
+    expect(shown.sort(byRoom)).toEqual(listed.sort(byRoom))
+  })
+})
+
 describe('a default that a version changed', () => {
   const component: ProcessorComponent = {
     kind: 'processor',
