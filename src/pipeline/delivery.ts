@@ -389,15 +389,15 @@ export class Delivery implements Holder {
     let accounted = 0
     const account: Account = {
       created: (points) => {
-        accounted -= whole(points)
+        accounted -= whole(points, '`account.created` must be given')
         this.sheet.created += points
       },
       merged: (points) => {
-        accounted += whole(points)
+        accounted += whole(points, '`account.merged` must be given')
         this.sheet.merged(points)
       },
       dropped: (reason, points) => {
-        accounted += whole(points)
+        accounted += whole(points, '`account.dropped` must be given')
         this.sheet.dropped(reason, points)
       },
     }
@@ -606,12 +606,12 @@ export class Delivery implements Holder {
       said = undefined
     }
     const account = (points: number, say: () => void): void => {
-      whole(Math.abs(points))
       open -= points
       if (said === undefined) counted({ points, say })
       else said.push({ points, say })
     }
-    const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
+    const dropped = (cause: string, points: number): void =>
+      account(whole(points, '`account.dropped` must be given'), () => this.sheet.dropped(cause, points))
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
@@ -633,8 +633,9 @@ export class Delivery implements Holder {
     const encode = (): Iterable<ExportRequest> => {
       if (timely.pointCount === 0) return []
       const requests = exporter.encode(timely, {
-        created: (points) => account(-points, () => (this.sheet.created += points)),
-        merged: (points) => account(points, () => this.sheet.merged(points)),
+        created: (points) =>
+          account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
+        merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
         dropped,
       })
       this.#note(exporter)

@@ -62,7 +62,7 @@ export function guard(
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
   points = 0
-  readonly filtered = (points: number): void => void (this.points += whole(points))
+  readonly filtered = (points: number): void => void (this.points += whole(points, '`account.filtered` must be given'))
 }
 
 /** Counts what a processor does to the number of points, in the terms it declared. */

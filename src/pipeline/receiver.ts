@@ -88,6 +88,7 @@ export class Receiver {
   /** Subscribes. Resolves when it has started, has ended already, or waits for a port. */
   async start(): Promise<void> {
     if (this.#stopped) return
+    this.lifetime.begin()
     this.#subscription.add(
       this.#source.batches.subscribe({
         next: (batch) => this.#emit(batch),
