@@ -232,8 +232,9 @@ export class Delivery implements Holder {
     try {
       from.begin()
       const told: Told[] = []
+      const telling = { parts: 0 }
       for (let all = false; !all;) {
-        const part = changesOf(from)
+        const part = changesOf(from, telling)
         all = part.all
         if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
       }

@@ -446,6 +446,34 @@ void listen({ host: '127.0.0.1', port: 0, take: (socket) => socket.end('own'), f
     expect((await status()).sort()).toContain('processors.own StatusRecoverableError')
   })
 
+  it('goes on where an exporter tells of its memory without end', async () => {
+    const module = `export default { kind: 'exporter', type: 'own', summary: 'Own.',
+  config: { x: { doc: 'x.', format: 'int', default: 1 } },
+  create: () => ({
+    encode: (batch) => [{ points: batch.pointCount, bytes: 1 }],
+    async send() {},
+    state: { begin() {}, changes: () => ({ bytes: new Uint8Array(1), all: false }), restore() {} },
+  }) }`
+    const yaml = (x: number, queue = ''): string => `
+modules: [./own.mjs]
+receivers: { internal: { collection_interval: 50ms } }
+exporters: { own: { x: ${x}${queue} } }
+${service('metrics: { receivers: [internal], exporters: [own] }')}`
+    const memory = await start(yaml(1), { 'own.mjs': module })
+    await memory.command.waitFor('Reloading when asked to')
+    await memory.write('pipeline.yaml', yaml(2))
+    await expect(memory.reload()).resolves.toMatchObject({ code: 200 })
+    expect(memory.command.stderr()).toMatch(
+      /"component":"own","error":"`state.changes` must return `all: true` within 10000 calls after `begin`","msg":"An exporter does not take over/,
+    )
+    const disk = await start(yaml(1, ', sending_queue: { directory: queue }'), { 'own.mjs': module })
+    await disk.command.waitFor('What the exporter remembers cannot be kept on disk')
+    for (const { command } of [memory, disk]) {
+      command.kill('SIGTERM')
+      await expect(command.ended).resolves.toBe(0)
+    }
+  })
+
   it('passes the ports of TLS and gRPC on with other certificates and limits, under load', async () => {
     const destination = await startDestination()
     const yaml = (https: string, grpc: string): string => `
