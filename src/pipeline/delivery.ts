@@ -324,7 +324,7 @@ export class Delivery implements Holder {
       this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
     }
-    const { kept } = await this.#queue.close()
+    const { kept } = await this.#queue.close(deadline)
     this.memory.holders.delete(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
