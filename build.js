@@ -50,7 +50,14 @@ const agentsOfUndici = {
 
 const { outputFiles } = await build({
   write: false,
-  entryPoints: ['src/cli/main.ts', 'src/cli/docs.ts', 'src/index.ts', 'src/testing.ts', ...components],
+  entryPoints: [
+    'src/cli/main.ts',
+    'src/cli/watchdog_thread.ts',
+    'src/cli/docs.ts',
+    'src/index.ts',
+    'src/testing.ts',
+    ...components,
+  ],
   outbase: 'src',
   outdir: 'dist',
   // One folder deep, like the files of src/ that look for others beside themselves.
