@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Timer } from '../clock.ts'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
+import { logDropped } from '../dropped.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../linked_list.ts'
@@ -336,7 +337,13 @@ export class Delivery implements Holder {
   #leaveBehind(points: number, stored: boolean): void {
     this.#left[stored ? 'kept' : 'dropped'] += points
     if (stored) this.sheet.kept += points
-    else this.sheet.lost('shutdown', points)
+    else if (points > 0) {
+      this.sheet.lost('shutdown', points)
+      this.#log.error(
+        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
+        { points },
+      )
+    }
   }
 
   #mayWait({ receipt }: Envelope): boolean {
@@ -400,6 +407,7 @@ export class Delivery implements Holder {
       dropped: (reason, points) => {
         accounted += whole(points, '`account.dropped` must be given')
         this.sheet.dropped(reason, points)
+        logDropped(this.#log, reason, points)
       },
     }
     // What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late.
@@ -612,7 +620,10 @@ export class Delivery implements Holder {
       else said.push({ points, say })
     }
     const dropped = (cause: string, points: number): void =>
-      account(whole(points, '`account.dropped` must be given'), () => this.sheet.dropped(cause, points))
+      account(whole(points, '`account.dropped` must be given'), () => {
+        this.sheet.dropped(cause, points)
+        logDropped(this.#log, cause, points)
+      })
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, points) => {

@@ -146,6 +146,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
     const telemetry = new Telemetry()
     const lifetime = new Lifetime({ debug() {}, info() {}, warn() {}, error() {} })
     const { id, component, config } = processors.get('cumulative_to_delta/d')!
+    lifetime.begin()
     const context = lifetime.context(component, {
       id,
       config: config as never,
