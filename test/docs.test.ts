@@ -60,6 +60,16 @@ describe('the decisions', () => {
   })
 })
 
+describe('the component specification', () => {
+  it('numbers its rules in sequence, and each has a test', () => {
+    const spec = readFileSync(join(root, 'docs', 'component-spec.md'), 'utf8')
+    const rules = Array.from(spec.matchAll(/^(\d+)\. /gm), ([, number]) => Number(number))
+    expect(rules).toEqual(rules.map((_, index) => index + 1))
+    const tests = readFileSync(join(root, 'test', 'contract.test.ts'), 'utf8').matchAll(/\bit\('(\d+)\. /g)
+    expect([...new Set(Array.from(tests, ([, number]) => Number(number)))].sort((a, b) => a - b)).toEqual(rules)
+  })
+})
+
 describe('a default that a version changed', () => {
   const component: ProcessorComponent = {
     kind: 'processor',
