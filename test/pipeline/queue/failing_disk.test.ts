@@ -194,6 +194,33 @@ describe('a queue whose disk fails', () => {
     expect(taken[2]).not.toBe(large)
   })
 
+  it('remembers what it told with its batches, although the file of an attempt before could neither be used nor deleted', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const { start, told, restored } = remembering()
+    let fails = false
+    const failing = async (): Promise<never> => {
+      throw new Error('EIO')
+    }
+    const during = machineOf(disk, (own) => ({
+      syncFolder: (folder) => (fails ? failing() : own.syncFolder(folder)),
+      unlink: (path) => (fails ? failing() : own.unlink(path)),
+    }))
+    const first = start(during.machine)
+    await during.settled(first.open())
+    fails = true
+    await during.settled(Promise.resolve(first.push(batchOf(1))))
+    fails = false
+    await during.machine.clock.advance(5000)
+    await during.settled(Promise.resolve(first.push(batchOf(2))))
+    for (let next = first.shift(); next !== undefined; next = first.shift()) next.done()
+    await during.settled(first.close())
+    during.die()
+    const last = told()
+    const after = machineOf(disk)
+    await after.settled(start(after.machine).open())
+    expect(restored().at(-1)).toBe(last)
+  })
+
   it('never takes what an earlier process remembered for newer than what it told itself, whichever listing of the folder fails', async () => {
     for (let failing = 1; failing <= 4; failing++) {
       const disk = new SimulatedDisk(new Random(1))
