@@ -146,7 +146,6 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
     const telemetry = new Telemetry()
     const lifetime = new Lifetime({ debug() {}, info() {}, warn() {}, error() {} })
     const { id, component, config } = processors.get('cumulative_to_delta/d')!
-    lifetime.begin()
     const context = lifetime.context(component, {
       id,
       config: config as never,
@@ -154,6 +153,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
       ...thisMachine,
       deliver: async () => {},
     })
+    lifetime.begin()
     const process = component.create(context) as ProcessBatch
     for (const batch of [cumulative(20, 5), cumulative(10, 4), cumulative(20, 5), cumulative(30, 1)])
       void process(batch, { filtered() {} })
