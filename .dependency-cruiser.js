@@ -22,6 +22,7 @@ export const layers = [
   {
     'component.ts': 'The shape of a component.',
     'throttled.ts': 'Logs that say the same thing seldom.',
+    'dropped.ts': 'What is logged for each reason under which items are dropped.',
     'metric_selection.ts': 'The settings `include` and `exclude` of processors that work on a choice of metrics.',
     'host/': 'The host that this runs on: its resource attributes; the memory of the process and its container.',
     'http/':

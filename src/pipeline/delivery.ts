@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Timer } from '../clock.ts'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
+import { logDropped } from '../dropped.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../linked_list.ts'
@@ -232,8 +233,9 @@ export class Delivery implements Holder {
     try {
       from.begin()
       const told: Told[] = []
+      const telling = { parts: 0 }
       for (let all = false; !all;) {
-        const part = changesOf(from)
+        const part = changesOf(from, telling)
         all = part.all
         if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
       }
@@ -323,7 +325,7 @@ export class Delivery implements Holder {
       this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
     }
-    const { kept } = await this.#queue.close()
+    const { kept } = await this.#queue.close(deadline)
     this.memory.holders.delete(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
@@ -335,7 +337,13 @@ export class Delivery implements Holder {
   #leaveBehind(points: number, stored: boolean): void {
     this.#left[stored ? 'kept' : 'dropped'] += points
     if (stored) this.sheet.kept += points
-    else this.sheet.lost('shutdown', points)
+    else if (points > 0) {
+      this.sheet.lost('shutdown', points)
+      this.#log.error(
+        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
+        { points },
+      )
+    }
   }
 
   #mayWait({ receipt }: Envelope): boolean {
@@ -389,16 +397,17 @@ export class Delivery implements Holder {
     let accounted = 0
     const account: Account = {
       created: (points) => {
-        accounted -= whole(points)
+        accounted -= whole(points, '`account.created` must be given')
         this.sheet.created += points
       },
       merged: (points) => {
-        accounted += whole(points)
+        accounted += whole(points, '`account.merged` must be given')
         this.sheet.merged(points)
       },
       dropped: (reason, points) => {
-        accounted += whole(points)
+        accounted += whole(points, '`account.dropped` must be given')
         this.sheet.dropped(reason, points)
+        logDropped(this.#log, reason, points)
       },
     }
     // What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late.
@@ -606,12 +615,15 @@ export class Delivery implements Holder {
       said = undefined
     }
     const account = (points: number, say: () => void): void => {
-      whole(Math.abs(points))
       open -= points
       if (said === undefined) counted({ points, say })
       else said.push({ points, say })
     }
-    const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
+    const dropped = (cause: string, points: number): void =>
+      account(whole(points, '`account.dropped` must be given'), () => {
+        this.sheet.dropped(cause, points)
+        logDropped(this.#log, cause, points)
+      })
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
@@ -633,8 +645,9 @@ export class Delivery implements Holder {
     const encode = (): Iterable<ExportRequest> => {
       if (timely.pointCount === 0) return []
       const requests = exporter.encode(timely, {
-        created: (points) => account(-points, () => (this.sheet.created += points)),
-        merged: (points) => account(points, () => this.sheet.merged(points)),
+        created: (points) =>
+          account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
+        merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
         dropped,
       })
       this.#note(exporter)

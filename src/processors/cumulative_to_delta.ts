@@ -1,9 +1,10 @@
 import { defineComponent } from '../component.ts'
 import type { ConfigOf, Finding } from '../component.ts'
+import { logDropped } from '../dropped.ts'
 import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { Metric } from '../otlp/metrics.ts'
-import { noRoomReport, warnOncePerMetric } from '../throttled.ts'
+import { noRoomReport, throttled, warnOncePerMetric } from '../throttled.ts'
 
 const typedSelection = {
   ...selection,
@@ -94,6 +95,7 @@ cumulative_to_delta:
     const included = include === undefined ? [] : testsOf(include)
     const excluded = exclude === undefined ? [] : testsOf(exclude)
     const chosen = (metric: Metric) => included.every((test) => test(metric)) && !excluded.some((test) => test(metric))
+    const quiet = throttled(log, clock)
     const counter = meter.createCounter('withheld_points', {
       description: 'Data points that were not passed on.',
       unit: '{point}',
@@ -103,7 +105,10 @@ cumulative_to_delta:
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
       const account = { dropped, merged: () => undefined, created: () => undefined }
       const converted = differences.apply(batch, account, chosen)
-      for (const [reason, points] of withheld) counter.add(points, { reason })
+      for (const [reason, points] of withheld) {
+        counter.add(points, { reason })
+        logDropped(quiet, reason, points)
+      }
       return converted
     }
   },

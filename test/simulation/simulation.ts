@@ -4,6 +4,7 @@ import { DeliveryError } from '../../src/errors.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
+import { rememberedBytes } from '../../src/otlp/remembered_bytes.ts'
 import { ConfigError } from '../../src/errors.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import type { RunningPipeline } from '../../src/pipeline/pipeline.ts'
@@ -379,6 +380,9 @@ export class Simulation {
   // ---- time ----
 
   #newLife(number: number): Life {
+    // A process that was killed left nothing in memory.
+    rememberedBytes.memories.clear()
+    rememberedBytes.add(-rememberedBytes.used)
     return new Life(number, this.#now, (line) => {
       this.#trace.update(line)
       this.#lines.push(`${number}: ${line}`)
