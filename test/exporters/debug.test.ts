@@ -274,6 +274,12 @@ describe('debug, as a table', () => {
     expect(text).toContain('state=user')
   })
 
+  it('has a line for each point, however many there are', () => {
+    const points = Array.from({ length: 150_000 }, () => new NumberPoint({ value: 1 }))
+    const text = toTable(MetricBatch.of({ metrics: [{ name: 'many', type: 'gauge', points }] }), 80)
+    expect(text.split('\n')).toHaveLength(points.length + 4)
+  })
+
   it('is empty for a batch without points', () => {
     expect(toTable(MetricBatch.of({ resource: { a: 1 }, metrics: [] }), 80)).toBe('')
   })

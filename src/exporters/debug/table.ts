@@ -27,10 +27,10 @@ function resourceTable({ resource, scopes }: ResourceMetrics, width: number): st
   const metrics = scopes.flatMap((scope) => scope.metrics).filter((metric) => metric.pointCount > 0)
   if (metrics.length === 0) return ''
   const rows = metrics.flatMap(metricRows)
-  const valueWidth = Math.max(...rows.map(({ value }) => value.length), 'VALUE'.length)
-  const unitWidth = Math.max(...rows.map(({ unit }) => unit.length), 'UNIT'.length)
+  const longest = (column: 'name' | 'value' | 'unit'): number =>
+    rows.reduce((most, row) => Math.max(most, row[column].length), column.length)
+  const [longestName, valueWidth, unitWidth] = [longest('name'), longest('value'), longest('unit')]
   const left = Math.max(width - valueWidth - unitWidth - 3 * GAP.length, 'NAME'.length + DETAILS_WIDTH)
-  const longestName = Math.max(...rows.map(({ name }) => name.length), 'NAME'.length)
   const nameWidth = Math.min(longestName, left - DETAILS_WIDTH)
   const line = (name: string, value: string, unit: string, details: string) =>
     [name.padEnd(nameWidth), value.padStart(valueWidth), unit.padEnd(unitWidth), details].join(GAP).trimEnd()
