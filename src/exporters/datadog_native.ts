@@ -210,6 +210,11 @@ datadog_native:
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
+      *prepareInTurns(batch, account) {
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(yield* differences.prepareInTurns(hosted, account), account)
+      },
       state: joinStates(differences.state, mapper.state),
       encode(batch: MetricBatch, account) {
         mapper.map(batch, account)

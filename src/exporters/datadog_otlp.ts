@@ -133,6 +133,11 @@ datadog_otlp:
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
+      *prepareInTurns(batch, account) {
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(yield* differences.prepareInTurns(hosted, account), account)
+      },
       state: joinStates(differences.state, oneASecond.state),
       encode(batch: MetricBatch, account) {
         // Datadog refuses histograms that have not one count more than bounds.

@@ -4,6 +4,7 @@ import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { noRoomReport, warnOncePerMetric } from '../throttled.ts'
+import { inTurns } from './in_turns.ts'
 
 const typedSelection = {
   ...selection,
@@ -98,14 +99,27 @@ cumulative_to_delta:
       description: 'Data points that were not passed on.',
       unit: '{point}',
     })
-    return (batch) => {
+    const counting = () => {
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
       const account = { dropped, merged: () => undefined, created: () => undefined }
-      const converted = differences.apply(batch, account, chosen)
-      for (const [reason, points] of withheld) counter.add(points, { reason })
-      return converted
+      const count = (): void => withheld.forEach((points, reason) => counter.add(points, { reason }))
+      return { account, count }
     }
+    return inTurns(
+      (batch) => {
+        const { account, count } = counting()
+        const converted = differences.apply(batch, account, chosen)
+        count()
+        return converted
+      },
+      function* (batch) {
+        const { account, count } = counting()
+        const converted = yield* differences.applyInTurns(batch, account, chosen)
+        count()
+        return converted
+      },
+    )
   },
 })
 
