@@ -105,6 +105,16 @@ export class MetricBatch {
     return (this.#bytes ??= encodeMetrics(this.resources))
   }
 
+  /** Whether `toOtlp` has nothing left to do. */
+  get isWritten(): boolean {
+    return this.#bytes !== undefined
+  }
+
+  /** Takes over the bytes of a batch that has the same metrics. */
+  writtenAs(same: MetricBatch): void {
+    this.#bytes ??= same.toOtlp()
+  }
+
   /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
   compacted(): MetricBatch {
     // A batch that is its bytes uses all of them.

@@ -47,6 +47,12 @@ export function* inParts(
   return joined(batch, parts, results)
 }
 
+/** Does the work of `toOtlp` part by part, and leaves it little to do. */
+export function* writeInParts(batch: MetricBatch): Divided<void> {
+  if (batch.isWritten) return
+  batch.writtenAs(yield* inParts(batch, (part) => MetricBatch.fromOtlp(part.toOtlp())))
+}
+
 /** The parts of a batch, in order: together they hold exactly its points, each once. */
 export function* partsOf(batch: MetricBatch, cuts = true): Generator<Part> {
   let small: ResourceMetrics[] = []

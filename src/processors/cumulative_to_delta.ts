@@ -4,7 +4,7 @@ import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { noRoomReport, warnOncePerMetric } from '../throttled.ts'
-import { inTurns } from './in_turns.ts'
+import { inTurns } from '../part_by_part.ts'
 
 const typedSelection = {
   ...selection,

@@ -5,7 +5,7 @@ import type { MetricBatch } from '../otlp/batch.ts'
 import { patternProblem, textMatcher } from '../otlp/match.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import type { Resource } from '../otlp/resource.ts'
-import { partByPart } from './in_turns.ts'
+import { partByPart } from '../part_by_part.ts'
 
 const attribute = {
   key: { doc: 'The key of the attribute, always taken literally.', format: 'string', default: null },

@@ -1,7 +1,7 @@
 import { defineComponent } from '../component.ts'
 import { checkSelections, selection, selects } from '../metric_selection.ts'
 import type { Metric } from '../otlp/metrics.ts'
-import { partByPart } from './in_turns.ts'
+import { partByPart } from '../part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',

@@ -1,6 +1,6 @@
 import { defineComponent } from '../component.ts'
 import { keepInParts, repeatedKeys, tagMerger } from '../datadog/tags.ts'
-import { inTurns, partByPart } from './in_turns.ts'
+import { inTurns, partByPart } from '../part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',

@@ -1,8 +1,8 @@
-import type { ProcessBatch, ProcessorAccount } from '../component.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
-import { inParts } from '../otlp/parts.ts'
-import { InTurns, LONG } from '../turns.ts'
-import type { Divided } from '../turns.ts'
+import type { ProcessBatch, ProcessorAccount } from './component.ts'
+import type { MetricBatch } from './otlp/batch.ts'
+import { inParts } from './otlp/parts.ts'
+import { InTurns, LONG } from './turns.ts'
+import type { Divided } from './turns.ts'
 
 /** Makes the processor that works on a batch at once, or on a large one in turns, in which it must make the same of it. */
 export function inTurns(
