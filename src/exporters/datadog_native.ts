@@ -1,4 +1,5 @@
 import { defineComponent } from '../component.ts'
+import type { Account } from '../component.ts'
 import { warnIfUnreadable } from '../datadog/answers.ts'
 import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
@@ -204,6 +205,12 @@ datadog_native:
     ])
     const post = httpClient(context)
     const log = throttled(context.log, clock)
+    /** Of what was mapped last. */
+    function* mapped(account: Account): Generator<NativeRequest> {
+      const { samples, series } = mapper
+      yield* toSketchRequests(mapper.sketches.written(series), ofSketches, sketches.compression, account)
+      yield* toRequests(samples, series, format, config.compression, account)
+    }
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)
@@ -218,12 +225,16 @@ datadog_native:
       state: joinStates(differences.state, mapper.state),
       encode(batch: MetricBatch, account) {
         mapper.map(batch, account)
-        const { samples, series } = mapper
-        const distributions = mapper.sketches.written(series)
-        return [
-          ...toSketchRequests(distributions, ofSketches, sketches.compression, account),
-          ...toRequests(samples, series, format, config.compression, account),
-        ]
+        return [...mapped(account)]
+      },
+      *encodeInTurns(batch: MetricBatch, account) {
+        yield* mapper.mapInTurns(batch, account)
+        const requests: NativeRequest[] = []
+        for (const request of mapped(account)) {
+          requests.push(request)
+          yield
+        }
+        return requests
       },
       ended: (batch) => mapper.ended(batch),
       async send(request, signal) {

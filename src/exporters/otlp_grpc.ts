@@ -2,7 +2,7 @@ import { defineComponent } from '../component.ts'
 import type { ExportRequest } from '../component.ts'
 import { UNREADABLE } from '../http/answer.ts'
 import { checkGrpc, grpcClient, grpcSettings } from '../http/grpc.ts'
-import { readAnswer, toOtlpRequests } from '../http/requests.ts'
+import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from '../http/requests.ts'
 import type { OtlpRequest } from '../http/requests.ts'
 import { throttled } from '../throttled.ts'
 
@@ -60,9 +60,11 @@ otlp/gateway:
     const call = grpcClient(context, EXPORT)
     const log = throttled(context.log, context.clock)
     const limits = { raw: context.config.max_request_size }
+    // gRPC compresses by itself, what the receiver says it can read.
+    const options = { encoding: 'proto', compression: 'none', limits } as const
     return {
-      // gRPC compresses by itself, what the receiver says it can read.
-      encode: (batch, account) => toOtlpRequests(batch, { encoding: 'proto', compression: 'none', limits }, account),
+      encode: (batch, account) => toOtlpRequests(batch, options, account),
+      encodeInTurns: (batch, account) => toOtlpRequestsInTurns(batch, options, account),
       async send(request: ExportRequest, signal: AbortSignal) {
         const { body, points } = request as OtlpRequest
         const problem = await readAnswer(await call(body, signal), 'protobuf', points, log)

@@ -75,16 +75,15 @@ export function requestMaker(
 }
 
 /** Packs samples into requests within the limits of the format. `known` holds their series as the format writes them. */
-export function toRequests(
+export function* toRequests(
   samples: Samples,
   known: BytesIndex,
   format: SeriesFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): readonly NativeRequest[] {
+): Generator<NativeRequest> {
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
-  const requests: NativeRequest[] = []
   for (let start = 0; start < samples.count;) {
     let end = start
     let length = format.open.length + format.close.length
@@ -94,10 +93,9 @@ export function toRequests(
       end - start < format.maxPoints &&
       length + known.length(samples.series[end]) + format.rest <= maxLength
     )
-    requests.push(...make(write(start, end, length), end - start))
+    yield* make(write(start, end, length), end - start)
     start = end
   }
-  return requests
 
   /** The body of some samples, at most `length` bytes. It lasts until the next is written. */
   function write(start: number, end: number, length: number): Buffer {

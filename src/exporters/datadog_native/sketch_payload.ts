@@ -62,26 +62,28 @@ export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
   return { path: SKETCHES_PATH, contentType: 'application/x-protobuf', limits, divide: divideMessages }
 }
 
+/** Samples that are written together, so that it takes no long time. */
+const TOGETHER = 10_000
+
 /** Packs samples into requests within the limits of the format; one too large for any is told to `account`. */
-export function toSketchRequests(
+export function* toSketchRequests(
   samples: readonly SketchSample[],
   format: BodyFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): readonly NativeRequest[] {
-  if (samples.length === 0) return []
-  const { bytes, ends } = writeSketches(samples)
+): Generator<NativeRequest> {
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
-  const requests: NativeRequest[] = []
-  for (let first = 0, start = 0; first < samples.length;) {
-    let last = first
-    while (last + 1 < samples.length && ends[last + 1] - start <= maxLength) last++
-    requests.push(...make(bytes.subarray(start, ends[last]), last + 1 - first))
-    start = ends[last]
-    first = last + 1
+  for (let from = 0; from < samples.length; from += TOGETHER) {
+    const { bytes, ends } = writeSketches(samples.slice(from, from + TOGETHER))
+    for (let first = 0, start = 0; first < ends.length;) {
+      let last = first
+      while (last + 1 < ends.length && ends[last + 1] - start <= maxLength) last++
+      yield* make(bytes.subarray(start, ends[last]), last + 1 - first)
+      start = ends[last]
+      first = last + 1
+    }
   }
-  return requests
 }
 
 /** The tags and lengths of the messages of a sample, its times and its numbers, at most. */

@@ -45,7 +45,7 @@ function send(samples: readonly SketchSample[], limits = LIMITS, compression: Co
       dropped += points
     },
   }
-  const requests = toSketchRequests(samples, sketchFormat(limits), compression, account)
+  const requests = [...toSketchRequests(samples, sketchFormat(limits), compression, account)]
   return { requests, sketches: requests.flatMap(({ body }) => readSketches(opened(body, compression))), dropped }
 }
 
