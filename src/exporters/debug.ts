@@ -81,6 +81,7 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
           account.dropped(reason, points)
         },
       })
+      yield
       return [{ points: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
     }
     return {

@@ -392,7 +392,7 @@ export class Delivery implements Holder {
   #take({ batch, receipt }: Envelope): void {
     this.sheet.handedIn += batch.pointCount
     this.#count(batch.pointCount)
-    if (batch.pointCount < LONG || this.#exporter.prepareInTurns === undefined) {
+    if (batch.pointCount < LONG) {
       this.#store(this.#prepare(batch), batch, receipt)
     } else this.#doInTurns(this.#prepareInTurns(batch, receipt))
   }
@@ -459,14 +459,19 @@ export class Delivery implements Holder {
 
   /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
   *#prepareInTurns(batch: MetricBatch, receipt: Receipt): Divided<void> {
-    const exporter = this.#exporter as Exporter & Required<Pick<Exporter, 'prepareInTurns'>>
+    const exporter = this.#exporter
     const { account, end } = this.#accountOf(batch)
     let prepared: MetricBatch | undefined
     try {
       const timely = yield* inParts(batch, (part) => this.#timely(part, account))
-      const given = yield* exporter.prepareInTurns(timely, account)
+      const given =
+        exporter.prepareInTurns === undefined
+          ? (exporter.prepare?.(timely, account) ?? timely)
+          : yield* exporter.prepareInTurns(timely, account)
       const result = given === timely || !this.custom ? given : handedOver(given)
-      if (this.#isToBeWritten(result)) yield* writeInParts(result)
+      if (this.#isToBeWritten(result) || (result.pointCount >= LONG && result.mustBeWritten))
+        yield* writeInParts(result)
+      yield
       prepared = end(result)
     } catch (error) {
       prepared = end(undefined, error)

@@ -160,9 +160,10 @@ function changeOf(
   const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const operate = operations.map(operationOf)
   const factors = operations.flatMap(({ experimental_scale }) => experimental_scale ?? [])
+  /** The factor by which a metric cannot be multiplied. */
+  const refused = (metric: Metric): number | undefined => factors.find((factor) => !canScale(metric, factor))
   /** The metric before the operations; `undefined` as of `Changed`. */
-  const named = (metric: Metric): Metric | undefined => {
-    const factor = factors.find((each) => !canScale(metric, each))
+  const named = (metric: Metric, factor: number | undefined): Metric | undefined => {
     if (factor !== undefined) {
       if (metric.type !== 'none') log.warn(NOT_SCALED, { metric: metric.name, factor })
       return undefined
@@ -174,13 +175,20 @@ function changeOf(
     operate.length > 0 && changed.pointCount === 0 && metric.pointCount > 0 ? [] : changed
   return {
     change(metric, { deleted }) {
-      let changed = named(metric)
+      let changed = named(metric, refused(metric))
       if (changed === undefined) return undefined
       for (const operation of operate) changed = operation.atOnce(changed, deleted)
       return left(metric, changed)
     },
     *changeInTurns(metric, { deleted }) {
-      let changed = named(metric)
+      let factor: number | undefined
+      if (factors.length > 0) {
+        for (const piece of piecesOf(metric)) {
+          factor ??= refused(piece)
+          yield
+        }
+      }
+      let changed = named(metric, factor)
       if (changed === undefined) return undefined
       for (const operation of operate) changed = yield* operation.inTurns(changed, deleted)
       return left(metric, changed)

@@ -13,7 +13,8 @@ import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 /*
  * How long requests of 100,000 data points hold the event loop of the real command, in each of its stages (docs/decisions/0203-turns.md).
  * The processor `turns` in turns.js measures there: a timer that is due every 5 ms says how long nobody else had a turn, and the system
- * how long the thread was running meanwhile. The lesser of both counts, so that other work on the machine does not.
+ * how long the thread was running meanwhile. The lesser of both counts, so that other work on the machine does not. What the garbage
+ * collector takes at a time is no work of a stage and cannot be divided: it does not count either, and depends on the whole heap.
  */
 
 /** Milliseconds that nothing may hold it. */
@@ -218,9 +219,10 @@ ${lines(
           expect([component, type, answer.statusCode, text, alive.statusCode]).toEqual([component, type, 200, '', 200])
           await idle(command.pid)
           for (const line of (await readFile(turns, 'utf8')).split('\n')) {
-            const [at, milliseconds] = line.split(' ').map(Number)
+            const [at, milliseconds, collected] = line.split(' ').map(Number)
             // The first requests also compile what they run through.
-            if (at > begun && milliseconds > LIMIT && turn > 0) long.add(`${component} ${type}: ${milliseconds} ms`)
+            if (at > begun && milliseconds - collected > LIMIT && turn > 0)
+              long.add(`${component} ${type}: ${milliseconds} ms`)
           }
         }
       }
