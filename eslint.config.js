@@ -85,7 +85,9 @@ export default tseslint.config(
   tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: {
-      parserOptions: { projectService: { allowDefaultProject: ['*.js', 'config/*/*.js', 'config/*/*.mjs'] } },
+      parserOptions: {
+        projectService: { allowDefaultProject: ['*.js', 'scripts/*.js', 'config/*/*.js', 'config/*/*.mjs'] },
+      },
     },
     plugins: { 'import-x': importPlugin },
     rules: {

@@ -6,9 +6,12 @@ import { componentPage, upgradingPage } from '../src/cli/pages.ts'
 import type { ProcessorComponent } from '../src/component.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const pages = ['README.md', 'CONTRIBUTING.md']
-for (const file of readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })) {
-  if (file.endsWith('.md')) pages.push(join('docs', file))
+const pages = readdirSync(root).filter((file) => file.endsWith('.md'))
+for (const folder of ['docs', 'changelog.d']) {
+  for (const file of readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })) {
+    // The links of a fragment are those of the changelog that it moves to.
+    if (file.endsWith('.md') && (folder === 'docs' || file === 'README.md')) pages.push(join(folder, file))
+  }
 }
 
 /** The anchor that a heading gets, as GitHub makes it. */
@@ -30,6 +33,40 @@ describe('the documentation', () => {
       const headings = readFileSync(target, 'utf8').matchAll(/^#+ (.+)$/gm)
       expect(Array.from(headings, ([, heading]) => anchorOf(heading))).toContain(anchor)
     }
+  })
+})
+
+describe('the decisions', () => {
+  const folder = join(root, 'docs', 'decisions')
+  const notes = readdirSync(folder).filter((file) => file !== 'README.md')
+
+  it('are all in the index, each with its title and status', () => {
+    const expected = notes.map((file) => {
+      const text = readFileSync(join(folder, file), 'utf8')
+      const [, number, title] = /^# (\d{4}): (.+)/.exec(text) ?? []
+      const [, status] = /^Status: (.+)/m.exec(text) ?? []
+      // Without links and without the words that say what is no longer true.
+      const short = status?.replace(/\]\([^)]+\)|\[/g, '').replace(/ \(.*|\.$/g, '')
+      return `- [${number}](${file}) ${title} (${short ?? 'accepted'})`
+    })
+    const index = readFileSync(join(folder, 'README.md'), 'utf8')
+    expect(index.match(/^- \[.*/gm)?.sort()).toEqual(expected.sort())
+  })
+
+  it('that were overtaken name the later notes, with links', () => {
+    const states = notes.flatMap((file) => /^Status: .*/m.exec(readFileSync(join(folder, file), 'utf8')) ?? [])
+    const named = /^Status: (superseded|revised) by (\[(\d{4})\]\(\3-[\w-]+\.md\)(, | and )?)+( \(.+\))?\.$/
+    expect(states.filter((status) => !named.test(status))).toEqual([])
+  })
+})
+
+describe('the component specification', () => {
+  it('numbers its rules in sequence, and each has a test', () => {
+    const spec = readFileSync(join(root, 'docs', 'component-spec.md'), 'utf8')
+    const rules = Array.from(spec.matchAll(/^(\d+)\. /gm), ([, number]) => Number(number))
+    expect(rules).toEqual(rules.map((_, index) => index + 1))
+    const tests = readFileSync(join(root, 'test', 'contract.test.ts'), 'utf8').matchAll(/\bit\('(\d+)\. /g)
+    expect([...new Set(Array.from(tests, ([, number]) => Number(number)))].sort((a, b) => a - b)).toEqual(rules)
   })
 })
 

@@ -16,7 +16,7 @@ export default defineComponent({
   summary: 'Sends metrics over OTLP/gRPC.',
   description: `
 To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
-byte for byte as it came in. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
+byte for byte as it came in. One of more than 20,000 data points goes out in several requests. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
 
 A request is sent again when it fails with one of the codes that the OTLP specification names (CANCELLED,
 DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS), and with RESOURCE_EXHAUSTED if the receiver says when to

@@ -316,7 +316,7 @@ export class Delivery implements Holder {
     }
     this.#count(-batch.pointCount)
     next.#count(batch.pointCount)
-    const written = next.#queue.push(batch)
+    const written = next.#queue.push(batch, true)
     if (written === undefined) done()
     else void written.then(done)
     next.#pump()

@@ -14,9 +14,10 @@ export interface Queue {
   fits(batch: MetricBatch): boolean
   /**
    * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
-   * cannot write keeps batches in memory.
+   * cannot write keeps batches in memory. `isSame`: `shift` is to return this very object, because a delivery or an exporter
+   * remembers what it has done with it.
    */
-  push(batch: MetricBatch): Promise<void> | undefined
+  push(batch: MetricBatch, isSame?: boolean): Promise<void> | undefined
   /** Keeps, as `push` does, what the exporter remembers of a batch of which it left nothing. */
   note(): Promise<void> | undefined
   /** Takes the oldest batch out; `undefined` when there is none, or none yet. */

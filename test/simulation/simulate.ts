@@ -26,6 +26,8 @@ for (let seed = first; seed < first + seeds; seed++) {
     const outcome = await new Simulation(seed).run(steps)
     for (const [what, times] of Object.entries(outcome.done)) done[what] = (done[what] ?? 0) + times
     if (seeds === 1) console.log(`seed ${seed}: trace ${outcome.hash}`)
+    else if ((seed - first + 1) % 1000 === 0)
+      console.error(`${seed - first + 1} seeds, up to ${seed}, without a failure`)
   } catch (error) {
     console.error((error as Error).message)
     process.exit(1)

@@ -4,6 +4,7 @@ import { DeliveryError } from '../../src/errors.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { NumberPoint } from '../../src/otlp/points.ts'
+import { rememberedBytes } from '../../src/otlp/remembered_bytes.ts'
 import { ConfigError } from '../../src/errors.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import type { RunningPipeline } from '../../src/pipeline/pipeline.ts'
@@ -365,7 +366,7 @@ export class Simulation {
   /** Adds up what this life dropped and counted. */
   #endLife(): void {
     const { exporters, pipelines } = this.#pipeline.telemetry.balance()
-    this.#uncertain ||= this.#hadProblem('datadog_native/deltas')
+    this.#uncertain ||= this.#pipeline.telemetry.queues()['datadog_native/deltas'].problem !== undefined
     const dropped = (balance: ExporterBalance | PipelineBalance | undefined): number => total(balance?.dropped ?? {})
     this.#excused.disk += exporters['otlp_http/disk'].dropped.shutdown ?? 0
     const { queued, in_flight } = exporters['otlp_http/disk']
@@ -379,6 +380,9 @@ export class Simulation {
   // ---- time ----
 
   #newLife(number: number): Life {
+    // A process that was killed left nothing in memory.
+    rememberedBytes.memories.clear()
+    rememberedBytes.add(-rememberedBytes.used)
     return new Life(number, this.#now, (line) => {
       this.#trace.update(line)
       this.#lines.push(`${number}: ${line}`)

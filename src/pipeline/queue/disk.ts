@@ -52,6 +52,8 @@ interface Entry {
   readonly time: number
   /** The batch that was pushed; one that was read from disk is made when it is taken. */
   readonly batch?: MetricBatch
+  /** As of `Queue.push`. */
+  readonly isSame?: boolean
   /** What the exporter remembers since it prepared the batch. */
   readonly told?: Change
 }
@@ -88,6 +90,8 @@ export class DiskQueue implements Queue {
   #memory: Entry[] = []
   readonly #heldSize = { records: 0, points: 0, bytes: 0 }
   #memoryPoints = 0
+  /** By segment and index of their records: batches that must come back as the objects they were. */
+  readonly #same = new WeakMap<Segment, Map<number, MetricBatch>>()
   /** The first record that was not handed out or made ready. */
   #position: { segment: Segment; offset: number } | undefined
   #committing: Promise<void> | undefined
@@ -130,9 +134,10 @@ export class DiskQueue implements Queue {
     return this.#fitsMemory(length) && this.#fitsDisk(length)
   }
 
-  push(batch: MetricBatch): Promise<void> | undefined {
+  push(batch: MetricBatch, isSame = false): Promise<void> | undefined {
     const told = this.#state.tell()
-    const entry = { batch, payload: batch.toOtlp(), points: batch.pointCount, time: this.machine.clock.now(), told }
+    const time = this.machine.clock.now()
+    const entry = { batch, isSame, payload: batch.toOtlp(), points: batch.pointCount, time, told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -365,11 +370,19 @@ export class DiskQueue implements Queue {
     if (this.#position === undefined) this.#moveTo(place.segment)
     this.#advance()
     const { segment, offset } = this.#position!
-    if (segment !== place.segment || offset !== place.offset || this.#readySize.bytes >= this.#segmentSize) return
-    if (this.memoryIsShort()) return
-    const { batch, payload, points, time } = entry
+    const { batch, isSame, payload, points, time } = entry
+    const isNext = segment === place.segment && offset === place.offset
+    if (!isNext || this.#readySize.bytes >= this.#segmentSize || this.memoryIsShort()) {
+      if (isSame && batch !== undefined) this.#keepSame(place, batch)
+      return
+    }
     this.#makeReady({ batch, payload, points, time, place })
     this.#moveTo(segment, offset + HEADER_SIZE + entry.payload.length)
+  }
+
+  #keepSame({ segment, index }: Place, batch: MetricBatch): void {
+    const ofSegment = this.#same.get(segment) ?? new Map<number, MetricBatch>()
+    this.#same.set(segment, ofSegment.set(index, batch))
   }
 
   // ---- reading ----
@@ -450,8 +463,10 @@ export class DiskQueue implements Queue {
     // What was dropped meanwhile to make room is not handed out.
     if (this.#position !== position) return
     this.#moveTo(segment, size)
+    const same = this.#same.get(segment)
     for (const { index, points, length, payload, time } of found) {
-      this.#makeReady({ payload, points, time, place: { segment, index } })
+      this.#makeReady({ batch: same?.get(index), payload, points, time, place: { segment, index } })
+      same?.delete(index)
       count(expected, { points, length }, -1)
     }
     const isLost = expected.records > 0 || expected.points > 0

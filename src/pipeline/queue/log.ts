@@ -236,7 +236,8 @@ export class RecordLog {
     if (this.#active !== undefined && this.#active.segment.size < this.segmentSize) return this.#active
     await this.retire()
     const { disk, random } = this.machine
-    const segment = new Segment(disk, this.folder, this.#sequence, random() * 2 ** 32)
+    // A file that can be neither used nor deleted keeps its number: nobody must take it for the one that came after it.
+    const segment = new Segment(disk, this.folder, this.#sequence++, random() * 2 ** 32)
     const file = await disk.open(segment.path, NEW)
     try {
       await disk.syncFolder(this.folder)
@@ -245,7 +246,6 @@ export class RecordLog {
       await disk.unlink(segment.path).catch(() => undefined)
       throw error
     }
-    this.#sequence += 1
     this.segments.push(segment)
     return (this.#active = { segment, file })
   }

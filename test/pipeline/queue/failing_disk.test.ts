@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Exporter, Told } from '../../../src/component.ts'
 import { retryable } from '../../../src/errors.ts'
+import type { MetricBatch } from '../../../src/otlp/batch.ts'
 import { thisMachine } from '../../../src/pipeline/machine.ts'
 import type { Machine } from '../../../src/pipeline/machine.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
@@ -172,6 +173,52 @@ describe('a queue whose disk fails', () => {
     const after = machineOf(disk)
     await after.settled(start(after.machine).open())
     expect(restored()).toEqual([])
+  })
+
+  it('gives back the very batch that was handed out before the disk took it, also from behind others that are not read yet', async () => {
+    const { machine, settled } = machineOf(new SimulatedDisk(new Random(1)))
+    const first = remembering().start(machine)
+    await settled(first.open())
+    const large = batchOf(...Array.from({ length: 10_000 }, (_, index) => index))
+    for (let pushed = 0; pushed < 3; pushed++) await settled(Promise.resolve(first.push(large)))
+    const handedOut = batchOf(1)
+    await settled(Promise.resolve(first.push(handedOut, true)))
+    await settled(Promise.resolve(first.push(batchOf(2))))
+    const taken: MetricBatch[] = []
+    for (let seconds = 0; taken.length < 5 && seconds < 60; seconds++) {
+      for (let next = first.shift(); next !== undefined; next = first.shift()) taken.push(next.batch)
+      await machine.clock.advance(1000)
+    }
+    expect(taken.map(({ pointCount }) => pointCount)).toEqual([10_000, 10_000, 10_000, 1, 1])
+    expect(taken[3]).toBe(handedOut)
+    expect(taken[2]).not.toBe(large)
+  })
+
+  it('remembers what it told with its batches, although the file of an attempt before could neither be used nor deleted', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const { start, told, restored } = remembering()
+    let fails = false
+    const failing = async (): Promise<never> => {
+      throw new Error('EIO')
+    }
+    const during = machineOf(disk, (own) => ({
+      syncFolder: (folder) => (fails ? failing() : own.syncFolder(folder)),
+      unlink: (path) => (fails ? failing() : own.unlink(path)),
+    }))
+    const first = start(during.machine)
+    await during.settled(first.open())
+    fails = true
+    await during.settled(Promise.resolve(first.push(batchOf(1))))
+    fails = false
+    await during.machine.clock.advance(5000)
+    await during.settled(Promise.resolve(first.push(batchOf(2))))
+    for (let next = first.shift(); next !== undefined; next = first.shift()) next.done()
+    await during.settled(first.close())
+    during.die()
+    const last = told()
+    const after = machineOf(disk)
+    await after.settled(start(after.machine).open())
+    expect(restored().at(-1)).toBe(last)
   })
 
   it('never takes what an earlier process remembered for newer than what it told itself, whichever listing of the folder fails', async () => {
