@@ -385,7 +385,7 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
     expect(shapes()).toEqual(shapes())
   })
 
-  it('17. it makes in turns what it makes at once, and lets another work in between', async () => {
+  it('13. it makes in turns what it makes at once, and lets another work in between', async () => {
     const bodies = ({ points, bytes, ...rest }: ExportRequest & { body?: Uint8Array; text?: string }) =>
       [points, bytes, rest.body, rest.text] as const
     const exporters: Exporter[] = []
