@@ -28,7 +28,12 @@ const components = ['receivers', 'processors', 'exporters'].flatMap((folder) =>
 const agentsOfUndici = {
   name: 'agents of undici',
   setup({ onResolve, onLoad }) {
-    const agents = { Agent: 'agent', EnvHttpProxyAgent: 'env-http-proxy-agent', ProxyAgent: 'proxy-agent' }
+    const agents = {
+      Agent: 'dispatcher/agent',
+      Pool: 'dispatcher/pool',
+      ProxyAgent: 'dispatcher/proxy-agent',
+      buildConnector: 'core/connect',
+    }
     onResolve({ filter: /^undici$/ }, ({ path }) => ({ path, namespace: 'agents' }))
     onLoad({ filter: /^undici$/, namespace: 'agents' }, () => ({
       contents: [
@@ -36,9 +41,7 @@ const agentsOfUndici = {
         `import Dispatcher from 'undici/lib/dispatcher/dispatcher.js'`,
         `import api from 'undici/lib/api/index.js'`,
         `Object.assign(Dispatcher.prototype, api)`,
-        ...Object.entries(agents).map(
-          ([name, file]) => `export { default as ${name} } from 'undici/lib/dispatcher/${file}.js'`,
-        ),
+        ...Object.entries(agents).map(([name, file]) => `export { default as ${name} } from 'undici/lib/${file}.js'`),
       ].join('\n'),
       resolveDir: '.',
     }))
@@ -47,7 +50,14 @@ const agentsOfUndici = {
 
 const { outputFiles } = await build({
   write: false,
-  entryPoints: ['src/cli/main.ts', 'src/cli/docs.ts', 'src/index.ts', 'src/testing.ts', ...components],
+  entryPoints: [
+    'src/cli/main.ts',
+    'src/cli/watchdog_thread.ts',
+    'src/cli/docs.ts',
+    'src/index.ts',
+    'src/testing.ts',
+    ...components,
+  ],
   outbase: 'src',
   outdir: 'dist',
   // One folder deep, like the files of src/ that look for others beside themselves.

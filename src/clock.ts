@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { asyncScheduler } from 'rxjs'
-import type { SchedulerLike } from 'rxjs'
+import { asyncScheduler, Subscription } from 'rxjs'
+import type { SchedulerAction, SchedulerLike } from 'rxjs'
 
 /**
  * Time, as everything here reads it and waits by it, so that a test can move it. Times and spans are in milliseconds.
@@ -44,4 +44,41 @@ export function deadline(clock: Clock, milliseconds: number): AbortSignal {
   const controller = new AbortController()
   clock.setTimeout(() => controller.abort(new DOMException('The time is up.', 'TimeoutError')), milliseconds).unref()
   return controller.signal
+}
+
+/** `Clock.sleep` by the timers of a clock. */
+export function sleepBy(
+  clock: Pick<Clock, 'setTimeout' | 'clearTimeout'>,
+  milliseconds: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted()
+    const stop = (): void => {
+      clock.clearTimeout(timer)
+      reject(signal?.reason as Error)
+    }
+    const timer = clock.setTimeout(() => {
+      signal?.removeEventListener('abort', stop)
+      resolve()
+    }, milliseconds)
+    signal?.addEventListener('abort', stop, { once: true })
+  })
+}
+
+/** `Clock.scheduler` by the timers of a clock; RxJS's own schedulers take those of the machine. */
+export function schedulerOf(clock: Pick<Clock, 'now' | 'setTimeout' | 'clearTimeout'>): SchedulerLike {
+  return {
+    now: () => clock.now(),
+    schedule<T>(work: (this: SchedulerAction<T>, state?: T) => void, delay = 0, first?: T): Subscription {
+      let timer: Timer | undefined
+      const action = new Subscription(() => clock.clearTimeout(timer)) as SchedulerAction<T>
+      action.schedule = (state, delay = 0) => {
+        clock.clearTimeout(timer)
+        if (!action.closed) timer = clock.setTimeout(() => work.call(action, state), delay)
+        return action
+      }
+      return action.schedule(first, delay)
+    },
+  }
 }

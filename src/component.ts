@@ -297,7 +297,7 @@ export interface ExporterState {
   begin(): void
   /**
    * Asked after each `prepare`: what that changed, and beside it a part of what has not been told since `begin`, small enough to
-   * take no time; `all` once nothing of that is left. No bytes: nothing is to be told.
+   * take no time; `all` once nothing of that is left, after 10,000 calls at the latest. No bytes: nothing is to be told.
    */
   changes(): { readonly bytes: Uint8Array; readonly all: boolean }
   /**

@@ -79,6 +79,7 @@ export function stackOf(error: unknown): string {
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
 
-function isOwn(place: StackPlace | undefined): boolean {
+/** Whether a place is in this package. */
+export function isOwn(place: StackPlace | undefined): boolean {
   return place?.file.startsWith(folder) === true
 }

@@ -187,6 +187,7 @@ export async function testComponent<C extends Component<S>, S extends Settings>(
     network: thisMachine.network,
     deliver: async (batch, transport) => deliver(handedOver(batch), transport),
   })
+  lifetime.begin()
   const created = create(component as Component, context) as ReturnType<C['create']>
   return { created, log, logs, stop: () => lifetime.stop() }
 }

@@ -1,5 +1,5 @@
-import { Subscription } from 'rxjs'
-import type { SchedulerAction, SchedulerLike } from 'rxjs'
+import type { SchedulerLike } from 'rxjs'
+import { schedulerOf, sleepBy } from './clock.ts'
 import type { Clock, Timer } from './clock.ts'
 
 /** Milliseconds since 1970 at which the time of a test begins: 2026-01-01T00:00:00Z. */
@@ -48,18 +48,7 @@ export class VirtualClock implements Clock {
   }
 
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted()
-      const stop = (): void => {
-        this.clearTimeout(timer)
-        reject(signal?.reason as Error)
-      }
-      const timer = this.setTimeout(() => {
-        signal?.removeEventListener('abort', stop)
-        resolve()
-      }, milliseconds)
-      signal?.addEventListener('abort', stop, { once: true })
-    })
+    return sleepBy(this, milliseconds, signal)
   }
 
   /** Milliseconds until the next timer fires; `undefined` without one. */
@@ -112,21 +101,4 @@ class VirtualTimer implements Timer {
 /** Resolves when all promises that can settle by themselves have. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
-}
-
-/** RxJS's own schedulers take the time of the machine. */
-function schedulerOf(clock: Clock): SchedulerLike {
-  return {
-    now: () => clock.now(),
-    schedule<T>(work: (this: SchedulerAction<T>, state?: T) => void, delay = 0, first?: T): Subscription {
-      let timer: Timer | undefined
-      const action = new Subscription(() => clock.clearTimeout(timer)) as SchedulerAction<T>
-      action.schedule = (state, delay = 0) => {
-        clock.clearTimeout(timer)
-        if (!action.closed) timer = clock.setTimeout(() => work.call(action, state), delay)
-        return action
-      }
-      return action.schedule(first, delay)
-    },
-  }
 }

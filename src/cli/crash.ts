@@ -4,7 +4,7 @@ import { errorMessage } from '../errors.ts'
 import { customModules, isNameOf } from '../pipeline/load.ts'
 import type { CustomModule } from '../pipeline/load.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
-import { forbidExit, placesOf, stackOf } from '../process_exit.ts'
+import { forbidExit, isOwn, placesOf, stackOf } from '../process_exit.ts'
 
 /**
  * Resolves when something failed where no call of the pipeline could catch it: in a timer, a promise that nobody awaits, an
@@ -79,6 +79,7 @@ function suspect(stack: string, { health }: Pick<RunningPipeline, 'health'>): Re
     const module = modules.find(({ holds }) => holds(file))
     if (module !== undefined) return { component: idsOf(module), file: file + position }
   }
-  if (places.length > 0 || modules.length === 0) return {}
+  // A promise of the pipeline that a component does not await fails in the pipeline.
+  if (!places.every(isOwn) || modules.length === 0) return {}
   return { perhaps: modules.map((module) => `${idsOf(module)} (${module.path})`).join(', ') }
 }

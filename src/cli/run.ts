@@ -11,6 +11,7 @@ import { reloader } from './reload.ts'
 import { Servers } from './servers.ts'
 import { exitCodeOf, onSignal } from './signals.ts'
 import type { Signal } from './signals.ts'
+import { watchdog } from './watchdog.ts'
 
 /**
  * Runs a pipeline until SIGTERM or SIGINT, or until its receivers have ended, and reloads its configuration on SIGHUP. Returns the
@@ -23,7 +24,12 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   let begin: (reload: () => unknown) => void
   const begun = new Promise<() => unknown>((resolve) => (begin = resolve))
   const asked = firstSignal(once, () => void begun.then((reload) => reload()))
-  const load = async () => loadConfig(await configInput(options))
+  const watch = watchdog()
+  const load = async () => {
+    const config = await loadConfig(await configInput(options))
+    await watch(config.service)
+    return config
+  }
   const config = await Promise.race([load(), asked])
   if (typeof config === 'string') return ExitCode.ok
   const secrets = new Set(config.secrets)

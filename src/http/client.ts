@@ -1,10 +1,11 @@
-import { Agent, ProxyAgent } from 'undici'
+import { Agent, buildConnector, Pool, ProxyAgent } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
 import { DeliveryError, errorMessage, permanent, retryable } from '../errors.ts'
 import { mayBeCredential, redirection, webPage, withoutSecrets } from './answer.ts'
 import type { HttpResponse } from './answer.ts'
 import { checkHeaders } from './headers.ts'
+import { skippingInformational } from './informational.ts'
 import { watchPem } from './pem.ts'
 import type { Pem } from './pem.ts'
 import { proxyFromEnvironment, readProxy } from './proxy.ts'
@@ -201,6 +202,12 @@ async function open({
 /** The pipeline's timeout aborts a request; undici's own would only blur it. */
 const NO_TIMEOUTS = { headersTimeout: 0, bodyTimeout: 0 }
 
+/** The connections through a tunnel, for which the agent gives its own `connect`. */
+function pool(origin: URL | string, options: object): Dispatcher {
+  const { connect } = options as { connect: buildConnector.connector }
+  return new Pool(origin, { ...options, connect: skippingInformational(connect) })
+}
+
 /** Connections to servers and proxies, all with the same certificates. */
 class SystemConnections implements Connections {
   readonly #toServers
@@ -213,8 +220,9 @@ class SystemConnections implements Connections {
   constructor(tls: HttpConfig['tls'], { ca, cert, key }: Pem) {
     this.#toProxies = { ca, rejectUnauthorized: !tls.insecure_skip_verify }
     this.#toServers = { ...this.#toProxies, cert, key }
-    this.#direct = new Agent({ ...NO_TIMEOUTS, connect: this.#toServers })
-    this.#forwarding = new Agent({ ...NO_TIMEOUTS, connect: this.#toProxies })
+    const connecting = (tls: object): buildConnector.connector => skippingInformational(buildConnector(tls))
+    this.#direct = new Agent({ ...NO_TIMEOUTS, connect: connecting(this.#toServers) })
+    this.#forwarding = new Agent({ ...NO_TIMEOUTS, connect: connecting(this.#toProxies) })
   }
 
   to({ proxy, forwarded }: Target): Dispatcher {
@@ -224,7 +232,7 @@ class SystemConnections implements Connections {
     let tunnel = this.#tunnels.get(href)
     if (tunnel === undefined) {
       const tls = { connect: this.#toServers, requestTls: this.#toServers, proxyTls: this.#toProxies }
-      tunnel = new ProxyAgent({ ...NO_TIMEOUTS, ...tls, uri: href, token: authorization })
+      tunnel = new ProxyAgent({ ...NO_TIMEOUTS, ...tls, uri: href, token: authorization, factory: pool })
       this.#tunnels.set(href, tunnel)
     }
     return tunnel

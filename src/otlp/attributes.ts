@@ -140,8 +140,21 @@ export class Attributes implements Iterable<KeyValue> {
   }
 }
 
-/** `key`: of the attribute, for the error. */
-function toAnyValue(value: AttributeValue, key: string): AnyValue {
+/** Messages that lists and maps of a value may nest: with those around it, `checkMetrics` takes no more. A list is two, a map three. */
+const MAX_NESTED = 92
+
+export const NESTED_TOO_DEEP = 'contains itself, or nests more lists and maps than OTLP takes'
+
+/** Whether lists and maps nest deeper than a request may, as they do without end in a value that contains itself. */
+export function isNestedTooDeep(value: AnyValue, left = MAX_NESTED): boolean {
+  if (left < 0) return true
+  if ('arrayValue' in value) return value.arrayValue.some((item) => isNestedTooDeep(item, left - 2))
+  return 'kvlistValue' in value && value.kvlistValue.some((entry) => isNestedTooDeep(entry.value, left - 3))
+}
+
+/** `key`: of the attribute, for the error. `left`: as of `isNestedTooDeep`. */
+function toAnyValue(value: AttributeValue, key: string, left = MAX_NESTED): AnyValue {
+  if (left < 0) throw new TypeError(`the attribute ${JSON.stringify(key)} ${NESTED_TOO_DEEP}`)
   switch (typeof value) {
     case 'string':
       return { stringValue: value }
@@ -155,11 +168,14 @@ function toAnyValue(value: AttributeValue, key: string): AnyValue {
       return {}
     default:
       if (value instanceof Uint8Array) return { bytesValue: value }
-      if (isArray(value)) return { arrayValue: value.map((item) => toAnyValue(item, key)) }
+      if (isArray(value)) return { arrayValue: value.map((item) => toAnyValue(item, key, left - 2)) }
       // JavaScript can bring what TypeScript refuses, like a date, of which nothing would be left.
       if (Object.prototype.toString.call(value) === '[object Object]') {
         return {
-          kvlistValue: Object.entries(value).map(([name, item]) => ({ key: name, value: toAnyValue(item, key) })),
+          kvlistValue: Object.entries(value).map(([name, item]) => ({
+            key: name,
+            value: toAnyValue(item, key, left - 3),
+          })),
         }
       }
       throw new TypeError(

@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { Attributes } from './attributes.ts'
+import { Attributes, isNestedTooDeep, NESTED_TOO_DEEP } from './attributes.ts'
 import type { AttributeValue, KeyValue } from './attributes.ts'
 import { MetricBatch } from './batch.ts'
 import { Mistake } from './json_text.ts'
@@ -202,8 +202,11 @@ const attributes: Check = (given) => {
     if (typeof key !== 'string') within('key', key, text)
     try {
       anyValue(value)
+      if (isNestedTooDeep(value)) throw new Mistake(NESTED_TOO_DEEP)
     } catch (error) {
-      throw outside(error, `[${JSON.stringify(key)}]`)
+      // The stack ends before a value does that contains itself.
+      const mistake = error instanceof RangeError ? new Mistake(NESTED_TOO_DEEP) : error
+      throw outside(mistake, `[${JSON.stringify(key)}]`)
     }
   }
   return made
@@ -384,7 +387,7 @@ function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /** Of a value nothing but its kind: it may be long, and a secret. */
-function describe(value: unknown): string {
+export function describe(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Timer } from '../clock.ts'
 import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
+import { logDropped } from '../dropped.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../linked_list.ts'
@@ -34,8 +35,7 @@ const MAX_JOINED = 100_000
 const MORE =
   'the requests of `encode` must not hold more data points than it was given; of those that it makes it says so first, by `account.created`'
 
-/** Of a memory that is not to be told within a batch: there will be more. */
-const NOT_NOW = { bytes: new Uint8Array(), all: false }
+const NOTHING = new Uint8Array()
 
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -247,9 +247,19 @@ export class Delivery implements Holder {
   /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
   #stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
     if (!enabled || state === undefined) return undefined
+    /** Whether all was told since `begin`: what changes meanwhile is told later. */
+    let all = false
     return {
-      begin: () => state.begin(),
-      changes: () => ((this.#preparing ?? this.#encoding) === undefined ? state.changes() : NOT_NOW),
+      begin() {
+        all = false
+        state.begin()
+      },
+      changes: () => {
+        if ((this.#preparing ?? this.#encoding) !== undefined) return { bytes: NOTHING, all }
+        const told = state.changes()
+        all = (told as Partial<typeof told> | undefined)?.all === true
+        return told
+      },
       restore: (tellings) => state.restore(tellings),
     }
   }
@@ -261,8 +271,9 @@ export class Delivery implements Holder {
     try {
       from.begin()
       const told: Told[] = []
+      const telling = { parts: 0 }
       for (let all = false; !all;) {
-        const part = changesOf(from)
+        const part = changesOf(from, telling)
         all = part.all
         if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
       }
@@ -358,7 +369,7 @@ export class Delivery implements Holder {
       this.#count(-batch.pointCount)
       this.#leaveBehind(batch.pointCount, stored)
     }
-    const { kept } = await this.#queue.close()
+    const { kept } = await this.#queue.close(deadline)
     this.memory.holders.delete(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
@@ -370,7 +381,13 @@ export class Delivery implements Holder {
   #leaveBehind(points: number, stored: boolean): void {
     this.#left[stored ? 'kept' : 'dropped'] += points
     if (stored) this.sheet.kept += points
-    else this.sheet.lost('shutdown', points)
+    else if (points > 0) {
+      this.sheet.lost('shutdown', points)
+      this.#log.error(
+        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
+        { points },
+      )
+    }
   }
 
   /** Whether a batch may wait where there is no room for it. */
@@ -485,22 +502,23 @@ export class Delivery implements Holder {
     /** Points that are to be in the result. */
     let left = batch.pointCount
     const leave = (points: number): void => {
-      left -= whole(points)
+      left -= points
       this.#count(-points)
     }
     const account: Account = {
       created: (points) => {
-        left += whole(points)
+        left += whole(points, '`account.created` must be given')
         this.#count(points)
         this.sheet.created += points
       },
       merged: (points) => {
-        leave(points)
+        leave(whole(points, '`account.merged` must be given'))
         this.sheet.merged(points)
       },
       dropped: (reason, points) => {
-        leave(points)
+        leave(whole(points, '`account.dropped` must be given'))
         this.sheet.dropped(reason, points)
+        logDropped(this.#log, reason, points)
       },
     }
     const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
@@ -739,12 +757,15 @@ export class Delivery implements Holder {
       said = undefined
     }
     const account = (points: number, say: () => void): void => {
-      whole(Math.abs(points))
       open -= points
       if (said === undefined) counted({ points, say })
       else said.push({ points, say })
     }
-    const dropped = (cause: string, points: number): void => account(points, () => this.sheet.dropped(cause, points))
+    const dropped = (cause: string, points: number): void =>
+      account(whole(points, '`account.dropped` must be given'), () => {
+        this.sheet.dropped(cause, points)
+        logDropped(this.#log, cause, points)
+      })
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
@@ -764,8 +785,9 @@ export class Delivery implements Holder {
     }
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
     const speaking: Account = {
-      created: (points) => account(-points, () => (this.sheet.created += points)),
-      merged: (points) => account(points, () => this.sheet.merged(points)),
+      created: (points) =>
+        account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
+      merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
       dropped,
     }
     const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {

@@ -259,6 +259,7 @@ export class Graph {
     const { config } = next
     const { telemetry } = this.options
     this.#plan = next
+    for (const lifetime of next.lifetimes) lifetime.begin()
     const renewals: Promise<void>[] = []
     for (const [id, destination] of next.destinations) {
       const old = before.destinations.get(id)

@@ -65,7 +65,7 @@ export function guard(
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
   points = 0
-  readonly filtered = (points: number): void => void (this.points += whole(points))
+  readonly filtered = (points: number): void => void (this.points += whole(points, '`account.filtered` must be given'))
 }
 
 /** Counts what a processor does to the number of points, in the terms it declared. */
@@ -131,9 +131,18 @@ class Ledger {
     })
   }
 
+  refuse(envelope: Envelope, error: DeliveryError): void {
+    refuse(envelope, this.sheet, error, this.#log)
+  }
+
   /** Nothing more will come out. */
   ended(): void {
+    if (this.#held === 0) return
     this.sheet.lost('not_released', this.#held)
+    this.#log.error(
+      'The processor has ended without what it held, which is dropped and counted. An operator has to emit it when its source completes.',
+      { points: this.#held },
+    )
     this.#hold(-this.#held)
   }
 
@@ -182,7 +191,7 @@ class FunctionStep implements Step {
       this.#waiting.push(envelope)
     } else {
       this.ledger.busy(this.#waiting.length)
-      refuse(envelope, this.ledger.sheet, BUSY)
+      this.ledger.refuse(envelope, BUSY)
     }
   }
 
@@ -278,7 +287,7 @@ class FunctionStep implements Step {
 
   #fail(envelope: Envelope, error: unknown): void {
     const known = asDeliveryError(error)
-    if (known?.kind === 'retryable') return refuse(envelope, this.ledger.sheet, known)
+    if (known?.kind === 'retryable') return this.ledger.refuse(envelope, known)
     this.ledger.failed(envelope.batch.pointCount, error)
     envelope.receipt.lose(envelope.batch.pointCount, FAILED)
   }
@@ -373,13 +382,18 @@ function isPromise(result: ReturnType<ProcessBatch>): boolean {
 }
 
 /** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */
-export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError): void {
+export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError, log: Logger): void {
   const points = envelope.batch.pointCount
   sheet.held += points
   envelope.receipt.whenSettled((refused) => {
     sheet.held -= points
     if (refused) sheet.refused += points
-    else sheet.lost(error.reason, points)
+    else {
+      sheet.lost(error.reason, points)
+      log.error('Data points were refused, and what their receiver cannot keep is dropped and counted.', {
+        ...{ reason: error.reason, error: error.message, points },
+      })
+    }
   })
   envelope.receipt.refuse(error)
 }

@@ -3,6 +3,8 @@ import type { Clock } from '../clock.ts'
 import type { Component, ConfigOf, Context, Listening, ListenOptions, Logger, Settings } from '../component.ts'
 import { errorMessage } from '../errors.ts'
 import { LISTEN_INTERVAL, listenFailure } from '../http/endpoint.ts'
+import { describe } from '../otlp/handed_over.ts'
+import { componentClock } from './component_clock.ts'
 import { Ports } from './ports.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -26,6 +28,11 @@ export class Lifetime {
   readonly #waiting = new Promise<void>((resolve) => (this.#begunToWait = resolve))
   /** What was registered after the stop, and runs. */
   readonly #late = new Set<Promise<void>>()
+  /** Lets what the component was given count: it has started. */
+  readonly #begins: (() => void)[] = []
+  #hasBegun = false
+  /** What the component began although it has not started. */
+  readonly #early: (() => void)[] = []
   /** Whether another component is about to take its place. */
   leaving = false
 
@@ -45,13 +52,30 @@ export class Lifetime {
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
     const [meter, ownMetrics] = [telemetry.meter(component, given.id), telemetry.reader(signal)]
+    const clock = componentClock(given.clock)
+    let problem: string | undefined
+    this.#early.push(() => clock.takeBack())
+    this.#begins.push(
+      () => clock.begin(),
+      () => meter.begin(),
+      () => problem !== undefined && report(problem),
+    )
     return {
       ...given,
-      ...{ log, signal, meter, ownMetrics, rxjs, memoryIsShort, report },
+      ...{ log, signal, clock, meter, ownMetrics, rxjs, memoryIsShort },
+      report: (said) => (this.#hasBegun ? report(said) : void (problem = said)),
       onStop: (cleanup) => this.onStop(cleanup),
-      listen: (options) => this.#listen(options, waiting, given.clock),
+      listen: (options) => this.#listenFor(options, new Error(), waiting, given.clock),
       starting: (opened) => void this.#opening.push(opened),
     }
+  }
+
+  /** The component starts. What it was given works as it should only for one that does. May be called again. */
+  begin(): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
+    this.#early.splice(0)
+    for (const begin of this.#begins) begin()
   }
 
   /** Resolves when what the component opens at its start is open, or failed to. */
@@ -62,6 +86,25 @@ export class Lifetime {
   /** Resolves when it is, or waits for a port. */
   started(): Promise<void> {
     return Promise.race([this.opened(), this.#waiting])
+  }
+
+  /** `call`: whose stack says where it was called, since nobody may await the result. */
+  async #listenFor(
+    options: ListenOptions,
+    call: Error,
+    waiting: (why: string | undefined) => void,
+    clock: Clock,
+  ): Promise<Listening> {
+    let listening: Listening
+    try {
+      checkListen(options)
+      listening = await this.#listen(options, waiting, clock)
+    } catch (error) {
+      if (error instanceof Error) error.stack += String(call.stack).replace(/^.*/, '')
+      throw error
+    }
+    if (!this.#hasBegun) this.#early.push(() => listening.close())
+    return listening
   }
 
   async #listen(options: ListenOptions, waiting: (why: string | undefined) => void, clock: Clock): Promise<Listening> {
@@ -91,12 +134,16 @@ export class Lifetime {
     }
   }
 
-  /** Aborts the signal and runs the cleanups, last registered first. May be called again, then nothing is left to do. */
+  /**
+   * Aborts the signal and runs the cleanups, last registered first. Of a component that never started, also ends whatever it began
+   * by what it was given. May be called again, then nothing is left to do.
+   */
   async stop(): Promise<void> {
     this.#controller.abort()
     for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
       await this.#run(cleanup)
     }
+    for (const end of this.#early.splice(0)) end()
   }
 
   /** Resolves when also those cleanups are through that were registered after the stop. */
@@ -105,6 +152,9 @@ export class Lifetime {
   }
 
   private onStop(cleanup: () => void | Promise<void>): void {
+    if (typeof cleanup !== 'function') {
+      throw new TypeError(`\`onStop\` must be given a function, not ${describe(cleanup)}`)
+    }
     if (!this.signal.aborted) {
       this.#cleanups.push(cleanup)
       return
@@ -120,4 +170,17 @@ export class Lifetime {
       this.log.error('The component failed to clean up.', { error: errorMessage(error) })
     }
   }
+}
+
+/** @throws TypeError */
+function checkListen(options: ListenOptions | undefined): void {
+  const { host, port, take, fail } = options ?? ({} as Partial<ListenOptions>)
+  const mistake = (field: string, be: string, given: unknown): TypeError =>
+    new TypeError(`the \`${field}\` given to \`listen\` must be ${be}, not ${describe(given)}`)
+  if (typeof host !== 'string') throw mistake('host', 'a text', host)
+  if (!Number.isInteger(port) || port! < 0 || port! > 65_535) {
+    throw mistake('port', 'a whole number from 0 to 65535', port)
+  }
+  if (typeof take !== 'function') throw mistake('take', 'a function', take)
+  if (typeof fail !== 'function') throw mistake('fail', 'a function', fail)
 }

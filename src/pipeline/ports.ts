@@ -91,6 +91,7 @@ export class Ports {
   }
 
   #leave(port: Port, claim: Claim): void {
+    if (!port.claims.includes(claim)) return
     port.claims = port.claims.filter((other) => other !== claim)
     if (port.claims.length > 0) return
     port.close()

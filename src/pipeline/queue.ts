@@ -32,8 +32,11 @@ export interface Queue {
   configure(config: QueueConfig, state: ExporterState | undefined): void
   /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
   open(): Promise<void>
-  /** Lets go of what it holds, and says how many of the data points waiting are kept for the next start. */
-  close(): Promise<{ kept: number }>
+  /**
+   * Lets go of what it holds, and says how many of the data points waiting are kept for the next start. What still has to be done to
+   * keep them has half a second once `deadline` has aborted.
+   */
+  close(deadline: AbortSignal): Promise<{ kept: number }>
   status(): QueueStatus
 }
 

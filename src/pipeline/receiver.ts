@@ -88,6 +88,7 @@ export class Receiver {
   /** Subscribes. Resolves when it has started, has ended already, or waits for a port. */
   async start(): Promise<void> {
     if (this.#stopped) return
+    this.lifetime.begin()
     this.#subscription.add(
       this.#source.batches.subscribe({
         next: (batch) => this.#emit(batch),
@@ -149,7 +150,7 @@ export class Receiver {
     const sheet = this.#sheetOf(transport)
     receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
     if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
-    else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT)
+    else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT, this.#quiet)
   }
 
   /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */

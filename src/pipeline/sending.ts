@@ -100,7 +100,7 @@ export class Sending {
    * not say how many it holds.
    */
   async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
-    whole((request as ExportRequest | undefined)?.points)
+    whole((request as ExportRequest | undefined)?.points, 'the `points` of a request must be')
     const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort

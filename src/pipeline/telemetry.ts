@@ -2,6 +2,7 @@ import { systemClock } from '../clock.ts'
 import type { Component, Counter, Meter } from '../component.ts'
 import type { MemoryReading } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
+import { describe } from '../otlp/handed_over.ts'
 import type { QueueStatus } from './queue.ts'
 
 /** Data points by reason. */
@@ -37,10 +38,13 @@ class Losses {
   }
 }
 
-/** A number of points that a component says. @throws TypeError where that is none, which no sum could take */
-export function whole(points: unknown): number {
+/**
+ * A number of points that a component says; `what` says where, as "`account.filtered` must be given".
+ * @throws TypeError where it is no such number, which no sum could take
+ */
+export function whole(points: unknown, what: string): number {
   if (Number.isSafeInteger(points) && (points as number) >= 0) return points as number
-  throw new TypeError(`a number of data points must be a whole number from 0, not ${String(points)}`)
+  throw new TypeError(`${what} a number of data points, a whole number from 0, not ${describe(points)}`)
 }
 
 /** What one receiver handed to its pipelines, in data points, when it was known what became of it. */
@@ -199,7 +203,7 @@ export interface ComponentCounter {
   readonly component: Pick<Component, 'kind' | 'type'>
   readonly name: string
   readonly description: string
-  readonly unit: string | undefined
+  readonly unit?: string
   /** By their labels as text, the component's id among them. */
   readonly values: ReadonlyMap<string, CountedValue>
 }
@@ -274,19 +278,39 @@ export class Telemetry {
     this.#exporters.delete(id)
   }
 
-  /** The meter of one component: its counters carry its id. */
-  meter({ kind, type }: ComponentCounter['component'], id: string): Meter {
+  /** The meter of one component: its counters carry its id. What it counts before `begin` counts from then on. */
+  meter({ kind, type }: ComponentCounter['component'], id: string): Meter & { begin(): void } {
+    let counters = new Map<string, ComponentCounter>()
+    const valuesOf = (name: string, options: { description: string; unit?: string }): Map<string, CountedValue> => {
+      const make = (): ComponentCounter => ({ component: { kind, type }, name, ...options, values: new Map() })
+      return entry(counters, `${kind} ${type} ${name}`, make).values as Map<string, CountedValue>
+    }
+    const add = (values: Map<string, CountedValue>, value: number, attributes: CountedValue['attributes']): void => {
+      const key = labelText({ component: id, ...attributes })
+      entry(values, key, () => ({ id, attributes, value: 0 })).value += value
+    }
     return {
-      createCounter: (name, { description, unit }): Counter => {
-        const values = new Map<string, CountedValue>()
-        const counter = { component: { kind, type }, name, description, unit, values }
-        const known = entry(this.#counters, `${kind} ${type} ${name}`, () => counter)
+      createCounter(name, options): Counter {
+        checkCounter(name, options)
+        const { description, unit } = options
+        valuesOf(name, { description, unit })
         return {
-          add: (value, attributes = {}) => {
-            if (!Number.isFinite(value)) throw new TypeError(`the counter ${name} cannot count ${String(value)}`)
-            const key = labelText({ component: id, ...attributes })
-            entry(known.values as typeof values, key, () => ({ id, attributes, value: 0 })).value += value
+          add(value, attributes = {}) {
+            if (!Number.isFinite(value)) {
+              throw new TypeError(
+                `\`add\` of the counter ${name} must be given a finite number, not ${describe(value)}`,
+              )
+            }
+            add(valuesOf(name, { description, unit }), value, attributes)
           },
+        }
+      },
+      begin: () => {
+        const early = counters
+        counters = this.#counters
+        for (const { name, description, unit, values } of early.values()) {
+          const known = valuesOf(name, { description, unit })
+          for (const { value, attributes } of values.values()) add(known, value, attributes)
         }
       },
     }
@@ -351,6 +375,21 @@ export class Telemetry {
     const left = exporters.some(({ rejected, kept }) => rejected > 0 || kept > 0)
     return !dropped && !left && exporters.some(({ sent }) => sent > 0)
   }
+}
+
+/** @throws TypeError where JavaScript gives what is no name, or no options */
+function checkCounter(name: unknown, options: unknown): void {
+  if (typeof name !== 'string' || name === '') {
+    throw new TypeError(`\`createCounter\` must be given a name, not ${name === '' ? 'an empty text' : describe(name)}`)
+  }
+  const { description, unit } = (options ?? {}) as Readonly<Record<string, unknown>>
+  const isRight = typeof description === 'string' && (unit === undefined || typeof unit === 'string')
+  if (isRight) return
+  const wrong =
+    options === undefined || options === null ? describe(options) : `${describe(description)} and ${describe(unit)}`
+  throw new TypeError(
+    `\`createCounter\` of ${name} must be given \`{ description, unit }\`, texts of which unit may be left out, not ${wrong}`,
+  )
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {

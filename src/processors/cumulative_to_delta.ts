@@ -1,10 +1,11 @@
 import { defineComponent } from '../component.ts'
 import type { ConfigOf, Finding } from '../component.ts'
+import { logDropped } from '../dropped.ts'
 import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { Metric } from '../otlp/metrics.ts'
-import { noRoomReport, warnOncePerMetric } from '../throttled.ts'
 import { inTurns } from '../part_by_part.ts'
+import { noRoomReport, throttled, warnOncePerMetric } from '../throttled.ts'
 
 const typedSelection = {
   ...selection,
@@ -95,6 +96,7 @@ cumulative_to_delta:
     const included = include === undefined ? [] : testsOf(include)
     const excluded = exclude === undefined ? [] : testsOf(exclude)
     const chosen = (metric: Metric) => included.every((test) => test(metric)) && !excluded.some((test) => test(metric))
+    const quiet = throttled(log, clock)
     const counter = meter.createCounter('withheld_points', {
       description: 'Data points that were not passed on.',
       unit: '{point}',
@@ -103,7 +105,11 @@ cumulative_to_delta:
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
       const account = { dropped, merged: () => undefined, created: () => undefined }
-      const count = (): void => withheld.forEach((points, reason) => counter.add(points, { reason }))
+      const count = (): void =>
+        withheld.forEach((points, reason) => {
+          counter.add(points, { reason })
+          logDropped(quiet, reason, points)
+        })
       return { account, count }
     }
     return inTurns(

@@ -53,7 +53,7 @@ async function measure(id: string, { points, deliverers, drained }: Run): Promis
   )
   const seconds = (performance.now() - started) / 1000
   const { user, system } = process.cpuUsage(cpu)
-  await queue.close()
+  await queue.close(new AbortController().signal)
   return [
     bytes,
     deliverers,
@@ -95,7 +95,7 @@ async function measureState(id: string, points: number, deliverers: number, kept
   )
   const seconds = (performance.now() - started) / 1000
   const { user, system } = process.cpuUsage(cpu)
-  await queue.close()
+  await queue.close(new AbortController().signal)
   const files = await Promise.all((await readdir(join(folder, id))).map((name) => stat(join(folder, id, name))))
   const onDisk = files.reduce((sum, { size }) => sum + size, 0)
   return [

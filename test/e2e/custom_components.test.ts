@@ -58,7 +58,11 @@ describe('a component of a user’s own', () => {
   })
 
   it.each([
-    ['no number of points', 'encode: (batch) => [{ bytes: 1 }], send: async () => {}', 'not undefined'],
+    [
+      'no number of points',
+      'encode: (batch) => [{ bytes: 1 }], send: async () => {}',
+      'whole number from 0, not nothing',
+    ],
     [
       'a promise of requests',
       'async encode() { throw new Error("x") }, send: async () => {}',
@@ -79,6 +83,50 @@ describe('a component of a user’s own', () => {
     expect({ code, stderr }).toMatchObject({ code: 1 })
     expect(stderr).toContain(message)
     expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1$/m)
+  })
+})
+
+describe('a component that is given something and uses it wrongly', () => {
+  const create = (kind: string, body: string): string => `
+export default { kind: '${kind}', type: 'own', summary: 'Own.',
+  config: { collection_interval: { doc: 'x.', format: 'duration', default: '1s' } }, create({ deliver, listen, meter, onStop, rxjs }) { ${body} } }`
+  const configuration = (receiver: string, processor = ''): string => `
+modules: [./own.mjs]
+receivers: { host_metrics: { scrapers: { load: } }, ${receiver} }
+processors: { ${processor} }
+exporters: { debug: }
+service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], processors: [${processor}], exporters: [debug] } } }
+`
+  it.each([
+    ['meter.createCounter("seen")', '`createCounter` of seen must be given `{ description, unit }`, texts of which'],
+    ['meter.createCounter({ name: "seen" })', '`createCounter` must be given a name, not an object'],
+    ['meter.createCounter("seen", { description: "x." }).add("1")', '`add` of the counter seen must be given a finite'],
+    ['onStop(meter)', '`onStop` must be given a function, not an object'],
+  ])('is a mistake where `create` calls %s', async (call, message) => {
+    const module = create('processor', `${call}; return (batch) => batch`)
+    const folder = await temporaryFolder({ 'own.mjs': module, 'pipeline.yaml': configuration('', 'own') })
+    cleanups.push(folder.remove)
+    const { code, stderr } = await runCommand(['--once', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    expect({ code, stderr }).toMatchObject({ code: 78 })
+    expect(stderr).toContain(`pipeline.yaml:4:15 processors.own: its \`create\` failed: ${message}`)
+  })
+
+  it.each([
+    ['listen({ port: "abc" })', 'the `host` given to `listen` must be a text, not nothing'],
+    [
+      'listen({ host: "", port: "abc" })',
+      'the `port` given to `listen` must be a whole number from 0 to 65535, not a string',
+    ],
+    ['deliver(5)', 'what it handed over: must be a MetricBatch, not a number, 5'],
+  ])('is named, where nobody awaits the promise of %s', async (call, message) => {
+    const own = create('receiver', `return new rxjs.Observable(() => { ${call} })`)
+    const folder = await temporaryFolder({ 'own.mjs': own, 'pipeline.yaml': configuration('own') })
+    cleanups.push(folder.remove)
+    const { code, stderr } = await runCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    expect({ code, stderr }).toMatchObject({ code: 70 })
+    expect(stderr).toContain('own: Something failed outside every call of the pipeline, which stops.')
+    expect(stderr).toContain(message)
+    expect(stderr).toContain(`"file":"${folder.path('own.mjs')}:3:`)
   })
 })
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
@@ -43,6 +43,7 @@ interface Process {
   readonly command: RunningCommand
   /** Writes a file beside `pipeline.yaml`, or that. */
   readonly write: (file: string, text: string) => Promise<void>
+  readonly read: (file: string) => Promise<string>
   /** `POST /reload`, as it is answered. */
   readonly reload: () => Promise<{ code: number; text: string }>
   /** Each component with how it is, where `service.health` is on. */
@@ -66,6 +67,7 @@ async function start(yaml: string, files: Readonly<Record<string, string>> = {})
     command,
     address,
     write: (file, text) => writeFile(folder.path(file), text),
+    read: (file) => readFile(folder.path(file), 'utf8'),
     async reload() {
       const { statusCode, body } = await request(`http://${address('Reloading when asked to')}/reload`, {
         method: 'POST',
@@ -381,6 +383,95 @@ ${service('metrics: { receivers: [otlp], processors: [own], exporters: [otlp_htt
     await expect(reload()).resolves.toMatchObject({ code: 200 })
     await expect(command.ended).resolves.toBe(70)
     expect(command.stderr()).toMatch(/"component":"own".*"error":"running","msg":"Something failed outside every call/)
+  })
+
+  it('takes back what a component was given that never started, because the reload is refused', async () => {
+    const destination = await startDestination()
+    const module = (create = ''): string => `
+import { appendFileSync } from 'node:fs'
+export default { kind: 'processor', type: 'own', summary: 'Own.', config: { x: { doc: 'x.', format: 'int', default: 1 } },
+  create({ clock, listen, meter, report, rxjs }) { ${create}; return (batch) => batch } }`
+    const yaml = (own: string, setting = ''): string => `
+modules: [./own.mjs]
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } }, internal: { collection_interval: 50ms } }
+processors: { own: ${own} }
+exporters: { otlp_http: { endpoint: "${destination.url}"${setting}, ${retries} } }
+${service('metrics: { receivers: [otlp, internal], processors: [own], exporters: [otlp_http] }', 'health: { address: "127.0.0.1:0" }')}`
+    const begin = `
+const say = (what) => appendFileSync('said', what + '\\n')
+const counter = meter.createCounter('begun', { description: 'x.' })
+const count = (what) => { counter.add(1); say(what) }
+count('create')
+report('It was created.')
+clock.setInterval(() => count('interval'), 10)
+const again = () => { count('timeout'); clock.setTimeout(again, 10) }
+clock.setTimeout(again, 10)
+const sleep = async () => { for (;;) { await clock.sleep(10); count('sleep') } }
+void sleep()
+rxjs.interval(10, clock.scheduler).subscribe(() => count('rxjs'))
+void listen({ host: '127.0.0.1', port: 0, take: (socket) => socket.end('own'), fail() {} }).then(({ address }) => say('at ' + address))`
+    const { command, reload, write, address, status, read } = await start(yaml(''), { 'own.mjs': module(), said: '' })
+    for (const text of [LISTENING, 'Reloading when asked to', 'Answering for the health']) await command.waitFor(text)
+
+    await write('own.mjs', module(begin))
+    // Another receiver cannot listen, which shows only once everything is created.
+    const second = `otlp/2: { protocols: { http: { endpoint: "${address(LISTENING)}" } } }`
+    const both = yaml('')
+      .replace('internal:', `${second}, internal:`)
+      .replace('[otlp, internal]', '[otlp, otlp/2, internal]')
+    await write('pipeline.yaml', both)
+    await expect(reload()).resolves.toMatchObject({ code: 422 })
+    const said = await read('said')
+    expect(said).toMatch(/^create\n/)
+    await expect(send(address(LISTENING), gaugeRequest(7))).resolves.toBe(200)
+    await until(() => valuesAt(destination).includes(7))
+    await until(() => destination.requests.length > 10)
+    expect(await read('said')).toBe(said)
+    expect((await status()).sort()).toContain('processors.own StatusOK')
+    const [, listened] = /^at (.*)$/m.exec(said) ?? []
+    expect(listened).toBeDefined()
+    const refused = connect({ host: '127.0.0.1', port: Number(listened.split(':')[1]) })
+    await expect(once(refused, 'connect')).rejects.toThrow('ECONNREFUSED')
+    expect(JSON.stringify(destination.requests.map(({ body }) => body))).not.toContain('processor_own_begun')
+
+    await write('pipeline.yaml', yaml('{ x: 2 }'))
+    await expect(reload()).resolves.toMatchObject({ code: 200 })
+    await until(() => JSON.stringify(destination.requests.map(({ body }) => body)).includes('processor_own_begun'))
+    const names = ['interval', 'timeout', 'sleep', 'rxjs']
+    const before = (await read('said')).length
+    await until(async () => {
+      const more = (await read('said')).slice(before)
+      return names.every((name) => more.includes(name))
+    })
+    expect((await status()).sort()).toContain('processors.own StatusRecoverableError')
+  })
+
+  it('goes on where an exporter tells of its memory without end', async () => {
+    const module = `export default { kind: 'exporter', type: 'own', summary: 'Own.',
+  config: { x: { doc: 'x.', format: 'int', default: 1 } },
+  create: () => ({
+    encode: (batch) => [{ points: batch.pointCount, bytes: 1 }],
+    async send() {},
+    state: { begin() {}, changes: () => ({ bytes: new Uint8Array(1), all: false }), restore() {} },
+  }) }`
+    const yaml = (x: number, queue = ''): string => `
+modules: [./own.mjs]
+receivers: { internal: { collection_interval: 50ms } }
+exporters: { own: { x: ${x}${queue} } }
+${service('metrics: { receivers: [internal], exporters: [own] }')}`
+    const memory = await start(yaml(1), { 'own.mjs': module })
+    await memory.command.waitFor('Reloading when asked to')
+    await memory.write('pipeline.yaml', yaml(2))
+    await expect(memory.reload()).resolves.toMatchObject({ code: 200 })
+    expect(memory.command.stderr()).toMatch(
+      /"component":"own","error":"`state.changes` must return `all: true` within 10000 calls after `begin`","msg":"An exporter does not take over/,
+    )
+    const disk = await start(yaml(1, ', sending_queue: { directory: queue }'), { 'own.mjs': module })
+    await disk.command.waitFor('What the exporter remembers cannot be kept on disk')
+    for (const { command } of [memory, disk]) {
+      command.kill('SIGTERM')
+      await expect(command.ended).resolves.toBe(0)
+    }
   })
 
   it('passes the ports of TLS and gRPC on with other certificates and limits, under load', async () => {

@@ -78,6 +78,73 @@ describe('the stop', () => {
   })
 })
 
+describe('a stop that a component blocks', () => {
+  const blocking = (body: string): string => `
+import { execFileSync } from 'node:child_process'
+export default {
+  kind: 'processor', type: 'blocking', summary: 'Blocks.', config: {},
+  create: () => (batch) => {
+    console.error('It blocks.')
+    ${body}
+    return batch
+  },
+}`
+  const processing = yaml('debug:', 'modules: [./blocking.mjs]\nprocessors: { blocking: }').replace(
+    'exporters: [debug]',
+    'processors: [blocking], exporters: [debug]',
+  )
+  const line =
+    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. It/m
+
+  it.each([
+    ['a loop', 'for (;;);', 70],
+    ['a regular expression', "void /(x+x+)+y/.test('x'.repeat(99))", 70],
+    ['a call of the system', "execFileSync('sleep', ['99'])", 'SIGKILL'],
+  ])('ends the process a few seconds after shutdown_timeout, and says where it is: %s', async (_what, body, code) => {
+    const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
+    cleanups.push(folder.remove)
+    const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    cleanups.push(() => command.kill('SIGKILL'))
+    await command.waitFor('It blocks.')
+    const since = performance.now()
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(code)
+    expect(performance.now() - since).toBeGreaterThan(5000)
+    expect(performance.now() - since).toBeLessThan(15_000)
+    const [, where] = line.exec(command.stderr()) ?? []
+    expect(where).toBe(code === 70 ? `: ${folder.path('blocking.mjs')}:7:${body.startsWith('for') ? 5 : 21}` : '')
+    expect(command.stderr()).not.toMatch(/debugger|deprecat/i)
+  })
+
+  it('ends at once with a second signal', async () => {
+    const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking('for (;;);') })
+    cleanups.push(folder.remove)
+    const command = startCommand(['--config', 'pipeline.yaml', '--set', 'service.shutdown_timeout=60s'], {
+      cwd: folder.path('.'),
+    })
+    cleanups.push(() => command.kill('SIGKILL'))
+    await command.waitFor('It blocks.')
+    command.kill('SIGINT')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    command.kill('SIGINT')
+    await expect(command.ended).resolves.toBe(70)
+    expect(command.stderr()).toMatch(line)
+  })
+
+  it('stops in good order where the call ends after all, before it is too late', async () => {
+    const body = 'const end = performance.now() + 6300; while (performance.now() < end);'
+    const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
+    cleanups.push(folder.remove)
+    const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    cleanups.push(() => command.kill('SIGKILL'))
+    await command.waitFor('It blocks.')
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    expect(command.stderr()).toMatch(/pipeline metrics: accepted (\d+) = handed on \1\n/)
+    expect(command.stderr()).not.toMatch(line)
+  })
+})
+
 describe('a signal during the start', () => {
   it('ends the process at once, with 0', async () => {
     const command = await start({

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import tls from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
@@ -81,6 +82,49 @@ describe('the HTTP client', () => {
     expect([response.status, response.body.toString()]).toEqual([202, '{"status":"ok"}'])
     expect(requests[0].headers).toMatchObject({ 'dd-api-key': 'key', 'x-team': 'core', 'user-agent': 'heka-pipeline' })
     expect(requests[0].body).toEqual({ series: [] })
+  })
+
+  it.each([
+    ['100', 'HTTP/1.1 100 Continue\r\n\r\n'],
+    ['102', 'HTTP/1.1 102 Processing\r\n\r\n'],
+    ['103 with headers', 'HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n'],
+    ['several', 'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\nx: y\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n'],
+  ])('returns the final answer after informational ones that it did not ask for: %s', async (_what, informational) => {
+    const final = 'HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\nx-final: yes\r\n\r\nok'
+    const urls = new Map<string, Post>()
+    for (const [protocol, create] of [
+      ['http', createServer],
+      ['https', (take: (socket: Socket) => void) => tls.createServer(secure, take)],
+    ] as const) {
+      const sockets = new Set<Socket>()
+      const server = create((socket: Socket) => {
+        sockets.add(socket)
+        // Together with the final answer, and before it.
+        let together = true
+        socket.on('data', () => {
+          socket.write(together ? informational + final : informational)
+          if (!together) setTimeout(() => socket.write(final), 20)
+          together = !together
+        })
+      })
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      cleanups.push(() => {
+        for (const socket of sockets) socket.destroy()
+        server.close()
+      })
+      const { port } = server.address() as AddressInfo
+      const trusting = { tls: { ...noTls, ca_file: tlsFile('ca.pem') } }
+      const through = await proxy({ to: port })
+      urls.set(`${protocol}://localhost:${port}`, client(trusting))
+      urls.set(`${protocol}://localhost:${port}/proxied`, client({ ...trusting, proxy_url: through.url }))
+    }
+    for (const [url, post] of urls) {
+      for (let times = 0; times < 2; times++) {
+        const { status, headers, body } = await post(url, request)
+        expect([url, status, headers['x-final'], body.toString()]).toEqual([url, 202, 'yes', 'ok'])
+      }
+    }
   })
 
   it("cannot be made to send another key by the user's headers", async () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { defineComponent } from '../../src/component.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
+import type { AttributeValue } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { handedOver } from '../../src/otlp/handed_over.ts'
 import { toOtlpJson } from '../../src/otlp/json.ts'
@@ -129,6 +130,27 @@ describe.each(Object.entries(batches))('a processor that is given a batch of %s'
         ),
       'metric "load": points[0].attributes["a"].intValue must be a whole number',
     ],
+    [
+      'attributes that contain themselves',
+      (given) => given.mapPoints((point: any) => point.withAttributes({ a: endless() })),
+      'metric "load": points[0].attributes cannot be made: the attribute "a" contains itself, or nests more lists',
+    ],
+    [
+      'a list that contains itself, in a batch that it makes',
+      () => MetricBatch.of({ resource: { list: [endless()] } as never, metrics: [] }),
+      'the attribute "list" contains itself, or nests more lists and maps than OTLP takes',
+    ],
+    [
+      'attributes of OTLP that contain themselves',
+      (given) => {
+        const value: any = { arrayValue: [] }
+        value.arrayValue.push(value)
+        return given.mapPoints((point: any) =>
+          point.withAttributes(Attributes.from([{ key: 'a', value: value as never }])),
+        )
+      },
+      'metric "load": points[0].attributes["a"] contains itself, or nests more lists and maps than OTLP takes',
+    ],
     ['no point', (given) => given.mapPoints(() => undefined), 'metric "load": points[0] must be a NumberPoint'],
     [
       'points of another type',
@@ -152,6 +174,12 @@ describe.each(Object.entries(batches))('a processor that is given a batch of %s'
   })
 })
 
+/** A plain object that contains itself. */
+function endless(): object {
+  const object: Record<string, unknown> = {}
+  return Object.assign(object, { object })
+}
+
 /** `{ ...point, ...fields }`, as JavaScript has it. */
 function spreadPoint(point: object, fields: object): object {
   return { ...point, ...fields }
@@ -174,6 +202,24 @@ describe('what a component hands over', () => {
   it('is read no further than the component did where it is bytes', () => {
     const batch = batches.bytes.mapResources((resource) => resource.withAttributes(Attributes.of({ a: 'b' })))
     expect(handedOver(batch)).toBe(batch)
+  })
+
+  it('takes values as deep as can be read again, and no deeper', () => {
+    const deep = (levels: number, wrap: (inner: AttributeValue) => AttributeValue): MetricBatch => {
+      let value: AttributeValue = 1
+      for (let level = 0; level < levels; level++) value = wrap(value)
+      const exemplar = { filteredAttributes: Attributes.of({ value }), timeUnixNano: TIME, value: 1 }
+      const ids = { spanId: new Uint8Array(8), traceId: new Uint8Array(16), isInt: true }
+      const points = [new NumberPoint({ value: 1, timeUnixNano: TIME, exemplars: [{ ...exemplar, ...ids }] })]
+      return handedOver(MetricBatch.of({ metrics: [{ name: 'deep', type: 'gauge', points }] }))
+    }
+    for (const [most, wrap] of [
+      [46, (inner: AttributeValue) => [inner]],
+      [30, (inner: AttributeValue) => ({ inner })],
+    ] as const) {
+      expect(MetricBatch.fromOtlp(deep(most, wrap).toOtlp()).pointCount).toBe(1)
+      expect(() => deep(most + 1, wrap)).toThrow('nests more lists and maps than OTLP takes')
+    }
   })
 
   it('can be written and read again, or is refused with a reason, whatever stands in it', () => {

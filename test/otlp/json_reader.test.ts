@@ -257,6 +257,10 @@ describe('fromOtlpJson', () => {
       const { value, isInt } = pointOf(withPoint(`{"asInt":${five}}`))
       expect({ value, isInt }).toEqual({ value: 5, isInt: true })
     }
+    // Source: protobuf.dev, "ProtoJSON Format", the rows of int32 and int64: with an exponent in quotes and without.
+    for (const text of ['1e3', '"1e3"', '"1E+3"', '"0.1e4"', '"10000e-1"']) {
+      expect(pointOf(withPoint(`{"asInt":${text}}`)).value).toBe(1000)
+    }
   })
 
   it('takes numbers as text, also those that JSON has not', () => {
@@ -364,6 +368,8 @@ describe('fromOtlpJson', () => {
       withPoint('{"asInt":"1.5"}'),
     ],
     ['asInt: must be a whole number', withPoint('{"asInt":9223372036854775808}')],
+    ['asInt: must be a whole number', withPoint('{"asInt":"1e-1"}')],
+    ['asInt: must be a whole number', withPoint('{"asInt":"1e19"}')],
     ['timeUnixNano: must be a whole number from 0 to 18446744073709551615', withPoint('{"timeUnixNano":"-1"}')],
     ['flags: must be a whole number from 0 to 4294967295', withPoint('{"flags":4294967296}')],
     ['asDouble: must be a number', withPoint('{"asDouble":"1.5.5"}')],

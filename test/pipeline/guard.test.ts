@@ -128,7 +128,9 @@ describe('a guarded function', () => {
     await expect(step.send(1)).resolves.toBe('accepted')
     step.emit(13)
     expect(step.sheet.balance()).toMatchObject({ refused: 2, dropped: { not_now: 1 }, held: 0, handed_on: 1 })
-    expect(step.messages).toEqual([])
+    expect(step.messages).toEqual([
+      'Data points were refused, and what their receiver cannot keep is dropped and counted. {"reason":"not_now","error":"not now","points":1}',
+    ])
     expect(step.difference()).toBe(0)
   })
 
@@ -352,13 +354,20 @@ describe('what a guarded processor hands over', () => {
     expect(step.difference()).toBe(0)
   })
 
-  it('is a number of points where it says what it filtered', async () => {
-    const step = run((given, account) => {
-      account.filtered(Number.NaN)
-      return given
+  it.each<[unknown, string]>([
+    [Number.NaN, 'a number, NaN'],
+    ['1', 'a string'],
+    [undefined, 'nothing'],
+    [-1, 'a number, -1'],
+  ])('is a number of points where it says what it filtered, not %p', async (points, given) => {
+    const step = run((batch, account) => {
+      account.filtered(points as number)
+      return batch
     })
     await step.send(1)
-    expect(step.messages[0]).toContain('a number of data points must be a whole number from 0, not NaN')
+    expect(step.messages[0]).toContain(
+      `\`account.filtered\` must be given a number of data points, a whole number from 0, not ${given}`,
+    )
     expect(step.difference()).toBe(0)
   })
 })

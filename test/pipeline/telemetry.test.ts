@@ -50,11 +50,13 @@ describe('the balance sheet', () => {
     expect(sheet.balance().dropped).toEqual({ not_finite: 2, queue_full: 3 })
   })
 
-  it('adds up the counters of each component', () => {
+  it('adds up the counters of each component, and shows them once it has started', () => {
     const telemetry = new Telemetry()
     const meter = telemetry.meter({ kind: 'receiver', type: 'host_metrics' }, 'host_metrics')
     const counter = meter.createCounter('scraper_errors', { description: 'Failed scrapes.' })
     counter.add(1, { scraper: 'cpu' })
+    expect(telemetry.counters()).toEqual({})
+    meter.begin()
     counter.add(2, { scraper: 'cpu' })
     expect(telemetry.counters()).toEqual({ 'scraper_errors{component="host_metrics",scraper="cpu"}': 3 })
   })

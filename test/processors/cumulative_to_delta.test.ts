@@ -153,6 +153,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
       ...thisMachine,
       deliver: async () => {},
     })
+    lifetime.begin()
     const process = component.create(context) as ProcessBatch
     for (const batch of [cumulative(20, 5), cumulative(10, 4), cumulative(20, 5), cumulative(30, 1)])
       void process(batch, { filtered() {} })

@@ -160,6 +160,13 @@ describe('the otlp receiver over HTTP', () => {
     ['another method', 405, 12, 'POST', { method: 'GET' }],
     ['no content type', 415, 3, 'application/x-protobuf or application/json', { type: undefined }],
     ['another content type', 415, 3, 'not text/plain', { type: 'text/plain' }],
+    [
+      'JSON in another charset',
+      415,
+      3,
+      'JSON must be in UTF-8 (RFC 8259, 8.1), not in the charset utf-16 of Content-Type.',
+      { type: 'application/json;charset="UTF-16"', body: Buffer.from('{}', 'utf16le') },
+    ],
     ['an unknown compression', 415, 12, 'Content-Encoding must be', { coding: 'br' }],
     ['broken protobuf', 400, 3, 'runs past its parent', { body: gaugeRequest(1).subarray(0, -1) }],
     ['broken JSON', 400, 3, 'is not JSON', { type: 'application/json', body: '{' }],

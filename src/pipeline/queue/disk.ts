@@ -27,6 +27,9 @@ const MAX_HELD = 64 * 2 ** 20
 /** Milliseconds that the start and the stop wait for a disk that does not answer. */
 const PATIENCE = 5000
 
+/** Milliseconds that the stop waits for it once its time is over: less than the process takes for its end, so that all is counted. */
+const LAST_PATIENCE = 500
+
 /** Milliseconds between attempts on a disk, or a part of the queue, that failed. */
 const RETRY_INTERVAL = 1000
 
@@ -218,15 +221,26 @@ export class DiskQueue implements Queue {
     late = true
   }
 
-  async close(): Promise<{ kept: number }> {
+  async close(deadline: AbortSignal): Promise<{ kept: number }> {
     this.#closed = true
     this.machine.clock.clearTimeout(this.#retry)
     this.machine.clock.clearTimeout(this.#readmission)
     let timer: Timer | undefined
     // A disk that hangs must not keep the process from ending.
-    const patience = new Promise<void>((resolve) => (timer = this.machine.clock.setTimeout(resolve, PATIENCE)))
+    const { clock } = this.machine
+    let hurry = (): void => undefined
+    const patience = new Promise<void>((resolve) => {
+      const wait = (milliseconds: number): void => {
+        clock.clearTimeout(timer)
+        timer = clock.setTimeout(resolve, milliseconds)
+      }
+      hurry = () => wait(LAST_PATIENCE)
+      wait(deadline.aborted ? LAST_PATIENCE : PATIENCE)
+    })
+    deadline.addEventListener('abort', hurry)
     await Promise.race([this.#finish(), patience])
-    this.machine.clock.clearTimeout(timer)
+    deadline.removeEventListener('abort', hurry)
+    clock.clearTimeout(timer)
     return { kept: this.#waiting.points - this.#heldSize.points }
   }
 

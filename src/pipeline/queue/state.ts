@@ -44,6 +44,8 @@ interface Telling {
   size: number
   /** Bytes when all had been told. */
   whole: number | undefined
+  /** How often not all had been told. */
+  parts: number
   /** What follows it is told from nothing, because not all that was told is on disk. */
   abandoned: boolean
 }
@@ -295,7 +297,7 @@ export class StateLog {
   #changes(): Change | undefined {
     if (this.state === undefined) return undefined
     try {
-      return { ...changesOf(this.state), telling: this.#telling }
+      return { ...changesOf(this.state, this.#telling), telling: this.#telling }
     } catch (error) {
       this.#forget(error)
       return undefined
@@ -348,15 +350,29 @@ export class StateLog {
   }
 }
 
-/** What an exporter tells. @throws TypeError where that is not what `changes` returns */
-export function changesOf(state: ExporterState): { readonly bytes: Uint8Array; readonly all: boolean } {
+/** Calls of `changes` after which an exporter must have told all; our own tell a thousand series with each, of a million at most. */
+const MAX_PARTS = 10_000
+
+/**
+ * What an exporter tells; `telling` counts how often it has more to tell since `begin`.
+ * @throws TypeError where that is not what `changes` returns, or without end
+ */
+export function changesOf(
+  state: ExporterState,
+  telling: { parts: number },
+): { readonly bytes: Uint8Array; readonly all: boolean } {
   const { bytes, all } = state.changes()
-  if (isUint8Array(bytes) && typeof all === 'boolean') return { bytes, all }
-  throw new TypeError('`state.changes` must return `{ bytes, all }`, a Uint8Array and a boolean')
+  if (!isUint8Array(bytes) || typeof all !== 'boolean') {
+    throw new TypeError('`state.changes` must return `{ bytes, all }`, a Uint8Array and a boolean')
+  }
+  if (!all && ++telling.parts > MAX_PARTS) {
+    throw new TypeError(`\`state.changes\` must return \`all: true\` within ${MAX_PARTS} calls after \`begin\``)
+  }
+  return { bytes, all }
 }
 
 function newTelling(): Telling {
-  return { file: undefined, path: undefined, size: 0, whole: undefined, abandoned: false }
+  return { file: undefined, path: undefined, size: 0, whole: undefined, parts: 0, abandoned: false }
 }
 
 async function cut(disk: Disk, path: string, size: number): Promise<void> {

@@ -1,4 +1,5 @@
-import { Agent } from 'undici'
+import { Agent, buildConnector } from 'undici'
+import { skippingInformational } from '../../http/informational.ts'
 
 export interface Question {
   readonly method?: 'GET' | 'PUT'
@@ -22,7 +23,10 @@ const MAX_ANSWER = 1024 * 1024
  * Resolves with whatever it answers. @throws when it does not answer before `signal` aborts, or at too great a length
  */
 export async function ask(url: string, { method = 'GET', headers, signal, socketPath }: Question): Promise<Answer> {
-  const agent = new Agent({ maxResponseSize: MAX_ANSWER, ...(socketPath && { connect: { socketPath } }) })
+  const agent = new Agent({
+    maxResponseSize: MAX_ANSWER,
+    connect: skippingInformational(buildConnector({ socketPath })),
+  })
   try {
     const { origin, pathname, search } = new URL(url)
     const answer = await agent.request({ origin, path: pathname + search, method, headers, signal })

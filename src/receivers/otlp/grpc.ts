@@ -164,7 +164,6 @@ const NOTHING = Buffer.alloc(0)
 /** What comes before a message: whether it is compressed, and its length. Source: gRPC over HTTP2, "Length-Prefixed-Message". */
 const PREFIX = 5
 const EMPTY_MESSAGE = Buffer.alloc(PREFIX)
-const EMPTY_COMPRESSED = Buffer.of(1, 0, 0, 0, 0)
 
 /** What grpc-js has of its own that is used here. */
 interface Internals {
@@ -216,6 +215,7 @@ function admit(
       }
       expected = PREFIX + early.readUInt32BE(1)
       if (expected > PREFIX + limit * 2 ** 20) throw tooLarge(limit)
+      checkFlag(early[0], incomingEncoding)
       frame = early
       // It would keep all that came with it.
       early = NOTHING
@@ -228,10 +228,8 @@ function admit(
     }
     const wire = gathered.take()
     message.bytes = wire.subarray(PREFIX)
-    if (wire[0] === 1) {
-      const decompress = decompressors[incomingEncoding]
-      // grpc-js refuses it, and says which ones there are.
-      if (decompress === undefined) return readFrame(EMPTY_COMPRESSED)
+    const decompress = decompressors[incomingEncoding]
+    if (wire[0] === 1 && decompress !== undefined) {
       message.bytes = decompressed(message.bytes, decompress, limit * 2 ** 20, () => tooLarge(limit))
       admission.hold(admitted, message.bytes.length)
     }
@@ -296,6 +294,17 @@ function admit(
 
 const decompressors: Readonly<Record<string, Decompress | undefined>> = { gzip: gunzipSync, deflate: inflateSync }
 
+/** Source: gRPC over HTTP2, "Compressed-Flag"; compression.md, which names the code. @throws Refusal */
+function checkFlag(flag: number, encoding: string): void {
+  if (flag > 1) {
+    throw new Refusal('wrong_compressed_flag', `The compressed flag of a message must be 0 or 1, not ${flag}.`)
+  }
+  if (flag === 1 && decompressors[encoding] === undefined) {
+    const message = 'The compressed flag of the message is 1, and no grpc-encoding says how it is compressed.'
+    throw new Refusal('wrong_compressed_flag', message)
+  }
+}
+
 function tooLarge(limit: number): Refusal {
   return new Refusal('too_large', `The message is larger than max_recv_msg_size_mib, ${limit} MiB.`)
 }
@@ -303,14 +312,20 @@ function tooLarge(limit: number): Refusal {
 /** The message codings that are read. */
 const codings = ['identity', ...Object.keys(decompressors)]
 
+/** Source: gRPC over HTTP2, "Content-Type". */
+const GRPC_TYPE = /^application\/grpc(?:$|[+;])/
+
 /** Counts what grpc-js and its HTTP/2 server refuse by themselves. */
 function watch(grpc: GrpcServer, { refused }: Receiving): void {
   // grpc-js shows neither calls of methods that it does not know nor connections that fail; its HTTP/2 server does.
   const { http2Servers } = grpc as unknown as { http2Servers: Map<Http2Server, unknown> }
   for (const server of http2Servers.keys()) {
-    server.on('stream', (stream, headers) => {
+    server.prependListener('stream', (stream, headers) => {
+      const { 'content-type': type = 'none' } = headers
+      // grpc-js takes all that begins like its own, also gRPC-Web, and answers what has none with 415.
+      if (!GRPC_TYPE.test(type)) delete headers['content-type']
       stream.once('close', () => {
-        const refusal = refusedByGrpc(stream, headers)
+        const refusal = refusedByGrpc(stream, headers, type)
         if (refusal !== undefined) refused('grpc', refusal)
       })
     })
@@ -327,7 +342,8 @@ function watch(grpc: GrpcServer, { refused }: Receiving): void {
 /** What grpc-js refused by itself, which shows only in what it has sent; our own refusals have details. */
 function refusedByGrpc(
   { sentHeaders, sentTrailers }: ServerHttp2Stream,
-  { ':path': path, 'content-type': type = 'none' }: IncomingHttpHeaders,
+  { ':path': path }: IncomingHttpHeaders,
+  type: string,
 ): Refusal | undefined {
   const {
     ':status': status,

@@ -158,6 +158,13 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     if (type !== PROTOBUF && type !== JSON_TYPE) {
       throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
     }
+    const charset = type === JSON_TYPE ? charsetOf(request) : undefined
+    if (charset !== undefined && !UTF8.includes(charset)) {
+      throw new Refusal(
+        'wrong_type',
+        `JSON must be in UTF-8 (RFC 8259, 8.1), not in the charset ${charset} of Content-Type.`,
+      )
+    }
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
     const limit = maxMessages(body.length)
     const read = () => (type === JSON_TYPE ? fromOtlpJson(body, limit) : MetricBatch.fromOtlp(body, limit))
@@ -178,6 +185,14 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
 function mediaType(request: IncomingMessage): string {
   const { 'content-type': type = 'none' } = request.headers
   return type === PROTOBUF ? type : type.split(';', 1)[0].trim().toLowerCase()
+}
+
+/** ASCII is UTF-8, too. */
+const UTF8: readonly string[] = ['utf-8', 'utf8', 'us-ascii', 'ascii']
+
+function charsetOf(request: IncomingMessage): string | undefined {
+  const [, charset] = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(request.headers['content-type'] ?? '') ?? []
+  return charset?.toLowerCase()
 }
 
 /** Sets the headers that let a browser's page send. Returns whether the request was only the question, and is answered. */

@@ -21,6 +21,7 @@ export const reasons = {
   wrong_type: { http: 415, code: 3 },
   unsupported_coding: { http: 415, code: 12 },
   headers_too_large: { http: 431, code: 8 },
+  wrong_compressed_flag: { http: 400, code: 13 },
   wrong_protocol: { http: 400, code: 3 },
   tls: { http: 400, code: 3 },
   failed: { http: 500, code: 13 },

@@ -390,7 +390,9 @@ describe('a queue on disk', () => {
         }
         changed()
       })
-      expect((await queue.close()).kept + taken.length * 1000 + lost).toBe(restored + pushed.length * 1000)
+      expect((await queue.close(new AbortController().signal)).kept + taken.length * 1000 + lost).toBe(
+        restored + pushed.length * 1000,
+      )
       return taken
     }
     await fc.assert(
@@ -556,7 +558,7 @@ describe('a queue on disk', () => {
     const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 2 ** 20 } as const
     const queue = new DiskQueue(directory, 'values', config, undefined, events, log)
     await queue.open()
-    cleanups.push(async () => void (await queue.close()))
+    cleanups.push(async () => void (await queue.close(new AbortController().signal)))
     await new Promise((resolve) => setTimeout(resolve, 500))
     expect(changes).toBeLessThan(5)
     await rmdir(path)

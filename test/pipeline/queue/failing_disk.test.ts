@@ -1,11 +1,19 @@
 import { describe, expect, it } from '@jest/globals'
+import { request } from 'undici'
 import type { Exporter, Told } from '../../../src/component.ts'
 import { retryable } from '../../../src/errors.ts'
 import type { MetricBatch } from '../../../src/otlp/batch.ts'
+import { loadConfig } from '../../../src/pipeline/config.ts'
+import { startPipeline } from '../../../src/pipeline/pipeline.ts'
 import { thisMachine } from '../../../src/pipeline/machine.ts'
 import type { Machine } from '../../../src/pipeline/machine.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
-import type { Disk } from '../../../src/pipeline/queue/files.ts'
+import { systemDisk } from '../../../src/pipeline/queue/files.ts'
+import type { Disk, DiskFile } from '../../../src/pipeline/queue/files.ts'
+import { cleanups } from '../../kit/cleanups.ts'
+import { temporaryFolder } from '../../kit/command.ts'
+import { until } from '../../kit/until.ts'
+import { gaugeRequest } from '../../receivers/otlp/receiving.ts'
 import { batchOf, deliver, valuesOf, valuesRequest } from '../../kit/delivering.ts'
 import type { ValuesRequest } from '../../kit/delivering.ts'
 import { NEW } from '../../../src/pipeline/queue/segment.ts'
@@ -116,6 +124,63 @@ describe('a queue whose disk fails', () => {
     expect(second.sheet.balance()).toMatchObject({ kept: 3, queued: 0, dropped: {} })
   })
 
+  it('leaves no data point without its fate in the balance of a stop while the disk does not answer', async () => {
+    const folder = await temporaryFolder({})
+    cleanups.push(folder.remove)
+    let answers = true
+    const disk: Disk = {
+      ...systemDisk,
+      async open(...args) {
+        const file = await systemDisk.open(...args)
+        const bound = Object.fromEntries(
+          (['read', 'writev', 'stat', 'truncate', 'datasync', 'close'] as const).map((name) => [
+            name,
+            (...given: never[]) => (answers ? (file[name] as (...all: never[]) => unknown)(...given) : never),
+          ]),
+        )
+        return bound as unknown as DiskFile
+      },
+    }
+    const start = async (port: number) => {
+      const text = `
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters: { otlp_http: { endpoint: "http://127.0.0.1:${port}", sending_queue: { directory: "${folder.path('queue')}" } } }
+service: { shutdown_timeout: 200ms, pipelines: { metrics: { receivers: [otlp], exporters: [otlp_http] } } }`
+      const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
+      let address = ''
+      const lines: string[] = []
+      const write = (message: string, fields: { address?: string } = {}): void => {
+        lines.push(message)
+        address = fields.address ?? address
+      }
+      const log = { debug: write, info: write, warn: write, error: write }
+      const pipeline = startPipeline(config, { log, disk })
+      await pipeline.started
+      const headers = { 'content-type': 'application/x-protobuf' }
+      const send = (values: number[], signal?: AbortSignal) =>
+        request(`http://${address}/v1/metrics`, { method: 'POST', headers, body: gaugeRequest(...values), signal })
+      return { lines, pipeline, send }
+    }
+    const { lines, pipeline, send } = await start(1)
+    for (const values of [[1], [2, 3]]) expect((await send(values)).statusCode).toBe(200)
+    answers = false
+    const leave = new AbortController()
+    const unanswered = send([4, 5, 6, 7], leave.signal).catch(() => undefined)
+    await until(
+      () => pipeline.telemetry.exporter('otlp_http').queued + pipeline.telemetry.exporter('otlp_http').inFlight === 7,
+    )
+    const { exporters } = await pipeline.stop()
+    const { handed_in, kept, dropped, queued, in_flight } = exporters.otlp_http
+    expect({ handed_in, kept, dropped, queued, in_flight }).toEqual({
+      ...{ handed_in: 7, kept: 3, dropped: { shutdown: 4 } },
+      ...{ queued: 0, in_flight: 0 },
+    })
+    expect(lines).toContain('Data points of exporter otlp_http: handed in 7 = sent 0 + dropped(shutdown) 4 + kept 3')
+    // The receiver answers nobody whose batch may be on disk.
+    leave.abort()
+    await unanswered
+  })
+
   it('counts as dropped what the disk takes neither at once nor at the stop', async () => {
     let answer: Promise<never> = Promise.reject(new Error('EIO'))
     answer.catch(() => undefined)
@@ -213,7 +278,7 @@ describe('a queue whose disk fails', () => {
     await during.machine.clock.advance(5000)
     await during.settled(Promise.resolve(first.push(batchOf(2))))
     for (let next = first.shift(); next !== undefined; next = first.shift()) next.done()
-    await during.settled(first.close())
+    await during.settled(first.close(new AbortController().signal))
     during.die()
     const last = told()
     const after = machineOf(disk)
@@ -236,7 +301,7 @@ describe('a queue whose disk fails', () => {
       const idle = machineOf(disk)
       const second = start(idle.machine)
       await idle.settled(second.open())
-      await idle.settled(second.close())
+      await idle.settled(second.close(new AbortController().signal))
       idle.die()
       let listings = 0
       const during = machineOf(disk, (own) => ({

@@ -142,12 +142,12 @@ class Life {
       this.deliver()
       await new Promise((resolve) => setImmediate(resolve))
     }
-    await this.#queue.close()
+    await this.#queue.close(new AbortController().signal)
   }
 
   /** Lets go of what it holds, which nobody will see. */
   async abandon(): Promise<void> {
-    await this.#queue.close()
+    await this.#queue.close(new AbortController().signal)
   }
 }
 

@@ -28,6 +28,8 @@ export async function startScraping(
 ): Promise<Scraping> {
   const { config } = await checkComponent(hostMetrics, yaml, env)
   const telemetry = new Telemetry()
+  const meter = telemetry.meter(hostMetrics, 'host_metrics')
+  meter.begin()
   const controller = new AbortController()
   const lines: string[] = []
   const write = (message: string, fields: object = {}) => {
@@ -38,7 +40,7 @@ export async function startScraping(
       clock: systemClock,
       config: config as HostMetricsConfig,
       log: { debug: write, info: write, warn: write, error: write },
-      meter: telemetry.meter(hostMetrics, 'host_metrics'),
+      meter,
       signal: controller.signal,
     },
     portable,

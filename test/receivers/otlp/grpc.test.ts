@@ -150,13 +150,42 @@ describe('the otlp receiver over gRPC', () => {
     expect(logs).toContainEqual(expect.stringContaining('grpc-encoding must be one of'))
   })
 
-  it('counts calls that are not gRPC', async () => {
-    const { address, pipeline } = await start({ otlp: grpc() })
-    expect(await callWith(address, { 'content-type': 'application/json' }, Buffer.from('{}'))).toMatchObject({
-      ':status': 415,
-    })
+  it('answers 415 to calls that are not gRPC, and counts them', async () => {
+    const { address, arrived, logs, pipeline } = await start({ otlp: grpc() })
+    const wrong = ['application/json', 'application/grpc-web', 'application/grpc-web+proto', 'application/grpcx']
+    for (const type of wrong) {
+      expect(await callWith(address, { 'content-type': type }, message(gaugeRequest(1)))).toMatchObject({
+        ':status': 415,
+      })
+    }
     const counted = 'refused_requests{component="otlp",protocol="grpc",reason="wrong_type"}'
-    await until(() => pipeline.telemetry.counters()[counted] === 1)
+    await until(() => pipeline.telemetry.counters()[counted] === wrong.length)
+    expect(logs).toContainEqual(expect.stringContaining('content-type must be application/grpc, not application/json.'))
+    for (const type of ['application/grpc+proto', 'application/grpc;charset=utf-8']) {
+      const answer = await callWith(address, { 'content-type': type }, message(gaugeRequest(1)))
+      expect(answer).toMatchObject({ ':status': 200, 'content-type': 'application/grpc+proto' })
+    }
+    expect(await arrived(2)).toHaveLength(2)
+  })
+
+  it.each([
+    ['that is none', 7, {}, 'must be 0 or 1, not 7'],
+    ['without a grpc-encoding', 1, {}, 'no grpc-encoding says how it is compressed'],
+    ['with the encoding `identity`', 1, { 'grpc-encoding': 'identity' }, 'no grpc-encoding says how it is compressed'],
+  ])('answers INTERNAL to a compressed flag %s', async (_what, flag, headers, said) => {
+    const { address, logs, pipeline } = await start({ otlp: grpc() })
+    const body = Buffer.concat([Buffer.of(flag), message(gaugeRequest(1)).subarray(1)])
+    const answer = (await callWith(address, { 'content-type': 'application/grpc', ...headers }, body)) as Record<
+      string,
+      unknown
+    >
+    expect(answer).toMatchObject({ 'grpc-status': '13' })
+    expect(decodeURIComponent(String(answer['grpc-message']))).toContain(said)
+    expect(pipeline.telemetry.counters()).toEqual({
+      'refused_requests{component="otlp",protocol="grpc",reason="wrong_compressed_flag"}': 1,
+    })
+    expect(pipeline.telemetry.balance().pipelines.metrics.accepted).toBe(0)
+    expect(logs).toContainEqual(expect.stringContaining(said))
   })
 
   it('answers UNAVAILABLE with RetryInfo when no queue takes the data', async () => {

@@ -1,0 +1,25 @@
+import { Worker } from 'node:worker_threads'
+import { customModules } from '../pipeline/load.ts'
+import type { ServiceConfig } from '../pipeline/settings.ts'
+
+/**
+ * Makes what sees to it that a signal to stop ends the process although a component blocks it, as by a loop that never ends: a thread
+ * that hears of the signals, too. It takes 10 MiB, so that there is one only where a component is not of this package. Resolves when
+ * the thread hears of them, or never will.
+ */
+export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) => Promise<void> {
+  let thread: Worker | undefined
+  let hears = Promise.resolve()
+  return ({ shutdown_timeout: timeout }) => {
+    if (thread === undefined && customModules().length > 0) {
+      const started = new Worker(new URL('../cli/watchdog_thread.js', import.meta.url), { execArgv: [], env: {} })
+      thread = started
+      hears = new Promise<void>((resolve) => started.once('message', () => resolve()).once('error', () => resolve()))
+      // From then on it asks whether this thread goes on.
+      started.on('message', () => started.postMessage(undefined))
+      void hears.then(() => started.unref())
+    }
+    thread?.postMessage(timeout)
+    return hears
+  }
+}

@@ -1,0 +1,105 @@
+import { closeSync, writeSync } from 'node:fs'
+import { Session } from 'node:inspector'
+import { parentPort } from 'node:worker_threads'
+import { isOwn, placesOf } from '../process_exit.ts'
+import { visible } from '../terminal.ts'
+import { ExitCode } from './exit.ts'
+
+/*
+ * The thread of the watchdog. It imports little, for it takes memory as long as the process lives.
+ */
+
+/** Milliseconds that the process has after `service.shutdown_timeout`: it takes less than three. */
+const GRACE = 5000
+
+/** Milliseconds that the main thread has for an answer. */
+const PATIENCE = 2000
+
+const port = parentPort!
+let timeout = 0
+let came: number | undefined
+let answered = (): void => undefined
+
+port.on('message', (message: number | undefined) => {
+  if (message === undefined) answered()
+  else timeout = message
+})
+
+// Node says of it, for years, that it is not for everybody.
+process.noDeprecation = true
+
+/** Node hands signals to the main thread alone; what it does that with works in any. */
+const { Signal } = (process as unknown as { binding(name: string): { Signal: new () => SignalHandle } }).binding(
+  'signal_wrap',
+)
+
+interface SignalHandle {
+  onsignal: () => void
+  start(number: number): void
+}
+
+for (const number of [2, 15]) {
+  const handle = new Signal()
+  handle.onsignal = () => {
+    // A second one ends the process at once.
+    wait(came === undefined ? timeout + GRACE : 0, ask)
+    came ??= now()
+  }
+  handle.start(number)
+}
+
+// Heard of from now on.
+port.postMessage(undefined)
+
+/** Ends the process unless the main thread goes on, until that has ended it. */
+function ask(): void {
+  const late = wait(PATIENCE, end)
+  answered = () => {
+    stopWaiting(late)
+    answered = () => undefined
+    wait(PATIENCE, ask)
+  }
+  port.postMessage(undefined)
+}
+
+/** Has the main thread say where it is and end the process; where it cannot even do that, as in a call of the system, kills it. */
+function end(): void {
+  let said = false
+  const say = (stack = ''): void => {
+    if (said) return
+    said = true
+    const places = placesOf(stack)
+    const place = places.find((each) => !isOwn(each)) ?? places.at(0)
+    const where = place === undefined ? '' : `: ${place.file}${place.position}`
+    const since = Math.round((now() - came!) / 1000)
+    const message = `A signal came ${since} s ago, and a call that does not end keeps the process from stopping${where}. It ends now; what waits in memory only is lost.`
+    writeSync(2, `heka-pipeline: ${visible(message)}\n`)
+  }
+  wait(PATIENCE, () => {
+    say()
+    process.kill(process.pid, 'SIGKILL')
+  })
+  const session = new Session()
+  session.connectToMainThread()
+  session.post('Runtime.evaluate', { expression: 'new Error().stack' }, (_error, answer) => {
+    say(String(answer?.result.value))
+    // Node would write there that it waits for the debugger.
+    closeSync(2)
+    session.post('Runtime.evaluate', { expression: `process.reallyExit(${ExitCode.software})` })
+  })
+}
+
+/* The clock that can be moved would load RxJS here, and nobody moves it in this thread. */
+/* eslint-disable no-restricted-globals, no-restricted-properties */
+
+function wait(milliseconds: number, act: () => void): NodeJS.Timeout {
+  return setTimeout(act, milliseconds)
+}
+
+function stopWaiting(timer: NodeJS.Timeout): void {
+  clearTimeout(timer)
+}
+
+function now(): number {
+  return performance.now()
+}

@@ -1,0 +1,35 @@
+import type { Socket } from 'node:net'
+import type { buildConnector } from 'undici'
+
+const CONTINUE = Buffer.from('HTTP/1.1 100')
+const INFORMATIONAL = CONTINUE.subarray(0, -2)
+const END = '\r\n\r\n'
+
+/**
+ * Lets informational answers that nobody asked for go by, as RFC 9110 (15.2) has it. undici skips them, except for 100, at which it
+ * ends the connection: it reads that as 103. A body that begins like one shows the other digit in a message.
+ */
+export function skippingInformational(connect: buildConnector.connector): buildConnector.connector {
+  return (options, callback) =>
+    connect(options, (...opened) => {
+      const [error, socket] = opened
+      if (error === null) readAs103(socket)
+      callback(...opened)
+    })
+}
+
+function readAs103(socket: Socket): void {
+  const read = socket.read.bind(socket)
+  socket.read = (size) => {
+    const chunk = read(size) as Buffer | null
+    for (let at = 0; chunk !== null && beginsWith(chunk, INFORMATIONAL, at); at = chunk.indexOf(END, at) + END.length) {
+      if (beginsWith(chunk, CONTINUE, at)) chunk.write('3', at + CONTINUE.length - 1)
+      if (!chunk.includes(END, at)) break
+    }
+    return chunk
+  }
+}
+
+function beginsWith(chunk: Buffer, text: Buffer, at: number): boolean {
+  return chunk.length >= at + text.length && chunk.compare(text, 0, text.length, at, at + text.length) === 0
+}
