@@ -23,10 +23,10 @@ import { explainBodies } from './datadog_native/explain.ts'
 import { v1, v2 } from './datadog_native/formats.ts'
 import { HISTOGRAM_MODES } from './datadog_native/histograms.ts'
 import { responseError } from './datadog_native/response.ts'
-import { toRequests } from './datadog_native/requests.ts'
+import { packer } from './datadog_native/requests.ts'
 import type { BodyFormat, NativeRequest } from './datadog_native/requests.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
-import { sketchFormat, SKETCHES_PATH, toSketchRequests } from './datadog_native/sketch_payload.ts'
+import { sketchFormat, SKETCHES_PATH, sketchPacker } from './datadog_native/sketch_payload.ts'
 import { SUMMARY_MODES } from './datadog_native/summaries.ts'
 
 export default defineComponent({
@@ -206,10 +206,12 @@ datadog_native:
     const post = httpClient(context)
     const log = throttled(context.log, clock)
     /** Of what was mapped last. */
-    function* mapped(account: Account): Generator<NativeRequest> {
+    const packers = (account: Account) => {
       const { samples, series } = mapper
-      yield* toSketchRequests(mapper.sketches.written(series), ofSketches, sketches.compression, account)
-      yield* toRequests(samples, series, format, config.compression, account)
+      return [
+        sketchPacker(mapper.sketches.written(series), ofSketches, sketches.compression, account),
+        packer(samples, series, format, config.compression, account),
+      ]
     }
     return {
       prepare(batch, account) {
@@ -225,14 +227,20 @@ datadog_native:
       state: joinStates(differences.state, mapper.state),
       encode(batch: MetricBatch, account) {
         mapper.map(batch, account)
-        return [...mapped(account)]
+        const requests: NativeRequest[] = []
+        for (const pack of packers(account)) {
+          for (let made = pack(); made !== undefined; made = pack()) requests.push(...made)
+        }
+        return requests
       },
       *encodeInTurns(batch: MetricBatch, account) {
         yield* mapper.mapInTurns(batch, account)
         const requests: NativeRequest[] = []
-        for (const request of mapped(account)) {
-          requests.push(request)
-          yield
+        for (const pack of packers(account)) {
+          for (let made = pack(); made !== undefined; made = pack()) {
+            requests.push(...made)
+            yield
+          }
         }
         return requests
       },

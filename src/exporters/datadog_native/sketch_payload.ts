@@ -65,24 +65,35 @@ export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
 /** Samples that are written together, so that it takes no long time. */
 const TOGETHER = 10_000
 
-/** Packs samples into requests within the limits of the format; one too large for any is told to `account`. */
-export function* toSketchRequests(
+/** `packer` for distributions. One that is too large for any request is reported to `account`. */
+export function sketchPacker(
   samples: readonly SketchSample[],
   format: BodyFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): Generator<NativeRequest> {
+): () => readonly NativeRequest[] | undefined {
+  // As in most batches.
+  if (samples.length === 0) return () => undefined
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
-  for (let from = 0; from < samples.length; from += TOGETHER) {
-    const { bytes, ends } = writeSketches(samples.slice(from, from + TOGETHER))
-    for (let first = 0, start = 0; first < ends.length;) {
-      let last = first
-      while (last + 1 < ends.length && ends[last + 1] - start <= maxLength) last++
-      yield* make(bytes.subarray(start, ends[last]), last + 1 - first)
-      start = ends[last]
-      first = last + 1
+  let written = 0
+  let { bytes, ends } = writeSketches([])
+  /** Of those that are written. */
+  let first = 0
+  let start = 0
+  return () => {
+    if (first === ends.length) {
+      if (written === samples.length) return undefined
+      ;({ bytes, ends } = writeSketches(samples.slice(written, written + TOGETHER)))
+      written += ends.length
+      first = start = 0
     }
+    let last = first
+    while (last + 1 < ends.length && ends[last + 1] - start <= maxLength) last++
+    const requests = make(bytes.subarray(start, ends[last]), last + 1 - first)
+    start = ends[last]
+    first = last + 1
+    return requests
   }
 }
 
