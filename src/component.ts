@@ -319,6 +319,11 @@ export interface Told {
 export interface Exporter<R extends ExportRequest = ExportRequest> {
   /** Runs once per batch, in order, before the queue; may have memory. What it leaves out it says to `account`. */
   prepare?(batch: MetricBatch, account: Account): MetricBatch
+  /**
+   * `prepare` for large batches, of which it makes the same: yields at least every few milliseconds, where others may have a turn, and
+   * returns the batch. Until then no other batch is prepared, and `state` is asked for nothing.
+   */
+  prepareInTurns?(batch: MetricBatch, account: Account): Generator<void, MetricBatch>
   /** The memory of `prepare`, and of `encode` where it has one, if it is to survive a restart where the queue is on disk. */
   readonly state?: ExporterState
   /**
@@ -326,6 +331,11 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
    * `account` was told add up to the points of the batch.
    */
   encode(batch: MetricBatch, account: Account): Iterable<R>
+  /**
+   * `encode` for large batches, of which it makes the same: yields at least every few milliseconds, where others may have a turn, and
+   * returns the requests. Until then no other batch is encoded, and `state` is asked for nothing.
+   */
+  encodeInTurns?(batch: MetricBatch, account: Account): Generator<void, Iterable<R>>
   /** Nothing of a batch that was encoded will be sent any more, or again: all of it was delivered or given up. */
   ended?(batch: MetricBatch): void
   /**

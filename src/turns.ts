@@ -1,11 +1,67 @@
 import { setImmediate } from 'node:timers/promises'
+import { systemClock } from './clock.ts'
 
-/** Data points that take long enough to work on for others to have a turn before. */
+/** Data points that take long enough to work on for others to have a turn before and in between. */
 export const LONG = 5_000
+
+/** Milliseconds of one turn, after which divided work is left where it next can be. */
+const TURN = 25
 
 let last = Promise.resolve()
 
 /** Resolves in a turn of the event loop that whoever asked before does not use: for work that takes long. */
 export function ownTurn(): Promise<void> {
   return (last = last.then(() => setImmediate()))
+}
+
+/**
+ * Work (docs/decisions/0203-turns.md) that may be left wherever it yields, which it does at least every few milliseconds, and that ends with
+ * a result.
+ */
+export type Divided<T> = Generator<void, T>
+
+/** Does all of the work in the turn at hand. */
+export function atOnce<T>(work: Divided<T>): T {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return value
+  }
+}
+
+/** Does the work in turns of its own. Whoever needs it done earlier, because it changes what the work builds on, calls `finish`. */
+export class InTurns<T> {
+  readonly result: Promise<T>
+  #finished: { readonly get: () => T } | undefined
+
+  constructor(private readonly work: Divided<T>) {
+    this.result = this.#run()
+  }
+
+  /** Does the rest of the work now. Never throws: `result` rejects. */
+  finish(): void {
+    if (this.#finished !== undefined) return
+    try {
+      const value = atOnce(this.work)
+      this.#finished = { get: () => value }
+    } catch (error) {
+      this.#finished = {
+        get: () => {
+          throw error
+        },
+      }
+    }
+  }
+
+  async #run(): Promise<T> {
+    for (;;) {
+      await ownTurn()
+      if (this.#finished !== undefined) return this.#finished.get()
+      for (const begun = systemClock.monotonic(); systemClock.monotonic() - begun < TURN;) {
+        const { done, value } = this.work.next()
+        if (!done) continue
+        this.#finished = { get: () => value }
+        return value
+      }
+    }
+  }
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from '@jest/globals'
 import { from } from 'rxjs'
 import { componentPage, indexPage, pagePath, settingRows, upgradingPage } from '../src/cli/pages.ts'
 import { isSetting } from '../src/component.ts'
-import type { Component, ComponentKind, Exporter, Format, Settings } from '../src/component.ts'
+import type { Component, ComponentKind, Exporter, ExportRequest, Format, Settings } from '../src/component.ts'
 import { Attributes } from '../src/otlp/attributes.ts'
 import { MetricBatch } from '../src/otlp/batch.ts'
 import { toOtlpJson } from '../src/otlp/json.ts'
@@ -67,6 +67,40 @@ const envFor = (yaml: string) =>
   Object.fromEntries(Array.from(yaml.matchAll(/\$\{env:(\w+)/g), ([, name]) => [name, 'value']))
 const testExample = <C extends Component>(component: C, yaml = firstExample(component)) =>
   testComponent(component, yaml, { env: envFor(yaml) })
+
+/** So many of each kind that an exporter that works in turns leaves them. */
+function manyDistributions(): MetricBatch {
+  const now = BigInt(Date.now()) * 1_000_000n
+  const times = { startTimeUnixNano: now - 10_000_000_000n, timeUnixNano: now }
+  const points = Array.from({ length: 2500 }, (_, index) => ({
+    ...times,
+    attributes: Attributes.of({ path: `/${index}` }),
+    count: 6 + index,
+    sum: 20 + index,
+  }))
+  const buckets = (index: number) => ({ offset: index % 50, bucketCounts: [1, 2, 3 + index] })
+  return MetricBatch.of({
+    metrics: [
+      {
+        name: 'explicit',
+        type: 'histogram',
+        temporality: 'delta',
+        points: points.map(
+          (point, index) =>
+            new HistogramPoint({ ...point, bucketCounts: [1, 2, 3 + index], explicitBounds: [1, 5 + (index % 9)] }),
+        ),
+      },
+      {
+        name: 'exponential',
+        type: 'exponential_histogram',
+        temporality: 'delta',
+        points: points.map(
+          (point, index) => new ExponentialHistogramPoint({ ...point, scale: 3, positive: buckets(index) }),
+        ),
+      },
+    ],
+  })
+}
 
 /** Points of every type, some with the names that components look at. */
 const rich = MetricBatch.of({
@@ -349,6 +383,38 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
     const shapes = () =>
       [...exporter.encode(rich, accounting().account)].map(({ points, bytes }) => ({ points, bytes }))
     expect(shapes()).toEqual(shapes())
+  })
+
+  it('13. it makes in turns what it makes at once, and lets another work in between', async () => {
+    const bodies = ({ points, bytes, ...rest }: ExportRequest & { body?: Uint8Array; text?: string }) =>
+      [points, bytes, rest.body, rest.text] as const
+    const exporters: Exporter[] = []
+    for (let index = 0; index < 3; index++) exporters.push((await testExample(component)).created)
+    const [whole, ...others] = exporters
+    const batch = manyDistributions()
+    const { account } = accounting()
+    /** What each of the others makes, a little at a time. */
+    const results = <Result>(work: (exporter: Exporter) => Generator<void, Result> | undefined): Result[] => {
+      const works = others.flatMap((other) => work(other) ?? [])
+      const done: Result[] = []
+      for (let pauses = 0; done.length < works.length; pauses++) {
+        works.forEach((each) => {
+          const { done: isDone, value } = each.next()
+          if (!isDone) return
+          if (component.type.startsWith('datadog')) expect(pauses).toBeGreaterThan(3)
+          if (value !== undefined) done.push(value)
+        })
+      }
+      return done
+    }
+    const prepared = whole.prepare?.(batch, account) ?? batch
+    for (const each of results((exporter) => exporter.prepareInTurns?.(batch, account))) {
+      expect(toOtlpJson(each)).toBe(toOtlpJson(prepared))
+    }
+    const expected = Array.from(whole.encode(prepared, account), bodies)
+    for (const each of results((exporter) => exporter.encodeInTurns?.(prepared, account))) {
+      expect(Array.from(each, bodies)).toEqual(expected)
+    }
   })
 
   it('16. it keeps nothing of the request that a batch came in, nor of what it prepared', async () => {

@@ -1,13 +1,15 @@
 import type { Account, ExporterState, Logger } from '../component.ts'
-import { aggregate } from '../otlp/aggregate.ts'
+import { aggregate, aggregateInTurns } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, missingValue, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { DeltaOptions } from '../otlp/delta.ts'
 import { HistogramCursor } from '../otlp/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { inParts } from '../otlp/parts.ts'
 import { perResource } from '../otlp/resource.ts'
 import { warnOncePerMetric } from '../throttled.ts'
+import type { Divided } from '../turns.ts'
 import { hostOverrider } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
 import { splitTag, tagMerger } from './tags.ts'
@@ -31,18 +33,24 @@ export function deltaLog(log: Pick<Logger, 'warn'>): Pick<DeltaOptions, 'several
 /**
  * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
  * one time, and turns cumulative counts into differences as `options` say. `refuses` names the reason why a metric cannot be sent.
- * `overwritten` is told of each value that another took the place of. `state` is what is remembered for the differences, until `close`.
+ * `overwritten` is told of each value that another took the place of. `prepareInTurns` does the same, and may be left where it yields. `state` is what is remembered for the differences, until `close`.
  */
 export function preparation(
   options: DeltaOptions,
   refuses: (metric: Metric) => string | undefined,
   overwritten: (metric: Metric) => void,
-): { prepare(batch: MetricBatch, account: Account): MetricBatch; state: ExporterState; close(): void } {
+): {
+  prepare(batch: MetricBatch, account: Account): MetricBatch
+  prepareInTurns(batch: MetricBatch, account: Account): Divided<MetricBatch>
+  state: ExporterState
+  close(): void
+} {
   const differences = new CumulativeToDelta(options)
   const numbers = new NumberPointCursor()
   const histograms = new HistogramCursor()
-  const prepare = (batch: MetricBatch, account: Account): MetricBatch => {
-    const sendable = batch
+  const merging = { resolution: 1n, overwritten }
+  const sendable = (batch: MetricBatch, account: Account): MetricBatch => {
+    const all = batch
       .filterMetrics((metric) => {
         const reason = refuses(metric)
         if (reason !== undefined && metric.pointCount > 0) account.dropped(reason, metric.pointCount)
@@ -61,9 +69,17 @@ export function preparation(
       )
     numbers.end()
     histograms.end()
-    return differences.apply(aggregate(sendable, account, { resolution: 1n, overwritten }), account)
+    return all
   }
-  return { prepare, state: differences.state, close: () => differences.close() }
+  return {
+    prepare: (batch, account) => differences.apply(aggregate(sendable(batch, account), account, merging), account),
+    *prepareInTurns(batch, account) {
+      const all = yield* inParts(batch, (part) => sendable(part, account))
+      return yield* differences.applyInTurns(yield* aggregateInTurns(all, account, merging), account)
+    },
+    state: differences.state,
+    close: () => differences.close(),
+  }
 }
 
 /**

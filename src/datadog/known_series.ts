@@ -86,6 +86,8 @@ export class KnownSeries implements Memory {
   #swept = false
   /** Whether something of the batch found no room. */
   #isFull = false
+  /** Whether a batch was begun and has not ended: others may have a turn meanwhile. */
+  #isWithin = false
 
   /** `full`: called after each batch of which something found no room. */
   constructor(
@@ -123,11 +125,13 @@ export class KnownSeries implements Memory {
     this.#swept = false
     this.#sent.begin(batch)
     this.#forgetPassing()
+    this.#isWithin = true
     return swept
   }
 
   /** Lets go of the request that the batch came in. */
   end(batch: object): void {
+    this.#isWithin = false
     this.#metrics.end()
     this.#sent.end(batch, this.#passingSeries)
     if (this.#isFull) this.full()
@@ -141,6 +145,8 @@ export class KnownSeries implements Memory {
 
   /** `Memory`. */
   shrink(part: number): void {
+    // Within one, the same source is the same number.
+    if (this.#isWithin) return
     const places = this.#places
     const second = Math.floor(this.clock.monotonic() / 1000)
     const ageOf = (source: number): number => second - places[source * STRIDE + SEEN]

@@ -1,9 +1,11 @@
 import type { Finding } from '../component.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
+import { inParts, partsOf } from '../otlp/parts.ts'
 import { perResource } from '../otlp/resource.ts'
 import type { Resource } from '../otlp/resource.ts'
 import { KeySearch } from '../otlp/search.ts'
+import type { Divided } from '../turns.ts'
 
 /** The key and value of a `key:value` tag, divided at the first colon. */
 export function splitTag(tag: string): [key: string, value: string] {
@@ -36,7 +38,26 @@ function overriding(values: ReadonlyMap<string, string>): (batch: MetricBatch) =
 }
 
 function keep(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBatch {
-  const keysOnPoints = new Map<Resource, Set<string>>()
+  const keysOnPoints: KeysOnPoints = new Map()
+  noteKeys(batch, values, keysOnPoints)
+  return withTags(batch, values, keysOnPoints)
+}
+
+/** `tagMerger` that keeps, part by part. Which keys stand on points is known first. */
+export function* keepInParts(batch: MetricBatch, tags: readonly string[]): Divided<MetricBatch> {
+  const values = new Map(tags.map(splitTag))
+  const keysOnPoints: KeysOnPoints = new Map()
+  for (const part of partsOf(batch)) {
+    noteKeys(part.batch, values, keysOnPoints)
+    yield
+  }
+  return yield* inParts(batch, (part) => withTags(part, values, keysOnPoints))
+}
+
+/** By resource, the keys of tags that points of it have. */
+type KeysOnPoints = Map<Resource, Set<string>>
+
+function noteKeys(batch: MetricBatch, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): void {
   for (const { metric, resource } of batch.metrics()) {
     for (const { attributes } of metric.points) {
       for (const { key } of attributes) {
@@ -46,6 +67,9 @@ function keep(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBa
       }
     }
   }
+}
+
+function withTags(batch: MetricBatch, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): MetricBatch {
   return batch
     .mapPoints((point, _metric, resource) => {
       const keys = keysOnPoints.get(resource)

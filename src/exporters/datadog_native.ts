@@ -1,4 +1,5 @@
 import { defineComponent } from '../component.ts'
+import type { Account } from '../component.ts'
 import { warnIfUnreadable } from '../datadog/answers.ts'
 import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
@@ -22,10 +23,10 @@ import { explainBodies } from './datadog_native/explain.ts'
 import { v1, v2 } from './datadog_native/formats.ts'
 import { HISTOGRAM_MODES } from './datadog_native/histograms.ts'
 import { responseError } from './datadog_native/response.ts'
-import { toRequests } from './datadog_native/requests.ts'
+import { packer } from './datadog_native/requests.ts'
 import type { BodyFormat, NativeRequest } from './datadog_native/body.ts'
 import { SeriesMapper } from './datadog_native/series.ts'
-import { sketchFormat, SKETCHES_PATH, toSketchRequests } from './datadog_native/sketch_payload.ts'
+import { sketchFormat, SKETCHES_PATH, sketchPacker } from './datadog_native/sketch_payload.ts'
 import { SUMMARY_MODES } from './datadog_native/summaries.ts'
 
 export default defineComponent({
@@ -204,21 +205,44 @@ datadog_native:
     ])
     const post = httpClient(context)
     const log = throttled(context.log, clock)
+    /** Of what was mapped last. */
+    const packers = (account: Account) => {
+      const { samples, series } = mapper
+      return [
+        sketchPacker(mapper.sketches.written(series), ofSketches, sketches.compression, account),
+        packer(samples, series, format, config.compression, account),
+      ]
+    }
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
+      *prepareInTurns(batch, account) {
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(yield* differences.prepareInTurns(hosted, account), account)
+      },
       state: joinStates(differences.state, mapper.state),
       encode(batch: MetricBatch, account) {
         mapper.map(batch, account)
-        const { samples, series } = mapper
-        const distributions = mapper.sketches.written(series)
-        return [
-          ...toSketchRequests(distributions, ofSketches, sketches.compression, account),
-          ...toRequests(samples, series, format, config.compression, account),
-        ]
+        const requests: NativeRequest[] = []
+        for (const pack of packers(account)) {
+          for (let made = pack(); made !== undefined; made = pack()) requests.push(...made)
+        }
+        return requests
+      },
+      *encodeInTurns(batch: MetricBatch, account) {
+        yield* mapper.mapInTurns(batch, account)
+        const requests: NativeRequest[] = []
+        for (const pack of packers(account)) {
+          for (let made = pack(); made !== undefined; made = pack()) {
+            requests.push(...made)
+            yield
+          }
+        }
+        return requests
       },
       ended: (batch) => mapper.ended(batch),
       async send(request, signal) {

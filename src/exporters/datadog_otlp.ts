@@ -17,6 +17,7 @@ import type { OtlpRequest } from '../http/requests.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { completeHistograms } from '../otlp/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { inParts } from '../otlp/parts.ts'
 import { perResource } from '../otlp/resource.ts'
 import { noRoomReport } from '../throttled.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
@@ -133,10 +134,19 @@ datadog_otlp:
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
+      *prepareInTurns(batch, account) {
+        const hosted = choosingHosts(batch)
+        hostReports.read(hosted)
+        return naming(yield* differences.prepareInTurns(hosted, account), account)
+      },
       state: joinStates(differences.state, oneASecond.state),
       encode(batch: MetricBatch, account) {
         // Datadog refuses histograms that have not one count more than bounds.
         return otlp.encode(completeHistograms(oneASecond.apply(batch, account)), account)
+      },
+      *encodeInTurns(batch: MetricBatch, account) {
+        const kept = yield* oneASecond.applyInTurns(batch, account)
+        return yield* otlp.encodeInTurns(yield* inParts(kept, completeHistograms), account)
       },
       ended: (batch) => oneASecond.ended(batch),
       send(request, signal) {

@@ -5,7 +5,11 @@ import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { toOtlpJson } from '../otlp/json.ts'
 import { toOpenMetrics } from '../otlp/openmetrics.ts'
-import { visibleJson, visibleLines } from '../terminal.ts'
+import { PART } from '../otlp/parts.ts'
+import { splitBatch } from '../otlp/split.ts'
+import { visible, visibleJson } from '../terminal.ts'
+import { atOnce, LONG } from '../turns.ts'
+import type { Divided } from '../turns.ts'
 import { toTable } from './debug/table.ts'
 
 interface TextRequest extends ExportRequest {
@@ -17,10 +21,23 @@ interface TextRequest extends ExportRequest {
 /** Columns where standard output is no terminal and so has no width of its own. */
 const DEFAULT_WIDTH = 120
 
-const formats: Record<string, (batch: MetricBatch, account: Account) => string> = {
+const formats: Record<string, (batch: MetricBatch, account: Account) => Divided<string>> = {
   table: (batch) => toTable(batch, process.stdout.columns ?? DEFAULT_WIDTH),
-  otlp_json: (batch) => `${visibleJson(toOtlpJson(batch))}\n`,
-  openmetrics: (batch, account) => visibleLines(toOpenMetrics(batch, account)),
+  *otlp_json(batch) {
+    const lines: string[] = []
+    for (const part of splitBatch(batch, LONG)) {
+      lines.push(`${visibleJson(toOtlpJson(part))}\n`)
+      yield
+    }
+    return lines.join('')
+  },
+  *openmetrics(batch, account) {
+    const lines: string[] = []
+    for (const line of yield* toOpenMetrics(batch, account)) {
+      if (lines.push(`${visible(line)}\n`) % PART === 0) yield
+    }
+    return lines.join('')
+  },
 }
 
 export default defineComponent({
@@ -30,7 +47,7 @@ export default defineComponent({
   description: `
 - \`table\`: one table per resource, as wide as the terminal; the attributes of the resource stand above it once. Numbers
   are rounded to six digits.
-- \`otlp_json\`: each batch as one line of OTLP JSON; nothing is left out or rounded.
+- \`otlp_json\`: each batch as one line of OTLP JSON, a large one as several of 5,000 data points at most; nothing is left out or rounded.
 - \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as
   OpenMetrics wants them (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes
   become labels, delta sums are of type \`unknown\`, delta histograms of type \`gaugehistogram\`. What OpenMetrics cannot
@@ -54,19 +71,22 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
   ],
   create({ config, signal: stopped }) {
     const write = formats[config.format]
+    function* encodeInTurns(batch: MetricBatch, account: Account): Divided<readonly TextRequest[]> {
+      let dropped = 0
+      const text = yield* write(batch, {
+        created: (points) => account.created(points),
+        merged: (points) => account.merged(points),
+        dropped(reason, points) {
+          dropped += points
+          account.dropped(reason, points)
+        },
+      })
+      yield
+      return [{ points: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
+    }
     return {
-      encode(batch, account): readonly TextRequest[] {
-        let dropped = 0
-        const text = write(batch, {
-          created: (points) => account.created(points),
-          merged: (points) => account.merged(points),
-          dropped(reason, points) {
-            dropped += points
-            account.dropped(reason, points)
-          },
-        })
-        return [{ points: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
-      },
+      encode: (batch, account) => atOnce(encodeInTurns(batch, account)),
+      encodeInTurns,
       // A reader that is slow is waited for by every attempt: what is on its way must not be written again.
       send: (request: TextRequest) => (request.written ??= writeOut(request.text, stopped)),
     }

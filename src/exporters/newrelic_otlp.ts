@@ -112,6 +112,10 @@ newrelic_otlp:
     )
     if (Object.keys(own).length === 0) return otlp
     const owned = perResource((resource) => resource.withAttributes(resource.attributes.with(own)))
-    return { ...otlp, encode: (batch, account) => otlp.encode(batch.mapResources(owned), account) }
+    return {
+      ...otlp,
+      encode: (batch, account) => otlp.encode(batch.mapResources(owned), account),
+      encodeInTurns: (batch, account) => otlp.encodeInTurns(batch.mapResources(owned), account),
+    }
   },
 })

@@ -2,7 +2,7 @@ import { defineComponent } from '../component.ts'
 import type { ExportRequest } from '../component.ts'
 import { UNREADABLE } from '../http/answer.ts'
 import { checkGrpc, grpcClient, grpcSettings } from '../http/grpc.ts'
-import { readAnswer, toOtlpRequests } from '../http/requests.ts'
+import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from '../http/requests.ts'
 import type { OtlpRequest } from '../http/requests.ts'
 import { throttled } from '../throttled.ts'
 
@@ -16,7 +16,7 @@ export default defineComponent({
   summary: 'Sends metrics over OTLP/gRPC.',
   description: `
 To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
-byte for byte as it came in. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
+byte for byte as it came in. One of more than 20,000 data points goes out in several requests. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
 
 A request is sent again when it fails with one of the codes that the OTLP specification names (CANCELLED,
 DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS), and with RESOURCE_EXHAUSTED if the receiver says when to
@@ -60,9 +60,11 @@ otlp/gateway:
     const call = grpcClient(context, EXPORT)
     const log = throttled(context.log, context.clock)
     const limits = { raw: context.config.max_request_size }
+    // gRPC compresses by itself, what the receiver says it can read.
+    const options = { encoding: 'proto', compression: 'none', limits } as const
     return {
-      // gRPC compresses by itself, what the receiver says it can read.
-      encode: (batch, account) => toOtlpRequests(batch, { encoding: 'proto', compression: 'none', limits }, account),
+      encode: (batch, account) => toOtlpRequests(batch, options, account),
+      encodeInTurns: (batch, account) => toOtlpRequestsInTurns(batch, options, account),
       async send(request: ExportRequest, signal: AbortSignal) {
         const { body, points } = request as OtlpRequest
         const problem = await readAnswer(await call(body, signal), 'protobuf', points, log)

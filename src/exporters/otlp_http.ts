@@ -9,7 +9,8 @@ export default defineComponent({
   summary: 'Sends metrics over OTLP/HTTP.',
   description: `
 To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
-byte for byte as it came in, with \`encoding: proto\`.
+byte for byte as it came in, with \`encoding: proto\`. A batch of 5,000 data points or more goes out in requests of at most 20,000 data points,
+or 5,000 as JSON.
 
 A request that is answered with 429, 502, 503 or 504, or not at all, is sent again, after the time the answer names in
 \`Retry-After\`. So is one that is answered with a web page, or with a redirect to another host or scheme. 413 divides it. Any

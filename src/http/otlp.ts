@@ -3,12 +3,13 @@ import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { throttled } from '../throttled.ts'
+import type { Divided } from '../turns.ts'
 import { answerMessage, retryAfter, saysTaken, UNREADABLE } from './answer.ts'
 import type { HttpResponse } from './answer.ts'
 import { httpClient } from './client.ts'
 import type { HttpConfig } from './client.ts'
 import { contentEncoding } from './compression.ts'
-import { readAnswer, toOtlpRequests } from './requests.ts'
+import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from './requests.ts'
 import type { Encoding, OtlpRequest, OtlpRequestOptions } from './requests.ts'
 
 /** Where an OTLP/HTTP exporter sends to, and how. */
@@ -49,6 +50,9 @@ export function otlpHttpExporter(
   return {
     encode(batch: MetricBatch, account: Account): Iterable<OtlpRequest> {
       return toOtlpRequests(batch, destination, account)
+    },
+    encodeInTurns(batch: MetricBatch, account: Account): Divided<Iterable<OtlpRequest>> {
+      return toOtlpRequestsInTurns(batch, destination, account)
     },
     async send(request: ExportRequest, signal: AbortSignal): Promise<void> {
       const { body, points } = request as OtlpRequest

@@ -2,7 +2,10 @@ import type { Account, ExportRequest, Logger } from '../component.ts'
 import { errorMessage, partial } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { toOtlpJsonBytes } from '../otlp/json.ts'
+import { writeInParts } from '../otlp/parts.ts'
 import { splitBatch } from '../otlp/split.ts'
+import { LONG } from '../turns.ts'
+import type { Divided } from '../turns.ts'
 import { compress } from './compression.ts'
 import type { Compression } from './compression.ts'
 
@@ -48,7 +51,28 @@ export function* toOtlpRequests(
     parts = Math.ceil(body.length / maxWire)
   }
   if (points === 1) account.dropped('too_large', 1)
-  else for (const part of splitBatch(batch, Math.ceil(points / parts))) yield* toOtlpRequests(part, options, account)
+  else yield* toRequestsOf(splitBatch(batch, Math.ceil(points / parts)), options, account)
+}
+
+/** Data points of one request of a large batch at most, so that to write and compress it takes little time. */
+const MAX_POINTS: Readonly<Record<Encoding, number>> = { proto: 20_000, json: LONG }
+
+/** `toOtlpRequests` for large batches, in requests of no more points than take little time each. */
+export function* toOtlpRequestsInTurns(
+  batch: MetricBatch,
+  options: OtlpRequestOptions,
+  account: Account,
+): Divided<Iterable<OtlpRequest>> {
+  yield* writeInParts(batch)
+  return toRequestsOf(splitBatch(batch, MAX_POINTS[options.encoding]), options, account)
+}
+
+function* toRequestsOf(
+  batches: readonly MetricBatch[],
+  options: OtlpRequestOptions,
+  account: Account,
+): Iterable<OtlpRequest> {
+  for (const batch of batches) yield* toOtlpRequests(batch, options, account)
 }
 
 function toOtlpRequest(batch: MetricBatch, body: Uint8Array, options: OtlpRequestOptions): OtlpRequest {

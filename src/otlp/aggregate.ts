@@ -2,8 +2,10 @@ import type { MetricBatch } from './batch.ts'
 import type { Metric } from './metrics.ts'
 import { addDistributions } from './distributions.ts'
 import { addValues } from './number_values.ts'
+import { inParts, partsOf } from './parts.ts'
 import type { DataPoint } from './points.ts'
 import { scopeIdentity } from './resource.ts'
+import type { Divided } from '../turns.ts'
 
 /** Which points become one. */
 export interface AggregateOptions {
@@ -22,57 +24,102 @@ export interface AggregateOptions {
  * `overwritten`. Of one source the latest stays, but summaries of different times stay apart, and so do histograms whose buckets differ. The
  * result stands where the first point stood; `account` is told of the others.
  */
-export function aggregate(
+export function aggregate(batch: MetricBatch, account: AggregateAccount, options: AggregateOptions): MetricBatch {
+  if (isAggregated(batch, options)) return batch
+  const aggregation = new Aggregation(account, options)
+  aggregation.add(batch)
+  return aggregation.finds() ? aggregation.result(batch) : batch
+}
+
+/** `aggregate` that may be left where it yields. */
+export function* aggregateInTurns(
   batch: MetricBatch,
-  account: { merged(points: number): void; dropped(reason: string, points: number): void },
-  { resolution, overwritten }: AggregateOptions,
-): MetricBatch {
-  const ofSeveral = resolution === 1n
-  // Points that are as they came were several series for their sender; only changes can have made one of them.
-  if (ofSeveral && batch.everyMetric((metric) => metric.pointsAsCame)) return batch
-  const series = new Map<string, Map<string, Group>>()
-  const groupsOfPoints: (Group | 'gone')[] = []
-  let merged = 0
-  let lost = 0
-  for (const { metric, resource, scope, schemaUrl } of batch.metrics()) {
-    const key = [
-      metric.type + metric.temporality + metric.monotonic,
-      metric.name,
-      resource.attributes.identity,
-      scopeIdentity(scope, schemaUrl),
-    ].join('\n')
-    let groups = series.get(key)
-    if (groups === undefined) series.set(key, (groups = new Map<string, Group>()))
-    for (const point of metric.points) {
-      const { identity } = point.attributes
-      const time = point.timeUnixNano / resolution
-      const first = groups.get(identity)
-      const group = first?.time === time ? first : first?.later?.get(time)
-      const result = group && combine(metric, group.result, point, ofSeveral)
-      if (group !== undefined && result !== undefined) {
-        group.result = result
-        groupsOfPoints.push('gone')
-        if (ofSeveral && metric.type === 'gauge') {
-          lost++
-          overwritten?.(metric)
-        } else merged++
-        continue
+  account: AggregateAccount,
+  options: AggregateOptions,
+): Divided<MetricBatch> {
+  if (isAggregated(batch, options)) return batch
+  const aggregation = new Aggregation(account, options)
+  for (const part of partsOf(batch)) {
+    aggregation.add(part.batch)
+    yield
+  }
+  return aggregation.finds() ? yield* inParts(batch, (part) => aggregation.result(part)) : batch
+}
+
+interface AggregateAccount {
+  merged(points: number): void
+  dropped(reason: string, points: number): void
+}
+
+/** Points that are as they came were several series for their sender; only changes can have made one of them. */
+function isAggregated(batch: MetricBatch, { resolution }: AggregateOptions): boolean {
+  return resolution === 1n && batch.everyMetric((metric) => metric.pointsAsCame)
+}
+
+/** Looks at all points of a batch, and then says what became of each. */
+class Aggregation {
+  readonly #series = new Map<string, Map<string, Group>>()
+  readonly #groupsOfPoints: (Group | 'gone')[] = []
+  #merged = 0
+  #lost = 0
+  #index = 0
+
+  constructor(
+    private readonly account: AggregateAccount,
+    private readonly options: AggregateOptions,
+  ) {}
+
+  /** Takes in the next points. */
+  add(batch: MetricBatch): void {
+    const { resolution, overwritten } = this.options
+    const ofSeveral = resolution === 1n
+    for (const { metric, resource, scope, schemaUrl } of batch.metrics()) {
+      const key = [
+        metric.type + metric.temporality + metric.monotonic,
+        metric.name,
+        resource.attributes.identity,
+        scopeIdentity(scope, schemaUrl),
+      ].join('\n')
+      let groups = this.#series.get(key)
+      if (groups === undefined) this.#series.set(key, (groups = new Map<string, Group>()))
+      for (const point of metric.points) {
+        const { identity } = point.attributes
+        const time = point.timeUnixNano / resolution
+        const first = groups.get(identity)
+        const group = first?.time === time ? first : first?.later?.get(time)
+        const result = group && combine(metric, group.result, point, ofSeveral)
+        if (group !== undefined && result !== undefined) {
+          group.result = result
+          this.#groupsOfPoints.push('gone')
+          if (ofSeveral && metric.type === 'gauge') {
+            this.#lost++
+            overwritten?.(metric)
+          } else this.#merged++
+          continue
+        }
+        const started: Group = { time, result: point }
+        this.#groupsOfPoints.push(started)
+        if (group !== undefined) continue
+        if (first === undefined) groups.set(identity, started)
+        else (first.later ??= new Map()).set(time, started)
       }
-      const started: Group = { time, result: point }
-      groupsOfPoints.push(started)
-      if (group !== undefined) continue
-      if (first === undefined) groups.set(identity, started)
-      else (first.later ??= new Map()).set(time, started)
     }
   }
-  if (merged + lost === 0) return batch
-  if (merged > 0) account.merged(merged)
-  if (lost > 0) account.dropped('overwritten', lost)
-  let index = 0
-  return batch.mapSomePoints(() => {
-    const group = groupsOfPoints[index++]
-    return group === 'gone' ? undefined : group.result
-  })
+
+  /** Whether any points become one, which is reported to `account`. */
+  finds(): boolean {
+    if (this.#merged > 0) this.account.merged(this.#merged)
+    if (this.#lost > 0) this.account.dropped('overwritten', this.#lost)
+    return this.#merged + this.#lost > 0
+  }
+
+  /** What is left of the next points, in the order in which they were taken in. */
+  result(batch: MetricBatch): MetricBatch {
+    return batch.mapSomePoints(() => {
+      const group = this.#groupsOfPoints[this.#index++]
+      return group === 'gone' ? undefined : group.result
+    })
+  }
 }
 
 /** The points of one series that become one, and beside the first such group the others of the series, by time. */

@@ -105,13 +105,32 @@ export class MetricBatch {
     return (this.#bytes ??= encodeMetrics(this.resources))
   }
 
+  /** Whether `toOtlp` has nothing left to do. */
+  get isWritten(): boolean {
+    return this.#bytes !== undefined
+  }
+
+  /** Takes over the bytes of a batch that has the same metrics. */
+  writtenAs(same: MetricBatch): void {
+    this.#bytes ??= same.toOtlp()
+  }
+
   /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
   compacted(): MetricBatch {
-    // A batch that is its bytes uses all of them.
-    if (this.#resources === undefined || this.#source !== undefined) return this
+    if (this.#isItsBytes) return this
     const resources = compactedResources(this.resources)
     if (resources === undefined) return MetricBatch.fromOtlp(Uint8Array.from(this.toOtlp()))
     return this.#withResources(resources, this.#pointCount)
+  }
+
+  /** Whether `compacted` needs what `toOtlp` returns. */
+  get mustBeWritten(): boolean {
+    return !this.#isItsBytes && compactedResources(this.resources) === undefined
+  }
+
+  /** A batch that is its bytes uses all of them. */
+  get #isItsBytes(): boolean {
+    return this.#resources === undefined || this.#source !== undefined
   }
 
   /** Every metric with the resource and scope it stands under; `schemaUrl` is that of the scope. */

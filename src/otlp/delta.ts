@@ -1,6 +1,6 @@
 import { systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
-import { MetricBatch } from './batch.ts'
+import type { MetricBatch } from './batch.ts'
 import { grown } from './bytes_index.ts'
 import { DeltaState } from './delta_state.ts'
 import { countedFromZero, remembered } from './difference.ts'
@@ -12,12 +12,16 @@ import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import { copyOf } from './message.ts'
 import type { Source } from './message.ts'
 import { Metric } from './metrics.ts'
+import type { ResourceMetrics } from './metrics.ts'
 import { NumberPointCursor } from './number_cursor.ts'
+import { joined, PART, partsOf } from './parts.ts'
+import type { Part } from './parts.ts'
 import type { PointCursor } from './point_cursor.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from './points.ts'
 import { NO_ROOM, rememberedBytes, TOO_LARGE } from './remembered_bytes.ts'
 import type { Memory, RememberedBytes } from './remembered_bytes.ts'
 import { Senders } from './senders.ts'
+import type { Divided } from '../turns.ts'
 import type { SenderRules, Step } from './senders.ts'
 import { SeriesMemory } from './series_memory.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
@@ -92,15 +96,42 @@ const KEPT = 1
 
 /** Metrics of one batch that are one. */
 interface Repeated {
-  readonly metrics: readonly Metric[]
+  readonly metrics: Metric[]
   /** The latest time of their points. */
-  readonly latest: bigint
+  latest: bigint
   /** Whether points of one come before points of another that are earlier. */
-  readonly unordered: boolean
+  unordered: boolean
   /** Of those of them that are not in the result yet, once they were taken. */
   differences?: DataPoint[][]
 }
 const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
+
+/** The number of each metric, and whether one comes twice. */
+interface Owners {
+  readonly all: readonly number[]
+  readonly repeated: boolean
+}
+
+/** Entries of a batch with the number of each of their metrics. */
+interface Owned {
+  readonly entries: readonly ResourceMetrics[]
+  readonly owners: readonly number[]
+}
+
+/** What is known while the differences of a batch are taken. */
+interface Work {
+  readonly account: DeltaAccount
+  /** As of `PointMemory`. */
+  readonly now: number
+  /** Metrics of which no point is left. */
+  readonly emptied: Set<Metric>
+  /** By request: the copy that is changed in place. */
+  readonly copies: Map<Source, Source>
+  readonly writers: Map<Source, HistogramDeltaWriter>
+  /** By request: where the last metric that was changed by its bytes ends. */
+  readonly ends: Map<Source, number>
+  readonly numbers: SeriesNumbers & { start: number }
+}
 
 /**
  * Turns cumulative monotonic sums and cumulative histograms of either kind into differences, and passes everything else on
@@ -135,6 +166,8 @@ export class CumulativeToDelta implements Memory {
   #givenUp = 0
   /** Whether something of the batch found no room. */
   #isFull = false
+  /** Whether a batch was begun in turns and has not ended. */
+  #isWithin = false
 
   constructor({
     initialValue,
@@ -176,65 +209,124 @@ export class CumulativeToDelta implements Memory {
    * `not_finite`. A point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
    */
   apply(batch: MetricBatch, account: DeltaAccount, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
-    const time = this.#clock.monotonic()
-    const now = time | 0
-    if (time - this.#lastSweep > this.#ttl / 2) this.#sweep(time)
-    this.#remembered.makeRoom(this.#clock)
-    this.#giveUp(account)
-    this.#isFull = false
-    const emptied = new Set<Metric>()
-    const copies = new Map<Source, Source>()
-    const writers = new Map<Source, HistogramDeltaWriter>()
-    /** By request: where the last metric that was changed by its bytes ends. */
-    const ends = new Map<Source, number>()
-    const numbers = { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 }
-    const parts = partsOf(batch)
-    let part = 0
+    const work = this.#beginBatch(batch, account)
+    const groups = unrelatedEntries(batch)
+    let next = 0
     let owners: readonly number[] = []
     let repeated = NOTHING_REPEATED
     let index = 0
     const converted = batch.mapMetrics((metric) => {
       while (index === owners.length) {
-        const next = parts[part++]
-        const found = this.#ownersOf(next, chosen)
+        const entries = groups[next++]
+        const found = this.#ownersOf(entries, chosen)
         owners = found.all
-        repeated = found.repeated ? this.#repeated(next, owners) : NOTHING_REPEATED
+        repeated = found.repeated ? this.#repeated([{ entries, owners }]) : NOTHING_REPEATED
         index = 0
       }
       const owner = owners[index++]
-      if (owner === NONE) return metric
-      if (owner < 0) {
-        this.#refuse(metric, owner, metric.pointCount, account)
-        emptied.add(metric)
-        return metric
+      return this.#convert(metric, owner, repeated.get(owner), work)
+    })
+    this.#endBatch()
+    return withoutEmptied(converted, work)
+  }
+
+  /**
+   * `apply` that may be left where it yields, with the same result: a metric that is in several parts is treated as one that comes several
+   * times in a batch. Until it has ended, no other batch may be begun.
+   */
+  *applyInTurns(
+    batch: MetricBatch,
+    account: DeltaAccount,
+    chosen: (metric: Metric) => boolean = () => true,
+  ): Divided<MetricBatch> {
+    const work = this.#beginBatch(batch, account)
+    this.#isWithin = true
+    try {
+      const parts: Part[] = []
+      const owned: Owned[] = []
+      let isRepeated = false
+      this.#nextBatch()
+      for (const part of partsOf(batch)) {
+        const entries = part.batch.resources
+        const { all: owners, repeated } = this.#ownersOfPart(entries, chosen)
+        parts.push(part)
+        owned.push({ entries, owners })
+        isRepeated ||= repeated
+        yield
       }
-      const group = repeated.get(owner)
-      if (group?.unordered) {
-        group.differences ??= this.#byPoints(group.metrics, owner, group.latest, now, account)
-        return this.#withDifferences(metric, group.differences.shift() ?? [], emptied)
+      const repeated = isRepeated ? yield* this.#repeatedInTurns(owned, work) : NOTHING_REPEATED
+      const results: MetricBatch[] = []
+      for (const [place, part] of parts.entries()) {
+        const { owners } = owned[place]
+        let index = 0
+        const converted = part.batch.mapMetrics((metric) => {
+          const owner = owners[index++]
+          return this.#convert(metric, owner, repeated.get(owner), work)
+        })
+        results.push(withoutEmptied(converted, work))
+        yield
       }
-      const byBytes = standsFirst(metric, ends)
-        ? (this.#inPlace(metric, owner, group?.latest, now, account, copies, numbers) ??
-          this.#histogramsByBytes(metric, owner, group?.latest, now, account, writers))
-        : undefined
-      if (byBytes === undefined) {
-        const [points] = this.#byPoints([metric], owner, group?.latest, now, account)
-        return this.#withDifferences(metric, points, emptied)
-      }
-      if (byBytes !== 'empty') return byBytes
+      return joined(batch, parts, results)
+    } finally {
+      this.#isWithin = false
+      this.#endBatch()
+    }
+  }
+
+  #beginBatch(batch: MetricBatch, account: DeltaAccount): Work {
+    const time = this.#clock.monotonic()
+    if (time - this.#lastSweep > this.#ttl / 2) this.#sweep(time)
+    this.#remembered.makeRoom(this.#clock)
+    this.#giveUp(account)
+    this.#isFull = false
+    return {
+      account,
+      now: time | 0,
+      emptied: new Set(),
+      copies: new Map(),
+      writers: new Map(),
+      ends: new Map(),
+      numbers: { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 },
+    }
+  }
+
+  #convert(metric: Metric, owner: number, group: Repeated | undefined, work: Work): Metric {
+    if (owner === NONE) return metric
+    const { emptied } = work
+    if (owner < 0) {
+      this.#refuse(metric, owner, metric.pointCount, work.account)
       emptied.add(metric)
       return metric
-    })
+    }
+    if (group?.unordered) {
+      group.differences ??= this.#byPoints(group.metrics, owner, group.latest, work)
+      return this.#withDifferences(metric, group.differences.shift() ?? [], emptied)
+    }
+    const byBytes = standsFirst(metric, work.ends)
+      ? (this.#inPlace(metric, owner, group?.latest, work) ??
+        this.#histogramsByBytes(metric, owner, group?.latest, work))
+      : undefined
+    if (byBytes === undefined) {
+      const [points] = this.#byPoints([metric], owner, group?.latest, work)
+      return this.#withDifferences(metric, points, emptied)
+    }
+    if (byBytes !== 'empty') return byBytes
+    emptied.add(metric)
+    return metric
+  }
+
+  #endBatch(): void {
     // They must not keep the request until the next comes.
     this.#cursor.end()
     this.#histogramCursor.end()
     this.#memory.metrics.end()
     if (this.#isFull) this.#options.full?.()
-    return emptied.size === 0 ? converted : converted.filterMetrics((metric) => !emptied.has(metric))
   }
 
   /** `Memory`. */
   shrink(part: number): void {
+    // Within a batch, a number has to stay that of the same series.
+    if (this.#isWithin) return
     const now = this.#clock.monotonic() | 0
     this.#forget((series) => this.#memory.mayGo(series, now))
     if (part === 0) return
@@ -250,14 +342,20 @@ export class CumulativeToDelta implements Memory {
   }
 
   /** The number of each metric, `NONE` for those that stay as they are, or why it is not remembered; and whether one comes twice. */
-  #ownersOf(
-    batch: MetricBatch,
-    chosen: (metric: Metric) => boolean,
-  ): { readonly all: readonly number[]; readonly repeated: boolean } {
+  #ownersOf(entries: readonly ResourceMetrics[], chosen: (metric: Metric) => boolean): Owners {
+    this.#nextBatch()
+    return this.#ownersOfPart(entries, chosen)
+  }
+
+  #nextBatch(): void {
     this.#batch = (this.#batch + 1) | 0
+  }
+
+  /** `#ownersOf` for a part of what was begun by `#nextBatch`. */
+  #ownersOfPart(entries: readonly ResourceMetrics[], chosen: (metric: Metric) => boolean): Owners {
     const all: number[] = []
     let repeated = false
-    for (const { resource, scopes } of batch.resources) {
+    for (const { resource, scopes } of entries) {
       for (const { scope, schemaUrl, metrics } of scopes) {
         for (const metric of metrics) {
           if (!this.#isConvertible(metric) || !chosen(metric)) {
@@ -277,22 +375,43 @@ export class CumulativeToDelta implements Memory {
   }
 
   /** By number, the metrics that come several times. */
-  #repeated(batch: MetricBatch, owners: readonly number[]): Map<number, Repeated> {
-    const groups = new Map<number, { metrics: Metric[]; latest: bigint; unordered: boolean }>()
-    let index = 0
-    for (const { metric } of batch.metrics()) {
-      const owner = owners[index++]
-      if (owner < 0) continue
-      const [first, last] = this.#times(metric)
-      const group = groups.get(owner)
-      if (group === undefined) groups.set(owner, { metrics: [metric], latest: last, unordered: false })
-      else {
-        group.metrics.push(metric)
-        if (first < group.latest) group.unordered = true
-        if (last > group.latest) group.latest = last
-      }
+  #repeated(parts: readonly Owned[]): Map<number, Repeated> {
+    const groups = new Map<number, Repeated>()
+    for (const part of parts) this.#addRepeated(part, groups)
+    return groups
+  }
+
+  /** `#repeated` in turns, with the differences of those that stand out of order. */
+  *#repeatedInTurns(parts: readonly Owned[], work: Work): Divided<Map<number, Repeated>> {
+    const groups = new Map<number, Repeated>()
+    for (const part of parts) {
+      this.#addRepeated(part, groups)
+      yield
+    }
+    for (const [owner, group] of groups) {
+      if (group.unordered) group.differences = yield* this.#byPointsInTurns(group, owner, work)
     }
     return groups
+  }
+
+  #addRepeated({ entries, owners }: Owned, groups: Map<number, Repeated>): void {
+    let index = 0
+    for (const { scopes } of entries) {
+      for (const { metrics } of scopes) {
+        for (const metric of metrics) {
+          const owner = owners[index++]
+          if (owner < 0) continue
+          const [first, last] = this.#times(metric)
+          const group = groups.get(owner)
+          if (group === undefined) groups.set(owner, { metrics: [metric], latest: last, unordered: false })
+          else {
+            group.metrics.push(metric)
+            if (first < group.latest) group.unordered = true
+            if (last > group.latest) group.latest = last
+          }
+        }
+      }
+    }
   }
 
   /** The earliest and the latest time of its points. */
@@ -321,10 +440,7 @@ export class CumulativeToDelta implements Memory {
     metric: Metric,
     owner: number,
     latest: bigint | undefined,
-    now: number,
-    account: DeltaAccount,
-    copies: Map<Source, Source>,
-    numbers: SeriesNumbers & { start: number },
+    { now, account, copies, numbers }: Work,
   ): Metric | 'empty' | undefined {
     const cursor = this.#cursor
     const memory = this.#memory
@@ -375,9 +491,7 @@ export class CumulativeToDelta implements Memory {
     metric: Metric,
     owner: number,
     latest: bigint | undefined,
-    now: number,
-    account: DeltaAccount,
-    writers: Map<Source, HistogramDeltaWriter>,
+    { now, account, writers }: Work,
   ): Metric | 'empty' | undefined {
     const cursor = this.#histogramCursor
     const memory = this.#memory
@@ -529,31 +643,38 @@ export class CumulativeToDelta implements Memory {
   }
 
   /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
-  #byPoints(
-    metrics: readonly Metric[],
-    owner: number,
-    latest: bigint | undefined,
-    now: number,
-    account: DeltaAccount,
-  ): DataPoint[][] {
+  #byPoints(metrics: readonly Metric[], owner: number, latest: bigint | undefined, work: Work): DataPoint[][] {
     const places: Place[] = []
-    const differences = metrics.map((metric, at) => {
-      ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
-        const missing = missingValue(point)
-        if (missing === undefined) places.push({ point, at, index })
-        else account.dropped(missing, 1)
-      })
-      return new Array<DataPoint | undefined>(metric.points.length)
-    })
-    if (places.some(({ point }, index) => index > 0 && point.timeUnixNano < places[index - 1].point.timeUnixNano)) {
-      places.sort((left, right) => Number(left.point.timeUnixNano - right.point.timeUnixNano))
-    }
-    const last = places.at(-1)?.point.timeUnixNano
-    if (last !== undefined) this.#note(owner, latest ?? last)
-    for (const { point, at, index } of places) {
-      differences[at][index] = this.#difference(metrics[at], point, owner, now, account)
+    for (const [at, metric] of metrics.entries()) addPlaces(places, metric, at, work.account)
+    const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
+    const ordered = byTime(places)
+    this.#noteLast(owner, latest, ordered)
+    for (const { point, at, index } of ordered) {
+      differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
     }
     return differences.map((points) => points.filter((point) => point !== undefined))
+  }
+
+  /** `#byPoints` in turns. */
+  *#byPointsInTurns({ metrics, latest }: Repeated, owner: number, work: Work): Divided<DataPoint[][]> {
+    const places: Place[] = []
+    for (const [at, metric] of metrics.entries()) {
+      addPlaces(places, metric, at, work.account)
+      yield
+    }
+    const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
+    const ordered = byTime(places)
+    this.#noteLast(owner, latest, ordered)
+    for (const [place, { point, at, index }] of ordered.entries()) {
+      if (place % PART === 0) yield
+      differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
+    }
+    return differences.map((points) => points.filter((point) => point !== undefined))
+  }
+
+  #noteLast(owner: number, latest: bigint | undefined, places: readonly Place[]): void {
+    const last = places.at(-1)?.point.timeUnixNano
+    if (last !== undefined) this.#note(owner, latest ?? last)
   }
 
   #difference(
@@ -661,12 +782,15 @@ export class CumulativeToDelta implements Memory {
   }
 }
 
-/** Parts of a batch that have no series in common. Looked at one after the other, each stays in the caches of the processor. */
-function partsOf(batch: MetricBatch): readonly MetricBatch[] {
-  const { resources } = batch
-  if (resources.length < 2) return [batch]
+/** The entries of a batch by what has no series in common. Looked at one after the other, each stays in the caches of the processor. */
+function unrelatedEntries({ resources }: MetricBatch): readonly (readonly ResourceMetrics[])[] {
+  if (resources.length < 2) return [resources]
   const identities = new Set(resources.map(({ resource }) => resource.attributes.identity))
-  return identities.size < resources.length ? [batch] : resources.map((entry) => MetricBatch.fromResources([entry]))
+  return identities.size < resources.length ? [resources] : resources.map((entry) => [entry])
+}
+
+function withoutEmptied(batch: MetricBatch, { emptied }: Work): MetricBatch {
+  return emptied.size === 0 ? batch : batch.filterMetrics((metric) => !emptied.has(metric))
 }
 
 /** A point, and which metric it stands in, and where. */
@@ -674,6 +798,31 @@ interface Place {
   readonly point: CumulativePoint
   readonly at: number
   readonly index: number
+}
+
+/** Adds the points of a metric that hold a value; the others are told to `account`. */
+function addPlaces(places: Place[], metric: Metric, at: number, account: DeltaAccount): void {
+  ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
+    const missing = missingValue(point)
+    if (missing === undefined) places.push({ point, at, index })
+    else account.dropped(missing, 1)
+  })
+}
+
+/** In the order of time; those of one time stay as they are. */
+function byTime(places: readonly Place[]): readonly Place[] {
+  if (places.every(({ point }, index) => index === 0 || point.timeUnixNano >= places[index - 1].point.timeUnixNano)) {
+    return places
+  }
+  const byTime = new Map<bigint, Place[]>()
+  for (const place of places) {
+    const { timeUnixNano } = place.point
+    const same = byTime.get(timeUnixNano)
+    if (same === undefined) byTime.set(timeUnixNano, [place])
+    else same.push(place)
+  }
+  // Far quicker than to compare points: there may be a hundred thousand.
+  return Array.from(BigUint64Array.from(byTime.keys()).sort()).flatMap((time) => byTime.get(time) as Place[])
 }
 
 function later(left: bigint, right: bigint): bigint {

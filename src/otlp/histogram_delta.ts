@@ -112,7 +112,7 @@ function varintLength(value: number): number {
   return length
 }
 
-function writeVarint(out: Buffer, at: number, value: number): number {
+export function writeVarint(out: Buffer, at: number, value: number): number {
   let rest = value
   let end = at
   for (; rest > 127; rest >>>= 7) out[end++] = (rest & 127) | 128

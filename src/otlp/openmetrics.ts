@@ -2,8 +2,10 @@ import type { Attributes } from './attributes.ts'
 import type { MetricBatch } from './batch.ts'
 import { completeBuckets } from './explicit_buckets.ts'
 import type { Metric } from './metrics.ts'
+import { PART } from './parts.ts'
 import type { DataPoint } from './points.ts'
 import type { Resource } from './resource.ts'
+import type { Divided } from '../turns.ts'
 
 /*
  * OpenMetrics 1.0 text. Sources: https://prometheus.io/docs/specs/om/open_metrics_spec/ (the grammar and the rules per type) and
@@ -36,8 +38,8 @@ interface Family {
   readonly series: Map<string, Map<bigint, readonly string[]>>
 }
 
-/** One complete exposition. Points that OpenMetrics cannot hold are told to `account`. */
-export function toOpenMetrics(batch: MetricBatch, account: Losses): string {
+/** The lines of one complete exposition. Points that OpenMetrics cannot hold are reported to `account`. */
+export function* toOpenMetrics(batch: MetricBatch, account: Losses): Divided<readonly string[]> {
   const families = new Map<string, Family>()
   const sampleNames = new Map<string, string>()
   for (const { metric, resource } of batch.metrics()) {
@@ -59,7 +61,11 @@ export function toOpenMetrics(batch: MetricBatch, account: Losses): string {
       account.dropped('conflicting_name', metric.pointCount)
       continue
     }
-    for (const point of metric.points) addPoint(family, name, point, resource, account)
+    for (const [index, point] of metric.points.entries()) {
+      addPoint(family, name, point, resource, account)
+      if (index % PART === PART - 1) yield
+    }
+    yield
   }
   const lines: string[] = []
   for (const [name, { type, unit, help, series }] of families) {
@@ -67,11 +73,14 @@ export function toOpenMetrics(batch: MetricBatch, account: Losses): string {
     lines.push(`# TYPE ${name} ${type}`)
     if (unit !== '') lines.push(`# UNIT ${name} ${unit}`)
     if (help !== '') lines.push(`# HELP ${name} ${escapeText(help)}`)
+    let written = 0
     for (const points of series.values()) {
+      if (++written % PART === 0) yield
       for (const time of [...points.keys()].sort((a, b) => (a < b ? -1 : 1))) lines.push(...(points.get(time) ?? []))
     }
   }
-  return `${[...lines, '# EOF'].join('\n')}\n`
+  lines.push('# EOF')
+  return lines
 }
 
 /**

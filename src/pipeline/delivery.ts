@@ -7,24 +7,26 @@ import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../linked_list.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { handedOver } from '../otlp/handed_over.ts'
+import { inParts, writeInParts } from '../otlp/parts.ts'
 import { splitBatch } from '../otlp/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
 import { throttled } from '../throttled.ts'
 import { thisMachine } from './machine.ts'
 import type { Machine } from './machine.ts'
-import { LONG, ownTurn } from '../turns.ts'
+import { InTurns, LONG, ownTurn } from '../turns.ts'
+import type { Divided } from '../turns.ts'
 import { MemoryQueue } from './queue.ts'
 import type { Queue, QueueStatus, Taken } from './queue.ts'
 import { DiskQueue } from './queue/disk.ts'
 import { changesOf } from './queue/state.ts'
-import type { Envelope } from './receipt.ts'
+import type { Envelope, Receipt } from './receipt.ts'
 import { Sending } from './sending.ts'
 import type { Attempt, InHand, Outcome } from './sending.ts'
 import type { DeliveryConfig } from './settings.ts'
 import { whole } from './telemetry.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
-/** Batches that may wait for room in a full queue; further ones are refused. */
+/** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
 const MAX_BLOCKED = 1000
 
 /** Data points that are not left to be joined with more, so that to encode them takes little time. */
@@ -32,6 +34,8 @@ const MAX_JOINED = 100_000
 
 const MORE =
   'the requests of `encode` must not hold more data points than it was given; of those that it makes it says so first, by `account.created`'
+
+const NOTHING = new Uint8Array()
 
 /** Data points that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -88,7 +92,7 @@ export class Delivery implements Holder {
    * not make the same of a batch twice.
    */
   readonly #encoded = new WeakMap<MetricBatch, Encoded>()
-  /** Batches that wait for room in the queue. */
+  /** Batches that wait for room in the queue, or until that before them is prepared. */
   readonly #blocked: Envelope[] = []
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
@@ -106,8 +110,12 @@ export class Delivery implements Holder {
   /** What is left stays on disk. */
   #leaving = false
   #whenIdle: (() => void) | undefined
-  /** Set while others have a turn before a batch is encoded. */
+  /** A large batch that is prepared in turns: what comes behind it waits, and the exporter's memory is not to be told. */
+  #preparing: InTurns<void> | undefined
+  /** Set while a large batch is encoded, and while others have a turn before. */
   #turn: Promise<void> | undefined
+  /** What is encoded in turns; the same holds for the memory. */
+  #encoding: InTurns<Iterable<ExportRequest>> | undefined
 
   /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
   constructor(
@@ -126,7 +134,7 @@ export class Delivery implements Holder {
     this.#config = config
     this.#log = throttled(log, machine.clock)
     const { directory } = config.sending_queue
-    const state = isHeir ? undefined : stateOf(exporter, config)
+    const state = isHeir ? undefined : this.#stateOf(exporter, config)
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue, machine.clock)
@@ -202,11 +210,14 @@ export class Delivery implements Holder {
   /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
   offer(envelope: Envelope): void {
     if (this.#heir !== undefined) return this.#heir.offer(envelope)
-    if (this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
+    const isBehind = this.#preparing !== undefined || this.#isToBeWritten(envelope.batch)
+    if (!isBehind && this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
       this.#take(envelope)
       this.#pump()
-    } else if (this.#mayWait(envelope)) this.#blocked.push(envelope)
-    else this.#refuse(envelope)
+    } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
+      this.#blocked.push(envelope)
+      this.#admit()
+    } else this.#refuse(envelope)
   }
 
   /**
@@ -214,16 +225,43 @@ export class Delivery implements Holder {
    * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
    */
   async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
+    this.#finish()
     const consumers = Array.from(this.#taken, ({ end }) => end)
     this.#passOn(exporter)
     this.#exporter = exporter
     this.#config = config
-    this.#queue.configure(config.sending_queue, stateOf(exporter, config))
+    this.#queue.configure(config.sending_queue, this.#stateOf(exporter, config))
     this.#showQueue()
     this.#sending.retire()
     this.#sending = this.#newSending()
     this.#pump()
     await Promise.all(consumers)
+  }
+
+  /** Does now what is left of a large batch, in whose midst nobody can take over what the exporter remembers. */
+  #finish(): void {
+    this.#preparing?.finish()
+    this.#encoding?.finish()
+  }
+
+  /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
+  #stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
+    if (!enabled || state === undefined) return undefined
+    /** Whether all was told since `begin`: what changes meanwhile is told later. */
+    let all = false
+    return {
+      begin() {
+        all = false
+        state.begin()
+      },
+      changes: () => {
+        if ((this.#preparing ?? this.#encoding) !== undefined) return { bytes: NOTHING, all }
+        const told = state.changes()
+        all = (told as Partial<typeof told> | undefined)?.all === true
+        return told
+      },
+      restore: (tellings) => state.restore(tellings),
+    }
   }
 
   /** Gives an exporter what the one before it remembers. */
@@ -253,10 +291,11 @@ export class Delivery implements Holder {
    * is on disk stays there: it is to be drained. What still comes is for the heir, too: only its exporter remembers what was before.
    */
   bequeath(heir: Delivery): void {
+    this.#finish()
     // What the folder remembers is over from now on.
     this.#queue.configure(this.#config.sending_queue, undefined)
     this.#passOn(heir.#exporter)
-    heir.#queue.configure(heir.#config.sending_queue, stateOf(heir.#exporter, heir.#config))
+    heir.#queue.configure(heir.#config.sending_queue, heir.#stateOf(heir.#exporter, heir.#config))
     this.#heir = heir
     if (this.#config.sending_queue.directory === undefined) {
       this.#sending.retire()
@@ -303,6 +342,11 @@ export class Delivery implements Holder {
   }
 
   async #drain(deadline: AbortSignal): Promise<Leftovers> {
+    // What came is taken as far as there is room.
+    while (this.#preparing !== undefined) {
+      if (deadline.aborted) this.#preparing.finish()
+      else await this.#preparing.result
+    }
     this.#draining = true
     this.#leave.abort()
     this.#sending.hurry()
@@ -346,9 +390,9 @@ export class Delivery implements Holder {
     }
   }
 
+  /** Whether a batch may wait where there is no room for it. */
   #mayWait({ receipt }: Envelope): boolean {
-    const waits = this.#config.sending_queue.block_on_overflow && receipt.refusable
-    return waits && !this.#draining && this.#blocked.length < MAX_BLOCKED
+    return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
   }
 
   #refuse({ batch, receipt }: Envelope): void {
@@ -364,9 +408,24 @@ export class Delivery implements Holder {
 
   #take({ batch, receipt }: Envelope): void {
     this.sheet.handedIn += batch.pointCount
-    const prepared = this.#prepare(batch)
+    this.#count(batch.pointCount)
+    if (batch.pointCount < LONG) {
+      this.#store(this.#prepare(batch), batch, receipt)
+    } else this.#doInTurns(this.#prepareInTurns(batch, receipt))
+  }
+
+  /** Before it ends, the work sets `#preparing` back. */
+  #doInTurns(work: Divided<void>): void {
+    this.#preparing = new InTurns(work)
+    void this.#preparing.result.then(() => {
+      this.#pump()
+      this.#checkIdle()
+    })
+  }
+
+  /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
+  #store(prepared: MetricBatch | undefined, batch: MetricBatch, receipt: Receipt): void {
     if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
-    this.#count(prepared.pointCount)
     const isEmpty = prepared.pointCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
       this.#consume({ batch: prepared, stored: false, since: this.machine.clock.now(), done: () => receipt.close() })
@@ -375,6 +434,17 @@ export class Delivery implements Holder {
     const written = isEmpty ? this.#queue.note() : this.#queue.push(prepared.compacted())
     if (written === undefined) receipt.close()
     else void written.then(() => receipt.close())
+  }
+
+  /** Whether it takes long to say how many bytes a batch has, which the queue has to know. */
+  #isToBeWritten(batch: MetricBatch): boolean {
+    const { directory, sizer } = this.#config.sending_queue
+    return batch.pointCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
+  }
+
+  *#write(batch: MetricBatch): Divided<void> {
+    yield* writeInParts(batch)
+    this.#preparing = undefined
   }
 
   #makeRoom(batch: MetricBatch): boolean {
@@ -394,44 +464,84 @@ export class Delivery implements Holder {
 
   /** `undefined` when the exporter failed. */
   #prepare(batch: MetricBatch): MetricBatch | undefined {
-    let accounted = 0
+    const { account, end } = this.#accountOf(batch)
+    try {
+      const timely = this.#timely(batch, account)
+      const given = this.#exporter.prepare?.(timely, account) ?? timely
+      return end(given === timely || !this.custom ? given : handedOver(given))
+    } catch (error) {
+      return end(undefined, error)
+    }
+  }
+
+  /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
+  *#prepareInTurns(batch: MetricBatch, receipt: Receipt): Divided<void> {
+    const exporter = this.#exporter
+    const { account, end } = this.#accountOf(batch)
+    let prepared: MetricBatch | undefined
+    try {
+      const timely = yield* inParts(batch, (part) => this.#timely(part, account))
+      const given =
+        exporter.prepareInTurns === undefined
+          ? (exporter.prepare?.(timely, account) ?? timely)
+          : yield* exporter.prepareInTurns(timely, account)
+      const result = given === timely || !this.custom ? given : handedOver(given)
+      if (this.#isToBeWritten(result) || (result.pointCount >= LONG && result.mustBeWritten))
+        yield* writeInParts(result)
+      yield
+      prepared = end(result)
+    } catch (error) {
+      prepared = end(undefined, error)
+    }
+    this.#preparing = undefined
+    this.#store(prepared, batch, receipt)
+  }
+
+  /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
+  #accountOf(batch: MetricBatch) {
+    /** Points that are to be in the result. */
+    let left = batch.pointCount
+    const leave = (points: number): void => {
+      left -= points
+      this.#count(-points)
+    }
     const account: Account = {
       created: (points) => {
-        accounted -= whole(points, '`account.created` must be given')
+        left += whole(points, '`account.created` must be given')
+        this.#count(points)
         this.sheet.created += points
       },
       merged: (points) => {
-        accounted += whole(points, '`account.merged` must be given')
+        leave(whole(points, '`account.merged` must be given'))
         this.sheet.merged(points)
       },
       dropped: (reason, points) => {
-        accounted += whole(points, '`account.dropped` must be given')
+        leave(whole(points, '`account.dropped` must be given'))
         this.sheet.dropped(reason, points)
         logDropped(this.#log, reason, points)
       },
     }
-    // What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late.
-    const timely = withinAge(
-      batch,
-      { max_age: 0, max_ahead: this.#config.max_ahead },
-      this.machine.clock.now(),
-      (cause, points) => {
-        account.dropped(cause, points)
-        this.#log.warn(OUT_OF_AGE[cause], { points })
-      },
-    )
-    let prepared: MetricBatch | undefined
-    try {
-      const given = this.#exporter.prepare?.(timely, account) ?? timely
-      prepared = given === timely || !this.custom ? given : handedOver(given)
-    } catch (error) {
-      this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
-        error: errorMessage(error),
-      })
+    const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
+      if (prepared === undefined) {
+        this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
+          error: errorMessage(error),
+        })
+      }
+      const points = prepared?.pointCount ?? 0
+      this.#count(points - left)
+      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - points)
+      return prepared
     }
-    const reason = prepared === undefined ? 'exporter_error' : 'unaccounted'
-    this.#balance(reason, batch.pointCount - accounted - (prepared?.pointCount ?? 0))
-    return prepared
+    return { account, end }
+  }
+
+  /** What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late. */
+  #timely(batch: MetricBatch, account: Account): MetricBatch {
+    const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
+    return withinAge(batch, limits, this.machine.clock.now(), (cause, points) => {
+      account.dropped(cause, points)
+      this.#log.warn(OUT_OF_AGE[cause], { points })
+    })
   }
 
   /** Points that an exporter neither passed on nor said anything about are lost; this is a fault of the exporter. */
@@ -489,12 +599,21 @@ export class Delivery implements Holder {
     this.#flushing = false
   }
 
-  /** Takes batches that waited for room. Returns whether it took any. */
+  /** Takes batches that waited. Returns whether it took any. */
   #admit(): boolean {
     let admitted = false
-    while (this.#blocked.length > 0 && this.#makeRoom(this.#blocked[0].batch)) {
-      this.#take(this.#blocked.shift() as Envelope)
-      admitted = true
+    while (this.#blocked.length > 0 && this.#preparing === undefined) {
+      const [envelope] = this.#blocked
+      if (this.#isToBeWritten(envelope.batch)) {
+        this.#doInTurns(this.#write(envelope.batch))
+        break
+      }
+      const hasRoom = this.#makeRoom(envelope.batch)
+      if (!hasRoom && this.#mayWait(envelope)) break
+      this.#blocked.shift()
+      if (hasRoom) this.#take(envelope)
+      else this.#refuse(envelope)
+      admitted ||= hasRoom
     }
     return admitted
   }
@@ -582,13 +701,36 @@ export class Delivery implements Holder {
     })
   }
 
-  /** Lets others have a turn before what takes long. Whatever comes behind it waits, too: exporters see batches in their order. */
-  #giveTurn(points: number): Promise<void> | undefined {
-    if (points < LONG) return this.#turn
-    const turn = ownTurn().then(() => {
+  /**
+   * Lets others have turns before and while a large batch is encoded. Whatever comes behind it waits, too: exporters see batches in their
+   * order, one at a time.
+   */
+  #inOrder(
+    points: number,
+    encode: (inTurns: boolean) => Iterable<ExportRequest> | Promise<Iterable<ExportRequest>>,
+  ): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> {
+    const before = this.#turn
+    const isLong = points >= LONG
+    if (!isLong && before === undefined) return encode(false)
+    const encoded = (async () => {
+      await before
+      if (isLong) await ownTurn()
+      return encode(isLong)
+    })()
+    const end = (): void => {
       if (this.#turn === turn) this.#turn = undefined
-    })
-    return (this.#turn = turn)
+    }
+    const turn = encoded.then(end, end)
+    this.#turn = turn
+    return encoded
+  }
+
+  *#encodeInTurns(work: Divided<Iterable<ExportRequest>>): Divided<Iterable<ExportRequest>> {
+    try {
+      return yield* work
+    } finally {
+      this.#encoding = undefined
+    }
   }
 
   /** Encodes a batch and sends its requests one after the other. Never rejects. */
@@ -642,14 +784,19 @@ export class Delivery implements Holder {
       },
     }
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
-    const encode = (): Iterable<ExportRequest> => {
+    const speaking: Account = {
+      created: (points) =>
+        account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
+      merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
+      dropped,
+    }
+    const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {
       if (timely.pointCount === 0) return []
-      const requests = exporter.encode(timely, {
-        created: (points) =>
-          account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
-        merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
-        dropped,
-      })
+      if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, speaking))
+      this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, speaking)))
+      return this.#encoding.result.then(taken)
+    }
+    const taken = (requests: Iterable<ExportRequest>): Iterable<ExportRequest> => {
       this.#note(exporter)
       if (typeof requests[Symbol.iterator] !== 'function') {
         if (requests instanceof Promise) requests.catch(() => undefined)
@@ -660,11 +807,11 @@ export class Delivery implements Holder {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const turn = known === undefined ? this.#giveTurn(timely.pointCount) : undefined
-      if (turn !== undefined) await turn
+      const encoded = known?.requests ?? this.#inOrder(timely.pointCount, encode)
+      const requests = encoded instanceof Promise ? await encoded : encoded
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
-      for (const request of known?.requests ?? encode()) {
+      for (const request of requests) {
         if (this.custom && Number((request as ExportRequest | undefined)?.points) > open) throw new TypeError(MORE)
         if (outcome === 'settled') outcome = await sending.send(request, inHand)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
@@ -714,9 +861,4 @@ function* divided(requests: Iterable<ExportRequest>, points: number): Generator<
     if (parts === undefined) yield request
     else yield* divided(parts, points)
   }
-}
-
-/** What the queue is to keep of an exporter's memory. */
-function stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
-  return enabled ? state : undefined
 }

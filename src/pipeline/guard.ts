@@ -23,6 +23,9 @@ const BUSY = retryable('A processor is busy: too many batches are waiting for it
 /** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
 export const MAX_IN_FLIGHT = 16
 
+/** The same for a processor of this package: it only answers late while it works on a large batch in turns. */
+const MAX_BEHIND = 1000
+
 /** Milliseconds after which a batch that a processor still has is reported. */
 const SLOW = 30_000
 
@@ -122,9 +125,9 @@ class Ledger {
   }
 
   /** A batch is refused because as many wait as may. */
-  busy(): void {
+  busy(waiting: number): void {
     this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
-      waiting: MAX_IN_FLIGHT,
+      waiting,
     })
   }
 
@@ -183,11 +186,11 @@ class FunctionStep implements Step {
   take(envelope: Envelope): void {
     if (!this.#busy) {
       this.#run(envelope)
-    } else if (this.#waiting.length < MAX_IN_FLIGHT) {
+    } else if (this.#waiting.length < (this.guarded.custom ? MAX_IN_FLIGHT : MAX_BEHIND)) {
       this.ledger.sheet.held += envelope.batch.pointCount
       this.#waiting.push(envelope)
     } else {
-      this.ledger.busy()
+      this.ledger.busy(this.#waiting.length)
       this.ledger.refuse(envelope, BUSY)
     }
   }

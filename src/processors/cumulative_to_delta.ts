@@ -4,6 +4,7 @@ import { logDropped } from '../dropped.ts'
 import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
 import type { Metric } from '../otlp/metrics.ts'
+import { inTurns } from '../part_by_part.ts'
 import { noRoomReport, throttled, warnOncePerMetric } from '../throttled.ts'
 
 const typedSelection = {
@@ -100,17 +101,31 @@ cumulative_to_delta:
       description: 'Data points that were not passed on.',
       unit: '{point}',
     })
-    return (batch) => {
+    const counting = () => {
       const withheld = new Map<string, number>()
       const dropped = (reason: string, points: number) => withheld.set(reason, (withheld.get(reason) ?? 0) + points)
       const account = { dropped, merged: () => undefined, created: () => undefined }
-      const converted = differences.apply(batch, account, chosen)
-      for (const [reason, points] of withheld) {
-        counter.add(points, { reason })
-        logDropped(quiet, reason, points)
-      }
-      return converted
+      const count = (): void =>
+        withheld.forEach((points, reason) => {
+          counter.add(points, { reason })
+          logDropped(quiet, reason, points)
+        })
+      return { account, count }
     }
+    return inTurns(
+      (batch) => {
+        const { account, count } = counting()
+        const converted = differences.apply(batch, account, chosen)
+        count()
+        return converted
+      },
+      function* (batch) {
+        const { account, count } = counting()
+        const converted = yield* differences.applyInTurns(batch, account, chosen)
+        count()
+        return converted
+      },
+    )
   },
 })
 

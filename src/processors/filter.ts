@@ -5,6 +5,7 @@ import type { MetricBatch } from '../otlp/batch.ts'
 import { patternProblem, textMatcher } from '../otlp/match.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import type { Resource } from '../otlp/resource.ts'
+import { partByPart } from '../part_by_part.ts'
 
 const attribute = {
   key: { doc: 'The key of the attribute, always taken literally.', format: 'string', default: null },
@@ -104,10 +105,10 @@ filter:
   create({ config }) {
     const include = config.include === undefined ? undefined : filterBy(config.include, true)
     const exclude = config.exclude === undefined ? undefined : filterBy(config.exclude, false)
-    return (batch) => {
+    return partByPart((batch) => {
       const included = include === undefined ? batch : include(batch)
       return exclude === undefined ? included : exclude(included)
-    }
+    })
   },
 })
 

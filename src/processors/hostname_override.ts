@@ -1,11 +1,11 @@
 import { defineComponent } from '../component.ts'
+import type { ProcessBatch } from '../component.ts'
 import { hostOverrider } from '../datadog/host.ts'
 import { agentHostname } from './hostname_override/agent_hostname.ts'
+import { partByPart } from '../part_by_part.ts'
 import { ec2 } from './resource_detection/ec2.ts'
 import { gcp } from './resource_detection/gcp.ts'
 import { system } from './resource_detection/system.ts'
-
-type Override = ReturnType<typeof hostOverrider>
 
 export default defineComponent({
   kind: 'processor',
@@ -65,16 +65,17 @@ hostname_override:
   ],
   create({ clock, config, log, signal }) {
     const { hostname, mode } = config
-    if (hostname !== undefined) return hostOverrider(hostname, mode)
-    let override: Override | undefined
-    let found: Promise<Override> | undefined
+    if (hostname !== undefined) return partByPart(hostOverrider(hostname, mode))
+    let override: ProcessBatch | undefined
+    let found: Promise<ProcessBatch> | undefined
 
-    async function find(): Promise<Override> {
+    async function find(): Promise<ProcessBatch> {
       const name = await agentHostname(config, { clock, log, signal })
       log.info("The host was named as by Datadog's Agent.", { hostname: name })
-      return (override = name === undefined ? (batch) => batch : hostOverrider(name, mode))
+      return (override = name === undefined ? (batch) => batch : partByPart(hostOverrider(name, mode)))
     }
 
-    return (batch) => (override === undefined ? (found ??= find()).then((first) => first(batch)) : override(batch))
+    return (batch, account) =>
+      override === undefined ? (found ??= find()).then((first) => first(batch, account)) : override(batch, account)
   },
 })

@@ -1,6 +1,9 @@
 import { defineComponent } from '../component.ts'
 import { retryable } from '../errors.ts'
 import { MemoryLimiter, memoryLimiterFindings, memoryLimiterSettings } from '../host/memory_limiter.ts'
+import type { MetricBatch } from '../otlp/batch.ts'
+import { writeInParts } from '../otlp/parts.ts'
+import { inTurns } from '../part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',
@@ -35,11 +38,15 @@ above the hard limit lets go of what waits in memory. Both may be there. What co
       description: 'Data points that were refused.',
       unit,
     })
-    return (batch) => {
+    const limit = (batch: MetricBatch): MetricBatch => {
       const short = memory.isShort(batch.toOtlp().length)
       ;(short ? refused : accepted).add(batch.pointCount)
       if (short) throw retryable('Memory is short.', undefined, { reason: 'memory_limit' })
       return batch
     }
+    return inTurns(limit, function* (batch) {
+      yield* writeInParts(batch)
+      return limit(batch)
+    })
   },
 })

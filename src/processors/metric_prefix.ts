@@ -1,5 +1,7 @@
 import { defineComponent } from '../component.ts'
 import { checkSelections, selection, selects } from '../metric_selection.ts'
+import type { Metric } from '../otlp/metrics.ts'
+import { partByPart } from '../part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',
@@ -37,9 +39,8 @@ metric_prefix:
   create({ config }) {
     const dotted = `${config.prefix}.`
     const selected = selects(config)
-    return (batch) =>
-      batch.mapMetrics((metric) =>
-        metric.name.startsWith(dotted) || !selected(metric.name) ? metric : metric.withName(dotted + metric.name),
-      )
+    const prefixed = (metric: Metric): Metric =>
+      metric.name.startsWith(dotted) || !selected(metric.name) ? metric : metric.withName(dotted + metric.name)
+    return partByPart((batch) => batch.mapMetrics(prefixed), false)
   },
 })

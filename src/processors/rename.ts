@@ -1,7 +1,11 @@
 import { defineComponent } from '../component.ts'
+import type { ProcessorAccount } from '../component.ts'
 import { MetricBatch } from '../otlp/batch.ts'
-import type { ResourceMetrics } from '../otlp/metrics.ts'
+import type { ResourceMetrics, ScopeMetrics } from '../otlp/metrics.ts'
+import { inTurns } from '../part_by_part.ts'
 import { throttled } from '../throttled.ts'
+import { atOnce } from '../turns.ts'
+import type { Divided } from '../turns.ts'
 import { checkTransform, transform } from './rename/settings.ts'
 import { stepOf } from './rename/steps.ts'
 import type { Aside } from './rename/steps.ts'
@@ -114,21 +118,28 @@ rename:
   },
   create({ clock, config, log }) {
     const steps = config.transforms.map((each) => stepOf(each, throttled(log, clock)))
-    return (batch, account) => {
+    function* rename(batch: MetricBatch, account: ProcessorAccount): Divided<MetricBatch> {
       const groups: ResourceMetrics[] = []
-      const changed = batch.mapScopes((scope, resource) => {
-        const aside: Aside = {
-          deleted: (points) => account.filtered(points),
-          grouped: (labels, metrics) => {
-            const grouped = resource.resource.withAttributes(resource.resource.attributes.with(labels))
-            groups.push(resource.withResource(grouped).withScopes([scope.withMetrics(metrics)]))
-          },
+      const renamed: ScopeMetrics[] = []
+      for (const resource of batch.resources) {
+        for (const scope of resource.scopes) {
+          const aside: Aside = {
+            deleted: (points) => account.filtered(points),
+            grouped: (labels, metrics) => {
+              const grouped = resource.resource.withAttributes(resource.resource.attributes.with(labels))
+              groups.push(resource.withResource(grouped).withScopes([scope.withMetrics(metrics)]))
+            },
+          }
+          let { metrics } = scope
+          for (const step of steps) metrics = yield* step(metrics, aside)
+          renamed.push(sameItems(metrics, scope.metrics) ? scope : scope.withMetrics(metrics))
         }
-        const metrics = steps.reduce((current, step) => step(current, aside), scope.metrics)
-        return sameItems(metrics, scope.metrics) ? scope : scope.withMetrics(metrics)
-      })
+      }
+      let index = 0
+      const changed = batch.mapScopes(() => renamed[index++])
       return groups.length === 0 ? changed : MetricBatch.merge([changed, MetricBatch.fromResources(groups)])
     }
+    return inTurns((batch, account) => atOnce(rename(batch, account)), rename)
   },
 })
 

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Timer } from '../clock.ts'
 import { defineComponent } from '../component.ts'
-import type { Settings } from '../component.ts'
+import type { ProcessBatch, Settings } from '../component.ts'
 import { perResource } from '../otlp/resource.ts'
-import type { Resource } from '../otlp/resource.ts'
+import { partByPart } from '../part_by_part.ts'
 import { detect, detectors } from './resource_detection/detect.ts'
 import type { DetectorName } from './resource_detection/detect.ts'
 import { switches } from './resource_detection/detector.ts'
@@ -84,7 +84,7 @@ resource_detection/pod:
   create({ clock, config, log, signal, onStop }) {
     const known = new Map<DetectorName, Found>()
     let detected: Found | undefined
-    let add = (resource: Resource): Resource => resource
+    let add: ProcessBatch = (batch) => batch
     let first: Promise<void> | undefined
     let timer: Timer | undefined
     onStop(() => clock.clearTimeout(timer))
@@ -107,17 +107,19 @@ resource_detection/pod:
       timer = clock.setTimeout(() => void refresh(), config.refresh_interval)
     }
 
-    const adding = (found: Found) =>
-      perResource((resource) => {
+    function adding(found: Found): ProcessBatch {
+      const added = perResource((resource) => {
         const { attributes } = resource
         const missing = () => Object.fromEntries(Object.entries(found).filter(([key]) => !attributes.has(key)))
         return resource.withAttributes(attributes.with(config.override ? found : missing()))
       })
+      return partByPart((batch) => batch.mapResources(added), false)
+    }
 
-    return (batch) => {
-      if (detected !== undefined) return batch.mapResources(add)
+    return (batch, account) => {
+      if (detected !== undefined) return add(batch, account)
       first ??= refresh()
-      return first.then(() => batch.mapResources(add))
+      return first.then(() => add(batch, account))
     }
   },
 })

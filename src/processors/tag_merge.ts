@@ -1,5 +1,6 @@
 import { defineComponent } from '../component.ts'
-import { repeatedKeys, tagMerger } from '../datadog/tags.ts'
+import { keepInParts, repeatedKeys, tagMerger } from '../datadog/tags.ts'
+import { inTurns, partByPart } from '../part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',
@@ -36,5 +37,8 @@ tag_merge:
     { title: 'Only where the data does not say it', yaml: 'tag_merge: { tags: "env:production", on_conflict: keep }' },
   ],
   check: ({ tags }) => repeatedKeys(tags),
-  create: ({ config }) => tagMerger(config.tags, config.on_conflict),
+  create({ config: { tags, on_conflict } }) {
+    const merge = tagMerger(tags, on_conflict)
+    return on_conflict === 'override' ? partByPart(merge) : inTurns(merge, (batch) => keepInParts(batch, tags))
+  },
 })

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
 import type { Account, ExportRequest } from '../../src/component.ts'
 import { toTable } from '../../src/exporters/debug/table.ts'
+import { atOnce } from '../../src/turns.ts'
 import debug from '../../src/exporters/debug.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
@@ -251,31 +252,37 @@ describe('debug, as a table', () => {
   const withoutTime = (text: string) => text.replace(/^\d\d:\d\d:\d\d/gm, 'hh:mm:ss')
 
   it.each([120, 80])('fits %d columns as in the golden text', (width) => {
-    const text = toTable(batch, width)
+    const text = atOnce(toTable(batch, width))
     expect(withoutTime(text)).toBe(golden(`table_${width}.txt`))
     expect(Math.max(...text.split('\n').map((each) => each.length))).toBeLessThanOrEqual(width)
   })
 
   it('is what is written when no format is given, with every point', async () => {
     const { text, points } = await encoded('debug:', batch)
-    expect(text).toBe(toTable(batch, process.stdout.columns ?? 120))
+    expect(text).toBe(atOnce(toTable(batch, process.stdout.columns ?? 120)))
     expect(points).toBe(batch.pointCount)
   })
 
   it('never lets a value steer the terminal', () => {
-    const text = toTable(MetricBatch.of({ metrics: [gauge('a\u001b[2Jb', 1, { c: '\u009b31m' })] }), 80)
+    const text = atOnce(toTable(MetricBatch.of({ metrics: [gauge('a\u001b[2Jb', 1, { c: '\u009b31m' })] }), 80))
     expect(text).toContain('a\\u{1b}[2Jb')
     expect(text).toContain('c=\\u{9b}31m')
   })
 
   it('stays readable when the terminal is narrow', () => {
-    const text = toTable(batch, 30)
+    const text = atOnce(toTable(batch, 30))
     expect(text).toContain('1,234.57')
     expect(text).toContain('state=user')
   })
 
+  it('has a line for each point, however many there are', () => {
+    const points = Array.from({ length: 150_000 }, () => new NumberPoint({ value: 1 }))
+    const text = atOnce(toTable(MetricBatch.of({ metrics: [{ name: 'many', type: 'gauge', points }] }), 80))
+    expect(text.split('\n')).toHaveLength(points.length + 4)
+  })
+
   it('is empty for a batch without points', () => {
-    expect(toTable(MetricBatch.of({ resource: { a: 1 }, metrics: [] }), 80)).toBe('')
+    expect(atOnce(toTable(MetricBatch.of({ resource: { a: 1 }, metrics: [] }), 80))).toBe('')
   })
 })
 

@@ -34,6 +34,148 @@ describe('delivery', () => {
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 2, sent: 2, queued: 0, in_flight: 0, dropped: {} })
   })
 
+  /** Prepares and encodes large batches for a while each, in turns; notes what it is at. */
+  function patient(url: string, events: string[]): Exporter<ValuesRequest> {
+    function* work(what: string, { pointCount }: MetricBatch): Generator<void, void> {
+      events.push(`begin to ${what} ${pointCount}`)
+      const until = performance.now() + 100
+      while (performance.now() < until) yield
+      events.push(`end to ${what} ${pointCount}`)
+    }
+    return {
+      ...exporter(url),
+      prepare(batch) {
+        events.push(`prepare ${batch.pointCount}`)
+        return batch
+      },
+      *prepareInTurns(batch) {
+        yield* work('prepare', batch)
+        return batch
+      },
+      *encode(batch) {
+        events.push(`encode ${batch.pointCount}`)
+        yield valuesRequest(valuesOf(batch))
+      },
+      *encodeInTurns(batch) {
+        yield* work('encode', batch)
+        return [valuesRequest(valuesOf(batch))]
+      },
+      state: {
+        begin: () => undefined,
+        changes() {
+          events.push('state')
+          return { bytes: Uint8Array.of(1), all: true }
+        },
+        restore: () => undefined,
+      },
+    }
+  }
+  const large = (size: number) => batchOf(...Array.from({ length: size }, (_, index) => index))
+  const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+  it('prepares and encodes large batches in turns, and what comes behind them after them', async () => {
+    const destination = await startDestination()
+    const events: string[] = []
+    const delivery = deliver(patient(destination.url, events))
+    const offers = [large(6000), batchOf(1), large(7000)].map((batch) => delivery.offer(batch))
+    for (let turns = 0; !events.includes('end to encode 6000'); turns++) {
+      events.push('turn')
+      expect(delivery.difference()).toBe(0)
+      await turn()
+    }
+    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted', 'accepted'])
+    await delivery.drain()
+    const of = (what: string): string[] => events.filter((event) => event.includes(what))
+    expect(of('turn').length).toBeGreaterThan(2)
+    expect(of('prepare')).toEqual([
+      ...['begin to prepare 6000', 'end to prepare 6000', 'prepare 1', 'begin to prepare 7000', 'end to prepare 7000'],
+    ])
+    expect(of('encode')).toEqual([
+      ...['begin to encode 6000', 'end to encode 6000', 'encode 1', 'begin to encode 7000', 'end to encode 7000'],
+    ])
+    expect(destination.taken.map(({ length }) => length).sort()).toEqual([1, 6000, 7000])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('refuses what has no room behind a large batch once that is prepared', async () => {
+    const destination = await startDestination(...Array.from({ length: 9 }, () => status(503)))
+    const delivery = deliver(patient(destination.url, []), { queue: { queue_size: 1, num_consumers: 1 } })
+    await delivery.offer(batchOf(0))
+    const offers = [large(6000), batchOf(1)].map((batch) => delivery.offer(batch))
+    expect(delivery.sheet.enqueueFailed).toBe(0)
+    expect(await Promise.all(offers)).toEqual(['accepted', 'refused'])
+    await delivery.drain()
+    expect(destination.taken.map(({ length }) => length)).toEqual([1, 6000])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('takes at a stop what came while a large batch was prepared', async () => {
+    const destination = await startDestination()
+    const events: string[] = []
+    const delivery = deliver(patient(destination.url, events))
+    const offers = [large(6000), large(7000), batchOf(1)].map((batch) => delivery.offer(batch))
+    await until(() => events.length > 0)
+    await delivery.drain()
+    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted', 'accepted'])
+    expect(destination.taken.map(({ length }) => length).sort()).toEqual([1, 6000, 7000])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it.each(['prepare', 'encode'])(
+    'ends to %s a large batch before a reload passes on what was remembered',
+    async (what) => {
+      const [destination, next] = [await startDestination(), await startDestination()]
+      const events: string[] = []
+      const delivery = deliver(patient(destination.url, events))
+      const offers = [large(6000), batchOf(1)].map((batch) => delivery.offer(batch))
+      await until(() => events.includes(`begin to ${what} 6000`))
+      events.length = 0
+      await delivery.renew(patient(next.url, events))
+      expect(await Promise.all(offers)).toEqual(['accepted', 'accepted'])
+      await delivery.drain()
+      expect(events.slice(0, 2)).toEqual([`end to ${what} 6000`, 'state'])
+      expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([1, 6000])
+      expect(delivery.difference()).toBe(0)
+    },
+  )
+
+  it.each(['prepare', 'encode'])(
+    'tells a folder nothing of what is remembered while it begins to %s a large batch',
+    async (what) => {
+      const destination = await startDestination()
+      const events: string[] = []
+      const { path, remove } = await temporaryFolder({})
+      cleanups.push(remove)
+      const delivery = deliver(patient(destination.url, events), { queue: { directory: path('queue') } })
+      await delivery.open()
+      await delivery.offer(large(6000))
+      await Promise.all([large(7000), batchOf(1)].map((batch) => delivery.offer(batch)))
+      await until(() => destination.taken.length === 3)
+      await delivery.drain()
+      const all = events.join()
+      expect(all).toContain(`begin to ${what} 7000`)
+      expect(all).toContain('state')
+      for (const size of [6000, 7000]) {
+        const [begin, end] = [events.indexOf(`begin to ${what} ${size}`), events.indexOf(`end to ${what} ${size}`)]
+        expect(events.slice(begin, end)).not.toContain('state')
+      }
+      expect(delivery.difference()).toBe(0)
+    },
+  )
+
+  it('leaves a large batch that is prepared to the delivery that takes its place', async () => {
+    const [destination, next] = [await startDestination(), await startDestination()]
+    const events: string[] = []
+    const delivery = deliver(patient(destination.url, events))
+    const offers = [large(6000), batchOf(1)].map((batch) => delivery.offer(batch))
+    await until(() => events.includes('begin to prepare 6000'))
+    const heir = await delivery.bequeath(patient(next.url, events))
+    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted'])
+    await Promise.all([delivery.drain(), heir.drain()])
+    expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([1, 6000])
+    expect(delivery.difference()).toBe(0)
+  })
+
   it('keeps nothing of a request that was delivered', async () => {
     const destination = await startDestination()
     const requests: WeakRef<ValuesRequest>[] = []

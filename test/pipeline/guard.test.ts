@@ -24,7 +24,11 @@ function values(of: MetricBatch): unknown[] {
 }
 
 /** A guarded processor between a source and a sink that closes every receipt, with the sheet of its pipeline. */
-function run(processor: ReturnType<ProcessorComponent['create']>, changes?: ProcessorComponent['changes']) {
+function run(
+  processor: ReturnType<ProcessorComponent['create']>,
+  changes?: ProcessorComponent['changes'],
+  custom = true,
+) {
   const sheet = new PipelineSheet()
   const source = new Subject<Envelope>()
   const out: unknown[][] = []
@@ -35,7 +39,7 @@ function run(processor: ReturnType<ProcessorComponent['create']>, changes?: Proc
   const reports: (string | undefined)[] = []
   const report = (problem: string | undefined): void => void reports.push(problem)
   const clock = new VirtualClock()
-  const guarded = { changes, sheet, log, custom: true, timeout: () => 60_000, report, clock }
+  const guarded = { changes, sheet, log, custom, timeout: () => 60_000, report, clock }
   source.pipe(guard(processor, guarded)).subscribe({
     next: (envelope) => {
       out.push(values(envelope.batch))
@@ -238,6 +242,20 @@ describe('a guarded function', () => {
       await Promise.resolve()
     }
     await drained
+    expect(step.difference()).toBe(0)
+  })
+
+  it('lets many batches wait behind a large one in a processor of this package', async () => {
+    const release = new Subject<void>()
+    const step = run((given) => new Promise((resolve) => release.subscribe(() => resolve(given))), undefined, false)
+    const sent = Array.from({ length: 10 * MAX_IN_FLIGHT }, (_, index) => step.send(index))
+    const refused = step.sheet.balance().refused
+    while (step.out.length < sent.length) {
+      release.next()
+      await Promise.resolve()
+    }
+    expect(await Promise.all(sent)).toEqual(sent.map(() => 'accepted'))
+    expect([refused, step.out]).toEqual([0, sent.map((_, index) => [index])])
     expect(step.difference()).toBe(0)
   })
 

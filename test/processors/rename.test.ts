@@ -300,6 +300,51 @@ describe('rename: labels and values', () => {
   })
 })
 
+describe('rename: metrics of many data points', () => {
+  /** Six thousand points of three hosts, in metrics of at most so many. */
+  const many = (size: number): Metric[] =>
+    Array.from({ length: 6000 / size }, (_, part) =>
+      joined(
+        ...Array.from({ length: size }, (_, index) => {
+          const number = part * size + index
+          return sum('a', number, { host: `h${number % 3}`, path: `/${number % 2000}` }, at)
+        }),
+      ),
+    )
+  const pointsOf = (lines: readonly string[]): string[] => lines.filter((line) => !line.startsWith('#'))
+
+  it.each([
+    '{ include: a, new_name: b }',
+    '{ include: a, operations: [{ action: update_label, label: host, new_label: node }] }',
+    '{ include: a, operations: [{ action: add_label, new_label: env, new_value: test }] }',
+    '{ include: a, operations: [{ action: delete_label_value, label: host, label_value: h1 }] }',
+    '{ include: a, operations: [{ action: toggle_scalar_data_type }] }',
+    '{ include: a, operations: [{ action: experimental_scale_value, experimental_scale: -2 }] }',
+    '{ include: a, experimental_match_labels: { path: /7 }, action: insert, new_name: c }',
+  ])('become what the same data points become in several metrics: %s', async (transform) => {
+    const one = await renamed([transform], ...many(6000))
+    expect(pointsOf(one)).toHaveLength(transform.includes('delete') ? 4000 : transform.includes('insert') ? 6003 : 6000)
+    expect(pointsOf(one)).toEqual(pointsOf(await renamed([transform], ...many(1500))))
+  })
+
+  it('are divided by labels', async () => {
+    const transform =
+      '{ include: a, experimental_match_labels: { host: h2 }, action: group, group_resource_labels: { x: y } }'
+    const lines = await renamed([transform], ...many(6000))
+    expect(pointsOf(lines)).toEqual(pointsOf(await renamed([transform], ...many(1500))))
+  })
+
+  it.each([
+    '{ include: a, operations: [{ action: aggregate_labels, label_set: [host], aggregation_type: sum }] }',
+    '{ include: a, match_type: regexp, action: combine, new_name: a, aggregation_type: sum, operations: [{ action: aggregate_labels, label_set: [host], aggregation_type: sum }] }',
+  ])('are aggregated over all of them: %s', async (transform) => {
+    const total = (host: number): number => (2000 * (host + 5997 + host)) / 2
+    expect(pointsOf(await renamed([transform], ...many(6000)))).toEqual(
+      [0, 1, 2].map((host) => expect.stringMatching(new RegExp(`h${host}.* ${total(host)}\\b`))),
+    )
+  })
+})
+
 describe('rename: settings', () => {
   it('goes by the names it has in the collector, which writes its settings the same', async () => {
     for (const name of ['metrics_transform', 'metricstransform']) {

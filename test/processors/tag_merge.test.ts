@@ -46,6 +46,15 @@ describe('tag_merge', () => {
     ])
   })
 
+  it('looks at all points of a large batch before it decides where a tag goes with keep', async () => {
+    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [env:production], on_conflict: keep }')
+    const metrics = [...Array.from({ length: 6000 }, () => gauge('load', 1)), gauge('load', 2, { env: 'staging' })]
+    const merged = await process(MetricBatch.of({ metrics }))
+    expect(resource(merged)).toEqual([])
+    expect(points(merged).slice(-2)).toEqual([{ env: 'production' }, { env: 'staging' }])
+    expect(points(merged).filter(({ env }) => env === 'production')).toHaveLength(6000)
+  })
+
   it('gives the same result when it runs twice', async () => {
     const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [env:production] }')
     const once = await process(batch)

@@ -6,18 +6,23 @@ import { likelyLength, requestMaker } from './body.ts'
 import type { NativeRequest } from './body.ts'
 import type { SeriesFormat } from './formats.ts'
 
-/** Packs samples into requests within the limits of the format. `known` holds their series as the format writes them. */
-export function toRequests(
+/**
+ * Packs samples into requests within the limits of the format: each call makes those of the next body, until there is none. `known` holds
+ * their series as the format writes them.
+ */
+export function packer(
   samples: Samples,
   known: BytesIndex,
   format: SeriesFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): readonly NativeRequest[] {
+): () => readonly NativeRequest[] | undefined {
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
-  const requests: NativeRequest[] = []
-  for (let start = 0; start < samples.count;) {
+  let next = 0
+  return () => {
+    if (next === samples.count) return undefined
+    const start = next
     let end = start
     let length = format.open.length + format.close.length
     do length += known.length(samples.series[end++]) + format.rest
@@ -26,10 +31,9 @@ export function toRequests(
       end - start < format.maxPoints &&
       length + known.length(samples.series[end]) + format.rest <= maxLength
     )
-    requests.push(...make(write(start, end, length), end - start))
-    start = end
+    next = end
+    return make(write(start, end, length), end - start)
   }
-  return requests
 
   /** The body of some samples, at most `length` bytes. It lasts until the next is written. */
   function write(start: number, end: number, length: number): Buffer {

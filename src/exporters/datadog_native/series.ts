@@ -7,16 +7,18 @@ import { normalizeName, normalizeTag } from '../../datadog/names.ts'
 import { resourceTags } from '../../datadog/resource_attributes.ts'
 import { Samples } from '../../datadog/samples.ts'
 import type { Kept } from '../../datadog/samples.ts'
-import { aggregate } from '../../otlp/aggregate.ts'
+import { aggregate, aggregateInTurns } from '../../otlp/aggregate.ts'
 import type { Attributes } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
 import { NumberPointCursor } from '../../otlp/number_cursor.ts'
 import { viewOf } from '../../otlp/message.ts'
 import type { Metric } from '../../otlp/metrics.ts'
+import { partsOf } from '../../otlp/parts.ts'
 import type { ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../otlp/points.ts'
 import type { Scope } from '../../otlp/resource.ts'
 import { Renumbering } from '../../otlp/series_numbers.ts'
+import type { Divided } from '../../turns.ts'
 import { MAX_AROUND_TAG } from './formats.ts'
 import type { SeriesFrame, SeriesWriter } from './formats.ts'
 import { mapHistogram, NO_TAGS } from './histograms.ts'
@@ -97,6 +99,9 @@ interface Origin {
   readonly owner: number
 }
 
+/** Of one source, the latest of a second. */
+const SINGLE = { resolution: 1_000_000_000n }
+
 /** A point of a histogram or summary: one object for all of a metric, since one for each would cost more than most of the work. */
 interface Whole extends Origin {
   /** Points of the metric before it. */
@@ -162,39 +167,78 @@ export class SeriesMapper {
   }
 
   /**
-   * Fills `samples` and `sketches`: sums that meet are added, of gauges the latest stays, and counts go where none of their series was
+   * Fills `samples` and `sketches`, which are those of this batch until the next: sums that meet are added, of gauges the latest stays, and counts go where none of their series was
    * sent. The batch of the last time again becomes the same again.
    */
   map(batch: MetricBatch, account: Account): void {
+    this.#begin(batch)
+    try {
+      this.#clear(false)
+      if (!this.#addAll(batch)) {
+        this.#clear(true)
+        this.#addAll(aggregate(batch, account, SINGLE))
+      }
+      this.#settle()
+    } finally {
+      this.#end(batch)
+    }
+    this.#tally.tell(account)
+  }
+
+  /** `map` that may be left where it yields. Until it has ended, no other batch may be mapped. */
+  *mapInTurns(batch: MetricBatch, account: Account): Divided<void> {
+    this.#begin(batch)
+    try {
+      this.#clear(false)
+      if (!(yield* this.#addInTurns(batch))) {
+        this.#clear(true)
+        yield* this.#addInTurns(yield* aggregateInTurns(batch, account, SINGLE))
+      }
+      this.#settle()
+      yield
+    } finally {
+      this.#end(batch)
+    }
+    this.#tally.tell(account)
+  }
+
+  #begin(batch: MetricBatch): void {
     if (this.#known.begin(batch, this.#options.ttl)) {
       this.#renumbered.clear()
       this.#clearFrames()
       this.#units.clear()
     }
     if (this.#frames.size > MAX_NAMES || this.#frameBytes > MAX_FRAMES) this.#clearFrames()
-    try {
-      this.#single = false
-      if (!this.#mapAll(batch)) {
-        this.#single = true
-        this.#mapAll(aggregate(batch, account, { resolution: 1_000_000_000n }))
-      }
-      this.#settle()
-    } finally {
-      // They must not keep the batch that they were given.
-      this.#cursor.end()
-      this.#histogram.cursor.end()
-      this.#known.end(batch)
-      this.#lastResource = this.#lastScope = undefined
-      if (this.#written.length > MAX_WRITTEN) this.#makeWritten(4096)
-    }
-    this.#tally.tell(account)
   }
 
-  /** `false` where points of a sum that goes up and down meet: they may be of one source, of which only the latest counts. */
-  #mapAll(batch: MetricBatch): boolean {
+  /** It must not keep the batch that it was given. */
+  #end(batch: MetricBatch): void {
+    this.#cursor.end()
+    this.#histogram.cursor.end()
+    this.#known.end(batch)
+    this.#lastResource = this.#lastScope = undefined
+    if (this.#written.length > MAX_WRITTEN) this.#makeWritten(4096)
+  }
+
+  /** Begins with no points. `single`: each source has one point a second at most. */
+  #clear(single: boolean): void {
+    this.#single = single
     this.samples.clear()
     this.sketches.clear()
     this.#tally = new Tally()
+  }
+
+  *#addInTurns(batch: MetricBatch): Divided<boolean> {
+    for (const part of partsOf(batch)) {
+      if (!this.#addAll(part.batch)) return false
+      yield
+    }
+    return true
+  }
+
+  /** `false` where points of a sum that goes up and down meet: they may be of one source, of which only the latest counts. */
+  #addAll(batch: MetricBatch): boolean {
+    this.sketches.collect()
     const finished = this.#options.finish(batch).resources
     const { resources } = batch
     for (let at = 0; at < resources.length; at++) {
@@ -217,7 +261,7 @@ export class SeriesMapper {
     return true
   }
 
-  /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `#mapAll`. */
+  /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `#addAll`. */
   #addNumbers(origin: Origin, isCount: boolean): boolean {
     const { metric, owner } = origin
     const cursor = this.#cursor

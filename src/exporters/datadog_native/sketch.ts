@@ -18,7 +18,7 @@ export type SketchRefusal = 'no_observations' | 'no_buckets' | 'malformed_histog
 
 /**
  * A distribution of at least one and at most `MAX_COUNT` values: no bin has a key below that of `min` or above that of
- * `max`, and the average lies between them. It stays as it is until `reuseSketches`.
+ * `max`, and the average lies between them. It stays as it is until `Bins.reuse`.
  */
 export class Sketch {
   constructor(
@@ -69,7 +69,7 @@ interface Pair {
 }
 
 /** Collects the bins of one sketch after the other, each from the lowest key to the highest. */
-class Bins {
+export class Bins {
   private keys: Int16Array = new Int16Array(SHARED_BINS)
   private counts: Int32Array = new Int32Array(SHARED_BINS)
   private start = 0
@@ -238,18 +238,16 @@ class Bins {
   }
 }
 
-export const bins = new Bins()
+/** Where the sketches that are made now are collected. */
+export let bins = new Bins()
+
+/** For whoever makes many sketches for a batch and needs none after it: they are collected in bins of its own from now on. */
+export function collectIn(own: Bins): void {
+  bins = own
+}
 
 function newPair(length: number): Pair {
   return { keys: new Int16Array(length), counts: new Int32Array(length) }
-}
-
-/**
- * Lets go of all sketches that were made so far: their bins are overwritten by those of the next. For who makes many of them
- * for a batch and needs none after it.
- */
-export function reuseSketches(): void {
-  bins.reuse()
 }
 
 /** How many bins are written for a key that counts so much. */

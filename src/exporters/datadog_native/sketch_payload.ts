@@ -62,26 +62,39 @@ export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
   return { path: SKETCHES_PATH, contentType: 'application/x-protobuf', limits, divide: divideMessages }
 }
 
-/** Packs samples into requests within the limits of the format; one too large for any is told to `account`. */
-export function toSketchRequests(
+/** Samples that are written together, so that it takes no long time. */
+const TOGETHER = 10_000
+
+/** `packer` for distributions. One that is too large for any request is reported to `account`. */
+export function sketchPacker(
   samples: readonly SketchSample[],
   format: BodyFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): readonly NativeRequest[] {
-  if (samples.length === 0) return []
-  const { bytes, ends } = writeSketches(samples)
+): () => readonly NativeRequest[] | undefined {
+  // As in most batches.
+  if (samples.length === 0) return () => undefined
   const maxLength = likelyLength(format, compression)
   const make = requestMaker(format, compression, account)
-  const requests: NativeRequest[] = []
-  for (let first = 0, start = 0; first < samples.length;) {
+  let written = 0
+  let { bytes, ends } = writeSketches([])
+  /** Of those that are written. */
+  let first = 0
+  let start = 0
+  return () => {
+    if (first === ends.length) {
+      if (written === samples.length) return undefined
+      ;({ bytes, ends } = writeSketches(samples.slice(written, written + TOGETHER)))
+      written += ends.length
+      first = start = 0
+    }
     let last = first
-    while (last + 1 < samples.length && ends[last + 1] - start <= maxLength) last++
-    requests.push(...make(bytes.subarray(start, ends[last]), last + 1 - first))
+    while (last + 1 < ends.length && ends[last + 1] - start <= maxLength) last++
+    const requests = make(bytes.subarray(start, ends[last]), last + 1 - first)
     start = ends[last]
     first = last + 1
+    return requests
   }
-  return requests
 }
 
 /** The tags and lengths of the messages of a sample, its times and its numbers, at most. */

@@ -1,12 +1,18 @@
 import { Moments } from '../../datadog/samples.ts'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
-import { reuseSketches } from './sketch.ts'
+import { Bins, collectIn } from './sketch.ts'
 import type { Sketch } from './sketch.ts'
 import type { SketchSample } from './sketch_payload.ts'
 
 /** Distributions. */
 export class SketchSamples extends Moments {
   private readonly sketches: Sketch[] = []
+  private readonly bins = new Bins()
+
+  /** From here on sketches are made where those of no other exporter are, which may go on with its batch meanwhile. */
+  collect(): void {
+    collectIn(this.bins)
+  }
 
   /** Adds a sketch; returns `false` when its series has one in that second already, with which it is merged. */
   put(series: number, timestamp: number, sketch: Sketch): boolean {
@@ -21,7 +27,7 @@ export class SketchSamples extends Moments {
   override clear(): void {
     super.clear()
     this.sketches.length = 0
-    reuseSketches()
+    this.bins.reuse()
   }
 
   /** The samples as they are written. `known` holds their series. */

@@ -5,13 +5,16 @@ import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_s
 import type { Kind } from '../../datadog/known_series.ts'
 import { normalizeName, normalizeTag } from '../../datadog/names.ts'
 import { Moments, Samples } from '../../datadog/samples.ts'
-import { aggregate, combine } from '../../otlp/aggregate.ts'
+import { aggregate, aggregateInTurns, combine } from '../../otlp/aggregate.ts'
 import { anyValueText } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import type { Metric } from '../../otlp/metrics.ts'
+import { joined, partsOf } from '../../otlp/parts.ts'
+import type { Part } from '../../otlp/parts.ts'
 import type { DataPoint } from '../../otlp/points.ts'
 import { scopeIdentity } from '../../otlp/resource.ts'
 import type { Resource, Scope } from '../../otlp/resource.ts'
+import type { Divided } from '../../turns.ts'
 
 export interface OneASecondOptions {
   readonly clock: Clock
@@ -28,6 +31,8 @@ export interface OneASecondOptions {
 }
 
 const SECOND = 1_000_000_000n
+/** Of one source, the latest of a second. */
+const SINGLE = { resolution: SECOND }
 const COUNTS = { type: 'sum', temporality: 'delta' } as const
 
 /**
@@ -47,6 +52,8 @@ export class OneASecond {
   #places: number[] = []
   #placesOfWholes: number[] = []
   #merged = 0
+  /** Points that are in the result already. */
+  #taken = 0
   /** Of which metrics values are lost, each as often as that happened. */
   #overwritten: string[] = []
 
@@ -74,15 +81,37 @@ export class OneASecond {
   apply(batch: MetricBatch, account: Account): MetricBatch {
     this.#known.begin(batch, this.#options.ttl)
     try {
-      const finished = this.#addAll(batch, false)
-      if (finished !== undefined) return this.#result(finished, account)
-      const single = aggregate(batch, account, { resolution: SECOND })
-      return this.#result(this.#addAll(single, true) as MetricBatch, account)
-    } finally {
-      // It must not keep the batch that it was given.
-      this.#known.end(batch)
       this.#begin()
+      const finished = this.#addAll(batch, false) ?? this.#addSingle(aggregate(batch, account, SINGLE))
+      return this.#settle(account) ? this.#result(finished) : finished
+    } finally {
+      this.#end(batch)
     }
+  }
+
+  /** `apply` that may be left where it yields. Until it has ended, no other batch may be begun. */
+  *applyInTurns(batch: MetricBatch, account: Account): Divided<MetricBatch> {
+    this.#known.begin(batch, this.#options.ttl)
+    try {
+      this.#begin()
+      const added = yield* this.#addInTurns(batch, false)
+      const { of, parts, finished } = added ?? (yield* this.#addSingleInTurns(batch, account))
+      if (!this.#settle(account)) return joined(of, parts, finished)
+      const results: MetricBatch[] = []
+      for (const part of finished) {
+        yield
+        results.push(this.#result(part))
+      }
+      return joined(of, parts, results)
+    } finally {
+      this.#end(batch)
+    }
+  }
+
+  /** It must not keep the batch that it was given. */
+  #end(batch: MetricBatch): void {
+    this.#known.end(batch)
+    this.#begin()
   }
 
   #begin(): void {
@@ -93,14 +122,38 @@ export class OneASecond {
     this.#placesOfWholes = []
     this.#merged = 0
     this.#overwritten = []
+    this.#taken = 0
+  }
+
+  *#addInTurns(batch: MetricBatch, single: boolean): Divided<Added | undefined> {
+    const parts: Part[] = []
+    const finished: MetricBatch[] = []
+    for (const part of partsOf(batch)) {
+      const added = this.#addAll(part.batch, single)
+      if (added === undefined) return undefined
+      parts.push(part)
+      finished.push(added)
+      yield
+    }
+    return { of: batch, parts, finished }
+  }
+
+  /** Begins again, with one point a second of each source. */
+  #addSingle(batch: MetricBatch): MetricBatch {
+    this.#begin()
+    return this.#addAll(batch, true) as MetricBatch
+  }
+
+  *#addSingleInTurns(batch: MetricBatch, account: Account): Divided<Added> {
+    this.#begin()
+    return (yield* this.#addInTurns(yield* aggregateInTurns(batch, account, SINGLE), true)) as Added
   }
 
   /**
-   * The batch as it is sent, with all of its points in `#points`. `single`: each source has one point a second. Else it is `undefined` where
+   * The batch as it is sent, with all of its points added to `#points`. `single`: each source has one point a second. Else it is `undefined` where
    * points of a sum that goes up and down meet, because of one source only the latest counts.
    */
   #addAll(batch: MetricBatch, single: boolean): MetricBatch | undefined {
-    this.#begin()
     const finished = this.#options.finish(batch)
     const sent = [...finished.metrics()]
     let index = 0
@@ -171,8 +224,8 @@ export class OneASecond {
     else this.#overwritten.push(name)
   }
 
-  /** The batch with what is left, each count in its second. */
-  #result(finished: MetricBatch, account: Account): MetricBatch {
+  /** Puts each count in its second. Returns whether this, or what met, changed any point. */
+  #settle(account: Account): boolean {
     const [points, places, samples] = [this.#points, this.#places, this.#samples]
     const { joined, moved, lost } = this.#known.settle(samples)
     for (const [index, into] of joined) {
@@ -193,9 +246,12 @@ export class OneASecond {
     if (this.#merged > 0) account.merged(this.#merged)
     if (this.#overwritten.length > 0) account.dropped('overwritten', this.#overwritten.length)
     for (const name of this.#overwritten) this.#options.overwritten({ name })
-    if (this.#merged + this.#overwritten.length + moved.size === 0) return finished
-    let place = 0
-    return finished.mapSomePoints(() => points[place++])
+    return this.#merged + this.#overwritten.length + moved.size > 0
+  }
+
+  /** What is left of the next points, in the order in which they were added. */
+  #result(finished: MetricBatch): MetricBatch {
+    return finished.mapSomePoints(() => this.#points[this.#taken++])
   }
 
   /** The number of the series that Datadog makes of a point, whose name and tags it writes in its own way. */
@@ -207,6 +263,13 @@ export class OneASecond {
     const { buffer, byteOffset, length } = createHash('sha256').update(text).digest()
     return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2, isKept)
   }
+}
+
+/** The parts of a batch, and each as it is sent. */
+interface Added {
+  readonly of: MetricBatch
+  readonly parts: readonly Part[]
+  readonly finished: readonly MetricBatch[]
 }
 
 interface Sent {

@@ -1,8 +1,10 @@
 import type { Attributes } from '../../otlp/attributes.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import type { Metric, ResourceMetrics } from '../../otlp/metrics.ts'
+import { PART } from '../../otlp/parts.ts'
 import type { DataPoint } from '../../otlp/points.ts'
 import { cut, numberText, visible, wrap } from '../../terminal.ts'
+import type { Divided } from '../../turns.ts'
 
 interface Row {
   readonly name: string
@@ -19,25 +21,34 @@ const DETAILS_WIDTH = 24
  * One table per resource, at most `width` columns wide: the resource's time and attributes once, then a line per data point
  * with name, value, unit and attributes. A name stands only at its first point; attributes that do not fit go on below.
  */
-export function toTable(batch: MetricBatch, width: number): string {
-  return batch.resources.map((resource) => resourceTable(resource, width)).join('')
+export function* toTable(batch: MetricBatch, width: number): Divided<string> {
+  const tables: string[] = []
+  for (const resource of batch.resources) tables.push(yield* resourceTable(resource, width))
+  return tables.join('')
 }
 
-function resourceTable({ resource, scopes }: ResourceMetrics, width: number): string {
+function* resourceTable({ resource, scopes }: ResourceMetrics, width: number): Divided<string> {
   const metrics = scopes.flatMap((scope) => scope.metrics).filter((metric) => metric.pointCount > 0)
   if (metrics.length === 0) return ''
-  const rows = metrics.flatMap(metricRows)
-  const valueWidth = Math.max(...rows.map(({ value }) => value.length), 'VALUE'.length)
-  const unitWidth = Math.max(...rows.map(({ unit }) => unit.length), 'UNIT'.length)
+  const rows: Row[] = []
+  for (const metric of metrics) {
+    for (const [index, point] of metric.points.entries()) {
+      rows.push(rowOf(metric, point, index === 0))
+      if (rows.length % PART === 0) yield
+    }
+  }
+  const longest = (column: 'name' | 'value' | 'unit'): number =>
+    rows.reduce((most, row) => Math.max(most, row[column].length), column.length)
+  const [longestName, valueWidth, unitWidth] = [longest('name'), longest('value'), longest('unit')]
   const left = Math.max(width - valueWidth - unitWidth - 3 * GAP.length, 'NAME'.length + DETAILS_WIDTH)
-  const longestName = Math.max(...rows.map(({ name }) => name.length), 'NAME'.length)
   const nameWidth = Math.min(longestName, left - DETAILS_WIDTH)
   const line = (name: string, value: string, unit: string, details: string) =>
     [name.padEnd(nameWidth), value.padStart(valueWidth), unit.padEnd(unitWidth), details].join(GAP).trimEnd()
 
   const lines = wrap([resourceTime(metrics), ...attributeTexts(resource.attributes)], width)
   lines.push(line('NAME', 'VALUE', 'UNIT', 'ATTRIBUTES'))
-  for (const { name, value, unit, details } of rows) {
+  for (const [index, { name, value, unit, details }] of rows.entries()) {
+    if (index % PART === PART - 1) yield
     const fits = name.length <= nameWidth
     if (!fits) lines.push(cut(name, width))
     const [first = '', ...rest] = wrap(details, left - nameWidth)
@@ -48,16 +59,14 @@ function resourceTable({ resource, scopes }: ResourceMetrics, width: number): st
 
 const GAP = '  '
 
-function metricRows(metric: Metric): Row[] {
-  return metric.points.map((point, index) => {
-    const [value = '-', ...more] = valueTexts(point)
-    return {
-      name: index === 0 ? visible(metric.name) : '',
-      value,
-      unit: visible(metric.unit),
-      details: [...more, ...attributeTexts(point.attributes)],
-    }
-  })
+function rowOf(metric: Metric, point: DataPoint, isFirst: boolean): Row {
+  const [value = '-', ...more] = valueTexts(point)
+  return {
+    name: isFirst ? visible(metric.name) : '',
+    value,
+    unit: visible(metric.unit),
+    details: [...more, ...attributeTexts(point.attributes)],
+  }
 }
 
 /** The time of the latest point, local, to the second. */

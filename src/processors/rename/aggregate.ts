@@ -4,9 +4,11 @@ import type { Metric } from '../../otlp/metrics.ts'
 import { addInts, storable } from '../../otlp/number_values.ts'
 import type { NumberValue } from '../../otlp/number_values.ts'
 import { NumberPointCursor } from '../../otlp/number_cursor.ts'
+import { PART } from '../../otlp/parts.ts'
 import { NumberPoint } from '../../otlp/points.ts'
 import type { DataPoint } from '../../otlp/points.ts'
 import { rememberedBytes } from '../../otlp/remembered_bytes.ts'
+import type { Divided } from '../../turns.ts'
 import type { AggregationType } from './settings.ts'
 
 /** Sets of attributes whose change is remembered, of each operation that aggregates, and the bytes that they take. */
@@ -33,13 +35,15 @@ interface Sample extends NumberValue {
 export function aggregateBy(
   change: (attributes: Attributes) => Attributes,
   type: AggregationType,
-): (metric: Metric) => Metric {
+): (metric: Metric) => Divided<Metric> {
   const readSamples = sampleReader(change)
-  return (metric) => {
-    if (metric.type !== 'gauge' && metric.type !== 'sum') return addAlike(metric, change)
+  return function* (metric) {
+    if (metric.type !== 'gauge' && metric.type !== 'sum') return yield* addAlike(metric, change)
+    let read = 0
     const groups: Sample[][] = []
     const found = new Map<Attributes, Map<bigint, Sample[]>>()
     for (const sample of readSamples(metric)) {
+      if (++read % PART === 0) yield
       let byTime = found.get(sample.attributes)
       if (byTime === undefined) found.set(sample.attributes, (byTime = new Map<bigint, Sample[]>()))
       // Those without a value are apart: no time is negative.
@@ -53,17 +57,20 @@ export function aggregateBy(
       byTime.set(time, started)
       groups.push(started)
     }
-    const points = groups.map((samples) => combine(samples, type))
+    const points: NumberPoint[] = []
+    for (const samples of groups) if (points.push(combine(samples, type)) % PART === 0) yield
     // The number of series goes up and down, whatever they count.
     return metric.with({ points, monotonic: metric.monotonic && type !== 'count' })
   }
 }
 
 /** Adds the points of histograms and summaries; those that cannot be added, as their bounds differ, stay two. */
-function addAlike(metric: Metric, change: (attributes: Attributes) => Attributes): Metric {
+function* addAlike(metric: Metric, change: (attributes: Attributes) => Attributes): Divided<Metric> {
+  let read = 0
   const points: DataPoint[] = []
   const places = new Map<string, number[]>()
   for (const original of metric.points) {
+    if (++read % PART === 0) yield
     const point = original.withAttributes(change(original.attributes))
     const key = `${point.timeUnixNano} ${point.attributes.identity}`
     const alike = places.get(key) ?? []
@@ -104,8 +111,11 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
   const byBytes = new Map<string, Attributes>()
   const byIdentity = new Map<string, Attributes>()
   let taken = 0
+  let isReading = false
   const cache = {
     clear(): void {
+      // Never within a metric, where what becomes equal has to be the same.
+      if (isReading) return
       byBytes.clear()
       byIdentity.clear()
       taken = 0
@@ -126,8 +136,8 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
   }
 
   return function* (metric) {
-    // Never within a metric, where what becomes equal has to be the same.
     if (byBytes.size >= MAX_REMEMBERED || taken > MAX_BYTES) cache.clear()
+    isReading = true
     if (cursor.reads(metric) && cursor.open(metric)) {
       while (cursor.next()) {
         const attributes = changed(cursor.bytesIdentity(), cursor)
@@ -135,6 +145,7 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
         yield { attributes, time: cursor.time(), start: cursor.start(), value: cursor.exactValue(), isInt }
       }
       cursor.end()
+      isReading = false
       return
     }
     for (const point of metric.points as readonly NumberPoint[]) {
@@ -142,6 +153,7 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
       const { timeUnixNano: time, startTimeUnixNano: start, value, isInt } = point
       yield { attributes, time, start, value, isInt, point }
     }
+    isReading = false
   }
 }
 

@@ -1,5 +1,8 @@
 import type { Metric } from '../../otlp/metrics.ts'
+import { PART } from '../../otlp/parts.ts'
+import type { DataPoint } from '../../otlp/points.ts'
 import { RegularExpression } from '../../regular_expression.ts'
+import type { Divided } from '../../turns.ts'
 import { aggregateBy } from './aggregate.ts'
 import type { Transform } from './settings.ts'
 
@@ -20,15 +23,18 @@ export function combinationOf({
   new_name: name = '',
   aggregation_type = 'sum',
   submatch_case,
-}: Transform): (metrics: readonly Metric[]) => Metric {
+}: Transform): (metrics: readonly Metric[]) => Divided<Metric> {
   const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const aggregate = aggregateBy((attributes) => attributes, aggregation_type)
-  return (metrics) => {
-    const points = metrics.flatMap((metric) => {
+  return function* (metrics) {
+    const points: DataPoint[] = []
+    for (const metric of metrics) {
       const labels = expression === undefined ? {} : labelsOf(expression, metric.name, submatch_case)
-      return metric.points.map((point) => point.withAttributes(point.attributes.with(labels)))
-    })
-    return aggregate(metrics[0].with({ name, points }))
+      for (const point of metric.points) {
+        if (points.push(point.withAttributes(point.attributes.with(labels))) % PART === 0) yield
+      }
+    }
+    return yield* aggregate(metrics[0].with({ name, points }))
   }
 }
 

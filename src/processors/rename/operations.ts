@@ -2,13 +2,20 @@ import { anyValueText, Attributes } from '../../otlp/attributes.ts'
 import type { KeyValue } from '../../otlp/attributes.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import { storable } from '../../otlp/number_values.ts'
+import { joinedMetric, piecesOf } from '../../otlp/parts.ts'
 import type { DataPoint, NumberPoint } from '../../otlp/points.ts'
+import { atOnce } from '../../turns.ts'
+import type { Divided } from '../../turns.ts'
 import { aggregateBy } from './aggregate.ts'
 import { scaleMetric } from './scale.ts'
 import type { Operation } from './settings.ts'
 
 /** Does an operation to the data points of a metric. `deleted` is called with the number of those that it takes away. */
-export type Operate = (metric: Metric, deleted: (points: number) => void) => Metric
+export interface Operate {
+  atOnce(metric: Metric, deleted: (points: number) => void): Metric
+  /** For metrics of many points. */
+  inTurns(metric: Metric, deleted: (points: number) => void): Divided<Metric>
+}
 
 /** Makes the function that does one operation, which was checked before. */
 export function operationOf(operation: Operation): Operate {
@@ -24,28 +31,50 @@ export function operationOf(operation: Operation): Operate {
         attributes.has(new_label) ? attributes : attributes.with({ [new_label]: new_value }),
       )
     case 'delete_label_value':
-      return (metric, deleted) => {
+      return pointByPoint((metric, deleted) => {
         const kept = metric.points.filter(({ attributes }) => attributes.text(label) !== label_value)
         deleted(metric.points.length - kept.length)
         return metric.withPoints(kept)
-      }
+      })
     case 'toggle_scalar_data_type':
       return mapPoints((point) => (point.kind === 'number' ? toggle(point) : point))
     case 'aggregate_labels': {
       const kept = new Set(operation.label_set)
-      return aggregateBy((attributes) => Attributes.from([...attributes].filter(({ key }) => kept.has(key))), type)
+      const change = (attributes: Attributes): Attributes =>
+        Attributes.from([...attributes].filter(({ key }) => kept.has(key)))
+      return together(aggregateBy(change, type))
     }
     case 'aggregate_label_values': {
       const values = (operation.aggregated_values ?? []).map((value) => [value, new_value] as const)
-      return aggregateBy(updateLabel(label, label, new Map(values)), type)
+      return together(aggregateBy(updateLabel(label, label, new Map(values)), type))
     }
     case 'experimental_scale_value':
-      return (metric) => scaleMetric(metric, experimental_scale)
+      return pointByPoint((metric) => scaleMetric(metric, experimental_scale))
   }
 }
 
+/** An operation that looks at each point without regard to the others. */
+function pointByPoint(change: Operate['atOnce']): Operate {
+  return {
+    atOnce: change,
+    *inTurns(metric, deleted) {
+      const changed: Metric[] = []
+      for (const piece of piecesOf(metric)) {
+        changed.push(change(piece, deleted))
+        yield
+      }
+      return joinedMetric(changed)
+    },
+  }
+}
+
+/** An operation that needs all points of a metric. */
+function together(change: (metric: Metric) => Divided<Metric>): Operate {
+  return { atOnce: (metric) => atOnce(change(metric)), inTurns: change }
+}
+
 function mapPoints(change: (point: DataPoint) => DataPoint): Operate {
-  return (metric) => metric.withPoints(metric.points.map(change))
+  return pointByPoint((metric) => metric.withPoints(metric.points.map(change)))
 }
 
 function mapAttributes(change: (attributes: Attributes) => Attributes): Operate {

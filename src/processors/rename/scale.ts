@@ -16,12 +16,15 @@ import type {
  * most factors are met by the nearest one. That changes with the scale, and a cumulative histogram whose scale changed would then
  * have lost counts in some buckets, which says that it began again: all it ever counted would count twice.
  */
-export function canScale({ type, temporality, points }: Metric, factor: number): boolean {
+export function canScale(metric: Metric, factor: number): boolean {
+  const { type, temporality } = metric
   if (type === 'none') return false
   return (
     type !== 'exponential_histogram' ||
     temporality === 'delta' ||
-    points.every((point) => point.kind !== 'exponential_histogram' || Number.isInteger(bucketsIn(factor, point.scale)))
+    metric.points.every(
+      (point) => point.kind !== 'exponential_histogram' || Number.isInteger(bucketsIn(factor, point.scale)),
+    )
   )
 }
 

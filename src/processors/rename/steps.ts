@@ -1,8 +1,11 @@
 import type { Logger } from '../../component.ts'
 import { textMatcher } from '../../otlp/match.ts'
 import type { Metric } from '../../otlp/metrics.ts'
+import { joinedMetric, PART, piecesOf } from '../../otlp/parts.ts'
 import type { DataPoint } from '../../otlp/points.ts'
 import { RegularExpression } from '../../regular_expression.ts'
+import { LONG } from '../../turns.ts'
+import type { Divided } from '../../turns.ts'
 import { combinationOf, isAlike } from './combine.ts'
 import { operationOf } from './operations.ts'
 import { canScale } from './scale.ts'
@@ -16,46 +19,94 @@ export interface Aside {
 }
 
 /** What one transform makes of all metrics of a scope. */
-export type Step = (metrics: readonly Metric[], aside: Aside) => readonly Metric[]
+export type Step = (metrics: readonly Metric[], aside: Aside) => Divided<readonly Metric[]>
 
 /**
  * What a transform makes of a metric: none where all of its data points were deleted. `undefined`: it cannot be done to this
  * metric, which then keeps its name and unit, too.
  */
-type Change = (metric: Metric, aside: Aside) => Metric | readonly Metric[] | undefined
+type Changed = Metric | readonly Metric[] | undefined
+
+/** What is done to each metric: at once, or in turns to one of many points. */
+interface Work {
+  readonly divide: (metric: Metric) => Division
+  readonly divideInTurns: (metric: Metric) => Divided<Division>
+  change(metric: Metric, aside: Aside): Changed
+  changeInTurns(metric: Metric, aside: Aside): Divided<Changed>
+}
+
+/** As many data points as a metric may have, without reading one that came as bytes. */
+function atMost(metric: Metric): number {
+  const { encoded } = metric
+  // Each takes a tag, a length and a time, at least.
+  return encoded === undefined ? metric.points.length : (encoded.end - encoded.start) / 8
+}
+
+/** What is done to each of the metrics. */
+function* each<T>(
+  metrics: readonly Metric[],
+  atOnce: (metric: Metric) => T,
+  inTurns: (metric: Metric) => Divided<T>,
+): Divided<T[]> {
+  const done: T[] = []
+  let size = 0
+  for (const metric of metrics) {
+    const points = atMost(metric)
+    done.push(points >= LONG && metric.pointCount >= LONG ? yield* inTurns(metric) : atOnce(metric))
+    size += 1 + points
+    if (size < PART) continue
+    size = 0
+    yield
+  }
+  return done
+}
 
 /** Makes the function that does one transform, which was checked before. */
 export function stepOf(config: Transform, log: Logger): Step {
-  const divide = divisionOf(config)
-  const change = changeOf(config, log)
+  const work = { ...divisionOf(config), ...changeOf(config, log) }
   switch (config.action) {
     case 'update':
-      return (metrics, aside) =>
-        metrics.flatMap((metric) => {
-          const { chosen, rest } = divide(metric)
-          const changed = chosen && change(chosen, aside)
-          if (changed === undefined) return metric
-          if (rest === undefined) return changed
-          return [changed].flat().map((each) => each.withPoints([...rest.points, ...each.points]))
+      return function* (metrics, aside) {
+        const parts = yield* divided(metrics, work)
+        const all = yield* changed(parts, work, aside)
+        return all.flatMap((result, index) => {
+          const { rest } = parts[index]
+          if (result === undefined) return metrics[index]
+          if (rest === undefined) return result
+          return [result].flat().map((each) => each.withPoints([...rest.points, ...each.points]))
         })
+      }
     case 'insert':
-      return (metrics, aside) => [
-        ...metrics,
-        ...metrics.flatMap((metric) => {
-          const { chosen } = divide(metric)
-          return (chosen && change(chosen, aside)) ?? []
-        }),
-      ]
+      return function* (metrics, aside) {
+        const inserted = yield* changed(yield* divided(metrics, work), work, aside)
+        return [...metrics, ...inserted.flatMap((result) => result ?? [])]
+      }
     case 'combine':
-      return combineStep(config, divide, change, log)
+      return combineStep(config, work, log)
     case 'group':
-      return (metrics, aside) => {
-        const parts = metrics.map(divide)
+      return function* (metrics, aside) {
+        const parts = yield* divided(metrics, work)
         const chosen = parts.flatMap((part) => part.chosen ?? [])
         if (chosen.length > 0) aside.grouped(config.group_resource_labels ?? {}, chosen)
         return parts.flatMap(({ rest }) => rest ?? [])
       }
   }
+}
+
+function divided(metrics: readonly Metric[], work: Work): Divided<Division[]> {
+  return each(metrics, work.divide, work.divideInTurns)
+}
+
+/** What becomes of that which was chosen of each metric. */
+function* changed(parts: readonly Division[], work: Work, aside: Aside): Divided<Changed[]> {
+  const chosen = parts.flatMap((part) => part.chosen ?? [])
+  const all = yield* each(
+    chosen,
+    (metric) => work.change(metric, aside),
+    (metric) => work.changeInTurns(metric, aside),
+  )
+  let next = 0
+  return parts.map((part) => (part.chosen === undefined ? undefined : all[next++]))
 }
 
 /** What a transform takes of a metric, and what it leaves, which together have all of its data points. */
@@ -68,14 +119,14 @@ function divisionOf({
   include,
   match_type,
   experimental_match_labels: labels = {},
-}: Transform): (metric: Metric) => Division {
+}: Transform): Pick<Work, 'divide' | 'divideInTurns'> {
   const matches = textMatcher(match_type)
   const matchesName = matches(include)
   const matchers = Object.entries(labels).map(([key, value]) => [key, matches(value)] as const)
   const matchesLabels = ({ attributes }: DataPoint): boolean =>
     // A label that is not there counts as empty.
     matchers.every(([key, matchesValue]) => matchesValue(attributes.text(key) ?? ''))
-  return (metric) => {
+  const divide = (metric: Metric): Division => {
     if (!matchesName(metric.name)) return { rest: metric }
     if (matchers.length === 0) return { chosen: metric }
     const chosen = metric.points.filter(matchesLabels)
@@ -84,22 +135,64 @@ function divisionOf({
     const rest = metric.points.filter((point) => !matchesLabels(point))
     return { chosen: metric.withPoints(chosen), rest: metric.withPoints(rest) }
   }
+  return {
+    divide,
+    *divideInTurns(metric) {
+      if (matchers.length === 0 || !matchesName(metric.name)) return divide(metric)
+      const chosen: Metric[] = []
+      const rest: Metric[] = []
+      for (const piece of piecesOf(metric)) {
+        const part = divide(piece)
+        if (part.chosen !== undefined) chosen.push(part.chosen)
+        if (part.rest !== undefined) rest.push(part.rest)
+        yield
+      }
+      if (rest.length === 0) return { chosen: metric }
+      return chosen.length === 0 ? { rest: metric } : { chosen: joinedMetric(chosen), rest: joinedMetric(rest) }
+    },
+  }
 }
 
-function changeOf({ include, match_type, new_name, new_unit, operations }: Transform, log: Logger): Change {
+function changeOf(
+  { include, match_type, new_name, new_unit, operations }: Transform,
+  log: Logger,
+): Pick<Work, 'change' | 'changeInTurns'> {
   const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const operate = operations.map(operationOf)
   const factors = operations.flatMap(({ experimental_scale }) => experimental_scale ?? [])
-  return (metric, { deleted }) => {
-    const factor = factors.find((each) => !canScale(metric, each))
+  /** The factor by which a metric cannot be multiplied. */
+  const refused = (metric: Metric): number | undefined => factors.find((factor) => !canScale(metric, factor))
+  /** The metric before the operations; `undefined` as of `Changed`. */
+  const named = (metric: Metric, factor: number | undefined): Metric | undefined => {
     if (factor !== undefined) {
       if (metric.type !== 'none') log.warn(NOT_SCALED, { metric: metric.name, factor })
       return undefined
     }
-    let changed = new_name === undefined ? metric : metric.withName(expandName(new_name, metric.name, expression))
-    if (new_unit !== undefined) changed = changed.with({ unit: new_unit })
-    for (const operation of operate) changed = operation(changed, deleted)
-    return operate.length > 0 && changed.pointCount === 0 && metric.pointCount > 0 ? [] : changed
+    const changed = new_name === undefined ? metric : metric.withName(expandName(new_name, metric.name, expression))
+    return new_unit === undefined ? changed : changed.with({ unit: new_unit })
+  }
+  const left = (metric: Metric, changed: Metric): Changed =>
+    operate.length > 0 && changed.pointCount === 0 && metric.pointCount > 0 ? [] : changed
+  return {
+    change(metric, { deleted }) {
+      let changed = named(metric, refused(metric))
+      if (changed === undefined) return undefined
+      for (const operation of operate) changed = operation.atOnce(changed, deleted)
+      return left(metric, changed)
+    },
+    *changeInTurns(metric, { deleted }) {
+      let factor: number | undefined
+      if (factors.length > 0) {
+        for (const piece of piecesOf(metric)) {
+          factor ??= refused(piece)
+          yield
+        }
+      }
+      let changed = named(metric, factor)
+      if (changed === undefined) return undefined
+      for (const operation of operate) changed = yield* operation.inTurns(changed, deleted)
+      return left(metric, changed)
+    },
   }
 }
 
@@ -107,11 +200,15 @@ const NOT_SCALED =
   'A cumulative exponential histogram can only be multiplied by what moves it by whole buckets, such as 2 or 1024, so this one stays as it is, name and unit included. Its differences can be multiplied by anything: put cumulative_to_delta before this processor.'
 
 /** Makes one metric of those that are chosen, unless they differ in what their values mean. */
-function combineStep(config: Transform, divide: (metric: Metric) => Division, change: Change, log: Logger): Step {
+function combineStep(config: Transform, work: Work, log: Logger): Step {
   const combine = combinationOf(config)
-  return (metrics, aside) => {
-    // One that holds no data this version knows has nothing to combine.
-    const parts = metrics.map((metric): Division => (metric.type === 'none' ? { rest: metric } : divide(metric)))
+  // One that holds no data this version knows has nothing to combine.
+  const combinable: Work = {
+    ...work,
+    divide: (metric) => (metric.type === 'none' ? { rest: metric } : work.divide(metric)),
+  }
+  return function* (metrics, aside) {
+    const parts = yield* divided(metrics, combinable)
     const chosen = parts.flatMap((part) => part.chosen ?? [])
     if (chosen.length === 0) return metrics
     const other = chosen.find((metric) => !isAlike(metric, chosen[0]))
@@ -119,7 +216,7 @@ function combineStep(config: Transform, divide: (metric: Metric) => Division, ch
       log.warn(NOT_COMBINED, { new_name: config.new_name, metrics: [chosen[0].name, other.name] })
       return metrics
     }
-    const combined = change(combine(chosen), aside)
+    const [combined] = yield* changed([{ chosen: yield* combine(chosen) }], work, aside)
     return combined === undefined ? metrics : [...parts.flatMap(({ rest }) => rest ?? []), combined].flat()
   }
 }

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { sketchOfHistogram } from '../../../src/exporters/datadog_native/explicit_sketch.ts'
 import { Sketch } from '../../../src/exporters/datadog_native/sketch.ts'
 import type { BodyFormat, NativeRequest } from '../../../src/exporters/datadog_native/body.ts'
-import { sketchFormat, toSketchRequests } from '../../../src/exporters/datadog_native/sketch_payload.ts'
+import { sketchFormat, sketchPacker } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import type { SketchSample } from '../../../src/exporters/datadog_native/sketch_payload.ts'
 import type { Compression } from '../../../src/http/compression.ts'
 import { HistogramPoint } from '../../../src/otlp/points.ts'
@@ -45,7 +45,9 @@ function send(samples: readonly SketchSample[], limits = LIMITS, compression: Co
       dropped += points
     },
   }
-  const requests = toSketchRequests(samples, sketchFormat(limits), compression, account)
+  const pack = sketchPacker(samples, sketchFormat(limits), compression, account)
+  const requests: NativeRequest[] = []
+  for (let made = pack(); made !== undefined; made = pack()) requests.push(...made)
   return { requests, sketches: requests.flatMap(({ body }) => readSketches(opened(body, compression))), dropped }
 }
 
