@@ -20,8 +20,9 @@ export const layers = [
     'otlp/': 'The data: batch, metrics, points, attributes, protobuf, JSON, differences, aggregation.',
   },
   {
-    'component.ts': 'The shape of a component.',
+    'component/': 'The shape of a component: its settings, what it is given, and what each kind has to do.',
     'throttled.ts': 'Logs that say the same thing seldom.',
+    'part_by_part.ts': 'Processors that work on large batches part by part.',
     'dropped.ts': 'What is logged for each reason under which items are dropped.',
     'metric_selection.ts': 'The settings `include` and `exclude` of processors that work on a choice of metrics.',
     'host/': 'The host that this runs on: its resource attributes; the memory of the process and its container.',

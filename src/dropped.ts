@@ -1,4 +1,4 @@
-import type { Logger } from './component.ts'
+import type { Logger } from './component/logger.ts'
 
 /** What is left out by design, in every pipeline that is well. */
 const USUAL: Readonly<Record<string, string>> = {

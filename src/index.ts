@@ -1,38 +1,25 @@
 /*
  * The public API: what a component of one's own is written with, and what embeds a pipeline in a program of one's own.
  */
-export { defineComponent } from './component.ts'
+export { defineComponent } from './component/define.ts'
+export type { Context } from './component/context.ts'
+export type { Example } from './component/declaration.ts'
+export type { Component, ComponentKind } from './component/define.ts'
+export type { ExplainedTag, ExplainedValue, Explanation } from './component/explain.ts'
 export type {
   Account,
-  ChangedDefault,
-  Component,
-  ComponentKind,
-  ConfigOf,
-  Context,
-  Counter,
-  Example,
-  ExplainedTag,
-  ExplainedValue,
-  Explanation,
   Exporter,
   ExporterComponent,
   ExporterState,
   ExportRequest,
-  Finding,
-  Format,
-  Logger,
-  Meter,
-  PointChange,
-  ProcessBatch,
-  ProcessorAccount,
   ProcessorBefore,
-  ProcessorComponent,
-  ReceiverComponent,
   Rehearsed,
-  Setting,
-  Settings,
   Told,
-} from './component.ts'
+} from './component/exporter.ts'
+export type { Counter, Logger, Meter } from './component/logger.ts'
+export type { PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from './component/processor.ts'
+export type { ReceiverComponent } from './component/receiver.ts'
+export type { ChangedDefault, ConfigOf, Finding, Format, Setting, Settings } from './component/settings.ts'
 export type { Clock, Timer } from './clock.ts'
 export {
   ConfigError,

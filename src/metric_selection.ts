@@ -1,4 +1,4 @@
-import type { ConfigOf, Finding, Settings } from './component.ts'
+import type { ConfigOf, Finding, Settings } from './component/settings.ts'
 import { patternProblem, textMatcher } from './otlp/match.ts'
 
 /** The settings that choose metrics by name: those of `include` and of `exclude`. */

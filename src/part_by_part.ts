@@ -1,4 +1,4 @@
-import type { ProcessBatch, ProcessorAccount } from './component.ts'
+import type { ProcessBatch, ProcessorAccount } from './component/processor.ts'
 import type { MetricBatch } from './otlp/batch.ts'
 import { inParts } from './otlp/parts.ts'
 import { InTurns, LONG } from './turns.ts'

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from './clock.ts'
-import type { Context, Logger } from './component.ts'
+import type { Context } from './component/context.ts'
+import type { Logger } from './component/logger.ts'
 
 /** How long the same message stays quiet after it was logged. */
 const QUIET_MILLISECONDS = 60_000

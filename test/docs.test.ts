@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { componentPage, upgradingPage } from '../src/cli/pages.ts'
-import type { ProcessorComponent } from '../src/component.ts'
+import type { ProcessorComponent } from '../src/component/processor.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const pages = readdirSync(root).filter((file) => file.endsWith('.md'))

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Format, ReceiverComponent } from '../src/component.ts'
+import type { ReceiverComponent } from '../src/component/receiver.ts'
+import type { Format } from '../src/component/settings.ts'
 import { ConfigError } from '../src/errors.ts'
 import { formats, readText } from '../src/formats.ts'
 import type { FormatTypes } from '../src/formats.ts'

@@ -1,4 +1,4 @@
-import type { Component } from '../component.ts'
+import type { Component } from '../component/define.ts'
 import { isNameOf, listBuiltins } from '../pipeline/load.ts'
 import { ExitCode } from './exit.ts'
 import { componentPage } from './pages.ts'

@@ -1,5 +1,5 @@
 import { executionAsyncId } from 'node:async_hooks'
-import type { Logger } from '../component.ts'
+import type { Logger } from '../component/logger.ts'
 import { errorMessage } from '../errors.ts'
 import { customModules, isNameOf } from '../pipeline/load.ts'
 import type { CustomModule } from '../pipeline/load.ts'

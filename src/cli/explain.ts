@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Logger } from '../component.ts'
+import type { Logger } from '../component/logger.ts'
 import { errorMessage } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { fromOtlpJson } from '../otlp/json_reader.ts'

@@ -1,4 +1,4 @@
-import type { Explanation, ExplainedValue } from '../component.ts'
+import type { Explanation, ExplainedValue } from '../component/explain.ts'
 import type { RehearsedExporter } from '../pipeline/rehearsal.ts'
 
 /** A series as the destination would store it, with all its values in the order in which they would be sent. */

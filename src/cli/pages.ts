@@ -1,5 +1,6 @@
-import { isSetting } from '../component.ts'
-import type { Component, ComponentKind, Format, Setting, Settings } from '../component.ts'
+import { isSetting } from '../component/settings.ts'
+import type { Component, ComponentKind } from '../component/define.ts'
+import type { Format, Setting, Settings } from '../component/settings.ts'
 import { formats } from '../formats.ts'
 import { inlineYaml } from '../pipeline/config/print.ts'
 import { deliverySettings, deliverySettingsOf, serviceSettings } from '../pipeline/settings.ts'

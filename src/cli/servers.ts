@@ -1,4 +1,4 @@
-import type { Logger } from '../component.ts'
+import type { Logger } from '../component/logger.ts'
 import type { Answer, Door } from '../http/serve.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
 import type { ServiceConfig } from '../pipeline/settings.ts'

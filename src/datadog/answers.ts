@@ -1,4 +1,4 @@
-import type { Logger } from '../component.ts'
+import type { Logger } from '../component/logger.ts'
 import { partial } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { answerMessage, retryAfter, saysTaken, UNREADABLE } from '../http/answer.ts'

@@ -1,5 +1,6 @@
 import { deadline, systemClock } from '../clock.ts'
-import type { ConfigOf, Context } from '../component.ts'
+import type { Context } from '../component/context.ts'
+import type { ConfigOf } from '../component/settings.ts'
 import { httpClient, systemNetwork } from '../http/client.ts'
 import type { HttpResponse } from '../http/answer.ts'
 import { answerMessage } from '../http/answer.ts'

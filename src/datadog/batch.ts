@@ -1,4 +1,5 @@
-import type { Account, ExporterState, Logger } from '../component.ts'
+import type { Account, ExporterState } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
 import { aggregate, aggregateInTurns } from '../otlp/aggregate.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { NumberPointCursor } from '../otlp/number_cursor.ts'

@@ -1,4 +1,4 @@
-import type { ExplainedTag, ExplainedValue, Explanation } from '../component.ts'
+import type { ExplainedTag, ExplainedValue, Explanation } from '../component/explain.ts'
 import { anyValueText } from '../otlp/attributes.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import { MetricBatch } from '../otlp/batch.ts'

@@ -1,4 +1,4 @@
-import type { Account } from '../component.ts'
+import type { Account } from '../component/exporter.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { ResourceMetrics, ScopeMetrics } from '../otlp/metrics.ts'
 import type { Metric } from '../otlp/metrics.ts'

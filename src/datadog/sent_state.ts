@@ -1,4 +1,4 @@
-import type { ExporterState, Told } from '../component.ts'
+import type { ExporterState, Told } from '../component/exporter.ts'
 import { viewOf } from '../otlp/message.ts'
 import type { SentSeconds } from './sent_seconds.ts'
 

@@ -1,4 +1,5 @@
-import type { ConfigOf, Finding, ProcessorBefore, Settings } from '../component.ts'
+import type { ProcessorBefore } from '../component/exporter.ts'
+import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
 import { compressionProblem } from '../http/compression.ts'
 import type { Compression } from '../http/compression.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'

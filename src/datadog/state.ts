@@ -1,4 +1,4 @@
-import type { ExporterState, Told } from '../component.ts'
+import type { ExporterState, Told } from '../component/exporter.ts'
 
 /** What begins bytes of both memories, behind which stand the length of those of the first, and these. */
 const BOTH = Buffer.from('BOTH')

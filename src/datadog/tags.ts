@@ -1,4 +1,4 @@
-import type { Finding } from '../component.ts'
+import type { Finding } from '../component/settings.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { inParts, partsOf } from '../otlp/parts.ts'

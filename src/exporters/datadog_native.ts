@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { Account } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { Account } from '../component/exporter.ts'
 import { warnIfUnreadable } from '../datadog/answers.ts'
 import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'

@@ -1,4 +1,4 @@
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { listedErrors, waitOf } from '../datadog/answers.ts'
 import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'

@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { Account, ExportRequest } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { Account, ExportRequest } from '../component/exporter.ts'
 import { permanent } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'

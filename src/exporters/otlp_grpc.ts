@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { ExportRequest } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { ExportRequest } from '../component/exporter.ts'
 import { UNREADABLE } from '../http/answer.ts'
 import { checkGrpc, grpcClient, grpcSettings } from '../http/grpc.ts'
 import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from '../http/requests.ts'

@@ -1,4 +1,4 @@
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
 import { compressionProblem } from '../http/compression.ts'
 import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'

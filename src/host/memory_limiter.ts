@@ -1,5 +1,6 @@
 import type { Timer } from '../clock.ts'
-import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
+import type { Context } from '../component/context.ts'
+import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
 import { rememberedBytes } from '../otlp/remembered_bytes.ts'
 import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
 import type { Memory } from './memory.ts'

@@ -1,15 +1,16 @@
 import { Agent, buildConnector, Pool, ProxyAgent } from 'undici'
 import type { Dispatcher } from 'undici'
-import type { ConfigOf, Context, Finding, Settings } from '../component.ts'
+import type { Context } from '../component/context.ts'
+import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
 import { DeliveryError, errorMessage, permanent, retryable } from '../errors.ts'
 import { mayBeCredential, redirection, webPage, withoutSecrets } from './answer.ts'
 import type { HttpResponse } from './answer.ts'
 import { checkHeaders } from './headers.ts'
 import { skippingInformational } from './informational.ts'
 import { watchPem } from './pem.ts'
+import type { Connections, Network, Target } from './network.ts'
 import type { Pem } from './pem.ts'
 import { proxyFromEnvironment, readProxy } from './proxy.ts'
-import type { Proxy } from './proxy.ts'
 import { checkTls, readTls, tlsSettings } from './tls.ts'
 
 /** The settings of every component that sends HTTP requests. */
@@ -158,19 +159,6 @@ export function httpClient(
   }
 }
 
-/** How HTTP requests leave the process; a simulation puts its own in its place. */
-export interface Network {
-  /** Connections by the TLS settings of one component and what their files hold. Opens nothing before the first request. */
-  connect(tls: HttpConfig['tls'], pem: Pem): Connections | Promise<Connections>
-}
-
-interface Connections {
-  to(target: Target): Pick<Dispatcher, 'dispatch'>
-  /** Ends them after the requests in hand. */
-  close(): void
-  destroy(): Promise<void>
-}
-
 /** The network of the machine. */
 export const systemNetwork: Network = { connect: (tls, pem) => new SystemConnections(tls, pem) }
 
@@ -310,17 +298,6 @@ function exchange(
 }
 
 const EMPTY = Buffer.alloc(0)
-
-/** How a URL is reached. */
-interface Target {
-  readonly origin: string
-  readonly path: string
-  /** Sent in addition. */
-  readonly headers?: Readonly<Record<string, string>>
-  readonly proxy?: Proxy
-  /** The proxy sends the request on by itself; otherwise it makes a tunnel. */
-  readonly forwarded?: boolean
-}
 
 function readTarget(url: string, proxyUrl: string | undefined): Target {
   const target = new URL(url)

@@ -1,5 +1,5 @@
 import type Grpc from '@grpc/grpc-js'
-import type { Context } from '../component.ts'
+import type { Context } from '../component/context.ts'
 import { cut } from '../terminal.ts'
 import { throttled } from '../throttled.ts'
 

@@ -1,5 +1,5 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import type { Finding } from '../component.ts'
+import type { Finding } from '../component/settings.ts'
 
 /** What every request says of itself and its connection. The sender sets them; another value would make it unreadable. */
 const SET_BY_SENDER: readonly string[] = [

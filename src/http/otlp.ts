@@ -1,4 +1,5 @@
-import type { Account, Context, ExportRequest } from '../component.ts'
+import type { Context } from '../component/context.ts'
+import type { Account, ExportRequest } from '../component/exporter.ts'
 import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'

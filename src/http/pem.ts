@@ -1,5 +1,7 @@
 import { createSecureContext } from 'node:tls'
-import type { Context, Setting } from '../component.ts'
+import type { Clock } from '../clock.ts'
+import type { Logger } from '../component/logger.ts'
+import type { Setting } from '../component/settings.ts'
 import { errorMessage, readFailure } from '../errors.ts'
 import { readSmallFile } from '../small_file.ts'
 
@@ -45,7 +47,10 @@ export async function readPem(
   return { ca, cert, key }
 }
 
-interface Watch extends Pick<Context, 'clock' | 'log' | 'signal'> {
+interface Watch {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly signal: AbortSignal
   readonly read: () => Promise<Pem>
   /** Milliseconds; 0 means never. */
   readonly interval: number

@@ -1,4 +1,5 @@
-import type { Account, ExportRequest, Logger } from '../component.ts'
+import type { Account, ExportRequest } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
 import { errorMessage, partial } from '../errors.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { toOtlpJsonBytes } from '../otlp/json.ts'

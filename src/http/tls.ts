@@ -1,4 +1,4 @@
-import type { ConfigOf, Finding, Settings } from '../component.ts'
+import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
 import { readPem, reloadInterval } from './pem.ts'
 import type { Pem } from './pem.ts'
 

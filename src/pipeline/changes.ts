@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Component } from '../component.ts'
+import type { Component } from '../component/define.ts'
 import type { Configured, PipelineConfig } from './config.ts'
 import type { Leftovers } from './delivery.ts'
 

@@ -1,6 +1,6 @@
 import { from } from 'rxjs'
 import type { ObservableInput } from 'rxjs'
-import type { Component, ComponentKind } from '../component.ts'
+import type { Component, ComponentKind } from '../component/define.ts'
 import { errorMessage } from '../errors.ts'
 import { withoutExit } from '../process_exit.ts'
 

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Timer } from '../clock.ts'
-import type { Account, Exporter, ExporterState, ExportRequest, Logger, Told } from '../component.ts'
+import type { Account, Exporter, ExporterState, ExportRequest, Told } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
 import { logDropped } from '../dropped.ts'
 import { errorMessage, retryable } from '../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../host/memory_limiter.ts'

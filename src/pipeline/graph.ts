@@ -1,5 +1,5 @@
 import { deadline } from '../clock.ts'
-import type { Component } from '../component.ts'
+import type { Component } from '../component/define.ts'
 import { ConfigError } from '../errors.ts'
 import type { Place } from '../errors.ts'
 import { Chain } from './chain.ts'

@@ -1,5 +1,5 @@
 import { pino } from 'pino'
-import type { Logger } from '../component.ts'
+import type { Logger } from '../component/logger.ts'
 import { hidingSecrets } from '../secrets.ts'
 import { visibleJson } from '../terminal.ts'
 import type { ServiceConfig } from './settings.ts'

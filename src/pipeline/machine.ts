@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { systemClock } from '../clock.ts'
 import type { Clock } from '../clock.ts'
-import type { Network } from '../http/client.ts'
+import type { Network } from '../http/network.ts'
 import type { Disk } from './queue/files.ts'
 import { systemDisk } from './queue/system_disk.ts'
 

@@ -1,4 +1,5 @@
-import type { Component, Logger } from '../component.ts'
+import type { Component } from '../component/define.ts'
+import type { Logger } from '../component/logger.ts'
 import { defaultRememberedSize, MemoryLimiter } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { rememberedBytes } from '../otlp/remembered_bytes.ts'

@@ -1,15 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { from, take } from 'rxjs'
-import type {
-  Component,
-  ConfigOf,
-  Context,
-  Exporter,
-  Logger,
-  ProcessorComponent,
-  ReceiverComponent,
-  Settings,
-} from '../component.ts'
+import type { Context } from '../component/context.ts'
+import type { Component } from '../component/define.ts'
+import type { Exporter } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
+import type { ProcessorComponent } from '../component/processor.ts'
+import type { ReceiverComponent } from '../component/receiver.ts'
+import type { ConfigOf, Settings } from '../component/settings.ts'
 import { ConfigError, errorMessage } from '../errors.ts'
 import type { Problem } from '../errors.ts'
 import type { MemoryGuard } from '../host/memory_limiter.ts'

@@ -6,7 +6,8 @@ import type { AddressInfo, Server } from 'node:net'
 import { devNull } from 'node:os'
 import { systemClock } from '../clock.ts'
 import type { Timer } from '../clock.ts'
-import type { Listening, ListenOptions, Logger } from '../component.ts'
+import type { Listening, ListenOptions } from '../component/context.ts'
+import type { Logger } from '../component/logger.ts'
 
 /** Milliseconds from a connection to the look whether the process may open more files. */
 const PROBE_DELAY = 200

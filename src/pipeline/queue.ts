@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { ExporterState } from '../component.ts'
+import type { ExporterState } from '../component/exporter.ts'
 import type { Held } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import type { DeliveryConfig } from './settings.ts'

@@ -1,12 +1,8 @@
 import { defer, ignoreElements } from 'rxjs'
-import type {
-  Exporter,
-  ExporterComponent,
-  Explanation,
-  ExportRequest,
-  Logger,
-  ReceiverComponent,
-} from '../component.ts'
+import type { Explanation } from '../component/explain.ts'
+import type { Exporter, ExporterComponent, ExportRequest } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
+import type { ReceiverComponent } from '../component/receiver.ts'
 import { errorMessage } from '../errors.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import { withinAge } from './age.ts'

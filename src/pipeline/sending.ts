@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Clock } from '../clock.ts'
-import type { Exporter, ExportRequest, Logger } from '../component.ts'
+import type { Exporter, ExportRequest } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
 import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
 import { Linked } from '../linked_list.ts'

@@ -1,4 +1,5 @@
-import type { ConfigOf, ExporterComponent, Setting, Settings } from '../component.ts'
+import type { ExporterComponent } from '../component/exporter.ts'
+import type { ConfigOf, Setting, Settings } from '../component/settings.ts'
 import { memoryLimiterSettings } from '../host/memory_limiter.ts'
 
 /** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */

@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts'
-import type { Component, Counter, Meter } from '../component.ts'
+import type { Component } from '../component/define.ts'
+import type { Counter, Meter } from '../component/logger.ts'
 import type { MemoryReading } from '../host/memory_limiter.ts'
 import { describe } from '../otlp/handed_over.ts'
 import type { QueueStatus } from './queue.ts'

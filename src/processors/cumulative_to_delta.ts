@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { ConfigOf, Finding } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { ConfigOf, Finding } from '../component/settings.ts'
 import { logDropped } from '../dropped.ts'
 import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'

@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { ConfigOf, Finding, Settings } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
 import type { Attributes } from '../otlp/attributes.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { patternProblem, textMatcher } from '../otlp/match.ts'

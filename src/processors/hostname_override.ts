@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { ProcessBatch } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { ProcessBatch } from '../component/processor.ts'
 import { hostOverrider } from '../datadog/host.ts'
 import { agentHostname } from './hostname_override/agent_hostname.ts'
 import { partByPart } from '../part_by_part.ts'

@@ -1,4 +1,4 @@
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { retryable } from '../errors.ts'
 import { MemoryLimiter, memoryLimiterFindings, memoryLimiterSettings } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/batch.ts'

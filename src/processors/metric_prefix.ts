@@ -1,4 +1,4 @@
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { checkSelections, selection, selects } from '../metric_selection.ts'
 import type { Metric } from '../otlp/metrics.ts'
 import { partByPart } from '../part_by_part.ts'

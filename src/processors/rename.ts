@@ -1,5 +1,5 @@
-import { defineComponent } from '../component.ts'
-import type { ProcessorAccount } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { ProcessorAccount } from '../component/processor.ts'
 import { MetricBatch } from '../otlp/batch.ts'
 import type { ResourceMetrics, ScopeMetrics } from '../otlp/metrics.ts'
 import { inTurns } from '../part_by_part.ts'

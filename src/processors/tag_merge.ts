@@ -1,4 +1,4 @@
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { keepInParts, repeatedKeys, tagMerger } from '../datadog/tags.ts'
 import { inTurns, partByPart } from '../part_by_part.ts'
 

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs'
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { resourceAttributes } from '../host/inventory.ts'
 import { checkAggregations } from './host_metrics/aggregation.ts'
 import { describeScrapers } from './host_metrics/page.ts'

@@ -1,4 +1,4 @@
-import { defineComponent } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
 import { ticks } from './host_metrics/ticker.ts'
 
 export default defineComponent({

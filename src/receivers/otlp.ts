@@ -1,6 +1,6 @@
 import { Observable } from 'rxjs'
-import { defineComponent } from '../component.ts'
-import type { Finding } from '../component.ts'
+import { defineComponent } from '../component/define.ts'
+import type { Finding } from '../component/settings.ts'
 import { reloadInterval } from '../http/pem.ts'
 import type { MetricBatch } from '../otlp/batch.ts'
 import { serve } from './otlp/serve.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { ConfigError } from '../../src/errors.ts'
-import type { ExporterComponent } from '../../src/component.ts'
+import type { ExporterComponent } from '../../src/component/exporter.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { checkComponent, loadConfig } from '../../src/pipeline/config.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import type { Exporter, ExporterComponent } from '../../src/component.ts'
+import type { Exporter, ExporterComponent } from '../../src/component/exporter.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
-import type { Account, ExportRequest } from '../../src/component.ts'
+import type { Account, ExportRequest } from '../../src/component/exporter.ts'
 import { toTable } from '../../src/exporters/debug/table.ts'
 import { atOnce } from '../../src/turns.ts'
 import debug from '../../src/exporters/debug.ts'

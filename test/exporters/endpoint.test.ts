@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import type { ExporterComponent } from '../../src/component.ts'
+import type { ExporterComponent } from '../../src/component/exporter.ts'
 import { ConfigError } from '../../src/errors.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'

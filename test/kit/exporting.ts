@@ -1,4 +1,5 @@
-import type { ExporterComponent, Settings } from '../../src/component.ts'
+import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
 import { unlimited } from '../../src/host/memory_limiter.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
 import { checkComponent } from '../../src/pipeline/config.ts'

@@ -1,7 +1,7 @@
 /* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-return, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access */
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { defineComponent } from '../../src/component.ts'
+import { defineComponent } from '../../src/component/define.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import type { AttributeValue } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'

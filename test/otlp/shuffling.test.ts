@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import type { ExporterComponent, Settings } from '../../src/component.ts'
+import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
-import type { Exporter } from '../../src/component.ts'
+import type { Exporter } from '../../src/component/exporter.ts'
 import type { MetricBatch } from '../../src/otlp/batch.ts'
 import type { NumberPoint } from '../../src/otlp/points.ts'
 import type { Answer, ValuesRequest } from '../kit/delivering.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { bufferCount, concatMap, delay, filter, map, of, Subject, take, throwError } from 'rxjs'
 import type { Observable } from 'rxjs'
-import type { ProcessorComponent } from '../../src/component.ts'
+import type { ProcessorComponent } from '../../src/component/processor.ts'
 import { asDeliveryError, retryable } from '../../src/errors.ts'
 import type { DeliveryErrorKind } from '../../src/errors.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'

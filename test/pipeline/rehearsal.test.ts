@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import type { ExplainedValue, Explanation, Logger } from '../../src/component.ts'
+import type { ExplainedValue, Explanation } from '../../src/component/explain.ts'
+import type { Logger } from '../../src/component/logger.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import type { ProcessBatch } from '../../src/component.ts'
+import type { ProcessBatch } from '../../src/component/processor.ts'
 import { Attributes } from '../../src/otlp/attributes.ts'
 import { MetricBatch } from '../../src/otlp/batch.ts'
 import { ResourceMetrics, ScopeMetrics } from '../../src/otlp/metrics.ts'

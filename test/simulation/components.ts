@@ -1,5 +1,6 @@
 import { concatMap, delay, from, mergeMap, NEVER, of } from 'rxjs'
-import type { ProcessorComponent, ReceiverComponent } from '../../src/component.ts'
+import type { ProcessorComponent } from '../../src/component/processor.ts'
+import type { ReceiverComponent } from '../../src/component/receiver.ts'
 import { retryable } from '../../src/errors.ts'
 import type { Random } from '../kit/random.ts'
 import type { Life } from './life.ts'

@@ -1,4 +1,5 @@
-import type { ProcessorComponent, ReceiverComponent } from '../../src/component.ts'
+import type { ProcessorComponent } from '../../src/component/processor.ts'
+import type { ReceiverComponent } from '../../src/component/receiver.ts'
 import { loadConfig } from '../../src/pipeline/config.ts'
 import type { PipelineConfig } from '../../src/pipeline/config.ts'
 import type { Random } from '../kit/random.ts'

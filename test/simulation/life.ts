@@ -1,4 +1,4 @@
-import type { Context } from '../../src/component.ts'
+import type { Context } from '../../src/component/context.ts'
 import { VirtualClock } from '../../src/virtual_clock.ts'
 
 /** One process, from its start until it has ended or died. */

@@ -1,4 +1,4 @@
-import type { Account, ExportRequest } from '../../component.ts'
+import type { Account, ExportRequest } from '../../component/exporter.ts'
 import { compress, decompress } from '../../http/compression.ts'
 import type { Compression } from '../../http/compression.ts'
 

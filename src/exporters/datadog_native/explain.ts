@@ -1,5 +1,5 @@
 import protobuf from 'protobufjs/minimal.js'
-import type { ExplainedTag, ExplainedValue } from '../../component.ts'
+import type { ExplainedTag, ExplainedValue } from '../../component/explain.ts'
 import { pointTags, sortedTags } from '../../datadog/explain.ts'
 import type { TagOrigins } from '../../datadog/explain.ts'
 import { normalizeName } from '../../datadog/names.ts'

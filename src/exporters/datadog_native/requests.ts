@@ -1,4 +1,4 @@
-import type { Account } from '../../component.ts'
+import type { Account } from '../../component/exporter.ts'
 import type { Compression } from '../../http/compression.ts'
 import type { BytesIndex } from '../../otlp/bytes_index.ts'
 import type { Samples } from '../../datadog/samples.ts'

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import type { Account, ExporterState } from '../../component.ts'
+import type { Account, ExporterState } from '../../component/exporter.ts'
 import { resolveHost } from '../../datadog/host.ts'
 import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_series.ts'
 import type { Kind, PointBytes } from '../../datadog/known_series.ts'

@@ -1,5 +1,5 @@
 import protobuf from 'protobufjs/minimal.js'
-import type { Account } from '../../component.ts'
+import type { Account } from '../../component/exporter.ts'
 import type { Compression } from '../../http/compression.ts'
 import { divideMessages, tagFields } from './formats.ts'
 import type { Series, SeriesWriter } from './formats.ts'

@@ -1,4 +1,4 @@
-import type { ExplainedTag, ExplainedValue } from '../../component.ts'
+import type { ExplainedTag, ExplainedValue } from '../../component/explain.ts'
 import { pointTags, sortedTags } from '../../datadog/explain.ts'
 import type { TagOrigins } from '../../datadog/explain.ts'
 import { normalizeName, normalizeTag } from '../../datadog/names.ts'

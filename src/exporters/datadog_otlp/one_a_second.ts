@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Clock } from '../../clock.ts'
-import type { Account, ExporterState } from '../../component.ts'
+import type { Account, ExporterState } from '../../component/exporter.ts'
 import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../datadog/known_series.ts'
 import type { Kind } from '../../datadog/known_series.ts'
 import { normalizeName, normalizeTag } from '../../datadog/names.ts'

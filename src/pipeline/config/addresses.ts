@@ -1,5 +1,5 @@
-import { isSetting } from '../../component.ts'
-import type { Finding, Format, Settings } from '../../component.ts'
+import { isSetting } from '../../component/settings.ts'
+import type { Finding, Format, Settings } from '../../component/settings.ts'
 import { parseEndpoint } from '../../http/endpoint.ts'
 import type { Address } from '../../http/endpoint.ts'
 import { join } from './check.ts'

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
-import { isSetting } from '../../component.ts'
-import type { Format, Setting, Settings } from '../../component.ts'
+import { isSetting } from '../../component/settings.ts'
+import type { Format, Setting, Settings } from '../../component/settings.ts'
 import type { Place, Problem } from '../../errors.ts'
 import { formats, readText, words } from '../../formats.ts'
 import { isNamedLikeSecret, REDACTED, secretParts, urlCredentials } from '../../secrets.ts'

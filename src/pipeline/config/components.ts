@@ -1,4 +1,6 @@
-import type { Component, ComponentKind, ExporterComponent, Finding, ProcessorBefore } from '../../component.ts'
+import type { Component, ComponentKind } from '../../component/define.ts'
+import type { ExporterComponent, ProcessorBefore } from '../../component/exporter.ts'
+import type { Finding } from '../../component/settings.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Place } from '../../errors.ts'
 import { withoutExit } from '../../process_exit.ts'

@@ -1,5 +1,5 @@
-import { isSetting } from '../../component.ts'
-import type { Format, Setting, Settings } from '../../component.ts'
+import { isSetting } from '../../component/settings.ts'
+import type { Format, Setting, Settings } from '../../component/settings.ts'
 import { formats } from '../../formats.ts'
 import { deliverySettings } from '../settings.ts'
 import { checkFormat, join, nodeOf } from './check.ts'

@@ -1,4 +1,4 @@
-import type { ComponentKind } from '../../component.ts'
+import type { ComponentKind } from '../../component/define.ts'
 import type { Place } from '../../errors.ts'
 import type { PipelineReferences } from '../settings.ts'
 import { join, report } from './check.ts'

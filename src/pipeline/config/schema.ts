@@ -1,5 +1,6 @@
-import { isSetting } from '../../component.ts'
-import type { Component, Format, Setting, Settings } from '../../component.ts'
+import { isSetting } from '../../component/settings.ts'
+import type { Component } from '../../component/define.ts'
+import type { Format, Setting, Settings } from '../../component/settings.ts'
 import { formats } from '../../formats.ts'
 import { listBuiltins } from '../load.ts'
 import { modulesSetting, pipelineSettings, serviceSettings } from '../settings.ts'

@@ -1,5 +1,6 @@
 import type { Timer } from '../../clock.ts'
-import type { ExporterState, Logger } from '../../component.ts'
+import type { ExporterState } from '../../component/exporter.ts'
+import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
 import { MetricBatch } from '../../otlp/batch.ts'

@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
 import { join } from 'node:path'
-import type { Logger } from '../../component.ts'
+import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Machine } from '../machine.ts'
 import type { DiskFile } from './files.ts'

@@ -1,4 +1,4 @@
-import type { Context } from '../../component.ts'
+import type { Context } from '../../component/context.ts'
 import { hostFiles } from '../../host/files.ts'
 import { detect } from '../resource_detection/detect.ts'
 

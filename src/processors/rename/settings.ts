@@ -1,4 +1,4 @@
-import type { ConfigOf, Finding, Settings } from '../../component.ts'
+import type { ConfigOf, Finding, Settings } from '../../component/settings.ts'
 import { patternProblem } from '../../otlp/match.ts'
 
 const AGGREGATION_TYPES = ['sum', 'mean', 'min', 'max', 'count', 'median'] as const

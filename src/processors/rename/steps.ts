@@ -1,4 +1,4 @@
-import type { Logger } from '../../component.ts'
+import type { Logger } from '../../component/logger.ts'
 import { textMatcher } from '../../otlp/match.ts'
 import type { Metric } from '../../otlp/metrics.ts'
 import { joinedMetric, PART, piecesOf } from '../../otlp/parts.ts'

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import type { Logger } from '../../component.ts'
+import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import { azure } from './azure.ts'
 import type { Detector, Found } from './detector.ts'

@@ -1,4 +1,4 @@
-import type { ConfigOf, Setting, Settings } from '../../component.ts'
+import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
 import type { AttributeValue } from '../../otlp/attributes.ts'
 
 /** Attributes that a detector can find, by their names in the semantic conventions. */

@@ -1,4 +1,4 @@
-import type { Finding } from '../../component.ts'
+import type { Finding } from '../../component/settings.ts'
 import { addInts, addValues } from '../../otlp/number_values.ts'
 import type { NumberValue } from '../../otlp/number_values.ts'
 import type { NumberPoint } from '../../otlp/points.ts'

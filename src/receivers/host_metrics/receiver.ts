@@ -1,4 +1,5 @@
-import type { ConfigOf, Context, Settings } from '../../component.ts'
+import type { Context } from '../../component/context.ts'
+import type { ConfigOf, Settings } from '../../component/settings.ts'
 import { errorMessage } from '../../errors.ts'
 import { readInventory } from '../../host/inventory.ts'
 import type { Host } from '../../host/inventory.ts'

@@ -1,5 +1,5 @@
 import type { Clock } from '../../clock.ts'
-import type { ConfigOf, Setting, Settings } from '../../component.ts'
+import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
 import { toInt } from '../../host/numbers.ts'
 import { Attributes } from '../../otlp/attributes.ts'
 import { Metric } from '../../otlp/metrics.ts'

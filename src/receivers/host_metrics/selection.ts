@@ -1,4 +1,4 @@
-import type { Finding, Setting } from '../../component.ts'
+import type { Finding, Setting } from '../../component/settings.ts'
 import { patternProblem, textMatcher } from '../../otlp/match.ts'
 
 type NamesSetting = Setting<{ readonly list: 'string' }> & { readonly default: readonly string[] }

@@ -1,4 +1,4 @@
-import type { Context } from '../../component.ts'
+import type { Context } from '../../component/context.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import { busy } from './refusal.ts'
 import type { Refusal } from './refusal.ts'

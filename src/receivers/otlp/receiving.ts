@@ -1,4 +1,4 @@
-import type { Context } from '../../component.ts'
+import type { Context } from '../../component/context.ts'
 import type { Admission } from './admission.ts'
 import type { Refusal } from './refusal.ts'
 

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import protobuf from 'protobufjs/minimal.js'
-import type { Context } from '../../component.ts'
+import type { Context } from '../../component/context.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
 import type { MetricBatch } from '../../otlp/batch.ts'
 import { MalformedError } from '../../otlp/check.ts'

@@ -1,4 +1,5 @@
-import type { Context, Logger } from '../../component.ts'
+import type { Context } from '../../component/context.ts'
+import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import { throttled } from '../../throttled.ts'
 import { Admission } from './admission.ts'

@@ -3,7 +3,7 @@ import { link, mkdir, readdir, readFile, rename, rm, rmdir, stat, symlink, trunc
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import type { Exporter } from '../../../src/component.ts'
+import type { Exporter } from '../../../src/component/exporter.ts'
 import { MetricBatch } from '../../../src/otlp/batch.ts'
 import { NumberPoint } from '../../../src/otlp/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'

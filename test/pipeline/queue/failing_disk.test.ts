@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import type { Exporter, Told } from '../../../src/component.ts'
+import type { Exporter, Told } from '../../../src/component/exporter.ts'
 import { retryable } from '../../../src/errors.ts'
 import type { MetricBatch } from '../../../src/otlp/batch.ts'
 import { loadConfig } from '../../../src/pipeline/config.ts'

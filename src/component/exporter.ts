@@ -1,0 +1,114 @@
+import type { MetricBatch } from '../otlp/batch.ts'
+import type { Context } from './context.ts'
+import type { Declaration } from './declaration.ts'
+import type { Explanation } from './explain.ts'
+import type { ConfigOf, Finding, Settings } from './settings.ts'
+
+/** Where an exporter says which data points will not be sent, and why, and which it added. */
+export interface Account {
+  /** `points` were made beside those that were handed in. */
+  created(points: number): void
+  /** `points` became part of another point. */
+  merged(points: number): void
+  /** `points` are lost for `reason`, a `snake_case` word. */
+  dropped(reason: string, points: number): void
+}
+
+/** One outgoing request, bounded in size by the exporter. */
+export interface ExportRequest {
+  /** Data points that arrive if the request is taken. */
+  readonly points: number
+  /** Bytes on the wire, as far as known. */
+  readonly bytes: number
+  /** Parts to send instead when the destination finds the request too large; `undefined` when it cannot be divided. */
+  divide?(): readonly ExportRequest[] | undefined
+}
+
+/** What an exporter was given, what it made of that before the queue, and what it would send. */
+export interface Rehearsed<R extends ExportRequest = ExportRequest> {
+  readonly received: MetricBatch
+  readonly prepared: MetricBatch
+  readonly requests: readonly R[]
+}
+
+/**
+ * What an exporter remembers, told in bytes of its own making. A queue on disk keeps them beside the batches they came with, so
+ * that after a restart, also after a crash, as much is remembered as belongs to the batches that the queue took.
+ */
+export interface ExporterState {
+  /** Begins to tell: what `changes` tells from now on does not build on what it told before. */
+  begin(): void
+  /**
+   * Asked after each `prepare`: what that changed, and beside it a part of what has not been told since `begin`, small enough to
+   * take no time; `all` once nothing of that is left, after 10,000 calls at the latest. No bytes: nothing is to be told.
+   */
+  changes(): { readonly bytes: Uint8Array; readonly all: boolean }
+  /**
+   * Takes over, before the first `prepare`, what was told in an earlier process: a list for each `begin` that is needed, oldest
+   * first, of what was told since. Where it throws, nothing may be remembered.
+   */
+  restore(tellings: readonly (readonly Told[])[]): void
+  /** Another exporter takes over what was told: forgets it, so that it is not there twice. */
+  forget?(): void
+}
+
+/** What an exporter told of its memory, `age` milliseconds ago. */
+export interface Told {
+  readonly bytes: Uint8Array
+  readonly age: number
+}
+
+/** What an exporter does. Queueing, batching, retrying, timeouts and counting belong to the pipeline around it. */
+export interface Exporter<R extends ExportRequest = ExportRequest> {
+  /** Runs once per batch, in order, before the queue; may have memory. What it leaves out it says to `account`. */
+  prepare?(batch: MetricBatch, account: Account): MetricBatch
+  /**
+   * `prepare` for large batches, of which it makes the same: yields at least every few milliseconds, where others may have a turn, and
+   * returns the batch. Until then no other batch is prepared, and `state` is asked for nothing.
+   */
+  prepareInTurns?(batch: MetricBatch, account: Account): Generator<void, MetricBatch>
+  /** The memory of `prepare`, and of `encode` where it has one, if it is to survive a restart where the queue is on disk. */
+  readonly state?: ExporterState
+  /**
+   * Pure: the same batch again gives the same. It may remember what it made of the batches before. The requests and what
+   * `account` was told add up to the points of the batch.
+   */
+  encode(batch: MetricBatch, account: Account): Iterable<R>
+  /**
+   * `encode` for large batches, of which it makes the same: yields at least every few milliseconds, where others may have a turn, and
+   * returns the requests. Until then no other batch is encoded, and `state` is asked for nothing.
+   */
+  encodeInTurns?(batch: MetricBatch, account: Account): Generator<void, Iterable<R>>
+  /** Nothing of a batch that was encoded will be sent any more, or again: all of it was delivered or given up. */
+  ended?(batch: MetricBatch): void
+  /**
+   * Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. `signal` aborts when
+   * the attempt is given up; it serves others after this one, so that who listens to it has to stop when the attempt has ended.
+   */
+  send(request: R, signal: AbortSignal): Promise<void>
+  /** For `heka-pipeline explain`, which never calls `send`: what would be stored. Pure; may take its time. */
+  explain?(rehearsed: Rehearsed<R>): Explanation
+}
+
+/** A processor that stands before an exporter in a pipeline, with its checked settings. */
+export interface ProcessorBefore {
+  readonly id: string
+  readonly type: string
+  readonly config: unknown
+}
+
+/** A destination. */
+export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
+  readonly kind: 'exporter'
+  /**
+   * Defaults of the pipeline's settings around this exporter, as in the YAML: `timeout`, `max_age`, `max_ahead` and
+   * `sending_queue.join_interval`.
+   */
+  readonly timeout?: string
+  readonly maxAge?: string
+  readonly maxAhead?: string
+  readonly joinInterval?: string
+  /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
+  checkProcessors?(config: ConfigOf<S>, processors: readonly ProcessorBefore[]): Iterable<Finding>
+  create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
+}

@@ -1,0 +1,39 @@
+import type { OperatorFunction } from 'rxjs'
+import type { MetricBatch } from '../otlp/batch.ts'
+import type { Context } from './context.ts'
+import type { Declaration } from './declaration.ts'
+import type { ConfigOf, Settings } from './settings.ts'
+
+/** Where a function says what the number of points of its result does not show. */
+export interface ProcessorAccount {
+  /** `points` of the batch in hand were left out by intent. For a processor that both `filters` and `merges`. */
+  filtered(points: number): void
+}
+
+/** Handles one batch. `undefined` means that nothing is left of it. A throw costs this batch, counted, and nothing else. */
+export type ProcessBatch = (
+  batch: MetricBatch,
+  account: ProcessorAccount,
+) => MetricBatch | undefined | Promise<MetricBatch | undefined>
+
+/**
+ * How a processor may change the number of data points. Any change it does not declare is counted as dropped or created
+ * under the reason `undeclared`.
+ * - `filters`: fewer come out, by intent.
+ * - `merges`: fewer come out, because several became one.
+ * - `creates`: more come out.
+ * - `holds`: an operator that keeps points for a while; every one comes out in the end.
+ * - `replaces`: what comes out is new: what came in counts as merged, what goes out as created.
+ */
+export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces'
+
+/** A step between receivers and exporters: a function per batch, or an RxJS operator where it holds time or history. */
+export interface ProcessorComponent<S extends Settings = Settings> extends Declaration<S> {
+  readonly kind: 'processor'
+  /**
+   * Several where it may do the one or the other. What a batch lost and what it gained is set off within the batch. Of what it
+   * lost, a processor that `filters` and `merges` says to `account` how much was filtered; the rest counts as merged.
+   */
+  readonly changes?: PointChange | readonly PointChange[]
+  create(context: Context<ConfigOf<S>>): ProcessBatch | { operator: OperatorFunction<MetricBatch, MetricBatch> }
+}

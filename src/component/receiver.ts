@@ -1,0 +1,11 @@
+import type { ObservableInput } from 'rxjs'
+import type { MetricBatch } from '../otlp/batch.ts'
+import type { Context } from './context.ts'
+import type { Declaration } from './declaration.ts'
+import type { ConfigOf, Settings } from './settings.ts'
+
+/** A source of batches. The pipeline subscribes to start it; to stop, it aborts `signal` and then unsubscribes. */
+export interface ReceiverComponent<S extends Settings = Settings> extends Declaration<S> {
+  readonly kind: 'receiver'
+  create(context: Context<ConfigOf<S>>): ObservableInput<MetricBatch>
+}
