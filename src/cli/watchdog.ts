@@ -5,7 +5,7 @@ import type { ServiceConfig } from '../pipeline/settings.ts'
 /**
  * Makes what sees to it that a signal to stop ends the process although a component blocks it, as by a loop that never ends: a thread
  * that hears of the signals, too. It takes 10 MiB, so that there is one only where a component is not of this package. Resolves when
- * the thread hears of them, or never will.
+ * the thread hears of them, or never will: Node.js 24 hands no signal to a thread.
  */
 export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) => Promise<void> {
   let thread: Worker | undefined
