@@ -108,7 +108,7 @@ export class Delivery implements Holder {
   /** Who has what waits in memory here, what waits for room and what still comes. */
   #heir: Delivery | undefined
   #drained: Promise<Leftovers> | undefined
-  /** What is left stays on disk. */
+  /** What is on disk stays there; only what is not is still sent. */
   #leaving = false
   #whenIdle: (() => void) | undefined
   /** A large batch that is prepared in turns: what comes behind it waits, and the exporter's memory is not to be told. */
@@ -365,6 +365,8 @@ export class Delivery implements Holder {
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
+    // What the queue cannot write from now on is not sent either: it is about to be counted.
+    this.#abort.abort()
     this.machine.clock.clearTimeout(this.#timer)
     for (const { batch, stored } of this.#parts.splice(0)) {
       this.#count(-batch.pointCount)
@@ -584,13 +586,19 @@ export class Delivery implements Holder {
 
   /** Returns `false` where nothing is to be sent now. */
   #consumeAll(): boolean {
-    if (!this.#begun || this.#abort.signal.aborted || this.#leaving) return false
+    if (!this.#begun || this.#abort.signal.aborted) return false
     while (this.#taken.size < this.#config.sending_queue.num_consumers) {
-      const taken = this.#next()
+      const taken = this.#leaving ? this.#nextInMemory() : this.#next()
       if (taken === undefined) break
       this.#consume(taken)
     }
     return true
+  }
+
+  /** The next batch that would be lost with the process. */
+  #nextInMemory(): Taken | undefined {
+    const part = this.#parts.findIndex(({ stored }) => !stored)
+    return part === -1 ? this.#queue.shift(true) : this.#parts.splice(part, 1)[0]
   }
 
   /** Sends what is left in the queue to grow, as far as there are consumers. */
@@ -850,8 +858,10 @@ export class Delivery implements Holder {
 
   #checkIdle(): void {
     if (!this.#draining || this.#taken.size > 0) return
-    const empty = this.#queue.length === 0 && this.#parts.length === 0
-    if (empty || this.#leaving || this.#abort.signal.aborted) this.#whenIdle?.()
+    const isOver = this.#leaving
+      ? this.#queue.held.batches === 0 && this.#parts.every(({ stored }) => stored)
+      : this.#queue.length === 0 && this.#parts.length === 0
+    if (isOver || this.#abort.signal.aborted) this.#whenIdle?.()
   }
 }
 

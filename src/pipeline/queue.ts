@@ -20,8 +20,8 @@ export interface Queue {
   push(batch: MetricBatch, isSame?: boolean): Promise<void> | undefined
   /** Keeps, as `push` does, what the exporter remembers of a batch of which it left nothing. */
   note(): Promise<void> | undefined
-  /** Takes the oldest batch out; `undefined` when there is none, or none yet. */
-  shift(): Taken | undefined
+  /** Takes the oldest batch out, or the oldest that is in memory only; `undefined` when there is none, or none yet. */
+  shift(inMemoryOnly?: boolean): Taken | undefined
   /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
   dropOldest(batch: MetricBatch): number | undefined
   /** What is in memory only. */

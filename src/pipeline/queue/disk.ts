@@ -160,9 +160,9 @@ export class DiskQueue implements Queue {
     return undefined
   }
 
-  shift(): Taken | undefined {
+  shift(inMemoryOnly = false): Taken | undefined {
     for (;;) {
-      const entry = this.#next()
+      const entry = this.#next(inMemoryOnly)
       if (entry === undefined) return undefined
       const batch = entry.batch ?? readBatch(entry)
       if (batch !== undefined) {
@@ -411,7 +411,8 @@ export class DiskQueue implements Queue {
     return this.#ready.length === 0 && (!this.#hasUnread || this.#unreadable)
   }
 
-  #next(): Entry | StoredEntry | undefined {
+  #next(inMemoryOnly: boolean): Entry | StoredEntry | undefined {
+    if (inMemoryOnly) return this.#forget()
     const entry = this.#takeReady() ?? (this.#memoryIsNext ? this.#forget() : undefined)
     this.#readAhead()
     return entry

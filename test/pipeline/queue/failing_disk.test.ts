@@ -200,6 +200,24 @@ service: { shutdown_timeout: 200ms, pipelines: { metrics: { receivers: [otlp], e
     expect(delivery.sheet.balance()).toMatchObject({ kept: 0, queued: 0, dropped: { shutdown: 4 } })
   })
 
+  it('sends at the stop what is in memory only, although what is on disk stays there', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const { machine, settled } = machineOf(disk)
+    let send = unavailable
+    const { exporter, requests } = exporting(() => send())
+    const delivery = deliver(exporter, { queue: { ...queue, num_consumers: 1 }, machine })
+    await settled(delivery.open())
+    await settled(delivery.offer(batchOf(1)))
+    disk.weather = 'read-only'
+    await settled(delivery.offer(batchOf(2, 3)))
+    const drained = delivery.drain(10_000)
+    await machine.clock.advance(2000)
+    send = async () => undefined
+    await settled(drained)
+    expect(requests.at(-1)).toEqual([2, 3])
+    expect(delivery.sheet.balance()).toMatchObject({ kept: 1, sent: 2, queued: 0, dropped: {} })
+  })
+
   it('does not join a batch with others that may have arrived as it was', async () => {
     const disk = new SimulatedDisk(new Random(1))
     disk.weather = 'read-only'
