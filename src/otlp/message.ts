@@ -70,14 +70,14 @@ export class Encoded<Fields> {
     return this.read === read
   }
 
-  /** The text in field 1 of a message that begins with it; `undefined` when it takes more to know. */
-  firstText(): string | undefined {
+  /** The text in field 1 of a message that begins with it, made by `text`; `undefined` when it takes more to know. */
+  firstText(text: (source: Source, start: number, end: number) => string): string | undefined {
     const { bytes, regular } = this.source
     if (!regular || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
     let at = this.start + 1
     const end = behind(bytes, at)
     while (bytes[at++] > 127);
-    return bytes.toString('utf8', at, end)
+    return text(this.source, at, end)
   }
 
   /** The bytes of the message, without its tag and length. A view, not a copy. */

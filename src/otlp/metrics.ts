@@ -1,4 +1,5 @@
 import { Attributes } from './attributes.ts'
+import { Interned } from './interned.ts'
 import { Encoded, Message } from './message.ts'
 import { shapeOf } from './metric_shape.ts'
 import type { MetricShape } from './metric_shape.ts'
@@ -23,6 +24,9 @@ export interface MetricFields {
   readonly unknown?: Uint8Array
   readonly unknownData?: Uint8Array
 }
+
+const names = new Interned(({ bytes }, start, end) => bytes.toString('utf8', start, end))
+const nameOf = names.of.bind(names)
 
 /** One metric with its points, all of the kind that `type` says. Immutable. */
 export class Metric extends Message<MetricFields> {
@@ -59,7 +63,7 @@ export class Metric extends Message<MetricFields> {
   }
 
   get name(): string {
-    return (this.knownName ??= this.encoded?.firstText() ?? this.fields.name ?? '')
+    return (this.knownName ??= this.encoded?.firstText(nameOf) ?? this.fields.name ?? '')
   }
 
   get description(): string {

@@ -2,7 +2,7 @@ import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from './attributes.ts'
 import type { KeyValue } from './attributes.ts'
 import { Interned } from './interned.ts'
-import { readerAt } from './message.ts'
+import { Encoded, readerAt } from './message.ts'
 import type { Message, Source } from './message.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metrics.ts'
 import type { ResourceMetricsFields, ScopeMetricsFields } from './metrics.ts'
@@ -29,8 +29,10 @@ import { readMetric, writeMetric } from './wire/metric.ts'
  * common/v1/common.proto, resource/v1/resource.proto. Unknown fields of the larger messages are kept as they came.
  */
 
-const resourcesBefore = new Interned((encoded) => new Resource(encoded), readResource)
-const scopesBefore = new Interned((encoded) => new Scope(encoded), readScope)
+const resourcesBefore = new Interned(
+  (source, start, end) => new Resource(new Encoded(source, start, end, readResource)),
+)
+const scopesBefore = new Interned((source, start, end) => new Scope(new Encoded(source, start, end, readScope)))
 
 /**
  * Reads a protobuf `ExportMetricsServiceRequest` that `checkMetrics` has found to be one. The messages in it are views that
@@ -121,11 +123,7 @@ function writeResourceMetrics(writer: BackwardsWriter, entry: ResourceMetrics): 
 }
 
 /** The message at the reader's position, the same as before where one of its bytes came before. */
-function repeated<Fields extends object, Kind extends Message<Fields>>(
-  reader: Reader,
-  source: Source,
-  before: Interned<Fields, Kind>,
-): Kind {
+function repeated<Kind>(reader: Reader, source: Source, before: Interned<Kind>): Kind {
   const end = messageEnd(reader)
   const message = before.of(source, reader.pos, end)
   reader.pos = end
