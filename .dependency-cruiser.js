@@ -6,27 +6,19 @@ export const layers = [
   {
     'errors.ts': 'The kinds of errors.',
     'formats.ts': 'The named formats of settings.',
-    'terminal.ts': 'Texts for terminals.',
-    'secrets.ts': 'Which texts are secret, and how they are found in texts that came from outside.',
-    'clock.ts': 'Time, which everything reads and waits by.',
-    'virtual_clock.ts': 'A time that tests move.',
-    'turns.ts': 'Long work, which leaves others a turn of the event loop.',
-    'in_time.ts': 'Waiting no longer than a limit.',
     'linked_list.ts': 'A list from which any item is removed at once.',
     'small_file.ts': 'Reading files that should be small, and may be pipes.',
     'process_exit.ts': 'Code of users that ends the process.',
-    'regular_expression.ts': "Regular expressions: RE2's syntax and linear time.",
-    'regular_expression/': 'Which of them V8 runs.',
-    'otlp/': 'The data: batch, metrics, points, attributes, protobuf, JSON, differences, aggregation.',
+    'time/': 'Clocks, real and for tests; waiting no longer than a limit; long work in turns.',
+    'text/': 'Texts for terminals, secrets in texts, patterns and regular expressions, the Prometheus formats.',
+    'otlp/':
+      'The data. `wire/` bytes, `common/` attributes and resources, `json/` OTLP/JSON, `metrics/` batch, metrics and points, `delta/` cumulative to delta.',
   },
   {
     'component/': 'The shape of a component: its settings, what it is given, and what each kind has to do.',
-    'throttled.ts': 'Logs that say the same thing seldom.',
-    'part_by_part.ts': 'Processors that work on large batches part by part.',
-    'dropped.ts': 'What is logged for each reason under which items are dropped.',
-    'metric_selection.ts': 'The settings `include` and `exclude` of processors that work on a choice of metrics.',
+    'throttled.ts': 'Rate limits for repeated log lines.',
     'host/': 'The host that this runs on: its resource attributes; the memory of the process and its container.',
-    'http/':
+    'net/':
       'Clients for HTTP and gRPC, proxies, TLS, compression, OTLP requests and answers; the small server about the process itself.',
     'datadog/': 'What the Datadog exporters and processors share: host rules, tags, names, sites, seconds of series.',
   },
@@ -37,7 +29,7 @@ export const layers = [
   },
   {
     'pipeline/':
-      'Configuration, loading, graph, guard, delivery, queue, accounting; `machine.ts`, all it uses of the machine.',
+      'The running pipeline. `config/` the file, `modules/` loading code, `graph/` receivers to exporters, `delivery/` and `queue/` in front of each exporter, `telemetry/` accounts and health, `admin/`; `machine.ts`, all it uses of the machine.',
   },
   { 'cli/': 'The command, a file per subcommand, and the pages about components.' },
   {

@@ -1,8 +1,8 @@
 import eslint from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
-/** Time comes from `src/clock.ts` alone, so that a test or a simulation can move it. */
-const message = 'Use the clock: `context.clock` in a component (src/clock.ts).'
+/** Time comes from `src/time/clock.ts` alone, so that a test or a simulation can move it. */
+const message = 'Use the clock: `context.clock` in a component (src/time/clock.ts).'
 
 const time = {
   'no-restricted-globals': [
@@ -49,6 +49,6 @@ export default tseslint.config(
       '@typescript-eslint/prefer-promise-reject-errors': 'off',
     },
   },
-  { files: ['src/**/*.ts'], ignores: ['src/clock.ts'], rules: time },
+  { files: ['src/**/*.ts'], ignores: ['src/time/clock.ts'], rules: time },
   { files: ['**/*.js', '**/*.mjs'], extends: [tseslint.configs.disableTypeChecked] },
 )

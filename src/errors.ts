@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { visible } from './terminal.ts'
+import { visible } from './text/terminal.ts'
 
 /**
  * What became of a request or a batch, said by the kind of error thrown.

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import convict from 'convict'
 import { errorMessage } from './errors.ts'
-import { RegularExpression } from './regular_expression.ts'
+import { RegularExpression } from './text/regular_expression.ts'
 
 /** The named formats of settings and the TypeScript type that each yields. */
 export interface FormatTypes {

@@ -20,7 +20,7 @@ export type { Counter, Logger, Meter } from './component/logger.ts'
 export type { PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from './component/processor.ts'
 export type { ReceiverComponent } from './component/receiver.ts'
 export type { ChangedDefault, ConfigOf, Finding, Format, Setting, Settings } from './component/settings.ts'
-export type { Clock, Timer } from './clock.ts'
+export type { Clock, Timer } from './time/clock.ts'
 export {
   ConfigError,
   DeliveryError,
@@ -34,21 +34,21 @@ export {
 } from './errors.ts'
 export type { DeliveryErrorKind, DeliveryErrorOptions, Place, Problem } from './errors.ts'
 export type { FormatTypes } from './formats.ts'
-export { Attributes } from './otlp/attributes.ts'
-export type { AnyValue, AttributeValue, KeyValue } from './otlp/attributes.ts'
-export { MetricBatch } from './otlp/batch.ts'
-export type { ResourceMetricsInit } from './otlp/batch.ts'
-export { toOtlpJson } from './otlp/json.ts'
-export { Metric, ResourceMetrics, ScopeMetrics } from './otlp/metrics.ts'
-export type { MetricType, Temporality } from './otlp/metric_type.ts'
-export type { MetricFields } from './otlp/metrics.ts'
+export { Attributes } from './otlp/common/attributes.ts'
+export type { AnyValue, AttributeValue, KeyValue } from './otlp/common/attributes.ts'
+export { MetricBatch } from './otlp/metrics/batch.ts'
+export type { ResourceMetricsInit } from './otlp/metrics/batch.ts'
+export { toOtlpJson } from './otlp/json/write.ts'
+export { Metric, ResourceMetrics, ScopeMetrics } from './otlp/metrics/metric.ts'
+export type { MetricType, Temporality } from './otlp/metrics/metric_type.ts'
+export type { MetricFields } from './otlp/metrics/metric.ts'
 export {
   ExponentialHistogramPoint,
   HistogramPoint,
   NO_RECORDED_VALUE,
   NumberPoint,
   SummaryPoint,
-} from './otlp/points.ts'
+} from './otlp/metrics/points.ts'
 export type {
   Buckets,
   DataPoint,
@@ -58,11 +58,11 @@ export type {
   NumberPointFields,
   Quantile,
   SummaryPointFields,
-} from './otlp/points.ts'
-export { Resource, Scope } from './otlp/resource.ts'
-export type { ResourceFields, ScopeFields } from './otlp/resource.ts'
-export { MalformedError } from './otlp/check.ts'
-export { loadConfig } from './pipeline/config.ts'
-export type { ConfigInput, PipelineConfig } from './pipeline/config.ts'
+} from './otlp/metrics/points.ts'
+export { Resource, Scope } from './otlp/common/resource.ts'
+export type { ResourceFields, ScopeFields } from './otlp/common/resource.ts'
+export { MalformedError } from './otlp/wire/check.ts'
+export { loadConfig } from './pipeline/config/config.ts'
+export type { ConfigInput, PipelineConfig } from './pipeline/config/config.ts'
 export { startPipeline } from './pipeline/pipeline.ts'
 export type { RunningPipeline } from './pipeline/pipeline.ts'

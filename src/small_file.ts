@@ -1,6 +1,6 @@
 import { constants, open, stat } from 'node:fs/promises'
-import { systemClock } from './clock.ts'
-import { inTime } from './in_time.ts'
+import { systemClock } from './time/clock.ts'
+import { inTime } from './time/in_time.ts'
 
 /** Bytes that a file of a configuration may have. */
 const MAX_SIZE = 2 ** 20

@@ -1,34 +1,34 @@
 import { Subject } from 'rxjs'
-import { systemClock } from './clock.ts'
-import type { Clock } from './clock.ts'
+import { systemClock } from './time/clock.ts'
+import type { Clock } from './time/clock.ts'
 import type { Context } from './component/context.ts'
 import type { Component } from './component/define.ts'
 import type { Logger } from './component/logger.ts'
 import type { ProcessorComponent } from './component/processor.ts'
 import type { ConfigOf, Settings } from './component/settings.ts'
-import { Attributes } from './otlp/attributes.ts'
-import type { AttributeValue } from './otlp/attributes.ts'
-import { MetricBatch } from './otlp/batch.ts'
-import { handedOver } from './otlp/handed_over.ts'
-import { Metric } from './otlp/metrics.ts'
-import type { Temporality } from './otlp/metric_type.ts'
-import { NumberPoint } from './otlp/points.ts'
-import { checkComponent } from './pipeline/config.ts'
-import { create } from './pipeline/create.ts'
-import { guard } from './pipeline/guard.ts'
-import { Lifetime } from './pipeline/lifetime.ts'
+import { Attributes } from './otlp/common/attributes.ts'
+import type { AttributeValue } from './otlp/common/attributes.ts'
+import { MetricBatch } from './otlp/metrics/batch.ts'
+import { handedOver } from './otlp/metrics/handed_over.ts'
+import { Metric } from './otlp/metrics/metric.ts'
+import type { Temporality } from './otlp/metrics/metric_type.ts'
+import { NumberPoint } from './otlp/metrics/points.ts'
+import { checkComponent } from './pipeline/config/config.ts'
+import { create } from './pipeline/modules/create.ts'
+import { guard } from './pipeline/graph/guard.ts'
+import { Lifetime } from './pipeline/graph/lifetime.ts'
 import { thisMachine } from './pipeline/machine.ts'
-import { Receipt } from './pipeline/receipt.ts'
-import type { Envelope } from './pipeline/receipt.ts'
-import { PipelineSheet, Telemetry } from './pipeline/telemetry.ts'
-import type { PipelineBalance } from './pipeline/telemetry.ts'
+import { Receipt } from './pipeline/graph/receipt.ts'
+import type { Envelope } from './pipeline/graph/receipt.ts'
+import { PipelineSheet, Telemetry } from './pipeline/telemetry/telemetry.ts'
+import type { PipelineBalance } from './pipeline/telemetry/telemetry.ts'
 
 /*
  * What we test our own components with, published as `heka-pipeline/testing`. The configuration is checked and the
  * batches are guarded by the same code that runs the pipeline.
  */
 
-export { VirtualClock } from './virtual_clock.ts'
+export { VirtualClock } from './time/virtual_clock.ts'
 
 type Values = Readonly<Record<string, AttributeValue>>
 

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './clock.ts'
+import type { Clock, Timer } from './time/clock.ts'
 import type { Context } from './component/context.ts'
 import type { Logger } from './component/logger.ts'
 

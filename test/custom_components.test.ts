@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { checkComponent } from '../src/pipeline/config.ts'
-import { loadModule } from '../src/pipeline/load.ts'
+import { checkComponent } from '../src/pipeline/config/config.ts'
+import { loadModule } from '../src/pipeline/modules/load.ts'
 import { runCommand, temporaryFolder } from './kit/command.ts'
 
 /** The code blocks of docs/custom-components.md that begin with the name of a file. */

@@ -6,8 +6,8 @@ import type { Container, PodSpec, Service } from 'kubernetes-types/core/v1.js'
 import ts from 'typescript'
 import { parse, parseAllDocuments } from 'yaml'
 import { ExitCode } from '../src/cli/exit.ts'
-import { loadConfig } from '../src/pipeline/config.ts'
-import type { PipelineConfig } from '../src/pipeline/config.ts'
+import { loadConfig } from '../src/pipeline/config/config.ts'
+import type { PipelineConfig } from '../src/pipeline/config/config.ts'
 import { runCommand, startCommand, startProcess, temporaryFolder } from './kit/command.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -4,7 +4,7 @@ import type { Format } from '../src/component/settings.ts'
 import { ConfigError } from '../src/errors.ts'
 import { formats, readText } from '../src/formats.ts'
 import type { FormatTypes } from '../src/formats.ts'
-import { checkComponent } from '../src/pipeline/config.ts'
+import { checkComponent } from '../src/pipeline/config/config.ts'
 
 type Name = keyof FormatTypes
 

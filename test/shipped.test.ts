@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from '@jest/globals'
-import { loadConfig } from '../src/pipeline/config.ts'
+import { loadConfig } from '../src/pipeline/config/config.ts'
 import { temporaryFolder } from './kit/command.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -3,8 +3,8 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { delay } from 'rxjs'
 import { defineComponent } from '../src/component/define.ts'
 import type { ProcessorComponent } from '../src/component/processor.ts'
-import { MetricBatch } from '../src/otlp/batch.ts'
-import { loadModule } from '../src/pipeline/load.ts'
+import { MetricBatch } from '../src/otlp/metrics/batch.ts'
+import { loadModule } from '../src/pipeline/modules/load.ts'
 import { gauge, sum, testComponent, testProcessor } from '../src/testing.ts'
 
 const folder = fileURLToPath(new URL('../config/custom-processor', import.meta.url))

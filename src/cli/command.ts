@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ConfigError, errorMessage } from '../errors.ts'
 import { forbidExit, placesOf, stackOf } from '../process_exit.ts'
-import { visible } from '../terminal.ts'
+import { version } from '../pipeline/own_files.ts'
+import { visible } from '../text/terminal.ts'
 import { end, ExitCode, problemText } from './exit.ts'
 import type { ExplainOptions } from './explain.ts'
 import type { InitOptions } from './init.ts'
@@ -13,10 +13,6 @@ import { exitCodeOf, onSignal } from './signals.ts'
 /*
  * The heka-pipeline command. Each subcommand is a file of its own, loaded when it is asked for.
  */
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
 
 function append(value: string, previous: readonly string[] = []): readonly string[] {
   return [...previous, value]
@@ -93,7 +89,7 @@ const program = withConfig(new Command('heka-pipeline'))
     const { run } = await import('./run.ts')
     process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
     // Everything is counted by now: whoever does not read our output any more cannot keep the process.
-    const { systemClock } = await import('../clock.ts')
+    const { systemClock } = await import('../time/clock.ts')
     systemClock.setTimeout(() => void end(), 1000).unref()
   })
 
@@ -199,7 +195,7 @@ forbidExit(() => undefined)
 
 /** Where in a custom module a stack leads. */
 async function moduleIn(stack: string): Promise<string | undefined> {
-  const { customModules } = await import('../pipeline/load.ts')
+  const { customModules } = await import('../pipeline/modules/load.ts')
   const modules = customModules()
   const place = placesOf(stack).find(({ file }) => modules.some(({ holds }) => holds(file)))
   return place && place.file + place.position

@@ -1,5 +1,5 @@
 import type { Component } from '../component/define.ts'
-import { isNameOf, listBuiltins } from '../pipeline/load.ts'
+import { isNameOf, listBuiltins } from '../pipeline/modules/load.ts'
 import { ExitCode } from './exit.ts'
 import { componentPage } from './pages.ts'
 

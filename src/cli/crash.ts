@@ -1,8 +1,8 @@
 import { executionAsyncId } from 'node:async_hooks'
 import type { Logger } from '../component/logger.ts'
 import { errorMessage } from '../errors.ts'
-import { customModules, isNameOf } from '../pipeline/load.ts'
-import type { CustomModule } from '../pipeline/load.ts'
+import { customModules, isNameOf } from '../pipeline/modules/load.ts'
+import type { CustomModule } from '../pipeline/modules/load.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
 import { forbidExit, isOwn, placesOf, stackOf } from '../process_exit.ts'
 

@@ -1,7 +1,7 @@
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { listBuiltins } from '../pipeline/load.ts'
+import { listBuiltins } from '../pipeline/modules/load.ts'
 import { componentPage, indexPage, pagePath, upgradingPage } from './pages.ts'
 
 /*

@@ -23,7 +23,7 @@ const GRACE = 500
  */
 export async function end(code = process.exitCode): Promise<never> {
   if (threadsWork()) {
-    const { systemClock } = await import('../clock.ts')
+    const { systemClock } = await import('../time/clock.ts')
     for (const late = systemClock.monotonic() + GRACE; threadsWork(); await systemClock.sleep(10)) {
       if (systemClock.monotonic() < late) continue
       process.kill(process.pid, 'SIGKILL')

@@ -1,4 +1,4 @@
-import { cut, numberText, visible, wrap } from '../terminal.ts'
+import { cut, numberText, visible, wrap } from '../text/terminal.ts'
 import type { ExplainedSeries, ExporterReport } from './explain_report.ts'
 
 /** Requests, and metrics of one reason, that are shown; of more only how many. */

@@ -7,10 +7,10 @@ import { isKeyValid } from '../datadog/api_key.ts'
 import { datadogSettings } from '../datadog/settings.ts'
 import { errorMessage } from '../errors.ts'
 import { readText, words } from '../formats.ts'
-import { loadConfig } from '../pipeline/config.ts'
+import { loadConfig } from '../pipeline/config/config.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { rehearse } from '../pipeline/rehearsal.ts'
-import { numberText, visible } from '../terminal.ts'
+import { numberText, visible } from '../text/terminal.ts'
 import { ExitCode } from './exit.ts'
 
 /** What each preset is for, and the file of `config/` it is; the agent is the one of its exporter. */

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
 import { ConfigError, readFailure } from '../errors.ts'
-import type { ConfigInput } from '../pipeline/config.ts'
+import type { ConfigInput } from '../pipeline/config/config.ts'
 import { readSmallFile } from '../small_file.ts'
 
 /** The options that say which configuration a command is about. */

@@ -3,7 +3,7 @@ import type { Component, ComponentKind } from '../component/define.ts'
 import type { Format, Setting, Settings } from '../component/settings.ts'
 import { formats } from '../formats.ts'
 import { inlineYaml } from '../pipeline/config/print.ts'
-import { deliverySettings, deliverySettingsOf, serviceSettings } from '../pipeline/settings.ts'
+import { deliverySettings, deliverySettingsOf, serviceSettings } from '../pipeline/config/settings.ts'
 
 /*
  * The Markdown pages about components, made from their declarations: nothing in them is said anywhere else.

@@ -1,4 +1,4 @@
-import { printConfig } from '../pipeline/config.ts'
+import { printConfig } from '../pipeline/config/config.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
 

@@ -1,6 +1,6 @@
 import { isatty } from 'node:tty'
-import { systemClock } from '../clock.ts'
-import { loadConfig } from '../pipeline/config.ts'
+import { systemClock } from '../time/clock.ts'
+import { loadConfig } from '../pipeline/config/config.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { startPipeline } from '../pipeline/pipeline.ts'
 import { crash } from './crash.ts'

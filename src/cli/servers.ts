@@ -1,7 +1,7 @@
 import type { Logger } from '../component/logger.ts'
-import type { Answer, Door } from '../http/serve.ts'
+import type { Answer, Door } from '../net/process_server.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
-import type { ServiceConfig } from '../pipeline/settings.ts'
+import type { ServiceConfig } from '../pipeline/config/settings.ts'
 
 export interface ServersOptions {
   readonly pipeline: RunningPipeline
@@ -24,15 +24,15 @@ export class Servers {
     const { level, address } = telemetry.metrics
     await Promise.all([
       this.#serve('health', health?.address, async (door) => {
-        const { serveHealth } = await import('../pipeline/health_server.ts')
+        const { serveHealth } = await import('../pipeline/telemetry/health_server.ts')
         return serveHealth(door, pipeline.health, secrets)
       }),
       this.#serve('metrics', level === 'none' ? undefined : address, async (door) => {
-        const { serveMetrics } = await import('../pipeline/metrics_server.ts')
+        const { serveMetrics } = await import('../pipeline/telemetry/metrics_server.ts')
         return serveMetrics(door, pipeline.metrics)
       }),
       this.#serve('admin', admin?.address, async (door) => {
-        const { serveAdmin } = await import('../pipeline/admin_server.ts')
+        const { serveAdmin } = await import('../pipeline/admin/admin_server.ts')
         return serveAdmin(door, reload)
       }),
     ])

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
-import { customModules } from '../pipeline/load.ts'
-import type { ServiceConfig } from '../pipeline/settings.ts'
+import { customModules } from '../pipeline/modules/load.ts'
+import type { ServiceConfig } from '../pipeline/config/settings.ts'
 
 /**
  * Makes what sees to it that a signal to stop ends the process although a component blocks it, as by a loop that never ends: a thread

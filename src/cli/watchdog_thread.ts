@@ -2,7 +2,7 @@ import { closeSync, writeSync } from 'node:fs'
 import { Session } from 'node:inspector'
 import { parentPort } from 'node:worker_threads'
 import { isOwn, placesOf } from '../process_exit.ts'
-import { visible } from '../terminal.ts'
+import { visible } from '../text/terminal.ts'
 import { ExitCode } from './exit.ts'
 
 /*

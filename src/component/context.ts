@@ -1,8 +1,8 @@
 import type * as rxjs from 'rxjs'
 import type { Socket } from 'node:net'
-import type { Clock } from '../clock.ts'
-import type { Network } from '../http/network.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
+import type { Clock } from '../time/clock.ts'
+import type { Network } from '../net/network.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Logger, Meter } from './logger.ts'
 
 /** What `create` is given. Nothing may be opened before the pipeline starts the component; `create` only wires. */

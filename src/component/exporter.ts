@@ -1,4 +1,4 @@
-import type { MetricBatch } from '../otlp/batch.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Context } from './context.ts'
 import type { Declaration } from './declaration.ts'
 import type { Explanation } from './explain.ts'

@@ -1,5 +1,5 @@
 import type { OperatorFunction } from 'rxjs'
-import type { MetricBatch } from '../otlp/batch.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Context } from './context.ts'
 import type { Declaration } from './declaration.ts'
 import type { ConfigOf, Settings } from './settings.ts'

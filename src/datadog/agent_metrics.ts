@@ -1,6 +1,6 @@
-import { Attributes } from '../otlp/attributes.ts'
-import { Metric } from '../otlp/metrics.ts'
-import { NumberPoint } from '../otlp/points.ts'
+import { Attributes } from '../otlp/common/attributes.ts'
+import { Metric } from '../otlp/metrics/metric.ts'
+import { NumberPoint } from '../otlp/metrics/points.ts'
 
 /** What the OpenTelemetry metrics of one host, or of one of its devices, say for one time. */
 interface Figures {

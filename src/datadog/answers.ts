@@ -1,8 +1,8 @@
 import type { Logger } from '../component/logger.ts'
 import { partial } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
-import { answerMessage, retryAfter, saysTaken, UNREADABLE } from '../http/answer.ts'
-import type { HttpResponse } from '../http/answer.ts'
+import { answerMessage, retryAfter, saysTaken, UNREADABLE } from '../net/answer.ts'
+import type { HttpResponse } from '../net/answer.ts'
 
 /** A number of seconds this large is no wait but a time since 1970, as other vendors give it: it is one of 2001 or later. */
 const TIME = 1e9

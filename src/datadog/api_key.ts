@@ -1,9 +1,9 @@
-import { deadline, systemClock } from '../clock.ts'
+import { deadline, systemClock } from '../time/clock.ts'
 import type { Context } from '../component/context.ts'
 import type { ConfigOf } from '../component/settings.ts'
-import { httpClient, systemNetwork } from '../http/client.ts'
-import type { HttpResponse } from '../http/answer.ts'
-import { answerMessage } from '../http/answer.ts'
+import { httpClient, systemNetwork } from '../net/http_client.ts'
+import type { HttpResponse } from '../net/answer.ts'
+import { answerMessage } from '../net/answer.ts'
 import { readJson } from './answers.ts'
 import type { datadogSettings } from './settings.ts'
 

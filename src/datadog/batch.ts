@@ -1,16 +1,21 @@
 import type { Account, ExporterState } from '../component/exporter.ts'
 import type { Logger } from '../component/logger.ts'
-import { aggregate, aggregateInTurns } from '../otlp/aggregate.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
-import { NumberPointCursor } from '../otlp/number_cursor.ts'
-import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, missingValue, SEVERAL_WRITERS } from '../otlp/delta.ts'
-import type { DeltaOptions } from '../otlp/delta.ts'
-import { HistogramCursor } from '../otlp/histogram_cursor.ts'
-import type { Metric } from '../otlp/metrics.ts'
-import { inParts } from '../otlp/parts.ts'
-import { perResource } from '../otlp/resource.ts'
+import { aggregate, aggregateInTurns } from '../otlp/metrics/aggregate.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { NumberPointCursor } from '../otlp/metrics/number_cursor.ts'
+import {
+  ATTRIBUTES_TOO_LARGE,
+  CumulativeToDelta,
+  missingValue,
+  SEVERAL_WRITERS,
+} from '../otlp/delta/cumulative_to_delta.ts'
+import type { DeltaOptions } from '../otlp/delta/cumulative_to_delta.ts'
+import { HistogramCursor } from '../otlp/metrics/histogram_cursor.ts'
+import type { Metric } from '../otlp/metrics/metric.ts'
+import { inParts } from '../otlp/metrics/parts.ts'
+import { perResource } from '../otlp/common/resource.ts'
 import { warnOncePerMetric } from '../throttled.ts'
-import type { Divided } from '../turns.ts'
+import type { Divided } from '../time/turns.ts'
 import { hostOverrider } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
 import { splitTag, tagMerger } from './tags.ts'

@@ -1,8 +1,8 @@
 import os from 'node:os'
-import { Attributes } from '../otlp/attributes.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
-import { perResource } from '../otlp/resource.ts'
-import { KeySearch } from '../otlp/search.ts'
+import { Attributes } from '../otlp/common/attributes.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { perResource } from '../otlp/common/resource.ts'
+import { KeySearch } from '../otlp/wire/key_search.ts'
 
 /** Names that Datadog takes for no host at all. Source: datadog-agent, attributes/source.go, `invalidHosts`. */
 const INVALID_HOSTS = new Set([

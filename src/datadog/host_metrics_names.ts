@@ -1,8 +1,8 @@
 import type { Account } from '../component/exporter.ts'
-import { MetricBatch } from '../otlp/batch.ts'
-import { ResourceMetrics, ScopeMetrics } from '../otlp/metrics.ts'
-import type { Metric } from '../otlp/metrics.ts'
-import { Scope } from '../otlp/resource.ts'
+import { MetricBatch } from '../otlp/metrics/batch.ts'
+import { ResourceMetrics, ScopeMetrics } from '../otlp/metrics/metric.ts'
+import type { Metric } from '../otlp/metrics/metric.ts'
+import { Scope } from '../otlp/common/resource.ts'
 import { isRead, sourcesOf, toAgentMetrics } from './agent_metrics.ts'
 
 /** Under which names metrics of hosts are sent; `both` are `otel` and `datadog`. */

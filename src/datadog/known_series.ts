@@ -1,10 +1,10 @@
-import type { Clock } from '../clock.ts'
-import { Attributes } from '../otlp/attributes.ts'
-import { BytesIndex, grown } from '../otlp/bytes_index.ts'
-import { MetricIndex } from '../otlp/metric_index.ts'
-import type { Identify } from '../otlp/metric_index.ts'
-import type { NumberPointCursor } from '../otlp/number_cursor.ts'
-import type { Metric } from '../otlp/metrics.ts'
+import type { Clock } from '../time/clock.ts'
+import { Attributes } from '../otlp/common/attributes.ts'
+import { BytesIndex, grown } from '../otlp/wire/bytes_index.ts'
+import { MetricIndex } from '../otlp/metrics/metric_index.ts'
+import type { Identify } from '../otlp/metrics/metric_index.ts'
+import type { NumberPointCursor } from '../otlp/metrics/number_cursor.ts'
+import type { Metric } from '../otlp/metrics/metric.ts'
 import {
   MAX_ATTRIBUTES,
   MISSED_INTERVALS,
@@ -13,11 +13,11 @@ import {
   oldestOf,
   rememberedBytes,
   UNKNOWN_INTERVAL,
-} from '../otlp/remembered_bytes.ts'
-import type { Memory, RememberedBytes } from '../otlp/remembered_bytes.ts'
-import { scopeIdentity } from '../otlp/resource.ts'
-import type { Resource, Scope } from '../otlp/resource.ts'
-import { readAttributeFields } from '../otlp/wire/point.ts'
+} from '../otlp/common/remembered_bytes.ts'
+import type { Memory, RememberedBytes } from '../otlp/common/remembered_bytes.ts'
+import { scopeIdentity } from '../otlp/common/resource.ts'
+import type { Resource, Scope } from '../otlp/common/resource.ts'
+import { readAttributeFields } from '../otlp/metrics/codec/point.ts'
 import type { Kept, Samples, Settled } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
 import { SentState } from './sent_state.ts'

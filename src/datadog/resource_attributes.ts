@@ -1,5 +1,5 @@
-import type { Attributes } from '../otlp/attributes.ts'
-import { matchesWildcards } from '../otlp/match.ts'
+import type { Attributes } from '../otlp/common/attributes.ts'
+import { matchesWildcards } from '../text/match.ts'
 import { platformOf } from './host.ts'
 
 /**

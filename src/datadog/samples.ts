@@ -1,4 +1,4 @@
-import { grown } from '../otlp/bytes_index.ts'
+import { grown } from '../otlp/wire/bytes_index.ts'
 import { nanosecondsBetween } from './sent_seconds.ts'
 import type { SentSeconds } from './sent_seconds.ts'
 

@@ -1,5 +1,5 @@
-import { anyValueText } from '../otlp/attributes.ts'
-import type { Scope } from '../otlp/resource.ts'
+import { anyValueText } from '../otlp/common/attributes.ts'
+import type { Scope } from '../otlp/common/resource.ts'
 import { splitTag } from './tags.ts'
 
 const NONE: ReadonlyMap<string, string> = new Map()

@@ -1,5 +1,5 @@
-import { grown } from '../otlp/bytes_index.ts'
-import { RememberedBytes } from '../otlp/remembered_bytes.ts'
+import { grown } from '../otlp/wire/bytes_index.ts'
+import { RememberedBytes } from '../otlp/common/remembered_bytes.ts'
 
 /** The last seconds of every series, for which it is known whether a count was sent in them. */
 const WINDOW = 32

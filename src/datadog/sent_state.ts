@@ -1,5 +1,5 @@
 import type { ExporterState, Told } from '../component/exporter.ts'
-import { viewOf } from '../otlp/message.ts'
+import { viewOf } from '../otlp/wire/lazy_message.ts'
 import type { SentSeconds } from './sent_seconds.ts'
 
 /** Series told at a time that have not changed. */

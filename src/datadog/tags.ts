@@ -1,11 +1,11 @@
 import type { Finding } from '../component/settings.ts'
-import type { Attributes } from '../otlp/attributes.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
-import { inParts, partsOf } from '../otlp/parts.ts'
-import { perResource } from '../otlp/resource.ts'
-import type { Resource } from '../otlp/resource.ts'
-import { KeySearch } from '../otlp/search.ts'
-import type { Divided } from '../turns.ts'
+import type { Attributes } from '../otlp/common/attributes.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { inParts, partsOf } from '../otlp/metrics/parts.ts'
+import { perResource } from '../otlp/common/resource.ts'
+import type { Resource } from '../otlp/common/resource.ts'
+import { KeySearch } from '../otlp/wire/key_search.ts'
+import type { Divided } from '../time/turns.ts'
 
 /** The key and value of a `key:value` tag, divided at the first colon. */
 export function splitTag(tag: string): [key: string, value: string] {

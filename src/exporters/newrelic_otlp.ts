@@ -1,8 +1,8 @@
 import { defineComponent } from '../component/define.ts'
-import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
-import { compressionProblem } from '../http/compression.ts'
-import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
-import { perResource } from '../otlp/resource.ts'
+import { checkEndpoint, checkHttp, httpSettings } from '../net/http_client.ts'
+import { compressionProblem } from '../net/compression.ts'
+import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../net/otlp_sender.ts'
+import { perResource } from '../otlp/common/resource.ts'
 
 /** Source: docs.newrelic.com, OpenTelemetry, OTLP endpoint. */
 const ENDPOINTS = {

@@ -1,9 +1,9 @@
 import { defineComponent } from '../component/define.ts'
 import type { ExportRequest } from '../component/exporter.ts'
-import { UNREADABLE } from '../http/answer.ts'
-import { checkGrpc, grpcClient, grpcSettings } from '../http/grpc.ts'
-import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from '../http/requests.ts'
-import type { OtlpRequest } from '../http/requests.ts'
+import { UNREADABLE } from '../net/answer.ts'
+import { checkGrpc, grpcClient, grpcSettings } from '../net/grpc_client.ts'
+import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from '../net/otlp_requests.ts'
+import type { OtlpRequest } from '../net/otlp_requests.ts'
 import { throttled } from '../throttled.ts'
 
 /** opentelemetry-proto, collector/metrics/v1/metrics_service.proto. */

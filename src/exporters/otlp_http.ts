@@ -1,7 +1,7 @@
 import { defineComponent } from '../component/define.ts'
-import { checkEndpoint, checkHttp, httpSettings } from '../http/client.ts'
-import { compressionProblem } from '../http/compression.ts'
-import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../http/otlp.ts'
+import { checkEndpoint, checkHttp, httpSettings } from '../net/http_client.ts'
+import { compressionProblem } from '../net/compression.ts'
+import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../net/otlp_sender.ts'
 
 export default defineComponent({
   kind: 'exporter',

@@ -1,5 +1,5 @@
 import os from 'node:os'
-import type { AttributeValue } from '../otlp/attributes.ts'
+import type { AttributeValue } from '../otlp/common/attributes.ts'
 import { readCpu } from './cpu.ts'
 import type { Cpu } from './cpu.ts'
 import type { HostFiles } from './files.ts'

@@ -1,7 +1,7 @@
 import os from 'node:os'
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { systemClock } from '../clock.ts'
+import { systemClock } from '../time/clock.ts'
 import { findControlGroup } from './control_group.ts'
 import { hostFiles } from './files.ts'
 import type { HostFiles } from './files.ts'

@@ -1,7 +1,7 @@
-import type { Timer } from '../clock.ts'
+import type { Timer } from '../time/clock.ts'
 import type { Context } from '../component/context.ts'
 import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
-import { rememberedBytes } from '../otlp/remembered_bytes.ts'
+import { rememberedBytes } from '../otlp/common/remembered_bytes.ts'
 import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 

@@ -1,8 +1,8 @@
 import { pino } from 'pino'
 import type { Logger } from '../component/logger.ts'
-import { hidingSecrets } from '../secrets.ts'
-import { visibleJson } from '../terminal.ts'
-import type { ServiceConfig } from './settings.ts'
+import { hidingSecrets } from '../text/secrets.ts'
+import { visibleJson } from '../text/terminal.ts'
+import type { ServiceConfig } from './config/settings.ts'
 
 type LogSettings = ServiceConfig['telemetry']['logs']
 

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
-import { systemClock } from '../clock.ts'
-import type { Clock } from '../clock.ts'
-import type { Network } from '../http/network.ts'
+import { systemClock } from '../time/clock.ts'
+import type { Clock } from '../time/clock.ts'
+import type { Network } from '../net/network.ts'
 import type { Disk } from './queue/files.ts'
 import { systemDisk } from './queue/system_disk.ts'
 
@@ -19,7 +19,7 @@ export const thisMachine: Machine = {
   disk: systemDisk,
   network: {
     // Only those who send HTTP requests load what does that.
-    connect: async (tls, pem) => (await import('../http/client.ts')).systemNetwork.connect(tls, pem),
+    connect: async (tls, pem) => (await import('../net/http_client.ts')).systemNetwork.connect(tls, pem),
   },
   random: () => randomInt(2 ** 32) / 2 ** 32,
 }

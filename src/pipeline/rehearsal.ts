@@ -4,11 +4,11 @@ import type { Exporter, ExporterComponent, ExportRequest } from '../component/ex
 import type { Logger } from '../component/logger.ts'
 import type { ReceiverComponent } from '../component/receiver.ts'
 import { errorMessage } from '../errors.ts'
-import { MetricBatch } from '../otlp/batch.ts'
-import { withinAge } from './age.ts'
-import type { ConfiguredExporter, PipelineConfig } from './config.ts'
+import { MetricBatch } from '../otlp/metrics/batch.ts'
+import { withinAge } from './delivery/age.ts'
+import type { ConfiguredExporter, PipelineConfig } from './config/config.ts'
 import { startPipeline } from './pipeline.ts'
-import type { ExporterBalance } from './telemetry.ts'
+import type { ExporterBalance } from './telemetry/telemetry.ts'
 
 /** What an exporter would have sent. */
 export interface RehearsedExporter {

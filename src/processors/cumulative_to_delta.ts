@@ -1,10 +1,10 @@
 import { defineComponent } from '../component/define.ts'
 import type { ConfigOf, Finding } from '../component/settings.ts'
-import { logDropped } from '../dropped.ts'
-import { checkPatterns, matchesName, selection } from '../metric_selection.ts'
-import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta.ts'
-import type { Metric } from '../otlp/metrics.ts'
-import { inTurns } from '../part_by_part.ts'
+import { logDropped } from '../component/dropped.ts'
+import { checkPatterns, matchesName, selection } from '../component/metric_selection.ts'
+import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta/cumulative_to_delta.ts'
+import type { Metric } from '../otlp/metrics/metric.ts'
+import { inTurns } from '../component/part_by_part.ts'
 import { noRoomReport, throttled, warnOncePerMetric } from '../throttled.ts'
 
 const typedSelection = {

@@ -1,11 +1,11 @@
 import { defineComponent } from '../component/define.ts'
 import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
-import type { Attributes } from '../otlp/attributes.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
-import { patternProblem, textMatcher } from '../otlp/match.ts'
-import type { Metric } from '../otlp/metrics.ts'
-import type { Resource } from '../otlp/resource.ts'
-import { partByPart } from '../part_by_part.ts'
+import type { Attributes } from '../otlp/common/attributes.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { patternProblem, textMatcher } from '../text/match.ts'
+import type { Metric } from '../otlp/metrics/metric.ts'
+import type { Resource } from '../otlp/common/resource.ts'
+import { partByPart } from '../component/part_by_part.ts'
 
 const attribute = {
   key: { doc: 'The key of the attribute, always taken literally.', format: 'string', default: null },

@@ -1,9 +1,9 @@
 import { defineComponent } from '../component/define.ts'
 import { retryable } from '../errors.ts'
 import { MemoryLimiter, memoryLimiterFindings, memoryLimiterSettings } from '../host/memory_limiter.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
-import { writeInParts } from '../otlp/parts.ts'
-import { inTurns } from '../part_by_part.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { writeInParts } from '../otlp/metrics/parts.ts'
+import { inTurns } from '../component/part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',

@@ -1,7 +1,7 @@
 import { defineComponent } from '../component/define.ts'
-import { checkSelections, selection, selects } from '../metric_selection.ts'
-import type { Metric } from '../otlp/metrics.ts'
-import { partByPart } from '../part_by_part.ts'
+import { checkSelections, selection, selects } from '../component/metric_selection.ts'
+import type { Metric } from '../otlp/metrics/metric.ts'
+import { partByPart } from '../component/part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',

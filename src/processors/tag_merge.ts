@@ -1,6 +1,6 @@
 import { defineComponent } from '../component/define.ts'
 import { keepInParts, repeatedKeys, tagMerger } from '../datadog/tags.ts'
-import { inTurns, partByPart } from '../part_by_part.ts'
+import { inTurns, partByPart } from '../component/part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',

@@ -1,8 +1,8 @@
 import { Observable } from 'rxjs'
 import { defineComponent } from '../component/define.ts'
 import type { Finding } from '../component/settings.ts'
-import { reloadInterval } from '../http/pem.ts'
-import type { MetricBatch } from '../otlp/batch.ts'
+import { reloadInterval } from '../net/pem.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import { serve } from './otlp/serve.ts'
 
 const tls = {

@@ -1,7 +1,7 @@
 import zlib from 'node:zlib'
-import { Attributes } from '../../src/otlp/attributes.ts'
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import { NumberPoint } from '../../src/otlp/points.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 
 /*
  * What compressing OTLP costs at each level of zlib: `npm run bench:compression`. Points per second of CPU time, and how many

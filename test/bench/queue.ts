@@ -1,10 +1,10 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Attributes } from '../../src/otlp/attributes.ts'
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import { CumulativeToDelta } from '../../src/otlp/delta.ts'
-import { NumberPoint } from '../../src/otlp/points.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { CumulativeToDelta } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { DiskQueue } from '../../src/pipeline/queue/disk.ts'
 
 /*

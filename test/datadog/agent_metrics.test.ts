@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { agentMetrics, toAgentMetrics } from '../../src/datadog/agent_metrics.ts'
-import { Attributes } from '../../src/otlp/attributes.ts'
-import { Metric } from '../../src/otlp/metrics.ts'
-import { NumberPoint } from '../../src/otlp/points.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { Metric } from '../../src/otlp/metrics/metric.ts'
+import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { scrapers } from '../../src/receivers/host_metrics/receiver.ts'
 
 const SECOND = 1_000_000_000n

@@ -1,10 +1,10 @@
 import os from 'node:os'
 import { describe, expect, it } from '@jest/globals'
 import { hostChooser, hostOverrider, isHostName, overridingHost, resolveHost } from '../../src/datadog/host.ts'
-import { Attributes } from '../../src/otlp/attributes.ts'
-import type { AttributeValue } from '../../src/otlp/attributes.ts'
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import { NumberPoint } from '../../src/otlp/points.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
+import type { AttributeValue } from '../../src/otlp/common/attributes.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 
 interface Row {
   resource: Record<string, AttributeValue>

@@ -6,7 +6,7 @@ import {
   resourceTags,
   tagKey,
 } from '../../src/datadog/resource_attributes.ts'
-import { Attributes } from '../../src/otlp/attributes.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
 
 const all = (): boolean => true
 

@@ -3,7 +3,7 @@ import { ConfigError } from '../../src/errors.ts'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
-import { checkComponent, loadConfig } from '../../src/pipeline/config.ts'
+import { checkComponent, loadConfig } from '../../src/pipeline/config/config.ts'
 
 const exporters: readonly [string, ExporterComponent][] = [
   ['datadog_native', datadogNative],

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import { repeatedKeys, splitTag, tagMerger } from '../../src/datadog/tags.ts'
-import { Attributes } from '../../src/otlp/attributes.ts'
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import { NumberPoint } from '../../src/otlp/points.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 
 const batch = MetricBatch.of({
   resource: { 'host.name': 'web-1', env: 'dev' },

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { afterAll, describe, expect, it } from '@jest/globals'
-import { fromOtlpJson } from '../../src/otlp/json_reader.ts'
+import { fromOtlpJson } from '../../src/otlp/json/read.ts'
 import { main, runCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 import { valuesOf } from '../receivers/host_metrics/scraping.ts'
 

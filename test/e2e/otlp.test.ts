@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { MetricBatch } from '../../src/otlp/batch.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { gauge, sum } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'

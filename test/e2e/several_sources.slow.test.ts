@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { MetricBatch } from '../../src/otlp/batch.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { sum } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'

@@ -5,17 +5,17 @@ import zlib from 'node:zlib'
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import datadogNative from '../../src/exporters/datadog_native.ts'
-import { Attributes } from '../../src/otlp/attributes.ts'
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import type { MetricFields } from '../../src/otlp/metrics.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import type { MetricFields } from '../../src/otlp/metrics/metric.ts'
 import {
   ExponentialHistogramPoint,
   HistogramPoint,
   NO_RECORDED_VALUE,
   NumberPoint,
   SummaryPoint,
-} from '../../src/otlp/points.ts'
-import type { DataPoint } from '../../src/otlp/points.ts'
+} from '../../src/otlp/metrics/points.ts'
+import type { DataPoint } from '../../src/otlp/metrics/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { readV1, readV2 } from '../kit/datadog_models.ts'

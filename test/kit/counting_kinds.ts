@@ -1,7 +1,7 @@
-import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/points.ts'
-import type { Buckets, DataPoint } from '../../src/otlp/points.ts'
-import type { MetricFields } from '../../src/otlp/metrics.ts'
-import type { Attributes } from '../../src/otlp/attributes.ts'
+import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/metrics/points.ts'
+import type { Buckets, DataPoint } from '../../src/otlp/metrics/points.ts'
+import type { MetricFields } from '../../src/otlp/metrics/metric.ts'
+import type { Attributes } from '../../src/otlp/common/attributes.ts'
 import type { Amounts } from './counted.ts'
 
 /** Sums of doubles are counted in sixteenths, which are exact. */

@@ -1,8 +1,8 @@
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import { CumulativeToDelta } from '../../src/otlp/delta.ts'
-import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
-import { HistogramPoint, NumberPoint } from '../../src/otlp/points.ts'
-import type { HistogramPointFields, NumberPointFields } from '../../src/otlp/points.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { CumulativeToDelta } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import { HistogramPoint, NumberPoint } from '../../src/otlp/metrics/points.ts'
+import type { HistogramPointFields, NumberPointFields } from '../../src/otlp/metrics/points.ts'
 
 export const SECOND = 1_000_000_000n
 /** Long before this process started. */

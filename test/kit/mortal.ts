@@ -1,7 +1,7 @@
-import type { MetricBatch } from '../../src/otlp/batch.ts'
-import { CumulativeToDelta } from '../../src/otlp/delta.ts'
-import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta.ts'
-import { VirtualClock } from '../../src/virtual_clock.ts'
+import type { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { CumulativeToDelta } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import { VirtualClock } from '../../src/time/virtual_clock.ts'
 
 /** An engine whose memory is kept as a queue on disk keeps it, over any number of deaths. Its time stands still unless `options` has a clock. */
 export class Mortal {

@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import protobuf from 'protobufjs'
-import { sketchSeries } from '../../src/exporters/datadog_native/sketch_payload.ts'
-import { TagList } from '../../src/exporters/datadog_native/tag_list.ts'
-import { Attributes } from '../../src/otlp/attributes.ts'
+import { sketchSeries } from '../../src/exporters/datadog_native/sketch/sketch_payload.ts'
+import { TagList } from '../../src/exporters/datadog_native/mapping/tag_list.ts'
+import { Attributes } from '../../src/otlp/common/attributes.ts'
 
 /** The independent reference for sketches: protobufjs's own codec, made from Datadog's published definition. */
 const SketchPayload = new protobuf.Root()

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { systemClock } from '../../src/clock.ts'
+import { systemClock } from '../../src/time/clock.ts'
 import { componentLogger, createLogger } from '../../src/pipeline/log.ts'
 import { throttled } from '../../src/throttled.ts'
 

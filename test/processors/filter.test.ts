@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { MetricBatch } from '../../src/otlp/batch.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import filter from '../../src/processors/filter.ts'
 import { gauge, testProcessor } from '../../src/testing.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import { toOtlpJson } from '../../src/otlp/json.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import { toOtlpJson } from '../../src/otlp/json/write.ts'
 import metricPrefix from '../../src/processors/metric_prefix.ts'
 import { gauge, sum, testProcessor } from '../../src/testing.ts'
 

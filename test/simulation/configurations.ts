@@ -1,7 +1,7 @@
 import type { ProcessorComponent } from '../../src/component/processor.ts'
 import type { ReceiverComponent } from '../../src/component/receiver.ts'
-import { loadConfig } from '../../src/pipeline/config.ts'
-import type { PipelineConfig } from '../../src/pipeline/config.ts'
+import { loadConfig } from '../../src/pipeline/config/config.ts'
+import type { PipelineConfig } from '../../src/pipeline/config/config.ts'
 import type { Random } from '../kit/random.ts'
 
 interface SimulatedComponents {

@@ -1,5 +1,5 @@
-import { MetricBatch } from '../../src/otlp/batch.ts'
-import type { NumberPoint } from '../../src/otlp/points.ts'
+import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import type { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import type { Random } from '../kit/random.ts'
 import type { Answer, Destination } from './network.ts'
 

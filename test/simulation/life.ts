@@ -1,5 +1,5 @@
 import type { Context } from '../../src/component/context.ts'
-import { VirtualClock } from '../../src/virtual_clock.ts'
+import { VirtualClock } from '../../src/time/virtual_clock.ts'
 
 /** One process, from its start until it has ended or died. */
 export class Life {

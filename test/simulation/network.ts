@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici'
-import type { Network } from '../../src/http/network.ts'
+import type { Network } from '../../src/net/network.ts'
 import type { Random } from '../kit/random.ts'
 import type { Life } from './life.ts'
 

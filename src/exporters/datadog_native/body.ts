@@ -1,6 +1,6 @@
 import type { Account, ExportRequest } from '../../component/exporter.ts'
-import { compress, decompress } from '../../http/compression.ts'
-import type { Compression } from '../../http/compression.ts'
+import { compress, decompress } from '../../net/compression.ts'
+import type { Compression } from '../../net/compression.ts'
 
 /** What is sent to one of Datadog's intakes. */
 export interface BodyFormat {

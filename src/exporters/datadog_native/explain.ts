@@ -3,9 +3,9 @@ import type { ExplainedTag, ExplainedValue } from '../../component/explain.ts'
 import { pointTags, sortedTags } from '../../datadog/explain.ts'
 import type { TagOrigins } from '../../datadog/explain.ts'
 import { normalizeName } from '../../datadog/names.ts'
-import type { MetricBatch } from '../../otlp/batch.ts'
-import { v1, v2 } from './formats.ts'
-import { SUFFIXES } from './histograms.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { v1, v2 } from './series_format.ts'
+import { SUFFIXES } from './mapping/histograms.ts'
 import type { BodyFormat } from './body.ts'
 
 /*

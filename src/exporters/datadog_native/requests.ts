@@ -1,10 +1,10 @@
 import type { Account } from '../../component/exporter.ts'
-import type { Compression } from '../../http/compression.ts'
-import type { BytesIndex } from '../../otlp/bytes_index.ts'
+import type { Compression } from '../../net/compression.ts'
+import type { BytesIndex } from '../../otlp/wire/bytes_index.ts'
 import type { Samples } from '../../datadog/samples.ts'
 import { likelyLength, requestMaker } from './body.ts'
 import type { NativeRequest } from './body.ts'
-import type { SeriesFormat } from './formats.ts'
+import type { SeriesFormat } from './series_format.ts'
 
 /**
  * Packs samples into requests within the limits of the format: each call makes those of the next body, until there is none. `known` holds

@@ -1,8 +1,8 @@
 import { listedErrors, waitOf } from '../../datadog/answers.ts'
 import { divisible, permanent, retryable, unauthorized } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
-import { answerMessage } from '../../http/answer.ts'
-import type { HttpResponse } from '../../http/answer.ts'
+import { answerMessage } from '../../net/answer.ts'
+import type { HttpResponse } from '../../net/answer.ts'
 
 /** How often a refused request is halved to save the series that are good: at most 31 requests come of one. */
 const MAX_ISOLATION = 4

@@ -3,11 +3,11 @@ import { pointTags, sortedTags } from '../../datadog/explain.ts'
 import type { TagOrigins } from '../../datadog/explain.ts'
 import { normalizeName, normalizeTag } from '../../datadog/names.ts'
 import { resourceTagSources } from '../../datadog/resource_attributes.ts'
-import type { Attributes } from '../../otlp/attributes.ts'
-import type { MetricBatch } from '../../otlp/batch.ts'
-import type { Metric } from '../../otlp/metrics.ts'
-import type { DataPoint, Quantile } from '../../otlp/points.ts'
-import { numberText } from '../datadog_native/histograms.ts'
+import type { Attributes } from '../../otlp/common/attributes.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Metric } from '../../otlp/metrics/metric.ts'
+import type { DataPoint, Quantile } from '../../otlp/metrics/points.ts'
+import { numberText } from '../datadog_native/mapping/histograms.ts'
 
 /**
  * Explains for people what Datadog would make of a request. Source: datadog-agent, pkg/opentelemetry-mapping-go;

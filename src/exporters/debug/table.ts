@@ -1,10 +1,10 @@
-import type { Attributes } from '../../otlp/attributes.ts'
-import type { MetricBatch } from '../../otlp/batch.ts'
-import type { Metric, ResourceMetrics } from '../../otlp/metrics.ts'
-import { PART } from '../../otlp/parts.ts'
-import type { DataPoint } from '../../otlp/points.ts'
-import { cut, numberText, visible, wrap } from '../../terminal.ts'
-import type { Divided } from '../../turns.ts'
+import type { Attributes } from '../../otlp/common/attributes.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Metric, ResourceMetrics } from '../../otlp/metrics/metric.ts'
+import { PART } from '../../otlp/metrics/parts.ts'
+import type { DataPoint } from '../../otlp/metrics/points.ts'
+import { cut, numberText, visible, wrap } from '../../text/terminal.ts'
+import type { Divided } from '../../time/turns.ts'
 
 interface Row {
   readonly name: string

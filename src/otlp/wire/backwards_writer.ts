@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
-import type { Encoded, Message } from '../message.ts'
+import type { Encoded, Message } from './lazy_message.ts'
 import { LENGTH_DELIMITED } from './fields.ts'
 
 /** Of a buffer, one part in so many may be left empty. */

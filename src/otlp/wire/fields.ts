@@ -1,6 +1,6 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
-import { Encoded } from '../message.ts'
-import type { ReadFields, Source } from '../message.ts'
+import { Encoded } from './lazy_message.ts'
+import type { ReadFields, Source } from './lazy_message.ts'
 
 /*
  * What all messages are read and written with: fields, one by one, with protobufjs's Reader and Writer.

@@ -1,7 +1,7 @@
 import { isSetting } from '../../component/settings.ts'
 import type { Finding, Format, Settings } from '../../component/settings.ts'
-import { parseEndpoint } from '../../http/endpoint.ts'
-import type { Address } from '../../http/endpoint.ts'
+import { parseEndpoint } from '../../net/endpoint.ts'
+import type { Address } from '../../net/endpoint.ts'
 import { join } from './check.ts'
 
 /** A setting that says where to listen, and what it says. */

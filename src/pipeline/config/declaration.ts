@@ -1,7 +1,7 @@
 import { isSetting } from '../../component/settings.ts'
 import type { Format, Setting, Settings } from '../../component/settings.ts'
 import { formats } from '../../formats.ts'
-import { deliverySettings } from '../settings.ts'
+import { deliverySettings } from './settings.ts'
 import { checkFormat, join, nodeOf } from './check.ts'
 import type { Check } from './check.ts'
 

@@ -1,6 +1,6 @@
 import type { ComponentKind } from '../../component/define.ts'
 import type { Place } from '../../errors.ts'
-import type { PipelineReferences } from '../settings.ts'
+import type { PipelineReferences } from './settings.ts'
 import { join, report } from './check.ts'
 import type { Check } from './check.ts'
 import { collectorHint } from './collector.ts'

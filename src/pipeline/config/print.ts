@@ -1,6 +1,6 @@
 import { Document, Scalar, stringify, visit } from 'yaml'
-import { hidingSecrets, SHORTEST_PART } from '../../secrets.ts'
-import { steers, visibleYaml } from '../../terminal.ts'
+import { hidingSecrets, SHORTEST_PART } from '../../text/secrets.ts'
+import { steers, visibleYaml } from '../../text/terminal.ts'
 
 /**
  * Writes checked values as YAML that means the same when it is read again, except for what is hidden: a variable that went into

@@ -1,8 +1,8 @@
-import type { Metric } from '../../otlp/metrics.ts'
-import { PART } from '../../otlp/parts.ts'
-import type { DataPoint } from '../../otlp/points.ts'
-import { RegularExpression } from '../../regular_expression.ts'
-import type { Divided } from '../../turns.ts'
+import type { Metric } from '../../otlp/metrics/metric.ts'
+import { PART } from '../../otlp/metrics/parts.ts'
+import type { DataPoint } from '../../otlp/metrics/points.ts'
+import { RegularExpression } from '../../text/regular_expression.ts'
+import type { Divided } from '../../time/turns.ts'
 import { aggregateBy } from './aggregate.ts'
 import type { Transform } from './settings.ts'
 

@@ -1,6 +1,6 @@
-import type { Metric } from '../../otlp/metrics.ts'
-import { storable } from '../../otlp/number_values.ts'
-import type { NumberValue } from '../../otlp/number_values.ts'
+import type { Metric } from '../../otlp/metrics/metric.ts'
+import { storable } from '../../otlp/metrics/number_values.ts'
+import type { NumberValue } from '../../otlp/metrics/number_values.ts'
 import type {
   Buckets,
   DataPoint,
@@ -9,7 +9,7 @@ import type {
   HistogramPoint,
   NumberPoint,
   SummaryPoint,
-} from '../../otlp/points.ts'
+} from '../../otlp/metrics/points.ts'
 
 /**
  * Whether every value of a metric can be multiplied. The buckets of an exponential histogram can only move by whole buckets, so

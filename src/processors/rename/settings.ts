@@ -1,5 +1,5 @@
 import type { ConfigOf, Finding, Settings } from '../../component/settings.ts'
-import { patternProblem } from '../../otlp/match.ts'
+import { patternProblem } from '../../text/match.ts'
 
 const AGGREGATION_TYPES = ['sum', 'mean', 'min', 'max', 'count', 'median'] as const
 

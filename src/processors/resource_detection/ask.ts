@@ -1,5 +1,5 @@
 import { Agent, buildConnector } from 'undici'
-import { skippingInformational } from '../../http/informational.ts'
+import { skippingInformational } from '../../net/informational.ts'
 
 export interface Question {
   readonly method?: 'GET' | 'PUT'

@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../time/clock.ts'
 import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import { azure } from './azure.ts'

@@ -1,5 +1,5 @@
 import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
-import type { AttributeValue } from '../../otlp/attributes.ts'
+import type { AttributeValue } from '../../otlp/common/attributes.ts'
 
 /** Attributes that a detector can find, by their names in the semantic conventions. */
 export type AttributeTable = Readonly<Record<string, { readonly doc: string; readonly enabled: boolean }>>

@@ -1,7 +1,7 @@
 import type { Finding } from '../../component/settings.ts'
-import { addInts, addValues } from '../../otlp/number_values.ts'
-import type { NumberValue } from '../../otlp/number_values.ts'
-import type { NumberPoint } from '../../otlp/points.ts'
+import { addInts, addValues } from '../../otlp/metrics/number_values.ts'
+import type { NumberValue } from '../../otlp/metrics/number_values.ts'
+import type { NumberPoint } from '../../otlp/metrics/points.ts'
 import type { Aggregation, MetricDeclaration, Scraper, Strategy } from './scraper.ts'
 import { selectsAll } from './selection.ts'
 

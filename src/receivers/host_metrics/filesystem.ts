@@ -1,7 +1,7 @@
 import { stat, statfs } from 'node:fs/promises'
 import type { BigIntStatsFs } from 'node:fs'
 import { MalformedField } from '../../host/numbers.ts'
-import { inTime } from '../../in_time.ts'
+import { inTime } from '../../time/in_time.ts'
 import { forEachLine, unescapePath } from './proc_text.ts'
 import type { Root } from './root.ts'
 import { defineScraper } from './scraper.ts'

@@ -1,9 +1,9 @@
-import type { Clock } from '../../clock.ts'
+import type { Clock } from '../../time/clock.ts'
 import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
 import { toInt } from '../../host/numbers.ts'
-import { Attributes } from '../../otlp/attributes.ts'
-import { Metric } from '../../otlp/metrics.ts'
-import { NumberPoint } from '../../otlp/points.ts'
+import { Attributes } from '../../otlp/common/attributes.ts'
+import { Metric } from '../../otlp/metrics/metric.ts'
+import { NumberPoint } from '../../otlp/metrics/points.ts'
 import type { PortableSystem } from './portable.ts'
 import type { Root } from './root.ts'
 

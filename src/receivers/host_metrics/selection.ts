@@ -1,5 +1,5 @@
 import type { Finding, Setting } from '../../component/settings.ts'
-import { patternProblem, textMatcher } from '../../otlp/match.ts'
+import { patternProblem, textMatcher } from '../../text/match.ts'
 
 type NamesSetting = Setting<{ readonly list: 'string' }> & { readonly default: readonly string[] }
 type MatchTypeSetting = Setting<readonly ['strict', 'regexp']> & { readonly default: 'strict' }

@@ -14,9 +14,9 @@ import {
   setLogger,
 } from '@grpc/grpc-js'
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
-import { logGrpc } from '../../http/grpc_log.ts'
-import { MetricBatch } from '../../otlp/batch.ts'
-import { maxMessages } from '../../otlp/check.ts'
+import { logGrpc } from '../../net/grpc_log.ts'
+import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { maxMessages } from '../../otlp/wire/check.ts'
 import { decompressed } from './body.ts'
 import type { Decompress } from './body.ts'
 import { Gathered } from './gathered.ts'

@@ -3,9 +3,9 @@ import type { Socket } from 'node:net'
 import protobuf from 'protobufjs/minimal.js'
 import type { Context } from '../../component/context.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
-import type { MetricBatch } from '../../otlp/batch.ts'
-import { MalformedError } from '../../otlp/check.ts'
-import { LONG, ownTurn } from '../../turns.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { MalformedError } from '../../otlp/wire/check.ts'
+import { LONG, ownTurn } from '../../time/turns.ts'
 
 /**
  * Why a request is not taken, with the status of OTLP/HTTP and the code of gRPC (and of `google.rpc.Status`).

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import { mapHistogram, numberText } from '../../../src/exporters/datadog_native/histograms.ts'
-import type { HistogramSettings, MappedHistogram } from '../../../src/exporters/datadog_native/histograms.ts'
-import { ExponentialHistogramPoint, HistogramPoint } from '../../../src/otlp/points.ts'
-import type { HistogramPointFields } from '../../../src/otlp/points.ts'
+import { mapHistogram, numberText } from '../../../src/exporters/datadog_native/mapping/histograms.ts'
+import type { HistogramSettings, MappedHistogram } from '../../../src/exporters/datadog_native/mapping/histograms.ts'
+import { ExponentialHistogramPoint, HistogramPoint } from '../../../src/otlp/metrics/points.ts'
+import type { HistogramPointFields } from '../../../src/otlp/metrics/points.ts'
 
 const FIELDS = { count: 6, sum: 50, min: 1, max: 20, bucketCounts: [1, 2, 3], explicitBounds: [5, 10] }
 

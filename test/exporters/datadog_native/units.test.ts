@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { unitName } from '../../../src/exporters/datadog_native/units.ts'
+import { unitName } from '../../../src/exporters/datadog_native/mapping/units.ts'
 
 describe('units', () => {
   it.each([

@@ -1,8 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
-import { Attributes } from '../../../src/otlp/attributes.ts'
-import { Metric } from '../../../src/otlp/metrics.ts'
-import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../../src/otlp/points.ts'
-import type { DataPoint } from '../../../src/otlp/points.ts'
+import { Attributes } from '../../../src/otlp/common/attributes.ts'
+import { Metric } from '../../../src/otlp/metrics/metric.ts'
+import {
+  ExponentialHistogramPoint,
+  HistogramPoint,
+  NumberPoint,
+  SummaryPoint,
+} from '../../../src/otlp/metrics/points.ts'
+import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
 import { gauge, sum } from '../../../src/testing.ts'
 import { at, joined, renaming } from './renaming.ts'
 

@@ -1,8 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
-import { MetricBatch } from '../../../src/otlp/batch.ts'
-import type { Metric } from '../../../src/otlp/metrics.ts'
-import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../../src/otlp/points.ts'
-import type { DataPoint } from '../../../src/otlp/points.ts'
+import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
+import type { Metric } from '../../../src/otlp/metrics/metric.ts'
+import {
+  ExponentialHistogramPoint,
+  HistogramPoint,
+  NumberPoint,
+  SummaryPoint,
+} from '../../../src/otlp/metrics/points.ts'
+import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
 import rename from '../../../src/processors/rename.ts'
 import { gauge, sum, testProcessor } from '../../../src/testing.ts'
 import { describeBatch } from '../../receivers/host_metrics/scraping.ts'

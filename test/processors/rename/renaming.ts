@@ -1,5 +1,5 @@
-import { MetricBatch } from '../../../src/otlp/batch.ts'
-import type { Metric } from '../../../src/otlp/metrics.ts'
+import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
+import type { Metric } from '../../../src/otlp/metrics/metric.ts'
 import rename from '../../../src/processors/rename.ts'
 import { testProcessor } from '../../../src/testing.ts'
 import type { ProcessorTest } from '../../../src/testing.ts'

@@ -1,9 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
-import { Attributes } from '../../../src/otlp/attributes.ts'
-import { MetricBatch } from '../../../src/otlp/batch.ts'
-import { Metric } from '../../../src/otlp/metrics.ts'
-import type { Temporality } from '../../../src/otlp/metric_type.ts'
-import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../../src/otlp/points.ts'
+import { Attributes } from '../../../src/otlp/common/attributes.ts'
+import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
+import { Metric } from '../../../src/otlp/metrics/metric.ts'
+import type { Temporality } from '../../../src/otlp/metrics/metric_type.ts'
+import {
+  ExponentialHistogramPoint,
+  HistogramPoint,
+  NumberPoint,
+  SummaryPoint,
+} from '../../../src/otlp/metrics/points.ts'
 import cumulativeToDelta from '../../../src/processors/cumulative_to_delta.ts'
 import rename from '../../../src/processors/rename.ts'
 import { gauge, sum, testProcessor } from '../../../src/testing.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Clock } from '../../../src/clock.ts'
+import type { Clock } from '../../../src/time/clock.ts'
 import { ticks } from '../../../src/receivers/host_metrics/ticker.ts'
 
 /** A clock that stands still but while it is slept by, and may wake the sleeper late. */

@@ -1,0 +1,579 @@
+import type { Clock } from '../../../time/clock.ts'
+import type { Account, ExporterState } from '../../../component/exporter.ts'
+import { resolveHost } from '../../../datadog/host.ts'
+import { bytesOf, COUNT, GAUGE, KnownSeries, WHOLE } from '../../../datadog/known_series.ts'
+import type { Kind, PointBytes } from '../../../datadog/known_series.ts'
+import { normalizeName, normalizeTag } from '../../../datadog/names.ts'
+import { resourceTags } from '../../../datadog/resource_attributes.ts'
+import { Samples } from '../../../datadog/samples.ts'
+import type { Kept } from '../../../datadog/samples.ts'
+import { aggregate, aggregateInTurns } from '../../../otlp/metrics/aggregate.ts'
+import type { Attributes } from '../../../otlp/common/attributes.ts'
+import type { MetricBatch } from '../../../otlp/metrics/batch.ts'
+import type { BytesIndex } from '../../../otlp/wire/bytes_index.ts'
+import { NumberPointCursor } from '../../../otlp/metrics/number_cursor.ts'
+import { viewOf } from '../../../otlp/wire/lazy_message.ts'
+import type { Metric } from '../../../otlp/metrics/metric.ts'
+import { partsOf } from '../../../otlp/metrics/parts.ts'
+import type { ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../../otlp/metrics/points.ts'
+import type { Scope } from '../../../otlp/common/resource.ts'
+import { Renumbering } from '../../../otlp/metrics/series_numbers.ts'
+import type { Divided } from '../../../time/turns.ts'
+import { MAX_AROUND_TAG } from '../series_format.ts'
+import type { SeriesFrame, SeriesWriter } from '../series_format.ts'
+import { mapHistogram, NO_TAGS } from './histograms.ts'
+import type { DerivedSample, Explicit, HistogramSettings } from './histograms.ts'
+import { PlaceOfPoint } from './point_context.ts'
+import type { Place } from './point_context.ts'
+import { sketchSeries } from '../sketch/sketch_payload.ts'
+import { SketchSamples } from '../sketch/sketch_samples.ts'
+import { mapSummary } from './summaries.ts'
+import type { SummaryMode } from './summaries.ts'
+import { TagList } from './tag_list.ts'
+import type { KeyedTags } from './tag_list.ts'
+import { unitName } from './units.ts'
+import { WireHistogram } from './wire_histogram.ts'
+
+export interface SeriesOptions {
+  /** Seconds; instead of the time each count really covers. */
+  readonly countInterval: number | undefined
+  /** Milliseconds after which a series that sends nothing is forgotten. */
+  readonly ttl: number
+  readonly clock: Clock
+  /** Gives a batch the host and tags of the exporter's own. It changes attributes only: every point stays where it is. */
+  readonly finish: (batch: MetricBatch) => MetricBatch
+  /** Whether a resource attribute becomes a tag. */
+  readonly chosen: (attribute: string) => boolean
+  /** The tags that a scope gives, each value by its key. */
+  readonly scopeTags: (scope: Scope) => ReadonlyMap<string, string>
+  readonly writer: SeriesWriter
+  readonly histograms: HistogramSettings
+  readonly summaries: SummaryMode
+  /** Told of each metric of which a value is lost because that of another source takes its place. */
+  readonly overwritten: (metric: { readonly name: string }) => void
+  /** Called after each batch of which something could not be remembered because too much is. */
+  readonly full: () => void
+}
+
+const SECOND = 1_000_000_000
+const NONE = -1
+/** What metrics and names have in common is remembered for so many of them. */
+const MAX_NAMES = 10_000
+/** Bytes of frames that are remembered, and of what a series is written to: it may have been a very long one. */
+const MAX_FRAMES = 2 ** 22
+const MAX_WRITTEN = 2 ** 20
+
+/** Instead of a series: the metric has no name that Datadog takes. */
+const NAMELESS = -1
+/** Instead of a series: none of this kind has been asked for. */
+const NOT_YET = -2
+
+/** What is kept of derived samples that meet. */
+const KEPT: Readonly<Record<DerivedSample['suffix'], Kept>> = {
+  '.count': 'sum',
+  '.sum': 'sum',
+  '.bucket': 'sum',
+  '.min': 'least',
+  '.max': 'greatest',
+  '.quantile': 'latest',
+}
+
+/** The longest that suffix and tags of a derived sample can be. */
+const MAX_VARIANT = 4096
+
+/** What a resource gives to all of its series. */
+interface ResourceTags {
+  readonly attributes: Attributes
+  readonly host: string | undefined
+  readonly tags: KeyedTags
+}
+
+/** A metric, and what its series have in common. */
+interface Origin {
+  readonly metric: Metric
+  /** The same with the exporter's own host and tags, as are the attributes of its resource. */
+  readonly finished: Metric
+  readonly resource: Attributes
+  readonly scope: Scope
+  /** Of the sources that are its points. */
+  readonly owner: number
+}
+
+/** Of one source, the latest of a second. */
+const SINGLE = { resolution: 1_000_000_000n }
+
+/** A point of a histogram or summary: one object for all of a metric, since one for each would cost more than most of the work. */
+interface Whole extends Origin {
+  /** Points of the metric before it. */
+  read: number
+  source: number
+  place: Place
+}
+
+/**
+ * Turns batches of differences into samples of Datadog's series and distributions. What is known of a series is remembered from
+ * batch to batch by the bytes it came as, because writing names and tags as Datadog does is most of the work.
+ */
+export class SeriesMapper {
+  /** What the last batch became. Samples that are one series in one second, as Datadog reads names and tags, are one. */
+  readonly samples = new Samples()
+  readonly sketches = new SketchSamples()
+  readonly #options: SeriesOptions
+  readonly #known: KnownSeries
+  readonly #cursor = new NumberPointCursor()
+  readonly #histogram = new WireHistogram()
+  /** Sources by the numbers that `CumulativeToDelta` gave them. */
+  readonly #renumbered = new Renumbering()
+  #lastResource: ResourceTags | undefined
+  #lastScope: { readonly scope: Scope; readonly tags: readonly string[] } | undefined
+  /** What series of a metric have in common, by owner. */
+  readonly #frames = new Map<number, SeriesFrame>()
+  #frameBytes = 0
+  readonly #tags = new TagList()
+  /** A series as it is written. */
+  #written = Buffer.alloc(4096)
+  #writtenView = viewOf(this.#written)
+  /** One name has one unit at Datadog: the first that came. */
+  readonly #units = new Map<string, string | undefined>()
+  readonly #variant = Buffer.alloc(MAX_VARIANT)
+  readonly #variantView = viewOf(this.#variant)
+  #tally = new Tally()
+  /** Whether each source has one point a second at most. */
+  #single = false
+
+  constructor(options: SeriesOptions) {
+    this.#options = options
+    this.#known = new KnownSeries(options.clock, options.full)
+  }
+
+  /** What is to survive a restart. */
+  get state(): ExporterState {
+    return this.#known.state
+  }
+
+  /** Forgets all: there will be no further batch. */
+  close(): void {
+    this.#known.close()
+  }
+
+  /** Nothing of a batch will be sent any more, or again. */
+  ended(batch: MetricBatch): void {
+    this.#known.ended(batch)
+  }
+
+  /** Datadog's series, as the format of their API writes them. */
+  get series(): BytesIndex {
+    return this.#known.series
+  }
+
+  /**
+   * Fills `samples` and `sketches`, which are those of this batch until the next: sums that meet are added, of gauges the latest stays, and counts go where none of their series was
+   * sent. The batch of the last time again becomes the same again.
+   */
+  map(batch: MetricBatch, account: Account): void {
+    this.#begin(batch)
+    try {
+      this.#clear(false)
+      if (!this.#addAll(batch)) {
+        this.#clear(true)
+        this.#addAll(aggregate(batch, account, SINGLE))
+      }
+      this.#settle()
+    } finally {
+      this.#end(batch)
+    }
+    this.#tally.tell(account)
+  }
+
+  /** `map` that may be left where it yields. Until it has ended, no other batch may be mapped. */
+  *mapInTurns(batch: MetricBatch, account: Account): Divided<void> {
+    this.#begin(batch)
+    try {
+      this.#clear(false)
+      if (!(yield* this.#addInTurns(batch))) {
+        this.#clear(true)
+        yield* this.#addInTurns(yield* aggregateInTurns(batch, account, SINGLE))
+      }
+      this.#settle()
+      yield
+    } finally {
+      this.#end(batch)
+    }
+    this.#tally.tell(account)
+  }
+
+  #begin(batch: MetricBatch): void {
+    if (this.#known.begin(batch, this.#options.ttl)) {
+      this.#renumbered.clear()
+      this.#clearFrames()
+      this.#units.clear()
+    }
+    if (this.#frames.size > MAX_NAMES || this.#frameBytes > MAX_FRAMES) this.#clearFrames()
+  }
+
+  /** It must not keep the batch that it was given. */
+  #end(batch: MetricBatch): void {
+    this.#cursor.end()
+    this.#histogram.cursor.end()
+    this.#known.end(batch)
+    this.#lastResource = this.#lastScope = undefined
+    if (this.#written.length > MAX_WRITTEN) this.#makeWritten(4096)
+  }
+
+  /** Begins with no points. `single`: each source has one point a second at most. */
+  #clear(single: boolean): void {
+    this.#single = single
+    this.samples.clear()
+    this.sketches.clear()
+    this.#tally = new Tally()
+  }
+
+  *#addInTurns(batch: MetricBatch): Divided<boolean> {
+    for (const part of partsOf(batch)) {
+      if (!this.#addAll(part.batch)) return false
+      yield
+    }
+    return true
+  }
+
+  /** `false` where points of a sum that goes up and down meet: they may be of one source, of which only the latest counts. */
+  #addAll(batch: MetricBatch): boolean {
+    this.sketches.collect()
+    const finished = this.#options.finish(batch).resources
+    const { resources } = batch
+    for (let at = 0; at < resources.length; at++) {
+      const { resource, scopes } = resources[at]
+      for (let within = 0; within < scopes.length; within++) {
+        const { scope, schemaUrl, metrics } = scopes[within]
+        for (let index = 0; index < metrics.length; index++) {
+          const metric = metrics[index]
+          const isWhole = metric.type !== 'gauge' && metric.type !== 'sum'
+          const isCount = metric.type === 'sum' && metric.temporality === 'delta'
+          const kind = isWhole ? WHOLE : isCount ? COUNT : GAUGE
+          const owner = this.#known.ownerOf(kind, metric, resource, scope, schemaUrl)
+          const last = finished[at].scopes[within].metrics[index]
+          const origin = { metric, finished: last, resource: finished[at].resource.attributes, scope, owner }
+          if (isWhole) this.#addWhole(origin)
+          else if (!this.#addNumbers(origin, isCount)) return false
+        }
+      }
+    }
+    return true
+  }
+
+  /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `#addAll`. */
+  #addNumbers(origin: Origin, isCount: boolean): boolean {
+    const { metric, owner } = origin
+    const cursor = this.#cursor
+    const kind = isCount ? COUNT : GAUGE
+    const kept = metric.type === 'sum' ? 'sum' : 'latest'
+    const isUnclear = kept === 'sum' && !isCount && !this.#single
+    const { series } = metric
+    if (series !== undefined) this.#renumbered.begin(series.of)
+    let read = 0
+    if (cursor.open(metric)) {
+      for (; cursor.next(); read++) {
+        let source = series === undefined ? NONE : this.#renumbered.get(series.numbers[series.start + read])
+        // Metrics may have got other names since their series were numbered.
+        if (source < 0 || !this.#known.isOwnedBy(source, owner)) {
+          source = this.#known.find(owner, cursor)
+          if (source < 0) {
+            const attributes = finishedAttributes(origin, read) ?? cursor.attributes()
+            source = this.#add(origin, kind, cursor, attributes)
+          }
+          if (series !== undefined && this.#known.keeps(source))
+            this.#renumbered.set(series.numbers[series.start + read], source)
+        }
+        const time = cursor.lowTime()
+        const covered = isCount ? cursor.elapsed() : NaN
+        if (!this.#put(metric, source, cursor.seconds(), cursor.value(), time, covered, kept) && isUnclear) return false
+      }
+      if (cursor.complete) return true
+    }
+    const points = metric.points as readonly NumberPoint[]
+    for (; read < points.length; read++) {
+      const point = points[read]
+      const bytes = bytesOf(point.attributes)
+      let source = this.#known.find(owner, bytes)
+      if (source < 0) {
+        const attributes = finishedAttributes(origin, read) ?? point.attributes
+        source = this.#add(origin, kind, bytes, attributes)
+      }
+      const place = new PlaceOfPoint(point)
+      const covered = isCount ? place.elapsed() : NaN
+      const added = this.#put(metric, source, place.seconds(), Number(point.value), place.lowTime(), covered, kept)
+      if (!added && isUnclear) return false
+    }
+    return true
+  }
+
+  /** The points of a histogram of either kind or of a summary, by their bytes as far as the cursor reads them. */
+  #addWhole(origin: Origin): void {
+    const { metric, finished, resource, scope, owner } = origin
+    const histogram = this.#histogram
+    const { cursor } = histogram
+    const whole: Whole = { metric, finished, resource, scope, owner, read: 0, source: NONE, place: cursor }
+    if (cursor.open(metric)) {
+      for (; cursor.next(); whole.read++) {
+        histogram.read()
+        whole.source = this.#wholeOf(origin, cursor)
+        if (whole.source >= 0) this.#addHistogram(whole, histogram)
+      }
+      if (cursor.complete) return
+    }
+    const { points } = metric
+    for (; whole.read < points.length; whole.read++) {
+      const point = points[whole.read]
+      whole.source = this.#wholeOf(origin, bytesOf(point.attributes))
+      if (whole.source < 0) continue
+      whole.place = new PlaceOfPoint(point)
+      if (point.kind === 'summary') this.#addMapped(whole, mapSummary(point, this.#options.summaries))
+      else this.#addHistogram(whole, point as HistogramPoint | ExponentialHistogramPoint)
+    }
+  }
+
+  /** The number of a histogram or summary; -1 when it has no name that Datadog takes, which is counted. */
+  #wholeOf({ metric, owner }: Origin, bytes: PointBytes): number {
+    let source = this.#known.find(owner, bytes)
+    if (source < 0) {
+      const series = normalizeName(metric.name) === '' ? NAMELESS : NOT_YET
+      source = this.#known.add(owner, bytes, series, this.#known.mayKeep(owner, bytes))
+    }
+    if (this.#known.seriesOf(source) !== NAMELESS) return source
+    this.#tally.dropped('invalid_name')
+    return -1
+  }
+
+  #addHistogram(whole: Whole, point: Explicit | ExponentialHistogramPoint): void {
+    const mapped = mapHistogram(point, this.#options.histograms)
+    if (typeof mapped === 'string' || mapped.sketch === undefined) {
+      this.#addMapped(whole, typeof mapped === 'string' ? mapped : mapped.samples)
+      return
+    }
+    let series = this.#known.seriesOf(whole.source)
+    if (series === NOT_YET) {
+      series = this.#sketchSeriesOf(whole)
+      if (this.#known.keepsSeries(series)) this.#known.assign(whole.source, series)
+    }
+    if (!this.sketches.put(series, whole.place.seconds(), mapped.sketch)) this.#tally.merged++
+    if (mapped.samples.length === 0) return
+    this.#tally.created++
+    this.#addMapped(whole, mapped.samples)
+  }
+
+  /** What a point became beside a distribution, or why it became nothing. */
+  #addMapped(whole: Whole, samples: readonly DerivedSample[] | string): void {
+    if (typeof samples === 'string') {
+      this.#tally.dropped(samples)
+      return
+    }
+    this.#tally.created += samples.length - 1
+    for (const sample of samples) this.#addDerived(whole, sample)
+  }
+
+  #addDerived(whole: Whole, sample: DerivedSample): void {
+    const { metric, place } = whole
+    const { suffix, type, tags, value } = sample
+    const text = tags === NO_TAGS ? suffix : `${suffix}\n${tags.join('\n')}`
+    const bytes = { view: this.#variantView, attributesStart: 0, attributesEnd: this.#variant.write(text) }
+    // No metric is negative.
+    const owner = -1 - whole.source
+    const isCount = type === 'count'
+    let source = this.#known.find(owner, bytes)
+    if (source < 0) {
+      const isKept = this.#known.mayKeep(owner, bytes)
+      const series = this.#derivedSeriesOf(whole, isCount ? COUNT : GAUGE, sample, isKept)
+      source = this.#known.add(owner, bytes, series, isKept)
+    }
+    const covered = isCount ? place.elapsed() : NaN
+    this.#put(metric, source, place.seconds(), value, place.lowTime(), covered, KEPT[suffix])
+  }
+
+  /** `false` when the value met another of its series and second, of which it is a part now. */
+  #put(
+    metric: Metric,
+    source: number,
+    second: number,
+    value: number,
+    time: number,
+    covered: number,
+    kept: Kept,
+  ): boolean {
+    const series = this.#known.seriesOf(source)
+    if (series === NAMELESS) {
+      this.#tally.dropped('invalid_name')
+      return true
+    }
+    const isGauge = Number.isNaN(covered)
+    const held = isGauge ? this.#known.heldGauge(series, source, second, time, kept) : undefined
+    if (held !== undefined) {
+      this.#count(held, metric)
+      return true
+    }
+    const met = this.samples.put(series, second, value, time, covered, kept, source)
+    if (met === NONE) return true
+    this.#known.meet(series, met, source, !isGauge)
+    this.#count(kept === 'latest' && !this.#known.isSame(met, source) ? 'overwritten' : 'merged', metric)
+    return false
+  }
+
+  #count(fate: 'merged' | 'overwritten', metric: { readonly name: string }): void {
+    if (fate === 'merged') this.#tally.merged++
+    else {
+      this.#tally.dropped(fate)
+      this.#options.overwritten(metric)
+    }
+  }
+
+  /** Puts counts where none was sent before, now that all of the batch is known. */
+  #settle(): void {
+    const { samples } = this
+    const { joined, lost } = this.#known.settle(samples)
+    this.#tally.merged += joined.length
+    for (const index of lost) this.#count('overwritten', { name: this.#known.nameOf(samples.origins[index]) })
+    if (joined.length + lost.length > 0) samples.remove([...joined.map(([index]) => index), ...lost])
+    const { countInterval } = this.#options
+    const { covered, intervals, count } = samples
+    // Most counts of a batch cover the same time.
+    let lastCovered = NaN
+    let seconds = 0
+    for (let index = 0; index < count; index++) {
+      if (covered[index] !== lastCovered) {
+        lastCovered = covered[index]
+        seconds = Number.isNaN(lastCovered) ? 0 : (countInterval ?? wholeSeconds(lastCovered))
+      }
+      intervals[index] = seconds
+    }
+  }
+
+  /** Gives a number to a source that is not known: of a point whose metric and kind are those of the owner. */
+  #add(origin: Origin, kind: Kind, bytes: PointBytes, attributes: Attributes): number {
+    const isKept = this.#known.mayKeep(origin.owner, bytes)
+    return this.#known.add(origin.owner, bytes, this.#seriesOf(origin, kind, attributes, isKept), isKept)
+  }
+
+  /** The number of the series of a point; NAMELESS where it has no name. `isKept`: as of its source. */
+  #seriesOf(origin: Origin, kind: Kind, point: Attributes, isKept: boolean): number {
+    const { metric, owner } = origin
+    const host = this.#fillTags(origin, point, NO_TAGS)
+    const isOfResource = this.#tags.host === undefined && this.#known.keepsOwner(owner)
+    let frame = isOfResource ? this.#frames.get(owner) : undefined
+    if (frame === undefined) {
+      frame = this.#frame(metric.name, kind, host, metric)
+      if (frame === undefined) return NAMELESS
+      if (isOfResource) {
+        this.#frames.set(owner, frame)
+        this.#frameBytes += frame.head.length + frame.tail.length
+      }
+    }
+    return this.#numberOf(kind, frame, this.#options.writer, isKept)
+  }
+
+  #derivedSeriesOf(whole: Whole, kind: Kind, sample: DerivedSample, isKept: boolean): number {
+    const { metric } = whole
+    const host = this.#fillTags(whole, attributesOf(whole), sample.tags)
+    const frame = this.#frame(metric.name + sample.suffix, kind, host, sample.inUnit ? metric : undefined)
+    return frame === undefined ? NAMELESS : this.#numberOf(kind, frame, this.#options.writer, isKept)
+  }
+
+  #sketchSeriesOf(whole: Whole): number {
+    const host = this.#fillTags(whole, attributesOf(whole), NO_TAGS)
+    const metric = normalizeName(whole.metric.name)
+    return this.#numberOf(WHOLE, sketchSeries.frame({ metric, host }), sketchSeries, this.#known.keeps(whole.source))
+  }
+
+  /** Fills `#tags`; returns the host. */
+  #fillTags({ resource, scope }: Origin, point: Attributes, more: readonly string[]): string | undefined {
+    const { host, tags } = this.#ofResource(resource)
+    const ofScope = this.#ofScope(scope)
+    this.#tags.fill(tags, point, ofScope.length === 0 ? more : [...ofScope, ...more])
+    return this.#tags.host ?? host
+  }
+
+  /** `measured`: the metric in whose unit the values are, if they have one. `undefined`: Datadog takes no such name. */
+  #frame(name: string, kind: Kind, host: string | undefined, measured: Metric | undefined): SeriesFrame | undefined {
+    const metric = normalizeName(name)
+    if (metric === '') return undefined
+    const type = kind === COUNT ? 'count' : 'gauge'
+    return this.#options.writer.frame({ metric, type, unit: this.#unitOf(metric, measured), host })
+  }
+
+  /** The number of a series of Datadog's, whose tags are in `#tags`, by what it is written as. */
+  #numberOf(kind: Kind, { head, tail }: SeriesFrame, { tags }: Pick<SeriesWriter, 'tags'>, isKept: boolean): number {
+    const most = head.length + this.#tags.length + this.#tags.count * MAX_AROUND_TAG + tail.length
+    if (most > this.#written.length) this.#makeWritten(most * 2)
+    const out = this.#written
+    out.set(head)
+    const end = tags(out, head.length, this.#tags)
+    out.set(tail, end)
+    return this.#known.numberOf(kind, this.#writtenView, 0, end + tail.length, isKept)
+  }
+
+  #makeWritten(length: number): void {
+    this.#written = Buffer.alloc(length)
+    this.#writtenView = viewOf(this.#written)
+  }
+
+  #clearFrames(): void {
+    this.#frames.clear()
+    this.#frameBytes = 0
+  }
+
+  #unitOf(name: string, metric: Metric | undefined): string | undefined {
+    if (this.#units.has(name)) return this.#units.get(name)
+    if (this.#units.size >= MAX_NAMES) this.#units.clear()
+    const named = unitName(metric?.unit ?? '')
+    this.#units.set(name, named)
+    return named
+  }
+
+  /** The host and the tags of a resource, by key. The last one is asked for again and again. */
+  #ofResource(attributes: Attributes): ResourceTags {
+    if (this.#lastResource?.attributes !== attributes) {
+      const { host } = resolveHost(attributes)
+      const tags = [...resourceTags(attributes, this.#options.chosen, host)]
+      this.#lastResource = { attributes, host, tags: tags.map(([key, value]) => [key, normalizeTag(key, value)]) }
+    }
+    return this.#lastResource
+  }
+
+  /** The tags of a scope. The last one is asked for again and again. */
+  #ofScope(scope: Scope): readonly string[] {
+    if (this.#lastScope?.scope !== scope) {
+      const tags = Array.from(this.#options.scopeTags(scope), ([key, value]) => normalizeTag(key, value))
+      this.#lastScope = { scope, tags }
+    }
+    return this.#lastScope.tags
+  }
+}
+
+/** What became of points, to be told once it is certain. */
+class Tally {
+  created = 0
+  merged = 0
+  private readonly reasons = new Map<string, number>()
+
+  dropped(reason: string): void {
+    this.reasons.set(reason, (this.reasons.get(reason) ?? 0) + 1)
+  }
+
+  tell(account: Account): void {
+    if (this.created > 0) account.created(this.created)
+    if (this.merged > 0) account.merged(this.merged)
+    for (const [reason, points] of this.reasons) account.dropped(reason, points)
+  }
+}
+
+/** The attributes of a point as they are sent, where the exporter's own host or tags changed those of its metric. */
+function finishedAttributes({ metric, finished }: Origin, read: number): Attributes | undefined {
+  return finished === metric ? undefined : finished.points[read].attributes
+}
+
+function attributesOf(whole: Whole): Attributes {
+  return finishedAttributes(whole, whole.read) ?? whole.place.attributes()
+}
+
+/** Datadog takes whole seconds only, and divides by them; 0 is what is not known. */
+function wholeSeconds(nanoseconds: number): number {
+  return nanoseconds === 0 ? 0 : Math.max(1, Math.round(nanoseconds / SECOND))
+}

@@ -1,0 +1,57 @@
+import { HistogramCursor, uint64 } from '../../../otlp/metrics/histogram_cursor.ts'
+import type { Explicit } from './histograms.ts'
+
+/** The point of a histogram at which its cursor stands. Used again for every point. */
+export class WireHistogram implements Explicit {
+  readonly cursor = new HistogramCursor()
+  readonly kind = 'histogram'
+  count = 0
+  /** NaN where the point has none: a field that may be `undefined` would be an object for each number. */
+  private ownSum = NaN
+  private ownMin = NaN
+  private ownMax = NaN
+  bucketCounts: Float64Array = new Float64Array()
+  explicitBounds: Float64Array = new Float64Array()
+
+  get sum(): number | undefined {
+    return known(this.ownSum)
+  }
+
+  get min(): number | undefined {
+    return known(this.ownMin)
+  }
+
+  get max(): number | undefined {
+    return known(this.ownMax)
+  }
+
+  /** Takes over what the point says. */
+  read(): void {
+    const { cursor } = this
+    const { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd } = cursor
+    this.count = uint64(view, cursor.countAt)
+    this.ownSum = double(view, cursor.sumAt)
+    this.ownMin = double(view, cursor.minAt)
+    this.ownMax = double(view, cursor.maxAt)
+    this.bucketCounts = ofLength(this.bucketCounts, (bucketsEnd - bucketsStart) / 8)
+    for (let index = 0, at = bucketsStart; at < bucketsEnd; index++, at += 8)
+      this.bucketCounts[index] = uint64(view, at)
+    this.explicitBounds = ofLength(this.explicitBounds, (boundsEnd - boundsStart) / 8)
+    for (let index = 0, at = boundsStart; at < boundsEnd; index++, at += 8) {
+      this.explicitBounds[index] = view.getFloat64(at, true)
+    }
+  }
+}
+
+function double(view: DataView, at: number): number {
+  return at < 0 ? NaN : view.getFloat64(at, true)
+}
+
+function known(figure: number): number | undefined {
+  return Number.isNaN(figure) ? undefined : figure
+}
+
+/** Most histograms of a batch have as many buckets as the one before. */
+function ofLength(array: Float64Array, length: number): Float64Array {
+  return array.length === length ? array : new Float64Array(length)
+}

@@ -1,0 +1,288 @@
+import type { HistogramPoint } from '../../../otlp/metrics/points.ts'
+import { keyOf, valueOf } from './sketch_keys.ts'
+
+/*
+ * The sketch in which the Datadog Agent sends distributions: counts of values by key. Source: datadog-agent, pkg/util/quantile
+ * (agent.go, ddsketch.go). Where it differs from the Agent on purpose: docs/decisions/0070-sketches.md and
+ * 0188-sketches-within-extremes.md.
+ */
+
+const MAX_BINS = 4096
+/** What one bin counts at most; more become several bins of the same key. */
+export const MAX_BIN_COUNT = 65_535
+/** Values that one sketch counts at most. */
+export const MAX_COUNT = MAX_BINS * MAX_BIN_COUNT
+
+/** Why a histogram cannot become a sketch, as the reason under which its point is counted as dropped. */
+export type SketchRefusal = 'no_observations' | 'no_buckets' | 'malformed_histogram' | 'bucket_count_too_high'
+
+/**
+ * A distribution of at least one and at most `MAX_COUNT` values: no bin has a key below that of `min` or above that of
+ * `max`, and the average lies between them. It stays as it is until `Bins.reuse`.
+ */
+export class Sketch {
+  constructor(
+    /** Bins in ascending order of key, each key once. They stand from `start` to `end` between those of other sketches. */
+    public keys: Int16Array,
+    /** What each bin counts, at the same places; at least 1. */
+    public counts: Int32Array,
+    public start: number,
+    public end: number,
+    public count: number,
+    public sum: number,
+    public min: number,
+    public max: number,
+  ) {}
+
+  /** Between the extremes, even if the sum was rounded or a sender's figures contradict each other. */
+  get average(): number {
+    return within(this.sum / this.count, this.min, this.max)
+  }
+
+  /** Both as one, the same whichever comes first; `undefined` when a sketch cannot hold so many values. */
+  mergedWith(other: Sketch): Sketch | undefined {
+    const count = this.count + other.count
+    if (count > MAX_COUNT) return undefined
+    bins.begin()
+    let left = this.start
+    let right = other.start
+    while (left < this.end || right < other.end) {
+      const fromLeft = right === other.end || (left < this.end && this.keys[left] <= other.keys[right])
+      if (fromLeft) bins.add(this.keys[left], this.counts[left++])
+      else bins.add(other.keys[right], other.counts[right++])
+    }
+    return bins.finish(count, this.sum + other.sum, Math.min(this.min, other.min), Math.max(this.max, other.max))
+  }
+}
+
+/** The first key of a sparse bucket that gets a value is looked for in steps of so many keys. */
+const STRIDE = 32
+/** Bins of the sketches that share two arrays: arrays of their own would cost more than what is in them. */
+const SHARED_BINS = 16_384
+/** Of these arrays so many are kept, which is 6 MiB. */
+const MAX_PAIRS = 64
+const MAX_SKETCHES = 20_000
+
+interface Pair {
+  readonly keys: Int16Array
+  readonly counts: Int32Array
+}
+
+/** Collects the bins of one sketch after the other, each from the lowest key to the highest. */
+export class Bins {
+  private keys: Int16Array = new Int16Array(SHARED_BINS)
+  private counts: Int32Array = new Int32Array(SHARED_BINS)
+  private start = 0
+  private end = 0
+  /** Pairs of arrays that are used again once nobody needs the sketches in them. */
+  private readonly pairs: Pair[] = [{ keys: this.keys, counts: this.counts }]
+  private pair = 0
+  /** The same of the sketches themselves: a batch has so many of them at a time that they would outlive it as garbage. */
+  private readonly sketches: Sketch[] = []
+  private made = 0
+
+  /** Nobody needs any sketch that was made so far. */
+  reuse(): void {
+    this.pair = 0
+    this.made = 0
+    this.keys = this.pairs[0].keys
+    this.counts = this.pairs[0].counts
+    this.start = this.end = 0
+  }
+
+  /** What was collected before, and did not become a sketch, is forgotten. */
+  begin(): void {
+    this.end = this.start
+  }
+
+  /** `key`: not lower than any before. */
+  add(key: number, count: number): void {
+    const { end } = this
+    if (end > this.start && this.keys[end - 1] === key) {
+      this.counts[end - 1] += count
+      return
+    }
+    if (end === this.keys.length) this.moveOn(1)
+    this.keys[this.end] = key
+    this.counts[this.end++] = count
+  }
+
+  /**
+   * Adds the values of a bucket, spread evenly from `lower` to `upper`. A key gets as many as lie between it and the next; keys
+   * that would get less than one are passed over. `lowerKey`: not lower than any before. Source: datadog-agent,
+   * pkg/util/quantile/agent.go.
+   */
+  spread(lower: number, upper: number, lowerKey: number, upperKey: number, count: number): void {
+    const most = Math.min(count, upperKey - lowerKey + 1)
+    if (this.end + most > this.keys.length) this.moveOn(most)
+    const { keys, counts } = this
+    let { end } = this
+    // Only the first key may be there already.
+    const there = end > this.start && keys[end - 1] === lowerKey
+    let counted = there ? counts[--end] : 0
+    const distance = upper - lower
+    /** A little less than what one of the values takes, so that most keys need no division. */
+    const step = (distance / count) * 0.999999
+    let left = count
+    let key = lowerKey
+    let value = valueOf(lowerKey)
+    let carried = 0
+    let nearest = value + step
+    let next = lowerKey
+    while (next + STRIDE <= upperKey && valueOf(next + STRIDE) < nearest) next += STRIDE
+    while (++next <= upperKey) {
+      const nextValue = valueOf(next)
+      if (nextValue < nearest) continue
+      const share = ((nextValue - value) / distance) * count
+      if (share < 1) continue
+      let here = Math.floor(share)
+      if (share > 1) carried += share - here
+      if (carried > 1) {
+        here++
+        carried--
+      }
+      if (here >= left) break
+      keys[end] = key
+      counts[end++] = counted + here
+      counted = 0
+      left -= here
+      key = next
+      value = nextValue
+      nearest = value + step
+    }
+    keys[end] = key
+    counts[end++] = counted + left
+    this.end = end
+  }
+
+  /** `count`: that of all bins, of which there is at least one. */
+  finish(count: number, sum: number, min: number, max: number): Sketch {
+    const { keys, counts, end } = this
+    if (end - this.start + Math.floor(count / MAX_BIN_COUNT) > MAX_BINS) this.collapse()
+    const { start } = this
+    this.start = end
+    const sketch = this.sketches[this.made]
+    if (sketch === undefined) return this.newSketch(new Sketch(keys, counts, start, end, count, sum, min, max))
+    this.made++
+    sketch.keys = keys
+    sketch.counts = counts
+    sketch.start = start
+    sketch.end = end
+    sketch.count = count
+    sketch.sum = sum
+    sketch.min = min
+    sketch.max = max
+    return sketch
+  }
+
+  private newSketch(sketch: Sketch): Sketch {
+    if (this.sketches.length < MAX_SKETCHES) this.made = this.sketches.push(sketch)
+    return sketch
+  }
+
+  /**
+   * The same where figures may be missing: the sum, or an extreme, which is infinite then. `lowest` and `highest` stand in for
+   * the extremes unless the average lies beyond them.
+   */
+  toSketch(
+    count: number,
+    sum: number | undefined,
+    least: number,
+    greatest: number,
+    lowest: number,
+    highest: number,
+  ): Sketch {
+    const average = sum === undefined ? lowest : sum / count
+    const max = greatest === Infinity ? Math.max(highest, average, least) : greatest
+    const min = least === -Infinity ? Math.min(lowest, average, max) : least
+    return this.finish(count, sum ?? within(this.sum(), count * min, count * max), min, max)
+  }
+
+  private sum(): number {
+    let sum = 0
+    for (let index = this.start; index < this.end; index++) sum += this.counts[index] * valueOf(this.keys[index])
+    return sum
+  }
+
+  /** Moves what the lowest bins count to the next as long as there are more than may be written. */
+  private collapse(): void {
+    const { counts } = this
+    let written = 0
+    for (let index = this.start; index < this.end; index++) written += binsOf(counts[index])
+    for (; written > MAX_BINS; this.start++) {
+      const lower = counts[this.start]
+      const higher = counts[this.start + 1]
+      written += binsOf(lower + higher) - binsOf(lower) - binsOf(higher)
+      counts[this.start + 1] = lower + higher
+    }
+  }
+
+  private nextPair(): Pair {
+    if (this.pair + 1 < this.pairs.length) return this.pairs[++this.pair]
+    const pair = newPair(SHARED_BINS)
+    if (this.pairs.length < MAX_PAIRS) this.pair = this.pairs.push(pair) - 1
+    return pair
+  }
+
+  /** Takes the bins of the sketch at hand to new arrays; the old ones belong to the sketches before. */
+  private moveOn(more: number): void {
+    const { keys, counts, start, end } = this
+    const length = Math.max(SHARED_BINS, 2 * (end - start + more))
+    const next = length === SHARED_BINS ? this.nextPair() : newPair(length)
+    this.keys = next.keys
+    this.counts = next.counts
+    this.keys.set(keys.subarray(start, end))
+    this.counts.set(counts.subarray(start, end))
+    this.start = 0
+    this.end = end - start
+  }
+}
+
+/** Where the sketches that are made now are collected. */
+export let bins = new Bins()
+
+/** For whoever makes many sketches for a batch and needs none after it: they are collected in bins of its own from now on. */
+export function collectIn(own: Bins): void {
+  bins = own
+}
+
+function newPair(length: number): Pair {
+  return { keys: new Int16Array(length), counts: new Int32Array(length) }
+}
+
+/** How many bins are written for a key that counts so much. */
+function binsOf(count: number): number {
+  return Math.ceil(count / MAX_BIN_COUNT)
+}
+
+/** A single value is its sum, wherever its bucket is. */
+export function sketchOfValue(sum: number, least: number, greatest: number): Sketch {
+  const value = within(sum, least, greatest)
+  bins.begin()
+  bins.add(keyOf(value), 1)
+  return bins.finish(1, sum, value, value)
+}
+
+/** The number from `least` to `greatest` that is nearest to `value`. */
+export function within(value: number, least: number, greatest: number): number {
+  const above = value < least ? least : value
+  return above > greatest ? greatest : above
+}
+
+export function contradictory({ min, max }: Pick<HistogramPoint, 'min' | 'max'>): boolean {
+  return min !== undefined && max !== undefined && min > max
+}
+
+/** NaN when one of them is no count. */
+export function sumOfCounts(counts: ArrayLike<number | bigint>): number {
+  let sum = 0
+  for (let index = 0; index < counts.length; index++) {
+    const count = Number(counts[index])
+    sum += Number.isInteger(count) && count >= 0 ? count : NaN
+  }
+  return sum
+}
+
+export function finite(value: number | undefined): number | undefined {
+  return Number.isFinite(value) ? value : undefined
+}

@@ -1,0 +1,108 @@
+import { hidingSecrets, secretParts, urlCredentials } from '../text/secrets.ts'
+import { visible } from '../text/terminal.ts'
+
+export interface HttpResponse {
+  /** What it answers; after a redirect, the request that was made last. */
+  readonly request: AnsweredRequest
+  readonly status: number
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: Buffer
+}
+
+export interface AnsweredRequest {
+  readonly method: string
+  readonly url: string
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Whether a header may carry credentials; those that say what the body is do not. */
+export function mayBeCredential(header: string): boolean {
+  return !/^(accept|content-|host$|user-agent$|dd-otel-)/.test(header)
+}
+
+/** A URL for messages: without user, password and query. */
+export function withoutSecrets(url: string): string {
+  const { origin, pathname } = new URL(url)
+  return origin + pathname
+}
+
+/** The beginning of a message about an answer: `POST https://api.datadoghq.com/api/v1/series: 403`. */
+function subject({ request, status }: HttpResponse): string {
+  return `${request.method} ${withoutSecrets(request.url)}: ${status}`
+}
+
+/** An answer as a message: `POST https://api.datadoghq.com/api/v1/series: 403 {"errors":["Forbidden"]}`. */
+export function answerMessage(response: HttpResponse): string {
+  return `${subject(response)} ${excerpt(response, 300)}`.trim()
+}
+
+/** Bytes of an answer that an excerpt is made from. */
+const EXCERPT_BYTES = 16_384
+
+/** The beginning of the body as one line that can be shown: without what the request had to keep secret. */
+export function excerpt({ request, body }: HttpResponse, length: number): string {
+  const { url, headers } = request
+  const credentials = Object.entries(headers).flatMap(([name, value]) =>
+    mayBeCredential(name) ? secretParts(value) : [],
+  )
+  const hide = hidingSecrets([...credentials, ...urlCredentials(url)])
+  const text = hide(body.subarray(0, EXCERPT_BYTES).toString('utf8'))
+  return visible(text.replace(/\s+/g, ' ').trim()).slice(0, length)
+}
+
+/** The warning about an answer that took a request, and says nothing that can be understood. */
+export const UNREADABLE = 'The destination took a request with an answer that cannot be read.'
+
+/** Whether an answer that cannot be read is worth a warning: 202 and 204 say by themselves that the request was taken. */
+export function saysTaken({ status, body }: HttpResponse): boolean {
+  return status === 202 || status === 204 || body.length === 0
+}
+
+/** The wait a `Retry-After` header asks for, in milliseconds: it holds seconds or a date. Source: RFC 9110, 10.2.3. */
+export function retryAfter(headers: HttpResponse['headers'], now: number): number | undefined {
+  const header = headers['retry-after']
+  const text = (Array.isArray(header) ? header[0] : header)?.trim()
+  if (text === undefined || text === '') return undefined
+  if (/^\d+$/.test(text)) return Number(text) * 1000
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now)
+}
+
+/**
+ * Why an answer that took the request does not come from what the request is for, if it does not: no API answers data with a web
+ * page, but a sign-in page, a proxy or a wrong address does.
+ */
+export function webPage(response: HttpResponse): string | undefined {
+  const { status, headers, body } = response
+  if (status < 200 || status > 299 || saysTaken(response)) return undefined
+  const type = String(headers['content-type'] ?? '')
+  if (!/^\s*(text\/html|application\/xhtml\+xml)\b/i.test(type) && !PAGE.test(body.toString('latin1', 0, 1024))) {
+    return undefined
+  }
+  return `${subject(response)} with a web page in place of an answer, perhaps one to sign in, or the endpoint is wrong: ${excerpt(response, 200)}`
+}
+
+/** How a page begins; before that, a byte order mark, comments and the declaration of XML may stand. */
+const PAGE =
+  /^(?:\xef\xbb\xbf)?\s*(?:<!--[^]*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script)\b/i
+
+/**
+ * Where a redirect may be followed to with the same request: 307 and 308 keep method and body, and the same host and scheme keep
+ * the data where it was meant to go. Otherwise the sentence that says why it is not.
+ */
+export function redirection(response: HttpResponse): { readonly to: string } | { readonly problem: string } {
+  const { status, headers, request } = response
+  const { location } = headers
+  if (typeof location !== 'string' || !URL.canParse(location, request.url)) {
+    return { problem: `${subject(response)} without saying where to send instead` }
+  }
+  const from = new URL(request.url)
+  const to = new URL(location, request.url)
+  const stays = to.hostname === from.hostname && to.protocol === from.protocol
+  if (stays && (status === 307 || status === 308)) return { to: to.href }
+  const pointed = `${subject(response)} redirects to ${withoutSecrets(to.href)}, which is not followed`
+  if (from.protocol === 'https:' && to.protocol !== 'https:') return { problem: `${pointed} because it gives up TLS` }
+  return { problem: `${pointed}; if data is to go there, set the endpoint to it` }
+}

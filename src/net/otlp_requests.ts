@@ -1,0 +1,123 @@
+import type { Account, ExportRequest } from '../component/exporter.ts'
+import type { Logger } from '../component/logger.ts'
+import { errorMessage, partial } from '../errors.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { toOtlpJsonBytes } from '../otlp/json/write.ts'
+import { writeInParts } from '../otlp/metrics/parts.ts'
+import { splitBatch } from '../otlp/metrics/split.ts'
+import { LONG } from '../time/turns.ts'
+import type { Divided } from '../time/turns.ts'
+import { compress } from './compression.ts'
+import type { Compression } from './compression.ts'
+
+/*
+ * What OTLP over HTTP and OTLP over gRPC share: an ExportMetricsServiceRequest as the bytes that go out, and what the
+ * answer to one says.
+ */
+
+/** One OTLP request. */
+export interface OtlpRequest extends ExportRequest {
+  readonly body: Uint8Array
+}
+
+export type Encoding = 'proto' | 'json'
+
+export interface OtlpRequestOptions {
+  readonly encoding: Encoding
+  readonly compression: Compression
+  /** Bytes a body may have before compression, and on the wire; default: as many as there are. */
+  readonly limits: { readonly raw?: number; readonly wire?: number }
+}
+
+/**
+ * Divides a batch into requests within the limits; a point too large for any is told to `account` as `too_large`. A batch
+ * that nobody changed and that fits goes out as the bytes it was made from.
+ */
+export function* toOtlpRequests(
+  batch: MetricBatch,
+  options: OtlpRequestOptions,
+  account: Account,
+): Generator<OtlpRequest> {
+  const points = batch.pointCount
+  if (points === 0) return
+  const { raw: maxRaw = Infinity, wire: maxWire = Infinity } = options.limits
+  const raw = encodeBatch(batch, options.encoding)
+  let parts = Math.ceil(raw.length / (options.compression === 'none' ? Math.min(maxRaw, maxWire) : maxRaw))
+  if (parts <= 1) {
+    const body = compress(raw, options.compression)
+    if (body.length <= maxWire) {
+      yield toOtlpRequest(batch, body, options)
+      return
+    }
+    parts = Math.ceil(body.length / maxWire)
+  }
+  if (points === 1) account.dropped('too_large', 1)
+  else yield* toRequestsOf(splitBatch(batch, Math.ceil(points / parts)), options, account)
+}
+
+/** Data points of one request of a large batch at most, so that to write and compress it takes little time. */
+const MAX_POINTS: Readonly<Record<Encoding, number>> = { proto: 20_000, json: LONG }
+
+/** `toOtlpRequests` for large batches, in requests of no more points than take little time each. */
+export function* toOtlpRequestsInTurns(
+  batch: MetricBatch,
+  options: OtlpRequestOptions,
+  account: Account,
+): Divided<Iterable<OtlpRequest>> {
+  yield* writeInParts(batch)
+  return toRequestsOf(splitBatch(batch, MAX_POINTS[options.encoding]), options, account)
+}
+
+function* toRequestsOf(
+  batches: readonly MetricBatch[],
+  options: OtlpRequestOptions,
+  account: Account,
+): Iterable<OtlpRequest> {
+  for (const batch of batches) yield* toOtlpRequests(batch, options, account)
+}
+
+function toOtlpRequest(batch: MetricBatch, body: Uint8Array, options: OtlpRequestOptions): OtlpRequest {
+  const points = batch.pointCount
+  return {
+    points,
+    bytes: body.length,
+    body,
+    divide: () =>
+      points === 1
+        ? undefined
+        : splitBatch(batch, Math.ceil(points / 2)).map((half) =>
+            toOtlpRequest(half, compress(encodeBatch(half, options.encoding), options.compression), options),
+          ),
+  }
+}
+
+function encodeBatch(batch: MetricBatch, encoding: Encoding): Uint8Array {
+  return encoding === 'json' ? toOtlpJsonBytes(batch) : batch.toOtlp()
+}
+
+/**
+ * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse`, and logs its warning if it has one. Resolves with
+ * why it cannot be read, if it cannot. `encoding`: `undefined` where it is neither of both.
+ * @throws DeliveryError `partial` when the destination refused some of the points
+ */
+export async function readAnswer(
+  body: Uint8Array,
+  encoding: 'protobuf' | 'json' | undefined,
+  points: number,
+  log: Logger,
+): Promise<string | undefined> {
+  if (body.length === 0) return undefined
+  if (encoding === undefined) return 'It is neither protobuf nor JSON.'
+  // Loaded by the first answer that says something; most are empty.
+  const { readExportResponse } = await import('../otlp/metrics/sdk.ts')
+  let outcome
+  try {
+    outcome = readExportResponse(body, encoding)
+  } catch (error) {
+    return errorMessage(error)
+  }
+  const { rejected, message } = outcome
+  if (rejected > 0) throw partial(Math.min(rejected, points), `${rejected} data points were rejected: ${message}`)
+  if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
+  return undefined
+}

@@ -1,0 +1,103 @@
+import type { Context } from '../component/context.ts'
+import type { Account, ExportRequest } from '../component/exporter.ts'
+import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
+import type { DeliveryError } from '../errors.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { throttled } from '../throttled.ts'
+import type { Divided } from '../time/turns.ts'
+import { answerMessage, retryAfter, saysTaken, UNREADABLE } from './answer.ts'
+import type { HttpResponse } from './answer.ts'
+import { httpClient } from './http_client.ts'
+import type { HttpConfig } from './http_client.ts'
+import { contentEncoding } from './compression.ts'
+import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from './otlp_requests.ts'
+import type { Encoding, OtlpRequest, OtlpRequestOptions } from './otlp_requests.ts'
+
+/** Where an OTLP/HTTP exporter sends to, and how. */
+export interface OtlpDestination extends OtlpRequestOptions {
+  /** The whole URL, `https://host/v1/metrics`. */
+  readonly url: string
+  /** Sent beside those of the user and those that OTLP needs. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** What an answer that took a request of so many points says beyond OTLP of what it did not take. */
+  readonly refusal?: (response: HttpResponse, points: number) => DeliveryError | undefined
+  /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
+  readonly waitOf?: (response: HttpResponse) => number | undefined
+}
+
+/** 4 MiB, as the specification asks; answers are tiny. */
+const MAX_RESPONSE = 4 * 1024 * 1024
+
+const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json' }
+
+/**
+ * Makes the exporter that sends batches as they are over OTLP/HTTP. Only 429, 502, 503, 504 and a lost connection are
+ * retried, 413 divides, and what a partial success rejects is thrown as `partial`. An answer that cannot be read is logged. Source: opentelemetry-proto,
+ * docs/specification.md, OTLP/HTTP. Beyond it, 401 and 403 are retried, too.
+ */
+export function otlpHttpExporter(
+  context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
+  destination: OtlpDestination,
+) {
+  const { url, encoding, compression, refusal } = destination
+  const { waitOf = ({ headers }) => retryAfter(headers, context.clock.now()) } = destination
+  const post = httpClient(context)
+  const log = throttled(context.log, context.clock)
+  const headers = {
+    ...destination.headers,
+    'content-type': CONTENT_TYPES[encoding],
+    ...contentEncoding(compression),
+  }
+  return {
+    encode(batch: MetricBatch, account: Account): Iterable<OtlpRequest> {
+      return toOtlpRequests(batch, destination, account)
+    },
+    encodeInTurns(batch: MetricBatch, account: Account): Divided<Iterable<OtlpRequest>> {
+      return toOtlpRequestsInTurns(batch, destination, account)
+    },
+    async send(request: ExportRequest, signal: AbortSignal): Promise<void> {
+      const { body, points } = request as OtlpRequest
+      const response = await post(url, { headers, body, signal, maxResponse: MAX_RESPONSE })
+      if (response.status >= 200 && response.status < 300) {
+        const refused = refusal?.(response, points)
+        if (refused !== undefined) throw refused
+        const problem = await readAnswer(response.body, encodingOf(response, encoding), points, log)
+        if (problem !== undefined && !saysTaken(response)) {
+          log.warn(UNREADABLE, { error: problem, answer: answerMessage(response) })
+        }
+        return
+      }
+      const message = answerMessage(response)
+      switch (response.status) {
+        case 401:
+        case 403:
+          throw unauthorized(message, waitOf(response))
+        case 413:
+          throw divisible(message, { reason: 'too_large' })
+        case 429:
+        case 502:
+        case 503:
+        case 504:
+          throw retryable(message, waitOf(response), { reason: `http_${response.status}` })
+        default:
+          throw permanent(message, { reason: 'refused' })
+      }
+    },
+  }
+}
+
+/** How the body of an answer is written, if it says so in a way that is known; without a word about it, as the request was. */
+function encodingOf({ headers }: HttpResponse, sent: Encoding): 'protobuf' | 'json' | undefined {
+  const type = String(headers['content-type'] ?? '')
+  if (type === '') return sent === 'json' ? 'json' : 'protobuf'
+  if (/^(application|text)\/([\w.-]+\+)?json\b/i.test(type)) return 'json'
+  return /^application\/(x-)?protobuf\b/i.test(type) ? 'protobuf' : undefined
+}
+
+/** The path of metrics below the base URL of an OTLP/HTTP receiver. */
+export const METRICS_PATH = '/v1/metrics'
+
+/** The URL of an OTLP/HTTP receiver's metrics below its base URL. */
+export function metricsUrl(endpoint: string): string {
+  return endpoint.replace(/\/+$/, '') + METRICS_PATH
+}

@@ -1,0 +1,77 @@
+import type { Reader, Writer } from 'protobufjs/minimal.js'
+import type { AnyValue, KeyValue } from './attributes.ts'
+import {
+  FIXED64,
+  LENGTH_DELIMITED,
+  messageEnd,
+  readFields,
+  readVarint64,
+  toLong,
+  VARINT,
+  writeMessage,
+  writeString,
+} from '../wire/fields.ts'
+
+export function readKeyValue(reader: Reader, end: number): KeyValue {
+  let key = ''
+  let value: AnyValue = {}
+  readFields(reader, end, (field, wire) => {
+    if (wire !== LENGTH_DELIMITED) return false
+    if (field === 1) key = reader.string()
+    else if (field === 2) value = readAnyValue(reader, messageEnd(reader))
+    else return false
+    return true
+  })
+  return { key, value }
+}
+
+export function writeKeyValue(writer: Writer, { key, value }: KeyValue): void {
+  writeString(writer, 1, key)
+  writeMessage(writer, 2, value, writeAnyValue)
+}
+
+function readAnyValue(reader: Reader, end: number): AnyValue {
+  let value: AnyValue = {}
+  readFields(reader, end, (field, wire) => {
+    if (field === 1 && wire === LENGTH_DELIMITED) value = { stringValue: reader.string() }
+    else if (field === 2 && wire === VARINT) value = { boolValue: reader.bool() }
+    else if (field === 3 && wire === VARINT) value = { intValue: readVarint64(reader, true) }
+    else if (field === 4 && wire === FIXED64) value = { doubleValue: reader.double() }
+    else if (field === 5 && wire === LENGTH_DELIMITED) {
+      const items: AnyValue[] = []
+      readFields(reader, messageEnd(reader), (itemField, itemWire) => {
+        if (itemField !== 1 || itemWire !== LENGTH_DELIMITED) return false
+        items.push(readAnyValue(reader, messageEnd(reader)))
+        return true
+      })
+      value = { arrayValue: items }
+    } else if (field === 6 && wire === LENGTH_DELIMITED) {
+      const entries: KeyValue[] = []
+      readFields(reader, messageEnd(reader), (itemField, itemWire) => {
+        if (itemField !== 1 || itemWire !== LENGTH_DELIMITED) return false
+        entries.push(readKeyValue(reader, messageEnd(reader)))
+        return true
+      })
+      value = { kvlistValue: entries }
+    } else if (field === 7 && wire === LENGTH_DELIMITED) value = { bytesValue: reader.bytes().slice() }
+    else return false
+    return true
+  })
+  return value
+}
+
+function writeAnyValue(writer: Writer, value: AnyValue): void {
+  if ('stringValue' in value) writer.uint32((1 << 3) | LENGTH_DELIMITED).string(value.stringValue)
+  else if ('boolValue' in value) writer.uint32((2 << 3) | VARINT).bool(value.boolValue)
+  else if ('intValue' in value) writer.uint32((3 << 3) | VARINT).int64(toLong(value.intValue))
+  else if ('doubleValue' in value) writer.uint32((4 << 3) | FIXED64).double(value.doubleValue)
+  else if ('arrayValue' in value) {
+    writeMessage(writer, 5, value.arrayValue, (inner, items) => {
+      for (const item of items) writeMessage(inner, 1, item, writeAnyValue)
+    })
+  } else if ('kvlistValue' in value) {
+    writeMessage(writer, 6, value.kvlistValue, (inner, entries) => {
+      for (const entry of entries) writeMessage(inner, 1, entry, writeKeyValue)
+    })
+  } else if ('bytesValue' in value) writer.uint32((7 << 3) | LENGTH_DELIMITED).bytes(value.bytesValue)
+}

@@ -1,0 +1,99 @@
+import { BytesIndex, grown } from '../wire/bytes_index.ts'
+import { MAX_ATTRIBUTES, NO_ROOM } from './remembered_bytes.ts'
+import type { RememberedBytes } from './remembered_bytes.ts'
+
+/** Spellings of one thing that are remembered. Each further one costs its text whenever it comes. */
+export const MAX_SPELLINGS = 4
+const UNKNOWN = -1
+/** What a thing takes beside the bytes of its text. */
+const THING_BYTES = 240
+
+interface Known {
+  readonly number: number
+  spellings: number
+}
+
+/**
+ * Numbers things by a text that says what they are. Their bytes are the fast key: bytes that are not known are read once, and
+ * are another spelling of the thing from then on.
+ */
+export class Spellings {
+  readonly #byText = new Map<string, Known>()
+  /** By number. */
+  readonly #texts: string[] = []
+  readonly #free: number[] = []
+  readonly #bytes: BytesIndex
+  /** By spelling: the number of its thing. */
+  #numbers = new Int32Array(64)
+
+  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  constructor(
+    private readonly remembered: RememberedBytes,
+    private readonly beside = 0,
+  ) {
+    this.#bytes = new BytesIndex(remembered, Int32Array.BYTES_PER_ELEMENT)
+  }
+
+  /** The number of the thing that stands from `start` to `end`, below `owner`; -1 when the bytes are not known. */
+  find(owner: number, view: DataView, start: number, end: number): number {
+    const spelling = this.#bytes.find(owner, view, start, end)
+    return spelling === UNKNOWN ? UNKNOWN : this.#numbers[spelling]
+  }
+
+  /** The number of the thing that `text` says it is, whose bytes `find` has just looked for in vain; or `NO_ROOM`. */
+  add(owner: number, view: DataView, start: number, end: number, text: string): number {
+    const known = this.#know(text)
+    if (known === undefined) return NO_ROOM
+    if (known.spellings === MAX_SPELLINGS || end - start > MAX_ATTRIBUTES) return known.number
+    if (!this.remembered.hasRoom(this.#bytes.bytesFor(end - start))) return known.number
+    known.spellings++
+    const spelling = this.#bytes.add(owner, view, start, end)
+    if (spelling >= this.#numbers.length) this.#numbers = grown(this.#numbers)
+    this.#numbers[spelling] = known.number
+    return known.number
+  }
+
+  /** The number of the thing that `text` says it is; or `NO_ROOM`. */
+  numberOfText(text: string): number {
+    return this.#know(text)?.number ?? NO_ROOM
+  }
+
+  /** What the thing with a number is. */
+  text(number: number): string {
+    return this.#texts[number]
+  }
+
+  /** Forgets the things that are not among these. Their numbers will be used again. Returns the owners of all bytes that are left. */
+  keep(numbers: ReadonlySet<number>): ReadonlySet<number> {
+    const owners = new Set<number>()
+    this.#bytes.forget((spelling) => {
+      if (!numbers.has(this.#numbers[spelling])) return true
+      owners.add(this.#bytes.owner(spelling))
+      return false
+    })
+    for (const [text, { number }] of this.#byText) {
+      if (numbers.has(number)) continue
+      this.#byText.delete(text)
+      this.#free.push(number)
+      this.#texts[number] = ''
+      this.remembered.add(-this.#bytesFor(text))
+    }
+    return owners
+  }
+
+  #know(text: string): Known | undefined {
+    const known = this.#byText.get(text)
+    if (known !== undefined) return known
+    const bytes = this.#bytesFor(text)
+    if (!this.remembered.hasRoom(bytes)) return undefined
+    this.remembered.add(bytes)
+    const added = { number: this.#free.pop() ?? this.#byText.size, spellings: 0 }
+    this.#byText.set(text, added)
+    this.#texts[added.number] = text
+    return added
+  }
+
+  #bytesFor(text: string): number {
+    return THING_BYTES + this.beside + Buffer.byteLength(text)
+  }
+}

@@ -1,0 +1,245 @@
+import { grown } from '../wire/bytes_index.ts'
+import type { NumberPointCursor } from '../metrics/number_cursor.ts'
+import type { RememberedNumber } from './difference.ts'
+import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from '../common/remembered_bytes.ts'
+
+/*
+ * What is remembered of a series, in 32-bit places: when it was seen and at what interval (0: not known), in milliseconds, its value
+ * (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
+ */
+const SEEN = 0
+const INTERVAL = 1
+const VALUE = 2
+const TIME = 4
+const START = 6
+const PASS = 8
+const KIND = 9
+const STRIDE = 10
+/** What a series takes, as the array grows twofold. */
+export const POINT_BYTES = 60
+
+const NOTHING = 0
+const DOUBLE = 1
+const INT = 2
+/** The value is no number and is remembered elsewhere. */
+const OTHER = 3
+
+/** Where the times of a point are; `startAt`: -1 when it has no start. */
+interface Times {
+  readonly view: DataView
+  readonly timeAt: number
+  readonly startAt: number
+}
+
+/** The last points and times of many series, by their number, in one array instead of an object for each. */
+export class PointMemory {
+  #places = new Int32Array(64 * STRIDE)
+  #doubles = new Float64Array(this.#places.buffer)
+
+  /** Makes room for a series, of which nothing is known yet. */
+  clear(series: number): void {
+    while ((series + 1) * STRIDE > this.#places.length) {
+      this.#places = grown(this.#places)
+      this.#doubles = new Float64Array(this.#places.buffer)
+    }
+    this.#places.fill(0, series * STRIDE, (series + 1) * STRIDE)
+  }
+
+  knows(series: number): boolean {
+    return this.#places[series * STRIDE + KIND] !== NOTHING
+  }
+
+  /** Milliseconds since the series was seen, of times as in `see`. */
+  age(series: number, now: number): number {
+    return (now - this.#places[series * STRIDE + SEEN]) | 0
+  }
+
+  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. What is older than 24 days seems to be younger. */
+  see(series: number, now: number): void {
+    const places = this.#places
+    const at = series * STRIDE
+    const gap = (now - places[at + SEEN]) | 0
+    // The first that is seen after `clear` says nothing of an interval.
+    if (gap > 0 && places[at + KIND] !== NOTHING) places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
+    places[at + SEEN] = now
+  }
+
+  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  mayGo(series: number, now: number): boolean {
+    const interval = this.#places[series * STRIDE + INTERVAL]
+    return this.age(series, now) > MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL : interval)
+  }
+
+  /** Marks the series; `false` when it was marked with this number already. */
+  mark(series: number, pass: number): boolean {
+    const at = series * STRIDE + PASS
+    if (this.#places[at] === pass) return false
+    this.#places[at] = pass
+    return true
+  }
+
+  /** `undefined` when nothing is known, or no number. */
+  get(series: number): RememberedNumber | undefined {
+    const at = series * STRIDE
+    const kind = this.#places[at + KIND]
+    if (kind === NOTHING || kind === OTHER) return undefined
+    const isInt = kind === INT
+    const value = isInt ? narrow(this.#signed(at + VALUE)) : this.#doubles[(at + VALUE) / 2]
+    return { kind: 'number', isInt, value, ...this.times(series) }
+  }
+
+  times(series: number): { timeUnixNano: bigint; startTimeUnixNano: bigint } {
+    const at = series * STRIDE
+    return {
+      timeUnixNano: BigInt.asUintN(64, this.#signed(at + TIME)),
+      startTimeUnixNano: BigInt.asUintN(64, this.#signed(at + START)),
+    }
+  }
+
+  set(series: number, point: RememberedNumber): void {
+    const at = series * STRIDE
+    const { value, isInt } = point
+    if (isInt) this.#write(at + VALUE, BigInt(value ?? 0))
+    else this.#doubles[(at + VALUE) / 2] = Number(value ?? 0)
+    this.setTimes(series, point)
+    this.#places[at + KIND] = isInt ? INT : DOUBLE
+  }
+
+  /** For a point whose value is remembered elsewhere. */
+  setTimes(
+    series: number,
+    { timeUnixNano, startTimeUnixNano }: Pick<RememberedNumber, 'timeUnixNano' | 'startTimeUnixNano'>,
+  ): void {
+    const at = series * STRIDE
+    if (this.knows(series)) this.#moveOn(at, Number(BigInt.asIntN(32, timeUnixNano)), Number(timeUnixNano >> 32n) | 0)
+    this.#write(at + TIME, timeUnixNano)
+    this.#write(at + START, startTimeUnixNano)
+    this.#places[at + KIND] = OTHER
+  }
+
+  /** Whether a number that is remembered is an int. */
+  isInt(series: number): boolean {
+    return this.#places[series * STRIDE + KIND] === INT
+  }
+
+  /** Copies the time, and the value before and the start behind it where asked for, to `at` in `to`; returns where they end. */
+  copy(series: number, to: Int32Array, at: number, value: boolean, start: boolean): number {
+    const end = series * STRIDE + (start ? START + 2 : START)
+    for (let from = series * STRIDE + (value ? VALUE : TIME); from < end; from++) to[at++] = this.#places[from]
+    return at
+  }
+
+  /** Takes over what `copy` gave. `isInt` tells a number that is new; one without a value is remembered elsewhere. */
+  take(series: number, from: Int32Array, at: number, value: boolean, start: boolean, isInt?: boolean): void {
+    const end = series * STRIDE + (start ? START + 2 : START)
+    for (let to = series * STRIDE + (value ? VALUE : TIME); to < end; to++) this.#places[to] = from[at++]
+    if (!value) this.#places[series * STRIDE + KIND] = OTHER
+    else if (isInt !== undefined) this.#places[series * STRIDE + KIND] = isInt ? INT : DOUBLE
+  }
+
+  forget(series: number): void {
+    this.#places[series * STRIDE + KIND] = NOTHING
+  }
+
+  /** Whether the point at these times is a later one of the same run: it says the same start, and another time than that. */
+  precedes(series: number, { view, timeAt, startAt }: Times): boolean {
+    if (startAt < 0) return false
+    const places = this.#places
+    const at = series * STRIDE
+    const startLow = view.getInt32(startAt, true)
+    const startHigh = view.getInt32(startAt + 4, true)
+    if (startLow !== places[at + START] || startHigh !== places[at + START + 1]) return false
+    if (startLow === 0 && startHigh === 0) return false
+    const low = view.getInt32(timeAt, true)
+    const high = view.getInt32(timeAt + 4, true)
+    if (startLow === low && startHigh === high) return false
+    const beforeHigh = places[at + TIME + 1]
+    return high === beforeHigh ? low >>> 0 > places[at + TIME] >>> 0 : high >>> 0 > beforeHigh >>> 0
+  }
+
+  /**
+   * The difference between the cursor's point and what is remembered; NaN unless it goes on from that and has grown. Beyond
+   * 2^53 a difference is left to those who count exactly.
+   */
+  differenceTo(series: number, cursor: NumberPointCursor): number {
+    const { view, isInt, valueAt } = cursor
+    const places = this.#places
+    const at = series * STRIDE
+    if (places[at + KIND] !== (isInt ? INT : DOUBLE) || !this.precedes(series, cursor)) return NaN
+    if (!isInt) {
+      const difference = view.getFloat64(valueAt, true) - this.#doubles[(at + VALUE) / 2]
+      return difference >= 0 ? difference : NaN
+    }
+    const difference =
+      (view.getInt32(valueAt + 4, true) - places[at + VALUE + 1]) * 4294967296 +
+      (view.getUint32(valueAt, true) - (places[at + VALUE] >>> 0))
+    return difference >= 0 && difference <= Number.MAX_SAFE_INTEGER ? difference : NaN
+  }
+
+  /** Takes over the number at these places, and writes the difference and where it starts in their stead. */
+  replace(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, difference: number): void {
+    const places = this.#places
+    const at = series * STRIDE
+    places[at + VALUE] = view.getInt32(valueAt, true)
+    places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
+    this.replaceTimes(series, view, timeAt, view, startAt)
+    if (places[at + KIND] === DOUBLE) view.setFloat64(valueAt, difference, true)
+    else {
+      view.setUint32(valueAt, difference % 4294967296, true)
+      view.setUint32(valueAt + 4, Math.floor(difference / 4294967296), true)
+    }
+  }
+
+  /** Writes the time that is remembered as the start in `out`, and takes over the time in `view`. */
+  replaceTimes(series: number, view: DataView, timeAt: number, out: DataView, startAt: number): void {
+    const places = this.#places
+    const at = series * STRIDE
+    const timeLow = view.getInt32(timeAt, true)
+    const timeHigh = view.getInt32(timeAt + 4, true)
+    out.setInt32(startAt, places[at + TIME], true)
+    out.setInt32(startAt + 4, places[at + TIME + 1], true)
+    this.#moveOn(at, timeLow, timeHigh)
+    places[at + TIME] = timeLow
+    places[at + TIME + 1] = timeHigh
+  }
+
+  /** Takes over the number at these places as the first of its series. */
+  begin(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, isInt: boolean): void {
+    const at = series * STRIDE
+    this.#places[at + VALUE] = view.getInt32(valueAt, true)
+    this.#places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
+    this.beginTimes(series, { view, timeAt, startAt })
+    this.#places[at + KIND] = isInt ? INT : DOUBLE
+  }
+
+  /** `begin` for a point whose value is remembered elsewhere. */
+  beginTimes(series: number, { view, timeAt, startAt }: Times): void {
+    const at = series * STRIDE
+    this.#places[at + START] = startAt < 0 ? 0 : view.getInt32(startAt, true)
+    this.#places[at + START + 1] = startAt < 0 ? 0 : view.getInt32(startAt + 4, true)
+    this.#places[at + TIME] = view.getInt32(timeAt, true)
+    this.#places[at + TIME + 1] = view.getInt32(timeAt + 4, true)
+    this.#places[at + KIND] = OTHER
+  }
+
+  /** Takes the time between a point and the next into the interval: what was held back comes all at once. 2^20 ns are about a millisecond. */
+  #moveOn(at: number, timeLow: number, timeHigh: number): void {
+    const places = this.#places
+    const gap = ((timeHigh - places[at + TIME + 1]) << 12) + (timeLow >>> 20) - (places[at + TIME] >>> 20)
+    if (gap > places[at + INTERVAL]) places[at + INTERVAL] = gap
+  }
+
+  #signed(at: number): bigint {
+    return (BigInt(this.#places[at + 1]) << 32n) | BigInt(this.#places[at] >>> 0)
+  }
+
+  #write(at: number, value: bigint): void {
+    this.#places[at] = Number(BigInt.asIntN(32, value))
+    this.#places[at + 1] = Number(BigInt.asIntN(32, value >> 32n))
+  }
+}
+
+function narrow(value: bigint): number | bigint {
+  const number = Number(value)
+  return Number.isSafeInteger(number) ? number : value
+}

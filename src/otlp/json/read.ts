@@ -1,0 +1,241 @@
+import { MetricBatch } from '../metrics/batch.ts'
+import { MalformedError, tooManyMessages } from '../wire/check.ts'
+import { keyValue, request } from './messages.ts'
+import type { Field, Message } from './messages.ts'
+import { INT32, INT64, JsonInteger, UINT32, UINT64, readDouble } from './number.ts'
+import { ProtobufOutput } from './protobuf_output.ts'
+import { JsonPiece, JsonText, Mistake, QUOTE } from './text.ts'
+
+/*
+ * The JSON form of OTLP, turned into protobuf in one pass: no value becomes an object on the way. Sources:
+ * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping,
+ * https://protobuf.dev/programming-guides/json/.
+ */
+
+// One pass runs at a time.
+const output = new ProtobufOutput()
+const integer = new JsonInteger()
+/** Messages within the request, and how many there may be. */
+let messageCount = 0
+let messageLimit = Infinity
+
+/**
+ * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`. Keys are in lower camel case or as in the `.proto`;
+ * 64-bit integers are text or numbers, exact either way; unknown keys are ignored, `null` means absent, and of a key that
+ * stands twice in an object the last counts, though both must be well-formed.
+ * @param maxMessages how many messages it may hold, at all levels together
+ * @throws MalformedError that names the place: `resourceMetrics[0].scopeMetrics[2].metrics[7].name: must be a text`
+ */
+export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity): MetricBatch {
+  messageCount = 0
+  messageLimit = maxMessages
+  const text = new JsonText(typeof json === 'string' ? Buffer.from(json) : json)
+  try {
+    readMessage(text, request)
+    text.end()
+    return MetricBatch.fromOtlp(output.take())
+  } catch (error) {
+    if (error instanceof Mistake) {
+      throw new MalformedError(error.path === '' ? error.message : `${error.path}: ${error.message}`)
+    }
+    throw error
+  } finally {
+    output.clear()
+  }
+}
+
+function readMessage(text: JsonText, message: Message): void {
+  const { keys, fields } = message
+  const start = output.at
+  let seen = 0
+  let replaced: Map<number, number> | undefined
+  let key = -1
+  text.openObject()
+  for (let first = true; text.nextMember(first); first = false) {
+    output.reserve(text.left)
+    // Encoders write fields in one order, so the key after the last one is mostly it.
+    let tries = keys.length
+    do key = key + 1 < keys.length ? key + 1 : 0
+    while (!text.skip(keys[key]) && --tries > 0)
+    const field = tries > 0 ? fields[key] : message.byName.get(text.string())
+    text.skipColon()
+    if (field === undefined) {
+      text.skipValue()
+      continue
+    }
+    const bit = 1 << field.number
+    if ((seen & bit) !== 0) (replaced ??= new Map<number, number>()).set(field.number, output.at)
+    seen |= bit
+    if (text.skipNull()) continue
+    try {
+      if (field.repeated) readList(text, field)
+      else readField(text, field)
+    } catch (error) {
+      throw error instanceof Mistake ? error.within(field.name) : error
+    }
+  }
+  if (replaced !== undefined) output.drop(start, replaced)
+}
+
+function readList(text: JsonText, field: Field): void {
+  const { message } = field
+  const before = output.at
+  let start = before
+  let index = 0
+  text.openList()
+  if (message === undefined) {
+    output.byte(field.tag)
+    start = output.open(1)
+  }
+  try {
+    for (; text.nextItem(index === 0); index++) {
+      output.reserve(text.left)
+      if (message === undefined) readScalar(text, field)
+      else readField(text, field)
+    }
+  } catch (error) {
+    throw error instanceof Mistake ? error.within(`[${index}]`) : error
+  }
+  if (index === 0) output.at = before
+  else if (message === undefined) output.close(start, 1)
+}
+
+const ATTRIBUTE = new JsonPiece('{"key":"')
+const VALUE = new JsonPiece(',"value":{"stringValue":"')
+
+/**
+ * Reads the attribute that almost all points have, a text under a key, where it is written without spaces; most of the time
+ * of `OTLP/JSON to OTLP` goes into those. Returns `false`, and has read nothing, where it is another.
+ */
+function readTextAttribute(text: JsonText): boolean {
+  const { at } = text
+  const start = output.at
+  text.peek()
+  if (text.skip(ATTRIBUTE)) {
+    const attribute = output.open(1)
+    output.byte(0x0a) // string key = 1;
+    readText(text)
+    if (text.skip(VALUE)) {
+      output.byte(0x12) // AnyValue value = 2;
+      const value = output.open(1)
+      output.byte(0x0a) // string string_value = 1;
+      readText(text)
+      if (text.skipBraces()) {
+        output.close(value, 1)
+        output.close(attribute, 1)
+        messageCount++
+        return true
+      }
+    }
+  }
+  text.at = at
+  output.at = start
+  return false
+}
+
+/** Writes the text behind the quote that was just read. Returns whether there is any. */
+function readText(text: JsonText): boolean {
+  const start = output.open(1)
+  output.at = text.copyText(output.bytes, start)
+  return closeBytes(start)
+}
+
+function readField(text: JsonText, field: Field): void {
+  const { message } = field
+  const before = output.at
+  output.byte(field.tag)
+  if (message !== undefined) {
+    if (++messageCount > messageLimit) throw tooManyMessages()
+    if (message === keyValue && readTextAttribute(text)) return
+    const { width } = message
+    const start = output.open(width)
+    readMessage(text, message)
+    message.width = output.close(start, width)
+  } else if (!readScalar(text, field) && !field.explicit) output.at = before
+}
+
+/** Writes a scalar as it stands behind its tag. Returns whether it is another than proto3 leaves out. */
+function readScalar(text: JsonText, field: Field): boolean {
+  switch (field.holds) {
+    case 'string':
+      text.openText()
+      return readText(text)
+    case 'fixed64':
+      integer.read(text, UINT64)
+      output.fixed64(integer.low, integer.high)
+      return true
+    case 'sfixed64':
+      integer.read(text, INT64)
+      output.fixed64(integer.low, integer.high)
+      return true
+    case 'double':
+      output.double(readDouble(text))
+      return true
+    case 'int64':
+      integer.read(text, INT64)
+      return writeVarint()
+    case 'uint64':
+      integer.read(text, UINT64)
+      return writeVarint()
+    case 'uint32':
+      integer.read(text, UINT32)
+      return writeVarint()
+    case 'sint32': {
+      integer.read(text, INT32)
+      // Zigzag: the sign is the last bit.
+      output.varint(((integer.low << 1) ^ -(integer.high & 1)) >>> 0, 0)
+      return integer.low !== 0
+    }
+    case 'temporality':
+      readTemporality(text)
+      return writeVarint()
+    case 'bool': {
+      const value = text.boolean()
+      output.byte(value ? 1 : 0)
+      return value
+    }
+    case 'base64':
+      // In either alphabet, with or without padding.
+      return writeBytes(text, /^[\w+/-]*={0,2}$/, 'base64')
+    case 'hex':
+      return writeBytes(text, /^(?:[\da-fA-F]{2})*$/, 'hex')
+    case 'message':
+      throw new TypeError(`${field.name} holds a message`)
+  }
+}
+
+/** Writes what `integer` has read. */
+function writeVarint(): boolean {
+  output.varint(integer.low, integer.high)
+  return integer.low !== 0 || integer.high !== 0
+}
+
+/** metrics.proto, `enum AggregationTemporality`, by number. */
+const temporalities = ['UNSPECIFIED', 'DELTA', 'CUMULATIVE'].map((name) => `AGGREGATION_TEMPORALITY_${name}`)
+
+/** Reads the number of an enum or its name; a number that this version does not know stays what it is. */
+function readTemporality(text: JsonText): void {
+  if (text.peek() !== QUOTE) {
+    integer.read(text, INT32)
+    return
+  }
+  integer.low = temporalities.indexOf(text.string())
+  integer.high = 0
+  if (integer.low < 0) throw new Mistake('must be a number or a name of the enum')
+}
+
+function writeBytes(text: JsonText, pattern: RegExp, encoding: 'base64' | 'hex'): boolean {
+  const value = text.peek() === QUOTE ? text.string() : undefined
+  if (value === undefined) throw text.mistake(`must be ${encoding}`)
+  if (!pattern.test(value)) throw new Mistake(`must be ${encoding}`)
+  const start = output.open(1)
+  output.at += output.bytes.write(value, start, encoding)
+  return closeBytes(start)
+}
+
+/** Ends what a length of one byte was left for. Returns whether it holds any. */
+function closeBytes(start: number): boolean {
+  const some = output.at > start
+  output.close(start, 1)
+  return some
+}

@@ -1,0 +1,387 @@
+import type { MetricBatch } from '../metrics/batch.ts'
+import { keyValue, request } from './messages.ts'
+import type { Field, Message } from './messages.ts'
+import { MINUS, QUOTE, ZERO } from './text.ts'
+import { viewOf } from '../wire/lazy_message.ts'
+
+/*
+ * The JSON form of OTLP, written from protobuf: no value becomes an object on the way. Sources:
+ * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping.
+ */
+
+/**
+ * The OTLP JSON of an `ExportMetricsServiceRequest`, on one line: keys in lower camel case, 64-bit integers as text, enums
+ * as numbers, trace and span ids as hex, other bytes as base64. Fields that this version does not know are not in it.
+ */
+export function toOtlpJson(batch: MetricBatch): string {
+  return write(batch, () => output.toString('utf8', 0, written))
+}
+
+/** `toOtlpJson` in UTF-8. */
+export function toOtlpJsonBytes(batch: MetricBatch): Buffer {
+  return write(batch, () => Buffer.from(output.subarray(0, written)))
+}
+
+/** Memory kept for the next batch; what a larger one takes is let go of. */
+const KEPT = 4 * 1024 * 1024
+const NOTHING = Buffer.alloc(0)
+/** Room for a key and a number. */
+const FIELD = 96
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+const COMMA = 0x2c
+/** Numbers of fields below this are noted; OTLP has none above. */
+const FIELDS = 16
+
+// The state of the one pass that runs at a time.
+let output: Buffer = Buffer.allocUnsafeSlow(64 * 1024)
+let written = 0
+let bytes: Buffer = NOTHING
+let view = viewOf(NOTHING)
+let at = 0
+/** The number that was just read, as two unsigned halves. */
+let low = 0
+let high = 0
+/** For each message that is open, where the first field of each number begins, and the last; or -1. */
+let places = new Int32Array(FIELDS * 2 * 32)
+
+function write<Result>(batch: MetricBatch, take: () => Result): Result {
+  try {
+    open(batch.toOtlp())
+    writeMessage(request, 0, bytes.length, 0)
+    return take()
+  } finally {
+    bytes = NOTHING
+    view = viewOf(NOTHING)
+    written = 0
+    if (output.length > KEPT) output = Buffer.allocUnsafeSlow(64 * 1024)
+  }
+}
+
+function open(message: Uint8Array): void {
+  bytes = Buffer.from(message.buffer, message.byteOffset, message.length)
+  view = viewOf(message)
+}
+
+function writeMessage(message: Message, start: number, end: number, depth: number): void {
+  notePlaces(message, start, end, depth)
+  const base = depth * FIELDS * 2
+  let separator = OPEN_OBJECT
+  for (const field of message.named) {
+    const first = places[base + field.number]
+    const last = places[base + FIELDS + field.number]
+    if (first < 0 && field.leftOut) continue
+    const before = written
+    room(FIELD)
+    output[written++] = separator
+    writeAscii(field.key)
+    if (field.repeated) writeList(field, first, last, depth)
+    else if (field.message !== undefined) writeInner(field, field.message, first, last, depth)
+    else {
+      at = last
+      if (last >= 0) readNumber()
+      if (!writeScalar(field) && field.leftOut && !field.explicit) {
+        written = before
+        continue
+      }
+    }
+    separator = COMMA
+  }
+  room(2)
+  if (separator === OPEN_OBJECT) output[written++] = OPEN_OBJECT
+  output[written++] = CLOSE_OBJECT
+}
+
+/** Finds the fields of a message. Of the members of a `oneof` only the last is one. */
+function notePlaces(message: Message, start: number, end: number, depth: number): void {
+  const base = depth * FIELDS * 2
+  if (base + FIELDS * 2 > places.length) {
+    const larger = new Int32Array(places.length * 2)
+    larger.set(places)
+    places = larger
+  }
+  for (let place = base; place < base + FIELDS * 2; place++) places[place] = -1
+  at = start
+  while (at < end) {
+    const place = at
+    const tag = readNumber()
+    const number = tag >>> 3
+    const field = number < FIELDS ? message.byNumber[number] : undefined
+    if (field !== undefined && (tag === field.tag || tag === field.itemTag)) {
+      if (field.oneOf) {
+        for (const other of message.named)
+          if (other.oneOf && other !== field) places[base + other.number] = places[base + FIELDS + other.number] = -1
+      }
+      if (places[base + number] < 0) places[base + number] = place
+      places[base + FIELDS + number] = place
+    }
+    skip(tag & 7)
+  }
+}
+
+/** Writes a message that a field holds. One that stands several times is that of their bytes together. */
+function writeInner(field: Field, message: Message, first: number, last: number, depth: number): void {
+  if (first < 0) return writeMessage(message, 0, 0, depth + 1)
+  at = first
+  if (first === last) {
+    readNumber()
+    const end = readNumber() + at
+    return writeMessage(message, at, end, depth + 1)
+  }
+  const parts: Buffer[] = []
+  while (at <= last) {
+    const tag = readNumber()
+    const start = at
+    skip(tag & 7)
+    const end = at
+    if (tag !== field.tag) continue
+    at = start
+    readNumber()
+    parts.push(bytes.subarray(at, end))
+    at = end
+  }
+  const outer = bytes
+  open(Buffer.concat(parts))
+  writeMessage(message, 0, bytes.length, depth + 1)
+  open(outer)
+}
+
+function writeList(field: Field, first: number, last: number, depth: number): void {
+  const { message } = field
+  const start = written
+  at = first
+  while (at >= 0 && at <= last) {
+    const tag = readNumber()
+    if (tag !== field.tag && tag !== field.itemTag) {
+      skip(tag & 7)
+      continue
+    }
+    const end = tag === field.tag ? readNumber() + at : at + 1
+    if (message !== undefined) {
+      room(1)
+      output[written++] = COMMA
+      if (message !== keyValue || !writeTextAttribute(at, end)) writeMessage(message, at, end, depth + 1)
+      at = end
+      continue
+    }
+    while (at < end) {
+      room(FIELD)
+      output[written++] = COMMA
+      writeScalar(field)
+    }
+  }
+  room(2)
+  if (written === start) written++
+  output[start] = 0x5b // [ in place of the first comma
+  output[written++] = 0x5d // ]
+}
+
+const ATTRIBUTE = Buffer.from('{"key":')
+const VALUE = Buffer.from(',"value":{"stringValue":')
+
+/**
+ * Writes the attribute that almost all points have, a short text under a key, where it stands as encoders write it. Returns
+ * `false`, and has written nothing, where it is another.
+ */
+function writeTextAttribute(start: number, end: number): boolean {
+  const key = start + 2
+  const value = key + bytes[start + 1]
+  if (end - start > 127 || value + 4 > end || bytes[start] !== 0x0a || bytes[value] !== 0x12) return false
+  if (value + 2 + bytes[value + 1] !== end || bytes[value + 2] !== 0x0a || value + 4 + bytes[value + 3] !== end)
+    return false
+  room(FIELD)
+  writeAscii(ATTRIBUTE)
+  writeText(key, value)
+  room(FIELD)
+  writeAscii(VALUE)
+  writeText(value + 4, end)
+  room(2)
+  output[written++] = CLOSE_OBJECT
+  output[written++] = CLOSE_OBJECT
+  return true
+}
+
+function writeAscii(text: Uint8Array): void {
+  for (let index = 0; index < text.length; index++) output[written++] = text[index]
+}
+
+/** Writes the scalar that stands here; that of proto3 if none does. Returns whether it is another than that. */
+function writeScalar(field: Field): boolean {
+  low = high = 0
+  const absent = at < 0
+  switch (field.holds) {
+    case 'string':
+    case 'base64':
+    case 'hex': {
+      const length = absent ? 0 : readNumber()
+      if (field.holds === 'string') writeText(at, at + length)
+      else writeRaw(`"${bytes.toString(field.holds, at, at + length)}"`)
+      at += length
+      return length > 0
+    }
+    case 'double': {
+      const value = absent ? 0 : view.getFloat64(at, true)
+      at += 8
+      writeDouble(value)
+      return !Object.is(value, 0)
+    }
+    case 'fixed64':
+    case 'sfixed64':
+      if (!absent) {
+        low = view.getUint32(at, true)
+        high = view.getUint32(at + 4, true)
+        at += 8
+      }
+      writeLong(field.holds === 'sfixed64')
+      break
+    case 'int64':
+    case 'uint64':
+      if (!absent) readVarint()
+      writeLong(field.holds === 'int64')
+      break
+    case 'bool':
+      if (!absent) readVarint()
+      writeRaw(low === 0 && high === 0 ? 'false' : 'true')
+      break
+    case 'uint32':
+      if (!absent) readVarint()
+      high = 0
+      writeDigits(low)
+      break
+    case 'sint32':
+      if (!absent) readVarint()
+      high = 0
+      writeDouble((low >>> 1) ^ -(low & 1))
+      break
+    case 'temporality':
+      if (!absent) readVarint()
+      writeDouble(low | 0)
+      break
+    case 'message':
+      throw new TypeError(`${field.name} holds a message`)
+  }
+  return low !== 0 || high !== 0
+}
+
+/** Writes the text in UTF-8 that stands from `start` to `end`. */
+function writeText(start: number, end: number): void {
+  room(end - start + FIELD)
+  const before = written
+  output[written++] = QUOTE
+  for (let index = start; index < end; index++) {
+    const byte = bytes[index]
+    if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === 0x5c) {
+      written = before
+      writeRaw(JSON.stringify(bytes.toString('utf8', start, end)))
+      return
+    }
+    output[written++] = byte
+  }
+  output[written++] = QUOTE
+}
+
+function writeRaw(text: string): void {
+  room(text.length * 3 + FIELD)
+  written += output.write(text, written)
+}
+
+/** JSON has no NaN and no infinities; proto3 writes them as text. */
+function writeDouble(value: number): void {
+  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
+    if (value < 0) output[written++] = MINUS
+    writeDigits(Math.abs(value))
+  } else if (Number.isFinite(value)) {
+    const text = Object.is(value, -0) ? '-0' : String(value)
+    for (let index = 0; index < text.length; index++) output[written++] = text.charCodeAt(index)
+  } else writeRaw(`"${value}"`)
+}
+
+const BILLION = 1e9
+
+/** Writes the 64 bits that were read as text. */
+function writeLong(signed: boolean): void {
+  const negative = signed && high > 0x7fffffff
+  const least = negative ? -low >>> 0 : low
+  const most = negative ? (~high + (low === 0 ? 1 : 0)) >>> 0 : high
+  output[written++] = QUOTE
+  if (negative) output[written++] = MINUS
+  if (most < 0x200000) writeDigits(most * 2 ** 32 + least)
+  else {
+    // Divided by a billion in steps of 16 bits, each exact in a JavaScript number.
+    const upper = (most % BILLION) * 65536 + (least >>> 16)
+    const lower = (upper % BILLION) * 65536 + (least & 65535)
+    writeDigits(
+      Math.floor(most / BILLION) * 2 ** 32 + Math.floor(upper / BILLION) * 65536 + Math.floor(lower / BILLION),
+    )
+    digits(lower % BILLION, 9)
+  }
+  output[written++] = QUOTE
+}
+
+/** Writes an integer from 0 to 2^53 - 1. */
+function writeDigits(value: number): void {
+  let width = 1
+  for (let power = 10; power <= value; power *= 10) width++
+  if (width <= 9) digits(value, width)
+  else {
+    digits(Math.floor(value / BILLION), width - 9)
+    digits(value % BILLION, 9)
+  }
+}
+
+function digits(value: number, width: number): void {
+  written += width
+  let rest = value | 0
+  for (let index = 1; index <= width; index++) {
+    const next = (rest / 10) | 0
+    output[written - index] = ZERO + rest - next * 10
+    rest = next
+  }
+}
+
+function room(more: number): void {
+  if (written + more <= output.length) return
+  const larger = Buffer.allocUnsafeSlow(Math.max(written + more, output.length * 2))
+  output.copy(larger, 0, 0, written)
+  output = larger
+}
+
+/** Reads a varint of up to 32 bits: a tag or a length. */
+function readNumber(): number {
+  const byte = bytes[at]
+  if (byte < 0x80) {
+    at++
+    return byte
+  }
+  readVarint()
+  return low
+}
+
+function readVarint(): void {
+  low = high = 0
+  for (let shift = 0; shift < 70; shift += 7) {
+    const byte = bytes[at++]
+    const part = byte & 0x7f
+    if (shift < 28) low |= part << shift
+    else if (shift === 28) {
+      low |= part << 28
+      high = part >>> 4
+    } else if (shift < 64) high |= part << (shift - 32)
+    if (byte < 0x80) break
+  }
+  low >>>= 0
+  high >>>= 0
+}
+
+/** Goes over a value; over a group with all that is in it. */
+function skip(wire: number): void {
+  if (wire === 2) {
+    const length = readNumber()
+    at += length
+  } else if (wire === 1) at += 8
+  else if (wire === 5) at += 4
+  else if (wire === 0) while (bytes[at++] > 0x7f);
+  else if (wire === 3) {
+    for (let tag = readNumber(); (tag & 7) !== 4; tag = readNumber()) skip(tag & 7)
+  }
+}

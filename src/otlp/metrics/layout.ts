@@ -1,0 +1,75 @@
+import { behind } from '../wire/lazy_message.ts'
+import type { Encoded } from '../wire/lazy_message.ts'
+import type { MetricType, Temporality } from './metric_type.ts'
+
+/** What one must know of a metric before its points, found without reading a text. Positions are those of its request. */
+export interface MetricShape {
+  readonly type: Exclude<MetricType, 'none'>
+  readonly temporality: Temporality
+  readonly monotonic: boolean
+  /** Where name, description and unit end, and with them the tag of the data. */
+  readonly headerEnd: number
+  /** The data: its points and the fields beside them. */
+  readonly dataStart: number
+  readonly dataEnd: number
+  /** Where the temporality's one byte is; -1 when it is not there. */
+  readonly temporalityAt: number
+  readonly pointCount: number
+}
+
+/** `oneof data` of `Metric`, by the tags of its fields 5, 7, 9, 10 and 11. */
+const TYPES: MetricShape['type'][] = []
+TYPES[0x2a] = 'gauge'
+TYPES[0x3a] = 'sum'
+TYPES[0x4a] = 'histogram'
+TYPES[0x52] = 'exponential_histogram'
+TYPES[0x5a] = 'summary'
+
+/** `enum AggregationTemporality`, by number. */
+export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']
+
+/**
+ * The shape of a metric that is written as encoders do: name, description and unit first, the data last, and nothing else.
+ * `undefined` for any other, which has to be read.
+ */
+export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape | undefined {
+  const { bytes, regular } = source
+  if (!regular) return undefined
+  let at = start
+  // string name = 1; string description = 2; string unit = 3;
+  while (at < end && (bytes[at] === 0x0a || bytes[at] === 0x12 || bytes[at] === 0x1a)) at = behind(bytes, at + 1)
+  const type = TYPES[bytes[at]] as MetricShape['type'] | undefined
+  if (at >= end || type === undefined) return undefined
+  const headerEnd = at + 1
+  if (behind(bytes, headerEnd) !== end) return undefined
+  at = headerEnd
+  while (bytes[at++] > 127);
+  const dataStart = at
+  let temporalityAt = -1
+  let monotonicAt = -1
+  let pointCount = 0
+  while (at < end) {
+    const tag = bytes[at]
+    if (tag === 0x0a) {
+      at = behind(bytes, at + 1)
+      pointCount++
+      continue
+    }
+    // AggregationTemporality aggregation_temporality = 2; bool is_monotonic = 3; in one byte each.
+    if (type === 'gauge' || type === 'summary' || bytes[at + 1] > 127) return undefined
+    if (tag === 0x10) temporalityAt = at + 1
+    else if (tag === 0x18 && type === 'sum') monotonicAt = at + 1
+    else return undefined
+    at += 2
+  }
+  return {
+    type,
+    temporality: temporalityAt < 0 ? 'unspecified' : (temporalities[bytes[temporalityAt]] ?? 'unspecified'),
+    monotonic: monotonicAt >= 0 && bytes[monotonicAt] !== 0,
+    headerEnd,
+    dataStart,
+    dataEnd: end,
+    temporalityAt,
+    pointCount,
+  }
+}

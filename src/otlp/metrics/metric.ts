@@ -1,0 +1,198 @@
+import { Attributes } from '../common/attributes.ts'
+import { Interned } from '../wire/interned.ts'
+import { Encoded, Message } from '../wire/lazy_message.ts'
+import { shapeOf } from './layout.ts'
+import type { MetricShape } from './layout.ts'
+import type { MetricType, Temporality } from './metric_type.ts'
+import type { DataPoint } from './points.ts'
+import { Resource, Scope } from '../common/resource.ts'
+import type { SeriesNumbers } from './series_numbers.ts'
+
+export interface MetricFields {
+  readonly name?: string
+  readonly description?: string
+  /** UCUM, case-sensitive. */
+  readonly unit?: string
+  readonly metadata?: Attributes
+  readonly type: MetricType
+  /** Meaningful for sums and histograms. */
+  readonly temporality?: Temporality
+  /** Meaningful for sums. */
+  readonly monotonic?: boolean
+  readonly points?: readonly DataPoint[] | Encoded<readonly DataPoint[]>
+  /** Unknown fields of the metric and of its data message, as they came. */
+  readonly unknown?: Uint8Array
+  readonly unknownData?: Uint8Array
+}
+
+const names = new Interned(({ bytes }, start, end) => bytes.toString('utf8', start, end))
+const nameOf = names.of.bind(names)
+
+/** One metric with its points, all of the kind that `type` says. Immutable. */
+export class Metric extends Message<MetricFields> {
+  /** Instead of the name in `encoded`. */
+  readonly renamed: string | undefined
+  /** Of the points in `encoded`, if somebody has looked: who meets the numbers again need not compare bytes. */
+  readonly series: SeriesNumbers | undefined
+  private knownName: string | undefined
+  private knownPoints: readonly DataPoint[] | undefined
+  /** `null`: it has none. */
+  private knownShape: MetricShape | null | undefined
+
+  /** `shape`: that of the bytes it is made from, where it is known. */
+  constructor(
+    source: MetricFields | Encoded<MetricFields>,
+    renamed?: string,
+    shape?: MetricShape,
+    series?: SeriesNumbers,
+  ) {
+    super(source)
+    this.renamed = renamed
+    this.series = series
+    this.knownName = renamed
+    this.knownPoints = undefined
+    this.knownShape = shape
+  }
+
+  /** Where its parts are; `undefined` unless it is as it came, and written as encoders do. */
+  get shape(): MetricShape | undefined {
+    if (this.knownShape === undefined) {
+      this.knownShape = (this.encoded === undefined ? undefined : shapeOf(this.encoded)) ?? null
+    }
+    return this.knownShape ?? undefined
+  }
+
+  get name(): string {
+    return (this.knownName ??= this.encoded?.firstText(nameOf) ?? this.fields.name ?? '')
+  }
+
+  get description(): string {
+    return this.fields.description ?? ''
+  }
+
+  get unit(): string {
+    return this.fields.unit ?? ''
+  }
+
+  get metadata(): Attributes {
+    return this.fields.metadata ?? Attributes.empty
+  }
+
+  get type(): MetricType {
+    return this.shape?.type ?? this.fields.type
+  }
+
+  get temporality(): Temporality {
+    return this.shape?.temporality ?? this.fields.temporality ?? 'unspecified'
+  }
+
+  get monotonic(): boolean {
+    return this.shape?.monotonic ?? this.fields.monotonic ?? false
+  }
+
+  /** Whether the points still are what came, as bytes. */
+  get pointsAsCame(): boolean {
+    return this.shape !== undefined || this.fields.points instanceof Encoded
+  }
+
+  get points(): readonly DataPoint[] {
+    const { points = [] } = this.fields
+    return (this.knownPoints ??= points instanceof Encoded ? points.decode() : points)
+  }
+
+  /** The number of its points, for which they are not read where their bytes tell. */
+  get pointCount(): number {
+    return this.shape?.pointCount ?? this.points.length
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  get unknownData(): Uint8Array | undefined {
+    return this.fields.unknownData
+  }
+
+  /** A copy in which the given fields are replaced. */
+  with(fields: Partial<MetricFields>): Metric {
+    const { name, fields: all } = this
+    return new Metric({ ...all, name, ...fields })
+  }
+
+  withName(name: string): Metric {
+    if (name === this.name) return this
+    return this.encoded === undefined ? this.with({ name }) : new Metric(this.encoded, name, this.shape, this.series)
+  }
+
+  withPoints(points: readonly DataPoint[]): Metric {
+    return points === this.points ? this : this.with({ points })
+  }
+}
+
+export interface ScopeMetricsFields {
+  readonly scope?: Scope
+  readonly metrics?: readonly Metric[]
+  readonly schemaUrl?: string
+  readonly unknown?: Uint8Array
+}
+
+/** The metrics of one scope. Immutable. */
+export class ScopeMetrics extends Message<ScopeMetricsFields> {
+  get scope(): Scope {
+    return this.fields.scope ?? Scope.empty
+  }
+
+  get metrics(): readonly Metric[] {
+    return this.fields.metrics ?? []
+  }
+
+  get schemaUrl(): string {
+    return this.fields.schemaUrl ?? ''
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  withScope(scope: Scope): ScopeMetrics {
+    return scope === this.scope ? this : new ScopeMetrics({ ...this.fields, scope })
+  }
+
+  withMetrics(metrics: readonly Metric[]): ScopeMetrics {
+    return metrics === this.metrics ? this : new ScopeMetrics({ ...this.fields, metrics })
+  }
+}
+
+export interface ResourceMetricsFields {
+  readonly resource?: Resource
+  readonly scopes?: readonly ScopeMetrics[]
+  readonly schemaUrl?: string
+  readonly unknown?: Uint8Array
+}
+
+/** The metrics of one resource. Immutable. */
+export class ResourceMetrics extends Message<ResourceMetricsFields> {
+  get resource(): Resource {
+    return this.fields.resource ?? Resource.empty
+  }
+
+  get scopes(): readonly ScopeMetrics[] {
+    return this.fields.scopes ?? []
+  }
+
+  get schemaUrl(): string {
+    return this.fields.schemaUrl ?? ''
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  withResource(resource: Resource): ResourceMetrics {
+    return resource === this.resource ? this : new ResourceMetrics({ ...this.fields, resource })
+  }
+
+  withScopes(scopes: readonly ScopeMetrics[]): ResourceMetrics {
+    return scopes === this.scopes ? this : new ResourceMetrics({ ...this.fields, scopes })
+  }
+}

@@ -1,0 +1,154 @@
+import type { Encoded } from '../wire/lazy_message.ts'
+import type { Metric } from './metric.ts'
+import { MAX_ATTRIBUTES, NO_ROOM, TOO_LARGE } from '../common/remembered_bytes.ts'
+import type { RememberedBytes } from '../common/remembered_bytes.ts'
+import { scopeIdentity } from '../common/resource.ts'
+import type { Resource, Scope } from '../common/resource.ts'
+import { Spellings } from '../common/spellings.ts'
+
+/** The text that two metrics share exactly when they are to have one number. `schemaUrl` is that of the scope. */
+export type Identify = (metric: Metric, resource: Resource, scope: Scope, schemaUrl: string) => string
+
+const TOP = 0
+const NONE = -1
+
+/**
+ * Numbers metrics by what `identify` says of them. Those that came as bytes are found again by the bytes of their resource, of
+ * their scope, and of their name, description and unit, so that no text is made of them.
+ *
+ * An owner, whose bytes stand behind its own, is a number of the level above; or, less than 0, that of what stands between the two:
+ * the schema URL of a scope, which is not in its bytes but behind the metrics, or the other name of a metric.
+ */
+export class MetricIndex {
+  readonly #identify: Identify
+  readonly #resources: Spellings
+  /** By their resource, and a schema URL. */
+  readonly #schemas: Spellings
+  readonly #scopes: Spellings
+  /** By their scope, and a name. */
+  readonly #names: Spellings
+  readonly #metrics: Spellings
+  /** The resource and scope that were asked for last, and the number of the scope. */
+  #resource: Resource | undefined
+  #scope: Scope | undefined
+  #schemaUrl = ''
+  #above = NONE
+
+  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  constructor(identify: Identify, remembered: RememberedBytes, beside = 0) {
+    this.#identify = identify
+    this.#resources = new Spellings(remembered)
+    this.#schemas = new Spellings(remembered)
+    this.#scopes = new Spellings(remembered)
+    this.#names = new Spellings(remembered)
+    this.#metrics = new Spellings(remembered, beside)
+  }
+
+  /** The number of a metric; `TOO_LARGE` or `NO_ROOM` where it is not known and is not to be remembered. */
+  numberOf(metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
+    // Name and unit are read only of what is new: that takes far longer than to look up their bytes.
+    const { encoded, shape, renamed } = metric
+    if (encoded === undefined || shape === undefined) {
+      const { attributes } = resource
+      const isLarge = isTooLarge(metric.name, metric.unit, schemaUrl, attributes.identity, ...textsOf(scope))
+      return isLarge ? TOO_LARGE : this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
+    }
+    if (resource !== this.#resource || scope !== this.#scope || schemaUrl !== this.#schemaUrl) {
+      this.#above = this.#scopeOf(resource, scope, schemaUrl)
+      this.#resource = resource
+      this.#scope = scope
+      this.#schemaUrl = schemaUrl
+    }
+    const above = renamed === undefined ? this.#above : between(this.#names, this.#above, renamed)
+    // What has no room for its resource may be known all the same.
+    if (above === NO_ROOM) return this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
+    if (above < 0) return above
+    const owner = renamed === undefined ? above : -1 - above
+    const { view } = encoded.source
+    const known = this.#metrics.find(owner, view, encoded.start, shape.headerEnd)
+    if (known >= 0) return known
+    if (isTooLarge(metric.name, metric.unit)) return TOO_LARGE
+    const identity = this.#identify(metric, resource, scope, schemaUrl)
+    return this.#metrics.add(owner, view, encoded.start, shape.headerEnd, identity)
+  }
+
+  /** Lets go of the request of the last metric. */
+  end(): void {
+    this.#resource = this.#scope = undefined
+  }
+
+  /** What `identify` said of the metric with a number. */
+  identity(number: number): string {
+    return this.#metrics.text(number)
+  }
+
+  /** The number of the metric of which `identify` says so; or `NO_ROOM`. */
+  numberOfIdentity(identity: string): number {
+    return this.#metrics.numberOfText(identity)
+  }
+
+  /** Forgets the metrics that are not among these. The numbers will be used again. */
+  keep(metrics: ReadonlySet<number>): void {
+    this.end()
+    const { above: scopes, between: names } = divided(this.#metrics.keep(metrics))
+    this.#names.keep(names)
+    for (const name of names) scopes.add(aboveIn(this.#names.text(name)))
+    const { above: resources, between: schemas } = divided(this.#scopes.keep(scopes))
+    this.#schemas.keep(schemas)
+    for (const schema of schemas) resources.add(aboveIn(this.#schemas.text(schema)))
+    for (const scope of scopes) resources.add(aboveIn(this.#scopes.text(scope)))
+    this.#resources.keep(resources)
+  }
+
+  #scopeOf(resource: Resource, scope: Scope, schemaUrl: string): number {
+    const ofResource = find(this.#resources, TOP, resource.encoded, () => [resource.attributes.identity])
+    const above = schemaUrl === '' ? ofResource : between(this.#schemas, ofResource, schemaUrl)
+    if (above < 0) return above
+    const owner = schemaUrl === '' ? above : -1 - above
+    const texts = (): string[] => textsOf(scope)
+    return find(this.#scopes, owner, scope.encoded, texts, () => `${ofResource}\n${scopeIdentity(scope, schemaUrl)}`)
+  }
+}
+
+/** The number of what stands from `start` to `end`, below `owner`, of which `texts` are the parts of `text`. */
+function find(
+  spellings: Spellings,
+  owner: number,
+  encoded: Encoded<object> | undefined,
+  texts: () => string[],
+  text = () => texts().join('\n'),
+): number {
+  const known = encoded === undefined ? NONE : spellings.find(owner, encoded.source.view, encoded.start, encoded.end)
+  if (known >= 0) return known
+  if (isTooLarge(...texts())) return TOO_LARGE
+  if (encoded === undefined) return spellings.numberOfText(text())
+  return spellings.add(owner, encoded.source.view, encoded.start, encoded.end, text())
+}
+
+/** The number of a text below a number, which may say that there is none. */
+function between(spellings: Spellings, above: number, text: string): number {
+  if (above < 0) return above
+  return isTooLarge(text) ? TOO_LARGE : spellings.numberOfText(`${above}\n${text}`)
+}
+
+/** The number with which a text begins. */
+function aboveIn(text: string): number {
+  return Number.parseInt(text, 10)
+}
+
+/** Owners by what they are. */
+function divided(owners: ReadonlySet<number>): { above: Set<number>; between: Set<number> } {
+  const all = [...owners]
+  return {
+    above: new Set(all.filter((owner) => owner >= 0)),
+    between: new Set(all.filter((owner) => owner < 0).map((owner) => -1 - owner)),
+  }
+}
+
+function textsOf({ name, version, attributes }: Scope): string[] {
+  return [name, version, attributes.identity]
+}
+
+function isTooLarge(...texts: readonly string[]): boolean {
+  return texts.some(({ length }) => length > MAX_ATTRIBUTES)
+}

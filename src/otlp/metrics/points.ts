@@ -1,0 +1,233 @@
+import { Attributes } from '../common/attributes.ts'
+import { Message } from '../wire/lazy_message.ts'
+
+/** Bit of `flags`: the point says that there is no value (staleness). Source: metrics.proto, `DataPointFlags`. */
+export const NO_RECORDED_VALUE = 1
+
+export interface Exemplar {
+  readonly filteredAttributes: Attributes
+  readonly timeUnixNano: bigint
+  /** An int when `isInt`; beyond 2^53 a bigint. */
+  readonly value: number | bigint
+  readonly isInt: boolean
+  readonly spanId: Uint8Array
+  readonly traceId: Uint8Array
+  readonly unknown?: Uint8Array
+}
+
+interface PointFields {
+  readonly attributes?: Attributes
+  /** Nanoseconds since 1970. */
+  readonly timeUnixNano?: bigint
+  /** Nanoseconds since 1970; 0 when not known. */
+  readonly startTimeUnixNano?: bigint
+  readonly flags?: number
+  readonly exemplars?: readonly Exemplar[]
+  readonly unknown?: Uint8Array
+}
+
+/** What all kinds of points share. Points are immutable; `with...` returns the same point when nothing changes. */
+abstract class Point<Fields extends PointFields> extends Message<Fields> {
+  get attributes(): Attributes {
+    return this.fields.attributes ?? Attributes.empty
+  }
+
+  get timeUnixNano(): bigint {
+    return this.fields.timeUnixNano ?? 0n
+  }
+
+  get startTimeUnixNano(): bigint {
+    return this.fields.startTimeUnixNano ?? 0n
+  }
+
+  get flags(): number {
+    return this.fields.flags ?? 0
+  }
+
+  get exemplars(): readonly Exemplar[] {
+    return this.fields.exemplars ?? []
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
+  }
+
+  /** Whether the point carries a value at all. */
+  get hasValue(): boolean {
+    return (this.flags & NO_RECORDED_VALUE) === 0
+  }
+
+  /** A copy in which the given fields are replaced. */
+  abstract with(fields: Partial<Fields>): this
+
+  withAttributes(attributes: Attributes): this {
+    return attributes === this.attributes ? this : this.with({ attributes } as Partial<Fields>)
+  }
+}
+
+export interface NumberPointFields extends PointFields {
+  readonly value?: number | bigint
+  /** Whether the value is an OTLP int; default: it is a bigint. */
+  readonly isInt?: boolean
+}
+
+/** A point of a gauge or a sum. */
+export class NumberPoint extends Point<NumberPointFields> {
+  readonly kind = 'number'
+
+  /** An int when `isInt` (a bigint beyond 2^53), else a double; `undefined` when the point holds none. */
+  get value(): number | bigint | undefined {
+    return this.fields.value
+  }
+
+  get isInt(): boolean {
+    return this.fields.isInt ?? typeof this.fields.value === 'bigint'
+  }
+
+  override with(fields: Partial<NumberPointFields>): this {
+    return new NumberPoint({ ...this.fields, ...fields }) as this
+  }
+}
+
+export interface HistogramPointFields extends PointFields {
+  readonly count?: number | bigint
+  readonly sum?: number
+  readonly min?: number
+  readonly max?: number
+  readonly bucketCounts?: readonly (number | bigint)[]
+  readonly explicitBounds?: readonly number[]
+}
+
+/** A point of a histogram with explicit bounds. */
+export class HistogramPoint extends Point<HistogramPointFields> {
+  readonly kind = 'histogram'
+
+  get count(): number | bigint {
+    return this.fields.count ?? 0
+  }
+
+  get sum(): number | undefined {
+    return this.fields.sum
+  }
+
+  get min(): number | undefined {
+    return this.fields.min
+  }
+
+  get max(): number | undefined {
+    return this.fields.max
+  }
+
+  get bucketCounts(): readonly (number | bigint)[] {
+    return this.fields.bucketCounts ?? []
+  }
+
+  get explicitBounds(): readonly number[] {
+    return this.fields.explicitBounds ?? []
+  }
+
+  override with(fields: Partial<HistogramPointFields>): this {
+    return new HistogramPoint({ ...this.fields, ...fields }) as this
+  }
+}
+
+/** One side of an exponential histogram: bucket `i` counts what lies in (base^(offset+i), base^(offset+i+1)]. */
+export interface Buckets {
+  readonly offset: number
+  readonly bucketCounts: readonly (number | bigint)[]
+  readonly unknown?: Uint8Array
+}
+
+export interface ExponentialHistogramPointFields extends PointFields {
+  readonly count?: number | bigint
+  readonly sum?: number
+  readonly min?: number
+  readonly max?: number
+  /** base = 2^(2^-scale) */
+  readonly scale?: number
+  readonly zeroCount?: number | bigint
+  readonly zeroThreshold?: number
+  readonly positive?: Buckets
+  readonly negative?: Buckets
+}
+
+/** A point of a histogram whose bucket bounds are powers of a base. */
+export class ExponentialHistogramPoint extends Point<ExponentialHistogramPointFields> {
+  readonly kind = 'exponential_histogram'
+
+  get count(): number | bigint {
+    return this.fields.count ?? 0
+  }
+
+  get sum(): number | undefined {
+    return this.fields.sum
+  }
+
+  get min(): number | undefined {
+    return this.fields.min
+  }
+
+  get max(): number | undefined {
+    return this.fields.max
+  }
+
+  get scale(): number {
+    return this.fields.scale ?? 0
+  }
+
+  get zeroCount(): number | bigint {
+    return this.fields.zeroCount ?? 0
+  }
+
+  get zeroThreshold(): number {
+    return this.fields.zeroThreshold ?? 0
+  }
+
+  get positive(): Buckets | undefined {
+    return this.fields.positive
+  }
+
+  get negative(): Buckets | undefined {
+    return this.fields.negative
+  }
+
+  override with(fields: Partial<ExponentialHistogramPointFields>): this {
+    return new ExponentialHistogramPoint({ ...this.fields, ...fields }) as this
+  }
+}
+
+export interface Quantile {
+  /** From 0 (minimum) to 1 (maximum). */
+  readonly quantile: number
+  readonly value: number
+  readonly unknown?: Uint8Array
+}
+
+export interface SummaryPointFields extends PointFields {
+  readonly count?: number | bigint
+  readonly sum?: number
+  readonly quantileValues?: readonly Quantile[]
+}
+
+/** A point of a summary: count, sum and quantiles computed at the source. */
+export class SummaryPoint extends Point<SummaryPointFields> {
+  readonly kind = 'summary'
+
+  get count(): number | bigint {
+    return this.fields.count ?? 0
+  }
+
+  get sum(): number {
+    return this.fields.sum ?? 0
+  }
+
+  get quantileValues(): readonly Quantile[] {
+    return this.fields.quantileValues ?? []
+  }
+
+  override with(fields: Partial<SummaryPointFields>): this {
+    return new SummaryPoint({ ...this.fields, ...fields }) as this
+  }
+}
+
+export type DataPoint = NumberPoint | HistogramPoint | ExponentialHistogramPoint | SummaryPoint

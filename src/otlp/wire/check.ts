@@ -1,0 +1,424 @@
+import { keyBit } from './lazy_message.ts'
+import type { Source } from './lazy_message.ts'
+
+/*
+ * One pass over an OTLP `ExportMetricsServiceRequest` that proves its whole nested structure and counts its data points,
+ * without making an object. Everything read later relies on it.
+ */
+
+/** Bytes that are not an OTLP message. Its message names the place. */
+export class MalformedError extends Error {
+  override readonly name = 'MalformedError'
+}
+
+export interface CheckResult extends Source {
+  /** Data points in all metrics. */
+  readonly points: number
+}
+
+/** Messages in a request that are always believed; beyond, there may be one for every `BYTES_PER_MESSAGE` of its bytes. */
+const MANY_MESSAGES = 1_000_000
+const BYTES_PER_MESSAGE = 8
+
+/** How many messages, at all levels together, a request of that many bytes may hold that comes from outside. */
+export function maxMessages(bytes: number): number {
+  return Math.max(MANY_MESSAGES, bytes / BYTES_PER_MESSAGE)
+}
+
+/** A request that holds more: in a few bytes each they come cheaply, and would take hundreds of bytes in memory. */
+export function tooManyMessages(): MalformedError {
+  return new MalformedError(
+    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, metrics, data points, attributes and whatever else is ` +
+      `nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
+  )
+}
+
+/** Messages inside messages that are believed; protobufjs and the official implementations stop at 100, too. */
+const MAX_DEPTH = 100
+
+// What a length-delimited field holds, beside the numbers of the messages below.
+const BYTES = 0
+const PACKED_FIXED64 = -1
+const PACKED_VARINT = -2
+
+// The messages, and for each what its length-delimited fields hold. Source: opentelemetry-proto 1.x.
+const REQUEST = 1
+const RESOURCE_METRICS = 2
+const RESOURCE = 3
+const SCOPE_METRICS = 4
+const SCOPE = 5
+const METRIC = 6
+const GAUGE = 7
+const SUM = 8
+const HISTOGRAM = 9
+const EXPONENTIAL_HISTOGRAM = 10
+const SUMMARY = 11
+const NUMBER_POINT = 12
+const HISTOGRAM_POINT = 13
+const EXPONENTIAL_POINT = 14
+const SUMMARY_POINT = 15
+const BUCKETS = 16
+const QUANTILE = 17
+const EXEMPLAR = 18
+const KEY_VALUE = 19
+const ANY_VALUE = 20
+const ARRAY_VALUE = 21
+const KEY_VALUE_LIST = 22
+
+interface Field {
+  readonly holds: number
+  /** Fields of a message that share a slot may not stand beside each other; slot 0 is for repeated fields. */
+  readonly slot: number
+}
+
+const many = (holds: number): Field => ({ holds, slot: 0 })
+const one = (holds: number, slot: number): Field => ({ holds, slot })
+/** A field of a message's `oneof`. */
+const oneOf = (holds: number): Field => one(holds, 31)
+
+const messages: Readonly<Record<number, Readonly<Record<number, Field>>>> = {
+  [REQUEST]: { 1: many(RESOURCE_METRICS) },
+  [RESOURCE_METRICS]: { 1: one(RESOURCE, 1), 2: many(SCOPE_METRICS), 3: one(BYTES, 3) },
+  [RESOURCE]: { 1: many(KEY_VALUE) },
+  [SCOPE_METRICS]: { 1: one(SCOPE, 1), 2: many(METRIC), 3: one(BYTES, 3) },
+  [SCOPE]: { 1: one(BYTES, 1), 2: one(BYTES, 2), 3: many(KEY_VALUE) },
+  [METRIC]: {
+    1: one(BYTES, 1),
+    2: one(BYTES, 2),
+    3: one(BYTES, 3),
+    5: oneOf(GAUGE),
+    7: oneOf(SUM),
+    9: oneOf(HISTOGRAM),
+    10: oneOf(EXPONENTIAL_HISTOGRAM),
+    11: oneOf(SUMMARY),
+    12: many(KEY_VALUE),
+  },
+  [GAUGE]: { 1: many(NUMBER_POINT) },
+  [SUM]: { 1: many(NUMBER_POINT) },
+  [HISTOGRAM]: { 1: many(HISTOGRAM_POINT) },
+  [EXPONENTIAL_HISTOGRAM]: { 1: many(EXPONENTIAL_POINT) },
+  [SUMMARY]: { 1: many(SUMMARY_POINT) },
+  [NUMBER_POINT]: { 5: many(EXEMPLAR), 7: many(KEY_VALUE) },
+  [HISTOGRAM_POINT]: { 6: many(PACKED_FIXED64), 7: many(PACKED_FIXED64), 8: many(EXEMPLAR), 9: many(KEY_VALUE) },
+  [EXPONENTIAL_POINT]: { 1: many(KEY_VALUE), 8: one(BUCKETS, 8), 9: one(BUCKETS, 9), 11: many(EXEMPLAR) },
+  [SUMMARY_POINT]: { 6: many(QUANTILE), 7: many(KEY_VALUE) },
+  [BUCKETS]: { 2: many(PACKED_VARINT) },
+  [QUANTILE]: {},
+  [EXEMPLAR]: { 4: one(BYTES, 4), 5: one(BYTES, 5), 7: many(KEY_VALUE) },
+  [KEY_VALUE]: { 1: one(BYTES, 1), 2: one(ANY_VALUE, 2) },
+  [ANY_VALUE]: { 1: oneOf(BYTES), 5: oneOf(ARRAY_VALUE), 6: oneOf(KEY_VALUE_LIST), 7: oneOf(BYTES) },
+  [ARRAY_VALUE]: { 1: many(ANY_VALUE) },
+  [KEY_VALUE_LIST]: { 1: many(KEY_VALUE) },
+}
+
+/** Field numbers below this are looked up; OTLP has none above. */
+const FIELDS = 16
+/** What field `number` of message `kind` holds: `holds[kind * FIELDS + number]`; unknown fields hold bytes. */
+const holds = new Int8Array(32 * FIELDS)
+/** The slot of each field, in the same place. */
+const slots = new Uint8Array(32 * FIELDS)
+for (const [kind, fields] of Object.entries(messages)) {
+  for (const [number, field] of Object.entries(fields)) {
+    const index = Number(kind) * FIELDS + Number(number)
+    holds[index] = field.holds
+    slots[index] = field.slot
+  }
+}
+
+const isPoint = (kind: number): boolean => kind >= NUMBER_POINT && kind <= SUMMARY_POINT
+
+// The state of the one pass that runs at a time: passing it along would cost more than the work.
+const NONE: Uint8Array = new Uint8Array()
+let buffer = NONE
+let position = 0
+let points = 0
+let regular = true
+let pointKeys = 0
+let plainNumbers = true
+let depth = 0
+/** Messages within the request, and how many there may be. */
+let messageCount = 0
+let messageLimit = Infinity
+/** How many messages of each repeated level came before the place being read. */
+const path = { resource: 0, scope: 0, metric: 0 }
+
+/**
+ * Proves that `bytes` is an OTLP `ExportMetricsServiceRequest` of no more than `limit` messages at all levels together.
+ * @throws MalformedError
+ */
+export function checkMetrics(bytes: Uint8Array, limit = Infinity): CheckResult {
+  buffer = bytes
+  position = 0
+  points = 0
+  regular = true
+  pointKeys = 0
+  plainNumbers = true
+  depth = 0
+  // The request itself is none of them.
+  messageCount = -1
+  messageLimit = limit
+  path.resource = path.scope = path.metric = -1
+  try {
+    checkMessage(REQUEST, bytes.length)
+    if (messageCount > limit) throw tooManyMessages()
+    const { byteOffset, length } = bytes
+    return {
+      bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length),
+      view: new DataView(bytes.buffer, byteOffset, length),
+      points,
+      regular,
+      pointKeys,
+      plainNumbers,
+    }
+  } finally {
+    buffer = NONE
+  }
+}
+
+function checkMessage(kind: number, end: number): void {
+  if (depth > MAX_DEPTH) throw malformed(`more than ${MAX_DEPTH} messages are nested`)
+  if (++messageCount > messageLimit) throw tooManyMessages()
+  depth++
+  let seen = 0
+  const table = kind * FIELDS
+  while (position < end) {
+    const tag = buffer[position] < 128 ? buffer[position++] : readTag(end)
+    const number = tag >>> 3
+    if (number === 0) throw malformed('a field has the number 0')
+    switch (tag & 7) {
+      case 0:
+        skipVarint(end)
+        break
+      case 1:
+        position += 8
+        break
+      case 2: {
+        const length = readLength(end)
+        const inner = position + length
+        if (inner > end)
+          throw malformed(`length ${length} runs past its parent, which has ${end - position} bytes left`)
+        const index = number < FIELDS ? table + number : 0
+        const slot = slots[index]
+        if (slot !== 0) {
+          if ((seen & (1 << slot)) !== 0) regular = false
+          seen |= 1 << slot
+        }
+        const inside = holds[index]
+        if (inside === BYTES) position = inner
+        else if (inside === KEY_VALUE) {
+          if (isPoint(kind)) noteKey(inner)
+          checkKeyValue(inner)
+        } else if (inside === NUMBER_POINT) {
+          points++
+          checkNumberPoint(inner)
+        } else checkInside(inside, inner)
+        break
+      }
+      case 3:
+        regular = false
+        skipGroup(number, end)
+        break
+      case 5:
+        position += 4
+        break
+      default:
+        throw malformed(`a field has the wire type ${tag & 7}`)
+    }
+  }
+  if (position !== end) throw malformed('a field runs past its parent')
+  depth--
+}
+
+function checkInside(kind: number, end: number): void {
+  switch (kind) {
+    case PACKED_FIXED64:
+      if ((end - position) % 8 !== 0) throw malformed('a list of 64-bit numbers has a part of one')
+      position = end
+      return
+    case PACKED_VARINT:
+      while (position < end) skipVarint(end)
+      return
+    case RESOURCE_METRICS:
+      path.resource++
+      path.scope = path.metric = -1
+      break
+    case SCOPE_METRICS:
+      path.scope++
+      path.metric = -1
+      break
+    case METRIC:
+      path.metric++
+      break
+    default:
+      if (isPoint(kind)) points++
+  }
+  checkMessage(kind, end)
+}
+
+/** Remembers the key of the attribute that begins here; one that does not begin with its key may be any. */
+function noteKey(end: number): void {
+  const start = position + 2
+  const keyEnd = start + buffer[position + 1]
+  if (buffer[position] === 0x0a && buffer[position + 1] < 128 && keyEnd <= end) {
+    pointKeys |= keyBit(buffer, start, keyEnd)
+  } else pointKeys = -1
+}
+
+function checkKeyValue(end: number): void {
+  if (isText(buffer, position, end)) {
+    messageCount += TEXT_ATTRIBUTE
+    position = end
+  } else checkMessage(KEY_VALUE, end)
+}
+
+/** Messages that such an attribute is: a `KeyValue` and an `AnyValue`. */
+const TEXT_ATTRIBUTE = 2
+
+/** Whether it is the attribute that almost all points have, a text under a key, from `start` to `end`; found in few steps. */
+function isText(bytes: Uint8Array, start: number, end: number): boolean {
+  // string key = 1; AnyValue value = 2; string string_value = 1;
+  if (bytes[start] !== 0x0a || bytes[start + 1] > 127) return false
+  const at = start + 2 + bytes[start + 1]
+  if (at + 4 > end || bytes[at] !== 0x12 || bytes[at + 2] !== 0x0a) return false
+  const length = bytes[at + 1]
+  return length < 128 && at + 2 + length === end && length === bytes[at + 3] + 2
+}
+
+function checkNumberPoint(end: number): void {
+  const bytes = buffer
+  let at = position
+  let hasTime = false
+  let hasValue = false
+  let hasAttributes = false
+  let messages = 1
+  while (at < end) {
+    switch (bytes[at]) {
+      case 0x3a: {
+        // repeated KeyValue attributes = 7;
+        hasAttributes = true
+        const length = bytes[at + 1]
+        const start = at + 2
+        at = start + length
+        if (length < 128 && at <= end) {
+          if (isText(bytes, start, at)) {
+            pointKeys |= keyBit(bytes, start + 2, start + 2 + bytes[start + 1])
+            messages += TEXT_ATTRIBUTE
+          } else {
+            position = start
+            noteKey(at)
+            checkMessage(KEY_VALUE, at)
+          }
+          continue
+        }
+        at = start - 2
+        break
+      }
+      case 0x11: // fixed64 start_time_unix_nano = 2;
+      case 0x19: // fixed64 time_unix_nano = 3;
+      case 0x21: // double as_double = 4;
+      case 0x31: // sfixed64 as_int = 6;
+        if (at + 9 <= end) {
+          // The highest byte of a time since 1972 is not 0, nor are the highest bits of a finite number all 1.
+          if (bytes[at] === 0x19) hasTime = bytes[at + 8] !== 0
+          else if (bytes[at] === 0x21) hasValue = (bytes[at + 8] & 0x7f) !== 0x7f
+          else if (bytes[at] === 0x31) hasValue = true
+          if (hasAttributes) plainNumbers = false
+          at += 9
+          continue
+        }
+        break
+    }
+    // Whatever else there is, and what is wrong: in general, from here.
+    plainNumbers = false
+    position = at
+    // It counts itself.
+    messageCount += messages - 1
+    checkMessage(NUMBER_POINT, end)
+    return
+  }
+  plainNumbers &&= hasTime && hasValue
+  messageCount += messages
+  position = at
+}
+
+function skipGroup(number: number, end: number): void {
+  if (depth > MAX_DEPTH) throw malformed(`more than ${MAX_DEPTH} messages are nested`)
+  depth++
+  for (;;) {
+    if (position >= end) throw malformed('a group has no end')
+    const tag = readTag(end)
+    if (tag >>> 3 === 0) throw malformed('a field has the number 0')
+    switch (tag & 7) {
+      case 0:
+        skipVarint(end)
+        break
+      case 1:
+        position += 8
+        break
+      case 2: {
+        const length = readLength(end)
+        position += length
+        break
+      }
+      case 3:
+        skipGroup(tag >>> 3, end)
+        break
+      case 4:
+        if (tag >>> 3 !== number) throw malformed('a group ends under another number')
+        depth--
+        return
+      case 5:
+        position += 4
+        break
+      default:
+        throw malformed(`a field has the wire type ${tag & 7}`)
+    }
+    if (position > end) throw malformed('a field runs past its parent')
+  }
+}
+
+function readTag(end: number): number {
+  const start = position
+  let value = 0
+  for (let shift = 0; shift < 35; shift += 7) {
+    if (position >= end) throw malformed('a field runs past its parent')
+    const byte = buffer[position++]
+    if (shift === 28 && byte > 15) break
+    value |= (byte & 127) << shift
+    if (byte < 128) {
+      // A tag in more bytes than it needs is valid, and unusual enough not to be relied on.
+      if (position - start > 1 && value < 128) regular = false
+      return value >>> 0
+    }
+  }
+  throw malformed('a tag is too long')
+}
+
+function readLength(end: number): number {
+  const first = buffer[position++]
+  if (first < 128 && position <= end) return first
+  let value = first & 127
+  for (let shift = 7; shift < 35; shift += 7) {
+    if (position >= end) throw malformed('a field runs past its parent')
+    const byte = buffer[position++]
+    if (shift < 28) value |= (byte & 127) << shift
+    else if (shift === 28) value = (value | ((byte & 15) << 28)) >>> 0
+    if (byte < 128) return value
+  }
+  throw malformed('a length is longer than five bytes')
+}
+
+function skipVarint(end: number): void {
+  for (let count = 0; count < 10; count++) {
+    if (position >= end) throw malformed('a field runs past its parent')
+    if (buffer[position++] < 128) return
+  }
+  throw malformed('a number is longer than ten bytes')
+}
+
+function malformed(reason: string): MalformedError {
+  const resource = path.resource < 0 ? 'request' : `resource_metrics[${path.resource}]`
+  const scope = path.scope < 0 ? '' : `.scope_metrics[${path.scope}]`
+  const metric = path.metric < 0 ? '' : `.metrics[${path.metric}]`
+  return new MalformedError(`${resource}${scope}${metric}: ${reason}`)
+}

@@ -1,0 +1,63 @@
+import { BytesIndex } from './bytes_index.ts'
+import { viewOf } from './lazy_message.ts'
+import type { Source } from './lazy_message.ts'
+import { rememberedBytes } from '../common/remembered_bytes.ts'
+import type { Cache } from '../common/remembered_bytes.ts'
+
+/** Values that are remembered before all are forgotten, the bytes of all and of one. */
+const MAX_VALUES = 4096
+const MAX_BYTES = 1024 * 1024
+const MAX_LENGTH = 4096
+/** What a value takes, and each of its bytes, with the objects that are read from it and made of it. */
+const VALUE_BYTES = 1000
+const BYTE_BYTES = 4
+
+/**
+ * Makes one value of all messages or texts of a kind whose bytes are the same. What a sender repeats in every request, its
+ * resource, its scopes and the names of its metrics, is read, changed and written once then. Bounded, and it holds copies: no
+ * request lives on in it. Pays for the benchmark rows with 10 points a request and "OTLP to Datadog".
+ */
+export class Interned<Value> implements Cache {
+  #index = new BytesIndex()
+  #values: Value[] = []
+  #size = 0
+
+  constructor(private readonly make: (source: Source, start: number, end: number) => Value) {
+    rememberedBytes.addCache(this)
+  }
+
+  /** Forgets all: what comes again is remembered again. */
+  clear(): void {
+    rememberedBytes.add(-this.#bytes)
+    this.#index = new BytesIndex()
+    this.#values = []
+    this.#size = 0
+  }
+
+  /** The value that stands from `start` to `end`. */
+  of(source: Source, start: number, end: number): Value {
+    if (end - start > MAX_LENGTH) return this.make(source, start, end)
+    const number = this.#index.find(0, source.view, start, end)
+    return number < 0 ? this.#add(source, start, end) : this.#values[number]
+  }
+
+  get #bytes(): number {
+    return VALUE_BYTES * this.#values.length + BYTE_BYTES * this.#size
+  }
+
+  #add(source: Source, start: number, end: number): Value {
+    const length = end - start
+    if (this.#values.length === MAX_VALUES || this.#size + length > MAX_BYTES) {
+      this.clear()
+      this.#index.find(0, source.view, start, end)
+    }
+    const bytes = Buffer.allocUnsafeSlow(length)
+    source.bytes.copy(bytes, 0, start, end)
+    const own = { bytes, view: viewOf(bytes), regular: false, pointKeys: 0, plainNumbers: true }
+    const value = this.make(own, 0, length)
+    this.#size += length
+    rememberedBytes.add(VALUE_BYTES + BYTE_BYTES * length)
+    this.#values[this.#index.add(0, source.view, start, end)] = value
+    return value
+  }
+}

@@ -1,0 +1,249 @@
+import type { ExporterComponent } from '../../component/exporter.ts'
+import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
+import { memoryLimiterSettings } from '../../host/memory_limiter.ts'
+
+/** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
+export const deliverySettings = {
+  timeout: {
+    doc: 'How long one attempt to send a request may take.',
+    format: 'duration',
+    default: '5s',
+  },
+  max_age: {
+    doc: 'A data point older than this is dropped and counted as `too_old` instead of being sent, when the destination would only throw it away; `0s` means never.',
+    format: 'duration',
+    default: '0s',
+  },
+  max_ahead: {
+    doc: 'The same for a data point whose time lies further ahead than this, counted as `too_new`.',
+    format: 'duration',
+    default: '0s',
+  },
+  retry_on_failure: {
+    enabled: { doc: 'Whether a request that may succeed later is sent again.', format: 'boolean', default: true },
+    initial_interval: { doc: 'The wait before the first retry.', format: 'duration', default: '5s' },
+    randomization_factor: {
+      doc: 'Each wait is chosen at random within this fraction around the interval, from 0 to 1.',
+      format: 'number',
+      default: 0.5,
+    },
+    multiplier: { doc: 'The interval grows by this factor with each retry, from 1.', format: 'number', default: 1.5 },
+    max_interval: { doc: 'The interval grows no further than this.', format: 'duration', default: '30s' },
+    default_retry_after: {
+      doc: 'The wait after HTTP 429 without `Retry-After`. Default: the interval, as after any other failure.',
+      format: 'duration',
+      default: undefined,
+    },
+    max_retry_after: {
+      doc: 'The longest wait that a destination can impose with `Retry-After`.',
+      format: 'duration',
+      default: '300s',
+    },
+    max_elapsed_time: {
+      doc: 'A request that is not delivered after this time is dropped and counted; `0s` means never. Default: `300s`, or `0s` where the queue is on disk.',
+      format: 'duration',
+      default: undefined,
+    },
+  },
+  sending_queue: {
+    enabled: {
+      doc: 'Whether batches wait in a queue. Without one, a batch is taken only when it has been sent.',
+      format: 'boolean',
+      default: true,
+    },
+    directory: {
+      doc: 'A folder that makes the queue durable: a batch is taken when it is flushed to a folder of this exporter in it, and sent after a restart if it was not before. Several exporters may share it, several processes may not.',
+      format: 'path',
+      default: undefined,
+    },
+    max_disk_size: {
+      doc: 'How much the queue may take on disk. Beyond it, it is full.',
+      format: 'bytes',
+      default: '1GiB',
+    },
+    queue_size: {
+      doc: 'How much the queue holds, in units of `sizer`. Default: `1000`, or as much as `max_disk_size` allows where the queue is on disk.',
+      format: 'nat',
+      default: undefined,
+    },
+    sizer: {
+      doc: 'What `queue_size` counts: batches (`requests`), data points (`items`) or their OTLP `bytes`.',
+      format: ['requests', 'items', 'bytes'],
+      default: 'requests',
+    },
+    on_full: {
+      doc: 'What happens to a batch when the queue is full: `refuse` it to its receiver, or `drop_oldest` to make room.',
+      format: ['refuse', 'drop_oldest'],
+      default: 'refuse',
+    },
+    block_on_overflow: {
+      doc: 'Whether a full queue lets a receiver that can be refused wait for room instead. One that cannot, like `host_metrics`, never waits.',
+      format: 'boolean',
+      default: false,
+    },
+    join_interval: {
+      doc: 'Batches that wait are joined into one and sent at most once in this time; the first after a pause goes at once, and so do 100,000 data points or a full queue. `0s` joins nothing. An exporter whose destination keeps one value a second of each series declares `1s`.',
+      format: 'duration',
+      default: '0s',
+    },
+    num_consumers: { doc: 'How many requests may be in flight at once, from 1.', format: 'nat', default: 10 },
+    batch: {
+      doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone takes the defaults.',
+      format: {
+        settings: {
+          flush_timeout: {
+            doc: 'A batch waits no longer than this to grow, or than `join_interval` where that is longer.',
+            format: 'duration',
+            default: '200ms',
+          },
+          min_size: { doc: 'Data points at which a batch is sent without waiting.', format: 'nat', default: 8192 },
+          max_size: {
+            doc: 'Data points a batch may hold at most, or a request where `join_interval` joins batches; `0` means no limit.',
+            format: 'nat',
+            default: 0,
+          },
+        },
+      },
+      default: undefined,
+    },
+  },
+} as const satisfies Settings
+
+export type DeliveryConfig = ConfigOf<typeof deliverySettings>
+
+/** The settings of the delivery around an exporter, with the defaults that it declares. */
+export function deliverySettingsOf({ timeout, maxAge, maxAhead, joinInterval }: ExporterComponent): Settings {
+  const withDefault = <S extends Setting>(setting: S, own: string | undefined): S =>
+    own === undefined ? setting : { ...setting, default: own }
+  return {
+    ...deliverySettings,
+    timeout: withDefault(deliverySettings.timeout, timeout),
+    max_age: withDefault(deliverySettings.max_age, maxAge),
+    max_ahead: withDefault(deliverySettings.max_ahead, maxAhead),
+    sending_queue: {
+      ...deliverySettings.sending_queue,
+      join_interval: withDefault(deliverySettings.sending_queue.join_interval, joinInterval),
+    },
+  }
+}
+
+/** The `service` section, beside `pipelines`. */
+export const serviceSettings = {
+  telemetry: {
+    logs: {
+      level: {
+        doc: 'The least severe messages that are logged.',
+        format: ['debug', 'info', 'warn', 'error'],
+        default: 'info',
+      },
+      encoding: {
+        doc: 'How logs are written to standard error: readable lines, or a JSON object a line.',
+        format: ['console', 'json'],
+        default: 'console',
+      },
+    },
+    metrics: {
+      level: {
+        doc: "Whether the pipeline's own metrics are served: not with `none`. The collector's other levels all mean everything there is.",
+        format: ['none', 'basic', 'normal', 'detailed'],
+        default: 'normal',
+      },
+      address: {
+        doc: 'Where they are served to Prometheus, under `/metrics`; `host:port`. Port 0 lets the system choose.',
+        format: 'address',
+        default: 'localhost:8888',
+      },
+      prefix: {
+        doc: "What their names begin with, followed by `_`. By default they are called as the collector's.",
+        format: 'metric_name',
+        default: 'otelcol',
+      },
+    },
+  },
+  health: {
+    doc: 'Answers over HTTP how the process is: `/healthz`, `/readyz` and `/status`. Without it, nothing listens.',
+    format: {
+      settings: {
+        address: {
+          doc: 'Where it listens, `host:port`; port 0 lets the system choose.',
+          format: 'address',
+          default: 'localhost:13133',
+        },
+      },
+    },
+    default: undefined,
+  },
+  admin: {
+    doc: 'Lets whoever reaches it reload the configuration: `POST /reload`. Without it, nothing listens, and SIGHUP does the same.',
+    format: {
+      settings: {
+        address: {
+          doc: 'Where it listens, `host:port`; port 0 lets the system choose. Beyond loopback, everybody who reaches it can reload.',
+          format: 'address',
+          default: 'localhost:13134',
+        },
+      },
+    },
+    default: undefined,
+  },
+  allowed_hosts: {
+    doc: 'Names under which the servers of `health`, `admin` and `telemetry.metrics` are asked, besides IP addresses, `localhost` and the name of this host. On loopback they answer to no other, since a page in a browser could use one; elsewhere to any, unless there are names here.',
+    format: { list: 'hostname' },
+    default: undefined,
+  },
+  memory_limiter: {
+    doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft one receivers refuse what comes, above the hard one what waits in memory is dropped, oldest first. Without it, the queues are all that bounds it.',
+    format: { settings: memoryLimiterSettings },
+    default: undefined,
+  },
+  max_remembered_size: {
+    doc: 'How much all components together may remember of series, resources and names. Beyond it, new series find room only where others have gone. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
+    format: 'bytes',
+    default: undefined,
+  },
+  processor_timeout: {
+    doc: 'How long a processor may keep a batch that it has promised to answer on. Then the batch is given up and counted, and the next one has its turn; `0s` means never.',
+    format: 'duration',
+    default: '1m',
+  },
+  start_timeout: {
+    doc: 'How long receivers may take to start: as long as one waits for its port, the process is not ready, and it ends with 1 after this time. A reload is undone.',
+    format: 'duration',
+    default: '1m',
+  },
+  shutdown_timeout: {
+    doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out. What hangs is not waited for a second after it.',
+    format: 'duration',
+    default: '10s',
+  },
+} as const satisfies Settings
+
+export type ServiceConfig = ConfigOf<typeof serviceSettings>
+
+/** One entry of `service.pipelines`. */
+export const pipelineSettings = {
+  receivers: {
+    doc: 'Ids of the receivers that feed the pipeline, at least one.',
+    format: { list: 'string' },
+    default: [],
+  },
+  processors: {
+    doc: 'Ids of the processors, in the order in which a batch passes through them.',
+    format: { list: 'string' },
+    default: [],
+  },
+  exporters: {
+    doc: 'Ids of the exporters, each of which gets every batch; at least one.',
+    format: { list: 'string' },
+    default: [],
+  },
+} as const satisfies Settings
+
+/** The ids of the components of one pipeline. */
+export type PipelineReferences = ConfigOf<typeof pipelineSettings>
+
+export const modulesSetting = {
+  doc: 'Files, relative to the YAML, or npm packages that bring custom components.',
+  format: { list: 'string' },
+  default: [],
+} as const satisfies Setting

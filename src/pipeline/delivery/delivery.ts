@@ -1,0 +1,875 @@
+import { setMaxListeners } from 'node:events'
+import type { Timer } from '../../time/clock.ts'
+import type { Account, Exporter, ExporterState, ExportRequest, Told } from '../../component/exporter.ts'
+import type { Logger } from '../../component/logger.ts'
+import { logDropped } from '../../component/dropped.ts'
+import { errorMessage, retryable } from '../../errors.ts'
+import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
+import { Linked, LinkedList } from '../../linked_list.ts'
+import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { handedOver } from '../../otlp/metrics/handed_over.ts'
+import { inParts, writeInParts } from '../../otlp/metrics/parts.ts'
+import { splitBatch } from '../../otlp/metrics/split.ts'
+import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
+import { throttled } from '../../throttled.ts'
+import { thisMachine } from '../machine.ts'
+import type { Machine } from '../machine.ts'
+import { InTurns, LONG, ownTurn } from '../../time/turns.ts'
+import type { Divided } from '../../time/turns.ts'
+import { MemoryQueue } from '../queue/queue.ts'
+import type { Queue, QueueStatus, Taken } from '../queue/queue.ts'
+import { DiskQueue } from '../queue/disk.ts'
+import { changesOf } from '../queue/state_log.ts'
+import type { Envelope, Receipt } from '../graph/receipt.ts'
+import { Sending } from './sending.ts'
+import type { Attempt, InHand, Outcome } from './sending.ts'
+import type { DeliveryConfig } from '../config/settings.ts'
+import { whole } from '../telemetry/telemetry.ts'
+import type { ExporterSheet } from '../telemetry/telemetry.ts'
+
+/** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
+const MAX_BLOCKED = 1000
+
+/** Data points that are not left to be joined with more, so that to encode them takes little time. */
+const MAX_JOINED = 100_000
+
+const MORE =
+  'the requests of `encode` must not hold more data points than it was given; of those that it makes it says so first, by `account.created`'
+
+const NOTHING = new Uint8Array()
+
+/** Data points that were not sent at the end: left on disk, or lost. */
+export interface Leftovers {
+  readonly kept: number
+  readonly dropped: number
+}
+
+/** What has taken a batch out of the queue, until it has come to its end. */
+class Consumer extends Linked<Consumer> {
+  end: Promise<void> = Promise.resolve()
+
+  constructor(readonly taken: Taken) {
+    super()
+  }
+}
+
+/** What an exporter says of some points of a batch. */
+interface Said {
+  readonly points: number
+  readonly say: () => void
+}
+
+/** What an exporter made of a batch of which nothing has come to an end. */
+interface Encoded {
+  readonly exporter: Exporter
+  /** The batch as far as it was timely. */
+  readonly timely: MetricBatch
+  readonly requests: Iterable<ExportRequest>
+  readonly said: readonly Said[]
+}
+
+/**
+ * What stands around every exporter: a bounded queue, batching, sending, and the count of what became of every point.
+ * Collection never waits for it.
+ */
+export class Delivery implements Holder {
+  readonly #queue: Queue
+  readonly #log: Logger
+  readonly #abort = new AbortController()
+  readonly #attempts = new LinkedList<Attempt>()
+  /** Ends the waits of batches that are on disk: at a stop they stay there. */
+  readonly #leave = new AbortController()
+  #exporter: Exporter
+  #config: DeliveryConfig
+  #sending: Sending
+  /** Data points that wait here; the sheet may count those of a predecessor, too. */
+  #queued = 0
+  /** Data points that the end of this delivery left on disk, or dropped. */
+  readonly #left = { kept: 0, dropped: 0 }
+  /** Parts of a batch that was split, and batches to be encoded anew, next to be sent. */
+  readonly #parts: Taken[] = []
+  /**
+   * Of batches that are sent again by the same exporter: an attempt whose answer was lost may have been taken, and an exporter need
+   * not make the same of a batch twice.
+   */
+  readonly #encoded = new WeakMap<MetricBatch, Encoded>()
+  /** Batches that wait for room in the queue, or until that before them is prepared. */
+  readonly #blocked: Envelope[] = []
+  readonly #taken = new LinkedList<Consumer>()
+  /** Waits until what waits in the queue is sent. */
+  #timer: Timer | undefined
+  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as the monotonic clock has it. */
+  #lastTaken = -Infinity
+  #flushAt: number | undefined
+  /** What waits in the queue is sent now. */
+  #flushing = false
+  #begun = false
+  #draining = false
+  /** Who has what waits in memory here, what waits for room and what still comes. */
+  #heir: Delivery | undefined
+  #drained: Promise<Leftovers> | undefined
+  /** What is on disk stays there; only what is not is still sent. */
+  #leaving = false
+  #whenIdle: (() => void) | undefined
+  /** A large batch that is prepared in turns: what comes behind it waits, and the exporter's memory is not to be told. */
+  #preparing: InTurns<void> | undefined
+  /** Set while a large batch is encoded, and while others have a turn before. */
+  #turn: Promise<void> | undefined
+  /** What is encoded in turns; the same holds for the memory. */
+  #encoding: InTurns<Iterable<ExportRequest>> | undefined
+
+  /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
+  constructor(
+    exporter: Exporter,
+    config: DeliveryConfig,
+    private readonly sheet: ExporterSheet,
+    log: Logger,
+    id: string,
+    private readonly memory: MemoryGuard,
+    isHeir = false,
+    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
+    /** Whether what the exporter hands over has to be looked at. */
+    private readonly custom = false,
+  ) {
+    this.#exporter = exporter
+    this.#config = config
+    this.#log = throttled(log, machine.clock)
+    const { directory } = config.sending_queue
+    const state = isHeir ? undefined : this.#stateOf(exporter, config)
+    this.#queue =
+      directory === undefined
+        ? new MemoryQueue(config.sending_queue, machine.clock)
+        : new DiskQueue(
+            directory,
+            id,
+            config.sending_queue,
+            state,
+            this.#events,
+            this.#log,
+            () => memory.isShort(),
+            machine,
+          )
+    memory.holders.add(this)
+    // Every consumer listens while it sends or waits.
+    setMaxListeners(0, this.#abort.signal, this.#leave.signal)
+    this.#sending = this.#newSending()
+  }
+
+  #newSending(): Sending {
+    const stop = { abort: this.#abort.signal, leave: this.#leave.signal, attempts: this.#attempts }
+    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop, this.machine)
+  }
+
+  #showQueue(): void {
+    this.sheet.queueStatus = this.#config.sending_queue.enabled ? () => this.#status() : undefined
+  }
+
+  /** Of the queue, as if batches left it only when they are delivered or given up. */
+  #status(): QueueStatus {
+    const status = this.#queue.status()
+    const since = [...Array.from(this.#taken, ({ taken }) => taken), ...this.#parts].map((taken) => taken.since)
+    const oldest = Math.min(...since, status.oldest ?? Infinity)
+    return { ...status, oldest: oldest === Infinity ? undefined : oldest }
+  }
+
+  /** What the queue on disk tells. */
+  get #events() {
+    return {
+      changed: () => {
+        this.#pump()
+        this.#checkIdle()
+      },
+      restored: (points: number) => {
+        this.sheet.restored += points
+        this.#count(points)
+      },
+      lost: (reason: string, points: number) => {
+        this.#count(-points)
+        this.sheet.lost(reason, points)
+      },
+      recovered: () => this.#storeAll(),
+    }
+  }
+
+  #count(queued: number): void {
+    this.#queued += queued
+    this.sheet.queued += queued
+  }
+
+  /** Sends from now on what it has and is offered. */
+  begin(): void {
+    this.#begun = true
+    this.#showQueue()
+    this.#pump()
+  }
+
+  /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
+  open(): Promise<void> {
+    return this.#queue.open()
+  }
+
+  /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
+  offer(envelope: Envelope): void {
+    if (this.#heir !== undefined) return this.#heir.offer(envelope)
+    const isBehind = this.#preparing !== undefined || this.#isToBeWritten(envelope.batch)
+    if (!isBehind && this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
+      this.#take(envelope)
+      this.#pump()
+    } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
+      this.#blocked.push(envelope)
+      this.#admit()
+    } else this.#refuse(envelope)
+  }
+
+  /**
+   * Goes on with another exporter and other settings, which may not say another `sending_queue.directory`. What waits, or has to be
+   * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
+   */
+  async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
+    this.#finish()
+    const consumers = Array.from(this.#taken, ({ end }) => end)
+    this.#passOn(exporter)
+    this.#exporter = exporter
+    this.#config = config
+    this.#queue.configure(config.sending_queue, this.#stateOf(exporter, config))
+    this.#showQueue()
+    this.#sending.retire()
+    this.#sending = this.#newSending()
+    this.#pump()
+    await Promise.all(consumers)
+  }
+
+  /** Does now what is left of a large batch, in whose midst nobody can take over what the exporter remembers. */
+  #finish(): void {
+    this.#preparing?.finish()
+    this.#encoding?.finish()
+  }
+
+  /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
+  #stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
+    if (!enabled || state === undefined) return undefined
+    /** Whether all was told since `begin`: what changes meanwhile is told later. */
+    let all = false
+    return {
+      begin() {
+        all = false
+        state.begin()
+      },
+      changes: () => {
+        if ((this.#preparing ?? this.#encoding) !== undefined) return { bytes: NOTHING, all }
+        const told = state.changes()
+        all = (told as Partial<typeof told> | undefined)?.all === true
+        return told
+      },
+      restore: (tellings) => state.restore(tellings),
+    }
+  }
+
+  /** Gives an exporter what the one before it remembers. */
+  #passOn(exporter: Exporter): void {
+    const [from, to] = [this.#exporter.state, exporter.state]
+    if (from === undefined || to === undefined || from === to) return
+    try {
+      from.begin()
+      const told: Told[] = []
+      const telling = { parts: 0 }
+      for (let all = false; !all;) {
+        const part = changesOf(from, telling)
+        all = part.all
+        if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
+      }
+      from.forget?.()
+      to.restore([told])
+    } catch (error) {
+      this.#log.warn('An exporter does not take over what the one before it remembered.', {
+        error: errorMessage(error),
+      })
+    }
+  }
+
+  /**
+   * Leaves what waits in memory or for room, or has to be sent again, to the delivery that takes this one's place and has its sheet. What
+   * is on disk stays there: it is to be drained. What still comes is for the heir, too: only its exporter remembers what was before.
+   */
+  bequeath(heir: Delivery): void {
+    this.#finish()
+    // What the folder remembers is over from now on.
+    this.#queue.configure(this.#config.sending_queue, undefined)
+    this.#passOn(heir.#exporter)
+    heir.#queue.configure(heir.#config.sending_queue, heir.#stateOf(heir.#exporter, heir.#config))
+    this.#heir = heir
+    if (this.#config.sending_queue.directory === undefined) {
+      this.#sending.retire()
+      for (let taken = this.#parts.shift(); taken !== undefined; taken = this.#parts.shift()) this.#takeBack(taken)
+      for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
+    }
+    for (const envelope of this.#blocked.splice(0)) heir.offer(envelope)
+  }
+
+  /** Lets what is in hand and nowhere on the disk go back to the queue, which can write it again. */
+  #storeAll(): void {
+    if (this.#draining) return
+    this.#sending.retire()
+    this.#sending = this.#newSending()
+    for (const taken of this.#parts.splice(0)) {
+      if (taken.stored) this.#parts.push(taken)
+      else this.#takeBack(taken)
+    }
+  }
+
+  /** A batch that waits again: here, as the next, or in a queue, where another place is to have it. */
+  #takeBack(taken: Taken): void {
+    const { batch, done, stored } = taken
+    const isOnDisk = this.#config.sending_queue.directory !== undefined
+    const next = this.#heir ?? (isOnDisk ? this : undefined)
+    if (stored || next === undefined) {
+      this.#parts.unshift(taken)
+      return
+    }
+    this.#count(-batch.pointCount)
+    next.#count(batch.pointCount)
+    const written = next.#queue.push(batch, true)
+    if (written === undefined) done()
+    else void written.then(done)
+    next.#pump()
+  }
+
+  /**
+   * Sends what is left, until `deadline` aborts. What is on disk stays there then, and also when the destination does not
+   * take it: that is counted as kept. All else that has not been sent is dropped and counted under `shutdown`.
+   */
+  drain(deadline: AbortSignal): Promise<Leftovers> {
+    return (this.#drained ??= this.#drain(deadline))
+  }
+
+  async #drain(deadline: AbortSignal): Promise<Leftovers> {
+    // What came is taken as far as there is room.
+    while (this.#preparing !== undefined) {
+      if (deadline.aborted) this.#preparing.finish()
+      else await this.#preparing.result
+    }
+    this.#draining = true
+    this.#leave.abort()
+    this.#sending.hurry()
+    for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
+    const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
+    const abort = (): void => {
+      this.#abort.abort()
+      for (const attempt of this.#attempts) attempt.stop()
+      // Nobody may be sending, and the disk may never say that there is something to send.
+      this.#checkIdle()
+    }
+    deadline.addEventListener('abort', abort, { once: true })
+    if (deadline.aborted) abort()
+    this.#pump()
+    this.#checkIdle()
+    await idle
+    deadline.removeEventListener('abort', abort)
+    // What the queue cannot write from now on is not sent either: it is about to be counted.
+    this.#abort.abort()
+    this.machine.clock.clearTimeout(this.#timer)
+    for (const { batch, stored } of this.#parts.splice(0)) {
+      this.#count(-batch.pointCount)
+      this.#leaveBehind(batch.pointCount, stored)
+    }
+    const { kept } = await this.#queue.close(deadline)
+    this.memory.holders.delete(this)
+    this.#leaveBehind(kept, true)
+    this.#leaveBehind(this.#queued - kept, false)
+    this.#count(-this.#queued)
+    return this.#left
+  }
+
+  /** Counts points that are not sent before the end. */
+  #leaveBehind(points: number, stored: boolean): void {
+    this.#left[stored ? 'kept' : 'dropped'] += points
+    if (stored) this.sheet.kept += points
+    else if (points > 0) {
+      this.sheet.lost('shutdown', points)
+      this.#log.error(
+        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
+        { points },
+      )
+    }
+  }
+
+  /** Whether a batch may wait where there is no room for it. */
+  #mayWait({ receipt }: Envelope): boolean {
+    return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
+  }
+
+  #refuse({ batch, receipt }: Envelope): void {
+    this.sheet.enqueueFailed += batch.pointCount
+    receipt.whenSettled((refused) => {
+      if (refused) return
+      this.sheet.handedIn += batch.pointCount
+      this.sheet.lost('queue_full', batch.pointCount)
+      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
+    })
+    receipt.refuse(retryable('The sending queue is full.', this.#config.retry_on_failure.initial_interval))
+  }
+
+  #take({ batch, receipt }: Envelope): void {
+    this.sheet.handedIn += batch.pointCount
+    this.#count(batch.pointCount)
+    if (batch.pointCount < LONG) {
+      this.#store(this.#prepare(batch), batch, receipt)
+    } else this.#doInTurns(this.#prepareInTurns(batch, receipt))
+  }
+
+  /** Before it ends, the work sets `#preparing` back. */
+  #doInTurns(work: Divided<void>): void {
+    this.#preparing = new InTurns(work)
+    void this.#preparing.result.then(() => {
+      this.#pump()
+      this.#checkIdle()
+    })
+  }
+
+  /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
+  #store(prepared: MetricBatch | undefined, batch: MetricBatch, receipt: Receipt): void {
+    if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
+    const isEmpty = prepared.pointCount === 0
+    if (!isEmpty && !this.#config.sending_queue.enabled) {
+      this.#consume({ batch: prepared, stored: false, since: this.machine.clock.now(), done: () => receipt.close() })
+      return
+    }
+    const written = isEmpty ? this.#queue.note() : this.#queue.push(prepared.compacted())
+    if (written === undefined) receipt.close()
+    else void written.then(() => receipt.close())
+  }
+
+  /** Whether it takes long to say how many bytes a batch has, which the queue has to know. */
+  #isToBeWritten(batch: MetricBatch): boolean {
+    const { directory, sizer } = this.#config.sending_queue
+    return batch.pointCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
+  }
+
+  *#write(batch: MetricBatch): Divided<void> {
+    yield* writeInParts(batch)
+    this.#preparing = undefined
+  }
+
+  #makeRoom(batch: MetricBatch): boolean {
+    const { enabled, on_full, num_consumers } = this.#config.sending_queue
+    if (this.#draining) return false
+    if (!enabled) return this.#taken.size < num_consumers
+    if (!this.#queue.fits(batch)) this.#flush()
+    while (!this.#queue.fits(batch)) {
+      const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
+      if (dropped === undefined) return false
+      this.#count(-dropped)
+      this.sheet.lost('queue_full', dropped)
+      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.')
+    }
+    return true
+  }
+
+  /** `undefined` when the exporter failed. */
+  #prepare(batch: MetricBatch): MetricBatch | undefined {
+    const { account, end } = this.#accountOf(batch)
+    try {
+      const timely = this.#timely(batch, account)
+      const given = this.#exporter.prepare?.(timely, account) ?? timely
+      return end(given === timely || !this.custom ? given : handedOver(given))
+    } catch (error) {
+      return end(undefined, error)
+    }
+  }
+
+  /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
+  *#prepareInTurns(batch: MetricBatch, receipt: Receipt): Divided<void> {
+    const exporter = this.#exporter
+    const { account, end } = this.#accountOf(batch)
+    let prepared: MetricBatch | undefined
+    try {
+      const timely = yield* inParts(batch, (part) => this.#timely(part, account))
+      const given =
+        exporter.prepareInTurns === undefined
+          ? (exporter.prepare?.(timely, account) ?? timely)
+          : yield* exporter.prepareInTurns(timely, account)
+      const result = given === timely || !this.custom ? given : handedOver(given)
+      if (this.#isToBeWritten(result) || (result.pointCount >= LONG && result.mustBeWritten))
+        yield* writeInParts(result)
+      yield
+      prepared = end(result)
+    } catch (error) {
+      prepared = end(undefined, error)
+    }
+    this.#preparing = undefined
+    this.#store(prepared, batch, receipt)
+  }
+
+  /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
+  #accountOf(batch: MetricBatch) {
+    /** Points that are to be in the result. */
+    let left = batch.pointCount
+    const leave = (points: number): void => {
+      left -= points
+      this.#count(-points)
+    }
+    const account: Account = {
+      created: (points) => {
+        left += whole(points, '`account.created` must be given')
+        this.#count(points)
+        this.sheet.created += points
+      },
+      merged: (points) => {
+        leave(whole(points, '`account.merged` must be given'))
+        this.sheet.merged(points)
+      },
+      dropped: (reason, points) => {
+        leave(whole(points, '`account.dropped` must be given'))
+        this.sheet.dropped(reason, points)
+        logDropped(this.#log, reason, points)
+      },
+    }
+    const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
+      if (prepared === undefined) {
+        this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
+          error: errorMessage(error),
+        })
+      }
+      const points = prepared?.pointCount ?? 0
+      this.#count(points - left)
+      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - points)
+      return prepared
+    }
+    return { account, end }
+  }
+
+  /** What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late. */
+  #timely(batch: MetricBatch, account: Account): MetricBatch {
+    const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
+    return withinAge(batch, limits, this.machine.clock.now(), (cause, points) => {
+      account.dropped(cause, points)
+      this.#log.warn(OUT_OF_AGE[cause], { points })
+    })
+  }
+
+  /** Points that an exporter neither passed on nor said anything about are lost; this is a fault of the exporter. */
+  #balance(reason: string, difference: number): void {
+    if (difference === 0) return
+    if (difference < 0) {
+      this.sheet.created -= difference
+      const fields = { points: -difference }
+      this.#log.error('The exporter accounts for more points than it was given; they are counted as created.', fields)
+      return
+    }
+    this.sheet.lost(reason, difference)
+    if (reason === 'unaccounted') {
+      this.#log.error('The exporter did not account for all points of a batch.', { points: difference })
+    }
+  }
+
+  /** What waits for room counts as the oldest: to let go of it costs nothing, its receivers have it. */
+  get held(): Held {
+    const { batches, oldest } = this.#queue.held
+    return { batches: batches + this.#blocked.length, oldest: this.#blocked.length > 0 ? 0 : oldest }
+  }
+
+  /** Lets go of the oldest batch that is in memory only, because memory is short. */
+  shed(): void {
+    const blocked = this.#blocked.shift()
+    if (blocked !== undefined) return this.#refuse(blocked)
+    const points = this.#queue.dropHeld()
+    if (points === undefined) return
+    this.#count(-points)
+    this.sheet.lost('memory_limit', points)
+    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.')
+  }
+
+  /** Starts consumers as long as there is work for them. */
+  #pump(): void {
+    while (this.#consumeAll() && this.#admit());
+  }
+
+  /** Returns `false` where nothing is to be sent now. */
+  #consumeAll(): boolean {
+    if (!this.#begun || this.#abort.signal.aborted) return false
+    while (this.#taken.size < this.#config.sending_queue.num_consumers) {
+      const taken = this.#leaving ? this.#nextInMemory() : this.#next()
+      if (taken === undefined) break
+      this.#consume(taken)
+    }
+    return true
+  }
+
+  /** The next batch that would be lost with the process. */
+  #nextInMemory(): Taken | undefined {
+    const part = this.#parts.findIndex(({ stored }) => !stored)
+    return part === -1 ? this.#queue.shift(true) : this.#parts.splice(part, 1)[0]
+  }
+
+  /** Sends what is left in the queue to grow, as far as there are consumers. */
+  #flush(): void {
+    this.#flushing = true
+    this.#consumeAll()
+    this.#flushing = false
+  }
+
+  /** Takes batches that waited. Returns whether it took any. */
+  #admit(): boolean {
+    let admitted = false
+    while (this.#blocked.length > 0 && this.#preparing === undefined) {
+      const [envelope] = this.#blocked
+      if (this.#isToBeWritten(envelope.batch)) {
+        this.#doInTurns(this.#write(envelope.batch))
+        break
+      }
+      const hasRoom = this.#makeRoom(envelope.batch)
+      if (!hasRoom && this.#mayWait(envelope)) break
+      this.#blocked.shift()
+      if (hasRoom) this.#take(envelope)
+      else this.#refuse(envelope)
+      admitted ||= hasRoom
+    }
+    return admitted
+  }
+
+  /** The next batch to send, joined and split as the settings of the queue say; `undefined` when there is nothing to send yet. */
+  #next(): Taken | undefined {
+    const part = this.#parts.shift()
+    if (part !== undefined) return part
+    const { batch, join_interval } = this.#config.sending_queue
+    const joins = batch !== undefined || join_interval > 0
+    if (!joins || this.#queue.points === 0) return this.#queue.shift()
+    const wait = this.#waitToGrow()
+    this.machine.clock.clearTimeout(this.#timer)
+    if (wait > 0) {
+      this.#timer = this.machine.clock.setTimeout(() => this.#pump(), Math.ceil(wait))
+      return undefined
+    }
+    this.#lastTaken = this.machine.clock.monotonic()
+    this.#flushAt = undefined
+    const { min_size = 0, max_size = 0 } = batch ?? {}
+    const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
+    // What is joined for a destination that keeps one value a second has to be encoded as one.
+    if (joined === undefined || max_size === 0 || join_interval > 0) return joined
+    const parts = splitBatch(joined.batch, max_size)
+    let left = parts.length
+    const done = (): void => {
+      if (--left === 0) joined.done()
+    }
+    this.#parts.unshift(...parts.map((batch) => ({ ...joined, batch, done })))
+    return this.#parts.shift()
+  }
+
+  /** Milliseconds for which what is in the queue is left there to be joined with more; 0 or less: it is sent now. */
+  #waitToGrow(): number {
+    const { batch, join_interval } = this.#config.sending_queue
+    if (this.#draining || this.#flushing) return 0
+    const now = this.machine.clock.monotonic()
+    const { points } = this.#queue
+    let until = -Infinity
+    if (batch !== undefined && points < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
+    if (join_interval === 0 || points >= MAX_JOINED) return until - now
+    // What has waited for a whole interval is a backlog.
+    const { oldest = Infinity } = this.#queue.status()
+    if (this.machine.clock.now() - oldest >= join_interval) return until - now
+    return Math.max(until, this.#lastTaken + join_interval) - now
+  }
+
+  /** Batches of at least `size` data points together, or what there is of them, as one. */
+  #join(size: number): Taken | undefined {
+    const joined: Taken[] = []
+    for (let points = 0; points === 0 || points < size;) {
+      const next = this.#queue.shift()
+      if (next === undefined) break
+      // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
+      const wasEncoded = this.#encoded.has(next.batch)
+      if (joined.length > 0 && (wasEncoded || next.stored !== joined[0].stored)) {
+        this.#parts.push(next)
+        break
+      }
+      joined.push(next)
+      if (wasEncoded) break
+      points += next.batch.pointCount
+    }
+    if (joined.length < 2) return joined[0]
+    return {
+      batch: MetricBatch.merge(joined.map(({ batch }) => batch)),
+      stored: joined[0].stored,
+      since: joined[0].since,
+      done: () => joined.forEach(({ done }) => done()),
+    }
+  }
+
+  #consume(taken: Taken): void {
+    this.sheet.requestsInFlight += 1
+    const consumer = new Consumer(taken)
+    this.#taken.add(consumer)
+    consumer.end = this.#send(taken).then((outcome) => {
+      this.#taken.remove(consumer)
+      this.sheet.requestsInFlight -= 1
+      if (outcome === 'renewed') this.#takeBack(taken)
+      else if (outcome === 'left' && taken.stored) this.#leaving = true
+      else taken.done()
+      this.#pump()
+      this.#checkIdle()
+    })
+  }
+
+  /**
+   * Lets others have turns before and while a large batch is encoded. Whatever comes behind it waits, too: exporters see batches in their
+   * order, one at a time.
+   */
+  #inOrder(
+    points: number,
+    encode: (inTurns: boolean) => Iterable<ExportRequest> | Promise<Iterable<ExportRequest>>,
+  ): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> {
+    const before = this.#turn
+    const isLong = points >= LONG
+    if (!isLong && before === undefined) return encode(false)
+    const encoded = (async () => {
+      await before
+      if (isLong) await ownTurn()
+      return encode(isLong)
+    })()
+    const end = (): void => {
+      if (this.#turn === turn) this.#turn = undefined
+    }
+    const turn = encoded.then(end, end)
+    this.#turn = turn
+    return encoded
+  }
+
+  *#encodeInTurns(work: Divided<Iterable<ExportRequest>>): Divided<Iterable<ExportRequest>> {
+    try {
+      return yield* work
+    } finally {
+      this.#encoding = undefined
+    }
+  }
+
+  /** Encodes a batch and sends its requests one after the other. Never rejects. */
+  async #send({ batch, stored }: Taken): Promise<Outcome> {
+    const [sending, exporter, config] = [this.#sending, this.#exporter, this.#config]
+    const before = this.#encoded.get(batch)
+    const known = before?.exporter === exporter ? before : undefined
+    this.#encoded.delete(batch)
+    let remaining = batch.pointCount
+    this.#count(-remaining)
+    this.sheet.inFlight += remaining
+    // What the exporter says of a batch counts from its first request on that has come to an end: until then another
+    // exporter may have to encode it instead.
+    let said: Said[] | undefined = [...(known?.said ?? [])]
+    /** Points that nothing was said of yet. */
+    let open = (said ?? []).reduce((sum, { points }) => sum - points, remaining)
+    const counted = ({ points, say }: Said): void => {
+      remaining -= points
+      this.sheet.inFlight -= points
+      say()
+    }
+    const settle = (): void => {
+      said?.forEach(counted)
+      said = undefined
+    }
+    const account = (points: number, say: () => void): void => {
+      open -= points
+      if (said === undefined) counted({ points, say })
+      else said.push({ points, say })
+    }
+    const dropped = (cause: string, points: number): void =>
+      account(whole(points, '`account.dropped` must be given'), () => {
+        this.sheet.dropped(cause, points)
+        logDropped(this.#log, cause, points)
+      })
+    const timely =
+      known?.timely ??
+      withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
+        dropped(cause, points)
+        this.#log.warn(OUT_OF_AGE[cause], { points })
+      })
+    const inHand: InHand = {
+      stored,
+      isWhole: () => said !== undefined,
+      isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
+      leave: (points) => {
+        settle()
+        open -= points
+        remaining -= points
+        this.sheet.inFlight -= points
+      },
+    }
+    const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
+    const speaking: Account = {
+      created: (points) =>
+        account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
+      merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
+      dropped,
+    }
+    const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {
+      if (timely.pointCount === 0) return []
+      if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, speaking))
+      this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, speaking)))
+      return this.#encoding.result.then(taken)
+    }
+    const taken = (requests: Iterable<ExportRequest>): Iterable<ExportRequest> => {
+      this.#note(exporter)
+      if (typeof requests[Symbol.iterator] !== 'function') {
+        if (requests instanceof Promise) requests.catch(() => undefined)
+        throw new TypeError('`encode` must return requests, at once: a list of them, or a generator')
+      }
+      return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
+    }
+    let reason = 'unaccounted'
+    let outcome: Outcome = 'settled'
+    try {
+      const encoded = known?.requests ?? this.#inOrder(timely.pointCount, encode)
+      const requests = encoded instanceof Promise ? await encoded : encoded
+      const again: ExportRequest[] = []
+      const next = (): Delivery => this.#heir ?? this
+      for (const request of requests) {
+        if (this.custom && Number((request as ExportRequest | undefined)?.points) > open) throw new TypeError(MORE)
+        if (outcome === 'settled') outcome = await sending.send(request, inHand)
+        if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
+        if (outcome === 'renewed') again.push(request)
+      }
+      if (said !== undefined && again.length > 0)
+        next().#encoded.set(batch, { exporter, timely, requests: again, said })
+    } catch (error) {
+      reason = 'exporter_error'
+      this.#log.error('The exporter failed to encode a batch, which is dropped and counted.', {
+        error: errorMessage(error),
+      })
+    }
+    if (outcome === 'renewed') this.#count(remaining)
+    // What stays on disk as a whole is encoded, and spoken of, at the next start.
+    else if (outcome === 'settled' || !stored) settle()
+    if (outcome === 'left') this.#leaveBehind(remaining, stored)
+    if (outcome === 'settled') {
+      this.#balance(reason, remaining)
+      try {
+        exporter.ended?.(timely)
+        this.#note(exporter)
+      } catch (error) {
+        this.#log.error('The exporter failed at the end of a batch.', { error: errorMessage(error) })
+      }
+    }
+    this.sheet.inFlight -= remaining
+    return outcome
+  }
+
+  /** Keeps what an exporter remembers of what it encoded. */
+  #note(exporter: Exporter): void {
+    if (exporter.ended !== undefined && exporter === this.#exporter) void this.#queue.note()
+  }
+
+  #checkIdle(): void {
+    if (!this.#draining || this.#taken.size > 0) return
+    const isOver = this.#leaving
+      ? this.#queue.held.batches === 0 && this.#parts.every(({ stored }) => stored)
+      : this.#queue.length === 0 && this.#parts.length === 0
+    if (isOver || this.#abort.signal.aborted) this.#whenIdle?.()
+  }
+}
+
+/** Requests of at most `points` data points each, as far as they can be divided. */
+function* divided(requests: Iterable<ExportRequest>, points: number): Generator<ExportRequest> {
+  for (const request of requests) {
+    const parts = request.points > points ? request.divide?.() : undefined
+    if (parts === undefined) yield request
+    else yield* divided(parts, points)
+  }
+}

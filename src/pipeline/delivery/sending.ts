@@ -1,0 +1,249 @@
+import { setMaxListeners } from 'node:events'
+import type { Clock } from '../../time/clock.ts'
+import type { Exporter, ExportRequest } from '../../component/exporter.ts'
+import type { Logger } from '../../component/logger.ts'
+import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../../errors.ts'
+import type { DeliveryError } from '../../errors.ts'
+import { Linked } from '../../linked_list.ts'
+import type { LinkedList } from '../../linked_list.ts'
+import { OUT_OF_AGE } from './age.ts'
+import { Circuit } from './circuit.ts'
+import type { Machine } from '../machine.ts'
+import type { DeliveryConfig } from '../config/settings.ts'
+import { whole } from '../telemetry/telemetry.ts'
+import type { ExporterSheet } from '../telemetry/telemetry.ts'
+
+/** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
+const MAX_ELAPSED_TIME = 300_000
+
+/** What became of a request or batch: it is off our hands, is left behind because the process stops, or is for another exporter. */
+export type Outcome = 'settled' | 'left' | 'renewed'
+
+/** The batch of which requests are sent. */
+export interface InHand {
+  /** Whether it stays on disk when it is left behind. */
+  readonly stored: boolean
+  /** Whether none of it has come to an end. */
+  readonly isWhole: () => boolean
+  /** Whether the destination would not keep any of it, now that time has passed. */
+  readonly isTooOld: () => boolean
+  /** Points of it have come to their end. */
+  readonly leave: (points: number) => void
+}
+
+/**
+ * How the process stops: batches that are stored are tried once more after `leave`, none is after `abort`, which goes with the
+ * end of all `attempts`.
+ */
+export interface Stop {
+  readonly leave: AbortSignal
+  readonly abort: AbortSignal
+  /** Those under way. Together, because a listener of a signal for each costs more than the attempt. */
+  readonly attempts: LinkedList<Attempt>
+}
+
+const nothing = (): void => undefined
+
+/** One attempt after the other: to make a signal for each would take as long as the rest of a small one. */
+export class Attempt extends Linked<Attempt> {
+  readonly controller = new AbortController()
+  /** How often it is made. */
+  times = 0
+  stop = nothing
+
+  constructor() {
+    super()
+    setMaxListeners(0, this.controller.signal)
+  }
+}
+
+/** How often the signal of one attempt serves another: who listens to it and never stops is to be forgotten some time. */
+const MAX_TIMES = 100
+
+const STOPPING = 'The process is stopping.'
+
+/** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
+export class Sending {
+  readonly #clock: Clock
+  readonly #circuit: Circuit
+  readonly #maxElapsedTime: number
+  readonly #retired = new AbortController()
+  readonly #idle: Attempt[] = []
+
+  constructor(
+    private readonly exporter: Exporter,
+    private readonly config: DeliveryConfig,
+    private readonly sheet: ExporterSheet,
+    private readonly log: Logger,
+    private readonly stop: Stop,
+    { clock, random }: Pick<Machine, 'clock' | 'random'>,
+  ) {
+    const { retry_on_failure: retry, sending_queue: queue } = config
+    this.#clock = clock
+    this.#circuit = new Circuit(retry, clock, random)
+    this.#maxElapsedTime = retry.max_elapsed_time ?? (queue.directory === undefined ? MAX_ELAPSED_TIME : 0)
+    setMaxListeners(0, this.#retired.signal)
+  }
+
+  /** Tries at once what waits, for there is little time left. */
+  hurry(): void {
+    this.#circuit.hurry()
+  }
+
+  /** Another exporter takes over, also what is whole; what was delivered in part stays here. */
+  retire(): void {
+    this.#retired.abort()
+    this.hurry()
+  }
+
+  /**
+   * Sends one request until it is delivered or given up, and counts what became of its points. Rejects only where the request does
+   * not say how many it holds.
+   */
+  async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
+    whole((request as ExportRequest | undefined)?.points, 'the `points` of a request must be')
+    const { stored, leave, isWhole, isTooOld } = inHand
+    const { enabled } = this.config.retry_on_failure
+    const stopped = stored ? this.stop.leave : this.stop.abort
+    const started = this.#clock.monotonic()
+    const attempts = this.#circuit.enter()
+    const drop = (reason: string, error: DeliveryError): Outcome => {
+      this.#drop(request, reason, error)
+      leave(request.points)
+      return 'settled'
+    }
+    for (;;) {
+      if (enabled) await this.#circuit.turn(attempts, isWhole() ? [stopped, this.#retired.signal] : [stopped])
+      if (!stopped.aborted && this.#isRenewed(isWhole)) {
+        this.#circuit.leave(attempts)
+        return 'renewed'
+      }
+      if (attempts.failures > 0 && isTooOld()) {
+        this.#circuit.leave(attempts)
+        this.sheet.dropped('too_old', request.points)
+        this.log.warn(OUT_OF_AGE.too_old, { points: request.points })
+        leave(request.points)
+        return 'settled'
+      }
+      if (attempts.failures > 0 && !this.stop.abort.aborted) this.sheet.retries += 1
+      const error = await this.#attempt(request)
+      if (error?.kind !== 'retryable') this.#circuit.answered()
+      if (error === undefined) {
+        this.sheet.sent += request.points
+        leave(request.points)
+        this.#recovered()
+        return 'settled'
+      }
+      switch (error.kind) {
+        case 'partial': {
+          const rejected = Math.min(error.rejected, request.points)
+          this.sheet.rejected += rejected
+          this.sheet.sendFailed += rejected
+          this.sheet.sent += request.points - rejected
+          leave(request.points)
+          this.#recovered()
+          this.log.error('The destination rejected a part of a request.', {
+            error: error.message,
+            points: rejected,
+          })
+          return 'settled'
+        }
+        case 'permanent':
+          return drop(error.reason, error)
+        case 'divisible': {
+          const parts = request.divide?.()
+          if (parts === undefined) return drop(error.reason, error)
+          for (const part of parts) {
+            const outcome = await this.send(part, inHand)
+            if (outcome !== 'settled') return outcome
+          }
+          return 'settled'
+        }
+        case 'retryable': {
+          const pause = this.#circuit.failed(attempts, error)
+          if (stopped.aborted) return 'left'
+          if (this.#isRenewed(isWhole)) return 'renewed'
+          if (!enabled) return drop(error.reason, error)
+          const elapsed = this.#clock.monotonic() - started
+          if (this.#maxElapsedTime > 0 && elapsed + pause > this.#maxElapsedTime) {
+            return drop('retries_exhausted', error)
+          }
+          this.#failed(error)
+          const fields = { error: error.message, after: `${Math.round(pause)}ms` }
+          if (error.reason === UNAUTHORIZED) {
+            this.log.error(
+              'The destination refuses the credentials; the data is kept and sent again until it takes them. Mend the key, token or certificate of this exporter.',
+              fields,
+            )
+          } else this.log.warn('A request could not be delivered; it will be sent again.', fields)
+        }
+      }
+    }
+  }
+
+  #isRenewed(isWhole: () => boolean): boolean {
+    return this.#retired.signal.aborted && isWhole()
+  }
+
+  /**
+   * One attempt within `timeout`. Resolves with what went wrong, if anything; never rejects. An exporter that ignores its signal is
+   * left behind.
+   */
+  #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
+    const clock = this.#clock
+    const { timeout } = this.config
+    const { abort, attempts } = this.stop
+    if (abort.aborted) return Promise.resolve(retryable(STOPPING))
+    this.sheet.attempts += 1
+    const attempt = this.#idle.pop() ?? new Attempt()
+    const { signal } = attempt.controller
+    attempt.times += 1
+    attempts.add(attempt)
+    return new Promise((resolve) => {
+      const end = (error?: DeliveryError): void => {
+        clock.clearTimeout(timer)
+        attempts.remove(attempt)
+        // Idle, it must not keep the request.
+        attempt.stop = nothing
+        if (!signal.aborted && attempt.times < MAX_TIMES) this.#idle.push(attempt)
+        resolve(error)
+      }
+      const giveUp = (error: DeliveryError): void => {
+        attempt.controller.abort()
+        end(error)
+      }
+      attempt.stop = () => giveUp(retryable(STOPPING))
+      const timer = clock.setTimeout(() => {
+        giveUp(retryable(`No answer within ${timeout} ms.`, undefined, { reason: 'timeout' }))
+      }, timeout)
+      const failed = (error: unknown): void =>
+        end(asDeliveryError(error) ?? permanent(errorMessage(error), { reason: 'exporter_error', cause: error }))
+      try {
+        Promise.resolve(this.exporter.send(request, signal)).then(() => end(), failed)
+      } catch (error) {
+        failed(error)
+      }
+    })
+  }
+
+  #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
+    this.#failed(error)
+    this.sheet.givenUp(reason, request.points)
+    this.log.error('A request could not be delivered; its points are dropped and counted.', {
+      error: error.message,
+      reason,
+      points: request.points,
+    })
+  }
+
+  #failed({ message }: DeliveryError): void {
+    this.sheet.failure = { since: this.sheet.failure?.since ?? new Date(this.#clock.now()), message }
+  }
+
+  #recovered(): void {
+    if (this.sheet.failure === undefined) return
+    this.sheet.failure = undefined
+    this.sheet.recovered = new Date(this.#clock.now())
+    this.log.info('The destination takes requests again.')
+  }
+}

@@ -1,0 +1,109 @@
+import { Subject } from 'rxjs'
+import type { Clock } from '../../time/clock.ts'
+import type { Context } from '../../component/context.ts'
+import type { Logger } from '../../component/logger.ts'
+import type { ProcessorComponent } from '../../component/processor.ts'
+import type { Configured } from '../config/config.ts'
+import type { Delivery } from '../delivery/delivery.ts'
+import { guard } from './guard.ts'
+import type { Lifetime } from './lifetime.ts'
+import { isBuiltin } from '../modules/load.ts'
+import type { Envelope } from './receipt.ts'
+import type { PipelineSheet, ProcessorSheet } from '../telemetry/telemetry.ts'
+
+/** One processor of one pipeline, created and perhaps not running yet. */
+export class Stage {
+  readonly #input = new Subject<Envelope>()
+  #counts: ProcessorSheet | undefined
+  #released: Promise<void> = Promise.resolve()
+  #timeout = 0
+  /** Where its output goes. */
+  next: (envelope: Envelope) => void = () => undefined
+
+  constructor(
+    readonly configured: Configured<ProcessorComponent>,
+    private readonly created: ReturnType<ProcessorComponent['create']>,
+    readonly lifetime: Lifetime,
+    private readonly log: Logger,
+    private readonly report: Context['report'],
+    private readonly clock: Clock,
+  ) {}
+
+  /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. `timeout`: `service.processor_timeout`. */
+  join(sheet: PipelineSheet, counts: ProcessorSheet, timeout: number): void {
+    this.#timeout = timeout
+    if (this.#counts !== undefined) return
+    this.#counts = counts
+    const { created, configured, log, report, clock } = this
+    const { changes } = configured.component
+    const custom = !isBuiltin(configured.component)
+    const guarded = this.#input.pipe(
+      guard(created, { changes, sheet, log, custom, timeout: () => this.#timeout, report, clock }),
+    )
+    this.#released = new Promise((resolve) => {
+      guarded.subscribe({
+        next: (envelope) => {
+          counts.outgoing += envelope.batch.pointCount
+          this.next(envelope)
+        },
+        complete: () => resolve(),
+      })
+    })
+  }
+
+  take(envelope: Envelope): void {
+    if (this.#counts !== undefined) this.#counts.incoming += envelope.batch.pointCount
+    this.#input.next(envelope)
+  }
+
+  /** Nothing more will come. Resolves when all that went in has come out. */
+  async release(): Promise<void> {
+    this.#input.complete()
+    await this.#released
+  }
+}
+
+/** One pipeline: the way of a batch through its processors to its exporters. */
+export class Chain {
+  #stages: readonly Stage[] = []
+  #deliveries: readonly Delivery[] = []
+
+  constructor(readonly sheet: PipelineSheet) {}
+
+  get stages(): readonly Stage[] {
+    return this.#stages
+  }
+
+  /**
+   * Leads what comes from now on, and what the stages that stay give from now on, through these stages to these deliveries. What
+   * is inside a stage that goes still takes the way that led on from it, as far as that stays.
+   */
+  lead(stages: readonly Stage[], deliveries: readonly Delivery[]): void {
+    this.#stages = stages
+    this.#deliveries = deliveries
+    for (const [index, stage] of stages.entries()) {
+      const next = stages.at(index + 1)
+      stage.next = next === undefined ? (envelope) => this.handOn(envelope) : (envelope) => next.take(envelope)
+    }
+  }
+
+  take(envelope: Envelope): void {
+    if (this.#stages.length > 0) this.#stages[0].take(envelope)
+    else this.handOn(envelope)
+  }
+
+  /** The end: the same batch, without a copy, to each of the exporters. */
+  private handOn(envelope: Envelope): void {
+    const points = envelope.batch.pointCount
+    const { sheet } = this
+    sheet.held += points
+    envelope.receipt.whenSettled((refused) => {
+      sheet.held -= points
+      if (refused) sheet.refused += points
+      else sheet.handedOn += points
+    })
+    const deliveries = this.#deliveries
+    envelope.receipt.branch(deliveries.length - 1)
+    for (const delivery of deliveries) delivery.offer(envelope)
+  }
+}

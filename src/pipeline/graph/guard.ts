@@ -1,0 +1,401 @@
+import { defer, map, Observable, Subject } from 'rxjs'
+import type { OperatorFunction, Subscriber } from 'rxjs'
+import type { Clock, Timer } from '../../time/clock.ts'
+import type { Context } from '../../component/context.ts'
+import type { Logger } from '../../component/logger.ts'
+import type { PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../../component/processor.ts'
+import { asDeliveryError, errorMessage, retryable } from '../../errors.ts'
+import type { DeliveryError } from '../../errors.ts'
+import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { handedOver } from '../../otlp/metrics/handed_over.ts'
+import { stackOf } from '../../process_exit.ts'
+import { throttled } from '../../throttled.ts'
+import { Receipt } from './receipt.ts'
+import type { Envelope } from './receipt.ts'
+import { whole } from '../telemetry/telemetry.ts'
+import type { PipelineSheet } from '../telemetry/telemetry.ts'
+
+/** What a client is told; the log says why. */
+const FAILED = 'A processor failed on these data points.'
+
+const BUSY = retryable('A processor is busy: too many batches are waiting for it.', undefined, {
+  reason: 'processor_busy',
+})
+
+/** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
+export const MAX_IN_FLIGHT = 16
+
+/** The same for a processor of this package: it only answers late while it works on a large batch in turns. */
+const MAX_BEHIND = 1000
+
+/** Milliseconds after which a batch that a processor still has is reported. */
+const SLOW = 30_000
+
+export interface Guarded {
+  readonly changes: ProcessorComponent['changes']
+  readonly sheet: PipelineSheet
+  readonly log: Logger
+  /** Whether what it hands over has to be looked at: the components of this package need not be. */
+  readonly custom: boolean
+  /** Milliseconds until a batch is given up that a promise was made for; 0: never. */
+  readonly timeout: () => number
+  /** Told why the processor does not do what it should just now, and when it does again. */
+  readonly report: Context['report']
+  readonly clock: Clock
+}
+
+/**
+ * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
+ * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of points is counted as the processor declares it; asynchronous processors
+ * keep the order of batches, and one that does not answer in time costs the batch, counted under `processor_timeout`.
+ */
+export function guard(
+  processor: ReturnType<ProcessorComponent['create']>,
+  guarded: Guarded,
+): OperatorFunction<Envelope, Envelope> {
+  return (source) =>
+    new Observable<Envelope>((output) => {
+      const ledger = new Ledger(guarded)
+      const step =
+        typeof processor === 'function'
+          ? new FunctionStep(processor, output, ledger, guarded)
+          : new OperatorStep(processor.operator, output, ledger, guarded.custom)
+      return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
+    })
+}
+
+/** Points of a batch that a function says it left out. */
+class Said implements ProcessorAccount {
+  points = 0
+  readonly filtered = (points: number): void => void (this.points += whole(points, '`account.filtered` must be given'))
+}
+
+/** Counts what a processor does to the number of points, in the terms it declared. */
+class Ledger {
+  #held = 0
+  readonly sheet: PipelineSheet
+  readonly #changes: ReadonlySet<PointChange>
+  readonly #log: Logger
+
+  constructor({ changes, sheet, log, clock }: Guarded) {
+    this.sheet = sheet
+    this.#changes = new Set(changes === undefined ? [] : [changes].flat())
+    this.#log = throttled(log, clock)
+  }
+
+  /** `points` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
+  turned(points: number, produced: number, filtered = 0): void {
+    this.sheet.filtered += filtered
+    points -= filtered
+    if (this.#changes.has('replaces')) {
+      this.sheet.merged(points)
+      this.sheet.created += produced
+    } else if (produced < points) this.#missing(points - produced)
+    else if (produced > points) this.appeared(produced - points)
+  }
+
+  /** `points` came out that did not go in with the batch in hand. */
+  appeared(points: number): void {
+    const released = Math.min(points, this.#held)
+    this.#hold(-released)
+    if (points === released) return
+    this.sheet.created += points - released
+    if (!this.#changes.has('creates') && !this.#changes.has('replaces')) {
+      this.#log.error('The processor makes points without declaring `changes`; they are counted as created.')
+    }
+  }
+
+  /** The batch in hand, of `points`, is lost with all that was held; `produced` points had come out of it already. */
+  failed(points: number, error: unknown, produced = 0): void {
+    const passed = this.#changes.has('replaces') ? 0 : Math.min(points, produced)
+    this.sheet.created += produced - passed
+    this.sheet.lost('processor_error', points - passed + this.#held)
+    this.#hold(-this.#held)
+    this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+      error: errorMessage(error),
+    })
+    const stack = stackOf(error)
+    if (stack !== '') this.#log.debug('Where it failed.', { error: errorMessage(error), stack })
+  }
+
+  /** A batch of `points` is given up. */
+  late(points: number, timeout: number): void {
+    this.sheet.lost('processor_timeout', points)
+    this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+      processor_timeout: `${timeout}ms`,
+    })
+  }
+
+  /** A batch is refused because as many wait as may. */
+  busy(waiting: number): void {
+    this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+      waiting,
+    })
+  }
+
+  refuse(envelope: Envelope, error: DeliveryError): void {
+    refuse(envelope, this.sheet, error, this.#log)
+  }
+
+  /** Nothing more will come out. */
+  ended(): void {
+    if (this.#held === 0) return
+    this.sheet.lost('not_released', this.#held)
+    this.#log.error(
+      'The processor has ended without what it held, which is dropped and counted. An operator has to emit it when its source completes.',
+      { points: this.#held },
+    )
+    this.#hold(-this.#held)
+  }
+
+  #missing(points: number): void {
+    if (this.#changes.has('merges')) this.sheet.merged(points)
+    else if (this.#changes.has('filters')) this.sheet.filtered += points
+    else if (this.#changes.has('holds')) this.#hold(points)
+    else {
+      this.sheet.lost('undeclared', points)
+      this.#log.error('The processor drops points without declaring `changes`; they are counted as dropped.')
+    }
+  }
+
+  #hold(points: number): void {
+    this.#held += points
+    this.sheet.held += points
+  }
+}
+
+interface Step {
+  take(envelope: Envelope): void
+  complete(): void
+}
+
+/** A function per batch. One that answers with a promise is asked again only when it has answered, or its time is over. */
+class FunctionStep implements Step {
+  readonly #waiting: Envelope[] = []
+  /** Whether an answer is awaited, or what follows on it. */
+  #busy = false
+  #completed = false
+  /** Whether it was reported that an answer is late. */
+  #isReported = false
+
+  constructor(
+    private readonly process: ProcessBatch,
+    private readonly output: Subscriber<Envelope>,
+    private readonly ledger: Ledger,
+    private readonly guarded: Guarded,
+  ) {}
+
+  take(envelope: Envelope): void {
+    if (!this.#busy) {
+      this.#run(envelope)
+    } else if (this.#waiting.length < (this.guarded.custom ? MAX_IN_FLIGHT : MAX_BEHIND)) {
+      this.ledger.sheet.held += envelope.batch.pointCount
+      this.#waiting.push(envelope)
+    } else {
+      this.ledger.busy(this.#waiting.length)
+      this.ledger.refuse(envelope, BUSY)
+    }
+  }
+
+  complete(): void {
+    this.#completed = true
+    if (!this.#busy) this.output.complete()
+  }
+
+  #run(envelope: Envelope): void {
+    const said = new Said()
+    let result: ReturnType<ProcessBatch>
+    let isAwaited: boolean
+    try {
+      result = this.process(envelope.batch, said)
+      isAwaited = isPromise(result)
+    } catch (error) {
+      return this.#fail(envelope, error)
+    }
+    if (!isAwaited) return this.#turn(envelope, result as MetricBatch | undefined, said)
+    this.ledger.sheet.held += envelope.batch.pointCount
+    this.#waiting.push(envelope)
+    this.#busy = true
+    this.#settle(Promise.resolve(result), said)
+  }
+
+  /** The head of `#waiting` is being processed; when it is done or given up, the next one is. */
+  #settle(result: Promise<MetricBatch | undefined>, said: Said): void {
+    const { clock } = this.guarded
+    const timeout = this.guarded.timeout()
+    const slow = clock.setTimeout(() => {
+      this.#isReported = true
+      this.guarded.report(`It has not answered on a batch for ${SLOW / 1000} s.`)
+    }, SLOW)
+    // What comes of it later is for nobody.
+    let end = (how: () => void): void => {
+      end = () => undefined
+      clock.clearTimeout(slow)
+      clock.clearTimeout(late)
+      how()
+      this.#next()
+    }
+    let late: Timer | undefined
+    if (timeout > 0) late = clock.setTimeout(() => end(() => this.#giveUp(timeout)), timeout)
+    result.then(
+      (batch) => end(() => this.#answered(() => this.#turn(this.#release(), batch, said))),
+      (error: unknown) => end(() => this.#answered(() => this.#fail(this.#release(), error))),
+    )
+  }
+
+  #answered(settle: () => void): void {
+    if (this.#isReported) this.guarded.report(undefined)
+    this.#isReported = false
+    settle()
+  }
+
+  #giveUp(timeout: number): void {
+    const { batch, receipt } = this.#release()
+    this.ledger.late(batch.pointCount, timeout)
+    receipt.lose(batch.pointCount, FAILED)
+  }
+
+  #next(): void {
+    const envelope = this.#waiting[0]
+    if (envelope === undefined) {
+      this.#busy = false
+      if (this.#completed) this.output.complete()
+      return
+    }
+    const said = new Said()
+    this.#settle(
+      Promise.resolve(envelope.batch).then((batch) => this.process(batch, said)),
+      said,
+    )
+  }
+
+  #release(): Envelope {
+    const envelope = this.#waiting.shift() as Envelope
+    this.ledger.sheet.held -= envelope.batch.pointCount
+    return envelope
+  }
+
+  #turn(envelope: Envelope, result: MetricBatch | undefined, said: Said): void {
+    let batch: MetricBatch | undefined
+    try {
+      batch = result === undefined || !this.guarded.custom ? result : handedOver(result)
+    } catch (error) {
+      return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
+    }
+    this.ledger.turned(envelope.batch.pointCount, batch?.pointCount ?? 0, said.points)
+    if (batch === undefined || batch.pointCount === 0) envelope.receipt.close()
+    else this.output.next({ batch, receipt: envelope.receipt })
+  }
+
+  #fail(envelope: Envelope, error: unknown): void {
+    const known = asDeliveryError(error)
+    if (known?.kind === 'retryable') return this.ledger.refuse(envelope, known)
+    this.ledger.failed(envelope.batch.pointCount, error)
+    envelope.receipt.lose(envelope.batch.pointCount, FAILED)
+  }
+}
+
+/** An RxJS operator. What it emits while it is handed a batch inherits the receipt; a batch that it keeps it has taken. */
+class OperatorStep implements Step {
+  #input: Subject<MetricBatch> | undefined
+  #current: Envelope | undefined
+  #produced = 0
+  #completing = false
+
+  constructor(
+    private readonly operator: OperatorFunction<MetricBatch, MetricBatch>,
+    private readonly output: Subscriber<Envelope>,
+    private readonly ledger: Ledger,
+    private readonly custom: boolean,
+  ) {}
+
+  take(envelope: Envelope): void {
+    this.#current = envelope
+    this.#produced = 0
+    if (this.#input === undefined) this.#connect()
+    const input = this.#input
+    input?.next(envelope.batch)
+    this.#current = undefined
+    // When the operator failed meanwhile, `#fail` has counted the batch.
+    if (input !== undefined && input === this.#input) {
+      this.ledger.turned(envelope.batch.pointCount, this.#produced)
+      envelope.receipt.close()
+    } else if (this.#produced > 0) envelope.receipt.close()
+    else envelope.receipt.lose(envelope.batch.pointCount, FAILED)
+  }
+
+  complete(): void {
+    this.#completing = true
+    if (this.#input === undefined) this.output.complete()
+    else this.#input.complete()
+  }
+
+  #connect(): void {
+    const input = new Subject<MetricBatch>()
+    this.#input = input
+    const emitted = defer(() => this.operator(input))
+    // What is no batch ends the operator, as a throw does.
+    const checked = this.custom ? emitted.pipe(map(emittedBatch)) : emitted
+    checked.subscribe({
+      next: (batch) => this.#emit(batch),
+      error: (error: unknown) => this.#fail(error),
+      complete: () => {
+        if (this.#completing) this.#end()
+        else this.#fail(new Error('The operator completed while batches were still coming.'))
+      },
+    })
+  }
+
+  /** The operator is gone, with the batch in hand and all it held; the next batch gets a new one. */
+  #fail(error: unknown): void {
+    this.#input = undefined
+    this.ledger.failed(this.#current?.batch.pointCount ?? 0, error, this.#produced)
+    if (this.#completing) this.#end()
+  }
+
+  #end(): void {
+    this.ledger.ended()
+    this.output.complete()
+  }
+
+  #emit(batch: MetricBatch): void {
+    if (batch.pointCount === 0) return
+    if (this.#current === undefined) {
+      this.ledger.appeared(batch.pointCount)
+      this.output.next({ batch, receipt: new Receipt(1) })
+    } else {
+      this.#produced += batch.pointCount
+      this.#current.receipt.branch(1)
+      this.output.next({ batch, receipt: this.#current.receipt })
+    }
+  }
+}
+
+function emittedBatch(emitted: unknown): MetricBatch {
+  try {
+    return handedOver(emitted)
+  } catch (error) {
+    throw new TypeError(`what it emitted: ${errorMessage(error)}`, { cause: error })
+  }
+}
+
+function isPromise(result: ReturnType<ProcessBatch>): boolean {
+  return typeof result === 'object' && typeof (result as { then?: unknown } | null)?.then === 'function'
+}
+
+/** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */
+export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError, log: Logger): void {
+  const points = envelope.batch.pointCount
+  sheet.held += points
+  envelope.receipt.whenSettled((refused) => {
+    sheet.held -= points
+    if (refused) sheet.refused += points
+    else {
+      sheet.lost(error.reason, points)
+      log.error('Data points were refused, and what their receiver cannot keep is dropped and counted.', {
+        ...{ reason: error.reason, error: error.message, points },
+      })
+    }
+  })
+  envelope.receipt.refuse(error)
+}

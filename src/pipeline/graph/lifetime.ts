@@ -1,0 +1,190 @@
+import * as rxjs from 'rxjs'
+import type { Clock } from '../../time/clock.ts'
+import type { Context, Listening, ListenOptions } from '../../component/context.ts'
+import type { Component } from '../../component/define.ts'
+import type { Logger } from '../../component/logger.ts'
+import type { ConfigOf, Settings } from '../../component/settings.ts'
+import { errorMessage } from '../../errors.ts'
+import { LISTEN_INTERVAL, listenFailure } from '../../net/endpoint.ts'
+import { describe } from '../../otlp/metrics/handed_over.ts'
+import { componentClock } from './component_clock.ts'
+import { ownMetricsReader } from '../telemetry/own_metrics_reader.ts'
+import { Ports } from './ports.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+
+interface ContextOptions
+  extends
+    Pick<Context<ConfigOf<Settings>>, 'clock' | 'network' | 'config' | 'id' | 'deliver'>,
+    Partial<Pick<Context, 'memoryIsShort' | 'report'>> {
+  readonly telemetry: Telemetry
+  /** Told why it waits for a port, and that it does no more. */
+  readonly waiting?: (why: string | undefined) => void
+}
+
+/** The life of one component: the signal that it is to stop, and the cleanups it registered. */
+export class Lifetime {
+  readonly #controller = new AbortController()
+  readonly #cleanups: (() => void | Promise<void>)[] = []
+  readonly #opening: Promise<unknown>[] = []
+  /** Why it waits for ports, by address. */
+  readonly #waits = new Map<string, string>()
+  #begunToWait = (): void => undefined
+  readonly #waiting = new Promise<void>((resolve) => (this.#begunToWait = resolve))
+  /** What was registered after the stop, and runs. */
+  readonly #late = new Set<Promise<void>>()
+  /** Lets what the component was given count: it has started. */
+  readonly #begins: (() => void)[] = []
+  #hasBegun = false
+  /** What the component began although it has not started. */
+  readonly #early: (() => void)[] = []
+  /** Whether another component is about to take its place. */
+  leaving = false
+
+  constructor(
+    private readonly log: Logger,
+    private readonly ports = new Ports(),
+  ) {}
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** What `create` is given. */
+  context(
+    component: Pick<Component, 'kind' | 'type'>,
+    { telemetry, memoryIsShort = () => false, report = () => {}, waiting = () => {}, ...given }: ContextOptions,
+  ): Context<ConfigOf<Settings>> {
+    const { log, signal } = this
+    const [meter, ownMetrics] = [telemetry.meter(component, given.id), ownMetricsReader(telemetry, signal)]
+    const clock = componentClock(given.clock)
+    let problem: string | undefined
+    this.#early.push(() => clock.takeBack())
+    this.#begins.push(
+      () => clock.begin(),
+      () => meter.begin(),
+      () => problem !== undefined && report(problem),
+    )
+    return {
+      ...given,
+      ...{ log, signal, clock, meter, ownMetrics, rxjs, memoryIsShort },
+      report: (said) => (this.#hasBegun ? report(said) : void (problem = said)),
+      onStop: (cleanup) => this.onStop(cleanup),
+      listen: (options) => this.#listenFor(options, new Error(), waiting, given.clock),
+      starting: (opened) => void this.#opening.push(opened),
+    }
+  }
+
+  /** The component starts. What it was given works as it should only for one that does. May be called again. */
+  begin(): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
+    this.#early.splice(0)
+    for (const begin of this.#begins) begin()
+  }
+
+  /** Resolves when what the component opens at its start is open, or failed to. */
+  async opened(): Promise<void> {
+    await Promise.allSettled(this.#opening)
+  }
+
+  /** Resolves when it is, or waits for a port. */
+  started(): Promise<void> {
+    return Promise.race([this.opened(), this.#waiting])
+  }
+
+  /** `call`: whose stack says where it was called, since nobody may await the result. */
+  async #listenFor(
+    options: ListenOptions,
+    call: Error,
+    waiting: (why: string | undefined) => void,
+    clock: Clock,
+  ): Promise<Listening> {
+    let listening: Listening
+    try {
+      checkListen(options)
+      listening = await this.#listen(options, waiting, clock)
+    } catch (error) {
+      if (error instanceof Error) error.stack += String(call.stack).replace(/^.*/, '')
+      throw error
+    }
+    if (!this.#hasBegun) this.#early.push(() => listening.close())
+    return listening
+  }
+
+  async #listen(options: ListenOptions, waiting: (why: string | undefined) => void, clock: Clock): Promise<Listening> {
+    const { host, port } = options
+    const address = `${host.includes(':') ? `[${host}]` : host}:${port}`
+    const wait = (why?: string): void => {
+      if (why === undefined) this.#waits.delete(address)
+      else this.#waits.set(address, why)
+      waiting(this.#waits.size === 0 ? undefined : [...this.#waits.values()].join('; '))
+    }
+    try {
+      for (;;) {
+        try {
+          return await this.ports.listen(this, options)
+        } catch (error) {
+          if (!this.#waits.has(address)) {
+            if (!this.ports.patient) throw error
+            wait(`cannot listen on ${address}: ${listenFailure(error)}`)
+            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`)
+            this.#begunToWait()
+          }
+          await clock.sleep(LISTEN_INTERVAL, this.signal)
+        }
+      }
+    } finally {
+      if (this.#waits.has(address)) wait()
+    }
+  }
+
+  /**
+   * Aborts the signal and runs the cleanups, last registered first. Of a component that never started, also ends whatever it began
+   * by what it was given. May be called again, then nothing is left to do.
+   */
+  async stop(): Promise<void> {
+    this.#controller.abort()
+    for (let cleanup = this.#cleanups.pop(); cleanup !== undefined; cleanup = this.#cleanups.pop()) {
+      await this.#run(cleanup)
+    }
+    for (const end of this.#early.splice(0)) end()
+  }
+
+  /** Resolves when also those cleanups are through that were registered after the stop. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#late)
+  }
+
+  private onStop(cleanup: () => void | Promise<void>): void {
+    if (typeof cleanup !== 'function') {
+      throw new TypeError(`\`onStop\` must be given a function, not ${describe(cleanup)}`)
+    }
+    if (!this.signal.aborted) {
+      this.#cleanups.push(cleanup)
+      return
+    }
+    const late = this.#run(cleanup).finally(() => this.#late.delete(late))
+    this.#late.add(late)
+  }
+
+  async #run(cleanup: () => void | Promise<void>): Promise<void> {
+    try {
+      await cleanup()
+    } catch (error) {
+      this.log.error('The component failed to clean up.', { error: errorMessage(error) })
+    }
+  }
+}
+
+/** @throws TypeError */
+function checkListen(options: ListenOptions | undefined): void {
+  const { host, port, take, fail } = options ?? ({} as Partial<ListenOptions>)
+  const mistake = (field: string, be: string, given: unknown): TypeError =>
+    new TypeError(`the \`${field}\` given to \`listen\` must be ${be}, not ${describe(given)}`)
+  if (typeof host !== 'string') throw mistake('host', 'a text', host)
+  if (!Number.isInteger(port) || port! < 0 || port! > 65_535) {
+    throw mistake('port', 'a whole number from 0 to 65535', port)
+  }
+  if (typeof take !== 'function') throw mistake('take', 'a function', take)
+  if (typeof fail !== 'function') throw mistake('fail', 'a function', fail)
+}

@@ -1,0 +1,222 @@
+import { isDeepStrictEqual } from 'node:util'
+import { from, take } from 'rxjs'
+import type { Context } from '../../component/context.ts'
+import type { Component } from '../../component/define.ts'
+import type { Exporter } from '../../component/exporter.ts'
+import type { Logger } from '../../component/logger.ts'
+import type { ProcessorComponent } from '../../component/processor.ts'
+import type { ReceiverComponent } from '../../component/receiver.ts'
+import type { ConfigOf, Settings } from '../../component/settings.ts'
+import { ConfigError, errorMessage } from '../../errors.ts'
+import type { Problem } from '../../errors.ts'
+import type { MemoryGuard } from '../../host/memory_limiter.ts'
+import { Stage } from './chain.ts'
+import { isSame } from './changes.ts'
+import { inOrder } from '../config/input.ts'
+import type { Configured, ConfiguredExporter, PipelineConfig } from '../config/config.ts'
+import { create } from '../modules/create.ts'
+import { Delivery } from '../delivery/delivery.ts'
+import type { Health } from '../telemetry/health.ts'
+import { Lifetime } from './lifetime.ts'
+import { isBuiltin } from '../modules/load.ts'
+import { componentLogger } from '../log.ts'
+import type { Machine } from '../machine.ts'
+import type { Ports } from './ports.ts'
+import { Receiver } from './receiver.ts'
+import type { Source } from './receiver.ts'
+import type { Telemetry } from '../telemetry/telemetry.ts'
+
+/** An exporter with the delivery around it; each may outlive the settings of the other. */
+export interface Destination {
+  readonly configured: ConfiguredExporter
+  readonly exporter: Exporter
+  readonly lifetime: Lifetime
+  readonly delivery: Delivery
+}
+
+/** The components that the pipelines of a configuration use. What is not new, another plan has, too. */
+export interface Plan {
+  readonly config: PipelineConfig
+  readonly receivers: ReadonlyMap<string, Receiver>
+  /** By the id of the pipeline. */
+  readonly stages: ReadonlyMap<string, readonly Stage[]>
+  readonly destinations: ReadonlyMap<string, Destination>
+  /** Of the components that are new. */
+  readonly lifetimes: readonly Lifetime[]
+}
+
+export interface PlanOptions extends Machine {
+  readonly log: Logger
+  readonly telemetry: Telemetry
+  readonly health: Health
+  readonly memory: MemoryGuard
+  readonly ports: Ports
+  readonly once?: boolean
+  /** Called when a receiver has ended by itself. */
+  readonly ended: (receiver: Receiver) => void
+}
+
+/** Scrapes of a receiver when the pipeline runs once: two, so that differences and rates exist. */
+const SCRAPES_ONCE = 2
+
+/**
+ * Creates every component that a pipeline uses, but those that `before` has with the same settings and that still run. Opens
+ * nothing. @throws ConfigError about every component that cannot be created
+ */
+export function createPlan(config: PipelineConfig, before: Plan | undefined, options: PlanOptions): Plan {
+  return new Planner(before, options).plan(config)
+}
+
+class Planner {
+  readonly #lifetimes: Lifetime[] = []
+  /** What could not be created, by path: a processor is created once for each of its pipelines. */
+  readonly #problems = new Map<string, Problem>()
+
+  constructor(
+    private readonly before: Plan | undefined,
+    private readonly options: PlanOptions,
+  ) {}
+
+  plan(config: PipelineConfig): Plan {
+    const destinations = mapUsed(config.exporters, (exporter) => this.#destination(exporter))
+    const receivers = mapUsed(config.receivers, (receiver) => this.#receiver(receiver))
+    const stages = new Map(
+      [...config.pipelines].map(([id, { processors }]) => {
+        const configured = processors.map((processor) => config.processors.get(processor)!)
+        return [id, configured.flatMap((processor) => this.#stage(id, processor) ?? [])]
+      }),
+    )
+    if (this.#problems.size > 0) {
+      for (const lifetime of this.#lifetimes) void lifetime.stop()
+      for (const [id, { delivery }] of destinations) {
+        const before = this.before?.destinations.get(id)
+        if (before?.delivery !== delivery) void delivery.drain(AbortSignal.abort())
+        if (before === undefined) this.options.telemetry.forgetExporter(id)
+      }
+      throw new ConfigError(inOrder([...this.#problems.values()], []))
+    }
+    return { config, receivers, stages, destinations, lifetimes: this.#lifetimes }
+  }
+
+  #destination(configured: ConfiguredExporter): Destination | undefined {
+    const { id, delivery: settings } = configured
+    const before = this.before?.destinations.get(id)
+    const same = before !== undefined && isSame(before.configured, configured) ? before : undefined
+    if (same !== undefined && isDeepStrictEqual(same.configured.delivery, settings)) return same
+    const { exporter, lifetime } = same ?? this.#exporter(configured)
+    if (exporter === undefined) return undefined
+    const directory = before?.configured.delivery.sending_queue.directory
+    const { memory, telemetry } = this.options
+    const log = componentLogger(this.options.log, id)
+    const delivery =
+      before !== undefined && directory === settings.sending_queue.directory
+        ? before.delivery
+        : new Delivery(
+            exporter,
+            settings,
+            telemetry.exporter(id),
+            log,
+            id,
+            memory,
+            before !== undefined,
+            this.options,
+            !isBuiltin(configured.component),
+          )
+    return { configured, exporter, lifetime, delivery }
+  }
+
+  #exporter(configured: ConfiguredExporter): { exporter: Exporter | undefined; lifetime: Lifetime } {
+    const { context, lifetime } = this.#context(configured)
+    return { exporter: this.#create(configured, context), lifetime }
+  }
+
+  #receiver(configured: Configured<ReceiverComponent>): Receiver | undefined {
+    const { id, component } = configured
+    const { once, log, telemetry, memory, clock, ended } = this.options
+    if (once && !collects(component)) {
+      log.warn(`Receiver ${id} does not collect by itself and is left out with --once.`)
+      return undefined
+    }
+    const before = this.before?.receivers.get(id)
+    if (before !== undefined && isSame(before.configured, configured) && before.over?.failure === undefined) {
+      return before
+    }
+    return new Receiver({
+      configured,
+      memory,
+      clock,
+      ended,
+      sheetOf: (transport) => telemetry.receiver(id, transport),
+      create: (deliver) => this.#source(configured, deliver),
+    })
+  }
+
+  #source(receiver: Configured<ReceiverComponent>, deliver: Context['deliver']): Source {
+    const { once } = this.options
+    const settings = once ? { collection_interval: 1000, initial_delay: 0 } : {}
+    const config = { ...(receiver.config as object), ...settings }
+    const { context, lifetime } = this.#context({ ...receiver, config }, deliver)
+    const batches = from(this.#create(receiver, context) ?? [])
+    return { batches: once ? batches.pipe(take(SCRAPES_ONCE)) : batches, lifetime, log: context.log }
+  }
+
+  #stage(pipeline: string, configured: Configured<ProcessorComponent>): Stage | undefined {
+    const before = this.before?.stages.get(pipeline)?.find((stage) => isSame(stage.configured, configured))
+    if (before !== undefined && before.configured.id === configured.id) return before
+    const { context, lifetime } = this.#context(configured)
+    const created = this.#create(configured, context)
+    const log = componentLogger(this.options.log, configured.id, pipeline)
+    return created && new Stage(configured, created, lifetime, log, context.report, this.options.clock)
+  }
+
+  #context(
+    { id, component, config }: Configured<Component>,
+    deliver: Context['deliver'] = notAReceiver,
+  ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
+    const { clock, network, log, ports, telemetry, health, memory } = this.options
+    const lifetime = new Lifetime(componentLogger(log, id), ports)
+    this.#lifetimes.push(lifetime)
+    const context = lifetime.context(component, {
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, deliver },
+      memoryIsShort: (bytes) => memory.isShort(bytes),
+      report: (problem) => health.reported(`${component.kind}s.${id}`, problem && String(problem)),
+      waiting: (why) => health.waiting(`${component.kind}s.${id}`, why),
+    })
+    return { context, lifetime }
+  }
+
+  #create<C extends Component>(
+    { id, component, place }: Configured<C>,
+    context: Context<ConfigOf<Settings>>,
+  ): ReturnType<C['create']> | undefined {
+    try {
+      return create(component, context)
+    } catch (error) {
+      const path = `${component.kind}s.${id}`
+      this.#problems.set(path, { severity: 'error', place, path, message: errorMessage(error) })
+      return undefined
+    }
+  }
+}
+
+/** A receiver that scrapes on a schedule has this setting, as in the collector. */
+function collects(component: ReceiverComponent): boolean {
+  return 'collection_interval' in component.config
+}
+
+/** What `make` makes of the components that a pipeline names. */
+function mapUsed<C extends Configured<Component>, T>(
+  components: ReadonlyMap<string, C>,
+  make: (component: C) => T | undefined,
+): Map<string, T> {
+  const made = new Map<string, T>()
+  for (const [id, component] of components) {
+    const one = component.used ? make(component) : undefined
+    if (one !== undefined) made.set(id, one)
+  }
+  return made
+}
+
+function notAReceiver(): Promise<never> {
+  return Promise.reject(new Error('Only receivers can deliver.'))
+}

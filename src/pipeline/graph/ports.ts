@@ -1,0 +1,148 @@
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { open } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
+import { devNull } from 'node:os'
+import { systemClock } from '../../time/clock.ts'
+import type { Timer } from '../../time/clock.ts'
+import type { Listening, ListenOptions } from '../../component/context.ts'
+import type { Logger } from '../../component/logger.ts'
+
+/** Milliseconds from a connection to the look whether the process may open more files. */
+const PROBE_DELAY = 200
+
+/** Who listens. While it is `leaving`, another may take over its ports. */
+export interface Holder {
+  readonly leaving: boolean
+}
+
+type Claim = ListenOptions & { readonly holder: Holder }
+
+/**
+ * The TCP ports on which receivers listen. At a reload a port passes from the one that goes to the one that comes without being
+ * closed; where the addresses only overlap, like 0.0.0.0:4318 and 127.0.0.1:4318, it is closed for as long as it takes to open the other.
+ */
+export class Ports {
+  readonly #open = new Set<Port>()
+  #probe: Timer | undefined
+  #areFilesShort = false
+  /** Whether whoever cannot listen is to wait until it can, as at the start of the process. */
+  patient = false
+
+  constructor(private readonly log?: Logger) {}
+
+  /** @throws what the system says when nothing can listen there */
+  async listen(holder: Holder, options: ListenOptions): Promise<Listening> {
+    const { host, port: number } = options
+    // A name may have addresses of both families, of which the collector takes IPv4, too.
+    const ip = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
+    const claim = { ...options, holder }
+    const port = this.#passingOn(ip, number) ?? (await this.#bind(ip, number))
+    port.claims.push(claim)
+    return { address: port.address, close: () => this.#leave(port, claim) }
+  }
+
+  /** The port of somebody who leaves, at the same address. */
+  #passingOn(ip: string | undefined, number: number): Port | undefined {
+    return [...this.#open].find((port) => port.isAt(ip, number) && port.isLeft)
+  }
+
+  async #bind(ip: string | undefined, number: number): Promise<Port> {
+    const port = new Port(ip, number, () => this.#probeSoon())
+    try {
+      await port.open()
+    } catch (error) {
+      const overlapping = [...this.#open].filter((other) => other.number === number && other.isLeft)
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || overlapping.length === 0) throw error
+      for (const other of overlapping) other.close()
+      try {
+        await port.open()
+      } catch (stillTaken) {
+        for (const other of overlapping) await other.open()
+        throw stillTaken
+      }
+      port.instead = overlapping
+    }
+    this.#open.add(port)
+    return port
+  }
+
+  /** Where the process may open no more files, Node.js closes connections without a word. So that somebody says it, one is opened. */
+  #probeSoon(): void {
+    if (this.#probe === undefined)
+      this.#probe = systemClock.setTimeout(() => void this.#probeFiles(), PROBE_DELAY).unref()
+  }
+
+  async #probeFiles(): Promise<void> {
+    const error = await open(devNull).then(
+      (file) => void file.close(),
+      (reason: NodeJS.ErrnoException) => reason,
+    )
+    this.#probe = undefined
+    const isShort = error?.code === 'EMFILE' || error?.code === 'ENFILE'
+    if (isShort && !this.#areFilesShort) {
+      const message =
+        'As many files and connections are open as the system allows; new connections are closed unanswered.'
+      this.log?.error(message, { error: error.message })
+    }
+    if (!isShort && this.#areFilesShort) this.log?.info('New connections are taken again.')
+    this.#areFilesShort = isShort
+    if (isShort) this.#probeSoon()
+  }
+
+  #leave(port: Port, claim: Claim): void {
+    if (!port.claims.includes(claim)) return
+    port.claims = port.claims.filter((other) => other !== claim)
+    if (port.claims.length > 0) return
+    port.close()
+    this.#open.delete(port)
+    // Whoever stays after all gets back what was closed for this one.
+    for (const other of port.instead) if (other.claims.length > 0) other.open().catch(other.fail)
+  }
+}
+
+class Port {
+  /** The first has the connections. */
+  claims: Claim[] = []
+  /** Closed so that this one could be opened. */
+  instead: readonly Port[] = []
+  address = ''
+  #server: Server | undefined
+
+  /** @param number 0 lets the system choose one when the port is first opened */
+  constructor(
+    private readonly ip: string | undefined,
+    public number: number,
+    private readonly accepted: () => void,
+  ) {}
+
+  isAt(ip: string | undefined, number: number): boolean {
+    return this.ip === ip && this.number === number
+  }
+
+  /** Whether all who have it leave. */
+  get isLeft(): boolean {
+    return this.claims.every(({ holder }) => holder.leaving)
+  }
+
+  async open(): Promise<void> {
+    const server = createServer((socket) => {
+      this.accepted()
+      this.claims[0].take(socket)
+    })
+    server.listen({ host: this.ip, port: this.number })
+    await once(server, 'listening')
+    server.on('error', this.fail)
+    this.#server = server
+    const { address, port, family } = server.address() as AddressInfo
+    this.number = port
+    this.address = `${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  }
+
+  close(): void {
+    this.#server?.close()
+  }
+
+  readonly fail = (error: Error): void => this.claims[0]?.fail(error)
+}

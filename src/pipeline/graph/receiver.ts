@@ -1,0 +1,175 @@
+import { Subscription } from 'rxjs'
+import type { Observable } from 'rxjs'
+import type { Clock } from '../../time/clock.ts'
+import type { Context } from '../../component/context.ts'
+import type { Logger } from '../../component/logger.ts'
+import type { ReceiverComponent } from '../../component/receiver.ts'
+import { errorMessage, partial, retryable } from '../../errors.ts'
+import type { MemoryGuard } from '../../host/memory_limiter.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { handedOver, pointsIn } from '../../otlp/metrics/handed_over.ts'
+import { throttled } from '../../throttled.ts'
+import type { Chain } from './chain.ts'
+import type { Configured } from '../config/config.ts'
+import { refuse } from './guard.ts'
+import type { Lifetime } from './lifetime.ts'
+import { isBuiltin } from '../modules/load.ts'
+import { Receipt } from './receipt.ts'
+import type { ReceiverSheet } from '../telemetry/telemetry.ts'
+
+/** What a receiver's `create` gave, with its life. */
+export interface Source {
+  readonly batches: Observable<MetricBatch>
+  readonly lifetime: Lifetime
+  readonly log: Logger
+}
+
+interface ReceiverOptions {
+  readonly configured: Configured<ReceiverComponent>
+  readonly memory: MemoryGuard
+  readonly clock: Clock
+  readonly sheetOf: (transport?: string) => ReceiverSheet
+  readonly create: (deliver: Context['deliver']) => Source
+  /** Called when it has ended by itself. */
+  readonly ended: (receiver: Receiver) => void
+}
+
+const MEMORY_IS_SHORT = retryable('Memory is short.', undefined, { reason: 'memory_limit' })
+
+/** One receiver as the shared source of its pipelines. What it gives before it is told which these are waits for that. */
+export class Receiver {
+  readonly configured: Configured<ReceiverComponent>
+  readonly #source: Source
+  readonly #memory: MemoryGuard
+  readonly #sheetOf: ReceiverOptions['sheetOf']
+  readonly #ended: ReceiverOptions['ended']
+  /** Whether what it hands over has to be looked at. */
+  readonly #custom: boolean
+  readonly #quiet: Logger
+  readonly #subscription = new Subscription()
+  #chains: readonly Chain[] | undefined
+  #early: (() => void)[] = []
+  #stopped = false
+  #hasStarted = false
+  #over: { readonly failure?: string } | undefined
+
+  constructor({ configured, memory, clock, sheetOf, create, ended }: ReceiverOptions) {
+    this.configured = configured
+    this.#memory = memory
+    this.#sheetOf = sheetOf
+    this.#ended = ended
+    this.#custom = !isBuiltin(configured.component)
+    this.#source = create((batch, transport) => this.#deliver(batch, transport))
+    this.#quiet = throttled(this.#source.log, clock)
+  }
+
+  /** Set when it has ended by itself, with why if it failed. */
+  get over(): { readonly failure?: string } | undefined {
+    return this.#over
+  }
+
+  /** Whether all that it opens was open once. */
+  get hasStarted(): boolean {
+    return this.#hasStarted
+  }
+
+  get lifetime(): Lifetime {
+    return this.#source.lifetime
+  }
+
+  get log(): Logger {
+    return this.#source.log
+  }
+
+  /** Gives all that comes from now on to these pipelines. */
+  feed(chains: readonly Chain[]): void {
+    this.#chains = chains
+    this.#giveEarly()
+  }
+
+  /** Subscribes. Resolves when it has started, has ended already, or waits for a port. */
+  async start(): Promise<void> {
+    if (this.#stopped) return
+    this.lifetime.begin()
+    this.#subscription.add(
+      this.#source.batches.subscribe({
+        next: (batch) => this.#emit(batch),
+        error: (error: unknown) => this.#end({ failure: errorMessage(error) }),
+        complete: () => this.#end({}),
+      }),
+    )
+    void this.lifetime.opened().then(() => (this.#hasStarted = this.#over?.failure === undefined))
+    await this.lifetime.started()
+  }
+
+  async stop(): Promise<void> {
+    await this.lifetime.stop()
+    this.#subscription.unsubscribe()
+    this.#stopped = true
+    this.#giveEarly()
+  }
+
+  #end(over: { readonly failure?: string }): void {
+    this.#over = over
+    this.#ended(this)
+  }
+
+  #giveEarly(): void {
+    for (const give of this.#early.splice(0)) give()
+  }
+
+  /** `Context.deliver`: the outcome over all pipelines. */
+  #deliver(batch: MetricBatch, transport?: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#emit(batch, transport, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
+    })
+  }
+
+  #emit(given: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
+    if (this.#stopped) {
+      tell?.(new Error('The pipeline has stopped.'))
+      return
+    }
+    const chains = this.#chains
+    if (chains === undefined) {
+      this.#early.push(() => this.#emit(given, transport, tell))
+      return
+    }
+    let batch: MetricBatch
+    try {
+      batch = this.#custom ? handedOver(given) : given
+    } catch (error) {
+      this.#lose(chains, pointsIn(given), error, transport, tell)
+      return
+    }
+    if (batch.pointCount === 0) {
+      tell?.(undefined)
+      return
+    }
+    const points = batch.pointCount
+    for (const { sheet } of chains) sheet.accepted += points
+    const receipt = new Receipt(chains.length, tell)
+    const sheet = this.#sheetOf(transport)
+    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
+    if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
+    else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT, this.#quiet)
+  }
+
+  /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
+  #lose(
+    chains: readonly Chain[],
+    points: number,
+    error: unknown,
+    transport?: string,
+    tell?: (loss: Error) => void,
+  ): void {
+    const message = `what it handed over: ${errorMessage(error)}`
+    this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
+    for (const { sheet } of chains) {
+      sheet.accepted += points
+      sheet.lost('receiver_error', points)
+    }
+    this.#sheetOf(transport).refused += points
+    tell?.(partial(points, message))
+  }
+}

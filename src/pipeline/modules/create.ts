@@ -1,0 +1,61 @@
+import { from } from 'rxjs'
+import type { ObservableInput } from 'rxjs'
+import type { Component, ComponentKind } from '../../component/define.ts'
+import { errorMessage } from '../../errors.ts'
+import { withoutExit } from '../../process_exit.ts'
+
+/** What `create` must return. */
+const created: Record<ComponentKind, { readonly allowed: string; readonly fits: (value: unknown) => boolean }> = {
+  receiver: { allowed: 'an Observable of batches, or an async iterable of them', fits: isSource },
+  processor: {
+    allowed: 'a function from batch to batch, or `{ operator }` with an operator of RxJS',
+    fits: (value) => typeof value === 'function' || hasFunctions(value, ['operator']),
+  },
+  exporter: {
+    allowed: 'an object with the functions `encode` and `send`',
+    fits: (value) => hasFunctions(value, ['encode', 'send']),
+  },
+}
+
+/**
+ * Creates a component. Throws an Error that says what is wrong when its `create` throws or returns what its kind does not
+ * allow, as a custom component may.
+ */
+export function create<C extends Component>(component: C, context: unknown): ReturnType<C['create']> {
+  let value: unknown
+  try {
+    value = withoutExit(() => component.create(context as never))
+  } catch (error) {
+    throw new Error(`its \`create\` failed: ${errorMessage(error)}`, { cause: error })
+  }
+  const { allowed, fits } = created[component.kind]
+  if (!isPromise(value) && fits(value)) return value as ReturnType<C['create']>
+  if (isPromise(value)) value.then(undefined, () => {}) // What it rejects with matters no more.
+  throw new Error(`its \`create\` must return ${allowed}, not ${describe(value)}`)
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return hasFunctions(value, ['then'])
+}
+
+function hasFunctions(value: unknown, names: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return names.every((name) => typeof (value as Record<string, unknown>)[name] === 'function')
+}
+
+function isSource(value: unknown): boolean {
+  if (typeof value !== 'object') return false
+  try {
+    from(value as ObservableInput<unknown>)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function describe(value: unknown): string {
+  if (isPromise(value)) return 'a promise of it; it cannot be asynchronous'
+  if (value === undefined) return 'nothing'
+  if (value === null) return 'null'
+  return typeof value === 'object' ? 'another object' : `a ${typeof value}`
+}

@@ -1,0 +1,179 @@
+import type { Clock } from '../../time/clock.ts'
+import type { ExporterState } from '../../component/exporter.ts'
+import type { Held } from '../../host/memory_limiter.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { DeliveryConfig } from '../config/settings.ts'
+
+/** Where an exporter's prepared batches wait, first in, first out. */
+export interface Queue {
+  /** Batches waiting, but for those that cannot be read just now. */
+  readonly length: number
+  /** Data points that `shift` gives without waiting. */
+  readonly points: number
+  /** Whether `batch` may be pushed now. A batch larger than the whole queue fits an empty one. */
+  fits(batch: MetricBatch): boolean
+  /**
+   * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
+   * cannot write keeps batches in memory. `isSame`: `shift` is to return this very object, because a delivery or an exporter
+   * remembers what it has done with it.
+   */
+  push(batch: MetricBatch, isSame?: boolean): Promise<void> | undefined
+  /** Keeps, as `push` does, what the exporter remembers of a batch of which it left nothing. */
+  note(): Promise<void> | undefined
+  /** Takes the oldest batch out, or the oldest that is in memory only; `undefined` when there is none, or none yet. */
+  shift(inMemoryOnly?: boolean): Taken | undefined
+  /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
+  dropOldest(batch: MetricBatch): number | undefined
+  /** What is in memory only. */
+  readonly held: Held
+  /** Drops the oldest batch that is in memory only. Returns its data points; `undefined` when there is none. */
+  dropHeld(): number | undefined
+  /** Takes other limits, and from now on keeps what another exporter remembers; what it holds already stays. */
+  configure(config: QueueConfig, state: ExporterState | undefined): void
+  /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
+  open(): Promise<void>
+  /**
+   * Lets go of what it holds, and says how many of the data points waiting are kept for the next start. What still has to be done to
+   * keep them has half a second once `deadline` has aborted.
+   */
+  close(deadline: AbortSignal): Promise<{ kept: number }>
+  status(): QueueStatus
+}
+
+/** A batch taken out of a queue. */
+export interface Taken {
+  readonly batch: MetricBatch
+  /** Whether it comes back at the next start unless `done` is called. */
+  readonly stored: boolean
+  /** When the queue took it, or the first of what was joined; milliseconds since 1970. */
+  readonly since: number
+  /** Says that it was sent, or counted as lost: the queue need not keep it any longer. */
+  readonly done: () => void
+}
+
+export interface QueueStatus {
+  readonly batches: number
+  /** What counts against `capacity`, and that, in units of `sizer`; a queue on disk may have no such limit. */
+  readonly size: number
+  readonly capacity?: number
+  /** When the oldest batch was taken, as far as it is known; milliseconds since 1970. */
+  readonly oldest?: number
+  /** Of a queue on disk. */
+  readonly bytes_on_disk?: number
+  /** Why batches wait in memory although they should be on disk, or a part of it cannot be read. */
+  readonly problem?: { readonly since: Date; readonly message: string }
+  /** When they did no more, after such a problem. */
+  readonly recovered?: Date
+}
+
+export type QueueConfig = DeliveryConfig['sending_queue']
+
+/** `queue_size` of a queue in memory when it is not set. */
+const DEFAULT_SIZE = 1000
+
+interface Waiting {
+  readonly batch: MetricBatch
+  readonly since: number
+}
+
+export class MemoryQueue implements Queue {
+  #batches: (Waiting | undefined)[] = []
+  /** Where the oldest is: to shift a large array moves all that is left in it. */
+  #head = 0
+  #size = 0
+  #points = 0
+  #capacity = DEFAULT_SIZE
+  #sizer: QueueConfig['sizer'] = 'requests'
+
+  constructor(
+    config: Pick<QueueConfig, 'queue_size' | 'sizer'>,
+    private readonly clock: Clock,
+  ) {
+    this.configure(config)
+  }
+
+  configure({ queue_size: capacity = DEFAULT_SIZE, sizer }: Pick<QueueConfig, 'queue_size' | 'sizer'>): void {
+    this.#capacity = capacity
+    this.#sizer = sizer
+    this.#size = this.#batches.reduce(
+      (size, waiting) => size + (waiting === undefined ? 0 : this.#sizeOf(waiting.batch)),
+      0,
+    )
+  }
+
+  get length(): number {
+    return this.#batches.length - this.#head
+  }
+
+  get points(): number {
+    return this.#points
+  }
+
+  fits(batch: MetricBatch): boolean {
+    return this.length === 0 || this.#size + this.#sizeOf(batch) <= this.#capacity
+  }
+
+  push(batch: MetricBatch): undefined {
+    this.#batches.push({ batch, since: this.clock.now() })
+    this.#size += this.#sizeOf(batch)
+    this.#points += batch.pointCount
+  }
+
+  note(): undefined {}
+
+  shift(): Taken | undefined {
+    const oldest = this.#oldest
+    if (oldest === undefined) return undefined
+    this.#batches[this.#head++] = undefined
+    if (this.#head * 2 > this.#batches.length) {
+      this.#batches = this.#batches.slice(this.#head)
+      this.#head = 0
+    }
+    const { batch, since } = oldest
+    this.#size -= this.#sizeOf(batch)
+    this.#points -= batch.pointCount
+    return { batch, stored: false, since, done: () => undefined }
+  }
+
+  dropOldest(): number | undefined {
+    return this.shift()?.batch.pointCount
+  }
+
+  get held(): Held {
+    return { batches: this.length, oldest: this.#oldest?.since }
+  }
+
+  dropHeld(): number | undefined {
+    return this.dropOldest()
+  }
+
+  async open(): Promise<void> {}
+
+  async close(): Promise<{ kept: number }> {
+    return { kept: 0 }
+  }
+
+  status(): QueueStatus {
+    return { batches: this.length, size: this.#size, capacity: this.#capacity, oldest: this.#oldest?.since }
+  }
+
+  get #oldest(): Waiting | undefined {
+    return this.#batches[this.#head]
+  }
+
+  #sizeOf(batch: MetricBatch): number {
+    return sizeOf(this.#sizer, batch.pointCount, () => batch.toOtlp().length)
+  }
+}
+
+/** What a batch counts for in the units of `sizer`. */
+export function sizeOf(sizer: QueueConfig['sizer'], points: number, bytes: () => number): number {
+  switch (sizer) {
+    case 'requests':
+      return 1
+    case 'items':
+      return points
+    case 'bytes':
+      return bytes()
+  }
+}

@@ -1,0 +1,19 @@
+import { json, serve, shared } from '../../net/process_server.ts'
+import type { Door } from '../../net/process_server.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { toPrometheus } from '../../text/openmetrics.ts'
+
+/** Answers `/metrics` with what `metrics` reads, in the text format of Prometheus. Returns what closes it. */
+export function serveMetrics(door: Door, metrics: () => Promise<MetricBatch>): Promise<() => void> {
+  const page = shared(async () => ({
+    code: 200,
+    type: 'text/plain; version=0.0.4; charset=utf-8',
+    body: toPrometheus(await metrics()),
+  }))
+  return serve({
+    ...door,
+    setting: 'service.telemetry.metrics.address',
+    answer: (path) => (path === '/metrics' ? page() : json(404, { error: 'There is /metrics.' })),
+    listening: (real) => door.log.info("Serving the pipeline's own metrics", { url: `http://${real}/metrics` }),
+  })
+}

@@ -1,0 +1,423 @@
+import { randomUUID } from 'node:crypto'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import type { IntervalHistogram } from 'node:perf_hooks'
+import { resourceFromAttributes } from '@opentelemetry/resources'
+import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
+import type { MemoryReading } from '../../host/memory_limiter.ts'
+import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { fromSdk } from '../../otlp/metrics/sdk.ts'
+import { version } from '../own_files.ts'
+import type { QueueStatus } from '../queue/queue.ts'
+import type { ExporterSheet, PipelineSheet, ProcessorSheet, ReceiverSheet, Telemetry } from './telemetry.ts'
+
+/*
+ * The metrics of the pipeline itself, in instruments of the OpenTelemetry SDK that read the sheets when they are asked. What the
+ * collector has too is called as in its `documentation.md` files and on its port 8888 (v0.165.0): names, labels and units.
+ */
+
+type Attributes = Readonly<Record<string, string>>
+
+/** One value with its attributes. */
+type Value = readonly [value: number, attributes?: Attributes]
+
+interface Instrument {
+  readonly kind: 'counter' | 'gauge'
+  /** Without the prefix. */
+  readonly name: string
+  readonly unit: string
+  readonly description: string
+  readonly read: (telemetry: Telemetry) => Iterable<Value>
+}
+
+/** Instruments by name, with what each reads of a source; `undefined` where a source has no such value. */
+type Table<S> = Readonly<
+  Record<
+    string,
+    readonly [
+      Instrument['kind'],
+      unit: string,
+      description: string,
+      read: (source: S, now: number) => number | undefined,
+    ]
+  >
+>
+
+/** The instruments of a table, each with a value for every source that there is at the time. */
+function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [S, Attributes]>, table: Table<S>) {
+  return Object.entries(table).map(([name, [kind, unit, description, read]]): Instrument => {
+    const values = function* (telemetry: Telemetry): Generator<Value> {
+      for (const [source, attributes] of sources(telemetry)) {
+        const value = read(source, telemetry.clock.now())
+        if (value !== undefined) yield [value, attributes]
+      }
+    }
+    return { kind, name, unit, description, read: values }
+  })
+}
+
+/** As the collector writes them. */
+const POINTS = '{datapoints}'
+
+const receivers = instrumentsOf<ReceiverSheet>(
+  ({ receivers }) =>
+    Array.from(receivers, (sheet) => {
+      const { receiver, transport } = sheet
+      const attributes: Attributes = transport === '' ? { receiver } : { receiver, transport }
+      return [sheet, attributes]
+    }),
+  {
+    receiver_accepted_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that were taken from the receiver.',
+      (sheet) => sheet.accepted,
+    ],
+    receiver_refused_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that no pipeline could take: the sender keeps them.',
+      (sheet) => sheet.refused,
+    ],
+  },
+)
+
+const processors = instrumentsOf<ProcessorSheet>(
+  ({ processors }) =>
+    Array.from(processors, (sheet) => {
+      const { processor, pipeline } = sheet
+      return [sheet, { processor, pipeline, 'otel.signal': 'metrics' }]
+    }),
+  {
+    processor_incoming_items: ['counter', '{items}', 'Data points that went in.', (sheet) => sheet.incoming],
+    processor_outgoing_items: ['counter', '{items}', 'Data points that came out.', (sheet) => sheet.outgoing],
+  },
+)
+
+/** accepted + created = filtered + merged + dropped + refused + held + handed on */
+const pipelines = instrumentsOf<PipelineSheet>(
+  ({ pipelines }) => Array.from(pipelines, ([pipeline, sheet]) => [sheet, { pipeline }]),
+  {
+    pipeline_accepted_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that came from its receivers.',
+      (sheet) => sheet.accepted,
+    ],
+    pipeline_created_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that its processors made.',
+      (sheet) => sheet.created,
+    ],
+    pipeline_filtered_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that were left out by intent.',
+      (sheet) => sheet.filtered,
+    ],
+    pipeline_merged_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that became part of others.',
+      (sheet) => sheet.losses.merged,
+    ],
+    pipeline_refused_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that went back to their receiver.',
+      (sheet) => sheet.refused,
+    ],
+    pipeline_held_metric_points: ['gauge', POINTS, 'Data points that are in it now.', (sheet) => sheet.held],
+    pipeline_handed_on_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that came to its end.',
+      (sheet) => sheet.handedOn,
+    ],
+  },
+)
+
+/** handed in + restored + created = sent + rejected + merged + dropped + kept + queued + in flight; and what the collector counts */
+const exporters = instrumentsOf<ExporterSheet>(
+  ({ exporters }) => Array.from(exporters, ([exporter, sheet]) => [sheet, { exporter }]),
+  {
+    exporter_handed_in_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that came from its pipelines.',
+      (sheet) => sheet.handedIn,
+    ],
+    exporter_restored_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that were found on disk at the start.',
+      (sheet) => sheet.restored,
+    ],
+    exporter_created_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that were made beside those handed in.',
+      (sheet) => sheet.created,
+    ],
+    exporter_sent_metric_points: ['counter', POINTS, 'Data points that the destination took.', (sheet) => sheet.sent],
+    exporter_rejected_metric_points: [
+      'counter',
+      POINTS,
+      'Data points refused in requests that the destination took.',
+      (sheet) => sheet.rejected,
+    ],
+    exporter_merged_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that became part of others.',
+      (sheet) => sheet.losses.merged,
+    ],
+    exporter_kept_metric_points: ['counter', POINTS, 'Data points that the stop left on disk.', (sheet) => sheet.kept],
+    exporter_queued_metric_points: [
+      'gauge',
+      POINTS,
+      'Data points that wait in the queue now.',
+      (sheet) => sheet.queued,
+    ],
+    exporter_in_flight_metric_points: [
+      'gauge',
+      POINTS,
+      'Data points that are being sent, or wait to be sent again.',
+      (sheet) => sheet.inFlight,
+    ],
+    exporter_send_failed_metric_points: [
+      'counter',
+      POINTS,
+      'Data points of requests that were given up, or rejected.',
+      (sheet) => sheet.sendFailed,
+    ],
+    exporter_enqueue_failed_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that a full queue did not take, also where the sender keeps them.',
+      (sheet) => sheet.enqueueFailed,
+    ],
+    exporter_requests: ['counter', '{requests}', 'Attempts to send a request.', (sheet) => sheet.attempts],
+    exporter_retries: ['counter', '{requests}', 'Attempts after one that failed.', (sheet) => sheet.retries],
+  },
+)
+
+const dropped = ['pipeline', 'exporter'] as const
+const drops = dropped.map((holder): Instrument => ({
+  kind: 'counter',
+  name: `${holder}_dropped_metric_points`,
+  unit: POINTS,
+  description: 'Data points that were lost, by reason.',
+  *read(telemetry) {
+    for (const [id, { losses }] of telemetry[`${holder}s`]) {
+      for (const [reason, points] of Object.entries(losses.dropped)) yield [points, { [holder]: id, reason }]
+    }
+  },
+}))
+
+const reloads: Instrument = {
+  kind: 'counter',
+  name: 'config_reloads',
+  unit: '{reloads}',
+  description: 'Reloads of the configuration; after one that failed, the configuration before it runs on.',
+  read: ({ reloads }) => Object.entries(reloads).map(([outcome, count]) => [count, { outcome }]),
+}
+
+const QUEUE = { data_type: 'metrics' }
+
+const requestsInFlight = instrumentsOf<ExporterSheet>(
+  ({ exporters }) => Array.from(exporters, ([exporter, sheet]) => [sheet, { exporter, ...QUEUE }]),
+  {
+    exporter_in_flight_requests: [
+      'gauge',
+      '{requests}',
+      'Requests that are being sent, or wait to be sent again.',
+      (sheet) => sheet.requestsInFlight,
+    ],
+  },
+)
+
+const queues = instrumentsOf<QueueStatus>(
+  (telemetry) => Object.entries(telemetry.queues()).map(([exporter, status]) => [status, { exporter, ...QUEUE }]),
+  {
+    exporter_queue_size: ['gauge', '{batches}', 'What waits in the queue, in units of its sizer.', ({ size }) => size],
+    exporter_queue_capacity: [
+      'gauge',
+      '{batches}',
+      'What the queue may hold, in units of its sizer.',
+      ({ capacity }) => capacity,
+    ],
+    exporter_queue_disk_bytes: ['gauge', 'By', 'What a queue on disk takes there.', (status) => status.bytes_on_disk],
+    exporter_queue_disk_failed: [
+      'gauge',
+      '1',
+      'Whether a queue on disk is in memory now, because the disk fails.',
+      ({ bytes_on_disk: onDisk, problem }) => (onDisk === undefined ? undefined : Number(problem !== undefined)),
+    ],
+    exporter_oldest_batch_age_seconds: [
+      'gauge',
+      's',
+      'Age of the oldest batch that is neither delivered nor given up; 0 without one.',
+      ({ oldest }, now) => (oldest === undefined ? 0 : Math.max(0, (now - oldest) / 1000)),
+    ],
+  },
+)
+
+const memory = instrumentsOf<MemoryReading>(
+  ({ memory }) => {
+    const reading = memory()
+    return reading === undefined ? [] : [[reading, {}]]
+  },
+  {
+    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter saw it last.', ({ used }) => used],
+    memory_limiter_soft_limit_bytes: [
+      'gauge',
+      'By',
+      'Memory in use from which on data is refused.',
+      ({ soft }) => soft,
+    ],
+    memory_limiter_limit_bytes: [
+      'gauge',
+      'By',
+      'Memory in use from which on what waits in memory is dropped.',
+      ({ hard }) => hard,
+    ],
+    memory_limiter_refusing: [
+      'gauge',
+      '1',
+      'Whether data is refused because memory is short.',
+      ({ short }) => Number(short),
+    ],
+  },
+)
+
+/** Their sums start with the process, not with the pipeline. */
+const processMetrics = instrumentsOf<NodeJS.MemoryUsage>(() => [[process.memoryUsage(), {}]], {
+  process_uptime: ['counter', 's', 'Uptime of the process.', () => process.uptime()],
+  process_cpu_seconds: ['counter', 's', 'CPU time, user and system.', () => cpuSeconds()],
+  process_memory_rss: ['gauge', 'By', 'Physical memory (resident set size).', ({ rss }) => rss],
+  process_runtime_heap_alloc_bytes: [
+    'gauge',
+    'By',
+    'Bytes of JavaScript objects (V8: used heap).',
+    ({ heapUsed }) => heapUsed,
+  ],
+  process_runtime_total_sys_memory_bytes: [
+    'gauge',
+    'By',
+    'Memory the runtime has reserved (V8: heap, and what objects hold outside of it).',
+    ({ heapTotal, external }) => heapTotal + external,
+  ],
+})
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
+}
+
+const instruments = [
+  ...[...receivers, ...processors, ...pipelines, ...exporters, ...drops, reloads],
+  ...[...requestsInFlight, ...queues, ...memory, ...processMetrics],
+]
+
+/** Milliseconds between two looks at the event loop. A delay as long is always seen; at 10 there would be ten times the wake-ups. */
+const RESOLUTION = 100
+
+/** One for all readers: a process is one instance. */
+const instance = randomUUID()
+
+/** Reads the sheets and counters of a pipeline, its process, and the delay of the event loop since the last reading. */
+export class OwnMetrics {
+  readonly #reader = new PullReader()
+  readonly #meter
+  readonly #known = new Set<string>()
+  readonly #processNames: ReadonlySet<string>
+  readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION })
+
+  /** @param prefix what the names begin with; the monitoring of the event loop ends when `signal` is aborted */
+  constructor(
+    private readonly telemetry: Telemetry,
+    private readonly prefix: string,
+    signal: AbortSignal,
+  ) {
+    const resource = resourceFromAttributes({
+      'service.name': 'heka-pipeline',
+      'service.version': version,
+      'service.instance.id': instance,
+    })
+    this.#meter = new MeterProvider({ resource, readers: [this.#reader] }).getMeter('heka-pipeline', version)
+    for (const instrument of instruments) this.#observe(instrument)
+    this.#observe({
+      kind: 'gauge',
+      name: 'process_runtime_event_loop_delay_seconds',
+      unit: 's',
+      description: 'How late the event loop came to what was due, since the last reading; quantile 1 is the longest.',
+      read: () => delays(this.#delay),
+    })
+    this.#processNames = new Set(processMetrics.map(({ name }) => `${prefix}_${name}`))
+    if (signal.aborted) return
+    this.#delay.enable()
+    signal.addEventListener('abort', () => void this.#delay.disable(), { once: true })
+  }
+
+  /** @throws what reading throws */
+  async collect(): Promise<MetricBatch> {
+    this.#observeComponents()
+    const { resourceMetrics, errors } = await this.#reader.collect()
+    if (errors.length > 0) throw errors[0]
+    const [start, processStart] = [this.telemetry.start, this.telemetry.clock.timeOrigin].map(nanoseconds)
+    // To the SDK a sum starts when it was first read; all that was counted before would then be lost on whoever takes differences.
+    return fromSdk(resourceMetrics).mapPoints((point, { name, type }) =>
+      point.kind === 'number' && type === 'sum'
+        ? point.with({ startTimeUnixNano: this.#processNames.has(name) ? processStart : start })
+        : point,
+    )
+  }
+
+  /** Components may make their counters at any time. */
+  #observeComponents(): void {
+    for (const { component, name, description, unit = '', values } of this.telemetry.componentCounters) {
+      const { kind, type } = component
+      const read = (): Value[] =>
+        Array.from(values.values(), ({ id, attributes, value }) => [value, { [kind]: id, ...attributes }])
+      const instrument = { kind: 'counter', name: `${kind}_${type}_${name}`, unit, description, read } as const
+      if (!this.#known.has(instrument.name)) this.#observe(instrument)
+    }
+  }
+
+  #observe({ kind, name, unit, description, read }: Instrument): void {
+    this.#known.add(name)
+    const options = { unit, description }
+    const instrument =
+      kind === 'counter'
+        ? this.#meter.createObservableCounter(`${this.prefix}_${name}`, options)
+        : this.#meter.createObservableGauge(`${this.prefix}_${name}`, options)
+    instrument.addCallback((result) => {
+      for (const [value, attributes] of read(this.telemetry)) result.observe(value, attributes)
+    })
+  }
+}
+
+/** Nothing is read but when it is asked for. */
+class PullReader extends MetricReader {
+  protected override async onForceFlush(): Promise<void> {}
+
+  protected override async onShutdown(): Promise<void> {}
+}
+
+/** Node counts the time from one look to the next, in nanoseconds. */
+function delays(histogram: IntervalHistogram): Value[] {
+  if (histogram.count === 0) return []
+  const seconds = (value: number): number => Math.max(0, value / 1e9 - RESOLUTION / 1000)
+  const values: Value[] = [
+    [seconds(histogram.percentile(50)), { quantile: '0.5' }],
+    [seconds(histogram.percentile(99)), { quantile: '0.99' }],
+    [seconds(histogram.max), { quantile: '1' }],
+  ]
+  histogram.reset()
+  return values
+}
+
+function nanoseconds(milliseconds: number): bigint {
+  return BigInt(Math.round(milliseconds)) * 1_000_000n
+}

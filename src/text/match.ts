@@ -1,0 +1,42 @@
+import { errorMessage } from '../errors.ts'
+import { RegularExpression } from './regular_expression.ts'
+
+/** How texts are compared: the whole text, or a regular expression found in it. */
+export type MatchType = 'strict' | 'regexp'
+
+/** Makes the test whether a text matches a pattern. Throws when the pattern is not a regular expression but has to be. */
+export function textMatcher(matchType: MatchType): (pattern: string) => (text: string) => boolean {
+  if (matchType === 'strict') return (pattern) => (text) => text === pattern
+  return (pattern) => {
+    const expression = new RegularExpression(pattern)
+    return (text) => expression.test(text)
+  }
+}
+
+/** What is wrong with a pattern; `undefined` when it can be matched. */
+export function patternProblem(matchType: MatchType, pattern: string): string | undefined {
+  try {
+    textMatcher(matchType)(pattern)
+    return undefined
+  } catch (error) {
+    return `is not a regular expression: ${errorMessage(error)}`
+  }
+}
+
+/**
+ * Whether a text is of a form in which `*` stands for any text. In linear time, which an expression with several `.*` would not
+ * take.
+ */
+export function matchesWildcards(form: string, text: string): boolean {
+  const [begin, ...parts] = form.split('*')
+  const end = parts.pop()
+  if (end === undefined) return text === form
+  if (!text.startsWith(begin)) return false
+  let place = begin.length
+  for (const part of parts) {
+    const found = text.indexOf(part, place)
+    if (found === -1) return false
+    place = found + part.length
+  }
+  return text.length - end.length >= place && text.endsWith(end)
+}

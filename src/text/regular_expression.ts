@@ -1,0 +1,114 @@
+import { RE2JS, RE2JSSyntaxException } from 're2js'
+import { inV8 } from './in_v8.ts'
+
+/** Texts that V8 is given at most: far longer ones overflow the stack on which it keeps where to try again. */
+const LONGEST_FOR_V8 = 10_000
+/** How many texts are remembered for an expression that V8 does not run, and how long they are at most. */
+const MOST_REMEMBERED = 1000
+const LONGEST_REMEMBERED = 255
+
+/**
+ * A regular expression in the syntax of RE2, as the Collector has it (https://github.com/google/re2/wiki/Syntax), that takes
+ * a time in proportion to the text. It has no flags: `exec`, `test`, and `match`, `replace`, `search` and `split` of a text
+ * do what they do with a RegExp without flags. A copy, `new RegExp(expression, 'g')`, is JavaScript's own again.
+ */
+export class RegularExpression extends RegExp {
+  readonly #pattern: string
+  readonly #linear: RE2JS
+  readonly #fast: RegExp | undefined
+  readonly #remembered = new Map<string, boolean>()
+
+  /** @throws Error that says, to follow "must be", what is wrong and what would be right. */
+  constructor(pattern: string) {
+    super(isForJavaScript(pattern) ? pattern : '(?!)')
+    this.#pattern = pattern
+    this.#linear = compiled(pattern)
+    this.#fast = inV8(this.#linear)
+  }
+
+  override get source(): string {
+    return this.#pattern
+  }
+
+  /** The numbers of the groups that have names. */
+  get groupNumbers(): Readonly<Record<string, number>> {
+    return this.#linear.namedGroups()
+  }
+
+  override exec(text: string): RegExpExecArray | null {
+    // What is no text counts as it reads, as with any RegExp.
+    text = String(text)
+    return this.#engineFor(text).exec(text) as RegExpExecArray | null
+  }
+
+  override test(text: string): boolean {
+    text = String(text)
+    const engine = this.#engineFor(text)
+    if (engine === this.#fast || text.length > LONGEST_REMEMBERED) return engine.test(text)
+    const remembered = this.#remembered.get(text)
+    if (remembered !== undefined) return remembered
+    const found = engine.test(text)
+    if (this.#remembered.size === MOST_REMEMBERED) this.#remembered.clear()
+    this.#remembered.set(text, found)
+    return found
+  }
+
+  override [Symbol.split](text: string, limit?: number): string[] {
+    const parts: string[] = []
+    let end = 0
+    for (const found of this.#linear.matchAll(text)) {
+      const { 0: all, index = 0 } = found
+      // Where nothing is found directly after what was found before, or at the end, the text is not split.
+      if (index + all.length === end || index === text.length) continue
+      parts.push(text.slice(end, index), ...found.slice(1))
+      end = index + all.length
+    }
+    return text === '' && this.test('') ? [] : [...parts, text.slice(end)].slice(0, limit)
+  }
+
+  #engineFor(text: string): RegExp | RE2JS {
+    return this.#fast !== undefined && text.length <= LONGEST_FOR_V8 ? this.#fast : this.#linear
+  }
+}
+
+/** What is right instead of what RE2 does not have, by how the part begins that it refuses. */
+const INSTEAD: readonly (readonly [part: RegExp, instead: string])[] = [
+  [
+    /^\(\?<?[=!]/,
+    'look-ahead and look-behind are not possible, because they cannot be matched in linear time: match what stands there as well, or leave it out with another expression',
+  ],
+  [
+    /^\\[1-9k]/,
+    'back-references are not possible, because they cannot be matched in linear time: write out what may stand there',
+  ],
+  [/^\(\?P$/, 'a group is named by `(?P<name>...)`; back-references are not possible'],
+  [/^\(\?>/, 'write `(?:...)`; there is no backtracking that it could prevent'],
+  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at its end; there is no backtracking that it could prevent'],
+  [/^\(\?[#x]/, 'there are no comments in an expression'],
+  [/^\\[uc]/, 'write a character by its number as `\\x{e9}`'],
+  [/^\\Z/, 'the end of the text is `\\z`'],
+  [/^\\b/, 'inside `[...]` there are only characters; a backspace is `\\x08`'],
+  [/^\[\^?\]/, 'a `]` directly after `[` stands for itself; any character is `(?s:.)`'],
+  [/^\\[pP]\{.*=/, 'write only the value, such as `\\p{Greek}`'],
+]
+
+/** @throws Error that says what is wrong with the pattern and what would be right. */
+function compiled(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern)
+  } catch (error) {
+    if (!(error instanceof RE2JSSyntaxException)) throw error
+    const part = error.getPattern() ?? ''
+    const instead = INSTEAD.find(([begin]) => begin.test(part))?.[1]
+    const wrong = part === '' ? error.getDescription() : `${error.getDescription()} \`${part}\``
+    throw new Error(instead === undefined ? wrong : `${wrong}; ${instead}`, { cause: error })
+  }
+}
+
+function isForJavaScript(pattern: string): boolean {
+  try {
+    return new RegExp(pattern) instanceof RegExp
+  } catch {
+    return false
+  }
+}
