@@ -60,7 +60,7 @@ export class ByPoints {
     for (const [at, metric] of metrics.entries()) addPlaces(places, metric, at, work.account)
     const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
     const ordered = byTime(places)
-    this.#noteLast(owner, latest, ordered)
+    this.#noteTimes(ordered, owner, latest, work.now)
     for (const { point, at, index } of ordered) {
       differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
     }
@@ -76,7 +76,7 @@ export class ByPoints {
     }
     const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
     const ordered = byTime(places)
-    this.#noteLast(owner, latest, ordered)
+    this.#noteTimes(ordered, owner, latest, work.now)
     for (const [place, { point, at, index }] of ordered.entries()) {
       if (place % PART === 0) yield
       differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
@@ -84,9 +84,16 @@ export class ByPoints {
     return differences.map((points) => points.filter((point) => point !== undefined))
   }
 
-  #noteLast(owner: number, latest: bigint | undefined, places: readonly Place[]): void {
+  /** Notes times and starts before any point is looked at, so that the order of points of one time does not matter. */
+  #noteTimes(places: readonly Place[], owner: number, latest: bigint | undefined, now: number): void {
     const last = places.at(-1)?.point.timeUnixNano
-    if (last !== undefined) this.#firsts.note(owner, latest ?? last)
+    if (last === undefined || !this.#firsts.areNoted) return
+    this.#firsts.note(owner, latest ?? last)
+    for (const { point } of places) {
+      if (this.#firsts.isNoted(owner, point.startTimeUnixNano)) continue
+      const series = this.#memory.findPoint(owner, point, now)
+      if (series >= 0 && this.#memory.knows(series)) this.#firsts.noteStart(owner, point.startTimeUnixNano)
+    }
   }
 
   #difference(
@@ -100,7 +107,6 @@ export class ByPoints {
     if (series < 0) return this.refuse(metric, series, 1, account)
     const last = this.#memory.last(series)
     if (last === undefined && !this.#memory.hasRoomFor(point)) return this.refuse(metric, NO_ROOM, 1, account)
-    if (last !== undefined) this.#firsts.noteStart(owner, point.startTimeUnixNano)
     const { result, givenUp } =
       last === undefined ? this.#begin(series, owner, point) : this.#follow(series, last, point)
     if (givenUp !== undefined && point.kind !== 'summary') {

@@ -37,6 +37,11 @@ export class FirstValues {
     if (this.areNoted) this.exports.noteStart(owner, start)
   }
 
+  /** Whether the start is the one that was noted last. */
+  isNoted(owner: number, start: bigint): boolean {
+    return this.exports.lastStart(owner) === start
+  }
+
   /** Whether a series that was not seen before may be known to be new, if its start says so. */
   mayBeNew(owner: number, time: bigint): boolean {
     return this.lastWithout(owner, time, time) !== undefined
