@@ -1,7 +1,7 @@
 import { defineComponent } from '../component/define.ts'
 import type { Account } from '../component/exporter.ts'
 import { warnIfUnreadable } from '../datadog/answers.ts'
-import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/preparation.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
