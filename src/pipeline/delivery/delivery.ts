@@ -282,6 +282,7 @@ export class Delivery implements Holder {
       to.restore([told])
     } catch (error) {
       this.#log.warn('An exporter does not take over what the one before it remembered.', {
+        event: 'state_not_restored',
         error: errorMessage(error),
       })
     }
@@ -388,7 +389,7 @@ export class Delivery implements Holder {
       this.sheet.lost('shutdown', points)
       this.#log.error(
         'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
-        { points },
+        { event: 'points_unsent', points },
       )
     }
   }
@@ -404,7 +405,9 @@ export class Delivery implements Holder {
       if (refused) return
       this.sheet.handedIn += batch.pointCount
       this.sheet.lost('queue_full', batch.pointCount)
-      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
+      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.', {
+        event: 'queue_full',
+      })
     })
     receipt.refuse(retryable('The sending queue is full.', this.#config.retry_on_failure.initial_interval))
   }
@@ -460,7 +463,7 @@ export class Delivery implements Holder {
       if (dropped === undefined) return false
       this.#count(-dropped)
       this.sheet.lost('queue_full', dropped)
-      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.')
+      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.', { event: 'queue_full' })
     }
     return true
   }
@@ -527,6 +530,7 @@ export class Delivery implements Holder {
     const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
       if (prepared === undefined) {
         this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
+          event: 'exporter_failed',
           error: errorMessage(error),
         })
       }
@@ -543,7 +547,7 @@ export class Delivery implements Holder {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
     return withinAge(batch, limits, this.machine.clock.now(), (cause, points) => {
       account.dropped(cause, points)
-      this.#log.warn(OUT_OF_AGE[cause], { points })
+      this.#log.warn(OUT_OF_AGE[cause], { event: 'points_out_of_age', points })
     })
   }
 
@@ -576,7 +580,9 @@ export class Delivery implements Holder {
     if (points === undefined) return
     this.#count(-points)
     this.sheet.lost('memory_limit', points)
-    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.')
+    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.', {
+      event: 'memory_dropped',
+    })
   }
 
   /** Starts consumers as long as there is work for them. */
@@ -779,7 +785,7 @@ export class Delivery implements Holder {
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
         dropped(cause, points)
-        this.#log.warn(OUT_OF_AGE[cause], { points })
+        this.#log.warn(OUT_OF_AGE[cause], { event: 'points_out_of_age', points })
       })
     const inHand: InHand = {
       stored,
@@ -831,6 +837,7 @@ export class Delivery implements Holder {
     } catch (error) {
       reason = 'exporter_error'
       this.#log.error('The exporter failed to encode a batch, which is dropped and counted.', {
+        event: 'exporter_failed',
         error: errorMessage(error),
       })
     }
@@ -844,7 +851,10 @@ export class Delivery implements Holder {
         exporter.ended?.(timely)
         this.#note(exporter)
       } catch (error) {
-        this.#log.error('The exporter failed at the end of a batch.', { error: errorMessage(error) })
+        this.#log.error('The exporter failed at the end of a batch.', {
+          event: 'exporter_failed',
+          error: errorMessage(error),
+        })
       }
     }
     this.sheet.inFlight -= remaining

@@ -112,6 +112,7 @@ class Ledger {
     this.sheet.lost('processor_error', points - passed + this.#held)
     this.#hold(-this.#held)
     this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+      event: 'processor_failed',
       error: errorMessage(error),
     })
     const stack = stackOf(error)
@@ -122,6 +123,7 @@ class Ledger {
   late(points: number, timeout: number): void {
     this.sheet.lost('processor_timeout', points)
     this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+      event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
   }
@@ -129,6 +131,7 @@ class Ledger {
   /** A batch is refused because as many wait as may. */
   busy(waiting: number): void {
     this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+      event: 'processor_busy',
       waiting,
     })
   }
@@ -393,7 +396,7 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     else {
       sheet.lost(error.reason, points)
       log.error('Data points were refused, and what their receiver cannot keep is dropped and counted.', {
-        ...{ reason: error.reason, error: error.message, points },
+        ...{ event: 'points_refused', reason: error.reason, error: error.message, points },
       })
     }
   })

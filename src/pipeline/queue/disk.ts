@@ -175,7 +175,9 @@ export class DiskQueue implements Queue {
       }
       if ('place' in entry) this.#acknowledge(entry)
       this.events.lost('corrupt', entry.points)
-      this.log.error('A batch in the queue on disk cannot be read; it is dropped and counted.')
+      this.log.error('A batch in the queue on disk cannot be read; it is dropped and counted.', {
+        event: 'queue_damaged',
+      })
     }
   }
 
@@ -298,7 +300,7 @@ export class DiskQueue implements Queue {
     }
     if (restored === 0) return
     this.events.restored(restored)
-    this.log.info('What an earlier process did not send is sent now.', { points: restored })
+    this.log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', points: restored })
   }
 
   #fitsMemory(bytes: number): boolean {
@@ -491,6 +493,7 @@ export class DiskQueue implements Queue {
     if (isLost) {
       this.events.lost('corrupt', expected.points)
       this.log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
+        event: 'queue_damaged',
         batches: expected.records,
         points: expected.points,
       })
@@ -576,6 +579,7 @@ export class DiskQueue implements Queue {
       this.log.error(
         'The queue cannot use its directory. Until it can, batches wait in memory and do not survive a crash.',
         {
+          event: 'queue_disk_failed',
           directory: this.#folder,
           error: message,
         },
@@ -636,7 +640,7 @@ export class DiskQueue implements Queue {
     if (this.#problem === undefined) return
     this.#problem = undefined
     this.#lastRecovered = new Date(this.machine.clock.now())
-    this.log.info('The queue uses its directory again.', { directory: this.#folder })
+    this.log.info('The queue uses its directory again.', { event: 'queue_disk_recovered', directory: this.#folder })
     this.#rewrite()
     this.events.recovered()
   }

@@ -172,7 +172,10 @@ export async function* collect(
     const fail = (cause: string, detail?: string) => {
       errors.add(1, { scraper: scraper.name })
       if (!scraper.causes.has(cause) && !causes.has(cause)) {
-        log.warn('A part of the host could not be read.', { scraper: scraper.name, cause, detail })
+        log.warn('A part of the host could not be read.', {
+          event: 'scrape_failed',
+          ...{ scraper: scraper.name, cause, detail },
+        })
       }
       causes.add(cause)
     }
