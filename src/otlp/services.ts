@@ -1,0 +1,34 @@
+import type { Signal } from './signal.ts'
+
+/** How OTLP calls what it does with one signal. */
+export interface OtlpService {
+  readonly signal: Signal
+  /** Below the base URL of a receiver over HTTP. */
+  readonly path: string
+  /** Of gRPC. */
+  readonly method: string
+  /** The JSON name of the first field of its partial success: how many items were rejected. The second is `errorMessage` in all. */
+  readonly rejected: string
+}
+
+/** Source: opentelemetry-proto 1.x, collector/{metrics,logs,trace}/v1/*_service.proto; docs/specification.md, "OTLP/HTTP Request". */
+export const services: Readonly<Record<Signal, OtlpService>> = {
+  metrics: {
+    signal: 'metrics',
+    path: '/v1/metrics',
+    method: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+    rejected: 'rejectedDataPoints',
+  },
+  logs: {
+    signal: 'logs',
+    path: '/v1/logs',
+    method: '/opentelemetry.proto.collector.logs.v1.LogsService/Export',
+    rejected: 'rejectedLogRecords',
+  },
+  traces: {
+    signal: 'traces',
+    path: '/v1/traces',
+    method: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
+    rejected: 'rejectedSpans',
+  },
+}
