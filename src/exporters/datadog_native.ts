@@ -248,10 +248,10 @@ datadog_native:
       ended: (batch) => mapper.ended(batch),
       async send(request, signal) {
         hostReports.start()
-        const { format, body, depth, points } = request as NativeRequest
+        const { format, body, depth, items } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { depth, points, now: clock.now() })
+        const error = responseError(response, { depth, items, now: clock.now() })
         if (error !== undefined) throw error
         warnIfUnreadable(response, log)
       },

@@ -43,7 +43,7 @@ export class Stage {
     this.#released = new Promise((resolve) => {
       guarded.subscribe({
         next: (envelope) => {
-          counts.outgoing += envelope.batch.pointCount
+          counts.outgoing += envelope.batch.itemCount
           this.next(envelope)
         },
         complete: () => resolve(),
@@ -52,7 +52,7 @@ export class Stage {
   }
 
   take(envelope: Envelope): void {
-    if (this.#counts !== undefined) this.#counts.incoming += envelope.batch.pointCount
+    if (this.#counts !== undefined) this.#counts.incoming += envelope.batch.itemCount
     this.#input.next(envelope)
   }
 
@@ -94,13 +94,13 @@ export class Chain {
 
   /** The end: the same batch, without a copy, to each of the exporters. */
   private handOn(envelope: Envelope): void {
-    const points = envelope.batch.pointCount
+    const items = envelope.batch.itemCount
     const { sheet } = this
-    sheet.held += points
+    sheet.held += items
     envelope.receipt.whenSettled((refused) => {
-      sheet.held -= points
-      if (refused) sheet.refused += points
-      else sheet.handedOn += points
+      sheet.held -= items
+      if (refused) sheet.refused += items
+      else sheet.handedOn += items
     })
     const deliveries = this.#deliveries
     envelope.receipt.branch(deliveries.length - 1)

@@ -142,15 +142,15 @@ export class Receiver {
       this.#lose(chains, pointsIn(given), error, transport, tell)
       return
     }
-    if (batch.pointCount === 0) {
+    if (batch.itemCount === 0) {
       tell?.(undefined)
       return
     }
-    const points = batch.pointCount
-    for (const { sheet } of chains) sheet.accepted += points
+    const items = batch.itemCount
+    for (const { sheet } of chains) sheet.accepted += items
     const receipt = new Receipt(chains.length, tell)
     const sheet = this.#sheetOf(transport)
-    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
+    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += items))
     if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
     else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT, this.#quiet)
   }
@@ -158,7 +158,7 @@ export class Receiver {
   /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
   #lose(
     chains: readonly Chain[],
-    points: number,
+    items: number,
     error: unknown,
     transport?: string,
     tell?: (loss: Error) => void,
@@ -166,10 +166,10 @@ export class Receiver {
     const message = `what it handed over: ${errorMessage(error)}`
     this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
     for (const { sheet } of chains) {
-      sheet.accepted += points
-      sheet.lost('receiver_error', points)
+      sheet.accepted += items
+      sheet.lost('receiver_error', items)
     }
-    this.#sheetOf(transport).refused += points
-    tell?.(partial(points, message))
+    this.#sheetOf(transport).refused += items
+    tell?.(partial(items, message))
   }
 }
