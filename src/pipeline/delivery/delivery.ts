@@ -95,6 +95,8 @@ export class Delivery implements Holder {
   readonly #encoded = new WeakMap<MetricBatch, Encoded>()
   /** Batches that wait for room in the queue, or until that before them is prepared. */
   readonly #blocked: Envelope[] = []
+  /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
+  readonly #ahead = new Map<Receipt, MetricBatch>()
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
   #timer: Timer | undefined
@@ -208,6 +210,31 @@ export class Delivery implements Holder {
     return this.#queue.open()
   }
 
+  /**
+   * Whether the batch, as it comes from its receiver, would be taken behind all those that room was found for before. If so, that
+   * room is its own until it has come through the processors. Only for a batch that its receiver can keep.
+   */
+  findRoom(envelope: Envelope): boolean {
+    if (this.#heir !== undefined) return this.#heir.findRoom(envelope)
+    const { batch, receipt } = envelope
+    if (!this.#hasRoom(envelope)) return false
+    this.#ahead.set(receipt, batch)
+    receipt.whenSettled(() => this.#ahead.delete(receipt))
+    return true
+  }
+
+  #hasRoom(envelope: Envelope): boolean {
+    const { batch } = envelope
+    const { enabled, on_full, num_consumers } = this.#config.sending_queue
+    if (this.#draining || this.#blocked.length >= MAX_BLOCKED) return false
+    if (this.#mayWait(envelope)) return true
+    if (!enabled) return this.#taken.size + this.#ahead.size < num_consumers
+    if (on_full !== 'refuse' || this.#isToBeWritten(batch)) return true
+    const fits = (): boolean => this.#queue.fits(batch, this.#ahead.values())
+    if (!fits()) this.#flush()
+    return fits()
+  }
+
   /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
   offer(envelope: Envelope): void {
     if (this.#heir !== undefined) return this.#heir.offer(envelope)
@@ -218,7 +245,7 @@ export class Delivery implements Holder {
     } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
       this.#blocked.push(envelope)
       this.#admit()
-    } else this.#refuse(envelope)
+    } else this.refuse(envelope)
   }
 
   /**
@@ -352,7 +379,7 @@ export class Delivery implements Holder {
     this.#draining = true
     this.#leave.abort()
     this.#sending.hurry()
-    for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
+    for (const envelope of this.#blocked.splice(0)) this.refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const abort = (): void => {
       this.#abort.abort()
@@ -399,7 +426,8 @@ export class Delivery implements Holder {
     return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
   }
 
-  #refuse({ batch, receipt }: Envelope): void {
+  /** Refuses the batch for want of room. Ends one branch of the receipt. */
+  refuse({ batch, receipt }: Envelope): void {
     this.sheet.enqueueFailed += batch.itemCount
     receipt.whenSettled((refused) => {
       if (refused) return
@@ -431,6 +459,7 @@ export class Delivery implements Holder {
 
   /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
   #store(prepared: MetricBatch | undefined, batch: MetricBatch, receipt: Receipt): void {
+    this.#ahead.delete(receipt)
     if (prepared === undefined) return receipt.lose(batch.itemCount, 'An exporter failed on these data points.')
     const isEmpty = prepared.itemCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
@@ -574,7 +603,7 @@ export class Delivery implements Holder {
   /** Lets go of the oldest batch that is in memory only, because memory is short. */
   shed(): void {
     const blocked = this.#blocked.shift()
-    if (blocked !== undefined) return this.#refuse(blocked)
+    if (blocked !== undefined) return this.refuse(blocked)
     const items = this.#queue.dropHeld()
     if (items === undefined) return
     this.#count(-items)
@@ -626,7 +655,7 @@ export class Delivery implements Holder {
       if (!hasRoom && this.#mayWait(envelope)) break
       this.#blocked.shift()
       if (hasRoom) this.#take(envelope)
-      else this.#refuse(envelope)
+      else this.refuse(envelope)
       admitted ||= hasRoom
     }
     return admitted

@@ -129,12 +129,17 @@ export class DiskQueue implements Queue {
     return this.#readySize.items + (this.#memoryIsNext ? this.#memoryItems : 0)
   }
 
-  fits(batch: MetricBatch): boolean {
-    const length = batch.toOtlp().length
+  fits(batch: MetricBatch, ahead: Iterable<MetricBatch> = []): boolean {
     const { queue_size: capacity = Infinity, sizer } = this.config
     const { records, items, bytes } = this.#waiting
-    const size = sizeOf(sizer, batch.itemCount, () => length)
-    if (records > 0 && { requests: records, items: items, bytes }[sizer] + size > capacity) return false
+    const size = (each: MetricBatch): number => sizeOf(sizer, each.itemCount, () => each.toOtlp().length)
+    let before = { requests: records, items, bytes }[sizer]
+    let { length } = batch.toOtlp()
+    for (const other of ahead) {
+      before += size(other)
+      length += other.toOtlp().length + HEADER_SIZE
+    }
+    if (before > 0 && before + size(batch) > capacity) return false
     return this.#fitsMemory(length) && this.#fitsDisk(length)
   }
 
