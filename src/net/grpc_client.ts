@@ -102,19 +102,18 @@ export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Fi
 const ENDPOINT = /^(?:(https?):\/\/|dns:\/\/\/)?((?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5})\/?$/i
 
 /**
- * Calls one unary method with a message as bytes and resolves with the bytes of the answer. Throws `retryable`,
+ * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer. Throws `retryable`,
  * `permanent` or `divisible`, by what the OTLP specification says of each status code.
  */
-export type UnaryCall = (message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+export type UnaryCall = (method: string, message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
 /**
- * Makes the client of one method, `/package.Service/Method`. gRPC is loaded and the connection opened with the first call,
+ * Makes a client. gRPC is loaded and the connection opened with the first call,
  * and closed when the component stops. When its TLS files change, a new connection takes the place of the old one, on which
  * the calls in hand still end.
  */
 export function grpcClient(
   context: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
-  method: string,
 ): UnaryCall {
   const { config, onStop } = context
   let opened: Promise<Connection> | undefined
@@ -123,7 +122,7 @@ export function grpcClient(
     connection?.client.close()
   })
 
-  return async (message, signal) => {
+  return async (method, message, signal) => {
     opened ??= open(context)
     let connection: Connection
     try {
