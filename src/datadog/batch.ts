@@ -12,7 +12,7 @@ import {
 import type { DeltaOptions } from '../otlp/delta/cumulative_to_delta.ts'
 import { HistogramCursor } from '../otlp/metrics/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
-import { inParts } from '../otlp/metrics/parts.ts'
+import { inParts } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
 import { warnOncePerMetric } from '../throttled.ts'
 import type { Divided } from '../time/turns.ts'

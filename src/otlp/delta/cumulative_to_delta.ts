@@ -14,8 +14,8 @@ import type { Source } from '../wire/lazy_message.ts'
 import { Metric } from '../metrics/metric.ts'
 import type { ResourceMetrics } from '../metrics/metric.ts'
 import { NumberPointCursor } from '../metrics/number_cursor.ts'
-import { joined, PART, partsOf } from '../metrics/parts.ts'
-import type { Part } from '../metrics/parts.ts'
+import { joined, PART, partsOf } from '../common/parts.ts'
+import type { Part } from '../common/parts.ts'
 import type { PointCursor } from '../metrics/point_cursor.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from '../metrics/points.ts'
 import { NO_ROOM, rememberedBytes, TOO_LARGE } from '../common/remembered_bytes.ts'
@@ -242,7 +242,7 @@ export class CumulativeToDelta implements Memory {
     const work = this.#beginBatch(batch, account)
     this.#isWithin = true
     try {
-      const parts: Part[] = []
+      const parts: Part<MetricBatch>[] = []
       const owned: Owned[] = []
       let isRepeated = false
       this.#nextBatch()
