@@ -1,7 +1,9 @@
 import type { Reader } from 'protobufjs/minimal.js'
 import type { BackwardsWriter } from '../wire/backwards_writer.ts'
 import type { CheckResult } from '../wire/check.ts'
-import type { Encoded, Message, Source } from '../wire/lazy_message.ts'
+import { Encoded } from '../wire/lazy_message.ts'
+import type { Message, Source } from '../wire/lazy_message.ts'
+import { Attributes } from './attributes.ts'
 import type { ResourceEntry, ResourceEntryFields, ScopeEntry, ScopeEntryFields } from './entry.ts'
 import type { Scope } from './resource.ts'
 import type { TimeWindow } from './time_window.ts'
@@ -57,4 +59,11 @@ export const single = {
   piecesOf: <I>(item: I): readonly I[] => [item],
   joined: <I>([item]: readonly I[]): I => item,
   timely: <I>(item: I): I => item,
+}
+
+/** What of the fields of a message stands in requests. */
+export function encodedIn(fields: object = {}): (Encoded<unknown> | undefined)[] {
+  return Object.values(fields).map((value: unknown) =>
+    value instanceof Encoded ? value : value instanceof Attributes ? value.encoded : undefined,
+  )
 }
