@@ -48,7 +48,7 @@ export class MetricBatch {
     const batch = new MetricBatch(source, undefined)
     batch.#bytes = bytes
     // Data that stands twice was counted twice, but only the last counts.
-    if (source.regular) batch.#pointCount = source.points
+    if (source.regular) batch.#pointCount = source.items
     return batch
   }
 

@@ -11,6 +11,7 @@ export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 export const VARINT = 0
 export const FIXED64 = 1
 export const LENGTH_DELIMITED = 2
+export const FIXED32 = 5
 
 /**
  * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
