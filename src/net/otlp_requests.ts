@@ -1,6 +1,7 @@
 import type { Account, ExportRequest } from '../component/exporter.ts'
 import type { Logger } from '../component/logger.ts'
 import { errorMessage, partial } from '../errors.ts'
+import { writeOtlpJsonBytes } from '../otlp/json/write.ts'
 import { services } from '../otlp/services.ts'
 import type { Batch, Signal } from '../otlp/signal.ts'
 import { signals } from '../otlp/signals.ts'
@@ -97,7 +98,7 @@ function split(batch: Batch, maxItems: number): readonly Batch[] {
 }
 
 function encodeBatch(batch: Batch, encoding: Encoding): Uint8Array {
-  return encoding === 'json' ? signals[batch.signal].toOtlpJson(batch) : batch.toOtlp()
+  return encoding === 'json' ? writeOtlpJsonBytes(batch.toOtlp(), services[batch.signal].request) : batch.toOtlp()
 }
 
 /**

@@ -1,9 +1,9 @@
+import { writeInParts } from '../common/parts.ts'
+import { splitBatch } from '../common/split.ts'
+import { isBefore, within } from '../common/time_window.ts'
 import type { SignalType } from '../signal.ts'
 import { MetricBatch } from './batch.ts'
 import { handedOver } from './handed_over.ts'
-import { writeInParts } from './parts.ts'
-import { splitBatch } from './split.ts'
-import { isBefore, within } from './time_window.ts'
 
 export const metrics: SignalType<MetricBatch> = {
   signal: 'metrics',

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
 import { readTarget } from '../../net/target.ts'
+import { readOtlpJson } from '../../otlp/json/read.ts'
 import { services } from '../../otlp/services.ts'
 import type { OtlpService } from '../../otlp/services.ts'
 import { signals } from '../../otlp/signals.ts'
@@ -189,8 +190,11 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
     const limit = maxMessages(body.length)
     const read = () => {
-      if (type === PROTOBUF) return signals[signal].fromOtlp(body, limit)
-      return body.length < LARGE ? signals[signal].fromOtlpJson(body, limit) : largeJson.read(signal, body, limit)
+      const { fromOtlp } = signals[signal]
+      if (type === PROTOBUF) return fromOtlp(body, limit)
+      return body.length < LARGE
+        ? fromOtlp(readOtlpJson(body, services[signal].request, limit))
+        : largeJson.read(signal, body, limit)
     }
     return deliverRequest(read, context.deliver, 'http')
   }
