@@ -22,6 +22,8 @@ export interface OtlpDestination extends OtlpRequestOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** What an answer that took a request of so many items says beyond OTLP of what it did not take. */
   readonly refusal?: (response: HttpResponse, items: number) => DeliveryError | undefined
+  /** What 404 means, by signal, where it means more than a wrong address. */
+  readonly notFound?: Readonly<Partial<Record<Signal, string>>>
   /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
   readonly waitOf?: (response: HttpResponse) => number | undefined
 }
@@ -73,6 +75,8 @@ export function otlpHttpExporter(
         case 401:
         case 403:
           throw unauthorized(message, waitOf(response))
+        case 404:
+          throw permanent([destination.notFound?.[of], message].filter(Boolean).join(': '), { reason: 'refused' })
         case 413:
           throw divisible(message, { reason: 'too_large' })
         case 429:

@@ -10,6 +10,7 @@ import { system } from './resource_detection/system.ts'
 export default defineComponent({
   kind: 'processor',
   type: 'hostname_override',
+  signals: ['metrics', 'logs', 'traces'],
   summary: 'Makes one name the host of everything that passes.',
   description: `
 Sets the resource attributes \`host.name\` and \`datadog.host.name\`, and replaces a resource or data point attribute

@@ -17,6 +17,7 @@ const cloud = ['ec2', 'gcp', 'azure'] as const satisfies DetectorName[]
 export default defineComponent({
   kind: 'processor',
   type: 'resource_detection',
+  signals: ['metrics', 'logs', 'traces'],
   summary: 'Finds out where it runs, and says so in the resource attributes of everything that passes.',
   description: `
 The detectors are asked all at once, when the first batch comes, which waits for them no longer than \`timeout\`:
