@@ -121,7 +121,7 @@ export function startPipeline(
       log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
     health.stopped()
     telemetry.abandonHeld()
-    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
+    for (const equation of telemetry.equations()) log.info(equation)
     return telemetry.balance()
   }
 }

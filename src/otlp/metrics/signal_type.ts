@@ -1,7 +1,7 @@
 import type { SignalType } from '../signal.ts'
 import { MetricBatch } from './batch.ts'
-import { handedOver } from './handed_over.ts'
-import { writeInParts } from './parts.ts'
+import { handedOver, pointsIn } from './handed_over.ts'
+import { inParts, writeInParts } from './parts.ts'
 import { splitBatch } from './split.ts'
 import { isBefore, within } from './time_window.ts'
 
@@ -12,8 +12,10 @@ export const metrics: SignalType<MetricBatch> = {
   fromOtlp: MetricBatch.fromOtlp.bind(MetricBatch),
   merge: MetricBatch.merge.bind(MetricBatch),
   split: splitBatch,
+  inParts: (batch, change) => inParts(batch, change),
   writeInTurns: writeInParts,
   isBefore,
   within,
   handedOver,
+  itemsIn: pointsIn,
 }
