@@ -7,7 +7,8 @@ import type { ReceiverComponent } from '../../component/receiver.ts'
 import { errorMessage, partial, retryable } from '../../errors.ts'
 import type { MemoryGuard } from '../../host/memory_limiter.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { handedOver, pointsIn } from '../../otlp/metrics/handed_over.ts'
+import { itemsIn } from '../../otlp/common/handed_over.ts'
+import { handedOver } from '../../otlp/metrics/handed_over.ts'
 import { throttled } from '../../throttled.ts'
 import type { Chain } from './chain.ts'
 import type { Configured } from '../config/config.ts'
@@ -139,7 +140,7 @@ export class Receiver {
     try {
       batch = this.#custom ? handedOver(given) : given
     } catch (error) {
-      this.#lose(chains, pointsIn(given), error, transport, tell)
+      this.#lose(chains, itemsIn(given), error, transport, tell)
       return
     }
     if (batch.pointCount === 0) {

@@ -2,7 +2,7 @@ import { systemClock } from '../../time/clock.ts'
 import type { Component } from '../../component/define.ts'
 import type { Counter, Meter } from '../../component/logger.ts'
 import type { MemoryReading } from '../../host/memory_limiter.ts'
-import { describe } from '../../otlp/metrics/handed_over.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import type { QueueStatus } from '../queue/queue.ts'
 
 /** Data points by reason. */
