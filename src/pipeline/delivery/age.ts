@@ -5,7 +5,7 @@ import type { DeliveryConfig } from '../config/settings.ts'
 
 type Limits = Pick<DeliveryConfig, 'max_age' | 'max_ahead'>
 
-/** What is logged of points that are left out, by what they are counted under. */
+/** What is logged of items that are left out, by what they are counted under. */
 export const OUT_OF_AGE = {
   too_old: 'Data points are older than max_age; they are dropped and counted.',
   too_new: 'Data points lie further ahead than max_ahead; they are dropped and counted.',
@@ -21,12 +21,12 @@ function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits, now: number)
   return new TimeWindow(from, to)
 }
 
-/** The batch without the points that are older or further ahead than the destination would keep, which are told to `dropped`. */
+/** The batch without the items that are older or further ahead than the destination would keep, which are told to `dropped`. */
 export function withinAge(
   batch: MetricBatch,
   limits: Limits,
   now: number,
-  dropped: (reason: keyof typeof OUT_OF_AGE, points: number) => void,
+  dropped: (reason: keyof typeof OUT_OF_AGE, items: number) => void,
 ): MetricBatch {
   const window = windowOf(limits, now)
   if (window === undefined) return batch
