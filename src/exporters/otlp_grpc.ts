@@ -68,7 +68,7 @@ otlp/gateway:
       async send(request: ExportRequest, signal: AbortSignal) {
         const { body, items } = request as OtlpRequest
         const problem = await readAnswer(await call(body, signal), 'protobuf', items, log)
-        if (problem !== undefined) log.warn(UNREADABLE, { error: problem })
+        if (problem !== undefined) log.warn(UNREADABLE, { event: 'response_unreadable', error: problem })
       },
     }
   },

@@ -63,7 +63,7 @@ export function otlpHttpExporter(
         if (refused !== undefined) throw refused
         const problem = await readAnswer(response.body, encodingOf(response, encoding), items, log)
         if (problem !== undefined && !saysTaken(response)) {
-          log.warn(UNREADABLE, { error: problem, answer: answerMessage(response) })
+          log.warn(UNREADABLE, { event: 'response_unreadable', error: problem, answer: answerMessage(response) })
         }
         return
       }

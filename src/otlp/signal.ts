@@ -58,6 +58,4 @@ export interface SignalType<B extends Batch = Batch> {
    * @throws TypeError that says what is not
    */
   handedOver(given: unknown): B
-  /** The number of items in what a component handed over as a batch of this signal, as far as it can be known. */
-  itemsIn(given: unknown): number
 }

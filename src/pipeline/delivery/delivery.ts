@@ -121,6 +121,8 @@ export class Delivery implements Holder {
   readonly #encoded = new WeakMap<Batch, Encoded>()
   /** Batches that wait for room in the queue, or until that before them is prepared. */
   readonly #blocked: Envelope[] = []
+  /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
+  readonly #ahead = new Map<Receipt, Batch>()
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
   #timer: Timer | undefined
@@ -241,6 +243,31 @@ export class Delivery implements Holder {
     return this.#queue.open()
   }
 
+  /**
+   * Whether the batch, as it comes from its receiver, would be taken behind all those that room was found for before. If so, that
+   * room is its own until it has come through the processors. Only for a batch that its receiver can keep.
+   */
+  findRoom(envelope: Envelope): boolean {
+    if (this.#heir !== undefined) return this.#heir.findRoom(envelope)
+    const { batch, receipt } = envelope
+    if (!this.#hasRoom(envelope)) return false
+    this.#ahead.set(receipt, batch)
+    receipt.whenSettled(() => this.#ahead.delete(receipt))
+    return true
+  }
+
+  #hasRoom(envelope: Envelope): boolean {
+    const { batch } = envelope
+    const { enabled, on_full, num_consumers } = this.#config.sending_queue
+    if (this.#draining || this.#blocked.length >= MAX_BLOCKED) return false
+    if (this.#mayWait(envelope)) return true
+    if (!enabled) return this.#taken.size + this.#ahead.size < num_consumers
+    if (on_full !== 'refuse' || this.#isToBeWritten(batch)) return true
+    const fits = (): boolean => this.#queue.fits(batch, this.#ahead.values())
+    if (!fits()) this.#flush()
+    return fits()
+  }
+
   /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
   offer(envelope: Envelope): void {
     if (this.#heir !== undefined) return this.#heir.offer(envelope)
@@ -251,7 +278,7 @@ export class Delivery implements Holder {
     } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
       this.#blocked.push(envelope)
       this.#admit()
-    } else this.#refuse(envelope)
+    } else this.refuse(envelope)
   }
 
   /**
@@ -316,6 +343,7 @@ export class Delivery implements Holder {
       to.restore([told])
     } catch (error) {
       this.#log.warn('An exporter does not take over what the one before it remembered.', {
+        event: 'state_not_restored',
         error: errorMessage(error),
       })
     }
@@ -385,7 +413,7 @@ export class Delivery implements Holder {
     this.#draining = true
     this.#leave.abort()
     this.#sending.hurry()
-    for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
+    for (const envelope of this.#blocked.splice(0)) this.refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const abort = (): void => {
       this.#abort.abort()
@@ -423,7 +451,7 @@ export class Delivery implements Holder {
       this.sheet.lost('shutdown', items)
       this.#log.error(
         `${this.sheet.items} could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.`,
-        { items },
+        { event: 'items_unsent', items },
       )
     }
   }
@@ -433,13 +461,16 @@ export class Delivery implements Holder {
     return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
   }
 
-  #refuse({ batch, receipt }: Envelope): void {
+  /** Refuses the batch for want of room. Ends one branch of the receipt. */
+  refuse({ batch, receipt }: Envelope): void {
     this.sheet.enqueueFailed += batch.itemCount
     receipt.whenSettled((refused) => {
       if (refused) return
       this.sheet.handedIn += batch.itemCount
       this.sheet.lost('queue_full', batch.itemCount)
-      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
+      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.', {
+        event: 'queue_full',
+      })
     })
     receipt.refuse(retryable('The sending queue is full.', this.#config.retry_on_failure.initial_interval))
   }
@@ -463,6 +494,7 @@ export class Delivery implements Holder {
 
   /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
   #store(prepared: Batch | undefined, batch: Batch, receipt: Receipt): void {
+    this.#ahead.delete(receipt)
     if (prepared === undefined) return receipt.lose(batch.itemCount, `An exporter failed on these ${this.#type.items}.`)
     const isEmpty = prepared.itemCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
@@ -495,7 +527,7 @@ export class Delivery implements Holder {
       if (dropped === undefined) return false
       this.#count(-dropped)
       this.sheet.lost('queue_full', dropped)
-      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.')
+      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.', { event: 'queue_full' })
     }
     return true
   }
@@ -562,6 +594,7 @@ export class Delivery implements Holder {
     const end = (prepared: Batch | undefined, error?: unknown): Batch | undefined => {
       if (prepared === undefined) {
         this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
+          event: 'exporter_failed',
           error: errorMessage(error),
         })
       }
@@ -582,7 +615,7 @@ export class Delivery implements Holder {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
     return withinAge(batch, limits, this.machine.clock.now(), (cause, items) => {
       account.dropped(cause, items)
-      this.#log.warn(outOfAge(this.sheet.items, cause), { items })
+      this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
     })
   }
 
@@ -610,12 +643,14 @@ export class Delivery implements Holder {
   /** Lets go of the oldest batch that is in memory only, because memory is short. */
   shed(): void {
     const blocked = this.#blocked.shift()
-    if (blocked !== undefined) return this.#refuse(blocked)
+    if (blocked !== undefined) return this.refuse(blocked)
     const items = this.#queue.dropHeld()
     if (items === undefined) return
     this.#count(-items)
     this.sheet.lost('memory_limit', items)
-    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.')
+    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.', {
+      event: 'memory_dropped',
+    })
   }
 
   /** Starts consumers as long as there is work for them, and takes what waits for room. */
@@ -660,7 +695,7 @@ export class Delivery implements Holder {
       if (!hasRoom && this.#mayWait(envelope)) break
       this.#blocked.shift()
       if (hasRoom) this.#take(envelope)
-      else this.#refuse(envelope)
+      else this.refuse(envelope)
       admitted ||= hasRoom
     }
     return admitted
@@ -820,7 +855,7 @@ export class Delivery implements Holder {
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, items) => {
         dropped(cause, items)
-        this.#log.warn(outOfAge(this.sheet.items, cause), { items })
+        this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
       })
     const inHand: InHand = {
       stored,
@@ -872,6 +907,7 @@ export class Delivery implements Holder {
     } catch (error) {
       reason = 'exporter_error'
       this.#log.error('The exporter failed to encode a batch, which is dropped and counted.', {
+        event: 'exporter_failed',
         error: errorMessage(error),
       })
     }
@@ -885,7 +921,10 @@ export class Delivery implements Holder {
         exporter.ended?.(timely)
         this.#note(exporter)
       } catch (error) {
-        this.#log.error('The exporter failed at the end of a batch.', { error: errorMessage(error) })
+        this.#log.error('The exporter failed at the end of a batch.', {
+          event: 'exporter_failed',
+          error: errorMessage(error),
+        })
       }
     }
     this.sheet.inFlight -= remaining

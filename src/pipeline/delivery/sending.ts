@@ -121,7 +121,7 @@ export class Sending {
       if (attempts.failures > 0 && isTooOld()) {
         this.#circuit.leave(attempts)
         this.sheet.dropped('too_old', request.items)
-        this.log.warn(outOfAge(this.sheet.items, 'too_old'), { items: request.items })
+        this.log.warn(outOfAge(this.sheet.items, 'too_old'), { event: 'items_out_of_age', items: request.items })
         leave(request.items)
         return 'settled'
       }
@@ -143,6 +143,7 @@ export class Sending {
           leave(request.items)
           this.#recovered()
           this.log.error('The destination rejected a part of a request.', {
+            event: 'request_partly_rejected',
             error: error.message,
             items: rejected,
           })
@@ -173,9 +174,13 @@ export class Sending {
           if (error.reason === UNAUTHORIZED) {
             this.log.error(
               'The destination refuses the credentials; the data is kept and sent again until it takes them. Mend the key, token or certificate of this exporter.',
-              fields,
+              { event: 'credentials_rejected', ...fields },
             )
-          } else this.log.warn('A request could not be delivered; it will be sent again.', fields)
+          } else
+            this.log.warn('A request could not be delivered; it will be sent again.', {
+              event: 'request_retried',
+              ...fields,
+            })
         }
       }
     }
@@ -230,6 +235,7 @@ export class Sending {
     this.#failed(error)
     this.sheet.givenUp(reason, request.items)
     this.log.error('A request could not be delivered; its items are dropped and counted.', {
+      event: 'request_dropped',
       error: error.message,
       reason,
       items: request.items,
@@ -244,6 +250,6 @@ export class Sending {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
     this.sheet.recovered = new Date(this.#clock.now())
-    this.log.info('The destination takes requests again.')
+    this.log.info('The destination takes requests again.', { event: 'destination_recovered' })
   }
 }

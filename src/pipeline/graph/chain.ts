@@ -96,8 +96,18 @@ export class Chain {
     else this.handOn(envelope)
   }
 
+  /** Finds room for a batch before it goes through the processors, which may remember it. Returns whether an exporter has any. */
+  findRoom(envelope: Envelope): boolean {
+    return this.#deliveries.filter((delivery) => delivery.findRoom(envelope)).length > 0
+  }
+
+  /** Refuses a batch that no exporter has room for, as each of them would. */
+  refuse(envelope: Envelope): void {
+    this.handOn(envelope, (delivery) => delivery.refuse(envelope))
+  }
+
   /** The end: the same batch, without a copy, to each of the exporters. */
-  private handOn(envelope: Envelope): void {
+  private handOn(envelope: Envelope, give = (delivery: Delivery): void => delivery.offer(envelope)): void {
     const items = envelope.batch.itemCount
     const { sheet } = this
     sheet.held += items
@@ -108,6 +118,6 @@ export class Chain {
     })
     const deliveries = this.#deliveries
     envelope.receipt.branch(deliveries.length - 1)
-    for (const delivery of deliveries) delivery.offer(envelope)
+    for (const delivery of deliveries) give(delivery)
   }
 }

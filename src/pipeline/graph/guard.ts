@@ -119,6 +119,7 @@ class Ledger {
     this.sheet.lost('processor_error', items - passed + this.#held)
     this.#hold(-this.#held)
     this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+      event: 'processor_failed',
       error: errorMessage(error),
     })
     const stack = stackOf(error)
@@ -129,6 +130,7 @@ class Ledger {
   late(items: number, timeout: number): void {
     this.sheet.lost('processor_timeout', items)
     this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+      event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
   }
@@ -136,6 +138,7 @@ class Ledger {
   /** A batch is refused because as many wait as may. */
   busy(waiting: number): void {
     this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+      event: 'processor_busy',
       waiting,
     })
   }
@@ -400,7 +403,7 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     else {
       sheet.lost(error.reason, items)
       log.error(`${sheet.items} were refused, and what their receiver cannot keep is dropped and counted.`, {
-        ...{ reason: error.reason, error: error.message, items },
+        ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
       })
     }
   })

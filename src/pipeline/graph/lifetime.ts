@@ -6,7 +6,7 @@ import type { Logger } from '../../component/logger.ts'
 import type { ConfigOf, Settings } from '../../component/settings.ts'
 import { errorMessage } from '../../errors.ts'
 import { LISTEN_INTERVAL, listenFailure } from '../../net/endpoint.ts'
-import { describe } from '../../otlp/metrics/handed_over.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import { componentClock } from './component_clock.ts'
 import { ownMetricsReader } from '../telemetry/own_metrics_reader.ts'
 import { Ports } from './ports.ts'
@@ -134,7 +134,10 @@ export class Lifetime {
           if (!this.#waits.has(address)) {
             if (!this.ports.patient) throw error
             wait(`cannot listen on ${address}: ${listenFailure(error)}`)
-            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`)
+            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`, {
+              event: 'listen_failed',
+              address,
+            })
             this.#begunToWait()
           }
           await clock.sleep(LISTEN_INTERVAL, this.signal)

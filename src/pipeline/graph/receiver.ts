@@ -8,7 +8,8 @@ import { errorMessage, partial, permanent, retryable } from '../../errors.ts'
 import type { MemoryGuard } from '../../host/memory_limiter.ts'
 import type { Settings } from '../../component/settings.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
-import { handedOver, itemsIn } from '../../otlp/signals.ts'
+import { itemsIn } from '../../otlp/common/handed_over.ts'
+import { handedOver } from '../../otlp/signals.ts'
 import { throttled } from '../../throttled.ts'
 import type { Chain } from './chain.ts'
 import type { Configured } from '../config/config.ts'
@@ -17,6 +18,7 @@ import { refuse } from './guard.ts'
 import type { Lifetime } from './lifetime.ts'
 import { isBuiltin } from '../modules/load.ts'
 import { Receipt } from './receipt.ts'
+import type { Envelope } from './receipt.ts'
 import type { ReceiverSheet } from '../telemetry/telemetry.ts'
 
 /** What a receiver's `create` gave, with its life. */
@@ -168,10 +170,12 @@ export class Receiver {
     }
     for (const { sheet } of chains) sheet.accepted += items
     const receipt = new Receipt(chains.length, tell)
+    const envelope: Envelope = { batch, receipt }
     const sheet = this.#sheetOf(batch.signal, transport)
     receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += items))
-    if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
-    else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT, this.#quiet)
+    if (this.#memory.isShort()) for (const { sheet } of chains) refuse(envelope, sheet, MEMORY_IS_SHORT, this.#quiet)
+    else if (receipt.refusable && !hasRoom(chains, envelope)) for (const chain of chains) chain.refuse(envelope)
+    else for (const chain of chains) chain.take(envelope)
   }
 
   /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
@@ -188,4 +192,13 @@ export class Receiver {
     this.#sheetOf(signal, transport).refused += items
     tell?.(partial(items, message))
   }
+}
+
+/**
+ * Whether an exporter has room for the batch. Where there are processors, it has to be known before these see the batch: one that
+ * remembers what it has seen would take the batch for a repetition when its client sends it again.
+ */
+function hasRoom(chains: readonly Chain[], envelope: Envelope): boolean {
+  if (chains.every(({ stages }) => stages.length === 0)) return true
+  return chains.filter((chain) => chain.findRoom(envelope)).length > 0
 }

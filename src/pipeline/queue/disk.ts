@@ -156,12 +156,17 @@ export class DiskQueue implements Queue {
     return this.#readySize.items + (this.#memoryIsNext ? this.#memoryItems : 0)
   }
 
-  fits(batch: Batch): boolean {
-    const length = batch.toOtlp().length
+  fits(batch: Batch, ahead: Iterable<Batch> = []): boolean {
     const { queue_size: capacity = Infinity, sizer } = this.#config
     const { records, items, bytes } = this.#waiting
-    const size = sizeOf(sizer, batch.itemCount, () => length)
-    if (records > 0 && { requests: records, items: items, bytes }[sizer] + size > capacity) return false
+    const size = (each: Batch): number => sizeOf(sizer, each.itemCount, () => each.toOtlp().length)
+    let before = { requests: records, items, bytes }[sizer]
+    let { length } = batch.toOtlp()
+    for (const other of ahead) {
+      before += size(other)
+      length += other.toOtlp().length + HEADER_SIZE
+    }
+    if (before > 0 && before + size(batch) > capacity) return false
     return this.#fitsMemory(length) && this.#fitsDisk(length)
   }
 
@@ -202,7 +207,9 @@ export class DiskQueue implements Queue {
       }
       if ('place' in entry) this.#acknowledge(entry)
       this.#events.lost('corrupt', entry.items)
-      this.#log.error('A batch in the queue on disk cannot be read; it is dropped and counted.')
+      this.#log.error('A batch in the queue on disk cannot be read; it is dropped and counted.', {
+        event: 'queue_damaged',
+      })
     }
   }
 
@@ -322,7 +329,7 @@ export class DiskQueue implements Queue {
     }
     if (restored === 0) return
     this.#events.restored(restored)
-    this.#log.info('What an earlier process did not send is sent now.', { items: restored })
+    this.#log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', items: restored })
   }
 
   #fitsMemory(bytes: number): boolean {
@@ -528,6 +535,7 @@ export class DiskQueue implements Queue {
     if (isLost) {
       this.#events.lost('corrupt', expected.items)
       this.#log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
+        event: 'queue_damaged',
         batches: expected.records,
         items: expected.items,
       })
@@ -613,6 +621,7 @@ export class DiskQueue implements Queue {
       this.#log.error(
         'The queue cannot use its directory. Until it can, batches wait in memory and do not survive a crash.',
         {
+          event: 'queue_disk_failed',
           directory: this.#folder,
           error: message,
         },
@@ -673,7 +682,7 @@ export class DiskQueue implements Queue {
     if (this.#problem === undefined) return
     this.#problem = undefined
     this.#lastRecovered = new Date(this.#machine.clock.now())
-    this.#log.info('The queue uses its directory again.', { directory: this.#folder })
+    this.#log.info('The queue uses its directory again.', { event: 'queue_disk_recovered', directory: this.#folder })
     this.#rewrite()
     this.#events.recovered()
   }

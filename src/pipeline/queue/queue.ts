@@ -10,8 +10,8 @@ export interface Queue {
   readonly length: number
   /** Items that `shift` gives without waiting. */
   readonly items: number
-  /** Whether `batch` may be pushed now. A batch larger than the whole queue fits an empty one. */
-  fits(batch: Batch): boolean
+  /** Whether `batch` may be pushed now, or once those `ahead` of it are. A batch larger than the whole queue fits an empty one. */
+  fits(batch: Batch, ahead?: Iterable<Batch>): boolean
   /**
    * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
    * cannot write keeps batches in memory. `isSame`: `shift` is to return this very object, because a delivery or an exporter
@@ -111,8 +111,10 @@ export class MemoryQueue implements Queue {
     return this.#items
   }
 
-  fits(batch: Batch): boolean {
-    return this.length === 0 || this.#size + this.#sizeOf(batch) <= this.#capacity
+  fits(batch: Batch, ahead: Iterable<Batch> = []): boolean {
+    let before = this.#size
+    for (const other of ahead) before += this.#sizeOf(other)
+    return before === 0 || before + this.#sizeOf(batch) <= this.#capacity
   }
 
   push(batch: Batch): undefined {

@@ -125,6 +125,7 @@ export class RecordLog {
   setAside(segment: Segment, error: unknown, restored = true): void {
     const message = errorMessage(error)
     this.log.error('A part of the queue on disk cannot be read. It stays there and is tried again; the rest is sent.', {
+      event: 'queue_unreadable',
       file: segment.path,
       error: message,
     })
@@ -347,6 +348,7 @@ export class RecordLog {
       this.log.error(
         'A part of the queue on disk is damaged. As much is set aside already, so it is dropped; the rest is sent.',
         {
+          event: 'queue_damaged',
           file: segment.path,
           ...details,
         },
@@ -371,6 +373,7 @@ export class RecordLog {
     this.#setAside.add(file)
     this.#setAsideBytes += length
     this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
+      event: 'queue_damaged',
       file,
       ...details,
     })

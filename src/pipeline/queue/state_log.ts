@@ -345,7 +345,7 @@ export class StateLog {
   #failed(error: unknown): void {
     this.log.warn(
       'What the exporter remembers cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
-      { directory: this.folder, error: errorMessage(error) },
+      { event: 'state_disk_failed', directory: this.folder, error: errorMessage(error) },
     )
     this.abandon()
   }
