@@ -118,10 +118,13 @@ export function startPipeline(
     late.abort()
     const { hanging } = graph
     if (hanging.length > 0)
-      log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
+      log.error('What has not stopped in time is not waited for.', {
+        event: 'stop_timeout',
+        hanging: hanging.join(', '),
+      })
     health.stopped()
     telemetry.abandonHeld()
-    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
+    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`, { event: 'balance' })
     return telemetry.balance()
   }
 }

@@ -130,6 +130,15 @@ export function writeUint32(writer: Writer, field: number, value: number): void 
   if (value !== 0) writer.uint32((field << 3) | VARINT).uint32(value)
 }
 
+/** An enum, or any other number whose negative values take ten bytes. */
+export function writeInt32(writer: Writer, field: number, value: number): void {
+  if (value !== 0) writer.uint32((field << 3) | VARINT).int32(value)
+}
+
+export function writeFixed32(writer: Writer, field: number, value: number): void {
+  if (value !== 0) writer.uint32((field << 3) | FIXED32).fixed32(value)
+}
+
 export function writeOptionalDouble(writer: Writer, field: number, value: number | undefined): void {
   if (value !== undefined) writer.uint32((field << 3) | FIXED64).double(value)
 }

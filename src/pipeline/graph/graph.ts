@@ -107,7 +107,7 @@ export class Graph {
     if (late.length === 0) return
     const paths = late.map(([id]) => `receivers.${id}`).join(', ')
     const message = `A receiver could not start within service.start_timeout, ${timeout / 1000} s; the pipeline stops.`
-    this.options.log.error(message, { receivers: paths })
+    this.options.log.error(message, { event: 'start_timeout', receivers: paths })
     this.#end({ failed: true })
   }
 
@@ -215,7 +215,7 @@ export class Graph {
         if (directoryOf(id) === directory || inUse || waiting.records === 0) continue
         this.options.log.warn(
           'A queue on disk belongs to an exporter that no pipeline names. What waits in it is not sent; `heka-pipeline queue` shows, exports and drops it.',
-          { exporter: id, directory, points: waiting.points },
+          { event: 'queue_unclaimed', exporter: id, directory, items: waiting.items },
         )
       }
     }
@@ -353,7 +353,7 @@ export class Graph {
     if (over?.failure !== undefined) {
       const isLast = [...this.#plan.receivers.values()].every(({ over }) => over !== undefined)
       const rest = isLast ? 'none is left, so that the pipeline stops' : 'the others go on'
-      log.error(`The receiver failed and has ended; ${rest}.`, { error: over.failure })
+      log.error(`The receiver failed and has ended; ${rest}.`, { event: 'receiver_failed', error: over.failure })
     }
     this.options.health.ended(`receivers.${configured.id}`, over?.failure)
     this.#checkEnd()

@@ -127,7 +127,10 @@ export class Lifetime {
           if (!this.#waits.has(address)) {
             if (!this.ports.patient) throw error
             wait(`cannot listen on ${address}: ${listenFailure(error)}`)
-            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`)
+            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`, {
+              event: 'listen_failed',
+              address,
+            })
             this.#begunToWait()
           }
           await clock.sleep(LISTEN_INTERVAL, this.signal)
