@@ -39,10 +39,7 @@ export function resolveHost(resource: Attributes): Resolution {
  * resource or data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
  * `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
  */
-export function hostOverrider(
-  hostname: string,
-  mode: 'override' | 'fallback',
-): <B extends ItemBatch>(batch: B) => B {
+export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): <B extends ItemBatch>(batch: B) => B {
   const changed = perResource((resource) => {
     const { attributes } = resource
     if (mode === 'fallback' && resolveHost(attributes).host !== undefined) return resource

@@ -73,11 +73,7 @@ function noteKeys(batch: ItemBatch, values: ReadonlyMap<string, string>, keysOnP
   }
 }
 
-function withTags<B extends ItemBatch>(
-  batch: B,
-  values: ReadonlyMap<string, string>,
-  keysOnPoints: KeysOnPoints,
-): B {
+function withTags<B extends ItemBatch>(batch: B, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): B {
   const withPoints = changeMetrics(batch, (metrics) =>
     metrics.mapPoints((point, _metric, resource) => {
       const keys = keysOnPoints.get(resource)
@@ -86,9 +82,9 @@ function withTags<B extends ItemBatch>(
     }),
   )
   return withPoints.mapResources((resource) => {
-      const keys = keysOnPoints.get(resource)
-      return resource.withAttributes(withMissing(resource.attributes, values, (key) => keys?.has(key) !== true))
-    })
+    const keys = keysOnPoints.get(resource)
+    return resource.withAttributes(withMissing(resource.attributes, values, (key) => keys?.has(key) !== true))
+  })
 }
 
 function withMissing(

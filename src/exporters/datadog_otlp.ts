@@ -177,14 +177,16 @@ datadog_otlp:
         return otlp.send(request, signal)
       },
       explain({ received, requests }) {
+        const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
+        const sent = bodies.map(({ length }) => ({ to: withoutSecrets(urls[received.signal]), rawBytes: length }))
+        if (received.signal !== 'metrics') return { values: [], requests: sent, notSent: [], billedMetrics: undefined }
         const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf, scopeTags: scopeTagger(config) })
         const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
         const before = namesBefore(config.host_metrics_names, undefined, handedIn)
-        const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
         const values = bodies.flatMap((body) => explainBatch(MetricBatch.fromOtlp(body), origins, before))
         return {
           values,
-          requests: bodies.map(({ length }) => ({ to: withoutSecrets(urls.metrics), rawBytes: length })),
+          requests: sent,
           notSent: origins.notSent(),
           billedMetrics: customMetrics(values),
         }

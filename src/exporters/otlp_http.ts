@@ -80,7 +80,10 @@ otlp_http/gateway:
   timeout: '30s',
   *check(config) {
     if (config.endpoint === undefined && Object.values(ownUrls(config)).every((url) => url === undefined)) {
-      yield { path: 'endpoint', message: 'is required, or metrics_endpoint, logs_endpoint or traces_endpoint instead of it' }
+      yield {
+        path: 'endpoint',
+        message: 'is required, or metrics_endpoint, logs_endpoint or traces_endpoint instead of it',
+      }
     }
     if (config.max_request_size === 0) yield { path: 'max_request_size', message: 'must be at least 1B' }
     const problem = compressionProblem(config.compression)

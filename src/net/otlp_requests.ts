@@ -34,11 +34,7 @@ export interface OtlpRequestOptions {
  * Divides a batch into requests within the limits; an item too large for any is reported to `account` as `too_large`. A batch
  * that nobody changed and that fits goes out as the bytes it was made from.
  */
-export function* toOtlpRequests(
-  batch: Batch,
-  options: OtlpRequestOptions,
-  account: Account,
-): Generator<OtlpRequest> {
+export function* toOtlpRequests(batch: Batch, options: OtlpRequestOptions, account: Account): Generator<OtlpRequest> {
   const items = batch.itemCount
   if (items === 0) return
   const { raw: maxRaw = Infinity, wire: maxWire = Infinity } = options.limits
@@ -123,7 +119,8 @@ export async function readAnswer(
     return errorMessage(error)
   }
   const { rejected, message } = outcome
-  if (rejected > 0) throw partial(Math.min(rejected, items), `${rejected} ${signals[signal].items} were rejected: ${message}`)
+  if (rejected > 0)
+    throw partial(Math.min(rejected, items), `${rejected} ${signals[signal].items} were rejected: ${message}`)
   if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
   return undefined
 }

@@ -3,6 +3,7 @@ import type { ConfigOf, Finding } from '../component/settings.ts'
 import { logDropped } from '../component/dropped.ts'
 import { checkPatterns, matchesName, selection } from '../component/metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta/cumulative_to_delta.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
 import { inTurns } from '../component/part_by_part.ts'
 import { noRoomReport, throttled, warnOncePerMetric } from '../throttled.ts'
@@ -119,7 +120,7 @@ cumulative_to_delta:
       return { account, count }
     }
     return inTurns(
-      (batch) => {
+      (batch: MetricBatch) => {
         const { account, count } = counting()
         const converted = differences.apply(batch, account, chosen)
         count()

@@ -1,6 +1,7 @@
 import { defineComponent } from '../component/define.ts'
 import type { ProcessBatch } from '../component/processor.ts'
 import { hostOverrider } from '../datadog/host.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { agentHostname } from './hostname_override/agent_hostname.ts'
 import { partByPart } from '../component/part_by_part.ts'
 import { ec2 } from './resource_detection/ec2.ts'
@@ -67,10 +68,10 @@ hostname_override:
   create({ clock, config, log, signal }) {
     const { hostname, mode } = config
     if (hostname !== undefined) return partByPart(hostOverrider(hostname, mode))
-    let override: ProcessBatch | undefined
-    let found: Promise<ProcessBatch> | undefined
+    let override: ProcessBatch<AnyBatch> | undefined
+    let found: Promise<ProcessBatch<AnyBatch>> | undefined
 
-    async function find(): Promise<ProcessBatch> {
+    async function find(): Promise<ProcessBatch<AnyBatch>> {
       const name = await agentHostname(config, { clock, log, signal })
       log.info("The host was named as by Datadog's Agent.", { hostname: name })
       return (override = name === undefined ? (batch) => batch : partByPart(hostOverrider(name, mode)))

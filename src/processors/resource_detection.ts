@@ -4,6 +4,7 @@ import { defineComponent } from '../component/define.ts'
 import type { ProcessBatch } from '../component/processor.ts'
 import type { Settings } from '../component/settings.ts'
 import { perResource } from '../otlp/common/resource.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { partByPart } from '../component/part_by_part.ts'
 import { detect, detectors } from './resource_detection/detect.ts'
 import type { DetectorName } from './resource_detection/detect.ts'
@@ -86,7 +87,7 @@ resource_detection/pod:
   create({ clock, config, log, signal, onStop }) {
     const known = new Map<DetectorName, Found>()
     let detected: Found | undefined
-    let add: ProcessBatch = (batch) => batch
+    let add: ProcessBatch<AnyBatch> = (batch) => batch
     let first: Promise<void> | undefined
     let timer: Timer | undefined
     onStop(() => clock.clearTimeout(timer))
@@ -109,13 +110,13 @@ resource_detection/pod:
       timer = clock.setTimeout(() => void refresh(), config.refresh_interval)
     }
 
-    function adding(found: Found): ProcessBatch {
+    function adding(found: Found): ProcessBatch<AnyBatch> {
       const added = perResource((resource) => {
         const { attributes } = resource
         const missing = () => Object.fromEntries(Object.entries(found).filter(([key]) => !attributes.has(key)))
         return resource.withAttributes(attributes.with(config.override ? found : missing()))
       })
-      return partByPart((batch) => batch.mapResources(added), false)
+      return partByPart((batch: AnyBatch) => batch.mapResources(added), false)
     }
 
     return (batch, account) => {

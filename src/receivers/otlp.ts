@@ -2,7 +2,6 @@ import { Observable } from 'rxjs'
 import { defineComponent } from '../component/define.ts'
 import type { Finding } from '../component/settings.ts'
 import { reloadInterval } from '../net/pem.ts'
-import type { Batch } from '../otlp/signal.ts'
 import { serve } from './otlp/serve.ts'
 
 const tls = {
@@ -232,7 +231,7 @@ The log names the likely cause once a minute.`,
     }
   },
   create: (context) =>
-    new Observable<Batch>((subscriber) => {
+    new Observable<never>((subscriber) => {
       serve(context, JSON_THREAD, (error) => subscriber.error(error))
     }),
 })

@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import tagMerge from '../../src/processors/tag_merge.ts'
@@ -58,7 +60,7 @@ function round(number: number, temporality: Temporality, on: 'point' | 'resource
 
 /** Two rounds of it through a `tag_merge` in front, if `before`, to an exporter that leaves the attribute out. */
 async function delivered(
-  component: ExporterComponent,
+  component: ExporterComponent<Settings, Batch>,
   settings: string,
   { temporality, on, before }: { temporality: Temporality; on: 'point' | 'resource'; before: boolean },
 ) {
@@ -141,7 +143,7 @@ describe.each(ways)('$temporality distributions of two pods that $by makes one s
   })
 })
 
-describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent[])('$type', (component) => {
+describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent<Settings, Batch>[])('$type', (component) => {
   it.each([
     ['k8s.pod.uid', { 'k8s.pod.name': 'web-0' }],
     ['container.image.id', {}],

@@ -3,6 +3,8 @@ import { beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { systemClock } from '../../src/time/clock.ts'
 import { systemNetwork } from '../../src/net/http_client.ts'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import type { ConfigOf } from '../../src/component/settings.ts'
 import { hostMetadata } from '../../src/datadog/host_metadata.ts'
 import type { datadogSettings } from '../../src/datadog/settings.ts'
@@ -59,7 +61,7 @@ async function reporting(settings: string, period = 5) {
   return { read, start, logs, stop }
 }
 
-const exporters: readonly (readonly [string, ExporterComponent, string])[] = [
+const exporters: readonly (readonly [string, ExporterComponent<Settings, Batch>, string])[] = [
   ['datadog_native', datadogNative, ''],
   ['datadog_otlp', datadogOtlp, 'endpoint: '],
 ]

@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import { ConfigError } from '../../src/errors.ts'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { checkComponent, loadConfig } from '../../src/pipeline/config/config.ts'
 
-const exporters: readonly [string, ExporterComponent][] = [
+const exporters: readonly [string, ExporterComponent<Settings, Batch>][] = [
   ['datadog_native', datadogNative],
   ['datadog_otlp', datadogOtlp],
 ]

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import type { Settings } from '../../src/component/settings.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
@@ -74,7 +75,7 @@ const overOtlp: Read = ({ requests }, tag) =>
 
 const total = (values: readonly number[]): number => values.reduce((left, right) => left + right, 0)
 
-describe.each<[string, ExporterComponent<Settings>, string, Read]>([
+describe.each<[string, ExporterComponent<Settings, Batch>, string, Read]>([
   ['datadog_native, v1', datadogNative, '', overApi],
   ['datadog_native, v2', datadogNative, ', series_version: v2', overApi],
   ['datadog_otlp', datadogOtlp, '', overOtlp],

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import type { Settings } from '../../src/component/settings.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
@@ -70,7 +71,7 @@ const overOtlp: Read = ({ requests }) =>
     ),
   )
 
-const VARIANTS: readonly (readonly [string, ExporterComponent<Settings>, string, Read])[] = [
+const VARIANTS: readonly (readonly [string, ExporterComponent<Settings, Batch>, string, Read])[] = [
   ['datadog_native, v1', datadogNative, '', overApi],
   ['datadog_native, v2', datadogNative, ', series_version: v2', overApi],
   ['datadog_otlp', datadogOtlp, '', overOtlp],

@@ -90,7 +90,7 @@ describe('the thread that reads it', () => {
     const reader = new LargeJson(new URL('ending_thread.js', import.meta.url), { clock: new VirtualClock(), log })
     cleanups.push(() => reader.end())
     for (let time = 1; time <= 2; time++) {
-      const results = await Promise.allSettled([reader.read(body(), 10), reader.read(body(), 10)])
+      const results = await Promise.allSettled([reader.read('metrics', body(), 10), reader.read('metrics', body(), 10)])
       expect(results).toMatchObject([
         { status: 'rejected', reason: { reason: 'busy', message: 'The request could not be read just now.' } },
         { status: 'rejected', reason: { reason: 'busy' } },
@@ -106,9 +106,9 @@ describe('the thread that reads it', () => {
     const before = threads()
     const reader = new LargeJson(new URL('ending_thread.js', import.meta.url), { clock, log })
     cleanups.push(() => reader.end())
-    await reader.read(body(0), 10)
+    await reader.read('metrics', body(0), 10)
     await clock.advance(20_000)
-    await reader.read(body(0), 10)
+    await reader.read('metrics', body(0), 10)
     await clock.advance(20_000)
     if (process.platform === 'linux') expect(threads()).toBeGreaterThan(before)
     await clock.advance(10_000)
@@ -120,7 +120,7 @@ describe('the thread that reads it', () => {
     const log = { debug() {}, info() {}, warn() {}, error: (...said: unknown[]) => void errors.push(said) }
     const reader = new LargeJson(new URL('nowhere.js', import.meta.url), { clock: new VirtualClock(), log })
     cleanups.push(() => reader.end())
-    await expect(reader.read(body(), 10)).rejects.toMatchObject({ reason: 'busy' })
+    await expect(reader.read('metrics', body(), 10)).rejects.toMatchObject({ reason: 'busy' })
     expect(errors).toMatchObject([[expect.anything(), { error: expect.stringContaining('nowhere.js') as unknown }]])
   })
 })
