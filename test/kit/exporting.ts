@@ -3,6 +3,7 @@ import type { Batch } from '../../src/otlp/signal.ts'
 import type { Settings } from '../../src/component/settings.ts'
 import { unlimited } from '../../src/host/memory_limiter.ts'
 import { checkComponent } from '../../src/pipeline/config/config.ts'
+import { deliveryOf } from '../../src/pipeline/config/settings.ts'
 import { Delivery } from '../../src/pipeline/delivery/delivery.ts'
 import { Receipt } from '../../src/pipeline/graph/receipt.ts'
 import { ExporterSheet } from '../../src/pipeline/telemetry/telemetry.ts'
@@ -32,7 +33,7 @@ export async function testExporter<S extends Settings, B extends Batch>(
   const retry = { ...delivery.retry_on_failure, initial_interval: 1, max_interval: 1 }
   const sheet = new ExporterSheet(component.type)
   // The points of tests stand at fixed times.
-  const settings = { ...delivery, retry_on_failure: retry, max_age: 0 }
+  const settings = { ...deliveryOf({ component, delivery }, 'metrics'), retry_on_failure: retry, max_age: 0 }
   const deliverTogether = async (...batches: readonly Batch[]): Promise<ExporterBalance> => {
     const queue = new Delivery({ exporter: created, config: settings, sheet, log, memory: unlimited() })
     queue.begin()
