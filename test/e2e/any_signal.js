@@ -1,4 +1,5 @@
 import { createServer } from 'node:http'
+import { URL } from 'node:url'
 import { LogBatch, MetricBatch, retryable, TraceBatch } from 'heka-pipeline'
 
 const all = ['metrics', 'logs', 'traces']
@@ -22,7 +23,7 @@ const door = {
   summary: 'Makes items of any signal when asked to.',
   signals: all,
   config: { port: { doc: 'The port.', format: 'nat', default: 0 } },
-  create: ({ config, deliver, listen, starting, log, onStop, takes }) => {
+  create: ({ config, deliver, listen, starting, log, onStop, rxjs, takes }) => {
     const server = createServer(({ url }, response) => {
       const { pathname, searchParams } = new URL(url, 'http://door')
       const signal = pathname.slice(1)
@@ -37,9 +38,7 @@ const door = {
     const listening = listen({ host: '127.0.0.1', port: config.port, take, fail: () => {} })
     starting(listening.then(({ address }) => log.info('The door is open.', { address })))
     onStop(() => server.closeAllConnections())
-    return (async function* () {
-      await new Promise(() => {})
-    })()
+    return rxjs.NEVER
   },
 }
 
@@ -79,7 +78,7 @@ const post = {
       return [{ items: batch.itemCount, bytes: body.length, body }]
     },
     async send({ body }, signal) {
-      const { ok, status } = await fetch(config.endpoint, { method: 'POST', body, signal })
+      const { ok, status } = await globalThis.fetch(config.endpoint, { method: 'POST', body, signal })
       if (!ok) throw retryable(`status ${status}`)
     },
   }),

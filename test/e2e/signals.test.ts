@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { cp, readdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -10,6 +10,9 @@ import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
 
 const module = fileURLToPath(new URL('any_signal.js', import.meta.url))
+
+/** The queues of an exporter `post` that version 0.1.0 wrote: batches of two data points and of one. */
+const recorded = fileURLToPath(new URL('../cases/queue_0_1_0', import.meta.url))
 
 /** What the exporter `post` was given and could deliver. */
 interface Posted {
@@ -69,7 +72,7 @@ async function start(file: string) {
     command,
     send: (signal: string, items: number) => ask(`${signal}?items=${items}`),
     takes: (signal: string) => ask(`${signal}?takes`),
-    async stop() {
+    stop: async () => {
       command.kill('SIGTERM')
       expect(await command.ended).toBe(0)
     },
@@ -133,6 +136,20 @@ describe('pipelines of several signals', () => {
       'Data points of exporter post: handed in 0 + restored 2 = sent 2',
       'Log records of exporter post: handed in 0 + restored 5 = sent 5',
     ])
+  })
+
+  it('find what a version that had only metrics left on disk', async () => {
+    const { url, taken } = await startServer()
+    const { folder, file } = await configured(url, THREE, '{ directory: queue }')
+    await cp(recorded, folder.path('queue'), { recursive: true })
+    const { command, stop } = await start(file)
+    await until(() => taken.length === 2)
+    await stop()
+    expect(taken.map(({ signal, items }) => [signal, items])).toEqual([
+      ['metrics', 2],
+      ['metrics', 1],
+    ])
+    expect(balanceIn(command.stderr())).toContain('Data points of exporter post: handed in 0 + restored 3 = sent 3')
   })
 
   it('come and go with a reload, and what the exporter still has of a signal is sent', async () => {
