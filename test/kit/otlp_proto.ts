@@ -9,3 +9,4 @@ export const ExportMetricsServiceResponse = root.lookupType('opentelemetry.proto
 export const Metric = root.lookupType('opentelemetry.proto.Metric')
 export const ExportLogsServiceRequest = root.lookupType('opentelemetry.proto.ExportLogsServiceRequest')
 export const ExportTraceServiceRequest = root.lookupType('opentelemetry.proto.ExportTraceServiceRequest')
+export const ExportLogsServiceResponse = root.lookupType('opentelemetry.proto.ExportLogsServiceResponse')

@@ -52,9 +52,7 @@ function requestOf<Resources extends string, Scopes extends string, Items extend
     { resource, [scopes]: fc.array(inScope, { maxLength: 2 }), schemaUrl: fc.string() },
     { requiredKeys: ['resource', scopes] },
   )
-  return fc.record({ [resources]: fc.array(inResource, { maxLength: 2 }) }) as fc.Arbitrary<
-    Record<Resources, readonly object[]>
-  >
+  return fc.record({ [resources]: fc.array(inResource, { maxLength: 2 }) })
 }
 const number = fc.oneof(fc.record({ asDouble: double }), fc.record({ asInt: int64 }))
 const exemplars = fc.array(

@@ -8,7 +8,7 @@ const proto: Record<string, object> = {}
 const collect = (namespace: NamespaceBase): void => {
   for (const nested of namespace.nestedArray) {
     if (nested instanceof Type) proto[nested.name] = fieldsOf(nested)
-    if ('nestedArray' in nested) collect(nested as NamespaceBase)
+    if ('nestedArray' in nested) collect(nested)
   }
 }
 
