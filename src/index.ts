@@ -15,7 +15,7 @@ export type {
   ExportRequest,
   ProcessorBefore,
   Rehearsed,
-  Told,
+  StateRecord,
 } from './component/exporter.ts'
 export type { Counter, Logger, Meter } from './component/logger.ts'
 export type {
