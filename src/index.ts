@@ -8,16 +8,23 @@ export type { Component, ComponentKind } from './component/define.ts'
 export type { ExplainedTag, ExplainedValue, Explanation } from './component/explain.ts'
 export type {
   Account,
+  BySignal,
   Exporter,
   ExporterComponent,
   ExporterState,
   ExportRequest,
   ProcessorBefore,
   Rehearsed,
-  Told,
+  StateRecord,
 } from './component/exporter.ts'
 export type { Counter, Logger, Meter } from './component/logger.ts'
-export type { PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from './component/processor.ts'
+export type {
+  PointChange,
+  ProcessBatch,
+  ProcessorAccount,
+  ProcessorComponent,
+  ProcessorOperator,
+} from './component/processor.ts'
 export type { ReceiverComponent } from './component/receiver.ts'
 export type { ChangedDefault, ConfigOf, Finding, Format, Setting, Settings } from './component/settings.ts'
 export type { Clock, Timer } from './time/clock.ts'
@@ -36,6 +43,10 @@ export type { DeliveryErrorKind, DeliveryErrorOptions, Place, Problem } from './
 export type { FormatTypes } from './formats.ts'
 export { Attributes } from './otlp/common/attributes.ts'
 export type { AnyValue, AttributeValue, KeyValue } from './otlp/common/attributes.ts'
+export { LogBatch } from './otlp/logs/batch.ts'
+export type { ResourceLogsInit } from './otlp/logs/batch.ts'
+export { LogRecord, ResourceLogs, ScopeLogs } from './otlp/logs/log_record.ts'
+export type { LogRecordFields } from './otlp/logs/log_record.ts'
 export { MetricBatch } from './otlp/metrics/batch.ts'
 export type { ResourceMetricsInit } from './otlp/metrics/batch.ts'
 export { toOtlpJson } from './otlp/json/write.ts'
@@ -59,6 +70,11 @@ export type {
   Quantile,
   SummaryPointFields,
 } from './otlp/metrics/points.ts'
+export { TraceBatch } from './otlp/traces/batch.ts'
+export type { ResourceSpansInit } from './otlp/traces/batch.ts'
+export { ResourceSpans, ScopeSpans, Span } from './otlp/traces/span.ts'
+export type { SpanEvent, SpanFields, SpanKind, SpanLink, SpanStatus, StatusCode } from './otlp/traces/span.ts'
+export type { Batch, Signal } from './otlp/signal.ts'
 export { Resource, Scope } from './otlp/common/resource.ts'
 export type { ResourceFields, ScopeFields } from './otlp/common/resource.ts'
 export { MalformedError } from './otlp/wire/check.ts'

@@ -450,7 +450,7 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
       const batch = cumulative(round)
       return { text: toOtlpJson(exporter.prepare?.(batch, account) ?? batch), total: total() }
     }
-    first.state?.begin()
+    first.state?.beginCheckpoint()
     const told = [1, 2].map((round) => {
       prepare(first, round)
       return { bytes: first.state?.changes().bytes ?? new Uint8Array(), age: 0 }

@@ -1,4 +1,5 @@
 import type { Component } from '../component/define.ts'
+import { signalsOf } from '../pipeline/config/pipelines.ts'
 import { isNameOf, listBuiltins } from '../pipeline/modules/load.ts'
 import { ExitCode } from './exit.ts'
 import { componentPage } from './pages.ts'
@@ -18,8 +19,9 @@ export async function showComponents(type: string | undefined, format: 'text' | 
 }
 
 /** What a component declares, without its functions; `undefined` defaults (optional settings) are left out. */
-function declaration({ kind, type, summary, description, config, examples = [] }: Component): object {
-  return { kind, type, summary, description, config, examples }
+function declaration(component: Component): object {
+  const { kind, type, summary, description, config, examples = [] } = component
+  return { kind, type, signals: signalsOf(component), summary, description, config, examples }
 }
 
 function list(components: readonly Component[]): string {

@@ -2,6 +2,7 @@ import { isSetting } from '../component/settings.ts'
 import type { Component, ComponentKind } from '../component/define.ts'
 import type { Format, Setting, Settings } from '../component/settings.ts'
 import { formats } from '../formats.ts'
+import { signalsOf } from '../pipeline/config/pipelines.ts'
 import { inlineYaml } from '../pipeline/config/print.ts'
 import { deliverySettings, deliverySettingsOf, serviceSettings } from '../pipeline/config/settings.ts'
 
@@ -23,6 +24,7 @@ export function componentPage(component: Component): string {
     `${capital(kind)}. ${summary}`,
   ]
   if (aliases.length > 0) sections.push(`Also known as ${aliases.map((alias) => `\`${alias}\``).join(', ')}.`)
+  sections.push(`For pipelines of ${inWords(signalsOf(component))}.`)
   if (description !== undefined) sections.push(unindent(description))
   sections.push('## Settings')
   sections.push(Object.keys(config).length === 0 ? 'It has none.' : settingsTable(config))
@@ -164,6 +166,11 @@ function unindent(text: string): string {
   const indents = lines.filter((line) => line.trim() !== '').map((line) => line.search(/\S/))
   const indent = Math.min(...indents)
   return lines.map((line) => line.slice(indent)).join('\n')
+}
+
+/** `metrics, logs and traces`. */
+function inWords(words: readonly string[]): string {
+  return words.length < 2 ? words.join() : `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
 }
 
 function capital(word: string): string {

@@ -2,6 +2,9 @@ import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { Batch } from '../otlp/signal.ts'
+import { signals } from '../otlp/signals.ts'
+import { TraceBatch } from '../otlp/traces/batch.ts'
 import { toOtlpJson } from '../otlp/json/write.ts'
 import { InUseError } from '../pipeline/queue/lock.ts'
 import { dropQueue, findQueues, storedRecords } from '../pipeline/queue/stored.ts'
@@ -48,7 +51,7 @@ async function* list(queues: readonly StoredQueue[]): AsyncGenerator<string> {
       break
     }
     const use = queue.inUse ? ', used by a process' : ''
-    yield `${queue.id}: ${counted(records, 'batch', 'batches')}, ${counted(items, 'data point')}, ${bytes} bytes${since}${use}\n`
+    yield `${queue.id}: ${counted(records, 'batch', 'batches')}, ${counted(items, itemOf(queue))}, ${bytes} bytes${since}${use}\n`
   }
 }
 
@@ -56,15 +59,14 @@ async function* inspect(queues: readonly StoredQueue[]): AsyncGenerator<string> 
   for (const queue of queues) {
     yield `${queue.id}\n`
     for await (const { time: taken, items, length, payload } of storedRecords(queue)) {
-      yield `  ${time(taken)}  ${counted(items, 'data point')}  ${length} bytes  ${metricNames(MetricBatch.fromOtlp(payload))}\n`
+      yield `  ${time(taken)}  ${counted(items, itemOf(queue))}  ${length} bytes  ${namesIn(batchOf(queue, payload))}\n`
     }
   }
 }
 
 async function* exportLines(queues: readonly StoredQueue[]): AsyncGenerator<string> {
   for (const queue of queues) {
-    for await (const { payload } of storedRecords(queue))
-      yield `${visibleJson(toOtlpJson(MetricBatch.fromOtlp(payload)))}\n`
+    for await (const { payload } of storedRecords(queue)) yield `${visibleJson(toOtlpJson(batchOf(queue, payload)))}\n`
   }
 }
 
@@ -74,7 +76,7 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
     try {
       const { records, items } = await dropQueue(queue)
       process.stdout.write(
-        `${queue.id}: dropped ${counted(records, 'batch', 'batches')}, ${counted(items, 'data point')}\n`,
+        `${queue.id}: dropped ${counted(records, 'batch', 'batches')}, ${counted(items, itemOf(queue))}\n`,
       )
     } catch (error) {
       if (!(error instanceof InUseError)) throw error
@@ -88,10 +90,25 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
 /** The names that are shown of a batch with many metrics. */
 const NAMES = 5
 
-function metricNames(batch: MetricBatch): string {
-  const names = [...new Set(Array.from(batch.metrics(), ({ metric }) => metric.name))]
+/** What the queue holds, one of it. */
+function itemOf({ signal }: StoredQueue): string {
+  return signals[signal].items.replace(/s$/, '')
+}
+
+function batchOf({ signal }: StoredQueue, payload: Uint8Array): Batch {
+  return signals[signal].fromOtlp(payload)
+}
+
+/** Of metrics and spans; records have none. */
+function namesIn(batch: Batch): string {
+  const names = [...new Set(namesOf(batch))]
   const more = names.length > NAMES ? ` and ${names.length - NAMES} more` : ''
   return visible(names.slice(0, NAMES).join(', ')) + more
+}
+
+function* namesOf(batch: Batch): Generator<string> {
+  if (batch instanceof MetricBatch) for (const { metric } of batch.metrics()) yield metric.name
+  if (batch instanceof TraceBatch) for (const { span } of batch.spans()) yield span.name
 }
 
 function time(milliseconds: number): string {

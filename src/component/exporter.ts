@@ -33,28 +33,28 @@ export interface Rehearsed<R extends ExportRequest = ExportRequest, B extends Ba
 }
 
 /**
- * What an exporter remembers, told in bytes of its own making. A queue on disk keeps them beside the batches they came with, so
+ * What an exporter remembers, as bytes of its own making. A queue on disk keeps them beside the batches they came with, so
  * that after a restart, also after a crash, as much is remembered as belongs to the batches that the queue took.
  */
 export interface ExporterState {
-  /** Begins to tell: what `changes` tells from now on does not build on what it told before. */
-  begin(): void
+  /** Begins a checkpoint: what `changes` returns from now on does not build on what it returned before. */
+  beginCheckpoint(): void
   /**
-   * Asked after each `prepare`: what that changed, and beside it a part of what has not been told since `begin`, small enough to
-   * take no time; `all` once nothing of that is left, after 10,000 calls at the latest. No bytes: nothing is to be told.
+   * Asked after each `prepare`: what that changed, and in addition a part of what has not been returned since `beginCheckpoint`, small
+   * enough to take no time; `all` once nothing of that is left, after 10,000 calls at the latest. No bytes: nothing changed.
    */
   changes(): { readonly bytes: Uint8Array; readonly all: boolean }
   /**
-   * Takes over, before the first `prepare`, what was told in an earlier process: a list for each `begin` that is needed, oldest
-   * first, of what was told since. Where it throws, nothing may be remembered.
+   * Restores, before the first `prepare`, what an earlier process kept: one list of records for each checkpoint that is needed, oldest
+   * first. Where it throws, nothing may be remembered.
    */
-  restore(tellings: readonly (readonly Told[])[]): void
-  /** Another exporter takes over what was told: forgets it, so that it is not there twice. */
+  restore(checkpoints: readonly (readonly StateRecord[])[]): void
+  /** Another exporter has taken over all of it: forgets it, so that it is not there twice. */
   forget?(): void
 }
 
-/** What an exporter told of its memory, `age` milliseconds ago. */
-export interface Told {
+/** What `changes` returned, `age` milliseconds ago. */
+export interface StateRecord {
   readonly bytes: Uint8Array
   readonly age: number
 }

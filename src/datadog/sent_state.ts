@@ -1,4 +1,4 @@
-import type { ExporterState, Told } from '../component/exporter.ts'
+import type { ExporterState, StateRecord } from '../component/exporter.ts'
 import { viewOf } from '../otlp/wire/lazy_message.ts'
 import type { SentSeconds } from './sent_seconds.ts'
 
@@ -51,7 +51,7 @@ export class SentState implements ExporterState {
     this.series.forget()
   }
 
-  begin(): void {
+  beginCheckpoint(): void {
     this.#named = new Set()
     this.#untold = this.sent.sharedCounts()
   }
@@ -76,10 +76,10 @@ export class SentState implements ExporterState {
     return { bytes: Buffer.concat(parts), all: this.#untold.length === 0 }
   }
 
-  restore(tellings: readonly (readonly Told[])[]): void {
-    for (const told of tellings) {
+  restore(checkpoints: readonly (readonly StateRecord[])[]): void {
+    for (const records of checkpoints) {
       const numbers = new Map<number, number>()
-      for (const { bytes } of told) this.#take(bytes, numbers)
+      for (const { bytes } of records) this.#take(bytes, numbers)
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ExporterState, Told } from '../component/exporter.ts'
+import type { ExporterState, StateRecord } from '../component/exporter.ts'
 
 /** What begins bytes of both memories, behind which stand the length of those of the first, and these. */
 const BOTH = Buffer.from('BOTH')
@@ -6,9 +6,9 @@ const BOTH = Buffer.from('BOTH')
 /** Two memories as one. What only the first has to tell are its own bytes, as they were before there was a second. */
 export function joinStates(first: ExporterState, second: ExporterState): ExporterState {
   return {
-    begin() {
-      first.begin()
-      second.begin()
+    beginCheckpoint() {
+      first.beginCheckpoint()
+      second.beginCheckpoint()
     },
     changes() {
       const [one, other] = [first.changes(), second.changes()]
@@ -22,9 +22,10 @@ export function joinStates(first: ExporterState, second: ExporterState): Exporte
       first.forget?.()
       second.forget?.()
     },
-    restore(tellings) {
-      const parts = tellings.map((told) => told.map(divided))
-      const of = (which: 0 | 1): Told[][] => parts.map((told) => told.map((part) => part[which]).filter(hasBytes))
+    restore(checkpoints) {
+      const parts = checkpoints.map((records) => records.map(divided))
+      const of = (which: 0 | 1): StateRecord[][] =>
+        parts.map((records) => records.map((part) => part[which]).filter(hasBytes))
       // Each of them is whole, whatever becomes of the other.
       try {
         first.restore(of(0))
@@ -35,7 +36,7 @@ export function joinStates(first: ExporterState, second: ExporterState): Exporte
   }
 }
 
-function divided({ bytes, age }: Told): readonly [Told, Told] {
+function divided({ bytes, age }: StateRecord): readonly [StateRecord, StateRecord] {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const isBoth = buffer.subarray(0, BOTH.length).equals(BOTH)
   const start = isBoth ? BOTH.length + 4 : 0
@@ -46,6 +47,6 @@ function divided({ bytes, age }: Told): readonly [Told, Told] {
   ]
 }
 
-function hasBytes({ bytes }: Told): boolean {
+function hasBytes({ bytes }: StateRecord): boolean {
   return bytes.length > 0
 }

@@ -125,7 +125,7 @@ describe.each(both)('the counts of a hundred instances over $type', (component) 
     }
     const batch = (...ids: number[]) =>
       MetricBatch.merge(ids.map((id) => request({ 'service.instance.id': `i-${id}` }, orders(1, 0))))
-    first.state?.begin()
+    first.state?.beginCheckpoint()
     const [arrived, unknown] = [batch(1, 2), batch(3)]
     expect([seconds(first, arrived), seconds(first, unknown)]).toEqual([[0], [1]])
     first.ended?.(arrived)

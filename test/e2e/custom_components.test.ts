@@ -75,7 +75,7 @@ describe('a component of a user’s own', () => {
     ],
     [
       'no state',
-      'encode: () => [], send: async () => {}, state: { begin() {}, changes() {}, restore() {} }',
+      'encode: () => [], send: async () => {}, state: { beginCheckpoint() {}, changes() {}, restore() {} }',
       'unaccounted',
     ],
   ])('does not end the process where an exporter hands over %s', async (_what, exporter, message) => {

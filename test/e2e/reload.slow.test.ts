@@ -452,7 +452,7 @@ void listen({ host: '127.0.0.1', port: 0, take: (socket) => socket.end('own'), f
   create: () => ({
     encode: (batch) => [{ items: batch.pointCount, bytes: 1 }],
     async send() {},
-    state: { begin() {}, changes: () => ({ bytes: new Uint8Array(1), all: false }), restore() {} },
+    state: { beginCheckpoint() {}, changes: () => ({ bytes: new Uint8Array(1), all: false }), restore() {} },
   }) }`
     const yaml = (x: number, queue = ''): string => `
 modules: [./own.mjs]
@@ -464,7 +464,7 @@ ${service('metrics: { receivers: [internal], exporters: [own] }')}`
     await memory.write('pipeline.yaml', yaml(2))
     await expect(memory.reload()).resolves.toMatchObject({ code: 200 })
     expect(memory.command.stderr()).toMatch(
-      /"component":"own","error":"`state.changes` must return `all: true` within 10000 calls after `begin`","msg":"An exporter does not take over/,
+      /"component":"own","error":"`state.changes` must return `all: true` within 10000 calls after `beginCheckpoint`","msg":"An exporter does not take over/,
     )
     const disk = await start(yaml(1, ', sending_queue: { directory: queue }'), { 'own.mjs': module })
     await disk.command.waitFor('What the exporter remembers cannot be kept on disk')

@@ -14,7 +14,7 @@ export class Mortal {
   constructor(options: DeltaOptions) {
     this.#options = { clock: new VirtualClock(Date.now()), ...options }
     this.#engine = new CumulativeToDelta(this.#options)
-    this.#engine.state.begin()
+    this.#engine.state.beginCheckpoint()
   }
 
   apply(batch: MetricBatch, account: DeltaAccount): MetricBatch {
@@ -26,7 +26,7 @@ export class Mortal {
   }
 
   tellAnew(): void {
-    this.#engine.state.begin()
+    this.#engine.state.beginCheckpoint()
     this.files.push([])
   }
 

@@ -40,9 +40,9 @@ const SLICE = 1000
 
 /** Tells what is remembered of series, and takes it over; the `ExporterState` of `CumulativeToDelta`. */
 export class DeltaState {
-  /** Which `begin` it is; 0 where nobody asked to be told. */
-  #telling = 0
-  /** By number of a series or metric: in which telling it was named. */
+  /** Which checkpoint it is; 0 where nobody asked for one. */
+  #checkpoint = 0
+  /** By number of a series or metric: in which checkpoint it was named. */
   #named = new Int32Array(64)
   #namedMetrics = new Int32Array(64)
   /** Series that have changed, twice; plus one for those that began anew. */
@@ -60,7 +60,7 @@ export class DeltaState {
 
   /** Notes that a series has another point; `anew`: with more than another time and values. */
   change(series: number, anew: boolean): void {
-    if (this.#telling === 0) return
+    if (this.#checkpoint === 0) return
     if (this.#changes === this.#changed.length) this.#changed = grown(this.#changed)
     this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
   }
@@ -74,9 +74,9 @@ export class DeltaState {
     return withheld
   }
 
-  begin(): void {
+  beginCheckpoint(): void {
     // What has changed and was not told yet stays to be told next: what was told before does not have it.
-    this.#telling += 1
+    this.#checkpoint += 1
     this.#next = 0
   }
 
@@ -106,12 +106,12 @@ export class DeltaState {
     this.forgetAll(() => true)
   }
 
-  restore(tellings: readonly (readonly { readonly bytes: Uint8Array; readonly age: number }[])[]): void {
+  restore(checkpoints: readonly (readonly { readonly bytes: Uint8Array; readonly age: number }[])[]): void {
     try {
-      for (const told of tellings) {
+      for (const records of checkpoints) {
         const metrics: number[] = []
         const series: number[] = []
-        for (const { bytes, age } of told) this.#take(bytes, this.clock.monotonic() - age, metrics, series)
+        for (const { bytes, age } of records) this.#take(bytes, this.clock.monotonic() - age, metrics, series)
       }
     } catch (error) {
       this.forget()
@@ -123,12 +123,12 @@ export class DeltaState {
   #name(number: number, now: number): boolean {
     const { metrics, series, points } = this.memory
     while (number >= this.#named.length) this.#named = grown(this.#named)
-    if (this.#named[number] === this.#telling) return false
-    this.#named[number] = this.#telling
+    if (this.#named[number] === this.#checkpoint) return false
+    this.#named[number] = this.#checkpoint
     const owner = series.owner(number)
     while (owner >= this.#namedMetrics.length) this.#namedMetrics = grown(this.#namedMetrics)
-    if (this.#namedMetrics[owner] !== this.#telling) {
-      this.#namedMetrics[owner] = this.#telling
+    if (this.#namedMetrics[owner] !== this.#checkpoint) {
+      this.#namedMetrics[owner] = this.#checkpoint
       this.#head(METRIC, owner)
       this.#putBytes(Buffer.from(metrics.identity(owner)))
     }

@@ -1,6 +1,6 @@
-import type { MetricBatch } from '../metrics/batch.ts'
 import { schema } from '../schema.ts'
 import type { MessageType } from '../schema.ts'
+import type { Batch } from '../signal.ts'
 import { jsonMessage } from './messages.ts'
 import type { JsonField, JsonMessage } from './messages.ts'
 import { MINUS, QUOTE, ZERO } from './text.ts'
@@ -11,14 +11,20 @@ import { viewOf } from '../wire/lazy_message.ts'
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping.
  */
 
-/** The OTLP JSON of an `ExportMetricsServiceRequest`, as `writeOtlpJson` writes it. */
-export function toOtlpJson(batch: MetricBatch): string {
-  return writeOtlpJson(batch.toOtlp(), schema.ExportMetricsServiceRequest)
+const requests = {
+  metrics: schema.ExportMetricsServiceRequest,
+  logs: schema.ExportLogsServiceRequest,
+  traces: schema.ExportTraceServiceRequest,
+}
+
+/** The OTLP JSON of a batch, as `writeOtlpJson` writes it. */
+export function toOtlpJson(batch: Batch): string {
+  return writeOtlpJson(batch.toOtlp(), requests[batch.signal])
 }
 
 /** `toOtlpJson` in UTF-8. */
-export function toOtlpJsonBytes(batch: MetricBatch): Buffer {
-  return writeOtlpJsonBytes(batch.toOtlp(), schema.ExportMetricsServiceRequest)
+export function toOtlpJsonBytes(batch: Batch): Buffer {
+  return writeOtlpJsonBytes(batch.toOtlp(), requests[batch.signal])
 }
 
 /**

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Timer } from '../../time/clock.ts'
-import type { Account, Exporter, ExporterState, ExportRequest, Told } from '../../component/exporter.ts'
+import type { Account, Exporter, ExporterState, ExportRequest, StateRecord } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import { logDropped } from '../../component/dropped.ts'
 import { errorMessage, retryable } from '../../errors.ts'
@@ -139,7 +139,7 @@ export class Delivery implements Holder {
   /** What is on disk stays there; only what is not is still sent. */
   #leaving = false
   #whenIdle: (() => void) | undefined
-  /** A large batch that is prepared in turns: what comes behind it waits, and the exporter's memory is not to be told. */
+  /** A large batch that is prepared in turns: what comes behind it waits, and the exporter's memory is not to be asked for. */
   #preparing: InTurns<void> | undefined
   /** Set while a large batch is encoded, and while others have a turn before. */
   #turn: Promise<void> | undefined
@@ -308,20 +308,20 @@ export class Delivery implements Holder {
   /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
   #stateOf({ state }: AnyExporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
     if (!enabled || state === undefined || !this.#remembers) return undefined
-    /** Whether all was told since `begin`: what changes meanwhile is told later. */
+    /** Whether all was returned since `beginCheckpoint`: what changes meanwhile comes later. */
     let all = false
     return {
-      begin() {
+      beginCheckpoint() {
         all = false
-        state.begin()
+        state.beginCheckpoint()
       },
       changes: () => {
         if ((this.#preparing ?? this.#encoding) !== undefined) return { bytes: NOTHING, all }
-        const told = state.changes()
-        all = (told as Partial<typeof told> | undefined)?.all === true
-        return told
+        const changes = state.changes()
+        all = (changes as Partial<typeof changes> | undefined)?.all === true
+        return changes
       },
-      restore: (tellings) => state.restore(tellings),
+      restore: (checkpoints) => state.restore(checkpoints),
     }
   }
 
@@ -331,16 +331,16 @@ export class Delivery implements Holder {
     const [from, to] = [this.#exporter.state, exporter.state]
     if (from === undefined || to === undefined || from === to) return
     try {
-      from.begin()
-      const told: Told[] = []
-      const telling = { parts: 0 }
+      from.beginCheckpoint()
+      const records: StateRecord[] = []
+      const checkpoint = { parts: 0 }
       for (let all = false; !all;) {
-        const part = changesOf(from, telling)
+        const part = changesOf(from, checkpoint)
         all = part.all
-        if (part.bytes.length > 0) told.push({ bytes: part.bytes, age: 0 })
+        if (part.bytes.length > 0) records.push({ bytes: part.bytes, age: 0 })
       }
       from.forget?.()
-      to.restore([told])
+      to.restore([records])
     } catch (error) {
       this.#log.warn('An exporter does not take over what the one before it remembered.', {
         event: 'state_not_restored',

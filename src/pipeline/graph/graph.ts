@@ -11,7 +11,7 @@ import { inOrder } from '../config/input.ts'
 import type { PipelineConfig } from '../config/config.ts'
 import { deliveryOf } from '../config/settings.ts'
 import type { Delivery, Leftovers } from '../delivery/delivery.ts'
-import { deliveryId, readDeliveryId } from '../delivery/id.ts'
+import { deliveryId } from '../delivery/id.ts'
 import type { Lifetime } from './lifetime.ts'
 import { createPlan } from './plan.ts'
 import type { Plan, PlanOptions } from './plan.ts'
@@ -221,14 +221,13 @@ export class Graph {
       destinations.get(id)?.configured.delivery.sending_queue.directory
     for (const directory of new Set([...destinations.keys()].map(directoryOf))) {
       const found = directory === undefined ? [] : await findQueues(directory, this.options.disk).catch(() => [])
-      for (const { id, inUse, waiting } of found) {
-        const { exporter, signal } = readDeliveryId(id)
+      for (const { exporter, signal, inUse, waiting } of found) {
         const isNamed =
           destinations.get(exporter)?.deliveries.has(signal) === true && directoryOf(exporter) === directory
         if (isNamed || inUse || waiting.records === 0) continue
         this.options.log.warn(
           'A queue on disk belongs to an exporter that no pipeline names. What waits in it is not sent; `heka-pipeline queue` shows, exports and drops it.',
-          { event: 'queue_unclaimed', exporter: id, directory, items: waiting.items },
+          { event: 'queue_unclaimed', exporter, signal, directory, items: waiting.items },
         )
       }
     }

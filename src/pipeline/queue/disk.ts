@@ -61,7 +61,7 @@ interface Entry {
   /** As of `Queue.push`. */
   readonly isSame?: boolean
   /** What the exporter remembers since it prepared the batch. */
-  readonly told?: Change
+  readonly change?: Change
 }
 
 interface StoredEntry extends Entry {
@@ -171,9 +171,9 @@ export class DiskQueue implements Queue {
   }
 
   push(batch: Batch, isSame = false): Promise<void> | undefined {
-    const told = this.#state.tell()
+    const change = this.#state.take()
     const time = this.#machine.clock.now()
-    const entry = { batch, isSame, payload: batch.toOtlp(), items: batch.itemCount, time, told }
+    const entry = { batch, isSame, payload: batch.toOtlp(), items: batch.itemCount, time, change }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -184,10 +184,10 @@ export class DiskQueue implements Queue {
   }
 
   note(): Promise<void> | undefined {
-    const told = this.#state.tell()
-    if (told === undefined || told.bytes.length === 0) return undefined
+    const change = this.#state.take()
+    if (change === undefined || change.bytes.length === 0) return undefined
     if (this.#problem === undefined)
-      return this.#write({ payload: NOTHING, items: 0, time: this.#machine.clock.now(), told })
+      return this.#write({ payload: NOTHING, items: 0, time: this.#machine.clock.now(), change })
     this.#state.abandon()
     return undefined
   }
@@ -631,7 +631,7 @@ export class DiskQueue implements Queue {
     const unwritten = this.#writing.splice(0)
     const entries = unwritten.filter(({ items }) => items > 0)
     if (entries.length < unwritten.length) this.#state.abandon()
-    // They are older than what came since the disk fails, and what is remembered is told in that order.
+    // They are older than what came since the disk fails, and what is remembered is written in that order.
     this.#memory = [...entries, ...this.#memory]
     this.#memoryItems += entries.reduce((sum, { items }) => sum + items, 0)
     for (const { resolve } of unwritten) resolve()

@@ -12,11 +12,11 @@ import { beginsLike } from './record.ts'
 import type { Segment } from './segment.ts'
 import { ignoreMissing, NEW, writeAll } from './segment.ts'
 
-/** `<number>.state`, what an exporter told after one `begin`; after a stop in good order `<number>-<bytes>.state`. */
+/** `<number>.state`, the records of one checkpoint; after a stop in good order `<number>-<bytes>.state`. */
 const NAME = /^(\d{10})(?:-(\d+))?\.state$/
 
 /*
- * An entry: a header of 36 bytes, all numbers little endian, and what the exporter told with one batch.
+ * An entry: a header of 36 bytes, all numbers little endian, and what the exporter returned with one batch.
  *
  *    0  magic      4   `HEKS`
  *    4  number     8   of the entry, as a double; those of all files are one behind the other
@@ -37,25 +37,25 @@ export interface LogEnd {
   readonly records: number
 }
 
-/** What is told after one `begin`, and its file once something is written. */
-interface Telling {
+/** A checkpoint of the exporter, and its file once something is written. */
+interface Checkpoint {
   file: DiskFile | undefined
   path: string | undefined
   /** Bytes that count. */
   size: number
-  /** Bytes when all had been told. */
+  /** Bytes when all was in it. */
   whole: number | undefined
-  /** How often not all had been told. */
+  /** How often not all was. */
   parts: number
-  /** What follows it is told from nothing, because not all that was told is on disk. */
+  /** Another begins from nothing, because not all of this one is on disk. */
   abandoned: boolean
 }
 
-/** What an exporter told after a `prepare`. */
+/** What changed in the exporter's memory with a `prepare`. */
 export interface Change {
   readonly bytes: Uint8Array
   readonly all: boolean
-  readonly telling: Telling
+  readonly checkpoint: Checkpoint
 }
 
 interface Entry extends LogEnd {
@@ -74,26 +74,26 @@ interface StateFile {
 /**
  * What an exporter remembers of what it prepared, in files beside the log of records. An entry is written before the records
  * it belongs to, and counts only if they are there: so what is remembered after a crash is neither more nor less than what the
- * queue took. From time to time the exporter begins to tell anew, in a new file, a part with each batch; when it has told all
+ * queue took. From time to time the exporter begins another checkpoint, in a new file, a part with each batch; when it has all
  * there, the file before is deleted. Only `restore` and `retry` ever reject: otherwise, a disk that fails costs what is remembered on it,
  * no batch.
  */
 export class StateLog {
-  #telling = newTelling()
+  #checkpoint = newCheckpoint()
   /** Those that have files, oldest first. */
-  #tellings: Telling[] = []
+  #checkpoints: Checkpoint[] = []
   /** Of the next entry, of the first that is pending, and of the next file. */
   #number = 1
   #pendingNumber = 1
   #fileNumber = 1
-  /** What was written and may not count: how large its file is with it, and whether all has been told there. */
-  readonly #pending = new Map<Telling, { size: number; all: boolean }>()
+  /** What was written and may not count: how large its file is with it, and whether all is there. */
+  readonly #pending = new Map<Checkpoint, { size: number; all: boolean }>()
   #hasTold = false
   /** Files that are to be deleted, those that could not be included. */
   readonly #undeleted = new Set<string>()
   #deleting: Promise<unknown> = Promise.resolve()
 
-  /** @param minSize bytes of a file before the exporter begins to tell anew, however little it remembers */
+  /** @param minSize bytes of a file before the exporter begins another checkpoint, however little it remembers */
   constructor(
     private readonly folder: string,
     private readonly minSize: number,
@@ -101,14 +101,14 @@ export class StateLog {
     private readonly log: Logger,
     private readonly machine: Pick<Machine, 'clock' | 'disk'>,
   ) {
-    this.#begin()
+    this.#beginCheckpoint()
   }
 
-  /** What the exporter has to tell after it prepared a batch; `undefined` where it has no memory. */
-  tell(): Change | undefined {
+  /** What changed since it was last asked; `undefined` where the exporter has no memory. */
+  take(): Change | undefined {
     this.#hasTold = true
-    const { whole, size } = this.#telling
-    if (whole !== undefined && size > Math.max(this.minSize, 2 * whole)) this.#begin()
+    const { whole, size } = this.#checkpoint
+    if (whole !== undefined && size > Math.max(this.minSize, 2 * whole)) this.#beginCheckpoint()
     return this.#changes()
   }
 
@@ -116,7 +116,7 @@ export class StateLog {
   renew(state: ExporterState | undefined): void {
     if (state === undefined) this.abandon()
     this.state = state
-    this.#begin()
+    this.#beginCheckpoint()
   }
 
   /**
@@ -156,28 +156,28 @@ export class StateLog {
     await this.retry().catch(() => undefined)
   }
 
-  /** Writes what was told with batches that are about to become records behind `end`, or that nothing is left of. */
-  async write(batches: readonly { readonly told?: Change; readonly items: number }[], end: LogEnd): Promise<void> {
+  /** Writes what changed with batches that are about to become records behind `end`, or that nothing is left of. */
+  async write(batches: readonly { readonly change?: Change; readonly items: number }[], end: LogEnd): Promise<void> {
     this.#pendingNumber = this.#number
     let { records } = end
-    const buffers = new Map<Telling, Uint8Array[]>()
-    for (const { told, items } of batches) {
+    const buffers = new Map<Checkpoint, Uint8Array[]>()
+    for (const { change, items } of batches) {
       if (items > 0) records += 1
-      if (told === undefined || told.telling.abandoned) continue
-      const { telling, bytes, all } = told
-      const list = buffers.get(telling) ?? []
-      buffers.set(telling, list)
+      if (change === undefined || change.checkpoint.abandoned) continue
+      const { checkpoint, bytes, all } = change
+      const list = buffers.get(checkpoint) ?? []
+      buffers.set(checkpoint, list)
       list.push(
         encodeHeader(this.#number++, { sequence: end.sequence, records }, this.machine.clock.now(), bytes),
         bytes,
       )
-      const { size } = this.#pending.get(telling) ?? telling
-      this.#pending.set(telling, { size: size + HEADER_SIZE + bytes.length, all })
+      const { size } = this.#pending.get(checkpoint) ?? checkpoint
+      this.#pending.set(checkpoint, { size: size + HEADER_SIZE + bytes.length, all })
     }
     try {
-      for (const [telling, list] of buffers) {
-        const file = await this.#fileOf(telling)
-        if (!telling.abandoned) await writeAll(file, list, telling.size)
+      for (const [checkpoint, list] of buffers) {
+        const file = await this.#fileOf(checkpoint)
+        if (!checkpoint.abandoned) await writeAll(file, list, checkpoint.size)
       }
     } catch (error) {
       this.#failed(error)
@@ -195,12 +195,13 @@ export class StateLog {
 
   /** Says that what was written and flushed counts: the records are there, too. */
   commit(): void {
-    for (const [telling, { size, all }] of this.#pending) {
-      telling.size = size
-      if (all) telling.whole ??= size
+    for (const [checkpoint, { size, all }] of this.#pending) {
+      checkpoint.size = size
+      if (all) checkpoint.whole ??= size
     }
     this.#pending.clear()
-    if (this.#tellings.at(-1)?.whole !== undefined) this.#delete(this.#tellings.splice(0, this.#tellings.length - 1))
+    if (this.#checkpoints.at(-1)?.whole !== undefined)
+      this.#delete(this.#checkpoints.splice(0, this.#checkpoints.length - 1))
   }
 
   /** Takes back what was written: the records did not come to be. */
@@ -215,14 +216,14 @@ export class StateLog {
     }
   }
 
-  /** Gives up what is on disk, because it will not be told there what became of a batch. The exporter begins anew. */
+  /** Gives up what is on disk, because what becomes of a batch will not stand there. The exporter begins another checkpoint. */
   abandon(): void {
-    for (const telling of [...this.#tellings, this.#telling]) telling.abandoned = true
+    for (const checkpoint of [...this.#checkpoints, this.#checkpoint]) checkpoint.abandoned = true
     this.#pending.clear()
-    this.#delete(this.#tellings.splice(0))
+    this.#delete(this.#checkpoints.splice(0))
     // Should a file stay, it is not taken for the one before the next.
     this.#number += 1
-    this.#begin()
+    this.#beginCheckpoint()
   }
 
   /** Deletes what could not be deleted before: a process that finds it would take it for what is remembered. @throws what the file system says */
@@ -236,7 +237,7 @@ export class StateLog {
   /** Closes the files, and lets their names say that they are whole: damage is then not taken for a write that never ended. */
   async close(): Promise<void> {
     await this.#deleting
-    for (const { file, path, size } of this.#tellings) {
+    for (const { file, path, size } of this.#checkpoints) {
       await file?.close().catch(() => undefined)
       if (path !== undefined)
         await this.machine.disk.rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
@@ -274,23 +275,23 @@ export class StateLog {
       }
     }
     const now = this.machine.clock.now()
-    const tellings = files.map(({ entries }) => {
-      const told = entries.filter((entry) => kept.has(entry) && entry.bytes.length > 0)
-      return told.map(({ bytes, time }) => ({ bytes, age: Math.max(0, now - time) }))
+    const checkpoints = files.map(({ entries }) => {
+      const records = entries.filter((entry) => kept.has(entry) && entry.bytes.length > 0)
+      return records.map(({ bytes, time }) => ({ bytes, age: Math.max(0, now - time) }))
     })
-    this.state?.restore(tellings)
+    this.state?.restore(checkpoints)
     this.#number = last.number + 1
   }
 
   /** Writes all that the exporter remembers to a file of its own. */
   async #writeAll(end: LogEnd): Promise<void> {
     if (this.#hasTold) return
-    this.#begin()
-    const told: { told: Change; items: 0 }[] = []
+    this.#beginCheckpoint()
+    const changes: { change: Change; items: 0 }[] = []
     for (let next = this.#changes(); next !== undefined; next = next.all ? undefined : this.#changes()) {
-      if (next.bytes.length > 0) told.push({ told: next, items: 0 })
+      if (next.bytes.length > 0) changes.push({ change: next, items: 0 })
     }
-    await this.write(told, end)
+    await this.write(changes, end)
     await this.flush()
     this.commit()
   }
@@ -298,43 +299,43 @@ export class StateLog {
   #changes(): Change | undefined {
     if (this.state === undefined) return undefined
     try {
-      return { ...changesOf(this.state, this.#telling), telling: this.#telling }
+      return { ...changesOf(this.state, this.#checkpoint), checkpoint: this.#checkpoint }
     } catch (error) {
       this.#forget(error)
       return undefined
     }
   }
 
-  #begin(): void {
-    this.#telling = newTelling()
+  #beginCheckpoint(): void {
+    this.#checkpoint = newCheckpoint()
     try {
-      this.state?.begin()
+      this.state?.beginCheckpoint()
     } catch (error) {
       this.#forget(error)
     }
   }
 
-  /** The exporter failed to tell; what it remembers is not kept from now on. */
+  /** The exporter failed to say what changed; what it remembers is not kept from now on. */
   #forget(error: unknown): void {
     this.state = undefined
     this.#failed(error)
   }
 
-  async #fileOf(telling: Telling): Promise<DiskFile> {
-    if (telling.file !== undefined) return telling.file
-    telling.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
-    telling.file = await this.machine.disk.open(telling.path, NEW)
+  async #fileOf(checkpoint: Checkpoint): Promise<DiskFile> {
+    if (checkpoint.file !== undefined) return checkpoint.file
+    checkpoint.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
+    checkpoint.file = await this.machine.disk.open(checkpoint.path, NEW)
     await this.machine.disk.syncFolder(this.folder)
     // It may have been abandoned meanwhile.
-    if (telling.abandoned) this.#delete([telling])
-    else this.#tellings.push(telling)
-    return telling.file
+    if (checkpoint.abandoned) this.#delete([checkpoint])
+    else this.#checkpoints.push(checkpoint)
+    return checkpoint.file
   }
 
-  #delete(tellings: readonly Telling[]): void {
-    if (tellings.length === 0) return
+  #delete(checkpoints: readonly Checkpoint[]): void {
+    if (checkpoints.length === 0) return
     this.#deleting = this.#deleting.then(async () => {
-      for (const { file, path } of tellings) {
+      for (const { file, path } of checkpoints) {
         await file?.close().catch(() => undefined)
         if (path !== undefined) this.#undeleted.add(path)
       }
@@ -351,28 +352,30 @@ export class StateLog {
   }
 }
 
-/** Calls of `changes` after which an exporter must have told all; our own tell a thousand series with each, of a million at most. */
+/** Calls of `changes` after which an exporter must have returned all; our own return a thousand series with each, of a million at most. */
 const MAX_PARTS = 10_000
 
 /**
- * What an exporter tells; `telling` counts how often it has more to tell since `begin`.
+ * What changed in an exporter's memory; `checkpoint` counts how often there is more.
  * @throws TypeError where that is not what `changes` returns, or without end
  */
 export function changesOf(
   state: ExporterState,
-  telling: { parts: number },
+  checkpoint: { parts: number },
 ): { readonly bytes: Uint8Array; readonly all: boolean } {
   const { bytes, all } = state.changes()
   if (!isUint8Array(bytes) || typeof all !== 'boolean') {
     throw new TypeError('`state.changes` must return `{ bytes, all }`, a Uint8Array and a boolean')
   }
-  if (!all && ++telling.parts > MAX_PARTS) {
-    throw new TypeError(`\`state.changes\` must return \`all: true\` within ${MAX_PARTS} calls after \`begin\``)
+  if (!all && ++checkpoint.parts > MAX_PARTS) {
+    throw new TypeError(
+      `\`state.changes\` must return \`all: true\` within ${MAX_PARTS} calls after \`beginCheckpoint\``,
+    )
   }
   return { bytes, all }
 }
 
-function newTelling(): Telling {
+function newCheckpoint(): Checkpoint {
   return { file: undefined, path: undefined, size: 0, whole: undefined, parts: 0, abandoned: false }
 }
 
@@ -429,15 +432,15 @@ function entryAt(bytes: Buffer, offset: number): Entry | undefined {
   const start = offset + HEADER_SIZE
   const end = start + bytes.readUInt32LE(offset + 28)
   if (end > bytes.length) return undefined
-  const told = bytes.subarray(start, end)
-  const checksum = crc32(told, crc32(bytes.subarray(offset, offset + CHECKED)))
+  const content = bytes.subarray(start, end)
+  const checksum = crc32(content, crc32(bytes.subarray(offset, offset + CHECKED)))
   if (checksum !== bytes.readUInt32LE(offset + CHECKED)) return undefined
   return {
     number: bytes.readDoubleLE(offset + 4),
     sequence: bytes.readUInt32LE(offset + 12),
     records: bytes.readUInt32LE(offset + 16),
     time: bytes.readDoubleLE(offset + 20),
-    bytes: told,
+    bytes: content,
     end,
   }
 }

@@ -1,5 +1,7 @@
 import { basename, join } from 'node:path'
 import { errorMessage } from '../../errors.ts'
+import type { Signal } from '../../otlp/signal.ts'
+import { readDeliveryId } from '../delivery/id.ts'
 import { systemDisk } from './system_disk.ts'
 import type { Disk } from './files.ts'
 import type { StoredRecord } from './record.ts'
@@ -8,8 +10,10 @@ import type { Segment, Waiting } from './segment.ts'
 
 /** A queue on disk as it is found there, whether a process uses it or not. */
 export interface StoredQueue {
-  /** The id of its exporter. */
+  /** The exporter and the signal, as in `deliveryId`. */
   readonly id: string
+  readonly exporter: string
+  readonly signal: Signal
   readonly folder: string
   readonly inUse: boolean
   /** What waits to be sent, sent but unacknowledged batches included. */
@@ -69,7 +73,8 @@ async function readQueue(folder: string, disk: Disk): Promise<StoredQueue | unde
   }
   const inUse = await disk.isLocked(folder)
   if (segments.length === 0 && problems.length === 0 && !inUse) return undefined
-  return { id: idOf(folder), folder, inUse, waiting, segments, problems }
+  const id = idOf(folder)
+  return { id, ...readDeliveryId(id), folder, inUse, waiting, segments, problems }
 }
 
 function idOf(folder: string): string {

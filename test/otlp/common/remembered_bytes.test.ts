@@ -252,7 +252,7 @@ describe('where memory is short', () => {
 describe('a memory that was told and is taken over', () => {
   it('keeps the bound of the one that takes it over', () => {
     const before = bounded(Infinity)
-    before.engine.state.begin()
+    before.engine.state.beginCheckpoint()
     for (let number = 0; number < 200; number++) before.send(0, 5, series(number))
     const told: { bytes: Uint8Array; age: number }[] = []
     for (let all = false; !all;) {

@@ -230,7 +230,7 @@ describe('the spellings of a series', () => {
   it('are known again where the memory was told and taken over', () => {
     const engine = new CumulativeToDelta({ initialValue: 'drop' })
     const { account } = counting()
-    engine.state.begin()
+    engine.state.beginCheckpoint()
     engine.apply(
       asBytes(
         request(1, 100, {

@@ -143,7 +143,7 @@ describe('what is remembered of cumulative series', () => {
       })
     }
     const before = new CumulativeToDelta({ initialValue: 'auto' })
-    before.state.begin()
+    before.state.beginCheckpoint()
     before.apply(read(100, 1000, 500n), counting())
     const after = new CumulativeToDelta({ initialValue: 'auto' })
     after.state.restore([[{ bytes: before.state.changes().bytes, age: 0 }]])
@@ -160,14 +160,14 @@ describe('what is remembered of cumulative series', () => {
       return engine
     }
     const engine = new CumulativeToDelta({ initialValue: 'drop' })
-    engine.state.begin()
+    engine.state.beginCheckpoint()
     engine.apply(one(1, 1), counting())
     const { bytes } = engine.state.changes()
     expect(told(50_000).apply(one(5, 2), counting()).pointCount).toBe(1)
     expect(told(70_000).apply(one(5, 2), counting()).pointCount).toBe(0)
     // Told anew, it is as old as it was.
     const older = told(50_000)
-    older.state.begin()
+    older.state.beginCheckpoint()
     const again = new CumulativeToDelta({ initialValue: 'drop', ttl: 60_000 })
     again.state.restore([[{ bytes: older.state.changes().bytes, age: 20_000 }]])
     expect(again.apply(one(5, 2), counting()).pointCount).toBe(0)
@@ -184,7 +184,7 @@ describe('what is remembered of cumulative series', () => {
         told.push(engine.state.changes().bytes)
         if (age > 0) engine.state.restore([[{ bytes: told[0], age }]])
       }
-      engine.state.begin()
+      engine.state.beginCheckpoint()
       tell(at(1, 1, 1), 2 * 3_600_000)
       tell(at(2, 2, 5))
       const next = new CumulativeToDelta({ initialValue: 'drop' })
@@ -195,7 +195,7 @@ describe('what is remembered of cumulative series', () => {
 
   it('is nothing when it was told by another version', () => {
     const engine = new CumulativeToDelta({ initialValue: 'drop' })
-    engine.state.begin()
+    engine.state.beginCheckpoint()
     engine.apply(one(1, 1), counting())
     const { bytes } = engine.state.changes()
     const other = Uint8Array.from(bytes)
@@ -209,7 +209,7 @@ describe('what is remembered of cumulative series', () => {
   it('names a series anew whose number another one had', async () => {
     const clock = new VirtualClock(Date.now())
     const engine = new CumulativeToDelta({ initialValue: 'drop', ttl: 20, clock })
-    engine.state.begin()
+    engine.state.beginCheckpoint()
     engine.apply(one(1, 1, 1), counting())
     const told = [engine.state.changes()]
     await clock.advance(40)

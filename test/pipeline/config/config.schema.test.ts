@@ -78,7 +78,7 @@ describe('the JSON Schema', () => {
       { ...base, service: { ...service, extensions: [] } },
       { ...base, service: { ...service, shutdown_timeout: 10 } },
       { ...base, service: { ...service, telemetry: { logs: { level: 'loud' } } } },
-      { ...base, service: { pipelines: { traces: metrics } } },
+      { ...base, service: { pipelines: { profiles: metrics } } },
       { ...base, service: { pipelines: { 'metrics/': metrics } } },
       { ...base, service: { pipelines: { metrics: null } } },
       { ...base, service: { pipelines: { metrics: { ...metrics, receivers: [] } } } },

@@ -46,7 +46,7 @@ describe('loadConfig', () => {
     expect(sink.config).toEqual({ site: 'us', api_key: '0123', hostname: undefined, endpoint: undefined, headers: {} })
     expect(sink.delivery).toMatchObject({ timeout: 3000, sending_queue: { num_consumers: 10, batch: undefined } })
     expect(Object.fromEntries(config.pipelines)).toEqual({
-      'metrics/b': { receivers: ['testsource/a'], processors: [], exporters: ['test_sink'] },
+      'metrics/b': { signal: 'metrics', receivers: ['testsource/a'], processors: [], exporters: ['test_sink'] },
     })
     expect(config.service).toEqual({
       telemetry: {

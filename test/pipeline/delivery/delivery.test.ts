@@ -17,7 +17,7 @@ function numbering(url: string): Exporter<ValuesRequest> {
     ...exporter(url),
     prepare: (batch) => batchOf(...valuesOf(batch).map((value) => value * 10 + ++seen)),
     state: {
-      begin: () => undefined,
+      beginCheckpoint: () => undefined,
       changes: () => ({ bytes: Buffer.from([seen]), all: true }),
       restore: ([told]) => (seen = told[0].bytes[0]),
     },
@@ -61,7 +61,7 @@ describe('delivery', () => {
         return [valuesRequest(valuesOf(batch))]
       },
       state: {
-        begin: () => undefined,
+        beginCheckpoint: () => undefined,
         changes() {
           events.push('state')
           return { bytes: Uint8Array.of(1), all: true }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import type { Exporter, Told } from '../../../src/component/exporter.ts'
+import type { Exporter, StateRecord } from '../../../src/component/exporter.ts'
 import { retryable } from '../../../src/errors.ts'
 import type { Batch } from '../../../src/otlp/signal.ts'
 import { loadConfig } from '../../../src/pipeline/config/config.ts'
@@ -65,9 +65,10 @@ function remembering() {
   let told = 0
   let restored: number[] = []
   const state = {
-    begin: () => undefined,
+    beginCheckpoint: () => undefined,
     changes: () => ({ bytes: new Uint8Array([++told]), all: true }),
-    restore: (tellings: readonly (readonly Told[])[]) => void (restored = tellings.flat().map(({ bytes }) => bytes[0])),
+    restore: (checkpoints: readonly (readonly StateRecord[])[]) =>
+      void (restored = checkpoints.flat().map(({ bytes }) => bytes[0])),
   }
   const events = { changed() {}, restored() {}, lost() {}, recovered() {} }
   const log = { debug() {}, info() {}, warn() {}, error() {} }

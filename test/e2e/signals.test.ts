@@ -1,0 +1,192 @@
+import { cp, readdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from '@jest/globals'
+import { request } from 'undici'
+import { cleanups } from '../kit/cleanups.ts'
+import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
+import { until } from '../kit/until.ts'
+
+const module = fileURLToPath(new URL('any_signal.js', import.meta.url))
+
+/** The queues of an exporter `post` that version 0.1.0 wrote: batches of two data points and of one. */
+const recorded = fileURLToPath(new URL('../cases/queue_0_1_0', import.meta.url))
+
+/** What the exporter `post` was given and could deliver. */
+interface Posted {
+  readonly signal: string
+  readonly items: number
+  readonly stamped?: string
+}
+
+/** A server for the exporter `post`, which takes what comes or refuses it. */
+async function startServer() {
+  const taken: Posted[] = []
+  let status = 200
+  const server = createServer((incoming, response) => {
+    void text(incoming).then((body) => {
+      if (status === 200) taken.push(JSON.parse(body) as Posted)
+      response.writeHead(status).end()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanups.push(() => void server.close().closeAllConnections())
+  const { port } = server.address() as AddressInfo
+  return { url: `http://127.0.0.1:${port}`, taken, answerWith: (code: number) => void (status = code) }
+}
+
+/** A folder with a configuration of the components in `any_signal.js` and these `pipelines`. */
+async function configured(url: string, pipelines: string, queue = '{}') {
+  const yaml = (pipelines: string) => `
+modules: ["${module}"]
+receivers: { door: }
+processors: { stamp: , loud: }
+exporters:
+  post: { endpoint: "${url}", sending_queue: ${queue}, retry_on_failure: { initial_interval: 50ms, max_interval: 50ms } }
+service:
+  telemetry: { logs: { encoding: json } }
+  shutdown_timeout: 2s
+  pipelines: ${pipelines}
+`
+  const folder = await temporaryFolder({ 'pipeline.yaml': yaml(pipelines) })
+  cleanups.push(folder.remove)
+  const file = folder.path('pipeline.yaml')
+  return { folder, file, change: (pipelines: string) => writeFile(file, yaml(pipelines)) }
+}
+
+/** Runs a configuration. `send` hands items to the receiver `door` and resolves with its answer. */
+async function start(file: string) {
+  const command = startCommand(['--config', file])
+  cleanups.push(() => command.kill('SIGKILL'))
+  await command.waitFor('The door is open.')
+  const [, address] = /"address":"([^"]+)","msg":"The door|The door is open[^\n]*"address":"([^"]+)"/
+    .exec(command.stderr())!
+    .filter((part) => part !== undefined)
+  const ask = async (path: string): Promise<string> => {
+    const { body } = await request(`http://${address}/${path}`, { method: 'POST' })
+    return body.text()
+  }
+  return {
+    command,
+    send: (signal: string, items: number) => ask(`${signal}?items=${items}`),
+    takes: (signal: string) => ask(`${signal}?takes`),
+    stop: async () => {
+      command.kill('SIGTERM')
+      expect(await command.ended).toBe(0)
+    },
+  }
+}
+
+/** What the log says of the balance at the stop. */
+function balanceIn(log: string): string[] {
+  return Array.from(log.matchAll(/"msg":"([A-Z][a-z ]+ of (?:pipeline|exporter) [^"]*)"/g), ([, line]) => line)
+}
+
+const THREE = `{
+    metrics: { receivers: [door], processors: [stamp], exporters: [post] },
+    logs/loud: { receivers: [door], processors: [stamp, loud], exporters: [post] },
+    logs: { receivers: [door], exporters: [post] } }`
+
+describe('pipelines of several signals', () => {
+  it('get the data of theirs from one receiver, and lead to one exporter, each with its own account', async () => {
+    const { url, taken } = await startServer()
+    const { file } = await configured(url, THREE)
+    const { command, send, takes, stop } = await start(file)
+    expect(await send('metrics', 2)).toBe('taken')
+    expect(await send('logs', 3)).toBe('taken')
+    expect(await send('traces', 4)).toBe('No pipeline takes traces from this receiver.')
+    expect([await takes('logs'), await takes('traces')]).toEqual(['true', 'false'])
+    await stop()
+    expect(taken.toSorted((left, right) => left.items - right.items)).toEqual([
+      { signal: 'metrics', items: 2, stamped: 'metrics' },
+      { signal: 'logs', items: 2, stamped: 'logs' },
+      { signal: 'logs', items: 3 },
+    ])
+    expect(balanceIn(command.stderr())).toEqual([
+      'Data points of pipeline metrics: accepted 2 = handed on 2',
+      'Log records of pipeline logs/loud: accepted 3 = handed on 2 + filtered 1',
+      'Log records of pipeline logs: accepted 3 = handed on 3',
+      'Data points of exporter post: handed in 2 = sent 2',
+      'Log records of exporter post: handed in 5 = sent 5',
+    ])
+  })
+
+  it('have a queue each on disk, which is sent after a restart', async () => {
+    const { url, taken, answerWith } = await startServer()
+    const { folder, file } = await configured(url, THREE, '{ directory: queue }')
+    answerWith(503)
+    const first = await start(file)
+    expect(await first.send('metrics', 2)).toBe('taken')
+    expect(await first.send('logs', 3)).toBe('taken')
+    await first.stop()
+    expect(balanceIn(first.command.stderr()).slice(-2)).toEqual([
+      'Data points of exporter post: handed in 2 = sent 0 + kept 2',
+      'Log records of exporter post: handed in 5 = sent 0 + kept 5',
+    ])
+    expect((await readdir(folder.path('queue'))).sort()).toEqual(['post', 'post%3Alogs'])
+    const { stdout } = await runCommand(['queue', 'list', folder.path('queue')])
+    expect(stdout).toMatch(/^post: 1 batch, 2 data points, .*\npost:logs: 2 batches, 5 log records, .*\n$/)
+    answerWith(200)
+    const second = await start(file)
+    await until(() => taken.length === 3)
+    await second.stop()
+    expect(balanceIn(second.command.stderr()).slice(-2)).toEqual([
+      'Data points of exporter post: handed in 0 + restored 2 = sent 2',
+      'Log records of exporter post: handed in 0 + restored 5 = sent 5',
+    ])
+  })
+
+  it('find what a version that had only metrics left on disk', async () => {
+    const { url, taken } = await startServer()
+    const { folder, file } = await configured(url, THREE, '{ directory: queue }')
+    await cp(recorded, folder.path('queue'), { recursive: true })
+    const { command, stop } = await start(file)
+    await until(() => taken.length === 2)
+    await stop()
+    expect(taken.map(({ signal, items }) => [signal, items])).toEqual([
+      ['metrics', 2],
+      ['metrics', 1],
+    ])
+    expect(balanceIn(command.stderr())).toContain('Data points of exporter post: handed in 0 + restored 3 = sent 3')
+  })
+
+  it('come and go with a reload, and what the exporter still has of a signal is sent', async () => {
+    const { url, taken, answerWith } = await startServer()
+    const { file, change } = await configured(url, '{ metrics: { receivers: [door], exporters: [post] } }')
+    const { command, send, takes, stop } = await start(file)
+    expect(await takes('logs')).toBe('false')
+    await change(THREE)
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was reloaded.')
+    expect(await takes('logs')).toBe('true')
+    answerWith(503)
+    expect(await send('logs', 3)).toBe('taken')
+    answerWith(200)
+    await change('{ traces: { receivers: [door], exporters: [post] } }')
+    command.kill('SIGHUP')
+    await until(() => command.stderr().split('The configuration was reloaded.').length === 3)
+    expect([await takes('logs'), await takes('traces')]).toEqual(['false', 'true'])
+    expect(await send('traces', 4)).toBe('taken')
+    await stop()
+    expect(taken.map(({ signal, items }) => [signal, items]).toSorted()).toEqual([
+      ['logs', 2],
+      ['logs', 3],
+      ['traces', 4],
+    ])
+    expect(balanceIn(command.stderr())).toContain('Spans of exporter post: handed in 4 = sent 4')
+  })
+
+  it('take only components of their signal', async () => {
+    const { file } = await configured(
+      'http://unused',
+      '{ metrics: { receivers: [door], processors: [loud], exporters: [post] } }',
+    )
+    const { code, stderr } = await runCommand(['validate', '--config', file])
+    expect(code).toBe(78)
+    expect(stderr).toMatch(
+      /pipeline\.yaml:10:\d+ service\.pipelines\.metrics\.processors\[0\]: processor "loud" is for logs, not for metrics; for metrics there are .*stamp/,
+    )
+  })
+})
