@@ -25,7 +25,7 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'r
         // Each place once: it may be an interval's.
         const level = strays.has(stray) ? 'debug' : 'error'
         strays.add(stray)
-        const fields = { file: stray, error: errorMessage(error) }
+        const fields = { event: 'stray_failed', file: stray, error: errorMessage(error) }
         return log[level]('Something failed in a module that does not run; the pipeline goes on.', fields)
       }
       // What comes while the pipeline stops is mostly the same again.

@@ -1,13 +1,11 @@
 import { access } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
 import type { ExporterReport } from '../../src/cli/explain_report.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 
 async function folder(files: Readonly<Record<string, string>>) {
   const made = await temporaryFolder(files)
-  cleanups.push(made.remove)
   return made.path
 }
 
@@ -85,7 +83,6 @@ const request = (seconds: number, value: number): string =>
 
 async function explaining(...args: readonly string[]) {
   const intake = await startIntake()
-  cleanups.push(() => intake.close())
   const queue = '/nowhere/that/could/be/made'
   const path = await folder({
     'pipeline.yaml': configuration(intake.url, queue),

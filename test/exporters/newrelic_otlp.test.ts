@@ -6,7 +6,6 @@ import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { checkComponent } from '../../src/pipeline/config/config.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -18,15 +17,12 @@ const now = { timeUnixNano: 1_767_268_800_000_000_000n }
 let intake: Intake
 beforeEach(async () => {
   intake = await startIntake({ apiKey: KEY, keyHeader: 'api-key', limits: { wire: 1_000_000, raw: Infinity } })
-  cleanups.push(() => intake.close())
 })
 
 /** The exporter with these settings beside the address, as lines of YAML. */
 async function exporting(...settings: string[]): Promise<ExporterTest> {
   const lines = [`endpoint: ${intake.url}`, ...settings].map((line) => `  ${line}\n`)
-  const exporter = await testExporter(newrelicOtlp, `newrelic_otlp:\n${lines.join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(newrelicOtlp, `newrelic_otlp:\n${lines.join('')}`)
 }
 
 const batch = MetricBatch.of({

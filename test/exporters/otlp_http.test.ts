@@ -1,5 +1,3 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
@@ -8,11 +6,11 @@ import otlpHttp from '../../src/exporters/otlp_http.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/metrics/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Answer, Intake, IntakeOptions } from '../kit/intake.ts'
+import { freePort } from '../kit/listen.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from '../kit/otlp_proto.ts'
 import { startProxy } from '../kit/proxy.ts'
 
@@ -24,16 +22,12 @@ const hasZstd = 'zstdCompressSync' in zlib
 /** A receiver of OTLP that asks for no key. */
 async function receiver(options: IntakeOptions = {}): Promise<Intake> {
   const unlimited = { wire: Infinity, raw: Infinity }
-  const started = await startIntake({ keyHeader: '', limits: unlimited, ...options })
-  cleanups.push(() => started.close())
-  return started
+  return startIntake({ keyHeader: '', limits: unlimited, ...options })
 }
 
 /** The exporter with these settings, as lines of YAML. */
 async function exporting(...settings: string[]): Promise<ExporterTest> {
-  const exporter = await testExporter(otlpHttp, `otlp_http:\n${settings.map((line) => `  ${line}\n`).join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(otlpHttp, `otlp_http:\n${settings.map((line) => `  ${line}\n`).join('')}`)
 }
 
 const tlsFile = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
@@ -143,7 +137,6 @@ describe('otlp_http', () => {
   it('trusts a private authority, and goes through a proxy', async () => {
     const { url, requests } = await receiver({ tls: secure })
     const proxy = await startProxy()
-    cleanups.push(() => proxy.close())
     const tls = `tls: { ca_file: ${tlsFile('ca.pem')} }`
     await (await exporting(`endpoint: ${url}`, tls)).deliver(three)
     await (await exporting(`endpoint: ${url}`, tls, `proxy_url: ${proxy.url}`)).deliver(three)
@@ -271,10 +264,7 @@ describe('what an OTLP/HTTP receiver answers', () => {
   })
 
   it('goes on trying while nobody listens, until max_elapsed_time', async () => {
-    const closed = createServer()
-    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve))
-    const { port } = closed.address() as AddressInfo
-    await new Promise((resolve) => closed.close(resolve))
+    const port = await freePort()
     const exporter = await exporting(
       `endpoint: http://127.0.0.1:${port}`,
       'retry_on_failure: { max_elapsed_time: 100ms }',
