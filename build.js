@@ -53,6 +53,7 @@ const { outputFiles } = await build({
   entryPoints: [
     'src/cli/main.ts',
     'src/cli/watchdog_thread.ts',
+    'src/receivers/otlp/json_thread.ts',
     'src/cli/docs.ts',
     'src/index.ts',
     'src/testing.ts',

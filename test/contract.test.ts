@@ -358,12 +358,12 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
 
     const encoding = accounting()
     const requests = [...exporter.encode(prepared, encoding.account)]
-    const points = requests.reduce((total, request) => total + request.points, 0)
+    const points = requests.reduce((total, request) => total + request.items, 0)
     expect(points + encoding.total()).toBe(prepared.pointCount)
     for (const request of requests) {
       expect(request.bytes).toBeGreaterThan(0)
       const parts = request.divide?.() ?? [request]
-      expect(parts.reduce((total, part) => total + part.points, 0)).toBe(request.points)
+      expect(parts.reduce((total, part) => total + part.items, 0)).toBe(request.items)
     }
   })
 
@@ -382,14 +382,13 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
   it('13. it encodes the same batch the same way again', async () => {
     const { created } = await testExample(component)
     const exporter: Exporter = created
-    const shapes = () =>
-      [...exporter.encode(rich, accounting().account)].map(({ points, bytes }) => ({ points, bytes }))
+    const shapes = () => [...exporter.encode(rich, accounting().account)].map(({ items, bytes }) => ({ items, bytes }))
     expect(shapes()).toEqual(shapes())
   })
 
   it('13. it makes in turns what it makes at once, and lets another work in between', async () => {
-    const bodies = ({ points, bytes, ...rest }: ExportRequest & { body?: Uint8Array; text?: string }) =>
-      [points, bytes, rest.body, rest.text] as const
+    const bodies = ({ items, bytes, ...rest }: ExportRequest & { body?: Uint8Array; text?: string }) =>
+      [items, bytes, rest.body, rest.text] as const
     const exporters: Exporter[] = []
     for (let index = 0; index < 3; index++) exporters.push((await testExample(component)).created)
     const [whole, ...others] = exporters

@@ -44,12 +44,12 @@ const SAID: ReadonlySet<string> = new Set([
   ...['attributes_too_large', 'overwritten', 'several_writers', 'too_many_series', 'too_old', 'too_new'],
 ])
 
-/** Logs why `points` were left out for `reason`. The logger is throttled: they may be in every batch. */
-export function logDropped(log: Logger, reason: string, points: number): void {
-  if (points === 0 || SAID.has(reason)) return
+/** Logs why `items` were left out for `reason`. The logger is throttled: they may be in every batch. */
+export function logDropped(log: Logger, reason: string, items: number): void {
+  if (items === 0 || SAID.has(reason)) return
   const known = (reasons: Readonly<Record<string, string>>) =>
     Object.hasOwn(reasons, reason) ? reasons[reason] : undefined
   const usual = known(USUAL)
   const message = usual ?? known(WRONG) ?? `Data points are left out by the exporter as \`${reason}\`.`
-  log[usual === undefined ? 'warn' : 'debug'](message, { reason, points })
+  log[usual === undefined ? 'warn' : 'debug'](message, { reason, items })
 }

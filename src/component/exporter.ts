@@ -6,18 +6,18 @@ import type { ConfigOf, Finding, Settings } from './settings.ts'
 
 /** Where an exporter says which data points will not be sent, and why, and which it added. */
 export interface Account {
-  /** `points` were made beside those that were handed in. */
-  created(points: number): void
-  /** `points` became part of another point. */
-  merged(points: number): void
-  /** `points` are lost for `reason`, a `snake_case` word. */
-  dropped(reason: string, points: number): void
+  /** `items` were made beside those that were handed in. */
+  created(items: number): void
+  /** `items` became part of another point. */
+  merged(items: number): void
+  /** `items` are lost for `reason`, a `snake_case` word. */
+  dropped(reason: string, items: number): void
 }
 
 /** One outgoing request, bounded in size by the exporter. */
 export interface ExportRequest {
   /** Data points that arrive if the request is taken. */
-  readonly points: number
+  readonly items: number
   /** Bytes on the wire, as far as known. */
   readonly bytes: number
   /** Parts to send instead when the destination finds the request too large; `undefined` when it cannot be divided. */
@@ -71,7 +71,7 @@ export interface Exporter<R extends ExportRequest = ExportRequest> {
   readonly state?: ExporterState
   /**
    * Pure: the same batch again gives the same. It may remember what it made of the batches before. The requests and what
-   * `account` was told add up to the points of the batch.
+   * `account` was told add up to the items of the batch.
    */
   encode(batch: MetricBatch, account: Account): Iterable<R>
   /**

@@ -10,7 +10,7 @@ export function inTurns(
   divided: (batch: MetricBatch, account: ProcessorAccount) => Divided<MetricBatch>,
 ): ProcessBatch {
   return (batch, account) =>
-    batch.pointCount < LONG ? atOnce(batch, account) : new InTurns(divided(batch, account)).result
+    batch.itemCount < LONG ? atOnce(batch, account) : new InTurns(divided(batch, account)).result
 }
 
 /** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `cuts` are as of `inParts`. */

@@ -4,10 +4,10 @@ import type { Context } from './context.ts'
 import type { Declaration } from './declaration.ts'
 import type { ConfigOf, Settings } from './settings.ts'
 
-/** Where a function says what the number of points of its result does not show. */
+/** Where a function says what the number of items of its result does not show. */
 export interface ProcessorAccount {
-  /** `points` of the batch in hand were left out by intent. For a processor that both `filters` and `merges`. */
-  filtered(points: number): void
+  /** `items` of the batch in hand were left out by intent. For a processor that both `filters` and `merges`. */
+  filtered(items: number): void
 }
 
 /** Handles one batch. `undefined` means that nothing is left of it. A throw costs this batch, counted, and nothing else. */
@@ -22,7 +22,7 @@ export type ProcessBatch = (
  * - `filters`: fewer come out, by intent.
  * - `merges`: fewer come out, because several became one.
  * - `creates`: more come out.
- * - `holds`: an operator that keeps points for a while; every one comes out in the end.
+ * - `holds`: an operator that keeps items for a while; every one comes out in the end.
  * - `replaces`: what comes out is new: what came in counts as merged, what goes out as created.
  */
 export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces'

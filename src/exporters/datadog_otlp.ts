@@ -1,6 +1,6 @@
 import { defineComponent } from '../component/define.ts'
 import { listedErrors, waitOf } from '../datadog/answers.ts'
-import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/preparation.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'

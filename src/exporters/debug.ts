@@ -82,7 +82,7 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
         },
       })
       yield
-      return [{ points: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
+      return [{ items: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
     }
     return {
       encode: (batch, account) => atOnce(encodeInTurns(batch, account)),

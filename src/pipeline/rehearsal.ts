@@ -71,7 +71,7 @@ function fedWith(batches: readonly MetricBatch[], config: PipelineConfig): Pipel
     create: ({ deliver }) =>
       defer(async () => {
         // What nobody takes is in the balance.
-        for (const batch of batches) if (batch.pointCount > 0) await deliver(batch).catch(() => undefined)
+        for (const batch of batches) if (batch.itemCount > 0) await deliver(batch).catch(() => undefined)
       }).pipe(ignoreElements()),
   }
   const receiver = { id, component, config: {}, place: { source: id }, used: true }
@@ -163,9 +163,9 @@ class Stage {
       const account = {
         created: () => undefined,
         merged: () => undefined,
-        dropped: (reason: string, points: number) => {
+        dropped: (reason: string, items: number) => {
           const metrics = dropped.get(reason) ?? new Map<string, number>()
-          dropped.set(reason, metrics.set(name, (metrics.get(name) ?? 0) + points))
+          dropped.set(reason, metrics.set(name, (metrics.get(name) ?? 0) + items))
         },
       }
       for (const batch of batches) {
@@ -175,9 +175,9 @@ class Stage {
           const near = withinAge(batch, { ...delivery, max_age: 0 }, now, account.dropped)
           const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, now, account.dropped)
           // A generator makes only what is asked for.
-          if (timely.pointCount > 0) Array.from(exporter.encode(timely, account))
+          if (timely.itemCount > 0) Array.from(exporter.encode(timely, account))
         } catch {
-          account.dropped('exporter_error', batch.pointCount)
+          account.dropped('exporter_error', batch.itemCount)
         }
       }
     }

@@ -41,9 +41,11 @@ Data points that are late, come twice or hold no finite number are withheld, too
 What is remembered of each series is lost when the process ends. All data points of a series have to pass through the same
 process.
 
-An exporter behind this processor that refuses a batch, because its queue is full, makes the client send data again that was
-remembered already: it is withheld as \`duplicate_timestamp\`, and the interval is missing. Give such exporters a queue that is large enough, or
-\`on_full: drop_oldest\`. The Datadog exporters convert by themselves, only what they take, and need no such processor.
+Data that no sending queue has room for is [refused before it comes here](../reliability.md#what-a-client-is-answered), so that a client
+that sends it again loses no interval. A processor behind this one that refuses a batch, such as \`memory_limiter\`, has no such effect: its
+data has been remembered, comes again as \`duplicate_timestamp\`, and the interval is missing. Put it before this one. The same goes for data
+of receivers that cannot refuse, such as \`host_metrics\`, when the queue is full. The Datadog exporters convert by themselves, only what they take, and need no such
+processor.
 `,
   config: {
     include: {

@@ -23,6 +23,9 @@ const tls = {
   default: undefined,
 } as const
 
+/** The built one, also where this file is not: both lie one folder deep in the package. */
+const JSON_THREAD = new URL('../../dist/receivers/otlp/json_thread.js', import.meta.url)
+
 export default defineComponent({
   kind: 'receiver',
   type: 'otlp',
@@ -215,6 +218,6 @@ The log names the likely cause once a minute.`,
   },
   create: (context) =>
     new Observable<MetricBatch>((subscriber) => {
-      serve(context, (error) => subscriber.error(error))
+      serve(context, JSON_THREAD, (error) => subscriber.error(error))
     }),
 })

@@ -29,7 +29,7 @@ export default {
   kind: 'exporter', type: 'hanging', summary: 'Hangs.', config: {},
   create: ({ onStop }) => {
     onStop(() => ${stops})
-    return { encode: (batch) => [{ points: batch.pointCount }], send: () => Promise.resolve() }
+    return { encode: (batch) => [{ items: batch.pointCount }], send: () => Promise.resolve() }
   },
 }`
 

@@ -54,7 +54,7 @@ export interface ValuesRequest extends ExportRequest {
 export function valuesRequest(values: readonly number[]): ValuesRequest {
   return {
     values,
-    points: values.length,
+    items: values.length,
     bytes: JSON.stringify(values).length,
     divide() {
       if (values.length === 1) return undefined

@@ -1,5 +1,6 @@
 import type { AttributeValue } from '../common/attributes.ts'
 import { Attributes } from '../common/attributes.ts'
+import type { Batch } from '../signal.ts'
 import { compactedResources } from './compaction.ts'
 import type { Source } from '../wire/lazy_message.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metric.ts'
@@ -23,8 +24,10 @@ export interface ResourceMetricsInit {
  * Every operation returns a new batch that shares what did not change, and the same batch when nothing did, so a batch
  * may go to several places without a copy.
  */
-export class MetricBatch {
+export class MetricBatch implements Batch {
   static readonly empty = MetricBatch.fromResources([])
+
+  readonly signal = 'metrics'
 
   /** Its bytes, once they are checked. */
   #source: Source | undefined
@@ -98,6 +101,11 @@ export class MetricBatch {
       this.#pointCount = count
     }
     return this.#pointCount
+  }
+
+  /** The number of data points, by the name that it has for every signal. */
+  get itemCount(): number {
+    return this.pointCount
   }
 
   /** The protobuf `ExportMetricsServiceRequest`. The bytes a batch was made from come back as they were. */

@@ -53,9 +53,9 @@ class Consumer extends Linked<Consumer> {
   }
 }
 
-/** What an exporter says of some points of a batch. */
+/** What an exporter says of some items of a batch. */
 interface Said {
-  readonly points: number
+  readonly items: number
   readonly say: () => void
 }
 
@@ -95,6 +95,8 @@ export class Delivery implements Holder {
   readonly #encoded = new WeakMap<MetricBatch, Encoded>()
   /** Batches that wait for room in the queue, or until that before them is prepared. */
   readonly #blocked: Envelope[] = []
+  /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
+  readonly #ahead = new Map<Receipt, MetricBatch>()
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
   #timer: Timer | undefined
@@ -179,13 +181,13 @@ export class Delivery implements Holder {
         this.#pump()
         this.#checkIdle()
       },
-      restored: (points: number) => {
-        this.sheet.restored += points
-        this.#count(points)
+      restored: (items: number) => {
+        this.sheet.restored += items
+        this.#count(items)
       },
-      lost: (reason: string, points: number) => {
-        this.#count(-points)
-        this.sheet.lost(reason, points)
+      lost: (reason: string, items: number) => {
+        this.#count(-items)
+        this.sheet.lost(reason, items)
       },
       recovered: () => this.#storeAll(),
     }
@@ -208,6 +210,31 @@ export class Delivery implements Holder {
     return this.#queue.open()
   }
 
+  /**
+   * Whether the batch, as it comes from its receiver, would be taken behind all those that room was found for before. If so, that
+   * room is its own until it has come through the processors. Only for a batch that its receiver can keep.
+   */
+  findRoom(envelope: Envelope): boolean {
+    if (this.#heir !== undefined) return this.#heir.findRoom(envelope)
+    const { batch, receipt } = envelope
+    if (!this.#hasRoom(envelope)) return false
+    this.#ahead.set(receipt, batch)
+    receipt.whenSettled(() => this.#ahead.delete(receipt))
+    return true
+  }
+
+  #hasRoom(envelope: Envelope): boolean {
+    const { batch } = envelope
+    const { enabled, on_full, num_consumers } = this.#config.sending_queue
+    if (this.#draining || this.#blocked.length >= MAX_BLOCKED) return false
+    if (this.#mayWait(envelope)) return true
+    if (!enabled) return this.#taken.size + this.#ahead.size < num_consumers
+    if (on_full !== 'refuse' || this.#isToBeWritten(batch)) return true
+    const fits = (): boolean => this.#queue.fits(batch, this.#ahead.values())
+    if (!fits()) this.#flush()
+    return fits()
+  }
+
   /** Takes the batch into the queue, or refuses it. Ends one branch of the receipt, once the queue has it for good. */
   offer(envelope: Envelope): void {
     if (this.#heir !== undefined) return this.#heir.offer(envelope)
@@ -218,7 +245,7 @@ export class Delivery implements Holder {
     } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
       this.#blocked.push(envelope)
       this.#admit()
-    } else this.#refuse(envelope)
+    } else this.refuse(envelope)
   }
 
   /**
@@ -327,8 +354,8 @@ export class Delivery implements Holder {
       this.#parts.unshift(taken)
       return
     }
-    this.#count(-batch.pointCount)
-    next.#count(batch.pointCount)
+    this.#count(-batch.itemCount)
+    next.#count(batch.itemCount)
     const written = next.#queue.push(batch, true)
     if (written === undefined) done()
     else void written.then(done)
@@ -352,7 +379,7 @@ export class Delivery implements Holder {
     this.#draining = true
     this.#leave.abort()
     this.#sending.hurry()
-    for (const envelope of this.#blocked.splice(0)) this.#refuse(envelope)
+    for (const envelope of this.#blocked.splice(0)) this.refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
     const abort = (): void => {
       this.#abort.abort()
@@ -370,8 +397,8 @@ export class Delivery implements Holder {
     this.#abort.abort()
     this.machine.clock.clearTimeout(this.#timer)
     for (const { batch, stored } of this.#parts.splice(0)) {
-      this.#count(-batch.pointCount)
-      this.#leaveBehind(batch.pointCount, stored)
+      this.#count(-batch.itemCount)
+      this.#leaveBehind(batch.itemCount, stored)
     }
     const { kept } = await this.#queue.close(deadline)
     this.memory.holders.delete(this)
@@ -381,15 +408,15 @@ export class Delivery implements Holder {
     return this.#left
   }
 
-  /** Counts points that are not sent before the end. */
-  #leaveBehind(points: number, stored: boolean): void {
-    this.#left[stored ? 'kept' : 'dropped'] += points
-    if (stored) this.sheet.kept += points
-    else if (points > 0) {
-      this.sheet.lost('shutdown', points)
+  /** Counts items that are not sent before the end. */
+  #leaveBehind(items: number, stored: boolean): void {
+    this.#left[stored ? 'kept' : 'dropped'] += items
+    if (stored) this.sheet.kept += items
+    else if (items > 0) {
+      this.sheet.lost('shutdown', items)
       this.#log.error(
         'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
-        { event: 'points_unsent', points },
+        { event: 'items_unsent', items },
       )
     }
   }
@@ -399,12 +426,13 @@ export class Delivery implements Holder {
     return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
   }
 
-  #refuse({ batch, receipt }: Envelope): void {
-    this.sheet.enqueueFailed += batch.pointCount
+  /** Refuses the batch for want of room. Ends one branch of the receipt. */
+  refuse({ batch, receipt }: Envelope): void {
+    this.sheet.enqueueFailed += batch.itemCount
     receipt.whenSettled((refused) => {
       if (refused) return
-      this.sheet.handedIn += batch.pointCount
-      this.sheet.lost('queue_full', batch.pointCount)
+      this.sheet.handedIn += batch.itemCount
+      this.sheet.lost('queue_full', batch.itemCount)
       this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.', {
         event: 'queue_full',
       })
@@ -413,9 +441,9 @@ export class Delivery implements Holder {
   }
 
   #take({ batch, receipt }: Envelope): void {
-    this.sheet.handedIn += batch.pointCount
-    this.#count(batch.pointCount)
-    if (batch.pointCount < LONG) {
+    this.sheet.handedIn += batch.itemCount
+    this.#count(batch.itemCount)
+    if (batch.itemCount < LONG) {
       this.#store(this.#prepare(batch), batch, receipt)
     } else this.#doInTurns(this.#prepareInTurns(batch, receipt))
   }
@@ -431,8 +459,9 @@ export class Delivery implements Holder {
 
   /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
   #store(prepared: MetricBatch | undefined, batch: MetricBatch, receipt: Receipt): void {
-    if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
-    const isEmpty = prepared.pointCount === 0
+    this.#ahead.delete(receipt)
+    if (prepared === undefined) return receipt.lose(batch.itemCount, 'An exporter failed on these data points.')
+    const isEmpty = prepared.itemCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
       this.#consume({ batch: prepared, stored: false, since: this.machine.clock.now(), done: () => receipt.close() })
       return
@@ -445,7 +474,7 @@ export class Delivery implements Holder {
   /** Whether it takes long to say how many bytes a batch has, which the queue has to know. */
   #isToBeWritten(batch: MetricBatch): boolean {
     const { directory, sizer } = this.#config.sending_queue
-    return batch.pointCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
+    return batch.itemCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
   }
 
   *#write(batch: MetricBatch): Divided<void> {
@@ -492,8 +521,7 @@ export class Delivery implements Holder {
           ? (exporter.prepare?.(timely, account) ?? timely)
           : yield* exporter.prepareInTurns(timely, account)
       const result = given === timely || !this.custom ? given : handedOver(given)
-      if (this.#isToBeWritten(result) || (result.pointCount >= LONG && result.mustBeWritten))
-        yield* writeInParts(result)
+      if (this.#isToBeWritten(result) || (result.itemCount >= LONG && result.mustBeWritten)) yield* writeInParts(result)
       yield
       prepared = end(result)
     } catch (error) {
@@ -506,25 +534,25 @@ export class Delivery implements Holder {
   /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
   #accountOf(batch: MetricBatch) {
     /** Points that are to be in the result. */
-    let left = batch.pointCount
-    const leave = (points: number): void => {
-      left -= points
-      this.#count(-points)
+    let left = batch.itemCount
+    const leave = (items: number): void => {
+      left -= items
+      this.#count(-items)
     }
     const account: Account = {
-      created: (points) => {
-        left += whole(points, '`account.created` must be given')
-        this.#count(points)
-        this.sheet.created += points
+      created: (items) => {
+        left += whole(items, '`account.created` must be given')
+        this.#count(items)
+        this.sheet.created += items
       },
-      merged: (points) => {
-        leave(whole(points, '`account.merged` must be given'))
-        this.sheet.merged(points)
+      merged: (items) => {
+        leave(whole(items, '`account.merged` must be given'))
+        this.sheet.merged(items)
       },
-      dropped: (reason, points) => {
-        leave(whole(points, '`account.dropped` must be given'))
-        this.sheet.dropped(reason, points)
-        logDropped(this.#log, reason, points)
+      dropped: (reason, items) => {
+        leave(whole(items, '`account.dropped` must be given'))
+        this.sheet.dropped(reason, items)
+        logDropped(this.#log, reason, items)
       },
     }
     const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
@@ -534,9 +562,9 @@ export class Delivery implements Holder {
           error: errorMessage(error),
         })
       }
-      const points = prepared?.pointCount ?? 0
-      this.#count(points - left)
-      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - points)
+      const items = prepared?.itemCount ?? 0
+      this.#count(items - left)
+      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - items)
       return prepared
     }
     return { account, end }
@@ -545,9 +573,9 @@ export class Delivery implements Holder {
   /** What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late. */
   #timely(batch: MetricBatch, account: Account): MetricBatch {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
-    return withinAge(batch, limits, this.machine.clock.now(), (cause, points) => {
-      account.dropped(cause, points)
-      this.#log.warn(OUT_OF_AGE[cause], { event: 'points_out_of_age', points })
+    return withinAge(batch, limits, this.machine.clock.now(), (cause, items) => {
+      account.dropped(cause, items)
+      this.#log.warn(OUT_OF_AGE[cause], { event: 'items_out_of_age', items })
     })
   }
 
@@ -556,13 +584,13 @@ export class Delivery implements Holder {
     if (difference === 0) return
     if (difference < 0) {
       this.sheet.created -= difference
-      const fields = { points: -difference }
-      this.#log.error('The exporter accounts for more points than it was given; they are counted as created.', fields)
+      const fields = { items: -difference }
+      this.#log.error('The exporter accounts for more items than it was given; they are counted as created.', fields)
       return
     }
     this.sheet.lost(reason, difference)
     if (reason === 'unaccounted') {
-      this.#log.error('The exporter did not account for all points of a batch.', { points: difference })
+      this.#log.error('The exporter did not account for all items of a batch.', { items: difference })
     }
   }
 
@@ -575,11 +603,11 @@ export class Delivery implements Holder {
   /** Lets go of the oldest batch that is in memory only, because memory is short. */
   shed(): void {
     const blocked = this.#blocked.shift()
-    if (blocked !== undefined) return this.#refuse(blocked)
-    const points = this.#queue.dropHeld()
-    if (points === undefined) return
-    this.#count(-points)
-    this.sheet.lost('memory_limit', points)
+    if (blocked !== undefined) return this.refuse(blocked)
+    const items = this.#queue.dropHeld()
+    if (items === undefined) return
+    this.#count(-items)
+    this.sheet.lost('memory_limit', items)
     this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.', {
       event: 'memory_dropped',
     })
@@ -627,7 +655,7 @@ export class Delivery implements Holder {
       if (!hasRoom && this.#mayWait(envelope)) break
       this.#blocked.shift()
       if (hasRoom) this.#take(envelope)
-      else this.#refuse(envelope)
+      else this.refuse(envelope)
       admitted ||= hasRoom
     }
     return admitted
@@ -639,7 +667,7 @@ export class Delivery implements Holder {
     if (part !== undefined) return part
     const { batch, join_interval } = this.#config.sending_queue
     const joins = batch !== undefined || join_interval > 0
-    if (!joins || this.#queue.points === 0) return this.#queue.shift()
+    if (!joins || this.#queue.items === 0) return this.#queue.shift()
     const wait = this.#waitToGrow()
     this.machine.clock.clearTimeout(this.#timer)
     if (wait > 0) {
@@ -666,10 +694,10 @@ export class Delivery implements Holder {
     const { batch, join_interval } = this.#config.sending_queue
     if (this.#draining || this.#flushing) return 0
     const now = this.machine.clock.monotonic()
-    const { points } = this.#queue
+    const { items } = this.#queue
     let until = -Infinity
-    if (batch !== undefined && points < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
-    if (join_interval === 0 || points >= MAX_JOINED) return until - now
+    if (batch !== undefined && items < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
+    if (join_interval === 0 || items >= MAX_JOINED) return until - now
     // What has waited for a whole interval is a backlog.
     const { oldest = Infinity } = this.#queue.status()
     if (this.machine.clock.now() - oldest >= join_interval) return until - now
@@ -679,7 +707,7 @@ export class Delivery implements Holder {
   /** Batches of at least `size` data points together, or what there is of them, as one. */
   #join(size: number): Taken | undefined {
     const joined: Taken[] = []
-    for (let points = 0; points === 0 || points < size;) {
+    for (let items = 0; items === 0 || items < size;) {
       const next = this.#queue.shift()
       if (next === undefined) break
       // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
@@ -690,7 +718,7 @@ export class Delivery implements Holder {
       }
       joined.push(next)
       if (wasEncoded) break
-      points += next.batch.pointCount
+      items += next.batch.itemCount
     }
     if (joined.length < 2) return joined[0]
     return {
@@ -721,11 +749,11 @@ export class Delivery implements Holder {
    * order, one at a time.
    */
   #inOrder(
-    points: number,
+    items: number,
     encode: (inTurns: boolean) => Iterable<ExportRequest> | Promise<Iterable<ExportRequest>>,
   ): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> {
     const before = this.#turn
-    const isLong = points >= LONG
+    const isLong = items >= LONG
     if (!isLong && before === undefined) return encode(false)
     const encoded = (async () => {
       await before
@@ -754,59 +782,59 @@ export class Delivery implements Holder {
     const before = this.#encoded.get(batch)
     const known = before?.exporter === exporter ? before : undefined
     this.#encoded.delete(batch)
-    let remaining = batch.pointCount
+    let remaining = batch.itemCount
     this.#count(-remaining)
     this.sheet.inFlight += remaining
     // What the exporter says of a batch counts from its first request on that has come to an end: until then another
     // exporter may have to encode it instead.
     let said: Said[] | undefined = [...(known?.said ?? [])]
     /** Points that nothing was said of yet. */
-    let open = (said ?? []).reduce((sum, { points }) => sum - points, remaining)
-    const counted = ({ points, say }: Said): void => {
-      remaining -= points
-      this.sheet.inFlight -= points
+    let open = (said ?? []).reduce((sum, { items }) => sum - items, remaining)
+    const counted = ({ items, say }: Said): void => {
+      remaining -= items
+      this.sheet.inFlight -= items
       say()
     }
     const settle = (): void => {
       said?.forEach(counted)
       said = undefined
     }
-    const account = (points: number, say: () => void): void => {
-      open -= points
-      if (said === undefined) counted({ points, say })
-      else said.push({ points, say })
+    const account = (items: number, say: () => void): void => {
+      open -= items
+      if (said === undefined) counted({ items, say })
+      else said.push({ items, say })
     }
-    const dropped = (cause: string, points: number): void =>
-      account(whole(points, '`account.dropped` must be given'), () => {
-        this.sheet.dropped(cause, points)
-        logDropped(this.#log, cause, points)
+    const dropped = (cause: string, items: number): void =>
+      account(whole(items, '`account.dropped` must be given'), () => {
+        this.sheet.dropped(cause, items)
+        logDropped(this.#log, cause, items)
       })
     const timely =
       known?.timely ??
-      withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
-        dropped(cause, points)
-        this.#log.warn(OUT_OF_AGE[cause], { event: 'points_out_of_age', points })
+      withinAge(batch, config, this.machine.clock.now(), (cause, items) => {
+        dropped(cause, items)
+        this.#log.warn(OUT_OF_AGE[cause], { event: 'items_out_of_age', items })
       })
     const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
       isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
-      leave: (points) => {
+      leave: (items) => {
         settle()
-        open -= points
-        remaining -= points
-        this.sheet.inFlight -= points
+        open -= items
+        remaining -= items
+        this.sheet.inFlight -= items
       },
     }
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
     const speaking: Account = {
-      created: (points) =>
-        account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
-      merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
+      created: (items) =>
+        account(-whole(items, '`account.created` must be given'), () => (this.sheet.created += items)),
+      merged: (items) => account(whole(items, '`account.merged` must be given'), () => this.sheet.merged(items)),
       dropped,
     }
     const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {
-      if (timely.pointCount === 0) return []
+      if (timely.itemCount === 0) return []
       if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, speaking))
       this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, speaking)))
       return this.#encoding.result.then(taken)
@@ -822,12 +850,12 @@ export class Delivery implements Holder {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const encoded = known?.requests ?? this.#inOrder(timely.pointCount, encode)
+      const encoded = known?.requests ?? this.#inOrder(timely.itemCount, encode)
       const requests = encoded instanceof Promise ? await encoded : encoded
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of requests) {
-        if (this.custom && Number((request as ExportRequest | undefined)?.points) > open) throw new TypeError(MORE)
+        if (this.custom && Number((request as ExportRequest | undefined)?.items) > open) throw new TypeError(MORE)
         if (outcome === 'settled') outcome = await sending.send(request, inHand)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
         if (outcome === 'renewed') again.push(request)
@@ -875,11 +903,11 @@ export class Delivery implements Holder {
   }
 }
 
-/** Requests of at most `points` data points each, as far as they can be divided. */
-function* divided(requests: Iterable<ExportRequest>, points: number): Generator<ExportRequest> {
+/** Requests of at most `items` data points each, as far as they can be divided. */
+function* divided(requests: Iterable<ExportRequest>, items: number): Generator<ExportRequest> {
   for (const request of requests) {
-    const parts = request.points > points ? request.divide?.() : undefined
+    const parts = request.items > items ? request.divide?.() : undefined
     if (parts === undefined) yield request
-    else yield* divided(parts, points)
+    else yield* divided(parts, items)
   }
 }

@@ -28,7 +28,7 @@ export interface InHand {
   /** Whether the destination would not keep any of it, now that time has passed. */
   readonly isTooOld: () => boolean
   /** Points of it have come to their end. */
-  readonly leave: (points: number) => void
+  readonly leave: (items: number) => void
 }
 
 /**
@@ -97,11 +97,11 @@ export class Sending {
   }
 
   /**
-   * Sends one request until it is delivered or given up, and counts what became of its points. Rejects only where the request does
+   * Sends one request until it is delivered or given up, and counts what became of its items. Rejects only where the request does
    * not say how many it holds.
    */
   async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
-    whole((request as ExportRequest | undefined)?.points, 'the `points` of a request must be')
+    whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
     const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
@@ -109,7 +109,7 @@ export class Sending {
     const attempts = this.#circuit.enter()
     const drop = (reason: string, error: DeliveryError): Outcome => {
       this.#drop(request, reason, error)
-      leave(request.points)
+      leave(request.items)
       return 'settled'
     }
     for (;;) {
@@ -120,32 +120,32 @@ export class Sending {
       }
       if (attempts.failures > 0 && isTooOld()) {
         this.#circuit.leave(attempts)
-        this.sheet.dropped('too_old', request.points)
-        this.log.warn(OUT_OF_AGE.too_old, { event: 'points_out_of_age', points: request.points })
-        leave(request.points)
+        this.sheet.dropped('too_old', request.items)
+        this.log.warn(OUT_OF_AGE.too_old, { event: 'items_out_of_age', items: request.items })
+        leave(request.items)
         return 'settled'
       }
       if (attempts.failures > 0 && !this.stop.abort.aborted) this.sheet.retries += 1
       const error = await this.#attempt(request)
       if (error?.kind !== 'retryable') this.#circuit.answered()
       if (error === undefined) {
-        this.sheet.sent += request.points
-        leave(request.points)
+        this.sheet.sent += request.items
+        leave(request.items)
         this.#recovered()
         return 'settled'
       }
       switch (error.kind) {
         case 'partial': {
-          const rejected = Math.min(error.rejected, request.points)
+          const rejected = Math.min(error.rejected, request.items)
           this.sheet.rejected += rejected
           this.sheet.sendFailed += rejected
-          this.sheet.sent += request.points - rejected
-          leave(request.points)
+          this.sheet.sent += request.items - rejected
+          leave(request.items)
           this.#recovered()
           this.log.error('The destination rejected a part of a request.', {
             event: 'request_partly_rejected',
             error: error.message,
-            points: rejected,
+            items: rejected,
           })
           return 'settled'
         }
@@ -233,12 +233,12 @@ export class Sending {
 
   #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
     this.#failed(error)
-    this.sheet.givenUp(reason, request.points)
-    this.log.error('A request could not be delivered; its points are dropped and counted.', {
+    this.sheet.givenUp(reason, request.items)
+    this.log.error('A request could not be delivered; its items are dropped and counted.', {
       event: 'request_dropped',
       error: error.message,
       reason,
-      points: request.points,
+      items: request.items,
     })
   }
 

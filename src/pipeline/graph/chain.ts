@@ -43,7 +43,7 @@ export class Stage {
     this.#released = new Promise((resolve) => {
       guarded.subscribe({
         next: (envelope) => {
-          counts.outgoing += envelope.batch.pointCount
+          counts.outgoing += envelope.batch.itemCount
           this.next(envelope)
         },
         complete: () => resolve(),
@@ -52,7 +52,7 @@ export class Stage {
   }
 
   take(envelope: Envelope): void {
-    if (this.#counts !== undefined) this.#counts.incoming += envelope.batch.pointCount
+    if (this.#counts !== undefined) this.#counts.incoming += envelope.batch.itemCount
     this.#input.next(envelope)
   }
 
@@ -92,18 +92,28 @@ export class Chain {
     else this.handOn(envelope)
   }
 
+  /** Finds room for a batch before it goes through the processors, which may remember it. Returns whether an exporter has any. */
+  findRoom(envelope: Envelope): boolean {
+    return this.#deliveries.filter((delivery) => delivery.findRoom(envelope)).length > 0
+  }
+
+  /** Refuses a batch that no exporter has room for, as each of them would. */
+  refuse(envelope: Envelope): void {
+    this.handOn(envelope, (delivery) => delivery.refuse(envelope))
+  }
+
   /** The end: the same batch, without a copy, to each of the exporters. */
-  private handOn(envelope: Envelope): void {
-    const points = envelope.batch.pointCount
+  private handOn(envelope: Envelope, give = (delivery: Delivery): void => delivery.offer(envelope)): void {
+    const items = envelope.batch.itemCount
     const { sheet } = this
-    sheet.held += points
+    sheet.held += items
     envelope.receipt.whenSettled((refused) => {
-      sheet.held -= points
-      if (refused) sheet.refused += points
-      else sheet.handedOn += points
+      sheet.held -= items
+      if (refused) sheet.refused += items
+      else sheet.handedOn += items
     })
     const deliveries = this.#deliveries
     envelope.receipt.branch(deliveries.length - 1)
-    for (const delivery of deliveries) delivery.offer(envelope)
+    for (const delivery of deliveries) give(delivery)
   }
 }

@@ -215,7 +215,7 @@ export class Graph {
         if (directoryOf(id) === directory || inUse || waiting.records === 0) continue
         this.options.log.warn(
           'A queue on disk belongs to an exporter that no pipeline names. What waits in it is not sent; `heka-pipeline queue` shows, exports and drops it.',
-          { event: 'queue_unclaimed', exporter: id, directory, points: waiting.points },
+          { event: 'queue_unclaimed', exporter: id, directory, items: waiting.items },
         )
       }
     }

@@ -46,7 +46,7 @@ export interface Guarded {
 
 /**
  * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
- * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of points is counted as the processor declares it; asynchronous processors
+ * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of items is counted as the processor declares it; asynchronous processors
  * keep the order of batches, and one that does not answer in time costs the batch, counted under `processor_timeout`.
  */
 export function guard(
@@ -66,11 +66,11 @@ export function guard(
 
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
-  points = 0
-  readonly filtered = (points: number): void => void (this.points += whole(points, '`account.filtered` must be given'))
+  items = 0
+  readonly filtered = (items: number): void => void (this.items += whole(items, '`account.filtered` must be given'))
 }
 
-/** Counts what a processor does to the number of points, in the terms it declared. */
+/** Counts what a processor does to the number of items, in the terms it declared. */
 class Ledger {
   #held = 0
   readonly sheet: PipelineSheet
@@ -83,33 +83,33 @@ class Ledger {
     this.#log = throttled(log, clock)
   }
 
-  /** `points` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
-  turned(points: number, produced: number, filtered = 0): void {
+  /** `items` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
+  turned(items: number, produced: number, filtered = 0): void {
     this.sheet.filtered += filtered
-    points -= filtered
+    items -= filtered
     if (this.#changes.has('replaces')) {
-      this.sheet.merged(points)
+      this.sheet.merged(items)
       this.sheet.created += produced
-    } else if (produced < points) this.#missing(points - produced)
-    else if (produced > points) this.appeared(produced - points)
+    } else if (produced < items) this.#missing(items - produced)
+    else if (produced > items) this.appeared(produced - items)
   }
 
-  /** `points` came out that did not go in with the batch in hand. */
-  appeared(points: number): void {
-    const released = Math.min(points, this.#held)
+  /** `items` came out that did not go in with the batch in hand. */
+  appeared(items: number): void {
+    const released = Math.min(items, this.#held)
     this.#hold(-released)
-    if (points === released) return
-    this.sheet.created += points - released
+    if (items === released) return
+    this.sheet.created += items - released
     if (!this.#changes.has('creates') && !this.#changes.has('replaces')) {
-      this.#log.error('The processor makes points without declaring `changes`; they are counted as created.')
+      this.#log.error('The processor makes items without declaring `changes`; they are counted as created.')
     }
   }
 
-  /** The batch in hand, of `points`, is lost with all that was held; `produced` points had come out of it already. */
-  failed(points: number, error: unknown, produced = 0): void {
-    const passed = this.#changes.has('replaces') ? 0 : Math.min(points, produced)
+  /** The batch in hand, of `items`, is lost with all that was held; `produced` items had come out of it already. */
+  failed(items: number, error: unknown, produced = 0): void {
+    const passed = this.#changes.has('replaces') ? 0 : Math.min(items, produced)
     this.sheet.created += produced - passed
-    this.sheet.lost('processor_error', points - passed + this.#held)
+    this.sheet.lost('processor_error', items - passed + this.#held)
     this.#hold(-this.#held)
     this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
       event: 'processor_failed',
@@ -119,9 +119,9 @@ class Ledger {
     if (stack !== '') this.#log.debug('Where it failed.', { error: errorMessage(error), stack })
   }
 
-  /** A batch of `points` is given up. */
-  late(points: number, timeout: number): void {
-    this.sheet.lost('processor_timeout', points)
+  /** A batch of `items` is given up. */
+  late(items: number, timeout: number): void {
+    this.sheet.lost('processor_timeout', items)
     this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
       event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
@@ -146,24 +146,24 @@ class Ledger {
     this.sheet.lost('not_released', this.#held)
     this.#log.error(
       'The processor has ended without what it held, which is dropped and counted. An operator has to emit it when its source completes.',
-      { points: this.#held },
+      { items: this.#held },
     )
     this.#hold(-this.#held)
   }
 
-  #missing(points: number): void {
-    if (this.#changes.has('merges')) this.sheet.merged(points)
-    else if (this.#changes.has('filters')) this.sheet.filtered += points
-    else if (this.#changes.has('holds')) this.#hold(points)
+  #missing(items: number): void {
+    if (this.#changes.has('merges')) this.sheet.merged(items)
+    else if (this.#changes.has('filters')) this.sheet.filtered += items
+    else if (this.#changes.has('holds')) this.#hold(items)
     else {
-      this.sheet.lost('undeclared', points)
-      this.#log.error('The processor drops points without declaring `changes`; they are counted as dropped.')
+      this.sheet.lost('undeclared', items)
+      this.#log.error('The processor drops items without declaring `changes`; they are counted as dropped.')
     }
   }
 
-  #hold(points: number): void {
-    this.#held += points
-    this.sheet.held += points
+  #hold(items: number): void {
+    this.#held += items
+    this.sheet.held += items
   }
 }
 
@@ -192,7 +192,7 @@ class FunctionStep implements Step {
     if (!this.#busy) {
       this.#run(envelope)
     } else if (this.#waiting.length < (this.guarded.custom ? MAX_IN_FLIGHT : MAX_BEHIND)) {
-      this.ledger.sheet.held += envelope.batch.pointCount
+      this.ledger.sheet.held += envelope.batch.itemCount
       this.#waiting.push(envelope)
     } else {
       this.ledger.busy(this.#waiting.length)
@@ -216,7 +216,7 @@ class FunctionStep implements Step {
       return this.#fail(envelope, error)
     }
     if (!isAwaited) return this.#turn(envelope, result as MetricBatch | undefined, said)
-    this.ledger.sheet.held += envelope.batch.pointCount
+    this.ledger.sheet.held += envelope.batch.itemCount
     this.#waiting.push(envelope)
     this.#busy = true
     this.#settle(Promise.resolve(result), said)
@@ -254,8 +254,8 @@ class FunctionStep implements Step {
 
   #giveUp(timeout: number): void {
     const { batch, receipt } = this.#release()
-    this.ledger.late(batch.pointCount, timeout)
-    receipt.lose(batch.pointCount, FAILED)
+    this.ledger.late(batch.itemCount, timeout)
+    receipt.lose(batch.itemCount, FAILED)
   }
 
   #next(): void {
@@ -274,7 +274,7 @@ class FunctionStep implements Step {
 
   #release(): Envelope {
     const envelope = this.#waiting.shift() as Envelope
-    this.ledger.sheet.held -= envelope.batch.pointCount
+    this.ledger.sheet.held -= envelope.batch.itemCount
     return envelope
   }
 
@@ -285,16 +285,16 @@ class FunctionStep implements Step {
     } catch (error) {
       return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
     }
-    this.ledger.turned(envelope.batch.pointCount, batch?.pointCount ?? 0, said.points)
-    if (batch === undefined || batch.pointCount === 0) envelope.receipt.close()
+    this.ledger.turned(envelope.batch.itemCount, batch?.itemCount ?? 0, said.items)
+    if (batch === undefined || batch.itemCount === 0) envelope.receipt.close()
     else this.output.next({ batch, receipt: envelope.receipt })
   }
 
   #fail(envelope: Envelope, error: unknown): void {
     const known = asDeliveryError(error)
     if (known?.kind === 'retryable') return this.ledger.refuse(envelope, known)
-    this.ledger.failed(envelope.batch.pointCount, error)
-    envelope.receipt.lose(envelope.batch.pointCount, FAILED)
+    this.ledger.failed(envelope.batch.itemCount, error)
+    envelope.receipt.lose(envelope.batch.itemCount, FAILED)
   }
 }
 
@@ -321,10 +321,10 @@ class OperatorStep implements Step {
     this.#current = undefined
     // When the operator failed meanwhile, `#fail` has counted the batch.
     if (input !== undefined && input === this.#input) {
-      this.ledger.turned(envelope.batch.pointCount, this.#produced)
+      this.ledger.turned(envelope.batch.itemCount, this.#produced)
       envelope.receipt.close()
     } else if (this.#produced > 0) envelope.receipt.close()
-    else envelope.receipt.lose(envelope.batch.pointCount, FAILED)
+    else envelope.receipt.lose(envelope.batch.itemCount, FAILED)
   }
 
   complete(): void {
@@ -352,7 +352,7 @@ class OperatorStep implements Step {
   /** The operator is gone, with the batch in hand and all it held; the next batch gets a new one. */
   #fail(error: unknown): void {
     this.#input = undefined
-    this.ledger.failed(this.#current?.batch.pointCount ?? 0, error, this.#produced)
+    this.ledger.failed(this.#current?.batch.itemCount ?? 0, error, this.#produced)
     if (this.#completing) this.#end()
   }
 
@@ -362,12 +362,12 @@ class OperatorStep implements Step {
   }
 
   #emit(batch: MetricBatch): void {
-    if (batch.pointCount === 0) return
+    if (batch.itemCount === 0) return
     if (this.#current === undefined) {
-      this.ledger.appeared(batch.pointCount)
+      this.ledger.appeared(batch.itemCount)
       this.output.next({ batch, receipt: new Receipt(1) })
     } else {
-      this.#produced += batch.pointCount
+      this.#produced += batch.itemCount
       this.#current.receipt.branch(1)
       this.output.next({ batch, receipt: this.#current.receipt })
     }
@@ -388,15 +388,15 @@ function isPromise(result: ReturnType<ProcessBatch>): boolean {
 
 /** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */
 export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError, log: Logger): void {
-  const points = envelope.batch.pointCount
-  sheet.held += points
+  const items = envelope.batch.itemCount
+  sheet.held += items
   envelope.receipt.whenSettled((refused) => {
-    sheet.held -= points
-    if (refused) sheet.refused += points
+    sheet.held -= items
+    if (refused) sheet.refused += items
     else {
-      sheet.lost(error.reason, points)
+      sheet.lost(error.reason, items)
       log.error('Data points were refused, and what their receiver cannot keep is dropped and counted.', {
-        ...{ event: 'points_refused', reason: error.reason, error: error.message, points },
+        ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
       })
     }
   })

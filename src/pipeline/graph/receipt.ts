@@ -52,9 +52,9 @@ export class Receipt {
     this.#end()
   }
 
-  /** Ends a branch on which all `points` of the batch were lost, and counted, by a fault that would meet them again. */
-  lose(points: number, message: string): void {
-    this.#loss ??= partial(points, message)
+  /** Ends a branch on which all `items` of the batch were lost, and counted, by a fault that would meet them again. */
+  lose(items: number, message: string): void {
+    this.#loss ??= partial(items, message)
     this.#end()
   }
 

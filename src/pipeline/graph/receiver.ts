@@ -15,6 +15,7 @@ import { refuse } from './guard.ts'
 import type { Lifetime } from './lifetime.ts'
 import { isBuiltin } from '../modules/load.ts'
 import { Receipt } from './receipt.ts'
+import type { Envelope } from './receipt.ts'
 import type { ReceiverSheet } from '../telemetry/telemetry.ts'
 
 /** What a receiver's `create` gave, with its life. */
@@ -142,23 +143,25 @@ export class Receiver {
       this.#lose(chains, pointsIn(given), error, transport, tell)
       return
     }
-    if (batch.pointCount === 0) {
+    if (batch.itemCount === 0) {
       tell?.(undefined)
       return
     }
-    const points = batch.pointCount
-    for (const { sheet } of chains) sheet.accepted += points
+    const items = batch.itemCount
+    for (const { sheet } of chains) sheet.accepted += items
     const receipt = new Receipt(chains.length, tell)
+    const envelope: Envelope = { batch, receipt }
     const sheet = this.#sheetOf(transport)
-    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += points))
-    if (!this.#memory.isShort()) for (const chain of chains) chain.take({ batch, receipt })
-    else for (const { sheet } of chains) refuse({ batch, receipt }, sheet, MEMORY_IS_SHORT, this.#quiet)
+    receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += items))
+    if (this.#memory.isShort()) for (const { sheet } of chains) refuse(envelope, sheet, MEMORY_IS_SHORT, this.#quiet)
+    else if (receipt.refusable && !hasRoom(chains, envelope)) for (const chain of chains) chain.refuse(envelope)
+    else for (const chain of chains) chain.take(envelope)
   }
 
   /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
   #lose(
     chains: readonly Chain[],
-    points: number,
+    items: number,
     error: unknown,
     transport?: string,
     tell?: (loss: Error) => void,
@@ -166,10 +169,19 @@ export class Receiver {
     const message = `what it handed over: ${errorMessage(error)}`
     this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
     for (const { sheet } of chains) {
-      sheet.accepted += points
-      sheet.lost('receiver_error', points)
+      sheet.accepted += items
+      sheet.lost('receiver_error', items)
     }
-    this.#sheetOf(transport).refused += points
-    tell?.(partial(points, message))
+    this.#sheetOf(transport).refused += items
+    tell?.(partial(items, message))
   }
+}
+
+/**
+ * Whether an exporter has room for the batch. Where there are processors, it has to be known before these see the batch: one that
+ * remembers what it has seen would take the batch for a repetition when its client sends it again.
+ */
+function hasRoom(chains: readonly Chain[], envelope: Envelope): boolean {
+  if (chains.every(({ stages }) => stages.length === 0)) return true
+  return chains.filter((chain) => chain.findRoom(envelope)).length > 0
 }

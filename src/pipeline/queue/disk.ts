@@ -42,16 +42,16 @@ export interface QueueEvents {
   /** There may be something to `shift`, or room to `push`. */
   changed(): void
   /** Data points came back from an earlier process. */
-  restored(points: number): void
+  restored(items: number): void
   /** Waiting data points are gone. */
-  lost(reason: string, points: number): void
+  lost(reason: string, items: number): void
   /** The disk takes batches again, also those that were handed out while it did not. */
   recovered(): void
 }
 
 interface Entry {
   readonly payload: Uint8Array
-  readonly points: number
+  readonly items: number
   /** When it was taken, in milliseconds since 1970. */
   readonly time: number
   /** The batch that was pushed; one that was read from disk is made when it is taken. */
@@ -84,16 +84,16 @@ export class DiskQueue implements Queue {
   #opening: Promise<void> | undefined
   #closed = false
   /** All that waits, in the three places below and on disk. */
-  readonly #waiting = { records: 0, points: 0, bytes: 0 }
+  readonly #waiting = { records: 0, items: 0, bytes: 0 }
   /** Next to be handed out; the records before `#position`. */
   #ready: StoredEntry[] = []
-  readonly #readySize = { records: 0, points: 0, bytes: 0 }
+  readonly #readySize = { records: 0, items: 0, bytes: 0 }
   /** To be written, or being so. */
   #writing: Writing[] = []
   /** What the disk could not take. */
   #memory: Entry[] = []
-  readonly #heldSize = { records: 0, points: 0, bytes: 0 }
-  #memoryPoints = 0
+  readonly #heldSize = { records: 0, items: 0, bytes: 0 }
+  #memoryItems = 0
   /** By segment and index of their records: batches that must come back as the objects they were. */
   readonly #same = new WeakMap<Segment, Map<number, MetricBatch>>()
   /** The first record that was not handed out or made ready. */
@@ -125,23 +125,28 @@ export class DiskQueue implements Queue {
     return this.#waiting.records - (this.#records?.recordsAside ?? 0)
   }
 
-  get points(): number {
-    return this.#readySize.points + (this.#memoryIsNext ? this.#memoryPoints : 0)
+  get items(): number {
+    return this.#readySize.items + (this.#memoryIsNext ? this.#memoryItems : 0)
   }
 
-  fits(batch: MetricBatch): boolean {
-    const length = batch.toOtlp().length
+  fits(batch: MetricBatch, ahead: Iterable<MetricBatch> = []): boolean {
     const { queue_size: capacity = Infinity, sizer } = this.config
-    const { records, points, bytes } = this.#waiting
-    const size = sizeOf(sizer, batch.pointCount, () => length)
-    if (records > 0 && { requests: records, items: points, bytes }[sizer] + size > capacity) return false
+    const { records, items, bytes } = this.#waiting
+    const size = (each: MetricBatch): number => sizeOf(sizer, each.itemCount, () => each.toOtlp().length)
+    let before = { requests: records, items, bytes }[sizer]
+    let { length } = batch.toOtlp()
+    for (const other of ahead) {
+      before += size(other)
+      length += other.toOtlp().length + HEADER_SIZE
+    }
+    if (before > 0 && before + size(batch) > capacity) return false
     return this.#fitsMemory(length) && this.#fitsDisk(length)
   }
 
   push(batch: MetricBatch, isSame = false): Promise<void> | undefined {
     const told = this.#state.tell()
     const time = this.machine.clock.now()
-    const entry = { batch, isSame, payload: batch.toOtlp(), points: batch.pointCount, time, told }
+    const entry = { batch, isSame, payload: batch.toOtlp(), items: batch.itemCount, time, told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
     if (this.#problem !== undefined) {
@@ -155,7 +160,7 @@ export class DiskQueue implements Queue {
     const told = this.#state.tell()
     if (told === undefined || told.bytes.length === 0) return undefined
     if (this.#problem === undefined)
-      return this.#write({ payload: NOTHING, points: 0, time: this.machine.clock.now(), told })
+      return this.#write({ payload: NOTHING, items: 0, time: this.machine.clock.now(), told })
     this.#state.abandon()
     return undefined
   }
@@ -174,7 +179,7 @@ export class DiskQueue implements Queue {
         return { batch, stored: 'place' in entry, since: entry.time, done: finish }
       }
       if ('place' in entry) this.#acknowledge(entry)
-      this.events.lost('corrupt', entry.points)
+      this.events.lost('corrupt', entry.items)
       this.log.error('A batch in the queue on disk cannot be read; it is dropped and counted.', {
         event: 'queue_damaged',
       })
@@ -183,13 +188,13 @@ export class DiskQueue implements Queue {
 
   dropOldest(batch: MetricBatch): number | undefined {
     // Nothing on disk stands in its way then.
-    if (!this.#fitsMemory(batch.toOtlp().length)) return this.#forget()?.points
+    if (!this.#fitsMemory(batch.toOtlp().length)) return this.#forget()?.items
     const entry = this.#takeReady()
     if (entry !== undefined) {
       this.#acknowledge(entry)
-      return entry.points
+      return entry.items
     }
-    return this.#dropUnread() ?? this.#forget()?.points
+    return this.#dropUnread() ?? this.#forget()?.items
   }
 
   /** What the disk has not is what it could not take. */
@@ -198,7 +203,7 @@ export class DiskQueue implements Queue {
   }
 
   dropHeld(): number | undefined {
-    return this.#forget()?.points
+    return this.#forget()?.items
   }
 
   configure(
@@ -244,16 +249,16 @@ export class DiskQueue implements Queue {
     await Promise.race([this.#finish(), patience])
     deadline.removeEventListener('abort', hurry)
     clock.clearTimeout(timer)
-    return { kept: this.#waiting.points - this.#heldSize.points }
+    return { kept: this.#waiting.items - this.#heldSize.items }
   }
 
   status(): QueueStatus {
     const { queue_size: capacity, sizer } = this.config
-    const { records, points, bytes } = this.#waiting
+    const { records, items, bytes } = this.#waiting
     const problem = this.#problem ?? this.#records?.problem
     return {
       batches: records,
-      size: { requests: records, items: points, bytes }[sizer],
+      size: { requests: records, items: items, bytes }[sizer],
       capacity,
       oldest: (this.#ready[0] ?? this.#writing[0] ?? this.#memory[0])?.time,
       bytes_on_disk: this.#records?.bytes ?? 0,
@@ -294,13 +299,13 @@ export class DiskQueue implements Queue {
     let restored = 0
     for (const { waiting } of segments) {
       this.#waiting.records += waiting.records
-      this.#waiting.points += waiting.points
+      this.#waiting.items += waiting.items
       this.#waiting.bytes += waiting.bytes
-      restored += waiting.points
+      restored += waiting.items
     }
     if (restored === 0) return
     this.events.restored(restored)
-    this.log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', points: restored })
+    this.log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', items: restored })
   }
 
   #fitsMemory(bytes: number): boolean {
@@ -316,8 +321,8 @@ export class DiskQueue implements Queue {
     return used + bytes + HEADER_SIZE <= this.config.max_disk_size
   }
 
-  #count(size: Segment['waiting'], { points, payload }: Entry, sign: 1 | -1): void {
-    count(size, { points, length: payload.length }, sign)
+  #count(size: Segment['waiting'], { items, payload }: Entry, sign: 1 | -1): void {
+    count(size, { items, length: payload.length }, sign)
   }
 
   // ---- writing ----
@@ -331,7 +336,7 @@ export class DiskQueue implements Queue {
   async #writeGroups(records: RecordLog): Promise<void> {
     while (this.#writing.length > 0) {
       const group = this.#nextGroup()
-      const batches = group.filter(({ points }) => points > 0)
+      const batches = group.filter(({ items }) => items > 0)
       let places: Place[]
       try {
         places = await this.#append(records, group, batches)
@@ -387,13 +392,13 @@ export class DiskQueue implements Queue {
     if (this.#position === undefined) this.#moveTo(place.segment)
     this.#advance()
     const { segment, offset } = this.#position!
-    const { batch, isSame, payload, points, time } = entry
+    const { batch, isSame, payload, items, time } = entry
     const isNext = segment === place.segment && offset === place.offset
     if (!isNext || this.#readySize.bytes >= this.#segmentSize || this.memoryIsShort()) {
       if (isSame && batch !== undefined) this.#keepSame(place, batch)
       return
     }
-    this.#makeReady({ batch, payload, points, time, place })
+    this.#makeReady({ batch, payload, items, time, place })
     this.#moveTo(segment, offset + HEADER_SIZE + entry.payload.length)
   }
 
@@ -435,8 +440,8 @@ export class DiskQueue implements Queue {
     return entry
   }
 
-  #acknowledge({ place: { segment, index }, points, payload }: StoredEntry): void {
-    this.#records?.acknowledge(segment, { index, points, length: payload.length })
+  #acknowledge({ place: { segment, index }, items, payload }: StoredEntry): void {
+    this.#records?.acknowledge(segment, { index, items, length: payload.length })
   }
 
   #moveTo(segment: Segment, offset = segment.readTo): void {
@@ -482,20 +487,20 @@ export class DiskQueue implements Queue {
     if (this.#position !== position) return
     this.#moveTo(segment, size)
     const same = this.#same.get(segment)
-    for (const { index, points, length, payload, time } of found) {
-      this.#makeReady({ batch: same?.get(index), payload, points, time, place: { segment, index } })
+    for (const { index, items, length, payload, time } of found) {
+      this.#makeReady({ batch: same?.get(index), payload, items, time, place: { segment, index } })
       same?.delete(index)
-      count(expected, { points, length }, -1)
+      count(expected, { items, length }, -1)
     }
-    const isLost = expected.records > 0 || expected.points > 0
+    const isLost = expected.records > 0 || expected.items > 0
     if (isLost) segment.giveUp(expected)
     this.#forgetWaiting(segment, expected)
     if (isLost) {
-      this.events.lost('corrupt', expected.points)
+      this.events.lost('corrupt', expected.items)
       this.log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
         event: 'queue_damaged',
         batches: expected.records,
-        points: expected.points,
+        items: expected.items,
       })
     }
   }
@@ -537,7 +542,7 @@ export class DiskQueue implements Queue {
   #forgetWaiting(segment: Segment, gone: Readonly<Segment['waiting']>): void {
     for (const size of [segment.waiting, this.#waiting]) {
       size.records -= gone.records
-      size.points -= gone.points
+      size.items -= gone.items
       size.bytes -= gone.bytes
     }
     this.#records?.tidy(segment)
@@ -552,14 +557,14 @@ export class DiskQueue implements Queue {
     this.#moveTo(segment, segment.size)
     this.#forgetWaiting(segment, dropped)
     this.#records?.acknowledgeFrom(segment, offset)
-    return dropped.points
+    return dropped.items
   }
 
   // ---- when the disk fails ----
 
   #remember(entry: Entry): void {
     this.#memory.push(entry)
-    this.#memoryPoints += entry.points
+    this.#memoryItems += entry.items
     this.events.changed()
   }
 
@@ -567,7 +572,7 @@ export class DiskQueue implements Queue {
     const entry = this.#memory.shift()
     if (entry === undefined) return undefined
     this.#state.abandon()
-    this.#memoryPoints -= entry.points
+    this.#memoryItems -= entry.items
     this.#count(this.#heldSize, entry, -1)
     this.#count(this.#waiting, entry, -1)
     return entry
@@ -587,11 +592,11 @@ export class DiskQueue implements Queue {
     }
     this.#problem = { since: this.#problem?.since ?? new Date(this.machine.clock.now()), message }
     const unwritten = this.#writing.splice(0)
-    const entries = unwritten.filter(({ points }) => points > 0)
+    const entries = unwritten.filter(({ items }) => items > 0)
     if (entries.length < unwritten.length) this.#state.abandon()
     // They are older than what came since the disk fails, and what is remembered is told in that order.
     this.#memory = [...entries, ...this.#memory]
-    this.#memoryPoints += entries.reduce((sum, { points }) => sum + points, 0)
+    this.#memoryItems += entries.reduce((sum, { items }) => sum + items, 0)
     for (const { resolve } of unwritten) resolve()
     if (entries.length > 0) this.events.changed()
     if (!this.#closed) this.#retry ??= this.machine.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
@@ -631,7 +636,7 @@ export class DiskQueue implements Queue {
   /** Moves what waits in memory to where it is written. */
   #rewrite(): void {
     const entries = this.#memory.splice(0).map((entry) => ({ ...entry, resolve: () => undefined }))
-    this.#memoryPoints = 0
+    this.#memoryItems = 0
     this.#writing.push(...entries)
     this.#commit()
   }
@@ -646,10 +651,10 @@ export class DiskQueue implements Queue {
   }
 }
 
-function readBatch({ payload, points }: Entry): MetricBatch | undefined {
+function readBatch({ payload, items }: Entry): MetricBatch | undefined {
   try {
     const batch = MetricBatch.fromOtlp(payload)
-    return batch.pointCount === points ? batch : undefined
+    return batch.itemCount === items ? batch : undefined
   } catch {
     return undefined
   }

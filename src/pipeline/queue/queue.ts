@@ -9,9 +9,9 @@ export interface Queue {
   /** Batches waiting, but for those that cannot be read just now. */
   readonly length: number
   /** Data points that `shift` gives without waiting. */
-  readonly points: number
-  /** Whether `batch` may be pushed now. A batch larger than the whole queue fits an empty one. */
-  fits(batch: MetricBatch): boolean
+  readonly items: number
+  /** Whether `batch` may be pushed now, or once those `ahead` of it are. A batch larger than the whole queue fits an empty one. */
+  fits(batch: MetricBatch, ahead?: Iterable<MetricBatch>): boolean
   /**
    * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
    * cannot write keeps batches in memory. `isSame`: `shift` is to return this very object, because a delivery or an exporter
@@ -81,7 +81,7 @@ export class MemoryQueue implements Queue {
   /** Where the oldest is: to shift a large array moves all that is left in it. */
   #head = 0
   #size = 0
-  #points = 0
+  #items = 0
   #capacity = DEFAULT_SIZE
   #sizer: QueueConfig['sizer'] = 'requests'
 
@@ -105,18 +105,20 @@ export class MemoryQueue implements Queue {
     return this.#batches.length - this.#head
   }
 
-  get points(): number {
-    return this.#points
+  get items(): number {
+    return this.#items
   }
 
-  fits(batch: MetricBatch): boolean {
-    return this.length === 0 || this.#size + this.#sizeOf(batch) <= this.#capacity
+  fits(batch: MetricBatch, ahead: Iterable<MetricBatch> = []): boolean {
+    let before = this.#size
+    for (const other of ahead) before += this.#sizeOf(other)
+    return before === 0 || before + this.#sizeOf(batch) <= this.#capacity
   }
 
   push(batch: MetricBatch): undefined {
     this.#batches.push({ batch, since: this.clock.now() })
     this.#size += this.#sizeOf(batch)
-    this.#points += batch.pointCount
+    this.#items += batch.itemCount
   }
 
   note(): undefined {}
@@ -131,12 +133,12 @@ export class MemoryQueue implements Queue {
     }
     const { batch, since } = oldest
     this.#size -= this.#sizeOf(batch)
-    this.#points -= batch.pointCount
+    this.#items -= batch.itemCount
     return { batch, stored: false, since, done: () => undefined }
   }
 
   dropOldest(): number | undefined {
-    return this.shift()?.batch.pointCount
+    return this.shift()?.batch.itemCount
   }
 
   get held(): Held {
@@ -162,17 +164,17 @@ export class MemoryQueue implements Queue {
   }
 
   #sizeOf(batch: MetricBatch): number {
-    return sizeOf(this.#sizer, batch.pointCount, () => batch.toOtlp().length)
+    return sizeOf(this.#sizer, batch.itemCount, () => batch.toOtlp().length)
   }
 }
 
 /** What a batch counts for in the units of `sizer`. */
-export function sizeOf(sizer: QueueConfig['sizer'], points: number, bytes: () => number): number {
+export function sizeOf(sizer: QueueConfig['sizer'], items: number, bytes: () => number): number {
   switch (sizer) {
     case 'requests':
       return 1
     case 'items':
-      return points
+      return items
     case 'bytes':
       return bytes()
   }

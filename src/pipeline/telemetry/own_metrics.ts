@@ -210,7 +210,7 @@ const drops = dropped.map((holder): Instrument => ({
   description: 'Data points that were lost, by reason.',
   *read(telemetry) {
     for (const [id, { losses }] of telemetry[`${holder}s`]) {
-      for (const [reason, points] of Object.entries(losses.dropped)) yield [points, { [holder]: id, reason }]
+      for (const [reason, items] of Object.entries(losses.dropped)) yield [items, { [holder]: id, reason }]
     }
   },
 }))

@@ -14,19 +14,19 @@ class Losses {
   readonly #dropped = new Map<string, number>()
   #faults = 0
 
-  merged(points: number): void {
-    this.#merged += points
+  merged(items: number): void {
+    this.#merged += items
   }
 
   /** Points left out by a rule. */
-  dropped(reason: string, points: number): void {
-    if (points !== 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + points)
+  dropped(reason: string, items: number): void {
+    if (items !== 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + items)
   }
 
   /** Points lost against the user's will: a component that threw, a destination that did not take them. */
-  lost(reason: string, points: number): void {
-    this.dropped(reason, points)
-    this.#faults += points
+  lost(reason: string, items: number): void {
+    this.dropped(reason, items)
+    this.#faults += items
   }
 
   get faults(): number {
@@ -39,12 +39,12 @@ class Losses {
 }
 
 /**
- * A number of points that a component says; `what` says where, as "`account.filtered` must be given".
+ * A number of items that a component says; `what` says where, as "`account.filtered` must be given".
  * @throws TypeError where it is no such number, which no sum could take
  */
-export function whole(points: unknown, what: string): number {
-  if (Number.isSafeInteger(points) && (points as number) >= 0) return points as number
-  throw new TypeError(`${what} a number of data points, a whole number from 0, not ${describe(points)}`)
+export function whole(items: unknown, what: string): number {
+  if (Number.isSafeInteger(items) && (items as number) >= 0) return items as number
+  throw new TypeError(`${what} a number of data points, a whole number from 0, not ${describe(items)}`)
 }
 
 /** What one receiver handed to its pipelines, in data points, when it was known what became of it. */
@@ -133,9 +133,9 @@ export class ExporterSheet extends Losses {
   failure?: { readonly since: Date; readonly message: string }
   /** When one was, after such a failure. */
   recovered?: Date
-  /** Beside the equation: points that a full queue did not take, also where their receiver keeps them. */
+  /** Beside the equation: items that a full queue did not take, also where their receiver keeps them. */
   enqueueFailed = 0
-  /** Beside the equation: points of requests that were given up, or rejected by the destination. */
+  /** Beside the equation: items of requests that were given up, or rejected by the destination. */
   sendFailed = 0
   /** Attempts to send a request. */
   attempts = 0
@@ -147,9 +147,9 @@ export class ExporterSheet extends Losses {
   queueStatus?: () => QueueStatus
 
   /** Points of a request that was given up. */
-  givenUp(reason: string, points: number): void {
-    this.lost(reason, points)
-    this.sendFailed += points
+  givenUp(reason: string, items: number): void {
+    this.lost(reason, items)
+    this.sendFailed += items
   }
 
   balance(): ExporterBalance {
@@ -181,7 +181,7 @@ export interface Balance {
   readonly exporters: Readonly<Record<string, ExporterBalance>>
 }
 
-/** Writes an equation of points, without the terms that are zero; the first of each side always stands. */
+/** Writes an equation of items, without the terms that are zero; the first of each side always stands. */
 function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[]): string {
   return sides
     .map((side) =>
@@ -189,10 +189,10 @@ function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[
         .flatMap(([term, value]) =>
           typeof value === 'number'
             ? [[term, value] as const]
-            : Object.entries(value).map(([reason, points]) => [`dropped(${reason})`, points] as const),
+            : Object.entries(value).map(([reason, items]) => [`dropped(${reason})`, items] as const),
         )
-        .filter(([, points], index) => index === 0 || points !== 0)
-        .map(([term, points]) => `${term} ${points}`)
+        .filter(([, items], index) => index === 0 || items !== 0)
+        .map(([term, items]) => `${term} ${items}`)
         .join(' + '),
     )
     .join(' = ')
@@ -347,7 +347,7 @@ export class Telemetry {
     )
   }
 
-  /** Gives up the points that processors still hold: nobody waits for them any more. */
+  /** Gives up the items that processors still hold: nobody waits for them any more. */
   abandonHeld(): void {
     for (const sheet of this.#pipelines.values()) {
       sheet.lost('shutdown', sheet.held)
@@ -355,7 +355,7 @@ export class Telemetry {
     }
   }
 
-  /** Whether points were sent, and all that came in; first values that differences are counted from need not be. */
+  /** Whether items were sent, and all that came in; first values that differences are counted from need not be. */
   get allSent(): boolean {
     const sheets = [...this.#pipelines.values(), ...this.#exporters.values()]
     const dropped = sheets.some((sheet) => Object.keys(sheet.losses.dropped).some((reason) => reason !== 'first_value'))

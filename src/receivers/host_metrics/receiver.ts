@@ -25,7 +25,7 @@ import { Root } from './root.ts'
 import { Recording } from './scraper.ts'
 import type { Aggregation, MetricDeclaration, MetricTable, Read, RecordedMetrics, Scraper } from './scraper.ts'
 import { system } from './system.ts'
-import { ticks } from './ticker.ts'
+import { ticks } from '../../time/ticker.ts'
 
 /** By their names in the YAML. */
 export const scrapers = {

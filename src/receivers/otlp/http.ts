@@ -9,6 +9,7 @@ import { fromOtlpJson } from '../../otlp/json/read.ts'
 import { matchesWildcards } from '../../text/match.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
+import { LARGE } from './large_json.ts'
 import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
 import {
@@ -60,7 +61,7 @@ interface Exchange {
 
 /** Serves OTLP over HTTP. Resolves when it listens. */
 export async function serveHttp(config: HttpConfig, receiving: Receiving): Promise<Listener> {
-  const { admission, context, refused } = receiving
+  const { admission, context, largeJson, refused } = receiving
   const connections = new Connections(receiving.maxConnections)
   /** The latest of each connection. */
   const exchanges = new WeakMap<Socket, Exchange>()
@@ -167,7 +168,10 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     }
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
     const limit = maxMessages(body.length)
-    const read = () => (type === JSON_TYPE ? fromOtlpJson(body, limit) : MetricBatch.fromOtlp(body, limit))
+    const read = () => {
+      if (type === PROTOBUF) return MetricBatch.fromOtlp(body, limit)
+      return body.length < LARGE ? fromOtlpJson(body, limit) : largeJson.read(body, limit)
+    }
     return deliverRequest(read, context.deliver, 'http')
   }
 

@@ -1,5 +1,6 @@
 import type { Context } from '../../component/context.ts'
 import type { Admission } from './admission.ts'
+import type { LargeJson } from './large_json.ts'
 import type { Refusal } from './refusal.ts'
 
 export type Protocol = 'grpc' | 'http'
@@ -8,6 +9,7 @@ export type Protocol = 'grpc' | 'http'
 export interface Receiving {
   readonly context: Pick<Context, 'clock' | 'deliver' | 'listen' | 'log' | 'signal'>
   readonly admission: Admission
+  readonly largeJson: LargeJson
   /** Of each protocol. */
   readonly maxConnections: number
   /** Counts a request that was not taken, or a connection from the address `client`, and returns what the client is answered. */

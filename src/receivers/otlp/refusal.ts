@@ -65,13 +65,15 @@ export interface PartialSuccess {
  * @throws Refusal when `read` finds it malformed, or when no exporter takes it
  */
 export async function deliverRequest(
-  read: () => MetricBatch,
+  read: () => MetricBatch | Promise<MetricBatch>,
   deliver: Context['deliver'],
   transport: 'http' | 'grpc',
 ): Promise<PartialSuccess | undefined> {
   let batch: MetricBatch
   try {
-    batch = read()
+    const reading = read()
+    // A small request is not to pay for a turn of its own.
+    batch = reading instanceof Promise ? await reading : reading
   } catch (error) {
     if (error instanceof MalformedError) throw new Refusal('malformed', error.message, { cause: error })
     throw error

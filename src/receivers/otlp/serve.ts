@@ -6,6 +6,7 @@ import { Admission } from './admission.ts'
 import type { GrpcConfig } from './grpc.ts'
 import { serveHttp } from './http.ts'
 import type { HttpConfig } from './http.ts'
+import { LargeJson } from './large_json.ts'
 import { GRACE } from './listen.ts'
 import type { Listener } from './listen.ts'
 import type { Protocol, Receiving } from './receiving.ts'
@@ -23,8 +24,11 @@ const LEVELS: Partial<Record<Reason, keyof Logger>> = { failed: 'error', busy: '
 /** Of connections without a request. Their messages are few and say nothing that came from the client. */
 const OF_CONNECTIONS: ReadonlySet<Reason> = new Set<Reason>(['wrong_protocol', 'tls'])
 
-/** Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told. */
-export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => void): void {
+/**
+ * Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told.
+ * @param jsonThread the file of the thread that reads large OTLP/JSON
+ */
+export function serve(context: Context<OtlpConfig>, jsonThread: URL, fail: (error: unknown) => void): void {
   const { clock, config, log, meter, onStop, signal } = context
   const refusals = meter.createCounter('refused_requests', {
     description: 'Requests that were not taken, and connections that came to none, by protocol and reason.',
@@ -33,6 +37,7 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
   // What clients send differs, and the first of each reason says enough.
   const quiet = { http: throttled(log, clock), grpc: throttled(log, clock) }
   const admission = new Admission(config.admission.request_limit_mib * 2 ** 20, context.memoryIsShort)
+  const largeJson = new LargeJson(jsonThread, context)
   const { max_connections: maxConnections } = config.admission
   const { grpc, http } = config.protocols
   const elsewhere = {
@@ -41,7 +46,7 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     grpc:
       http === undefined ? '`protocols.http` would receive OTLP over HTTP' : `OTLP over HTTP is on ${http.endpoint}`,
   }
-  const receiving: Receiving = { context, admission, maxConnections, refused, elsewhere, fail: failed }
+  const receiving: Receiving = { context, admission, largeJson, maxConnections, refused, elsewhere, fail: failed }
   const listeners: Listener[] = []
   let closed: Promise<void> | undefined
   const seconds = clock.setInterval(() => admission.tick(), 1000).unref()
@@ -84,7 +89,7 @@ export function serve(context: Context<OtlpConfig>, fail: (error: unknown) => vo
     await admission.allAnswered()
     const gone = admission.idle().then(async () => {
       clock.clearTimeout(late)
-      await Promise.all(listeners.map((listener) => listener.destroy()))
+      await Promise.all([...listeners.map((listener) => listener.destroy()), largeJson.end()])
     })
     onStop(() => gone)
   }

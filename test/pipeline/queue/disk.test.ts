@@ -439,7 +439,7 @@ describe('a queue on disk', () => {
     const [acks, log] = (await files(directory)).map((name) => join(directory, 'values', name))
     const bytes = await readFile(log)
     const salt = parseInt(/-(\w+)\.log$/.exec(log)![1], 16)
-    const header = encodeHeader(salt, { index: 2, points: 1, before: 2, time: 0 }, batchOf(3).toOtlp())
+    const header = encodeHeader(salt, { index: 2, items: 1, before: 2, time: 0 }, batchOf(3).toOtlp())
     await writeFile(log, Buffer.concat([bytes, header, batchOf(3).toOtlp().subarray(0, 10)]))
     await rm(acks) // A process that dies has not said that it wrote all.
     destination.answerWith(status(200))

@@ -3,7 +3,10 @@ import { createServer } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
+import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
+import { toOtlpJsonBytes } from '../../../src/otlp/json/write.ts'
+import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { startCommand, temporaryFolder } from '../../kit/command.ts'
 import { listen } from '../../kit/listen.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
@@ -119,12 +122,40 @@ const exporters: Readonly<Record<string, string>> = {
   'debug/json': 'format: otlp_json',
   'debug/openmetrics': 'format: openmetrics',
 }
+/** How a request comes where it is not protobuf in gzip over HTTP. */
+const inputs: readonly string[] = ['json', 'grpc']
+
 /** Types of data that a component has each its own work with. */
 function typesOf(component: string): readonly string[] {
+  if (inputs.includes(component)) return Object.keys(types)
   if (/^(datadog|otlp)/.test(component)) return Object.keys(types)
   if (/^(cumulative|rename)/.test(component)) return ['sum', 'histogram', 'exponentialHistogram']
   return component.startsWith('debug') ? ['histogram', 'summary'] : ['histogram']
 }
+
+/** Sends a request, given in protobuf, as the way says. Returns what is answered: the status and the text, or the error. */
+async function send(way: string, address: string, body: Buffer): Promise<string> {
+  if (way === 'grpc') {
+    const same = (bytes: Buffer): Buffer => bytes
+    const client = new Client(address, credentials.createInsecure())
+    const path = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+    return new Promise<string>((resolve) => {
+      client.makeUnaryRequest(path, same, same, body, (error) => resolve(error === null ? TAKEN : error.message))
+    }).finally(() => client.close())
+  }
+  const isJson = way === 'json'
+  const headers = isJson
+    ? { 'content-type': 'application/json' }
+    : { 'content-type': 'application/x-protobuf', 'content-encoding': 'gzip' }
+  const answer = await request(`http://${address}/v1/metrics`, {
+    ...{ method: 'POST', headers },
+    body: isJson ? toOtlpJsonBytes(MetricBatch.fromOtlp(body)) : gzipSync(body, { level: 1 }),
+  })
+  const text = await answer.body.text()
+  return answer.statusCode === 200 && (text === '' || text === '{}') ? TAKEN : `${answer.statusCode} ${text}`
+}
+
+const TAKEN = 'taken'
 
 /** Resolves when a process has next to nothing to do any more. */
 async function idle(pid: number): Promise<void> {
@@ -148,7 +179,7 @@ describe('requests of 100,000 data points', () => {
       })
     })
     const { url } = await listen(destination)
-    const ways = [...Object.keys(processors), ...Object.keys(exporters)].map((component, index) => ({
+    const ways = [...Object.keys(processors), ...Object.keys(exporters), ...inputs].map((component, index) => ({
       component,
       receiver: `otlp/n${index}`,
     }))
@@ -165,13 +196,16 @@ describe('requests of 100,000 data points', () => {
         .map(([key, value]) => `  ${key}: ${String(value)}\n`)
         .join('')
     await writeFile(turns, '')
-    const listens = '{ protocols: { http: { endpoint: "127.0.0.1:0", max_request_body_size: 100MiB } } }'
+    const listensOn = (way: string): string => {
+      const most = way === 'grpc' ? 'max_recv_msg_size_mib: 100' : 'max_request_body_size: 100MiB'
+      return `{ protocols: { ${way === 'grpc' ? 'grpc' : 'http'}: { endpoint: "127.0.0.1:0", ${most} } } }`
+    }
     await writeFile(
       folder.path('pipeline.yaml'),
       `
 modules: ["${fileURLToPath(new URL('turns.js', import.meta.url))}"]
 receivers:
-${lines(Object.fromEntries(ways.map(({ receiver }) => [receiver, listens])))}
+${lines(Object.fromEntries(ways.map(({ component, receiver }) => [receiver, listensOn(component)])))}
 processors:
   turns: { file: "${turns}" }
   tag_merge/all: { tags: ["host:z"] }
@@ -180,6 +214,7 @@ exporters:
 ${lines(Object.fromEntries(Object.keys(exporters).map((exporter) => [exporter, settingsOf(exporter)])))}
 service:
   health: { address: "127.0.0.1:0" }
+  telemetry: { logs: { encoding: json } }
   pipelines:
 ${lines(
   Object.fromEntries(
@@ -187,7 +222,7 @@ ${lines(
       `  metrics/n${index}`,
       component in processors
         ? `{ receivers: [${receiver}], processors: [turns, ${component}], exporters: [otlp_http] }`
-        : `{ receivers: [${receiver}], processors: [turns, tag_merge/all], exporters: [${component}] }`,
+        : `{ receivers: [${receiver}], processors: [turns, tag_merge/all], exporters: [${inputs.includes(component) ? 'otlp_http' : component}] }`,
     ]),
   ),
 )}`,
@@ -198,21 +233,19 @@ ${lines(
     for (const type of Object.keys(types)) {
       const bodies: Buffer[] = []
       for (const { component, receiver } of ways.filter(({ component }) => typesOf(component).includes(type))) {
-        const address = await command.address('otlp_http', { component: receiver })
+        const address = await command.address(component === 'grpc' ? 'otlp_grpc' : 'otlp_http', { component: receiver })
         let exceeds: string | undefined
         // What other work does to the caches of the processor is in the time of the thread: what exceeds the limit does so again.
         for (let turn = 0; turn < 2 || (exceeds !== undefined && turn < TURNS); turn++) {
-          const body = (bodies[turn] ??= gzipSync(bodyOf(type, turn), { level: 1 }))
+          const body = (bodies[turn] ??= bodyOf(type, turn))
           exceeds = undefined
-          const headers = { 'content-type': 'application/x-protobuf', 'content-encoding': 'gzip' }
           const begun = Date.now()
           const [answer, alive] = await Promise.all([
-            request(`http://${address}/v1/metrics`, { method: 'POST', headers, body }),
+            send(component, address, body),
             request(`http://${health}/healthz`, { reset: true }),
           ])
-          const text = await answer.body.text()
           await alive.body.dump()
-          expect([component, type, answer.statusCode, text, alive.statusCode]).toEqual([component, type, 200, '', 200])
+          expect([component, type, answer, alive.statusCode]).toEqual([component, type, TAKEN, 200])
           await idle(command.pid)
           for (const line of (await readFile(turns, 'utf8')).split('\n')) {
             const [at, milliseconds, collected] = line.split(' ').map(Number)

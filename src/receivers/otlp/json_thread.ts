@@ -1,0 +1,25 @@
+import { parentPort } from 'node:worker_threads'
+import { errorMessage } from '../../errors.ts'
+import { fromOtlpJson } from '../../otlp/json/read.ts'
+import { MalformedError } from '../../otlp/wire/check.ts'
+import type { Answer, Question } from './large_json.ts'
+
+/*
+ * The thread of `LargeJson`. It answers each question with its protobuf, in order.
+ */
+
+const port = parentPort!
+
+port.on('message', ({ body, maxMessages }: Question) => {
+  const answer = read(body, maxMessages)
+  // The bytes have a buffer of their own, which moves to the other thread without a copy.
+  port.postMessage(answer, 'bytes' in answer ? [answer.bytes.buffer as ArrayBuffer] : [])
+})
+
+function read(body: Uint8Array, maxMessages: number): Answer {
+  try {
+    return { bytes: fromOtlpJson(body, maxMessages).toOtlp() }
+  } catch (error) {
+    return { message: errorMessage(error), isMalformed: error instanceof MalformedError }
+  }
+}
