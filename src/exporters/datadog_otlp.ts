@@ -34,11 +34,11 @@ export default defineComponent({
   type: 'datadog_otlp',
   summary: "Sends metrics to Datadog's OTLP intake.",
   description: `
-Everything OTLP can say arrives as it is, with the exception of what this intake refuses: cumulative monotonic sums and
-cumulative histograms of either kind are turned into differences.
+Data arrives unchanged, except for what this intake refuses: cumulative monotonic sums and cumulative histograms
+of either kind are turned into differences.
 
-Resource attributes arrive as tags, beside those that Datadog derives from them by its own rules. Attributes from which
-Datadog reads the host are always sent.
+Resource attributes arrive as tags, in addition to those that Datadog derives from them by its own rules. Attributes from
+which Datadog reads the host are always sent.
 `,
   config: {
     ...datadogSettings,

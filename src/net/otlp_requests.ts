@@ -118,6 +118,6 @@ export async function readAnswer(
   }
   const { rejected, message } = outcome
   if (rejected > 0) throw partial(Math.min(rejected, items), `${rejected} data points were rejected: ${message}`)
-  if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
+  if (message !== '') log.warn('The destination accepted a request with a warning.', { warning: message })
   return undefined
 }

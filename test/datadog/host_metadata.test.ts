@@ -198,7 +198,7 @@ describe('host metadata', () => {
     const { start, logs } = await reporting('host_metadata: { enabled: true }', 60_000)
     start()
     await until(() => logs.length === 2)
-    expect(logs[0]).toContain('an answer that cannot be read')
+    expect(logs[0]).toContain('"event":"response_unreadable"')
     expect(logs[1]).toContain('The host was reported')
   })
 

@@ -171,8 +171,8 @@ ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], proce
       const found = await started(['validate'], '{ each: [{}, { mode: up }] }')
       expect(found.code).toBe(0)
       expect(changes(found)).toEqual([
-        `warning: ${found.path}:3:3 processors.rounding.digits: is unset, and its default changed from \`0\` to \`2\` in 1.2.0; set the one or the other`,
-        `warning: ${found.path}:3:22 processors.rounding.each[0].mode: is unset, and its default changed from \`up\` to \`down\` in 2.0.0; set the one or the other`,
+        `warning: ${found.path}:3:3 processors.rounding.digits: is unset, and its default changed from \`0\` to \`2\` in 1.2.0; set one of the two`,
+        `warning: ${found.path}:3:22 processors.rounding.each[0].mode: is unset, and its default changed from \`up\` to \`down\` in 2.0.0; set one of the two`,
       ])
       const { stdout } = await started(['validate', '--format', 'json'], '')
       const { valid, problems } = JSON.parse(stdout) as { valid: boolean; problems: { path: string }[] }

@@ -96,7 +96,7 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], processors: [${processor}], exporters: [debug] } } }
 `
   it.each([
-    ['meter.createCounter("seen")', '`createCounter` of seen must be given `{ description, unit }`, texts of which'],
+    ['meter.createCounter("seen")', '`createCounter` of seen must be given texts, `{ description, unit }`'],
     ['meter.createCounter({ name: "seen" })', '`createCounter` must be given a name, not an object'],
     ['meter.createCounter("seen", { description: "x." }).add("1")', '`add` of the counter seen must be given a finite'],
     ['onStop(meter)', '`onStop` must be given a function, not an object'],
@@ -120,7 +120,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], proce
     const folder = await temporaryFolder({ 'own.mjs': own, 'pipeline.yaml': configuration('own') })
     const { code, stderr } = await runCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toMatchObject({ code: 70 })
-    expect(stderr).toContain('own: Something failed outside every call of the pipeline, which stops.')
+    expect(stderr).toContain('own: A component failed outside the calls of the pipeline; the pipeline stops.')
     expect(stderr).toContain(message)
     expect(stderr).toContain(`"file":"${folder.path('own.mjs')}:3:`)
   })

@@ -141,7 +141,7 @@ describe('heka-pipeline init', () => {
     expect({ code, stdout, stderr }).toEqual({
       code: 64,
       stdout: '',
-      stderr: 'heka-pipeline init: pipeline.yaml is there already; --force overwrites it\n',
+      stderr: 'heka-pipeline init: pipeline.yaml already exists; --force overwrites it\n',
     })
     expect(readFileSync(path('pipeline.yaml'), 'utf8')).toBe('mine')
     expect((await runCommand(['init', '--preset', 'gateway', '--force'], { cwd: path('.') })).code).toBe(0)
@@ -218,7 +218,7 @@ describe('heka-pipeline init --check-key', () => {
     [
       200,
       '<html>',
-      'Datadog could not be asked about the key: GET URL/api/v1/validate: 200 with a web page in place of an answer, perhaps one to sign in, or the endpoint is wrong: <html>; nothing was written\n',
+      'Datadog could not be asked about the key: GET URL/api/v1/validate: 200 with a web page instead of an answer; perhaps a proxy asks for a login, or the endpoint is wrong: <html>; nothing was written\n',
     ],
   ])('writes nothing when the answer is %d %s, and never shows the key', async (status, body, message) => {
     const { path } = await folder()

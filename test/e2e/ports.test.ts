@@ -44,7 +44,7 @@ describe('a port that is in use at the start', () => {
         components: {
           'receivers.otlp': {
             status: 'StatusRecoverableError',
-            error: `cannot listen on 127.0.0.1:${port}: another process listens there already`,
+            error: `cannot listen on 127.0.0.1:${port}: another process already listens there`,
           },
           'receivers.host_metrics': { status: 'StatusOK' },
         },
@@ -82,7 +82,7 @@ describe('a port that is in use at the start', () => {
 })
 
 describe('one address for two', () => {
-  const twice = (address: string, path: string): string => `cannot listen on ${address}, because ${path} does already`
+  const twice = (address: string, path: string): string => `cannot listen on ${address}, because ${path} already does`
   const first = 'receivers.otlp.protocols.http.endpoint'
 
   it.each([
@@ -90,7 +90,7 @@ describe('one address for two', () => {
     [
       'localhost:4317',
       { grpc: '127.0.0.1:4317' },
-      'receivers.otlp.protocols.grpc.endpoint (127.0.0.1:4317) does already',
+      'receivers.otlp.protocols.grpc.endpoint (127.0.0.1:4317) already does',
     ],
     [
       '0.0.0.0:4317',

@@ -91,7 +91,7 @@ describe('a queue on disk', () => {
     expect(Number(restored)).toBeGreaterThan(0)
     expect(sent).toBe(restored)
     const { stderr } = await runCommand(['queue', 'list', folder.path('queue')])
-    expect(stderr).toContain('There is nothing in a queue')
+    expect(stderr).toContain('are empty')
   })
 
   it('is shown, exported and dropped by the command, and used by one process at a time', async () => {

@@ -53,8 +53,14 @@ interface Process {
   readonly address: (server: string) => Promise<string>
 }
 
-/** A pipeline whose `service` has an admin address. */
-async function start(yaml: string, files: Readonly<Record<string, string>> = {}): Promise<Process> {
+/** A pipeline whose `service` has an admin address, when it can be reloaded. */
+async function start(yaml: string, files?: Readonly<Record<string, string>>): Promise<Process> {
+  const process = await launch(yaml, files)
+  await process.address('admin')
+  return process
+}
+
+async function launch(yaml: string, files: Readonly<Record<string, string>> = {}): Promise<Process> {
   const folder = await temporaryFolder({ ...files, 'pipeline.yaml': yaml })
   const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
   const { address } = command
@@ -249,9 +255,9 @@ ${service(
     await expect(reload()).resolves.toEqual({
       code: 422,
       text: [
-        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: is not a setting of receivers.otlp.protocols.http; there are endpoint, metrics_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
+        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: unknown setting; known settings: endpoint, metrics_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
         'warning: pipeline.yaml:4:38 processors.named: is not used by any pipeline',
-        'pipeline.yaml:12:1 logs: is not a section of the configuration; there are receivers, processors, exporters, service, modules',
+        'pipeline.yaml:12:1 logs: unknown section; known sections: receivers, processors, exporters, service, modules',
         '',
         '2 mistakes in the configuration.\n',
       ].join('\n'),
@@ -263,7 +269,7 @@ ${service(
     await write('pipeline.yaml', yaml('endpoint: "127.0.0.1:0"', second(`127.0.0.1:${port}`)))
     await expect(reload()).resolves.toEqual({
       code: 422,
-      text: `pipeline.yaml:3:74 receivers.otlp/2: protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process listens there already\n\n1 mistake in the configuration.\n`,
+      text: `pipeline.yaml:3:74 receivers.otlp/2: protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process already listens there\n\n1 mistake in the configuration.\n`,
     })
     await expect(status()).resolves.toEqual([
       'exporters.otlp_http StatusOK',
@@ -575,7 +581,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     const unanswered = send(receiver, gaugeRequest(8)).catch(() => 'the process has ended')
     await command.waitFor('inside')
     await expect(change({ otlp_http: toAlive })).resolves.toContain(
-      'processors.never: has not released all data points in time; they still come out, or stay until the stop\n',
+      'processors.never: did not release all data points in time; they are released later, or stay until the stop\n',
     )
 
     command.kill('SIGTERM')
@@ -633,7 +639,7 @@ receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
 processors: { gate: }
 exporters: { otlp_http: { endpoint: "${destination.url}" } }
 ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters: [otlp_http] }`, 'health: { address: "127.0.0.1:0" }')}`
-    const { command, reload, write, status, address } = await start(yaml('gate'), { 'gate.mjs': gate })
+    const { command, reload, write, status, address } = await launch(yaml('gate'), { 'gate.mjs': gate })
     const count = (): number => eventsOf(command.stderr()).filter(({ event }) => event === 'reloaded').length
     await command.waitFor('loading')
     command.kill('SIGHUP')

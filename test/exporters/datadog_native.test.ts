@@ -426,7 +426,7 @@ describe('what Datadog answers', () => {
     intake.respondBy(() => ({ status, body }))
     const exporter = await exporting()
     expect(await exporter.deliver(of({}, level('m', 1, 0)), of({}, level('m', 1, 9)))).toMatchObject({ sent: 2 })
-    const logged = exporter.logs.filter(({ message }) => message.includes('an answer that cannot be read'))
+    const logged = exporter.logs.filter(({ fields }) => (fields as { event?: string })?.event === 'response_unreadable')
     expect(logged).toHaveLength(warnings)
   })
 

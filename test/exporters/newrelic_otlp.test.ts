@@ -89,7 +89,9 @@ describe('newrelic_otlp', () => {
     for (const name of ['NEW_RELIC_LICENSE_KEY', 'NEW_RELIC_API_KEY', 'NEWRELIC_API_KEY']) {
       expect(await checkComponent(newrelicOtlp, yaml, { [name]: KEY })).toMatchObject({ config: { api_key: KEY } })
     }
-    await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { api_key: "a b" }', {})).rejects.toThrow('no key has')
+    await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { api_key: "a b" }', {})).rejects.toThrow(
+      'keys do not have',
+    )
     await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { region: mars }', {})).rejects.toThrow(/region: must be/)
   })
 })

@@ -207,9 +207,7 @@ describe('TLS', () => {
     const secureUrl = url.replace('http:', 'https:')
     const error = await failureOf(client()(`${secureUrl}/api/v1/series`, request))
     expect(error).toMatchObject({ kind: 'retryable', reason: 'network' })
-    expect(error.message).toBe(
-      `POST ${secureUrl}/api/v1/series: The server does not speak TLS, as https:// wants it to.`,
-    )
+    expect(error.message).toBe(`POST ${secureUrl}/api/v1/series: The server does not speak TLS, which https:// needs.`)
   })
 
   it('says in one line why a server ended it', async () => {
@@ -253,10 +251,10 @@ describe('TLS', () => {
 
   it('wants a certificate and its key together', () => {
     expect([...checkHttp({ ...unset, tls: { ...noTls, cert_file: 'a.pem' } })]).toEqual([
-      { path: 'tls.key_file', message: 'is required beside tls.cert_file' },
+      { path: 'tls.key_file', message: 'is required together with tls.cert_file' },
     ])
     expect([...checkHttp({ ...unset, tls: { ...noTls, key_file: 'a.key' } })]).toEqual([
-      { path: 'tls.cert_file', message: 'is required beside tls.key_file' },
+      { path: 'tls.cert_file', message: 'is required together with tls.key_file' },
     ])
   })
 })
@@ -398,7 +396,7 @@ describe('a redirect', () => {
     [
       301,
       '/y?token=hunter2',
-      'redirects to URL/y, which is not followed; if data is to go there, set the endpoint to it',
+      'redirects to URL/y, which is not followed; if data should go there, set the endpoint to it',
     ],
     [302, '/login', 'redirects to URL/login, which is not followed'],
     [303, '/login', 'redirects to URL/login, which is not followed'],

@@ -133,7 +133,7 @@ it('listens as soon as another process has left its port', async () => {
   })
   while (close === undefined) await new Promise((resolve) => setImmediate(resolve))
   const [error] = errors
-  expect(error).toContain(`cannot listen on 127.0.0.1:${port}: another process listens there already`)
+  expect(error).toContain(`cannot listen on 127.0.0.1:${port}: another process already listens there`)
   await leave()
   jest.advanceTimersByTime(10_000)
   await expect(listening).resolves.toBe(`127.0.0.1:${port}`)

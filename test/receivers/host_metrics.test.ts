@@ -168,8 +168,8 @@ describe('the host itself', () => {
     const others = declared.map(([name]) => name).filter((name) => !linuxOnly.includes(name))
     expect(others.filter((name) => !seen.includes(name) && !mayLack.test(name))).toEqual([])
     expect(scraping.logs()).toEqual([
-      'A scraper finds nothing to read on this operating system. {"scraper":"disk"}',
-      'A scraper finds nothing to read on this operating system. {"scraper":"container"}',
+      'A scraper has nothing to read on this operating system. {"scraper":"disk"}',
+      'A scraper has nothing to read on this operating system. {"scraper":"container"}',
     ])
   })
 
@@ -435,7 +435,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
       'error pipeline.yaml:7:50 cpu.metrics.system.cpu.time.attributes[1]: must be `cpu` or `state`, not "core"',
       'error pipeline.yaml:7:79 cpu.metrics.system.cpu.time.aggregation_strategy: must be `sum`, not "avg"',
       'error pipeline.yaml:8:59 cpu.metrics.system.cpu.utilization.aggregation_strategy: must be `sum`, `avg`, `min` or `max`, not "median"',
-      'error pipeline.yaml:9:39 cpu.metrics.system.cpu.logical.count.attributes: is not a setting of cpu.metrics.system.cpu.logical.count; there are enabled',
+      'error pipeline.yaml:9:39 cpu.metrics.system.cpu.logical.count.attributes: unknown setting; known settings: enabled',
     ])
   })
 
@@ -457,7 +457,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
     const disk =
       'metrics: { system.disk.io: { attributes: [direction] }, system.disk.io_time: { enabled: false, attributes: [] } }'
     expect(await problemsOf(`      disk: { ${disk} }`)).toBe(
-      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device beside its disk: say which ones count with include or exclude, or some counts twice',
+      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device of its own, in addition to its disk: say which ones count with include or exclude, or some counts twice',
     )
     expect(await problemsOf(`      disk: { include: { devices: [sda] }, ${disk} }`)).toBe('')
     const usage = 'system.filesystem.usage: { attributes: [device, state], aggregation_strategy: max }'

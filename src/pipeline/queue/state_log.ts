@@ -344,7 +344,7 @@ export class StateLog {
 
   #failed(error: unknown): void {
     this.log.warn(
-      'What the exporter remembers cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
+      'The state of the exporter cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
       { event: 'state_disk_failed', directory: this.folder, error: errorMessage(error) },
     )
     this.abandon()

@@ -69,13 +69,13 @@ const receivers = instrumentsOf<ReceiverSheet>(
     receiver_accepted_metric_points: [
       'counter',
       POINTS,
-      'Data points that were taken from the receiver.',
+      'Data points that were accepted from the receiver.',
       (sheet) => sheet.accepted,
     ],
     receiver_refused_metric_points: [
       'counter',
       POINTS,
-      'Data points that no pipeline could take: the sender keeps them.',
+      'Data points that no pipeline could accept: the sender keeps them.',
       (sheet) => sheet.refused,
     ],
   },
@@ -156,14 +156,19 @@ const exporters = instrumentsOf<ExporterSheet>(
     exporter_created_metric_points: [
       'counter',
       POINTS,
-      'Data points that were made beside those handed in.',
+      'Data points that were made in addition to those handed in.',
       (sheet) => sheet.created,
     ],
-    exporter_sent_metric_points: ['counter', POINTS, 'Data points that the destination took.', (sheet) => sheet.sent],
+    exporter_sent_metric_points: [
+      'counter',
+      POINTS,
+      'Data points that the destination accepted.',
+      (sheet) => sheet.sent,
+    ],
     exporter_rejected_metric_points: [
       'counter',
       POINTS,
-      'Data points refused in requests that the destination took.',
+      'Data points rejected in requests that the destination accepted.',
       (sheet) => sheet.rejected,
     ],
     exporter_merged_metric_points: [
@@ -194,7 +199,7 @@ const exporters = instrumentsOf<ExporterSheet>(
     exporter_enqueue_failed_metric_points: [
       'counter',
       POINTS,
-      'Data points that a full queue did not take, also where the sender keeps them.',
+      'Data points that a full queue did not accept, also if the sender keeps them.',
       (sheet) => sheet.enqueueFailed,
     ],
     exporter_requests: ['counter', '{requests}', 'Attempts to send a request.', (sheet) => sheet.attempts],
@@ -219,7 +224,7 @@ const reloads: Instrument = {
   kind: 'counter',
   name: 'config_reloads',
   unit: '{reloads}',
-  description: 'Reloads of the configuration; after one that failed, the configuration before it runs on.',
+  description: 'Reloads of the configuration; after a failed one, the previous configuration keeps running.',
   read: ({ reloads }) => Object.entries(reloads).map(([outcome, count]) => [count, { outcome }]),
 }
 
@@ -240,18 +245,23 @@ const requestsInFlight = instrumentsOf<ExporterSheet>(
 const queues = instrumentsOf<QueueStatus>(
   (telemetry) => Object.entries(telemetry.queues()).map(([exporter, status]) => [status, { exporter, ...QUEUE }]),
   {
-    exporter_queue_size: ['gauge', '{batches}', 'What waits in the queue, in units of its sizer.', ({ size }) => size],
+    exporter_queue_size: [
+      'gauge',
+      '{batches}',
+      'Data that waits in the queue, in units of its sizer.',
+      ({ size }) => size,
+    ],
     exporter_queue_capacity: [
       'gauge',
       '{batches}',
-      'What the queue may hold, in units of its sizer.',
+      'The capacity of the queue, in units of its sizer.',
       ({ capacity }) => capacity,
     ],
-    exporter_queue_disk_bytes: ['gauge', 'By', 'What a queue on disk takes there.', (status) => status.bytes_on_disk],
+    exporter_queue_disk_bytes: ['gauge', 'By', 'Bytes that a queue uses on disk.', (status) => status.bytes_on_disk],
     exporter_queue_disk_failed: [
       'gauge',
       '1',
-      'Whether a queue on disk is in memory now, because the disk fails.',
+      'Whether a queue on disk is kept in memory now, because the disk fails.',
       ({ bytes_on_disk: onDisk, problem }) => (onDisk === undefined ? undefined : Number(problem !== undefined)),
     ],
     exporter_oldest_batch_age_seconds: [
@@ -269,17 +279,12 @@ const memory = instrumentsOf<MemoryReading>(
     return reading === undefined ? [] : [[reading, {}]]
   },
   {
-    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter saw it last.', ({ used }) => used],
-    memory_limiter_soft_limit_bytes: [
-      'gauge',
-      'By',
-      'Memory in use from which on data is refused.',
-      ({ soft }) => soft,
-    ],
+    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter last measured it.', ({ used }) => used],
+    memory_limiter_soft_limit_bytes: ['gauge', 'By', 'Memory in use above which data is refused.', ({ soft }) => soft],
     memory_limiter_limit_bytes: [
       'gauge',
       'By',
-      'Memory in use from which on what waits in memory is dropped.',
+      'Memory in use above which data that waits in memory is dropped.',
       ({ hard }) => hard,
     ],
     memory_limiter_refusing: [
@@ -305,7 +310,7 @@ const processMetrics = instrumentsOf<NodeJS.MemoryUsage>(() => [[process.memoryU
   process_runtime_total_sys_memory_bytes: [
     'gauge',
     'By',
-    'Memory the runtime has reserved (V8: heap, and what objects hold outside of it).',
+    'Memory the runtime has reserved (V8: the heap, and memory that objects hold outside of it).',
     ({ heapTotal, external }) => heapTotal + external,
   ],
 })
@@ -351,7 +356,7 @@ export class OwnMetrics {
       kind: 'gauge',
       name: 'process_runtime_event_loop_delay_seconds',
       unit: 's',
-      description: 'How late the event loop came to what was due, since the last reading; quantile 1 is the longest.',
+      description: 'Delay of due work in the event loop since the last reading; quantile 1 is the longest.',
       read: () => delays(this.#delay),
     })
     this.#processNames = new Set(processMetrics.map(({ name }) => `${prefix}_${name}`))

@@ -91,7 +91,7 @@ describe('the thread that reads it', () => {
     for (let time = 1; time <= 2; time++) {
       const results = await Promise.allSettled([reader.read(body(), 10), reader.read(body(), 10)])
       expect(results).toMatchObject([
-        { status: 'rejected', reason: { reason: 'busy', message: 'The request could not be read just now.' } },
+        { status: 'rejected', reason: { reason: 'busy', message: 'The request cannot be read at the moment.' } },
         { status: 'rejected', reason: { reason: 'busy' } },
       ])
       expect(errors).toHaveLength(time)

@@ -177,7 +177,7 @@ describe('a handshake of TLS', () => {
   })
 
   it.each(protocols)(
-    'is counted when the client shows no certificate, or one that nobody vouches for (%s)',
+    'is counted when the client shows no certificate, or one that no authority has signed (%s)',
     async (protocol) => {
       const without = await start(MUTUAL)
       await shakeHands(without, protocol, {})
@@ -187,7 +187,7 @@ describe('a handshake of TLS', () => {
         cert: readFileSync(tlsPath('server.pem')),
         key: readFileSync(tlsPath('server.key')),
       })
-      await expectRefused(untrusted, protocol, 'tls', 'no authority of client_ca_file vouches for the certificate')
+      await expectRefused(untrusted, protocol, 'tls', 'no authority of client_ca_file has signed the certificate')
     },
   )
 
