@@ -1,6 +1,6 @@
 import type { ProcessBatch, ProcessorAccount } from './processor.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import { inParts } from '../otlp/metrics/parts.ts'
+import { inParts } from '../otlp/common/parts.ts'
 import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 

@@ -48,7 +48,7 @@ async function start(
   }
 }
 
-/** The values of all requests that the destination took. */
+/** The values of all requests that the destination accepted. */
 function valuesAt({ requests }: Intake): Set<number> {
   const texts = requests.filter(({ status }) => status === 200).map(({ body }) => JSON.stringify(body))
   return new Set(

@@ -1,7 +1,7 @@
 import { NO_ROOM, TOO_LARGE } from '../common/remembered_bytes.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
 import type { Metric } from '../metrics/metric.ts'
-import { PART } from '../metrics/parts.ts'
+import { PART } from '../common/parts.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from '../metrics/points.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { ExtremesOfDifferences } from './by_bytes.ts'

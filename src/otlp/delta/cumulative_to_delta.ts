@@ -5,8 +5,8 @@ import { rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Memory, RememberedBytes } from '../common/remembered_bytes.ts'
 import type { MetricBatch } from '../metrics/batch.ts'
 import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
-import { joined, partsOf } from '../metrics/parts.ts'
-import type { Part } from '../metrics/parts.ts'
+import { joined, partsOf } from '../common/parts.ts'
+import type { Part } from '../common/parts.ts'
 import type { DataPoint } from '../metrics/points.ts'
 import { grown } from '../wire/bytes_index.ts'
 import { ByBytes } from './by_bytes.ts'
@@ -186,7 +186,7 @@ export class CumulativeToDelta implements Memory {
     const work = this.#beginBatch(batch, account)
     this.#isWithin = true
     try {
-      const parts: Part[] = []
+      const parts: Part<MetricBatch>[] = []
       const owned: Owned[] = []
       let isRepeated = false
       this.#nextBatch()

@@ -1,8 +1,6 @@
-import { AFTER, BEFORE, WITHIN } from '../common/time_window.ts'
 import type { TimeWindow } from '../common/time_window.ts'
 import type { Source } from '../wire/lazy_message.ts'
 import { behind } from '../wire/lazy_message.ts'
-import type { MetricBatch } from './batch.ts'
 import type { MetricShape } from './layout.ts'
 import type { Metric } from './metric.ts'
 
@@ -37,38 +35,6 @@ function walk({ bytes, view }: Source, { dataStart, dataEnd }: MetricShape, wind
     at += length
   }
   return places
-}
-
-/** Whether every point of the batch lies before the window. */
-export function isBefore(batch: MetricBatch, window: TimeWindow): boolean {
-  return batch.everyMetric((metric) => placesOf(metric, window) === BEFORE)
-}
-
-/** The batch without the points outside the window, whose number `dropped` is called with. */
-export function within(
-  batch: MetricBatch,
-  window: TimeWindow,
-  dropped: (place: number, points: number) => void,
-): MetricBatch {
-  if (batch.everyMetric((metric) => (placesOf(metric, window) & ~WITHIN) === 0)) return batch
-  const counts = { [BEFORE]: 0, [WITHIN]: 0, [AFTER]: 0 }
-  const timely = batch
-    .filterMetrics((metric) => {
-      const places = placesOf(metric, window)
-      if (places !== BEFORE && places !== AFTER) return true
-      counts[places] += metric.pointCount
-      return false
-    })
-    .filterPoints(
-      ({ timeUnixNano }) => {
-        const place = window.place(timeUnixNano)
-        counts[place as keyof typeof counts] += 1
-        return place === WITHIN
-      },
-      (metric) => (placesOf(metric, window) & ~WITHIN) !== 0,
-    )
-  for (const place of [BEFORE, AFTER] as const) if (counts[place] > 0) dropped(place, counts[place])
-  return timely
 }
 
 /** Where the time of the point from `start` to `end` is, of whatever kind; -1 when it does not stand near its front. */

@@ -29,8 +29,8 @@ export const collectorHints: readonly Hint[] = [
       'service: { pipelines: { metrics/a: { receivers: [host_metrics], exporters: [debug] }, metrics/b: { receivers: [host_metrics], exporters: [datadog_native] } } }',
   },
   {
-    path: /^service\.pipelines\.(traces|logs|profiles)(\/.*)?$/,
-    message: 'this version has only metrics pipelines; keep this one in the Collector',
+    path: /^service\.pipelines\.profiles(\/.*)?$/,
+    message: 'this version has no pipelines of profiles; keep this one in the Collector',
   },
   {
     path: /^service\.telemetry\.metrics\.(readers|views)$/,
