@@ -324,10 +324,10 @@ export class StateLog {
     if (telling.file !== undefined) return telling.file
     telling.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
     telling.file = await this.machine.disk.open(telling.path, NEW)
-    await this.machine.disk.syncFolder(this.folder)
-    // It may have been abandoned meanwhile.
+    // It may have been abandoned meanwhile. Otherwise it is listed before anything can fail, so that its file is closed.
     if (telling.abandoned) this.#delete([telling])
     else this.#tellings.push(telling)
+    await this.machine.disk.syncFolder(this.folder)
     return telling.file
   }
 
