@@ -69,7 +69,7 @@ describe('a component of a user’s own', () => {
     [
       'requests of more points than it was given',
       'encode: (batch) => [{ items: batch.pointCount + 5, bytes: 1 }], send: async () => {}',
-      'must not hold more data points than it was given',
+      'must not hold more items than it was given',
     ],
     [
       'no state',
