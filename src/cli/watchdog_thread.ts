@@ -72,7 +72,7 @@ function end(): void {
     const place = places.find((each) => !isOwn(each)) ?? places.at(0)
     const where = place === undefined ? '' : `: ${place.file}${place.position}`
     const since = Math.round((now() - came!) / 1000)
-    const message = `A signal came ${since} s ago, and a call that does not end keeps the process from stopping${where}. It ends now; what waits in memory only is lost.`
+    const message = `A signal came ${since} s ago, and a call that does not end keeps the process from stopping${where}. The process ends now; data that waits only in memory is lost.`
     writeSync(2, `heka-pipeline: ${visible(message)}\n`)
   }
   wait(PATIENCE, () => {

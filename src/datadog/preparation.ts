@@ -21,7 +21,7 @@ import { splitTag, tagMerger } from './tags.ts'
 export function overwrittenLog(log: Pick<Logger, 'warn'>): (metric: { readonly name: string }) => void {
   return warnOncePerMetric(
     log,
-    'Several sources of a metric are one series at Datadog, which keeps one value a second of it: what another value took the place of is dropped and counted as `overwritten`. Send an attribute that distinguishes the sources: leave `service.instance.id` or `process.pid` out of `resource_attributes.exclude`, or set `instrumentation_scope_metadata_as_tags: true` where they are scopes.',
+    'Several sources of a metric are one series at Datadog, which stores one value per second: a value that another one replaces is dropped and counted as `overwritten`. Send an attribute that distinguishes the sources: leave `service.instance.id` or `process.pid` out of `resource_attributes.exclude`, or set `instrumentation_scope_metadata_as_tags: true` where they are scopes.',
   )
 }
 

@@ -36,10 +36,10 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: "Sends metrics, logs and traces to Datadog's OTLP intake.",
   description: `
-Everything OTLP can say arrives as it is, with the exception of what this intake refuses: cumulative monotonic sums and
-cumulative histograms of either kind are turned into differences.
+Data arrives unchanged, except for what this intake refuses: cumulative monotonic sums and cumulative histograms
+of either kind are turned into differences.
 
-Resource attributes arrive as tags, beside those that Datadog derives from them by its own rules. Attributes from which
+Resource attributes arrive as tags, in addition to those that Datadog derives from them by its own rules. Attributes from which
 Datadog reads the host are always sent.
 
 Logs and traces arrive as they are, with the host and the tags that are set here as resource attributes. The intake of traces is in preview at Datadog:

@@ -21,7 +21,7 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: "Sends metrics, logs and traces to New Relic's OTLP endpoint.",
   description: `
-Data arrives as it is, but for the resource attributes that are set here; they win over those of the data. New
+Data arrives unchanged, except for the resource attributes that are set here; they win over those of the data. New
 Relic recommends differences over cumulative counts: put \`cumulative_to_delta\` before this exporter.
 
 What is retried and what is counted as refused or rejected is the same as for \`otlp_http\`. Requests keep within New Relic's
@@ -29,7 +29,7 @@ limit of 1 MB.
 `,
   config: {
     region: {
-      doc: 'Where the account is: the United States, Europe, Japan, or the FedRAMP environment. For any other destination set `endpoint`.',
+      doc: 'The region of the account: the United States, Europe, Japan, or the FedRAMP environment. For any other destination set `endpoint`.',
       format: ['us', 'eu', 'jp', 'fedramp'],
       default: 'us',
     },
@@ -87,7 +87,7 @@ newrelic_otlp:
   *check(config) {
     // It goes into a header as it is: printable ASCII without spaces.
     if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
-      yield { path: 'api_key', message: 'holds a character that no key has, perhaps a space or a line break' }
+      yield { path: 'api_key', message: 'holds a character that keys do not have, perhaps a space or a line break' }
     }
     const problem = compressionProblem(config.compression)
     if (problem !== undefined) yield { path: 'compression', message: problem }

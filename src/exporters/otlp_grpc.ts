@@ -14,7 +14,7 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: 'Sends metrics, logs and traces over OTLP/gRPC.',
   description: `
-To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
+To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. Data that no processor changed arrives
 byte for byte as it came in. One of more than 20,000 data points goes out in several requests. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
 
 A request is sent again when it fails with one of the codes that the OTLP specification names (CANCELLED,
@@ -28,7 +28,7 @@ A proxy is taken from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http
   config: {
     ...grpcSettings,
     max_request_size: {
-      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is what gRPC servers take unless told otherwise.',
+      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is the default limit of gRPC servers.',
       format: 'bytes',
       default: '4MiB',
     },

@@ -55,7 +55,7 @@ rejects while it takes the rest (partial success) are counted as rejected.
       default: 'gzip',
     },
     max_request_size: {
-      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is what the OpenTelemetry Collector takes.',
+      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is the limit of the OpenTelemetry Collector.',
       format: 'bytes',
       default: '20MiB',
     },

@@ -121,6 +121,6 @@ export async function readAnswer(
   const { rejected, message } = outcome
   if (rejected > 0)
     throw partial(Math.min(rejected, items), `${rejected} ${signals[signal].items} were rejected: ${message}`)
-  if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
+  if (message !== '') log.warn('The destination accepted a request with a warning.', { warning: message })
   return undefined
 }

@@ -118,13 +118,13 @@ export function startPipeline(
     late.abort()
     const { hanging } = graph
     if (hanging.length > 0)
-      log.error('What has not stopped in time is not waited for.', {
+      log.error('Components did not stop in time and are abandoned.', {
         event: 'stop_timeout',
         hanging: hanging.join(', '),
       })
     health.stopped()
     telemetry.abandonHeld()
-    for (const equation of telemetry.equations()) log.info(equation, { event: 'balance' })
+    for (const equation of telemetry.equations()) log.info(equation)
     return telemetry.balance()
   }
 }

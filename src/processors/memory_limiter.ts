@@ -12,12 +12,12 @@ export default defineComponent({
   summary: 'Refuses data while the memory of the process, or of its container, is above a limit.',
   description: `Above the soft limit, which is the hard one less the spike limit, every batch goes back to its receiver: an OTLP client
 gets 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`) and keeps it; what a receiver that cannot refuse has collected, as
-\`host_metrics\`, is dropped and counted as \`memory_limit\`. It belongs before all other processors: what they remember of a
-batch that is refused and comes again they would remember twice.
+\`host_metrics\`, is dropped and counted as \`memory_limit\`. It belongs before all other processors: they would
+remember a batch twice that is refused and comes again.
 
 \`service.memory_limiter\` has the same settings and does more: it holds for all pipelines, refuses before a request is read, and
-above the hard limit lets go of what waits in memory. Both may be there. What counts as memory in use is told in
-[reliability](../reliability.md#memory).`,
+above the hard limit drops what waits in memory. Both may be used. [Reliability](../reliability.md#memory) says what counts
+as memory in use.`,
   config: memoryLimiterSettings,
   examples: [
     {

@@ -19,21 +19,21 @@ export default defineComponent({
   kind: 'processor',
   type: 'resource_detection',
   signals: ['metrics', 'logs', 'traces'],
-  summary: 'Finds out where it runs, and says so in the resource attributes of everything that passes.',
+  summary: 'Finds out where it runs, and adds this to the resource attributes of all data that passes.',
   description: `
 The detectors are asked all at once, when the first batch comes, which waits for them no longer than \`timeout\`:
 
 ${names.map((name) => `- \`${name}\`: ${detectors[name].doc}`).join('\n')}
 
-Of attributes that several find, the one of the detector that stands first in \`detectors\` counts. What a detector cannot find
-out is logged, and never keeps the pipeline from starting nor a data point from passing. Each attribute has a switch of its own,
+Of attributes that several find, the one of the detector that stands first in \`detectors\` counts. If a detector cannot find something
+out, this is logged; it never keeps the pipeline from starting or a data point from passing. Each attribute has a switch of its own,
 but those of \`env\`, which are set as they are given. Metadata services are asked directly, past any proxy.
 
 [host_metrics](../receivers/host_metrics.md) says by itself which host it is on. In front of others, a gateway wants
 \`override: false\`, or everything becomes its own; [Datadog's rules](../datadog.md) about hosts read these attributes.
 `,
   config: {
-    detectors: { doc: 'What is asked, the most trusted first.', format: { list: names }, default: ['env'] },
+    detectors: { doc: 'The detectors, the most trusted first.', format: { list: names }, default: ['env'] },
     override: {
       doc: 'Whether what is detected wins over an attribute that the data has (`true`), or the other way round.',
       format: 'boolean',

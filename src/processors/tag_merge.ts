@@ -6,7 +6,7 @@ export default defineComponent({
   kind: 'processor',
   type: 'tag_merge',
   signals: ['metrics', 'logs', 'traces'],
-  summary: 'Adds the same tags to everything that passes.',
+  summary: 'Adds the same tags to all data that passes.',
   description: `
 Each tag becomes a resource attribute. Where the data has an attribute of the same key, on the resource or on a data point,
 \`on_conflict\` says which of the two counts; the other one is gone, so the result is the same for every destination.

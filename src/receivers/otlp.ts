@@ -154,7 +154,7 @@ The log names the likely cause once a minute.`,
                     default: [],
                   },
                   allowed_headers: {
-                    doc: 'Headers that pages may send beside those of OTLP; `*` means any.',
+                    doc: 'Headers that pages may send in addition to those of OTLP; `*` means any.',
                     format: { list: 'string' },
                     default: [],
                   },

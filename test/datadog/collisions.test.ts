@@ -65,12 +65,10 @@ async function delivered(
   { temporality, on, before }: { temporality: Temporality; on: 'point' | 'resource'; before: boolean },
 ) {
   const intake: Intake = await startIntake()
-  cleanups.push(() => intake.close())
   const exporter = await testExporter(
     component,
     `${component.type}: { endpoint: "${intake.url}", api_key: good-key, ${settings} }`,
   )
-  cleanups.push(() => exporter.stop())
   const processor = await testProcessor(tagMerge, 'tag_merge: { tags: ["pod:all"] }')
   cleanups.push(() => processor.stop())
   const rounds = [round(1, temporality, on), round(2, temporality, on)]
@@ -150,12 +148,10 @@ describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent<Setting
     ['service.instance.id', { 'aws.ecs.launchtype': 'fargate', 'aws.ecs.task.arn': 'arn:aws:ecs:1' }],
   ])('never takes one counter for another of the same tags that differs in %s', async (attribute, resource) => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const exporter = await testExporter(
       component,
       `${component.type}: { endpoint: "${intake.url}", api_key: good-key }`,
     )
-    cleanups.push(() => exporter.stop())
     const scrape = (instance: string, value: number, seconds: number): MetricBatch =>
       MetricBatch.of({
         resource: { ...resource, [attribute]: instance },
@@ -178,10 +174,8 @@ describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent<Setting
 
   it('forgets a counter that sends nothing for delta_ttl', async () => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const settings = `endpoint: "${intake.url}", api_key: good-key, delta_ttl: 20ms`
     const exporter = await testExporter(component, `${component.type}: { ${settings} }`)
-    cleanups.push(() => exporter.stop())
     const total = (value: number, seconds: number): MetricBatch =>
       MetricBatch.of({
         metrics: [

@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { main, startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
+import { eventsOf } from '../kit/events.ts'
 
 const yaml = (exporter: string, more = ''): string => `
 ${more}
@@ -18,11 +18,8 @@ service:
 
 async function start(files: Readonly<Record<string, string>>): Promise<RunningCommand> {
   const folder = await temporaryFolder(files)
-  cleanups.push(folder.remove)
   execFileSync('mkfifo', [folder.path('fifo')])
-  const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-  cleanups.push(() => command.kill('SIGKILL'))
-  return command
+  return startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
 }
 
 /** An exporter that sends to nobody and, when it stops, does this. */
@@ -42,9 +39,9 @@ describe('the stop', () => {
       'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
       'hanging.mjs': exporterThat('new Promise(() => {})'),
     })
-    await command.waitFor('has started')
+    await command.logged('started')
     command.kill('SIGTERM')
-    await command.waitFor('Stopping')
+    await command.logged('stopping')
     const since = performance.now()
     await expect(command.ended).resolves.toBe(0)
     expect(performance.now() - since).toBeLessThan(4000)
@@ -57,9 +54,9 @@ describe('the stop', () => {
       'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
       'hanging.mjs': exporterThat("readFile('fifo')"),
     })
-    await command.waitFor('has started')
+    await command.logged('started')
     command.kill('SIGTERM')
-    await command.waitFor('Stopping')
+    await command.logged('stopping')
     const since = performance.now()
     await expect(command.ended).resolves.toBe('SIGKILL')
     expect(performance.now() - since).toBeLessThan(5000)
@@ -70,8 +67,8 @@ describe('the stop', () => {
   it('ends where the folder of a queue can never be made', async () => {
     const exporter = 'otlp_http: { endpoint: "http://127.0.0.1:1", sending_queue: { directory: /proc/nope } }'
     const command = await start({ 'pipeline.yaml': yaml(exporter) })
-    await command.waitFor('The queue cannot use its directory')
-    await command.waitFor('will be sent again')
+    await command.logged('queue_disk_failed')
+    await command.logged('request_retried')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     expect(command.stderr()).toMatch(/handed in (\d+) = sent 0 \+ dropped\(shutdown\) \1\n/)
@@ -110,9 +107,7 @@ export default {
     ['a call of the system', "execFileSync('sleep', ['99'])", 'SIGKILL'],
   ])('ends the process a few seconds after shutdown_timeout, and says where it is: %s', async (_what, body, code) => {
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-    cleanups.push(() => command.kill('SIGKILL'))
     await command.waitFor('It blocks.')
     const since = performance.now()
     command.kill('SIGTERM')
@@ -126,11 +121,9 @@ export default {
 
   itHears('ends at once with a second signal', async () => {
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking('for (;;);') })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', 'pipeline.yaml', '--set', 'service.shutdown_timeout=60s'], {
       cwd: folder.path('.'),
     })
-    cleanups.push(() => command.kill('SIGKILL'))
     await command.waitFor('It blocks.')
     command.kill('SIGINT')
     await new Promise((resolve) => setTimeout(resolve, 200))
@@ -142,9 +135,7 @@ export default {
   it('stops in good order where the call ends after all, before it is too late', async () => {
     const body = 'const end = performance.now() + 6300; while (performance.now() < end);'
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-    cleanups.push(() => command.kill('SIGKILL'))
     await command.waitFor('It blocks.')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
@@ -164,7 +155,7 @@ describe('a signal during the start', () => {
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     expect(performance.now() - since).toBeLessThan(5000)
-    expect(command.stderr()).not.toContain('has started')
+    expect(eventsOf(command.stderr())).toEqual([])
   })
 
   it('is taken before anything else is loaded', () => {
@@ -188,10 +179,8 @@ describe('a signal during the start', () => {
         'pipeline.yaml': yaml('debug:'),
         'preload.mjs': "process.on('newListener', (name) => name === 'SIGTERM' && console.error('It listens.'))",
       })
-      cleanups.push(folder.remove)
       const node = [process.execPath, '--import', folder.path('preload.mjs'), main, '-c', folder.path('pipeline.yaml')]
       const command = startProcess('unshare', ['--pid', '--fork', '--mount-proc', '--kill-child', ...node])
-      cleanups.push(() => command.kill('SIGKILL'))
       await command.waitFor('It listens.')
       const children = readFileSync(`/proc/${command.pid}/task/${command.pid}/children`, 'utf8')
       process.kill(Number(children), signal)

@@ -6,7 +6,6 @@ import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
@@ -82,12 +81,10 @@ describe.each<[string, ExporterComponent<Settings, Batch>, string, Read]>([
 ])('%s', (_name, component, settings, read) => {
   async function deliver(...batches: readonly MetricBatch[]) {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const exporter = await testExporter(
       component,
       `${component.type}: { endpoint: "${intake.url}", api_key: k${settings} }`,
     )
-    cleanups.push(() => exporter.stop())
     const balance = await exporter.deliver(...batches)
     return { values: (tag?: string) => read(intake, tag), balance }
   }

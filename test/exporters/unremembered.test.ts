@@ -9,7 +9,6 @@ import { Attributes } from '../../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { HistogramPoint, NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { rememberedBytes } from '../../src/otlp/common/remembered_bytes.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { runs } from '../kit/fuzzing.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -79,7 +78,6 @@ const VARIANTS: readonly (readonly [string, ExporterComponent<Settings, Batch>, 
 
 async function deliver([, component, settings, read]: (typeof VARIANTS)[number], batches: readonly MetricBatch[]) {
   const intake = await startIntake()
-  cleanups.push(() => intake.close())
   const yaml = `${component.type}: { endpoint: "${intake.url}", api_key: k${settings} }`
   const exporter = await testExporter(component, yaml)
   const balance = await exporter.deliver(...batches)

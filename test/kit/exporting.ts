@@ -10,6 +10,7 @@ import { ExporterSheet } from '../../src/pipeline/telemetry/telemetry.ts'
 import type { ExporterBalance } from '../../src/pipeline/telemetry/telemetry.ts'
 import { testComponent } from '../../src/testing.ts'
 import type { LogLine } from '../../src/testing.ts'
+import { cleanups } from './cleanups.ts'
 
 /** An exporter under test, with the pipeline's own delivery around it. */
 export interface ExporterTest {
@@ -22,13 +23,14 @@ export interface ExporterTest {
   readonly stop: () => Promise<void>
 }
 
-/** Starts an exporter by its entry in the YAML. Retries follow each other at once, so that tests need not wait. */
+/** Starts an exporter by its entry in the YAML. Retries follow each other at once, so that tests need not wait. It stops when the test has ended. */
 export async function testExporter<S extends Settings, B extends Batch>(
   component: ExporterComponent<S, B>,
   yaml: string,
 ): Promise<ExporterTest> {
   const { delivery } = await checkComponent(component, yaml)
   const { created, log, logs, stop } = await testComponent(component, yaml)
+  cleanups.push(stop)
   if (delivery === undefined) throw new Error(`${component.type} has no delivery settings`)
   const retry = { ...delivery.retry_on_failure, initial_interval: 1, max_interval: 1 }
   const sheet = new ExporterSheet(component.type)

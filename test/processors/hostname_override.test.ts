@@ -1,5 +1,4 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { resolveHost } from '../../src/datadog/host.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
@@ -7,6 +6,7 @@ import hostnameOverride from '../../src/processors/hostname_override.ts'
 import { gauge, testProcessor } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { temporaryFolder } from '../kit/command.ts'
+import { listen } from '../kit/listen.ts'
 
 const hosts = (batch: MetricBatch) => batch.resources.map(({ resource }) => resolveHost(resource.attributes).host)
 const batch = MetricBatch.of(
@@ -50,9 +50,8 @@ async function metadataService(answers: Readonly<Record<string, string>>) {
     asked.push(`${method} ${url}`)
     response.writeHead(answers[url] === undefined ? 404 : 200, { 'metadata-flavor': 'Google' }).end(answers[url])
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  cleanups.push(() => void server.close())
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+  const { url } = await listen(server)
+  return { url, asked }
 }
 
 const EC2 = {
@@ -72,7 +71,6 @@ describe('hostname_override without a hostname', () => {
     }: { answers?: object; env?: Record<string, string>; mode?: string } = {},
   ) {
     const folder = await temporaryFolder(files)
-    cleanups.push(folder.remove)
     const { url, asked } = await metadataService({ ...answers })
     const clouds = { ec2: { endpoint: url }, gcp: { endpoint: url } }
     const yaml = JSON.stringify({ hostname_override: { root_path: folder.path('.'), mode, ...clouds } })

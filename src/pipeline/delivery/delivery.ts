@@ -33,7 +33,7 @@ const MAX_BLOCKED = 1000
 const MAX_JOINED = 100_000
 
 const MORE =
-  'the requests of `encode` must not hold more items than it was given; of those that it makes it says so first, by `account.created`'
+  'the requests of `encode` must not hold more items than it was given; it must first report those that it makes, with `account.created`'
 
 const NOTHING = new Uint8Array()
 
@@ -342,7 +342,7 @@ export class Delivery implements Holder {
       from.forget?.()
       to.restore([records])
     } catch (error) {
-      this.#log.warn('An exporter does not take over what the one before it remembered.', {
+      this.#log.warn('A new exporter does not accept the state of the previous one.', {
         event: 'state_not_restored',
         error: errorMessage(error),
       })
@@ -468,7 +468,7 @@ export class Delivery implements Holder {
       if (refused) return
       this.sheet.handedIn += batch.itemCount
       this.sheet.lost('queue_full', batch.itemCount)
-      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.', {
+      this.#log.error('The sending queue is full; data that its source cannot keep is dropped and counted.', {
         event: 'queue_full',
       })
     })
@@ -648,7 +648,7 @@ export class Delivery implements Holder {
     if (items === undefined) return
     this.#count(-items)
     this.sheet.lost('memory_limit', items)
-    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.', {
+    this.#log.error('Memory is short; the oldest batch in memory is dropped and counted.', {
       event: 'memory_dropped',
     })
   }

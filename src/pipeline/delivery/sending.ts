@@ -173,7 +173,7 @@ export class Sending {
           const fields = { error: error.message, after: `${Math.round(pause)}ms` }
           if (error.reason === UNAUTHORIZED) {
             this.log.error(
-              'The destination refuses the credentials; the data is kept and sent again until it takes them. Mend the key, token or certificate of this exporter.',
+              'The destination rejected the credentials. Data is kept and retried; fix the key, token or certificate of this exporter.',
               { event: 'credentials_rejected', ...fields },
             )
           } else
@@ -250,6 +250,6 @@ export class Sending {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
     this.sheet.recovered = new Date(this.#clock.now())
-    this.log.info('The destination takes requests again.', { event: 'destination_recovered' })
+    this.log.info('The destination is accepting requests again.', { event: 'destination_recovered' })
   }
 }

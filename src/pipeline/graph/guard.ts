@@ -118,7 +118,7 @@ class Ledger {
     this.sheet.created += produced - passed
     this.sheet.lost('processor_error', items - passed + this.#held)
     this.#hold(-this.#held)
-    this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+    this.#log.error('The processor failed; the current batch is dropped and counted.', {
       event: 'processor_failed',
       error: errorMessage(error),
     })
@@ -129,7 +129,7 @@ class Ledger {
   /** A batch of `items` is given up. */
   late(items: number, timeout: number): void {
     this.sheet.lost('processor_timeout', items)
-    this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+    this.#log.error('The processor does not answer; the current batch is dropped and counted.', {
       event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
@@ -137,7 +137,7 @@ class Ledger {
 
   /** A batch is refused because as many wait as may. */
   busy(waiting: number): void {
-    this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+    this.#log.warn('The processor is slower than the incoming data, or is stuck; new batches are refused.', {
       event: 'processor_busy',
       waiting,
     })
@@ -152,7 +152,7 @@ class Ledger {
     if (this.#held === 0) return
     this.sheet.lost('not_released', this.#held)
     this.#log.error(
-      'The processor has ended without what it held, which is dropped and counted. An operator has to emit it when its source completes.',
+      'The processor ended without emitting the data that it held, which is dropped and counted. An operator has to emit it when its source completes.',
       { items: this.#held },
     )
     this.#hold(-this.#held)
@@ -402,7 +402,7 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     if (refused) sheet.refused += items
     else {
       sheet.lost(error.reason, items)
-      log.error(`${sheet.items} were refused, and what their receiver cannot keep is dropped and counted.`, {
+      log.error(`${sheet.items} were refused; those that their receiver cannot keep are dropped and counted.`, {
         ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
       })
     }

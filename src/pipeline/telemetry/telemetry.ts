@@ -410,7 +410,7 @@ function checkCounter(name: unknown, options: unknown): void {
   const wrong =
     options === undefined || options === null ? describe(options) : `${describe(description)} and ${describe(unit)}`
   throw new TypeError(
-    `\`createCounter\` of ${name} must be given \`{ description, unit }\`, texts of which unit may be left out, not ${wrong}`,
+    `\`createCounter\` of ${name} must be given texts, \`{ description, unit }\` (unit is optional), not ${wrong}`,
   )
 }
 

@@ -98,6 +98,6 @@ export class LargeJson {
         error: errorMessage(error),
       },
     )
-    for (const { reject } of this.#asked.splice(0)) reject(busy('The request could not be read just now.'))
+    for (const { reject } of this.#asked.splice(0)) reject(busy('The request cannot be read at the moment.'))
   }
 }

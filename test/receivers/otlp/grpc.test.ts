@@ -8,8 +8,8 @@ import { describe, expect, it } from '@jest/globals'
 import { Client, compressionAlgorithms, credentials } from '@grpc/grpc-js'
 import type { ChannelCredentials, ClientOptions, ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
-import { gaugeRequest, startReceiving } from './receiving.ts'
-import type { Receiving, ReceivingOptions } from './receiving.ts'
+import { gaugeRequest, startReceiving } from '../../kit/receiving.ts'
+import type { Receiving, ReceivingOptions } from '../../kit/receiving.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { dataFrame, exportHeaders, messagePrefix, preface } from '../../kit/http2_frames.ts'
 import { until } from '../../kit/until.ts'
@@ -19,7 +19,6 @@ const tlsPath = (name: string): string => fileURLToPath(new URL(`../../kit/tls/$
 
 async function start(options: ReceivingOptions): Promise<Receiving & { address: string }> {
   const receiving = await startReceiving(options)
-  cleanups.push(receiving.stop)
   return { ...receiving, address: receiving.addresses.gRPC ?? '' }
 }
 

@@ -10,11 +10,10 @@ import { cleanups } from '../../kit/cleanups.ts'
 import { jsonToProtobuf } from '../../kit/otlp_json_reference.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 import { until } from '../../kit/until.ts'
-import { gaugeRequest, startReceiving } from './receiving.ts'
+import { gaugeRequest, startReceiving } from '../../kit/receiving.ts'
 
 async function start(more = '') {
   const receiving = await startReceiving({ otlp: `{ protocols: { http: { endpoint: "localhost:0"${more} } } }` })
-  cleanups.push(receiving.stop)
   const url = `http://${receiving.addresses.HTTP}/v1/metrics`
   const post = async (body: string | Buffer, headers: Record<string, string> = {}): Promise<[number, string]> => {
     const answer = await request(url, {
@@ -92,7 +91,7 @@ describe('the thread that reads it', () => {
     for (let time = 1; time <= 2; time++) {
       const results = await Promise.allSettled([reader.read('metrics', body(), 10), reader.read('metrics', body(), 10)])
       expect(results).toMatchObject([
-        { status: 'rejected', reason: { reason: 'busy', message: 'The request could not be read just now.' } },
+        { status: 'rejected', reason: { reason: 'busy', message: 'The request cannot be read at the moment.' } },
         { status: 'rejected', reason: { reason: 'busy' } },
       ])
       expect(errors).toHaveLength(time)

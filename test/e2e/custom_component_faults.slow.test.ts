@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 
 /** Runs a component of a user's own, in `module.mjs`, once, beside the load of this host and with an exporter that prints. */
@@ -20,7 +19,6 @@ service:
     metrics: { receivers: [host_metrics, ${own('receiver')}], processors: [${own('processor')}], exporters: [debug, ${own('exporter')}] }
 `,
   })
-  cleanups.push(folder.remove)
   return runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
 }
 
@@ -71,7 +69,7 @@ describe('a component of a user’s own', () => {
     [
       'requests of more points than it was given',
       'encode: (batch) => [{ items: batch.pointCount + 5, bytes: 1 }], send: async () => {}',
-      'must not hold more data points than it was given',
+      'must not hold more items than it was given',
     ],
     [
       'no state',
@@ -98,14 +96,13 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], processors: [${processor}], exporters: [debug] } } }
 `
   it.each([
-    ['meter.createCounter("seen")', '`createCounter` of seen must be given `{ description, unit }`, texts of which'],
+    ['meter.createCounter("seen")', '`createCounter` of seen must be given texts, `{ description, unit }`'],
     ['meter.createCounter({ name: "seen" })', '`createCounter` must be given a name, not an object'],
     ['meter.createCounter("seen", { description: "x." }).add("1")', '`add` of the counter seen must be given a finite'],
     ['onStop(meter)', '`onStop` must be given a function, not an object'],
   ])('is a mistake where `create` calls %s', async (call, message) => {
     const module = create('processor', `${call}; return (batch) => batch`)
     const folder = await temporaryFolder({ 'own.mjs': module, 'pipeline.yaml': configuration('', 'own') })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--once', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toMatchObject({ code: 78 })
     expect(stderr).toContain(`pipeline.yaml:4:15 processors.own: its \`create\` failed: ${message}`)
@@ -121,10 +118,9 @@ service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], proce
   ])('is named, where nobody awaits the promise of %s', async (call, message) => {
     const own = create('receiver', `return new rxjs.Observable(() => { ${call} })`)
     const folder = await temporaryFolder({ 'own.mjs': own, 'pipeline.yaml': configuration('own') })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toMatchObject({ code: 70 })
-    expect(stderr).toContain('own: Something failed outside every call of the pipeline, which stops.')
+    expect(stderr).toContain('own: A component failed outside the calls of the pipeline; the pipeline stops.')
     expect(stderr).toContain(message)
     expect(stderr).toContain(`"file":"${folder.path('own.mjs')}:3:`)
   })
@@ -156,7 +152,6 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [own],
     ],
   ])('is a mistake beside all others: %s', async (_where, module, text, message) => {
     const folder = await temporaryFolder({ 'own.mjs': module, 'pipeline.yaml': text })
-    cleanups.push(folder.remove)
     for (const command of ['validate', '--once']) {
       const { code, stderr } = await runCommand([command, '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
       expect({ code, stderr }).toMatchObject({ code: 78 })
@@ -170,7 +165,6 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [own],
       'own.mjs': `setTimeout(() => { throw new Error('late') }); await new Promise((go) => setTimeout(go, 5000))`,
       'pipeline.yaml': yaml,
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['validate', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toEqual({ code: 70, stderr: `heka-pipeline: ${folder.path('own.mjs')}:1:26: late\n` })
   })
