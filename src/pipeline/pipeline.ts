@@ -120,7 +120,11 @@ export function startPipeline(
     if (hanging.length > 0)
       log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
     health.stopped()
-    telemetry.abandonHeld()
+    for (const [pipeline, points] of telemetry.abandonHeld()) {
+      const message =
+        'Data points were still in the processors of a pipeline at the end of the stop and are dropped and counted. A longer service.shutdown_timeout gives them time.'
+      log.error(message, { pipeline, points })
+    }
     for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
     return telemetry.balance()
   }

@@ -209,6 +209,7 @@ describe('host metrics to Datadog', () => {
     await command.waitFor('Stopping on SIGINT')
     command.kill('SIGINT')
     await expect(command.ended).resolves.toBe(130)
+    expect(command.stderr().trimEnd().split('\n').at(-1)).toContain('SIGINT came while the process was stopping')
   })
 })
 

@@ -52,6 +52,29 @@ describe('the stop', () => {
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 
+  it('says of each pipeline how much was still in its processors', async () => {
+    const command = await start({
+      'pipeline.yaml': yaml('debug:', 'modules: [./hanging.mjs]\nprocessors: { hanging: }')
+        .replace(
+          'metrics: { receivers',
+          'metrics/a: { receivers: [host_metrics], exporters: [debug], processors: [hanging] }, metrics/b: { receivers',
+        )
+        .replace(/exporters: \[debug\] \}$/m, 'exporters: [debug], processors: [hanging] }'),
+      'hanging.mjs': `export default { kind: 'processor', type: 'hanging', summary: 'Hangs.', config: {},
+        create: () => () => { console.error('It hangs.'); return new Promise(() => {}) } }`,
+    })
+    await command.waitFor('It hangs.')
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    for (const pipeline of ['metrics/a', 'metrics/b']) {
+      const points = new RegExp(`in the processors of a pipeline .*"pipeline":"${pipeline}","points":(\\d+)`)
+      const [, lost] = points.exec(command.stderr()) ?? []
+      expect(command.stderr()).toContain(
+        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}\n`,
+      )
+    }
+  })
+
   it('ends also where the file system does not answer a component, which nothing can interrupt', async () => {
     const command = await start({
       'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),

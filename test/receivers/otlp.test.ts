@@ -15,6 +15,7 @@ import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import otlp from '../../src/receivers/otlp.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+import { until } from '../kit/until.ts'
 import { gaugeRequest, startReceiving } from './otlp/receiving.ts'
 import type { Receiving, ReceivingOptions } from './otlp/receiving.ts'
 
@@ -244,6 +245,25 @@ describe('the otlp receiver over HTTP', () => {
     const balance = await pipeline.stop()
     expect(balance.pipelines.metrics).toMatchObject({ accepted: 3, refused: 1, handed_on: 2 })
     expect(balance.exporters.otlp_http).toMatchObject({ handed_in: 2, sent: 2 })
+  })
+
+  it('says at a stop that the exporter stops, not that its queue is full, and logs what is dropped in one number', async () => {
+    const queue = ', sending_queue: { queue_size: 2, num_consumers: 1, block_on_overflow: true }'
+    const { url, arrived, pipeline, logs } = await start({
+      ...{ otlp: http(), exporter: queue, hold: true, shutdownTimeout: '300ms' },
+    })
+    expect(await post(url, gaugeRequest(1))).toMatchObject({ status: 200 })
+    await arrived(1)
+    for (const value of [2, 3]) expect(await post(url, gaugeRequest(value))).toMatchObject({ status: 200 })
+    const waiting = post(url, gaugeRequest(4))
+    await until(() => pipeline.telemetry.balance().pipelines.metrics.accepted === 4)
+    const { exporters } = await pipeline.stop()
+    const refused = await waiting
+    expect(refused.status).toBe(503)
+    expect(refused.refusal()).toMatchObject({ code: 14, message: 'The exporter is stopping.' })
+    expect(exporters.otlp_http.dropped).toEqual({ shutdown: 3 })
+    const dropped = logs.filter((line) => line.startsWith('Data points could not be sent before the stop'))
+    expect(dropped).toEqual([containing('{"points":3}')])
   })
 
   it('tells what a fault has lost as a partial success, which is not to be sent again', async () => {

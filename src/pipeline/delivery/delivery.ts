@@ -404,6 +404,13 @@ export class Delivery implements Holder {
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
     this.#count(-this.#queued)
+    // Once for all of them: they came in many groups.
+    if (this.#left.dropped > 0) {
+      this.#log.error(
+        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
+        { points: this.#left.dropped },
+      )
+    }
     return this.#left
   }
 
@@ -411,13 +418,7 @@ export class Delivery implements Holder {
   #leaveBehind(points: number, stored: boolean): void {
     this.#left[stored ? 'kept' : 'dropped'] += points
     if (stored) this.sheet.kept += points
-    else if (points > 0) {
-      this.sheet.lost('shutdown', points)
-      this.#log.error(
-        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
-        { points },
-      )
-    }
+    else if (points > 0) this.sheet.lost('shutdown', points)
   }
 
   /** Whether a batch may wait where there is no room for it. */
@@ -425,16 +426,18 @@ export class Delivery implements Holder {
     return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
   }
 
-  /** Refuses the batch for want of room. Ends one branch of the receipt. */
+  /** Refuses the batch for want of room, or because this stops. Ends one branch of the receipt. */
   refuse({ batch, receipt }: Envelope): void {
     this.sheet.enqueueFailed += batch.pointCount
     receipt.whenSettled((refused) => {
       if (refused) return
       this.sheet.handedIn += batch.pointCount
+      if (this.#draining) return this.#leaveBehind(batch.pointCount, false)
       this.sheet.lost('queue_full', batch.pointCount)
       this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
     })
-    receipt.refuse(retryable('The sending queue is full.', this.#config.retry_on_failure.initial_interval))
+    const why = this.#draining ? 'The exporter is stopping.' : 'The sending queue is full.'
+    receipt.refuse(retryable(why, this.#config.retry_on_failure.initial_interval))
   }
 
   #take({ batch, receipt }: Envelope): void {

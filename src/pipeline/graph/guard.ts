@@ -392,7 +392,7 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     if (refused) sheet.refused += points
     else {
       sheet.lost(error.reason, points)
-      log.error('Data points were refused, and what their receiver cannot keep is dropped and counted.', {
+      log.error(`Data points were refused (${error.reason}); what their receiver cannot keep is dropped and counted.`, {
         ...{ reason: error.reason, error: error.message, points },
       })
     }

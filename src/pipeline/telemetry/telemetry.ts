@@ -347,12 +347,16 @@ export class Telemetry {
     )
   }
 
-  /** Gives up the points that processors still hold: nobody waits for them any more. */
-  abandonHeld(): void {
-    for (const sheet of this.#pipelines.values()) {
+  /** Gives up the points that processors still hold: nobody waits for them any more. Returns how many, by pipeline. */
+  abandonHeld(): Map<string, number> {
+    const abandoned = new Map<string, number>()
+    for (const [id, sheet] of this.#pipelines) {
+      if (sheet.held === 0) continue
+      abandoned.set(id, sheet.held)
       sheet.lost('shutdown', sheet.held)
       sheet.held = 0
     }
+    return abandoned
   }
 
   /** Whether points were sent, and all that came in; first values that differences are counted from need not be. */

@@ -129,7 +129,7 @@ describe('a guarded function', () => {
     step.emit(13)
     expect(step.sheet.balance()).toMatchObject({ refused: 2, dropped: { not_now: 1 }, held: 0, handed_on: 1 })
     expect(step.messages).toEqual([
-      'Data points were refused, and what their receiver cannot keep is dropped and counted. {"reason":"not_now","error":"not now","points":1}',
+      'Data points were refused (not_now); what their receiver cannot keep is dropped and counted. {"reason":"not_now","error":"not now","points":1}',
     ])
     expect(step.difference()).toBe(0)
   })
