@@ -7,7 +7,7 @@ import { errorMessage, retryable } from '../../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { handedOver } from '../../otlp/metrics/handed_over.ts'
+import { describe, handedOver } from '../../otlp/metrics/handed_over.ts'
 import { inParts, writeInParts } from '../../otlp/metrics/parts.ts'
 import { splitBatch } from '../../otlp/metrics/split.ts'
 import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
@@ -839,9 +839,11 @@ export class Delivery implements Holder {
     }
     const taken = (requests: Iterable<ExportRequest>): Iterable<ExportRequest> => {
       this.#note(exporter)
-      if (typeof requests[Symbol.iterator] !== 'function') {
+      if (typeof (requests as Iterable<ExportRequest> | undefined | null)?.[Symbol.iterator] !== 'function') {
         if (requests instanceof Promise) requests.catch(() => undefined)
-        throw new TypeError('`encode` must return requests, at once: a list of them, or a generator')
+        throw new TypeError(
+          `\`encode\` must return requests, at once: a list of them, or a generator; not ${describe(requests)}`,
+        )
       }
       return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
     }

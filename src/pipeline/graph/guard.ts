@@ -67,7 +67,18 @@ export function guard(
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
   points = 0
-  readonly filtered = (points: number): void => void (this.points += whole(points, '`account.filtered` must be given'))
+
+  /** @param all those of the batch */
+  constructor(private readonly all: number) {}
+
+  readonly filtered = (points: number): void => {
+    const said = this.points + whole(points, '`account.filtered` must be given')
+    if (said > this.all) {
+      const most = `at most the ${this.all} data points of the batch in hand, all calls together`
+      throw new TypeError(`\`account.filtered\` must be given ${most}, not ${said}`)
+    }
+    this.points = said
+  }
 }
 
 /** Counts what a processor does to the number of points, in the terms it declared. */
@@ -203,7 +214,7 @@ class FunctionStep implements Step {
   }
 
   #run(envelope: Envelope): void {
-    const said = new Said()
+    const said = new Said(envelope.batch.pointCount)
     let result: ReturnType<ProcessBatch>
     let isAwaited: boolean
     try {
@@ -262,7 +273,7 @@ class FunctionStep implements Step {
       if (this.#completed) this.output.complete()
       return
     }
-    const said = new Said()
+    const said = new Said(envelope.batch.pointCount)
     this.#settle(
       Promise.resolve(envelope.batch).then((batch) => this.process(batch, said)),
       said,

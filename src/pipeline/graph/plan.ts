@@ -192,7 +192,9 @@ class Planner {
   ): ReturnType<C['create']> | undefined {
     try {
       const created = create(component, context)
-      return isBuiltin(component) ? created : noting<C>(component.kind, `${component.kind}s.${id} (${fileOf(component)})`, created)
+      return isBuiltin(component)
+        ? created
+        : noting<C>(component.kind, `${component.kind}s.${id} (${fileOf(component)})`, created)
     } catch (error) {
       const path = `${component.kind}s.${id}`
       this.#problems.set(path, { severity: 'error', place, path, message: errorMessage(error) })
