@@ -117,6 +117,9 @@ export async function readAnswer(
     return errorMessage(error)
   }
   const { rejected, message } = outcome
+  if (!Number.isSafeInteger(rejected) || rejected < 0) {
+    return 'Its number of rejected data points is below 0, or no whole number.'
+  }
   if (rejected > 0) throw partial(Math.min(rejected, points), `${rejected} data points were rejected: ${message}`)
   if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
   return undefined

@@ -103,6 +103,14 @@ describe('the otlp receiver over HTTP', () => {
     expect((await arrived(1))[0]).toEqual(sent)
   })
 
+  it('ignores parameters of the content type of protobuf, which is no text', async () => {
+    const { url, arrived } = await start({ otlp: http() })
+    const sent = gaugeRequest(1)
+    const { status } = await post(url, sent, { 'content-type': `${PROTOBUF}; charset=utf-16` })
+    expect(status).toBe(200)
+    expect((await arrived(1))[0]).toEqual(sent)
+  })
+
   it('takes a body in chunks of any size', async () => {
     const { addresses, arrived } = await start({ otlp: http() })
     const sent = gaugeRequest(...Array<number>(600).fill(1))
@@ -159,6 +167,10 @@ describe('the otlp receiver over HTTP', () => {
   it.each([
     ['another path', 404, 5, 'metrics are received at /v1/metrics', { path: '/v1/traces' }],
     ['another method', 405, 12, 'POST', { method: 'GET' }],
+    ['PUT', 405, 12, 'Metrics are sent with POST, not PUT.', { method: 'PUT' }],
+    ['DELETE', 405, 12, 'Metrics are sent with POST, not DELETE.', { method: 'DELETE' }],
+    ['OPTIONS', 405, 12, 'Metrics are sent with POST, not OPTIONS.', { method: 'OPTIONS' }],
+    ['PUT of another type', 405, 12, 'Metrics are sent with POST, not PUT.', { method: 'PUT', type: 'text/plain' }],
     ['no content type', 415, 3, 'application/x-protobuf or application/json', { type: undefined }],
     ['another content type', 415, 3, 'not text/plain', { type: 'text/plain' }],
     [
@@ -171,6 +183,13 @@ describe('the otlp receiver over HTTP', () => {
     ['an unknown compression', 415, 12, 'Content-Encoding must be', { coding: 'br' }],
     ['broken protobuf', 400, 3, 'runs past its parent', { body: gaugeRequest(1).subarray(0, -1) }],
     ['broken JSON', 400, 3, 'is not JSON', { type: 'application/json', body: '{' }],
+    [
+      'JSON that is not UTF-8',
+      400,
+      3,
+      'the body is not UTF-8, as JSON must be (RFC 8259, 8.1)',
+      { type: 'application/json', body: Buffer.from('{"resourceMetrics":[],"x":"\xff"}', 'latin1') },
+    ],
     [
       'JSON that is not OTLP',
       400,
@@ -197,12 +216,12 @@ describe('the otlp receiver over HTTP', () => {
     } = {
       type: PROTOBUF,
       ...given,
-    } as { path?: string; method?: 'GET'; type?: string; coding?: string; body?: Buffer | string }
+    } as { path?: string; method?: 'GET' | 'PUT'; type?: string; coding?: string; body?: Buffer | string }
     const headers: Record<string, string> = {}
     if (type !== undefined) headers['content-type'] = type
     if (coding !== undefined) headers['content-encoding'] = coding
     const answer = await answerOf(
-      await request(new URL(path, url), { method, headers, ...(method === 'POST' && { body }) }),
+      await request(new URL(path, url), { method, headers, ...(/^P/.test(method) && { body }) }),
     )
     expect(answer.status).toBe(status)
     expect(answer.headers['content-type']).toBe(type === PROTOBUF ? PROTOBUF : 'application/json')

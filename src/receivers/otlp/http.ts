@@ -5,10 +5,10 @@ import type { Server, Socket } from 'node:net'
 import { readTarget } from '../../net/target.ts'
 import { MetricBatch } from '../../otlp/metrics/batch.ts'
 import { maxMessages } from '../../otlp/wire/check.ts'
-import { fromOtlpJson } from '../../otlp/json/read.ts'
 import { matchesWildcards } from '../../text/match.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
+import { readJson } from './json_body.ts'
 import { LARGE } from './large_json.ts'
 import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
@@ -170,7 +170,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     const limit = maxMessages(body.length)
     const read = () => {
       if (type === PROTOBUF) return MetricBatch.fromOtlp(body, limit)
-      return body.length < LARGE ? fromOtlpJson(body, limit) : largeJson.read(body, limit)
+      return body.length < LARGE ? readJson(body, limit) : largeJson.read(body, limit)
     }
     return deliverRequest(read, context.deliver, 'http')
   }

@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads'
 import { errorMessage } from '../../errors.ts'
-import { fromOtlpJson } from '../../otlp/json/read.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
+import { readJson } from './json_body.ts'
 import type { Answer, Question } from './large_json.ts'
 
 /*
@@ -18,7 +18,7 @@ port.on('message', ({ body, maxMessages }: Question) => {
 
 function read(body: Uint8Array, maxMessages: number): Answer {
   try {
-    return { bytes: fromOtlpJson(body, maxMessages).toOtlp() }
+    return { bytes: readJson(body, maxMessages).toOtlp() }
   } catch (error) {
     return { message: errorMessage(error), isMalformed: error instanceof MalformedError }
   }

@@ -28,8 +28,9 @@ async function start(more = '') {
 
 const small = toOtlpJson(MetricBatch.fromOtlp(gaugeRequest(1)))
 /** Spaces are JSON, too. */
-const large = (json: string): string => json + ' '.repeat(LARGE)
+const large = (json: string | Buffer): Buffer => Buffer.concat([Buffer.from(json), Buffer.alloc(LARGE, ' ')])
 const decoded = (bytes: Uint8Array): unknown => ExportMetricsServiceRequest.decode(bytes)
+const NOT_UTF8 = Buffer.from('{"x":"\xff"}', 'latin1')
 const messageOf = ([, text]: [number, string]): string => (JSON.parse(text) as { message: string }).message
 
 /** Threads of this process, where the system shows them. */
@@ -48,7 +49,7 @@ describe('OTLP/JSON of a MiB and more', () => {
 
   it('is refused with what is said of a small one, and the next is taken', async () => {
     const { post, arrived } = await start()
-    for (const json of ['{"resourceMetrics":[{"scopeMetrics":7}]}', '{"resourceMetrics":', '[]']) {
+    for (const json of ['{"resourceMetrics":[{"scopeMetrics":7}]}', '{"resourceMetrics":', '[]', NOT_UTF8]) {
       const [little, big] = [await post(json), await post(large(json))]
       expect(big[0]).toBe(400)
       // Where the text ends, a number of bytes is named.
