@@ -119,6 +119,9 @@ export async function readAnswer(
     return errorMessage(error)
   }
   const { rejected, message } = outcome
+  if (!Number.isSafeInteger(rejected) || rejected < 0) {
+    return `Its number of rejected ${signals[signal].items} is below 0, or no whole number.`
+  }
   if (rejected > 0)
     throw partial(Math.min(rejected, items), `${rejected} ${signals[signal].items} were rejected: ${message}`)
   if (message !== '') log.warn('The destination accepted a request with a warning.', { warning: message })

@@ -123,7 +123,10 @@ export function startPipeline(
         hanging: hanging.join(', '),
       })
     health.stopped()
-    telemetry.abandonHeld()
+    for (const [pipeline, { what, items }] of telemetry.abandonHeld()) {
+      const message = `${what} were still in the processors of a pipeline at the end of the stop and are dropped and counted. A longer service.shutdown_timeout gives them time.`
+      log.error(message, { event: 'items_unsent', pipeline, items })
+    }
     for (const equation of telemetry.equations()) log.info(equation)
     return telemetry.balance()
   }

@@ -62,6 +62,21 @@ describe('a component of a user’s own', () => {
       'whole number from 0, not nothing',
     ],
     [
+      'a number of bytes below 0',
+      'encode: (batch) => [{ points: batch.pointCount, bytes: -1 }], send: async () => {}',
+      'the `bytes` of a request must be a whole number from 0, not a number, -1',
+    ],
+    [
+      'bytes that are no number',
+      'encode: (batch) => [{ points: batch.pointCount, bytes: NaN }], send: async () => {}',
+      'the `bytes` of a request must be a whole number from 0, not a number, NaN',
+    ],
+    [
+      'nothing in place of requests',
+      'encode: () => {}, send: async () => {}',
+      'must return requests, at once: a list of them, or a generator; not nothing',
+    ],
+    [
       'a promise of requests',
       'async encode() { throw new Error("x") }, send: async () => {}',
       'must return requests, at once',
@@ -79,6 +94,7 @@ describe('a component of a user’s own', () => {
   ])('does not end the process where an exporter hands over %s', async (_what, exporter, message) => {
     const { code, stderr } = await runOnce('exporter', `create: () => ({ ${exporter} })`)
     expect({ code, stderr }).toMatchObject({ code: 1 })
+    expect(stderr).toMatch(/ERROR: own: /)
     expect(stderr).toContain(message)
     expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1$/m)
   })
@@ -106,6 +122,19 @@ service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], proce
     const { code, stderr } = await runCommand(['--once', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toMatchObject({ code: 78 })
     expect(stderr).toContain(`pipeline.yaml:4:15 processors.own: its \`create\` failed: ${message}`)
+  })
+
+  it('is a mistake where an exporter has a `state` that cannot be restored', async () => {
+    const state = '{ beginCheckpoint() {}, changes: () => ({ bytes: new Uint8Array(), all: true }) }'
+    const folder = await temporaryFolder({
+      'own.mjs': create('exporter', `return { encode: () => [], send: async () => {}, state: ${state} }`),
+      'pipeline.yaml': configuration('').replaceAll('debug', 'own'),
+    })
+    const { code, stderr } = await runCommand(['validate', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    expect({ code, stderr }).toMatchObject({ code: 78 })
+    expect(stderr).toContain(
+      'exporters.own: the `state` of its exporter must have the functions `beginCheckpoint`, `changes` and `restore`; it has no `restore`',
+    )
   })
 
   it.each([

@@ -200,6 +200,7 @@ describe('host metrics to Datadog', () => {
     await command.logged('stopping', { signal: 'SIGINT' })
     command.kill('SIGINT')
     await expect(command.ended).resolves.toBe(130)
+    expect(command.stderr().trimEnd().split('\n').at(-1)).toContain('SIGINT came while the process was stopping')
   })
 })
 

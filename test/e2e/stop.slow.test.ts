@@ -49,6 +49,29 @@ describe('the stop', () => {
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 
+  it('says of each pipeline how much was still in its processors', async () => {
+    const command = await start({
+      'pipeline.yaml': yaml('debug:', 'modules: [./hanging.mjs]\nprocessors: { hanging: }')
+        .replace(
+          'metrics: { receivers',
+          'metrics/a: { receivers: [host_metrics], exporters: [debug], processors: [hanging] }, metrics/b: { receivers',
+        )
+        .replace(/exporters: \[debug\] \}$/m, 'exporters: [debug], processors: [hanging] }'),
+      'hanging.mjs': `export default { kind: 'processor', type: 'hanging', summary: 'Hangs.', config: {},
+        create: () => () => { console.error('It hangs.'); return new Promise(() => {}) } }`,
+    })
+    await command.waitFor('It hangs.')
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    for (const pipeline of ['metrics/a', 'metrics/b']) {
+      const points = new RegExp(`in the processors of a pipeline .*"pipeline":"${pipeline}","points":(\\d+)`)
+      const [, lost] = points.exec(command.stderr()) ?? []
+      expect(command.stderr()).toContain(
+        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}\n`,
+      )
+    }
+  })
+
   it('ends also where the file system does not answer a component, which nothing can interrupt', async () => {
     const command = await start({
       'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
@@ -88,7 +111,7 @@ describe('a stop that a component blocks', () => {
 import { execFileSync } from 'node:child_process'
 export default {
   kind: 'processor', type: 'blocking', summary: 'Blocks.', config: {},
-  create: () => (batch) => {
+  create: () => async (batch) => {
     console.error('It blocks.')
     ${body}
     return batch
@@ -99,25 +122,34 @@ export default {
     'processors: [blocking], exporters: [debug]',
   )
   const line =
-    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. It/m
+    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. The process/m
 
   itHears.each([
-    ['a loop', 'for (;;);', 70],
-    ['a regular expression', "void /(x+x+)+y/.test('x'.repeat(99))", 70],
-    ['a call of the system', "execFileSync('sleep', ['99'])", 'SIGKILL'],
-  ])('ends the process a few seconds after shutdown_timeout, and says where it is: %s', async (_what, body, code) => {
-    const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
-    const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-    await command.waitFor('It blocks.')
-    const since = performance.now()
-    command.kill('SIGTERM')
-    await expect(command.ended).resolves.toBe(code)
-    expect(performance.now() - since).toBeGreaterThan(5000)
-    expect(performance.now() - since).toBeLessThan(15_000)
-    const [, where] = line.exec(command.stderr()) ?? []
-    expect(where).toBe(code === 70 ? `: ${folder.path('blocking.mjs')}:7:${body.startsWith('for') ? 5 : 21}` : '')
-    expect(command.stderr()).not.toMatch(/debugger|deprecat/i)
-  })
+    ['a loop', 'for (;;);', 70, '7:5'],
+    ['a regular expression', "void /(x+x+)+y/.test('x'.repeat(99))", 70, '7:21'],
+    ['promises without end', 'for (;;) await 0', 70, undefined],
+    ['a call of the system', "execFileSync('sleep', ['99'])", 'SIGKILL', undefined],
+  ])(
+    'ends the process a few seconds after shutdown_timeout, and says where it is: %s',
+    async (_what, body, code, place) => {
+      const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
+      const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+      await command.waitFor('It blocks.')
+      const since = performance.now()
+      command.kill('SIGTERM')
+      await expect(command.ended).resolves.toBe(code)
+      expect(performance.now() - since).toBeGreaterThan(5000)
+      expect(performance.now() - since).toBeLessThan(15_000)
+      const [, where] = line.exec(command.stderr()) ?? []
+      const file = folder.path('blocking.mjs')
+      expect(where).toBe(
+        place === undefined
+          ? `; the component that was called last is processors.blocking (${file})`
+          : `: ${file}:${place}`,
+      )
+      expect(command.stderr()).not.toMatch(/debugger|deprecat/i)
+    },
+  )
 
   itHears('ends at once with a second signal', async () => {
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking('for (;;);') })

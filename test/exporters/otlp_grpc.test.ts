@@ -259,6 +259,17 @@ describe('what an OTLP/gRPC receiver answers', () => {
     expect(JSON.stringify(exporter.logs)).toContain('no gauges')
   })
 
+  it('counts as sent what is answered with a negative number of rejected data points, and warns', async () => {
+    const server = await startGrpcReceiver()
+    const partialSuccess = { rejectedDataPoints: -2, errorMessage: '' }
+    server.respondWith({ body: ExportMetricsServiceResponse.encode({ partialSuccess }).finish() })
+    const exporter = await exporting(...plain(server.endpoint))
+    expect(await exporter.deliver(three)).toMatchObject({ handed_in: 3, sent: 3, rejected: 0, dropped: {} })
+    expect(JSON.stringify(exporter.logs)).toContain(
+      'Its number of rejected data points is below 0, or no whole number.',
+    )
+  })
+
   it.each(['CANCELLED', 'DEADLINE_EXCEEDED', 'ABORTED', 'OUT_OF_RANGE', 'UNAVAILABLE', 'DATA_LOSS'] as const)(
     'sends the same bytes again after %s',
     async (name) => {

@@ -34,10 +34,12 @@ export interface ReceivingOptions {
   readonly failOn?: number
   /** The destination answers only after `release`. */
   readonly hold?: boolean
+  /** 4s unless it is given. */
+  readonly shutdownTimeout?: string
 }
 
 export async function startReceiving(options: ReceivingOptions): Promise<Receiving> {
-  const { otlp, exporter = '', failOn, hold = false } = options
+  const { otlp, exporter = '', failOn, hold = false, shutdownTimeout = '4s' } = options
   const bodies: Buffer[] = []
   const held: ServerResponse[] = []
   let holding = hold
@@ -62,7 +64,7 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
 receivers: { otlp: ${otlp} }
 ${failing}
 exporters: { otlp_http: { endpoint: "${url}", compression: none${exporter} } }
-service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
+service: { shutdown_timeout: ${shutdownTimeout}, pipelines: { metrics: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
 `
   const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
   const logs: string[] = []

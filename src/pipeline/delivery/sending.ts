@@ -10,6 +10,7 @@ import { outOfAge } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { Machine } from '../machine.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import { whole } from '../telemetry/telemetry.ts'
 import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
@@ -102,6 +103,10 @@ export class Sending {
    */
   async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
     whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
+    const { bytes = 0 } = request as Partial<ExportRequest>
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new TypeError(`the \`bytes\` of a request must be a whole number from 0, not ${describe(bytes)}`)
+    }
     const { stored, leave, isWhole, isTooOld } = inHand
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort

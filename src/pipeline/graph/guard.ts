@@ -74,7 +74,18 @@ export function guard(
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
   items = 0
-  readonly filtered = (items: number): void => void (this.items += whole(items, '`account.filtered` must be given'))
+
+  /** @param all those of the batch */
+  constructor(private readonly all: number) {}
+
+  readonly filtered = (items: number): void => {
+    const said = this.items + whole(items, '`account.filtered` must be given')
+    if (said > this.all) {
+      const most = `at most the ${this.all} items of the batch in hand, all calls together`
+      throw new TypeError(`\`account.filtered\` must be given ${most}, not ${said}`)
+    }
+    this.items = said
+  }
 }
 
 /** Counts what a processor does to the number of items, in the terms it declared. */
@@ -213,7 +224,7 @@ class FunctionStep implements Step {
   }
 
   #run(envelope: Envelope): void {
-    const said = new Said()
+    const said = new Said(envelope.batch.itemCount)
     let result: ReturnType<ProcessBatch<Batch>>
     let isAwaited: boolean
     try {
@@ -272,7 +283,7 @@ class FunctionStep implements Step {
       if (this.#completed) this.output.complete()
       return
     }
-    const said = new Said()
+    const said = new Said(envelope.batch.itemCount)
     this.#settle(
       Promise.resolve(envelope.batch).then((batch) => this.process(batch, said)),
       said,
@@ -402,9 +413,12 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     if (refused) sheet.refused += items
     else {
       sheet.lost(error.reason, items)
-      log.error(`${sheet.items} were refused; those that their receiver cannot keep are dropped and counted.`, {
-        ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
-      })
+      log.error(
+        `${sheet.items} were refused (${error.reason}); those that their receiver cannot keep are dropped and counted.`,
+        {
+          ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
+        },
+      )
     }
   })
   envelope.receipt.refuse(error)

@@ -119,6 +119,11 @@ export function customModules(): CustomModule[] {
   }))
 }
 
+/** The file of the module that brought the component; undefined for one of this package. */
+export function fileOf(component: Component): string | undefined {
+  return loads.findLast(({ components }) => components.includes(component))?.path
+}
+
 /** As the frames of a stack have it. */
 function realPath(file: string): string {
   try {

@@ -281,7 +281,11 @@ function admit(
     .withOnReceiveMessage((_empty, next) => next(message))
     .withOnReceiveHalfClose((next) => {
       complete()
-      next()
+      // grpc-js would say that there is no such method.
+      if (message.bytes === undefined && !message.isTaken && !over) {
+        const part = early.length > 0 || gathered.length > 0
+        refuse(new Refusal('malformed', part ? 'The request ends within its message.' : 'The request has no message.'))
+      } else next()
     })
     .build()
   const responder = new ResponderBuilder()
@@ -378,7 +382,7 @@ function refusedByGrpc(
   return new Refusal('malformed', decodeURIComponent(String(message)))
 }
 
-/** The code for no such method, an unknown compression and no message. */
+/** The code for no such method and an unknown compression. */
 const UNIMPLEMENTED = 12
 
 function statusOf(refusal: Refusal): StatusObject {

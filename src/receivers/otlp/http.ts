@@ -3,7 +3,6 @@ import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
 import { readTarget } from '../../net/target.ts'
-import { readOtlpJson } from '../../otlp/json/read.ts'
 import { services } from '../../otlp/services.ts'
 import type { OtlpService } from '../../otlp/services.ts'
 import { signals } from '../../otlp/signals.ts'
@@ -11,6 +10,7 @@ import { maxMessages } from '../../otlp/wire/check.ts'
 import { matchesWildcards } from '../../text/match.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
+import { readJson } from './json_body.ts'
 import { LARGE } from './large_json.ts'
 import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
@@ -190,10 +190,9 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
     const limit = maxMessages(body.length)
     const read = () => {
-      const { fromOtlp } = signals[signal]
-      if (type === PROTOBUF) return fromOtlp(body, limit)
+      if (type === PROTOBUF) return signals[signal].fromOtlp(body, limit)
       return body.length < LARGE
-        ? fromOtlp(readOtlpJson(body, services[signal].request, limit))
+        ? signals[signal].fromOtlp(readJson(signal, body, limit))
         : largeJson.read(signal, body, limit)
     }
     return deliverRequest(read, context.deliver, 'http')

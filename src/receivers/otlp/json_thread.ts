@@ -1,8 +1,7 @@
 import { parentPort } from 'node:worker_threads'
 import { errorMessage } from '../../errors.ts'
-import { readOtlpJson } from '../../otlp/json/read.ts'
-import { services } from '../../otlp/services.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
+import { readJson } from './json_body.ts'
 import type { Answer, Question } from './large_json.ts'
 
 /*
@@ -19,7 +18,7 @@ port.on('message', (question: Question) => {
 
 function read({ signal, body, maxMessages }: Question): Answer {
   try {
-    return { bytes: readOtlpJson(body, services[signal].request, maxMessages) }
+    return { bytes: readJson(signal, body, maxMessages) }
   } catch (error) {
     return { message: errorMessage(error), isMalformed: error instanceof MalformedError }
   }

@@ -146,6 +146,7 @@ export function refuseConnection(socket: Socket, refusal: Refusal): void {
   const body = statusJson(refusal)
   const head = [
     `HTTP/1.1 ${http} ${STATUS_CODES[http]}`,
+    ...(refusal.reason === 'wrong_method' ? ['Allow: POST'] : []),
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',

@@ -164,15 +164,15 @@ describe('a guarded function', () => {
     )
     await step.send(1, 2, 3, 4)
     expect(step.sheet.balance()).toMatchObject({ filtered: 2, merged: 1, created: 0, handed_on: 1 })
-    await step.send(13)
-    await step.send(14)
+    await step.send(13, 0)
+    await step.send(14, 0)
     await step.send(1, 2, 3)
     expect(step.sheet.balance()).toMatchObject({
       filtered: 4,
       merged: 1,
       created: 4,
-      refused: 1,
-      dropped: { processor_error: 1 },
+      refused: 2,
+      dropped: { processor_error: 2 },
       handed_on: 6,
     })
     expect(step.difference()).toBe(0)
@@ -368,6 +368,20 @@ describe('what a guarded processor hands over', () => {
     expect(step.messages[0]).toContain(
       `\`account.filtered\` must be given a number of items, a whole number from 0, not ${given}`,
     )
+    expect(step.difference()).toBe(0)
+  })
+
+  it('is no more points than the batch has, all calls together', async () => {
+    const step = run((batch, account) => {
+      account.filtered(2)
+      account.filtered(1e9)
+      return batch
+    })
+    await step.send(1, 2, 3)
+    expect(step.messages[0]).toContain(
+      '`account.filtered` must be given at most the 3 data points of the batch in hand, all calls together, not 1000000002',
+    )
+    expect(step.sheet.balance()).toMatchObject({ filtered: 0, dropped: { processor_error: 3 } })
     expect(step.difference()).toBe(0)
   })
 })

@@ -103,6 +103,28 @@ describe('the otlp receiver over gRPC', () => {
     expect(pipeline.telemetry.balance().pipelines.metrics.accepted).toBe(0)
   })
 
+  it.each([
+    ['no message', Buffer.alloc(0), 'The request has no message.'],
+    ['a part of a prefix', Buffer.alloc(3), 'The request ends within its message.'],
+    ['a part of a message', Buffer.concat([messagePrefix(9), Buffer.alloc(4)]), 'The request ends within its message.'],
+  ])('refuses a call with %s with INVALID_ARGUMENT', async (_what, body, message) => {
+    const { address, pipeline } = await start({ otlp: grpc() })
+    const session = connectHttp2(`http://${address}`)
+    cleanups.push(() => session.destroy())
+    const stream = session.request({
+      ...{ ':method': 'POST', ':path': EXPORT, te: 'trailers', 'content-type': 'application/grpc' },
+    })
+    const trailers = new Promise<object>((resolve) => {
+      stream.on('response', (headers) => 'grpc-status' in headers && resolve(headers)).on('trailers', resolve)
+    })
+    stream.on('error', () => undefined).resume()
+    stream.end(body)
+    expect(await trailers).toMatchObject({ 'grpc-status': '3', 'grpc-message': encodeURI(message) })
+    expect(pipeline.telemetry.counters()).toEqual({
+      'refused_requests{component="otlp",protocol="grpc",reason="malformed"}': 1,
+    })
+  })
+
   it('refuses what is not OTLP with INVALID_ARGUMENT, and says where it is broken', async () => {
     const { address, pipeline } = await start({ otlp: grpc() })
     const refusal = await refusalOf(clientOf(address)(gaugeRequest(1).subarray(0, -1)))

@@ -1,10 +1,12 @@
 import { readdirSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
+import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
 import { toOtlpJson } from '../../../src/otlp/json/write.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { LARGE, LargeJson } from '../../../src/receivers/otlp/large_json.ts'
+import { LONG } from '../../../src/time/turns.ts'
 import { VirtualClock } from '../../../src/time/virtual_clock.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { jsonToProtobuf } from '../../kit/otlp_json_reference.ts'
@@ -27,8 +29,9 @@ async function start(more = '') {
 
 const small = toOtlpJson(MetricBatch.fromOtlp(gaugeRequest(1)))
 /** Spaces are JSON, too. */
-const large = (json: string): string => json + ' '.repeat(LARGE)
+const large = (json: string | Buffer): Buffer => Buffer.concat([Buffer.from(json), Buffer.alloc(LARGE, ' ')])
 const decoded = (bytes: Uint8Array): unknown => ExportMetricsServiceRequest.decode(bytes)
+const NOT_UTF8 = Buffer.from('{"x":"\xff"}', 'latin1')
 const messageOf = ([, text]: [number, string]): string => (JSON.parse(text) as { message: string }).message
 
 /** Threads of this process, where the system shows them. */
@@ -37,9 +40,7 @@ const threads = (): number => (process.platform === 'linux' ? readdirSync('/proc
 describe('OTLP/JSON of a MiB and more', () => {
   it('becomes the protobuf that the reference makes of it, plain and compressed', async () => {
     const { post, arrived } = await start()
-    const json = toOtlpJson(
-      MetricBatch.fromOtlp(gaugeRequest(...Array.from({ length: 1500 }, (_, index) => index / 4))),
-    )
+    const json = toOtlpJson(MetricBatch.fromOtlp(gaugeRequest(...Array.from({ length: 500 }, (_, index) => index / 4))))
     expect(await post(large(json))).toEqual([200, '{}'])
     expect(await post(gzipSync(large(json)), { 'content-encoding': 'gzip' })).toEqual([200, '{}'])
     for (const body of await arrived(2)) expect(decoded(body)).toEqual(decoded(jsonToProtobuf(json)))
@@ -47,7 +48,7 @@ describe('OTLP/JSON of a MiB and more', () => {
 
   it('is refused with what is said of a small one, and the next is taken', async () => {
     const { post, arrived } = await start()
-    for (const json of ['{"resourceMetrics":[{"scopeMetrics":7}]}', '{"resourceMetrics":', '[]']) {
+    for (const json of ['{"resourceMetrics":[{"scopeMetrics":7}]}', '{"resourceMetrics":', '[]', NOT_UTF8]) {
       const [little, big] = [await post(json), await post(large(json))]
       expect(big[0]).toBe(400)
       // Where the text ends, a number of bytes is named.
@@ -77,6 +78,36 @@ describe('OTLP/JSON of a MiB and more', () => {
     expect(statuses.filter((status) => status === 200)).toHaveLength(accepted())
     expect(await arrived(accepted())).toHaveLength(accepted())
     expect(threads()).toBe(before)
+  })
+})
+
+describe('a request of so many data points that it is worked on in turns', () => {
+  const sent = gaugeRequest(...Array.from({ length: LONG + 1000 }, (_, index) => index / 4))
+
+  it('arrives as it was sent, as JSON of more than a MiB and over gRPC', async () => {
+    const { addresses, arrived, stop } = await startReceiving({
+      otlp: '{ protocols: { http: { endpoint: "localhost:0" }, grpc: { endpoint: "localhost:0" } } }',
+    })
+    cleanups.push(stop)
+    const answer = await request(`http://${addresses.HTTP}/v1/metrics`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: large(toOtlpJson(MetricBatch.fromOtlp(sent))),
+    })
+    expect([answer.statusCode, await answer.body.text()]).toEqual([200, '{}'])
+    const client = new Client(addresses.gRPC ?? '', credentials.createInsecure())
+    cleanups.push(() => client.close())
+    const same = (bytes: Buffer): Buffer => bytes
+    await new Promise<void>((resolve, reject) => {
+      const path = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+      client.makeUnaryRequest(path, same, same, sent, (error) => (error === null ? resolve() : reject(error)))
+    })
+    const [first, second] = await arrived(2)
+    expect(second.equals(sent)).toBe(true)
+    // Encoders may leave out what is empty.
+    const again = ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.decode(sent)).finish()
+    expect(
+      Buffer.from(ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.decode(first)).finish()).equals(again),
+    ).toBe(true)
   })
 })
 

@@ -243,7 +243,9 @@ describe('what is no request of HTTP/1.1', () => {
     ],
   ])('is answered and counted: %s', async (_what, status, reason, bytes) => {
     const receiving = await start()
-    expect(await send(receiving, 'HTTP', bytes)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*"message":`, 's'))
+    const answer = await send(receiving, 'HTTP', bytes)
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*"message":`, 's'))
+    expect(answer.includes('Allow: POST')).toBe(status === 405)
     await until(() => Object.keys(receiving.pipeline.telemetry.counters()).length > 0)
     expect(receiving.pipeline.telemetry.counters()).toEqual({
       [`refused_requests{component="otlp",protocol="http",reason="${reason}"}`]: 1,
