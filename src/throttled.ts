@@ -62,7 +62,7 @@ export function noRoomReport({
   let timer: Timer | undefined
   onStop(() => clock.clearTimeout(timer))
   return () => {
-    quiet.warn(NO_ROOM)
+    quiet.warn(NO_ROOM, { event: 'series_limit' })
     report(NO_ROOM)
     clock.clearTimeout(timer)
     timer = clock.setTimeout(() => report(undefined), ROOM_MILLISECONDS).unref()

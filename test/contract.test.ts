@@ -6,7 +6,9 @@ import { from } from 'rxjs'
 import { componentPage, indexPage, pagePath, settingRows, upgradingPage } from '../src/cli/pages.ts'
 import { isSetting } from '../src/component/settings.ts'
 import type { Component, ComponentKind } from '../src/component/define.ts'
-import type { Exporter, ExportRequest } from '../src/component/exporter.ts'
+import type { Exporter, ExporterComponent, ExportRequest } from '../src/component/exporter.ts'
+import type { ProcessorComponent } from '../src/component/processor.ts'
+import type { ReceiverComponent } from '../src/component/receiver.ts'
 import type { Format, Settings } from '../src/component/settings.ts'
 import { Attributes } from '../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../src/otlp/metrics/batch.ts'
@@ -55,9 +57,16 @@ const builtins = [
   ...(await builtinEntries('exporter')),
 ]
 const every = [...builtins, ...(await customEntries(fromRoot('config/custom-processor')))]
+/** All of them serve metrics. */
+interface OfKind {
+  readonly receiver: ReceiverComponent
+  readonly processor: ProcessorComponent
+  readonly exporter: ExporterComponent
+}
+
 const ofKind = <K extends Component['kind']>(kind: K) =>
   every.flatMap(({ component, title }) =>
-    component.kind === kind ? [{ title, component: component as Extract<Component, { kind: K }> }] : [],
+    component.kind === kind ? [{ title, component: component as OfKind[K] }] : [],
   )
 
 const SENTENCE = /^[A-Z`][^]*\.$/
@@ -358,12 +367,12 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
 
     const encoding = accounting()
     const requests = [...exporter.encode(prepared, encoding.account)]
-    const points = requests.reduce((total, request) => total + request.points, 0)
+    const points = requests.reduce((total, request) => total + request.items, 0)
     expect(points + encoding.total()).toBe(prepared.pointCount)
     for (const request of requests) {
       expect(request.bytes).toBeGreaterThan(0)
       const parts = request.divide?.() ?? [request]
-      expect(parts.reduce((total, part) => total + part.points, 0)).toBe(request.points)
+      expect(parts.reduce((total, part) => total + part.items, 0)).toBe(request.items)
     }
   })
 
@@ -382,14 +391,13 @@ describe.each(ofKind('exporter'))('$title keeps to the contract:', ({ component 
   it('13. it encodes the same batch the same way again', async () => {
     const { created } = await testExample(component)
     const exporter: Exporter = created
-    const shapes = () =>
-      [...exporter.encode(rich, accounting().account)].map(({ points, bytes }) => ({ points, bytes }))
+    const shapes = () => [...exporter.encode(rich, accounting().account)].map(({ items, bytes }) => ({ items, bytes }))
     expect(shapes()).toEqual(shapes())
   })
 
   it('13. it makes in turns what it makes at once, and lets another work in between', async () => {
-    const bodies = ({ points, bytes, ...rest }: ExportRequest & { body?: Uint8Array; text?: string }) =>
-      [points, bytes, rest.body, rest.text] as const
+    const bodies = ({ items, bytes, ...rest }: ExportRequest & { body?: Uint8Array; text?: string }) =>
+      [items, bytes, rest.body, rest.text] as const
     const exporters: Exporter[] = []
     for (let index = 0; index < 3; index++) exporters.push((await testExample(component)).created)
     const [whole, ...others] = exporters

@@ -32,7 +32,7 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'r
       const level = isFirst ? 'error' : 'debug'
       isFirst = false
       resolve('crashed')
-      const fields = { ...suspect(stackOf(error), pipeline), error: errorMessage(error) }
+      const fields = { event: 'crashed', ...suspect(stackOf(error), pipeline), error: errorMessage(error) }
       log[level]('Something failed outside every call of the pipeline, which stops.', fields)
       log.debug('Where it failed.', { stack: stackOf(error) })
     }

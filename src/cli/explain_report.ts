@@ -36,9 +36,9 @@ export function report(exporter: RehearsedExporter): ExporterReport {
     id,
     equation,
     balance,
-    requests: requests.map(({ points, bytes }, index) => {
+    requests: requests.map(({ items, bytes }, index) => {
       const { to, rawBytes } = explanation?.requests[index] ?? {}
-      return { to, points, bytes, raw_bytes: rawBytes }
+      return { to, points: items, bytes, raw_bytes: rawBytes }
     }),
     dropped: Object.entries(balance.dropped).map(([reason, points]) => {
       const metrics = [...(droppedMetrics.get(reason) ?? [])].sort(([, left], [, right]) => right - left)

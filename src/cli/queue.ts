@@ -41,22 +41,22 @@ export async function queueCommand(action: QueueAction, directory: string): Prom
 
 async function* list(queues: readonly StoredQueue[]): AsyncGenerator<string> {
   for (const queue of queues) {
-    const { records, points, bytes } = queue.waiting
+    const { records, items, bytes } = queue.waiting
     let since = ''
     for await (const oldest of storedRecords(queue)) {
       since = `, the oldest from ${time(oldest.time)}`
       break
     }
     const use = queue.inUse ? ', used by a process' : ''
-    yield `${queue.id}: ${counted(records, 'batch', 'batches')}, ${counted(points, 'data point')}, ${bytes} bytes${since}${use}\n`
+    yield `${queue.id}: ${counted(records, 'batch', 'batches')}, ${counted(items, 'data point')}, ${bytes} bytes${since}${use}\n`
   }
 }
 
 async function* inspect(queues: readonly StoredQueue[]): AsyncGenerator<string> {
   for (const queue of queues) {
     yield `${queue.id}\n`
-    for await (const { time: taken, points, length, payload } of storedRecords(queue)) {
-      yield `  ${time(taken)}  ${counted(points, 'data point')}  ${length} bytes  ${metricNames(MetricBatch.fromOtlp(payload))}\n`
+    for await (const { time: taken, items, length, payload } of storedRecords(queue)) {
+      yield `  ${time(taken)}  ${counted(items, 'data point')}  ${length} bytes  ${metricNames(MetricBatch.fromOtlp(payload))}\n`
     }
   }
 }
@@ -72,9 +72,9 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
   let code: number = ExitCode.ok
   for (const queue of queues) {
     try {
-      const { records, points } = await dropQueue(queue)
+      const { records, items } = await dropQueue(queue)
       process.stdout.write(
-        `${queue.id}: dropped ${counted(records, 'batch', 'batches')}, ${counted(points, 'data point')}\n`,
+        `${queue.id}: dropped ${counted(records, 'batch', 'batches')}, ${counted(items, 'data point')}\n`,
       )
     } catch (error) {
       if (!(error instanceof InUseError)) throw error

@@ -44,7 +44,7 @@ async function reload({ load, pipeline, log, secrets, configure }: ReloadOptions
     reloads.success += 1
     for (const warning of config.warnings) log.warn(formatProblem(warning))
     const [parts, remarks] = [partsOf(changes), remarksOf(changes)]
-    log.info(DONE, Object.fromEntries(parts))
+    log.info(DONE, { event: 'reloaded', ...Object.fromEntries(parts) })
     for (const remark of remarks) log.warn(remark)
     const lines = [DONE, ...parts.map(([what, paths]) => `${what}: ${paths}`), ...remarks]
     return text(200, lines.map((line) => `${line}\n`).join('') + problemText(config.warnings))
@@ -53,7 +53,7 @@ async function reload({ load, pipeline, log, secrets, configure }: ReloadOptions
     const problems = error instanceof ConfigError ? error.problems : undefined
     for (const problem of problems ?? []) log[problem.severity === 'error' ? 'error' : 'warn'](formatProblem(problem))
     if (problems === undefined) log.error(errorMessage(error))
-    log.error('The configuration was not reloaded; the one before runs on.')
+    log.error('The configuration was not reloaded; the one before runs on.', { event: 'reload_failed' })
     return problems === undefined ? text(503, `${errorMessage(error)}\n`) : text(422, problemText(problems))
   }
 }

@@ -59,7 +59,10 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   // What holds the directories of its queues is the one that answers, and says that it runs.
   const serving = pipeline.opened.then(
     () => {
-      log.info(`heka-pipeline ${version} has started`, { pipelines: [...config.pipelines.keys()].join(', ') })
+      log.info(`heka-pipeline ${version} has started`, {
+        event: 'started',
+        pipelines: [...config.pipelines.keys()].join(', '),
+      })
       return once ? undefined : servers.configure(config.service)
     },
     () => undefined,
@@ -67,7 +70,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   begin!(reload)
   const reason = await Promise.race([ended, asked, crashed])
   if (typeof reason === 'string' && reason !== 'crashed')
-    log.info(`Stopping on ${reason}; a second signal ends at once.`)
+    log.info(`Stopping on ${reason}; a second signal ends at once.`, { event: 'stopping', signal: reason })
   await pipeline.stop()
   // A server that does not come to listen, because its name is being resolved, is not waited for.
   await Promise.race([serving.then(() => servers.close()), systemClock.sleep(100)])

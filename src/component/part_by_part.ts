@@ -1,6 +1,6 @@
 import type { ProcessBatch, ProcessorAccount } from './processor.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import { inParts } from '../otlp/metrics/parts.ts'
+import { inParts } from '../otlp/common/parts.ts'
 import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 
@@ -10,7 +10,7 @@ export function inTurns(
   divided: (batch: MetricBatch, account: ProcessorAccount) => Divided<MetricBatch>,
 ): ProcessBatch {
   return (batch, account) =>
-    batch.pointCount < LONG ? atOnce(batch, account) : new InTurns(divided(batch, account)).result
+    batch.itemCount < LONG ? atOnce(batch, account) : new InTurns(divided(batch, account)).result
 }
 
 /** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `cuts` are as of `inParts`. */

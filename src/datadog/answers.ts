@@ -48,7 +48,7 @@ export function countErrors(body: Buffer): number {
  */
 export function warnIfUnreadable(response: HttpResponse, log: Pick<Logger, 'warn'>): void {
   if (!saysTaken(response) && readJson(response.body) === undefined) {
-    log.warn(UNREADABLE, { answer: answerMessage(response) })
+    log.warn(UNREADABLE, { event: 'response_unreadable', answer: answerMessage(response) })
   }
 }
 

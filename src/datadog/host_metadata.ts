@@ -88,11 +88,12 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
       warnIfUnreadable(response, log)
       reported = reporting.join()
       if (tags().join() !== reported) next = retry
-      log.debug('The host was reported to Datadog.', { host: hostname })
+      log.debug('The host was reported to Datadog.', { event: 'host_reported', host: hostname })
     } catch (error) {
       if (signal.aborted) return
       next = retry
       log.warn('The host could not be reported to Datadog; it will be tried again.', {
+        event: 'host_report_failed',
         error: errorMessage(error),
         after: `${next}ms`,
       })

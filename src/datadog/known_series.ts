@@ -17,7 +17,7 @@ import {
 import type { Memory, RememberedBytes } from '../otlp/common/remembered_bytes.ts'
 import { scopeIdentity } from '../otlp/common/resource.ts'
 import type { Resource, Scope } from '../otlp/common/resource.ts'
-import { readAttributeFields } from '../otlp/metrics/codec/point.ts'
+import { readAttributeRun } from '../otlp/common/attributes_codec.ts'
 import type { Kept, Samples, Settled } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
 import { SentState } from './sent_state.ts'
@@ -316,7 +316,7 @@ export class KnownSeries implements Memory {
   #identityOf(source: number): string {
     const bytes = Buffer.from(this.#sources.bytes(source))
     if (bytes[0] >= ZERO && bytes[0] <= NINE) return bytes.toString()
-    return Attributes.from(readAttributeFields({ bytes }, 0, bytes.length)).identity
+    return Attributes.from(readAttributeRun({ bytes }, 0, bytes.length)).identity
   }
 
   /** Whether something of so many bytes may be remembered. */

@@ -1,7 +1,7 @@
 import type { Finding } from '../component/settings.ts'
 import type { Attributes } from '../otlp/common/attributes.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import { inParts, partsOf } from '../otlp/metrics/parts.ts'
+import { inParts, partsOf } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
 import type { Resource } from '../otlp/common/resource.ts'
 import { KeySearch } from '../otlp/wire/key_search.ts'

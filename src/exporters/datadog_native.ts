@@ -1,7 +1,7 @@
 import { defineComponent } from '../component/define.ts'
 import type { Account } from '../component/exporter.ts'
 import { warnIfUnreadable } from '../datadog/answers.ts'
-import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/batch.ts'
+import { deltaLog, hostAndTags, overwrittenLog, preparation } from '../datadog/preparation.ts'
 import { customMetrics, TagOrigins } from '../datadog/explain.ts'
 import { hostChooser, overridingHost, resolveHost } from '../datadog/host.ts'
 import { hostMetadata } from '../datadog/host_metadata.ts'
@@ -20,7 +20,8 @@ import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
 import { noRoomReport, throttled } from '../throttled.ts'
 import { explainBodies } from './datadog_native/explain.ts'
-import { v1, v2 } from './datadog_native/series_format.ts'
+import { v1 } from './datadog_native/series_v1.ts'
+import { v2 } from './datadog_native/series_v2.ts'
 import { HISTOGRAM_MODES } from './datadog_native/mapping/histograms.ts'
 import { responseError } from './datadog_native/response.ts'
 import { packer } from './datadog_native/requests.ts'
@@ -247,10 +248,10 @@ datadog_native:
       ended: (batch) => mapper.ended(batch),
       async send(request, signal) {
         hostReports.start()
-        const { format, body, depth, points } = request as NativeRequest
+        const { format, body, depth, items } = request as NativeRequest
         const { url, headers } = destinations.get(format) as ReturnType<typeof destination>
         const response = await post(url, { headers, body, signal, maxResponse: 65_536 })
-        const error = responseError(response, { depth, points, now: clock.now() })
+        const error = responseError(response, { depth, items, now: clock.now() })
         if (error !== undefined) throw error
         warnIfUnreadable(response, log)
       },

@@ -5,8 +5,8 @@ import type { DeliveryError } from '../errors.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import { toOtlpJson } from '../otlp/json/write.ts'
 import { toOpenMetrics } from '../text/openmetrics.ts'
-import { PART } from '../otlp/metrics/parts.ts'
-import { splitBatch } from '../otlp/metrics/split.ts'
+import { PART } from '../otlp/common/parts.ts'
+import { splitBatch } from '../otlp/common/split.ts'
 import { visible, visibleJson } from '../text/terminal.ts'
 import { atOnce, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
@@ -82,7 +82,7 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
         },
       })
       yield
-      return [{ points: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
+      return [{ items: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
     }
     return {
       encode: (batch, account) => atOnce(encodeInTurns(batch, account)),

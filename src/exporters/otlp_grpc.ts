@@ -66,9 +66,9 @@ otlp/gateway:
       encode: (batch, account) => toOtlpRequests(batch, options, account),
       encodeInTurns: (batch, account) => toOtlpRequestsInTurns(batch, options, account),
       async send(request: ExportRequest, signal: AbortSignal) {
-        const { body, points } = request as OtlpRequest
-        const problem = await readAnswer(await call(body, signal), 'protobuf', points, log)
-        if (problem !== undefined) log.warn(UNREADABLE, { error: problem })
+        const { body, items } = request as OtlpRequest
+        const problem = await readAnswer(await call(body, signal), 'protobuf', items, log)
+        if (problem !== undefined) log.warn(UNREADABLE, { event: 'response_unreadable', error: problem })
       },
     }
   },

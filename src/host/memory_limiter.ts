@@ -247,8 +247,8 @@ export class MemoryLimiter {
     if (this.#told === this.#short) return
     this.#told = this.#short
     const fields = { used: mib(this.#used), soft_limit: mib(soft), limit: mib(hard) }
-    if (this.#short) log.warn(SHORT, fields)
-    else log.info('There is enough memory again.', fields)
+    if (this.#short) log.warn(SHORT, { event: 'memory_short', ...fields })
+    else log.info('There is enough memory again.', { event: 'memory_recovered', ...fields })
     report(
       this.#short ? `${fields.used} of memory are in use; data is refused from ${fields.soft_limit} on` : undefined,
     )

@@ -3,8 +3,8 @@ import type { Logger } from '../component/logger.ts'
 import { errorMessage, partial } from '../errors.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import { toOtlpJsonBytes } from '../otlp/json/write.ts'
-import { writeInParts } from '../otlp/metrics/parts.ts'
-import { splitBatch } from '../otlp/metrics/split.ts'
+import { writeInParts } from '../otlp/common/parts.ts'
+import { splitBatch } from '../otlp/common/split.ts'
 import { LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 import { compress } from './compression.ts'
@@ -77,15 +77,15 @@ function* toRequestsOf(
 }
 
 function toOtlpRequest(batch: MetricBatch, body: Uint8Array, options: OtlpRequestOptions): OtlpRequest {
-  const points = batch.pointCount
+  const items = batch.pointCount
   return {
-    points,
+    items,
     bytes: body.length,
     body,
     divide: () =>
-      points === 1
+      items === 1
         ? undefined
-        : splitBatch(batch, Math.ceil(points / 2)).map((half) =>
+        : splitBatch(batch, Math.ceil(items / 2)).map((half) =>
             toOtlpRequest(half, compress(encodeBatch(half, options.encoding), options.compression), options),
           ),
   }
@@ -103,7 +103,7 @@ function encodeBatch(batch: MetricBatch, encoding: Encoding): Uint8Array {
 export async function readAnswer(
   body: Uint8Array,
   encoding: 'protobuf' | 'json' | undefined,
-  points: number,
+  items: number,
   log: Logger,
 ): Promise<string | undefined> {
   if (body.length === 0) return undefined
@@ -120,7 +120,7 @@ export async function readAnswer(
   if (!Number.isSafeInteger(rejected) || rejected < 0) {
     return 'Its number of rejected data points is below 0, or no whole number.'
   }
-  if (rejected > 0) throw partial(Math.min(rejected, points), `${rejected} data points were rejected: ${message}`)
+  if (rejected > 0) throw partial(Math.min(rejected, items), `${rejected} data points were rejected: ${message}`)
   if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
   return undefined
 }

@@ -19,8 +19,8 @@ export interface OtlpDestination extends OtlpRequestOptions {
   readonly url: string
   /** Sent beside those of the user and those that OTLP needs. */
   readonly headers?: Readonly<Record<string, string>>
-  /** What an answer that took a request of so many points says beyond OTLP of what it did not take. */
-  readonly refusal?: (response: HttpResponse, points: number) => DeliveryError | undefined
+  /** What an answer that took a request of so many items says beyond OTLP of what it did not take. */
+  readonly refusal?: (response: HttpResponse, items: number) => DeliveryError | undefined
   /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
   readonly waitOf?: (response: HttpResponse) => number | undefined
 }
@@ -56,14 +56,14 @@ export function otlpHttpExporter(
       return toOtlpRequestsInTurns(batch, destination, account)
     },
     async send(request: ExportRequest, signal: AbortSignal): Promise<void> {
-      const { body, points } = request as OtlpRequest
+      const { body, items } = request as OtlpRequest
       const response = await post(url, { headers, body, signal, maxResponse: MAX_RESPONSE })
       if (response.status >= 200 && response.status < 300) {
-        const refused = refusal?.(response, points)
+        const refused = refusal?.(response, items)
         if (refused !== undefined) throw refused
-        const problem = await readAnswer(response.body, encodingOf(response, encoding), points, log)
+        const problem = await readAnswer(response.body, encodingOf(response, encoding), items, log)
         if (problem !== undefined && !saysTaken(response)) {
-          log.warn(UNREADABLE, { error: problem, answer: answerMessage(response) })
+          log.warn(UNREADABLE, { event: 'response_unreadable', error: problem, answer: answerMessage(response) })
         }
         return
       }

@@ -70,7 +70,10 @@ export function watchPem(known: Pem, { read, interval, clock, log, signal }: Wat
       known = pem
       log.info('The TLS files have changed; new connections use what they hold now.')
     } catch (error) {
-      log.warn('The TLS files cannot be read again; what they held is still in use.', { error: errorMessage(error) })
+      log.warn('The TLS files cannot be read again; what they held is still in use.', {
+        event: 'tls_reload_failed',
+        error: errorMessage(error),
+      })
     }
   }
   const timer = clock.setInterval(() => void look(), interval).unref()

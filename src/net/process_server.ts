@@ -137,6 +137,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
   await listen().catch((error: unknown) => {
     log.error(
       `${setting}: cannot listen on ${address}: ${listenFailure(error)}. The pipeline runs without until it can.`,
+      { event: 'listen_failed', address },
     )
     tryAgain()
   })

@@ -118,14 +118,16 @@ export function startPipeline(
     late.abort()
     const { hanging } = graph
     if (hanging.length > 0)
-      log.error('What has not stopped in time is not waited for.', { hanging: hanging.join(', ') })
+      log.error('What has not stopped in time is not waited for.', {
+        event: 'stop_timeout',
+        hanging: hanging.join(', '),
+      })
     health.stopped()
-    for (const [pipeline, points] of telemetry.abandonHeld()) {
-      const message =
-        'Data points were still in the processors of a pipeline at the end of the stop and are dropped and counted. A longer service.shutdown_timeout gives them time.'
-      log.error(message, { pipeline, points })
+    for (const { pipeline, text, items } of telemetry.abandonHeld()) {
+      const message = `${text} were still in the processors of a pipeline at the end of the stop and are dropped and counted. A longer service.shutdown_timeout gives them time.`
+      log.error(message, { event: 'items_unreleased', pipeline, items })
     }
-    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`)
+    for (const equation of telemetry.equations()) log.info(equation, { event: 'balance' })
     return telemetry.balance()
   }
 }

@@ -2,7 +2,7 @@ import { defineComponent } from '../component/define.ts'
 import { retryable } from '../errors.ts'
 import { MemoryLimiter, memoryLimiterFindings, memoryLimiterSettings } from '../host/memory_limiter.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import { writeInParts } from '../otlp/metrics/parts.ts'
+import { writeInParts } from '../otlp/common/parts.ts'
 import { inTurns } from '../component/part_by_part.ts'
 
 export default defineComponent({

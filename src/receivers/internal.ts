@@ -1,5 +1,5 @@
 import { defineComponent } from '../component/define.ts'
-import { ticks } from './host_metrics/ticker.ts'
+import { ticks } from '../time/ticker.ts'
 
 export default defineComponent({
   kind: 'receiver',

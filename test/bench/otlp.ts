@@ -10,7 +10,8 @@ import { hostOverrider } from '../../src/datadog/host.ts'
 import { tagMerger } from '../../src/datadog/tags.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
-import { TimeWindow, WITHIN } from '../../src/otlp/metrics/time_window.ts'
+import { TimeWindow, WITHIN } from '../../src/otlp/common/time_window.ts'
+import { placesOf } from '../../src/otlp/metrics/time_window.ts'
 import { NumberPointCursor } from '../../src/otlp/metrics/number_cursor.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta/cumulative_to_delta.ts'
 import { HistogramCursor } from '../../src/otlp/metrics/histogram_cursor.ts'
@@ -425,7 +426,7 @@ const rows: readonly Row[] = [
     name: 'check, count, look for old points',
     ours: () => {
       const window = new TimeWindow(0n, 2n ** 63n)
-      return (bytes) => MetricBatch.fromOtlp(bytes).everyMetric((metric) => window.placeOf(metric) === WITHIN)
+      return (bytes) => MetricBatch.fromOtlp(bytes).everyMetric((metric) => placesOf(metric, window) === WITHIN)
     },
     plain: () => (bytes) => plain.decode(bytes),
   },

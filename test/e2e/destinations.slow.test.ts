@@ -137,7 +137,7 @@ describe('secrets that a destination repeats', () => {
         expect(text).not.toContain(part)
     }
     // Each answer says something else, and one line is enough.
-    expect(log.match(/its points are dropped and counted/g)).toHaveLength(1)
+    expect(log.match(/its items are dropped and counted/g)).toHaveLength(1)
 
     const printed = await runCommand(['print-config', '--config', folder.path('pipeline.yaml')], {
       env: { TOKEN, PART: 'variableSECRET999' },

@@ -44,7 +44,7 @@ const sink = `export default {
   summary: 'Takes everything.',
   config: { token: { doc: 'What opens the door.', format: 'string', default: null, secret: true } },
   create: ({ config }) => ({
-    encode: (batch) => [{ points: batch.pointCount, bytes: 1 }],
+    encode: (batch) => [{ items: batch.pointCount, bytes: 1 }],
     send() { throw new Error('It must not send.') },
     explain: ({ received, requests }) => ({
       values: [...received.metrics()].map(({ metric: { name } }) => ({

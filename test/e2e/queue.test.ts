@@ -144,7 +144,7 @@ describe('a queue on disk', () => {
       level: 'warn',
       exporter: 'otlp_http',
       directory: folder.path('queue'),
-      points: 3,
+      items: 3,
     })
   })
 

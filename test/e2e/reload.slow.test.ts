@@ -450,7 +450,7 @@ void listen({ host: '127.0.0.1', port: 0, take: (socket) => socket.end('own'), f
     const module = `export default { kind: 'exporter', type: 'own', summary: 'Own.',
   config: { x: { doc: 'x.', format: 'int', default: 1 } },
   create: () => ({
-    encode: (batch) => [{ points: batch.pointCount, bytes: 1 }],
+    encode: (batch) => [{ items: batch.pointCount, bytes: 1 }],
     async send() {},
     state: { begin() {}, changes: () => ({ bytes: new Uint8Array(1), all: false }), restore() {} },
   }) }`

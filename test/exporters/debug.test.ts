@@ -110,7 +110,7 @@ async function encoded(yaml: string, input: MetricBatch): Promise<{ text: string
   const requests = [...created.encode(input, account)] as (ExportRequest & { text: string })[]
   expect(requests).toHaveLength(1)
   expect(requests[0].bytes).toBe(Buffer.byteLength(requests[0].text))
-  return { text: requests[0].text, points: requests[0].points, dropped }
+  return { text: requests[0].text, points: requests[0].items, dropped }
 }
 
 /** The grammar of the specification, line by line. */

@@ -243,7 +243,7 @@ describe('what an OTLP/HTTP receiver answers', () => {
     const lines = exporter.logs.filter(({ level }) => level !== 'info')
     expect(lines.map(({ message }) => message).sort()).toEqual([
       'A request could not be delivered; it will be sent again.',
-      'A request could not be delivered; its points are dropped and counted.',
+      'A request could not be delivered; its items are dropped and counted.',
     ])
   })
 

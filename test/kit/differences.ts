@@ -1,6 +1,7 @@
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta/cumulative_to_delta.ts'
-import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import type { DeltaOptions } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import type { DeltaAccount } from '../../src/otlp/delta/work.ts'
 import { HistogramPoint, NumberPoint } from '../../src/otlp/metrics/points.ts'
 import type { HistogramPointFields, NumberPointFields } from '../../src/otlp/metrics/points.ts'
 

@@ -1,6 +1,7 @@
 import type { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { CumulativeToDelta } from '../../src/otlp/delta/cumulative_to_delta.ts'
-import type { DeltaAccount, DeltaOptions } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import type { DeltaOptions } from '../../src/otlp/delta/cumulative_to_delta.ts'
+import type { DeltaAccount } from '../../src/otlp/delta/work.ts'
 import { VirtualClock } from '../../src/time/virtual_clock.ts'
 
 /** An engine whose memory is kept as a queue on disk keeps it, over any number of deaths. Its time stands still unless `options` has a clock. */

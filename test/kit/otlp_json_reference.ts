@@ -10,15 +10,15 @@ import { ExportMetricsServiceRequest } from './otlp_proto.ts'
 /** A text whose meaning the mapping leaves open: two members of a `oneof`, or one key in both spellings. */
 export class Ambiguous extends Error {}
 
-/** The protobuf of an `ExportMetricsServiceRequest` in JSON. Throws when the text is none. */
-export function jsonToProtobuf(json: string): Uint8Array {
+/** The protobuf of a message in JSON, by default an `ExportMetricsServiceRequest`. Throws when the text is none. */
+export function jsonToProtobuf(json: string, type: Type = ExportMetricsServiceRequest): Uint8Array {
   JSON.parse(json)
   // Numbers that JSON.parse would round.
   const exact = json.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/gs, (token) =>
     /^-?\d{16,}$/.test(token) ? `{"long":"${token}"}` : token,
   )
-  const request = toMessage(JSON.parse(exact) as unknown, ExportMetricsServiceRequest)
-  return ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(request)).finish()
+  const request = toMessage(JSON.parse(exact) as unknown, type)
+  return type.encode(type.fromObject(request)).finish()
 }
 
 /** Whether a key stands twice in an object: then the text has more keys than what it means. */
@@ -73,6 +73,7 @@ function toValue(value: unknown, field: Field): unknown {
     case 'double':
       return toDouble(value)
     case 'uint32':
+    case 'fixed32':
       return toInteger(value, 0n, 32n)
     case 'sint32':
       return toInteger(value, -31n, 31n)

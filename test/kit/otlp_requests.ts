@@ -24,6 +24,36 @@ const { anyValue } = fc.letrec<{ anyValue: object; keyValue: object }>((tie) => 
 }))
 const attributes = fc.array(fc.record({ key: fc.string(), value: anyValue }), { maxLength: 3 })
 const optional = { requiredKeys: [] }
+const scope = fc.record({ name: fc.string(), version: fc.string(), attributes, droppedAttributesCount: fc.nat() })
+const entityRefs = fc.array(
+  fc.record(
+    {
+      schemaUrl: fc.string(),
+      type: fc.string(),
+      idKeys: fc.array(fc.string(), { maxLength: 2 }),
+      descriptionKeys: fc.array(fc.string(), { maxLength: 2 }),
+    },
+    optional,
+  ),
+  { maxLength: 2 },
+)
+const resource = fc.record(
+  { attributes, droppedAttributesCount: fc.nat(), entityRefs },
+  { requiredKeys: ['attributes', 'droppedAttributesCount'] },
+)
+
+/** A request of resources that hold scopes, which hold `items`, under the names that a signal gives them. */
+function requestOf<Resources extends string, Scopes extends string, Items extends string>(
+  [resources, scopes, members]: readonly [Resources, Scopes, Items],
+  items: fc.Arbitrary<readonly object[]>,
+): fc.Arbitrary<Record<Resources, readonly object[]>> {
+  const inScope = fc.record({ scope, [members]: items, schemaUrl: fc.string() }, { requiredKeys: ['scope', members] })
+  const inResource = fc.record(
+    { resource, [scopes]: fc.array(inScope, { maxLength: 2 }), schemaUrl: fc.string() },
+    { requiredKeys: ['resource', scopes] },
+  )
+  return fc.record({ [resources]: fc.array(inResource, { maxLength: 2 }) })
+}
 const number = fc.oneof(fc.record({ asDouble: double }), fc.record({ asInt: int64 }))
 const exemplars = fc.array(
   fc
@@ -108,31 +138,45 @@ export const metric = fc
     fc.record({ name: fc.string(), description: fc.string(), unit: fc.string(), metadata: attributes }, optional),
   )
   .map(([kind, fields]) => ({ ...fields, ...kind }))
-export const request = fc.record({
-  resourceMetrics: fc.array(
-    fc.record(
-      {
-        resource: fc.record({ attributes, droppedAttributesCount: fc.nat() }),
-        scopeMetrics: fc.array(
-          fc.record(
-            {
-              scope: fc.record({
-                name: fc.string(),
-                version: fc.string(),
-                attributes,
-                droppedAttributesCount: fc.nat(),
-              }),
-              metrics: fc.array(metric, { maxLength: 3 }),
-              schemaUrl: fc.string(),
-            },
-            { requiredKeys: ['scope', 'metrics'] },
-          ),
-          { maxLength: 2 },
-        ),
-        schemaUrl: fc.string(),
-      },
-      { requiredKeys: ['resource', 'scopeMetrics'] },
-    ),
-    { maxLength: 2 },
-  ),
-})
+export const request = requestOf(['resourceMetrics', 'scopeMetrics', 'metrics'], fc.array(metric, { maxLength: 3 }))
+
+const uint32 = fc.nat(2 ** 32 - 1)
+const logRecord = fc.record(
+  {
+    timeUnixNano: nanoseconds,
+    observedTimeUnixNano: nanoseconds,
+    severityNumber: fc.nat(24),
+    severityText: fc.string(),
+    body: anyValue,
+    attributes,
+    droppedAttributesCount: uint32,
+    flags: uint32,
+    traceId: bytes,
+    spanId: bytes,
+    eventName: fc.string(),
+  },
+  optional,
+)
+export const logsRequest = requestOf(['resourceLogs', 'scopeLogs', 'logRecords'], fc.array(logRecord, { maxLength: 4 }))
+
+const named = { timeUnixNano: nanoseconds, name: fc.string(), attributes, droppedAttributesCount: uint32 }
+const context = { traceId: bytes, spanId: bytes, traceState: fc.string(), flags: uint32 }
+const span = fc.record(
+  {
+    ...context,
+    parentSpanId: bytes,
+    name: fc.string(),
+    kind: fc.nat(5),
+    startTimeUnixNano: nanoseconds,
+    endTimeUnixNano: nanoseconds,
+    attributes,
+    droppedAttributesCount: uint32,
+    events: fc.array(fc.record(named, optional), { maxLength: 2 }),
+    droppedEventsCount: uint32,
+    links: fc.array(fc.record({ ...context, attributes, droppedAttributesCount: uint32 }, optional), { maxLength: 2 }),
+    droppedLinksCount: uint32,
+    status: fc.record({ message: fc.string(), code: fc.nat(2) }, optional),
+  },
+  optional,
+)
+export const traceRequest = requestOf(['resourceSpans', 'scopeSpans', 'spans'], fc.array(span, { maxLength: 3 }))

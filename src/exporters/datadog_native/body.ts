@@ -37,36 +37,36 @@ export function requestMaker(
   format: BodyFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,
-): (raw: Buffer, points: number) => readonly NativeRequest[] {
+): (raw: Buffer, items: number) => readonly NativeRequest[] {
   const { wire, raw: maxRaw } = format.limits
 
-  return (raw, points) => measured(toRequest(raw, points, 0))
+  return (raw, items) => measured(toRequest(raw, items, 0))
 
-  function toRequest(raw: Buffer, points: number, depth: number): NativeRequest {
+  function toRequest(raw: Buffer, items: number, depth: number): NativeRequest {
     // The memory of the raw body is used again.
     const body = compression === 'none' ? Buffer.from(raw) : compress(raw, compression)
     return {
       format,
-      points,
+      items,
       bytes: body.length,
       rawBytes: raw.length,
       body,
       depth,
-      divide: () => (points === 1 ? undefined : halves(body, points, depth + 1)),
+      divide: () => (items === 1 ? undefined : halves(body, items, depth + 1)),
     }
   }
 
   function measured(request: NativeRequest): readonly NativeRequest[] {
-    const { body, bytes, rawBytes, points } = request
+    const { body, bytes, rawBytes, items } = request
     if (bytes <= wire && rawBytes <= maxRaw) return [request]
-    if (points > 1) return halves(body, points, 0).flatMap(measured)
+    if (items > 1) return halves(body, items, 0).flatMap(measured)
     account.dropped('too_large', 1)
     return []
   }
 
-  function halves(body: Uint8Array, points: number, depth: number): NativeRequest[] {
-    const middle = Math.ceil(points / 2)
+  function halves(body: Uint8Array, items: number, depth: number): NativeRequest[] {
+    const middle = Math.ceil(items / 2)
     const [first, second] = format.divide(decompress(body, compression), middle)
-    return [toRequest(first, middle, depth), toRequest(second, points - middle, depth)]
+    return [toRequest(first, middle, depth), toRequest(second, items - middle, depth)]
   }
 }

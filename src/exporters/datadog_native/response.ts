@@ -8,15 +8,15 @@ import type { HttpResponse } from '../../net/answer.ts'
 const MAX_ISOLATION = 4
 
 /**
- * What Datadog's answer to a request of so many points means; `undefined` when it took it. A wrong key is retried, so that a rotated one loses no
+ * What Datadog's answer to a request of so many items means; `undefined` when it took it. A wrong key is retried, so that a rotated one loses no
  * data. Source: Datadog documentation, agent/guide/agent-retry.md; Vector, sinks/datadog, `is_retriable`.
  */
 export function responseError(
   response: HttpResponse,
-  { depth, points, now }: { readonly depth: number; readonly points: number; readonly now: number },
+  { depth, items, now }: { readonly depth: number; readonly items: number; readonly now: number },
 ): DeliveryError | undefined {
   const { status } = response
-  if (status >= 200 && status < 300) return listedErrors(response, points)
+  if (status >= 200 && status < 300) return listedErrors(response, items)
   const message = answerMessage(response)
   switch (status) {
     case 400: {

@@ -9,8 +9,8 @@ import { aggregate, aggregateInTurns, combine } from '../../otlp/metrics/aggrega
 import { anyValueText } from '../../otlp/common/attributes.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import type { Metric } from '../../otlp/metrics/metric.ts'
-import { joined, partsOf } from '../../otlp/metrics/parts.ts'
-import type { Part } from '../../otlp/metrics/parts.ts'
+import { joined, partsOf } from '../../otlp/common/parts.ts'
+import type { Part } from '../../otlp/common/parts.ts'
 import type { DataPoint } from '../../otlp/metrics/points.ts'
 import { scopeIdentity } from '../../otlp/common/resource.ts'
 import type { Resource, Scope } from '../../otlp/common/resource.ts'
@@ -126,7 +126,7 @@ export class OneASecond {
   }
 
   *#addInTurns(batch: MetricBatch, single: boolean): Divided<Added | undefined> {
-    const parts: Part[] = []
+    const parts: Part<MetricBatch>[] = []
     const finished: MetricBatch[] = []
     for (const part of partsOf(batch)) {
       const added = this.#addAll(part.batch, single)
@@ -268,7 +268,7 @@ export class OneASecond {
 /** The parts of a batch, and each as it is sent. */
 interface Added {
   readonly of: MetricBatch
-  readonly parts: readonly Part[]
+  readonly parts: readonly Part<MetricBatch>[]
   readonly finished: readonly MetricBatch[]
 }
 

@@ -1,7 +1,7 @@
 import type { Attributes } from '../../otlp/common/attributes.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import type { Metric, ResourceMetrics } from '../../otlp/metrics/metric.ts'
-import { PART } from '../../otlp/metrics/parts.ts'
+import { PART } from '../../otlp/common/parts.ts'
 import type { DataPoint } from '../../otlp/metrics/points.ts'
 import { cut, numberText, visible, wrap } from '../../text/terminal.ts'
 import type { Divided } from '../../time/turns.ts'

@@ -152,9 +152,13 @@ export function isNestedTooDeep(value: AnyValue, left = MAX_NESTED): boolean {
   return 'kvlistValue' in value && value.kvlistValue.some((entry) => isNestedTooDeep(entry.value, left - 3))
 }
 
-/** `key`: of the attribute, for the error. `left`: as of `isNestedTooDeep`. */
-function toAnyValue(value: AttributeValue, key: string, left = MAX_NESTED): AnyValue {
-  if (left < 0) throw new TypeError(`the attribute ${JSON.stringify(key)} ${NESTED_TOO_DEEP}`)
+/**
+ * The value as OTLP holds it.
+ * @param key that of the attribute, for the error; a value without is the body of a log record
+ * @param left as in `isNestedTooDeep`
+ */
+export function toAnyValue(value: AttributeValue, key?: string, left = MAX_NESTED): AnyValue {
+  if (left < 0) throw new TypeError(`${nameOf(key)} ${NESTED_TOO_DEEP}`)
   switch (typeof value) {
     case 'string':
       return { stringValue: value }
@@ -179,12 +183,17 @@ function toAnyValue(value: AttributeValue, key: string, left = MAX_NESTED): AnyV
         }
       }
       throw new TypeError(
-        `the attribute ${JSON.stringify(key)} must be a text, a boolean, a number, bytes, a list or a plain object, not ${Object.prototype.toString.call(value).slice(8, -1)}`,
+        `${nameOf(key)} must be a text, a boolean, a number, bytes, a list or a plain object, not ${Object.prototype.toString.call(value).slice(8, -1)}`,
       )
   }
 }
 
-function fromAnyValue(value: AnyValue): AttributeValue {
+function nameOf(key: string | undefined): string {
+  return key === undefined ? 'the body' : `the attribute ${JSON.stringify(key)}`
+}
+
+/** The value in plain JavaScript. */
+export function fromAnyValue(value: AnyValue): AttributeValue {
   if ('stringValue' in value) return value.stringValue
   if ('boolValue' in value) return value.boolValue
   if ('intValue' in value) return value.intValue

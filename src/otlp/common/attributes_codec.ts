@@ -1,4 +1,5 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
+import { Attributes } from './attributes.ts'
 import type { AnyValue, KeyValue } from './attributes.ts'
 import {
   FIXED64,
@@ -11,6 +12,29 @@ import {
   writeMessage,
   writeString,
 } from '../wire/fields.ts'
+import { Encoded } from '../wire/lazy_message.ts'
+import type { Source } from '../wire/lazy_message.ts'
+import { readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
+
+/** Reads attributes that stand side by side in a message of any kind. */
+export const readAttributeRun = readerOfRun(readKeyValue)
+
+/** The attributes of a message, as they are met. */
+export class AttributeRun extends Run<KeyValue> {
+  constructor(source: Source) {
+    super(source, readAttributeRun)
+  }
+
+  attributes(): Attributes {
+    const all = this.all()
+    return all instanceof Encoded ? Attributes.fromWire(all) : Attributes.from(all ?? [])
+  }
+}
+
+/** Writes the attributes of a message under the number of their field. */
+export function writeAttributes(writer: Writer, field: number, attributes: Attributes): void {
+  writeRepeated(writer, field, attributes.encoded ?? attributes, readAttributeRun, writeKeyValue)
+}
 
 export function readKeyValue(reader: Reader, end: number): KeyValue {
   let key = ''
@@ -30,7 +54,7 @@ export function writeKeyValue(writer: Writer, { key, value }: KeyValue): void {
   writeMessage(writer, 2, value, writeAnyValue)
 }
 
-function readAnyValue(reader: Reader, end: number): AnyValue {
+export function readAnyValue(reader: Reader, end: number): AnyValue {
   let value: AnyValue = {}
   readFields(reader, end, (field, wire) => {
     if (field === 1 && wire === LENGTH_DELIMITED) value = { stringValue: reader.string() }
@@ -60,7 +84,7 @@ function readAnyValue(reader: Reader, end: number): AnyValue {
   return value
 }
 
-function writeAnyValue(writer: Writer, value: AnyValue): void {
+export function writeAnyValue(writer: Writer, value: AnyValue): void {
   if ('stringValue' in value) writer.uint32((1 << 3) | LENGTH_DELIMITED).string(value.stringValue)
   else if ('boolValue' in value) writer.uint32((2 << 3) | VARINT).bool(value.boolValue)
   else if ('intValue' in value) writer.uint32((3 << 3) | VARINT).int64(toLong(value.intValue))

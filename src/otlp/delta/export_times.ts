@@ -49,6 +49,11 @@ export class ExportTimes {
     exports.starts = [start, ...exports.starts.filter((other) => other !== start)].slice(0, MAX_STARTS)
   }
 
+  /** The start that was noted last. */
+  lastStart(metric: number): bigint | undefined {
+    return this.#exports.get(metric)?.starts[0]
+  }
+
   /** Notes that a series of the metric is not remembered any more, or was not to begin with. */
   forgot(metric: number): void {
     const exports = this.#exports.get(metric)

@@ -1,3 +1,5 @@
+import { FIXED32, FIXED64, LENGTH_DELIMITED } from '../wire/fields.ts'
+
 /** Bytes kept for the next request; what a larger one takes is let go of. */
 const KEPT = 4 * 1024 * 1024
 /** A field without its text: tag, length, ten bytes of a number, and the lengths of the messages it may open. */
@@ -51,6 +53,16 @@ export class ProtobufOutput {
     this.bytes[this.at++] = byte
   }
 
+  tag(tag: number): void {
+    if (tag <= MASK) this.bytes[this.at++] = tag
+    else this.varint(tag, 0)
+  }
+
+  fixed32(value: number): void {
+    this.view.setUint32(this.at, value, true)
+    this.at += 4
+  }
+
   fixed64(low: number, high: number): void {
     this.view.setUint32(this.at, low, true)
     this.view.setUint32(this.at + 4, high, true)
@@ -99,17 +111,23 @@ export class ProtobufOutput {
   drop(start: number, replaced: ReadonlyMap<number, number>): void {
     const { bytes } = this
     let to = start
-    for (let at = start; at < this.at;) {
+    let at = start
+    const number = (): number => {
+      let value = 0
+      for (let scale = 1; ; scale *= MORE) {
+        value += (bytes[at] & MASK) * scale
+        if (bytes[at++] < MORE) return value
+      }
+    }
+    while (at < this.at) {
       const field = at
-      const tag = bytes[at++]
-      if ((tag & 7) === 1) at += 8
+      const tag = number()
+      const wireType = tag & 7
+      if (wireType === FIXED64) at += 8
+      else if (wireType === FIXED32) at += 4
       else {
-        let value = 0
-        for (let scale = 1; ; scale *= MORE) {
-          value += (bytes[at] & MASK) * scale
-          if (bytes[at++] < MORE) break
-        }
-        if ((tag & 7) === 2) at += value
+        const value = number()
+        if (wireType === LENGTH_DELIMITED) at += value
       }
       if (field < (replaced.get(tag >>> 3) ?? 0)) continue
       bytes.copyWithin(to, field, at)

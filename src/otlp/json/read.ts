@@ -1,7 +1,9 @@
 import { MetricBatch } from '../metrics/batch.ts'
+import { schema } from '../schema.ts'
+import type { MessageType } from '../schema.ts'
 import { MalformedError, tooManyMessages } from '../wire/check.ts'
-import { keyValue, request } from './messages.ts'
-import type { Field, Message } from './messages.ts'
+import { jsonMessage } from './messages.ts'
+import type { JsonField, JsonMessage } from './messages.ts'
 import { INT32, INT64, JsonInteger, UINT32, UINT64, readDouble } from './number.ts'
 import { ProtobufOutput } from './protobuf_output.ts'
 import { JsonPiece, JsonText, Mistake, QUOTE } from './text.ts'
@@ -15,25 +17,35 @@ import { JsonPiece, JsonText, Mistake, QUOTE } from './text.ts'
 // One pass runs at a time.
 const output = new ProtobufOutput()
 const integer = new JsonInteger()
+const keyValue = jsonMessage(schema.KeyValue)
 /** Messages within the request, and how many there may be. */
 let messageCount = 0
 let messageLimit = Infinity
 
 /**
- * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`. Keys are in lower camel case or as in the `.proto`;
- * 64-bit integers are text or numbers, exact either way; unknown keys are ignored, `null` means absent, and of a key that
+ * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`, as `readOtlpJson` reads it.
+ * @param maxMessages how many messages it may hold, at all levels together
+ * @throws MalformedError
+ */
+export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity): MetricBatch {
+  return MetricBatch.fromOtlp(readOtlpJson(json, schema.ExportMetricsServiceRequest, maxMessages))
+}
+
+/**
+ * The protobuf of a message in OTLP JSON. Keys are in lower camel case or as in the `.proto`; 64-bit integers are text or
+ * numbers, exact either way; enums are numbers or names; unknown keys are ignored, `null` means absent, and of a key that
  * stands twice in an object the last counts, though both must be well-formed.
  * @param maxMessages how many messages it may hold, at all levels together
  * @throws MalformedError that names the place: `resourceMetrics[0].scopeMetrics[2].metrics[7].name: must be a text`
  */
-export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity): MetricBatch {
+export function readOtlpJson(json: string | Uint8Array, type: MessageType, maxMessages = Infinity): Buffer {
   messageCount = 0
   messageLimit = maxMessages
   const text = new JsonText(typeof json === 'string' ? Buffer.from(json) : json)
   try {
-    readMessage(text, request)
+    readMessage(text, jsonMessage(type))
     text.end()
-    return MetricBatch.fromOtlp(output.take())
+    return output.take()
   } catch (error) {
     if (error instanceof Mistake) {
       throw new MalformedError(error.path === '' ? error.message : `${error.path}: ${error.message}`)
@@ -44,8 +56,8 @@ export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity):
   }
 }
 
-function readMessage(text: JsonText, message: Message): void {
-  const { keys, fields } = message
+function readMessage(text: JsonText, message: JsonMessage): void {
+  const { keys, keyFields } = message
   const start = output.at
   let seen = 0
   let replaced: Map<number, number> | undefined
@@ -57,7 +69,7 @@ function readMessage(text: JsonText, message: Message): void {
     let tries = keys.length
     do key = key + 1 < keys.length ? key + 1 : 0
     while (!text.skip(keys[key]) && --tries > 0)
-    const field = tries > 0 ? fields[key] : message.byName.get(text.string())
+    const field = tries > 0 ? keyFields[key] : message.byKey.get(text.string())
     text.skipColon()
     if (field === undefined) {
       text.skipValue()
@@ -77,27 +89,27 @@ function readMessage(text: JsonText, message: Message): void {
   if (replaced !== undefined) output.drop(start, replaced)
 }
 
-function readList(text: JsonText, field: Field): void {
-  const { message } = field
+function readList(text: JsonText, field: JsonField): void {
+  const { packed } = field
   const before = output.at
   let start = before
   let index = 0
   text.openList()
-  if (message === undefined) {
-    output.byte(field.tag)
+  if (packed) {
+    output.tag(field.tag)
     start = output.open(1)
   }
   try {
     for (; text.nextItem(index === 0); index++) {
       output.reserve(text.left)
-      if (message === undefined) readScalar(text, field)
+      if (packed) readScalar(text, field)
       else readField(text, field)
     }
   } catch (error) {
     throw error instanceof Mistake ? error.within(`[${index}]`) : error
   }
   if (index === 0) output.at = before
-  else if (message === undefined) output.close(start, 1)
+  else if (packed) output.close(start, 1)
 }
 
 const ATTRIBUTE = new JsonPiece('{"key":"')
@@ -140,26 +152,30 @@ function readText(text: JsonText): boolean {
   return closeBytes(start)
 }
 
-function readField(text: JsonText, field: Field): void {
-  const { message } = field
+function readField(text: JsonText, field: JsonField): void {
+  const { inner } = field
   const before = output.at
-  output.byte(field.tag)
-  if (message !== undefined) {
+  output.tag(field.tag)
+  if (inner !== undefined) {
     if (++messageCount > messageLimit) throw tooManyMessages()
-    if (message === keyValue && readTextAttribute(text)) return
-    const { width } = message
+    if (inner === keyValue && readTextAttribute(text)) return
+    const { width } = inner
     const start = output.open(width)
-    readMessage(text, message)
-    message.width = output.close(start, width)
+    readMessage(text, inner)
+    inner.width = output.close(start, width)
   } else if (!readScalar(text, field) && !field.explicit) output.at = before
 }
 
 /** Writes a scalar as it stands behind its tag. Returns whether it is another than proto3 leaves out. */
-function readScalar(text: JsonText, field: Field): boolean {
-  switch (field.holds) {
+function readScalar(text: JsonText, field: JsonField): boolean {
+  switch (field.type) {
     case 'string':
       text.openText()
       return readText(text)
+    case 'fixed32':
+      integer.read(text, UINT32)
+      output.fixed32(integer.low)
+      return integer.low !== 0
     case 'fixed64':
       integer.read(text, UINT64)
       output.fixed64(integer.low, integer.high)
@@ -186,18 +202,18 @@ function readScalar(text: JsonText, field: Field): boolean {
       output.varint(((integer.low << 1) ^ -(integer.high & 1)) >>> 0, 0)
       return integer.low !== 0
     }
-    case 'temporality':
-      readTemporality(text)
+    case 'enum':
+      readEnum(text, field.names as readonly string[])
       return writeVarint()
     case 'bool': {
       const value = text.boolean()
       output.byte(value ? 1 : 0)
       return value
     }
-    case 'base64':
+    case 'bytes':
       // In either alphabet, with or without padding.
       return writeBytes(text, /^[\w+/-]*={0,2}$/, 'base64')
-    case 'hex':
+    case 'id':
       return writeBytes(text, /^(?:[\da-fA-F]{2})*$/, 'hex')
     case 'message':
       throw new TypeError(`${field.name} holds a message`)
@@ -210,16 +226,13 @@ function writeVarint(): boolean {
   return integer.low !== 0 || integer.high !== 0
 }
 
-/** metrics.proto, `enum AggregationTemporality`, by number. */
-const temporalities = ['UNSPECIFIED', 'DELTA', 'CUMULATIVE'].map((name) => `AGGREGATION_TEMPORALITY_${name}`)
-
 /** Reads the number of an enum or its name; a number that this version does not know stays what it is. */
-function readTemporality(text: JsonText): void {
+function readEnum(text: JsonText, names: readonly string[]): void {
   if (text.peek() !== QUOTE) {
     integer.read(text, INT32)
     return
   }
-  integer.low = temporalities.indexOf(text.string())
+  integer.low = names.indexOf(text.string())
   integer.high = 0
   if (integer.low < 0) throw new Mistake('must be a number or a name of the enum')
 }

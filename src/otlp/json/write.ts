@@ -1,6 +1,8 @@
 import type { MetricBatch } from '../metrics/batch.ts'
-import { keyValue, request } from './messages.ts'
-import type { Field, Message } from './messages.ts'
+import { schema } from '../schema.ts'
+import type { MessageType } from '../schema.ts'
+import { jsonMessage } from './messages.ts'
+import type { JsonField, JsonMessage } from './messages.ts'
 import { MINUS, QUOTE, ZERO } from './text.ts'
 import { viewOf } from '../wire/lazy_message.ts'
 
@@ -9,17 +11,27 @@ import { viewOf } from '../wire/lazy_message.ts'
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping.
  */
 
-/**
- * The OTLP JSON of an `ExportMetricsServiceRequest`, on one line: keys in lower camel case, 64-bit integers as text, enums
- * as numbers, trace and span ids as hex, other bytes as base64. Fields that this version does not know are not in it.
- */
+/** The OTLP JSON of an `ExportMetricsServiceRequest`, as `writeOtlpJson` writes it. */
 export function toOtlpJson(batch: MetricBatch): string {
-  return write(batch, () => output.toString('utf8', 0, written))
+  return writeOtlpJson(batch.toOtlp(), schema.ExportMetricsServiceRequest)
 }
 
 /** `toOtlpJson` in UTF-8. */
 export function toOtlpJsonBytes(batch: MetricBatch): Buffer {
-  return write(batch, () => Buffer.from(output.subarray(0, written)))
+  return writeOtlpJsonBytes(batch.toOtlp(), schema.ExportMetricsServiceRequest)
+}
+
+/**
+ * The OTLP JSON of a message in protobuf that was checked, on one line: keys in lower camel case, 64-bit integers as text,
+ * enums as numbers, trace and span ids as hex, other bytes as base64. Fields that this version does not know are not in it.
+ */
+export function writeOtlpJson(message: Uint8Array, type: MessageType): string {
+  return write(message, type, () => output.toString('utf8', 0, written))
+}
+
+/** `writeOtlpJson` in UTF-8. */
+export function writeOtlpJsonBytes(message: Uint8Array, type: MessageType): Buffer {
+  return write(message, type, () => Buffer.from(output.subarray(0, written)))
 }
 
 /** Memory kept for the next batch; what a larger one takes is let go of. */
@@ -30,8 +42,9 @@ const FIELD = 96
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 const COMMA = 0x2c
-/** Numbers of fields below this are noted; OTLP has none above. */
-const FIELDS = 16
+/** Numbers of fields are below this. */
+const FIELDS = 32
+const keyValue = jsonMessage(schema.KeyValue)
 
 // The state of the one pass that runs at a time.
 let output: Buffer = Buffer.allocUnsafeSlow(64 * 1024)
@@ -45,10 +58,10 @@ let high = 0
 /** For each message that is open, where the first field of each number begins, and the last; or -1. */
 let places = new Int32Array(FIELDS * 2 * 32)
 
-function write<Result>(batch: MetricBatch, take: () => Result): Result {
+function write<Result>(message: Uint8Array, type: MessageType, take: () => Result): Result {
   try {
-    open(batch.toOtlp())
-    writeMessage(request, 0, bytes.length, 0)
+    open(message)
+    writeMessage(jsonMessage(type), 0, bytes.length, 0)
     return take()
   } finally {
     bytes = NOTHING
@@ -63,11 +76,11 @@ function open(message: Uint8Array): void {
   view = viewOf(message)
 }
 
-function writeMessage(message: Message, start: number, end: number, depth: number): void {
+function writeMessage(message: JsonMessage, start: number, end: number, depth: number): void {
   notePlaces(message, start, end, depth)
   const base = depth * FIELDS * 2
   let separator = OPEN_OBJECT
-  for (const field of message.named) {
+  for (const field of message.fields) {
     const first = places[base + field.number]
     const last = places[base + FIELDS + field.number]
     if (first < 0 && field.leftOut) continue
@@ -76,7 +89,7 @@ function writeMessage(message: Message, start: number, end: number, depth: numbe
     output[written++] = separator
     writeAscii(field.key)
     if (field.repeated) writeList(field, first, last, depth)
-    else if (field.message !== undefined) writeInner(field, field.message, first, last, depth)
+    else if (field.inner !== undefined) writeInner(field, field.inner, first, last, depth)
     else {
       at = last
       if (last >= 0) readNumber()
@@ -93,23 +106,24 @@ function writeMessage(message: Message, start: number, end: number, depth: numbe
 }
 
 /** Finds the fields of a message. Of the members of a `oneof` only the last is one. */
-function notePlaces(message: Message, start: number, end: number, depth: number): void {
+function notePlaces(message: JsonMessage, start: number, end: number, depth: number): void {
+  const { byNumber } = message
   const base = depth * FIELDS * 2
   if (base + FIELDS * 2 > places.length) {
     const larger = new Int32Array(places.length * 2)
     larger.set(places)
     places = larger
   }
-  for (let place = base; place < base + FIELDS * 2; place++) places[place] = -1
+  for (let number = 0; number < byNumber.length; number++) places[base + number] = places[base + FIELDS + number] = -1
   at = start
   while (at < end) {
     const place = at
     const tag = readNumber()
     const number = tag >>> 3
-    const field = number < FIELDS ? message.byNumber[number] : undefined
+    const field = number < byNumber.length ? byNumber[number] : undefined
     if (field !== undefined && (tag === field.tag || tag === field.itemTag)) {
       if (field.oneOf) {
-        for (const other of message.named)
+        for (const other of message.fields)
           if (other.oneOf && other !== field) places[base + other.number] = places[base + FIELDS + other.number] = -1
       }
       if (places[base + number] < 0) places[base + number] = place
@@ -120,7 +134,7 @@ function notePlaces(message: Message, start: number, end: number, depth: number)
 }
 
 /** Writes a message that a field holds. One that stands several times is that of their bytes together. */
-function writeInner(field: Field, message: Message, first: number, last: number, depth: number): void {
+function writeInner(field: JsonField, message: JsonMessage, first: number, last: number, depth: number): void {
   if (first < 0) return writeMessage(message, 0, 0, depth + 1)
   at = first
   if (first === last) {
@@ -146,8 +160,8 @@ function writeInner(field: Field, message: Message, first: number, last: number,
   open(outer)
 }
 
-function writeList(field: Field, first: number, last: number, depth: number): void {
-  const { message } = field
+function writeList(field: JsonField, first: number, last: number, depth: number): void {
+  const { inner, packed } = field
   const start = written
   at = first
   while (at >= 0 && at <= last) {
@@ -156,14 +170,15 @@ function writeList(field: Field, first: number, last: number, depth: number): vo
       skip(tag & 7)
       continue
     }
-    const end = tag === field.tag ? readNumber() + at : at + 1
-    if (message !== undefined) {
+    if (inner !== undefined) {
+      const end = readNumber() + at
       room(1)
       output[written++] = COMMA
-      if (message !== keyValue || !writeTextAttribute(at, end)) writeMessage(message, at, end, depth + 1)
+      if (inner !== keyValue || !writeTextAttribute(at, end)) writeMessage(inner, at, end, depth + 1)
       at = end
       continue
     }
+    const end = packed && tag === field.tag ? readNumber() + at : at + 1
     while (at < end) {
       room(FIELD)
       output[written++] = COMMA
@@ -206,16 +221,16 @@ function writeAscii(text: Uint8Array): void {
 }
 
 /** Writes the scalar that stands here; that of proto3 if none does. Returns whether it is another than that. */
-function writeScalar(field: Field): boolean {
+function writeScalar(field: JsonField): boolean {
   low = high = 0
   const absent = at < 0
-  switch (field.holds) {
+  switch (field.type) {
     case 'string':
-    case 'base64':
-    case 'hex': {
+    case 'bytes':
+    case 'id': {
       const length = absent ? 0 : readNumber()
-      if (field.holds === 'string') writeText(at, at + length)
-      else writeRaw(`"${bytes.toString(field.holds, at, at + length)}"`)
+      if (field.type === 'string') writeText(at, at + length)
+      else writeRaw(`"${bytes.toString(field.type === 'id' ? 'hex' : 'base64', at, at + length)}"`)
       at += length
       return length > 0
     }
@@ -225,6 +240,13 @@ function writeScalar(field: Field): boolean {
       writeDouble(value)
       return !Object.is(value, 0)
     }
+    case 'fixed32':
+      if (!absent) {
+        low = view.getUint32(at, true)
+        at += 4
+      }
+      writeDigits(low)
+      break
     case 'fixed64':
     case 'sfixed64':
       if (!absent) {
@@ -232,12 +254,12 @@ function writeScalar(field: Field): boolean {
         high = view.getUint32(at + 4, true)
         at += 8
       }
-      writeLong(field.holds === 'sfixed64')
+      writeLong(field.type === 'sfixed64')
       break
     case 'int64':
     case 'uint64':
       if (!absent) readVarint()
-      writeLong(field.holds === 'int64')
+      writeLong(field.type === 'int64')
       break
     case 'bool':
       if (!absent) readVarint()
@@ -253,7 +275,7 @@ function writeScalar(field: Field): boolean {
       high = 0
       writeDouble((low >>> 1) ^ -(low & 1))
       break
-    case 'temporality':
+    case 'enum':
       if (!absent) readVarint()
       writeDouble(low | 0)
       break

@@ -1,11 +1,12 @@
 import { Attributes } from '../common/attributes.ts'
+import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
+import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
 import { Interned } from '../wire/interned.ts'
 import { Encoded, Message } from '../wire/lazy_message.ts'
 import { shapeOf } from './layout.ts'
 import type { MetricShape } from './layout.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
 import type { DataPoint } from './points.ts'
-import { Resource, Scope } from '../common/resource.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
 
 export interface MetricFields {
@@ -113,6 +114,10 @@ export class Metric extends Message<MetricFields> {
     return this.fields.unknownData
   }
 
+  override get expectedSize(): number {
+    return super.expectedSize + (this.renamed?.length ?? 0)
+  }
+
   /** A copy in which the given fields are replaced. */
   with(fields: Partial<MetricFields>): Metric {
     const { name, fields: all } = this
@@ -129,70 +134,36 @@ export class Metric extends Message<MetricFields> {
   }
 }
 
-export interface ScopeMetricsFields {
-  readonly scope?: Scope
+export interface ScopeMetricsFields extends ScopeEntryFields {
   readonly metrics?: readonly Metric[]
-  readonly schemaUrl?: string
-  readonly unknown?: Uint8Array
 }
 
 /** The metrics of one scope. Immutable. */
-export class ScopeMetrics extends Message<ScopeMetricsFields> {
-  get scope(): Scope {
-    return this.fields.scope ?? Scope.empty
-  }
-
+export class ScopeMetrics extends ScopeEntry<Metric, ScopeMetricsFields> {
   get metrics(): readonly Metric[] {
     return this.fields.metrics ?? []
   }
 
-  get schemaUrl(): string {
-    return this.fields.schemaUrl ?? ''
+  get items(): readonly Metric[] {
+    return this.metrics
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
+  withMetrics(metrics: readonly Metric[]): this {
+    return metrics === this.metrics ? this : this.like({ ...this.fields, metrics })
   }
 
-  withScope(scope: Scope): ScopeMetrics {
-    return scope === this.scope ? this : new ScopeMetrics({ ...this.fields, scope })
+  override withItems(metrics: readonly Metric[]): this {
+    return this.withMetrics(metrics)
   }
 
-  withMetrics(metrics: readonly Metric[]): ScopeMetrics {
-    return metrics === this.metrics ? this : new ScopeMetrics({ ...this.fields, metrics })
+  protected override like(fields: ScopeMetricsFields): this {
+    return new ScopeMetrics(fields) as this
   }
-}
-
-export interface ResourceMetricsFields {
-  readonly resource?: Resource
-  readonly scopes?: readonly ScopeMetrics[]
-  readonly schemaUrl?: string
-  readonly unknown?: Uint8Array
 }
 
 /** The metrics of one resource. Immutable. */
-export class ResourceMetrics extends Message<ResourceMetricsFields> {
-  get resource(): Resource {
-    return this.fields.resource ?? Resource.empty
-  }
-
-  get scopes(): readonly ScopeMetrics[] {
-    return this.fields.scopes ?? []
-  }
-
-  get schemaUrl(): string {
-    return this.fields.schemaUrl ?? ''
-  }
-
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
-  withResource(resource: Resource): ResourceMetrics {
-    return resource === this.resource ? this : new ResourceMetrics({ ...this.fields, resource })
-  }
-
-  withScopes(scopes: readonly ScopeMetrics[]): ResourceMetrics {
-    return scopes === this.scopes ? this : new ResourceMetrics({ ...this.fields, scopes })
+export class ResourceMetrics extends ResourceEntry<ScopeMetrics> {
+  protected override like(fields: ResourceEntryFields<ScopeMetrics>): this {
+    return new ResourceMetrics(fields) as this
   }
 }

@@ -3,7 +3,7 @@ import { Encoded, viewOf } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
 import type { MetricType } from './metric_type.ts'
 import type { Metric } from './metric.ts'
-import { readAttributeFields } from './codec/point.ts'
+import { readAttributeRun } from '../common/attributes_codec.ts'
 
 const SECOND = 1_000_000_000n
 const NO_BYTES: Buffer = Buffer.alloc(0)
@@ -91,7 +91,7 @@ export abstract class PointCursor {
   attributes(): Attributes {
     if (this.attributesEnd === 0) return Attributes.empty
     const { source, attributesStart, attributesEnd } = this
-    return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readAttributeFields))
+    return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readAttributeRun))
   }
 
   /** The `bytesIdentity` of the attributes, without making them. */

@@ -1,3 +1,4 @@
+import type { TimeWindow } from '../common/time_window.ts'
 import type { Source } from '../wire/lazy_message.ts'
 import { behind } from '../wire/lazy_message.ts'
 import type { MetricShape } from './layout.ts'
@@ -7,62 +8,33 @@ import type { Metric } from './metric.ts'
 const START = 0x11
 const TIME = 0x19
 
-/** Where points lie: one or several of the three. */
-export const BEFORE = 1
-export const WITHIN = 2
-export const AFTER = 4
+/** Where the points of the metric lie, for which they are not read where their bytes tell; 0 when it has none. */
+export function placesOf(metric: Metric, window: TimeWindow): number {
+  const { encoded, shape } = metric
+  const places = encoded === undefined || shape === undefined ? 0 : walk(encoded.source, shape, window)
+  return places !== 0 ? places : metric.points.reduce((found, point) => found | window.place(point.timeUnixNano), 0)
+}
 
-/** From one time to another, in nanoseconds since 1970; both belong to it. */
-export class TimeWindow {
-  /** The upper 32 bits, which tell it of almost every time; one of their steps is 4.3 seconds. */
-  readonly #fromHigh: number
-  readonly #toHigh: number
-
-  constructor(
-    private readonly from: bigint,
-    private readonly to: bigint,
-  ) {
-    this.#fromHigh = Number(from >> 32n)
-    this.#toHigh = Number(to >> 32n)
-  }
-
-  /** Where the point with that time lies. */
-  place(time: bigint): number {
-    return time < this.from ? BEFORE : time > this.to ? AFTER : WITHIN
-  }
-
-  /** Where the points of the metric lie, for which they are not read where their bytes tell; 0 when it has none. */
-  placeOf(metric: Metric): number {
-    const { encoded, shape } = metric
-    const places = encoded === undefined || shape === undefined ? 0 : this.#walk(encoded.source, shape)
-    return places !== 0 ? places : metric.points.reduce((found, point) => found | this.place(point.timeUnixNano), 0)
-  }
-
-  /** 0 when a time is not found. What it costs: the benchmark row "check, count, look for old points". */
-  #walk({ bytes, view }: Source, { dataStart, dataEnd }: MetricShape): number {
-    const fromHigh = this.#fromHigh
-    const toHigh = this.#toHigh
-    let places = 0
-    let at = dataStart
-    while (at < dataEnd) {
-      if (bytes[at] !== 0x0a) {
-        // Temporality and monotonicity, in one byte each.
-        at += 2
-        continue
-      }
-      let length = bytes[++at] & 127
-      for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
-      // Almost every point begins with its start and its time, or with its time.
-      const first = bytes[at] === START ? at + 9 : at
-      const timeAt = bytes[first] === TIME && length > 17 ? first + 1 : timeOf(bytes, at, at + length)
-      if (timeAt < 0) return 0
-      const high = view.getUint32(timeAt + 4, true)
-      if (high > fromHigh && high < toHigh) places |= WITHIN
-      else places |= this.place(view.getBigUint64(timeAt, true))
-      at += length
+/** 0 when a time is not found. What it costs: the benchmark row "check, count, look for old points". */
+function walk({ bytes, view }: Source, { dataStart, dataEnd }: MetricShape, window: TimeWindow): number {
+  let places = 0
+  let at = dataStart
+  while (at < dataEnd) {
+    if (bytes[at] !== 0x0a) {
+      // Temporality and monotonicity, in one byte each.
+      at += 2
+      continue
     }
-    return places
+    let length = bytes[++at] & 127
+    for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
+    // Almost every point begins with its start and its time, or with its time.
+    const first = bytes[at] === START ? at + 9 : at
+    const timeAt = bytes[first] === TIME && length > 17 ? first + 1 : timeOf(bytes, at, at + length)
+    if (timeAt < 0) return 0
+    places |= window.placeAt(view, timeAt)
+    at += length
   }
+  return places
 }
 
 /** Where the time of the point from `start` to `end` is, of whatever kind; -1 when it does not stand near its front. */

@@ -1,8 +1,11 @@
+import { protoName, schema } from '../schema.ts'
+import type { Field, MessageType } from '../schema.ts'
+import { LENGTH_DELIMITED, VARINT } from './fields.ts'
 import { keyBit } from './lazy_message.ts'
 import type { Source } from './lazy_message.ts'
 
 /*
- * One pass over an OTLP `ExportMetricsServiceRequest` that proves its whole nested structure and counts its data points,
+ * One pass over an OTLP request that proves its whole nested structure and counts its data points, log records or spans,
  * without making an object. Everything read later relies on it.
  */
 
@@ -12,8 +15,8 @@ export class MalformedError extends Error {
 }
 
 export interface CheckResult extends Source {
-  /** Data points in all metrics. */
-  readonly points: number
+  /** Data points in all metrics, log records or spans. */
+  readonly items: number
 }
 
 /** Messages in a request that are always believed; beyond, there may be one for every `BYTES_PER_MESSAGE` of its bytes. */
@@ -28,110 +31,81 @@ export function maxMessages(bytes: number): number {
 /** A request that holds more: in a few bytes each they come cheaply, and would take hundreds of bytes in memory. */
 export function tooManyMessages(): MalformedError {
   return new MalformedError(
-    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, metrics, data points, attributes and whatever else is ` +
-      `nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
+    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, data points, log records, spans, attributes and whatever ` +
+      `else is nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
   )
 }
 
 /** Messages inside messages that are believed; protobufjs and the official implementations stop at 100, too. */
 const MAX_DEPTH = 100
 
-// What a length-delimited field holds, beside the numbers of the messages below.
+// What a length-delimited field holds, besides the numbers of messages: their places in the schema, from 1.
 const BYTES = 0
 const PACKED_FIXED64 = -1
 const PACKED_VARINT = -2
 
-// The messages, and for each what its length-delimited fields hold. Source: opentelemetry-proto 1.x.
-const REQUEST = 1
-const RESOURCE_METRICS = 2
-const RESOURCE = 3
-const SCOPE_METRICS = 4
-const SCOPE = 5
-const METRIC = 6
-const GAUGE = 7
-const SUM = 8
-const HISTOGRAM = 9
-const EXPONENTIAL_HISTOGRAM = 10
-const SUMMARY = 11
-const NUMBER_POINT = 12
-const HISTOGRAM_POINT = 13
-const EXPONENTIAL_POINT = 14
-const SUMMARY_POINT = 15
-const BUCKETS = 16
-const QUANTILE = 17
-const EXEMPLAR = 18
-const KEY_VALUE = 19
-const ANY_VALUE = 20
-const ARRAY_VALUE = 21
-const KEY_VALUE_LIST = 22
+const types: readonly MessageType[] = Object.values(schema)
+const kindOf = (type: MessageType): number => types.indexOf(type) + 1
+const METRICS = kindOf(schema.ExportMetricsServiceRequest)
+const LOGS = kindOf(schema.ExportLogsServiceRequest)
+const TRACES = kindOf(schema.ExportTraceServiceRequest)
+const NUMBER_POINT = kindOf(schema.NumberDataPoint)
+const KEY_VALUE = kindOf(schema.KeyValue)
 
-interface Field {
-  readonly holds: number
-  /** Fields of a message that share a slot may not stand beside each other; slot 0 is for repeated fields. */
-  readonly slot: number
-}
-
-const many = (holds: number): Field => ({ holds, slot: 0 })
-const one = (holds: number, slot: number): Field => ({ holds, slot })
-/** A field of a message's `oneof`. */
-const oneOf = (holds: number): Field => one(holds, 31)
-
-const messages: Readonly<Record<number, Readonly<Record<number, Field>>>> = {
-  [REQUEST]: { 1: many(RESOURCE_METRICS) },
-  [RESOURCE_METRICS]: { 1: one(RESOURCE, 1), 2: many(SCOPE_METRICS), 3: one(BYTES, 3) },
-  [RESOURCE]: { 1: many(KEY_VALUE) },
-  [SCOPE_METRICS]: { 1: one(SCOPE, 1), 2: many(METRIC), 3: one(BYTES, 3) },
-  [SCOPE]: { 1: one(BYTES, 1), 2: one(BYTES, 2), 3: many(KEY_VALUE) },
-  [METRIC]: {
-    1: one(BYTES, 1),
-    2: one(BYTES, 2),
-    3: one(BYTES, 3),
-    5: oneOf(GAUGE),
-    7: oneOf(SUM),
-    9: oneOf(HISTOGRAM),
-    10: oneOf(EXPONENTIAL_HISTOGRAM),
-    11: oneOf(SUMMARY),
-    12: many(KEY_VALUE),
-  },
-  [GAUGE]: { 1: many(NUMBER_POINT) },
-  [SUM]: { 1: many(NUMBER_POINT) },
-  [HISTOGRAM]: { 1: many(HISTOGRAM_POINT) },
-  [EXPONENTIAL_HISTOGRAM]: { 1: many(EXPONENTIAL_POINT) },
-  [SUMMARY]: { 1: many(SUMMARY_POINT) },
-  [NUMBER_POINT]: { 5: many(EXEMPLAR), 7: many(KEY_VALUE) },
-  [HISTOGRAM_POINT]: { 6: many(PACKED_FIXED64), 7: many(PACKED_FIXED64), 8: many(EXEMPLAR), 9: many(KEY_VALUE) },
-  [EXPONENTIAL_POINT]: { 1: many(KEY_VALUE), 8: one(BUCKETS, 8), 9: one(BUCKETS, 9), 11: many(EXEMPLAR) },
-  [SUMMARY_POINT]: { 6: many(QUANTILE), 7: many(KEY_VALUE) },
-  [BUCKETS]: { 2: many(PACKED_VARINT) },
-  [QUANTILE]: {},
-  [EXEMPLAR]: { 4: one(BYTES, 4), 5: one(BYTES, 5), 7: many(KEY_VALUE) },
-  [KEY_VALUE]: { 1: one(BYTES, 1), 2: one(ANY_VALUE, 2) },
-  [ANY_VALUE]: { 1: oneOf(BYTES), 5: oneOf(ARRAY_VALUE), 6: oneOf(KEY_VALUE_LIST), 7: oneOf(BYTES) },
-  [ARRAY_VALUE]: { 1: many(ANY_VALUE) },
-  [KEY_VALUE_LIST]: { 1: many(KEY_VALUE) },
-}
-
-/** Field numbers below this are looked up; OTLP has none above. */
+/** Fields of these numbers and above hold nothing that is looked into. */
 const FIELDS = 16
+/** The slot of the members of a `oneof`. */
+const ONE_OF = 31
 /** What field `number` of message `kind` holds: `holds[kind * FIELDS + number]`; unknown fields hold bytes. */
-const holds = new Int8Array(32 * FIELDS)
-/** The slot of each field, in the same place. */
-const slots = new Uint8Array(32 * FIELDS)
-for (const [kind, fields] of Object.entries(messages)) {
-  for (const [number, field] of Object.entries(fields)) {
-    const index = Number(kind) * FIELDS + Number(number)
-    holds[index] = field.holds
-    slots[index] = field.slot
+const holds = new Int8Array((types.length + 1) * FIELDS)
+/** In the same place: fields of a message that share a slot may not stand beside each other; slot 0 is for repeated fields. */
+const slots = new Uint8Array(holds.length)
+for (const type of types) {
+  for (const { number, label, message, tag, itemTag } of type.fields) {
+    if ((tag & 7) !== LENGTH_DELIMITED) continue
+    if (number >= FIELDS) throw new RangeError(`${type.name} has a field ${number}`)
+    const index = kindOf(type) * FIELDS + number
+    if (message !== undefined) holds[index] = kindOf(message)
+    else if (itemTag !== tag) holds[index] = (itemTag & 7) === VARINT ? PACKED_VARINT : PACKED_FIXED64
+    slots[index] = label === 'repeated' ? 0 : label === 'oneof' ? ONE_OF : number
   }
 }
 
-const isPoint = (kind: number): boolean => kind >= NUMBER_POINT && kind <= SUMMARY_POINT
+/** The repeated levels of a request by message: resources 1, scopes 2, and 3 for metrics, log records and spans. */
+const levels = new Uint8Array(types.length + 1)
+for (const request of [METRICS, LOGS, TRACES]) {
+  repeatedFields(request).forEach(({ message }, level) => (levels[kindOf(message as MessageType)] = level + 1))
+}
+
+/** The fields that lead from a request to its metrics, log records or spans. */
+function repeatedFields(request: number): readonly Field[] {
+  const [resources] = types[request - 1].fields
+  const scopes = repeatedIn(resources)
+  return [resources, scopes, repeatedIn(scopes)]
+}
+
+function repeatedIn({ message }: Field): Field {
+  return message?.fields.find(({ label }) => label === 'repeated') as Field
+}
+
+/** 1 for the messages that are counted: data points, log records and spans. */
+const items = new Uint8Array(types.length + 1)
+for (const item of [
+  schema.NumberDataPoint,
+  schema.HistogramDataPoint,
+  schema.ExponentialHistogramDataPoint,
+  schema.SummaryDataPoint,
+  schema.LogRecord,
+  schema.Span,
+]) {
+  items[kindOf(item)] = 1
+}
 
 // The state of the one pass that runs at a time: passing it along would cost more than the work.
 const NONE: Uint8Array = new Uint8Array()
 let buffer = NONE
 let position = 0
-let points = 0
+let itemCount = 0
 let regular = true
 let pointKeys = 0
 let plainNumbers = true
@@ -140,16 +114,33 @@ let depth = 0
 let messageCount = 0
 let messageLimit = Infinity
 /** How many messages of each repeated level came before the place being read. */
-const path = { resource: 0, scope: 0, metric: 0 }
+const path = new Int32Array(3)
+/** The message that is the request. */
+let root = 0
 
 /**
  * Proves that `bytes` is an OTLP `ExportMetricsServiceRequest` of no more than `limit` messages at all levels together.
  * @throws MalformedError
  */
 export function checkMetrics(bytes: Uint8Array, limit = Infinity): CheckResult {
+  return check(bytes, METRICS, limit)
+}
+
+/** `checkMetrics` for an `ExportLogsServiceRequest`. */
+export function checkLogs(bytes: Uint8Array, limit = Infinity): CheckResult {
+  return check(bytes, LOGS, limit)
+}
+
+/** `checkMetrics` for an `ExportTraceServiceRequest`. */
+export function checkTraces(bytes: Uint8Array, limit = Infinity): CheckResult {
+  return check(bytes, TRACES, limit)
+}
+
+function check(bytes: Uint8Array, request: number, limit: number): CheckResult {
+  root = request
   buffer = bytes
   position = 0
-  points = 0
+  itemCount = 0
   regular = true
   pointKeys = 0
   plainNumbers = true
@@ -157,15 +148,15 @@ export function checkMetrics(bytes: Uint8Array, limit = Infinity): CheckResult {
   // The request itself is none of them.
   messageCount = -1
   messageLimit = limit
-  path.resource = path.scope = path.metric = -1
+  path[0] = path[1] = path[2] = -1
   try {
-    checkMessage(REQUEST, bytes.length)
+    checkMessage(request, bytes.length)
     if (messageCount > limit) throw tooManyMessages()
     const { byteOffset, length } = bytes
     return {
       bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length),
       view: new DataView(bytes.buffer, byteOffset, length),
-      points,
+      items: itemCount,
       regular,
       pointKeys,
       plainNumbers,
@@ -206,10 +197,10 @@ function checkMessage(kind: number, end: number): void {
         const inside = holds[index]
         if (inside === BYTES) position = inner
         else if (inside === KEY_VALUE) {
-          if (isPoint(kind)) noteKey(inner)
+          if (items[kind] === 1) noteKey(inner)
           checkKeyValue(inner)
         } else if (inside === NUMBER_POINT) {
-          points++
+          itemCount++
           checkNumberPoint(inner)
         } else checkInside(inside, inner)
         break
@@ -230,28 +221,21 @@ function checkMessage(kind: number, end: number): void {
 }
 
 function checkInside(kind: number, end: number): void {
-  switch (kind) {
-    case PACKED_FIXED64:
-      if ((end - position) % 8 !== 0) throw malformed('a list of 64-bit numbers has a part of one')
-      position = end
-      return
-    case PACKED_VARINT:
-      while (position < end) skipVarint(end)
-      return
-    case RESOURCE_METRICS:
-      path.resource++
-      path.scope = path.metric = -1
-      break
-    case SCOPE_METRICS:
-      path.scope++
-      path.metric = -1
-      break
-    case METRIC:
-      path.metric++
-      break
-    default:
-      if (isPoint(kind)) points++
+  if (kind === PACKED_FIXED64) {
+    if ((end - position) % 8 !== 0) throw malformed('a list of 64-bit numbers has a part of one')
+    position = end
+    return
   }
+  if (kind === PACKED_VARINT) {
+    while (position < end) skipVarint(end)
+    return
+  }
+  const level = levels[kind]
+  if (level !== 0) {
+    path[level - 1]++
+    for (let below = level; below < path.length; below++) path[below] = -1
+  }
+  itemCount += items[kind]
   checkMessage(kind, end)
 }
 
@@ -417,8 +401,8 @@ function skipVarint(end: number): void {
 }
 
 function malformed(reason: string): MalformedError {
-  const resource = path.resource < 0 ? 'request' : `resource_metrics[${path.resource}]`
-  const scope = path.scope < 0 ? '' : `.scope_metrics[${path.scope}]`
-  const metric = path.metric < 0 ? '' : `.metrics[${path.metric}]`
-  return new MalformedError(`${resource}${scope}${metric}: ${reason}`)
+  const place = repeatedFields(root).flatMap(({ name }, level) =>
+    path[level] < 0 ? [] : [`${protoName(name)}[${path[level]}]`],
+  )
+  return new MalformedError(`${place.join('.') || 'request'}: ${reason}`)
 }

@@ -11,6 +11,7 @@ export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 export const VARINT = 0
 export const FIXED64 = 1
 export const LENGTH_DELIMITED = 2
+export const FIXED32 = 5
 
 /**
  * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
@@ -127,6 +128,15 @@ export function writeString(writer: Writer, field: number, value: string): void 
 
 export function writeUint32(writer: Writer, field: number, value: number): void {
   if (value !== 0) writer.uint32((field << 3) | VARINT).uint32(value)
+}
+
+/** An enum, or any other number whose negative values take ten bytes. */
+export function writeInt32(writer: Writer, field: number, value: number): void {
+  if (value !== 0) writer.uint32((field << 3) | VARINT).int32(value)
+}
+
+export function writeFixed32(writer: Writer, field: number, value: number): void {
+  if (value !== 0) writer.uint32((field << 3) | FIXED32).fixed32(value)
 }
 
 export function writeOptionalDouble(writer: Writer, field: number, value: number | undefined): void {

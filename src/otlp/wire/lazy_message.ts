@@ -92,6 +92,9 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
   return reader
 }
 
+/** Bytes of a message that was made here, about. */
+const MADE_SIZE = 128
+
 /** An immutable message, made from its fields or from bytes that are read when a field is. */
 export abstract class Message<Fields extends object> {
   /** The bytes the message was made from, and still means. */
@@ -114,6 +117,11 @@ export abstract class Message<Fields extends object> {
   /** What it was made of, if not of bytes. */
   get made(): Fields | undefined {
     return this.encoded === undefined ? this.read : undefined
+  }
+
+  /** About as many bytes as it takes. */
+  get expectedSize(): number {
+    return this.encoded === undefined ? MADE_SIZE : this.encoded.end - this.encoded.start
   }
 
   protected get fields(): Fields {

@@ -15,6 +15,7 @@ export function serveAdmin(door: Door, reload: () => Promise<Answer>): Promise<(
       }
       return reload()
     },
-    listening: (real) => door.log.info('Reloading when asked to', { url: `http://${real}/reload` }),
+    listening: (real) =>
+      door.log.info('Reloading when asked to', { event: 'listening', server: 'admin', url: `http://${real}/reload` }),
   })
 }

@@ -6,11 +6,10 @@ import { logDropped } from '../../component/dropped.ts'
 import { errorMessage, retryable } from '../../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { describe, handedOver } from '../../otlp/metrics/handed_over.ts'
-import { inParts, writeInParts } from '../../otlp/metrics/parts.ts'
-import { splitBatch } from '../../otlp/metrics/split.ts'
-import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
+import type { Batch, SignalType } from '../../otlp/signal.ts'
+import { handedOver, signals } from '../../otlp/signals.ts'
+import { isTooOld, outOfAge, withinAge } from './age.ts'
 import { throttled } from '../../throttled.ts'
 import { thisMachine } from '../machine.ts'
 import type { Machine } from '../machine.ts'
@@ -21,6 +20,7 @@ import type { Queue, QueueStatus, Taken } from '../queue/queue.ts'
 import { DiskQueue } from '../queue/disk.ts'
 import { changesOf } from '../queue/state_log.ts'
 import type { Envelope, Receipt } from '../graph/receipt.ts'
+import { Shared } from './shared.ts'
 import { Sending } from './sending.ts'
 import type { Attempt, InHand, Outcome } from './sending.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
@@ -30,15 +30,15 @@ import type { ExporterSheet } from '../telemetry/telemetry.ts'
 /** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
 const MAX_BLOCKED = 1000
 
-/** Data points that are not left to be joined with more, so that to encode them takes little time. */
+/** Items that are not left to be joined with more, so that to encode them takes little time. */
 const MAX_JOINED = 100_000
 
 const MORE =
-  'the requests of `encode` must not hold more data points than it was given; of those that it makes it says so first, by `account.created`'
+  'the requests of `encode` must not hold more items than it was given; of those that it makes it says so first, by `account.created`'
 
 const NOTHING = new Uint8Array()
 
-/** Data points that were not sent at the end: left on disk, or lost. */
+/** Items that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
   readonly kept: number
   readonly dropped: number
@@ -53,24 +53,44 @@ class Consumer extends Linked<Consumer> {
   }
 }
 
-/** What an exporter says of some points of a batch. */
+/** What an exporter says of some items of a batch. */
 interface Said {
-  readonly points: number
+  readonly items: number
   readonly say: () => void
 }
 
 /** What an exporter made of a batch of which nothing has come to an end. */
 interface Encoded {
-  readonly exporter: Exporter
+  readonly exporter: AnyExporter
   /** The batch as far as it was timely. */
-  readonly timely: MetricBatch
+  readonly timely: Batch
   readonly requests: Iterable<ExportRequest>
   readonly said: readonly Said[]
 }
 
+type AnyExporter = Exporter<ExportRequest, Batch>
+
+export interface DeliveryOptions {
+  readonly exporter: AnyExporter
+  readonly config: DeliveryConfig
+  /** Says also which exporter it is, and which signal is delivered to it. */
+  readonly sheet: ExporterSheet
+  readonly log: Logger
+  readonly memory: MemoryGuard
+  /** With the deliveries of other signals to the exporter. */
+  readonly shared?: Shared
+  /** Whether the exporter's memory is about batches of this signal, so that it is kept beside them. */
+  readonly remembers?: boolean
+  /** Whether another delivery will bequeath to it; else the exporter remembers what its folder does. */
+  readonly isHeir?: boolean
+  readonly machine?: Pick<Machine, 'clock' | 'disk' | 'random'>
+  /** Whether what the exporter hands over has to be looked at. */
+  readonly custom?: boolean
+}
+
 /**
- * What stands around every exporter: a bounded queue, batching, sending, and the count of what became of every point.
- * Collection never waits for it.
+ * What stands around every exporter, for each of its signals: a bounded queue, batching, sending, and the count of what became of
+ * every item. Collection never waits for it.
  */
 export class Delivery implements Holder {
   readonly #queue: Queue
@@ -79,7 +99,14 @@ export class Delivery implements Holder {
   readonly #attempts = new LinkedList<Attempt>()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
   readonly #leave = new AbortController()
-  #exporter: Exporter
+  readonly #type: SignalType
+  readonly #shared: Shared
+  readonly #remembers: boolean
+  readonly #custom: boolean
+  private readonly sheet: ExporterSheet
+  private readonly memory: MemoryGuard
+  private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'>
+  #exporter: AnyExporter
   #config: DeliveryConfig
   #sending: Sending
   /** Data points that wait here; the sheet may count those of a predecessor, too. */
@@ -92,11 +119,11 @@ export class Delivery implements Holder {
    * Of batches that are sent again by the same exporter: an attempt whose answer was lost may have been taken, and an exporter need
    * not make the same of a batch twice.
    */
-  readonly #encoded = new WeakMap<MetricBatch, Encoded>()
+  readonly #encoded = new WeakMap<Batch, Encoded>()
   /** Batches that wait for room in the queue, or until that before them is prepared. */
   readonly #blocked: Envelope[] = []
   /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
-  readonly #ahead = new Map<Receipt, MetricBatch>()
+  readonly #ahead = new Map<Receipt, Batch>()
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
   #timer: Timer | undefined
@@ -120,37 +147,40 @@ export class Delivery implements Holder {
   /** What is encoded in turns; the same holds for the memory. */
   #encoding: InTurns<Iterable<ExportRequest>> | undefined
 
-  /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
-  constructor(
-    exporter: Exporter,
-    config: DeliveryConfig,
-    private readonly sheet: ExporterSheet,
-    log: Logger,
-    id: string,
-    private readonly memory: MemoryGuard,
+  constructor({
+    exporter,
+    config,
+    sheet,
+    log,
+    memory,
+    shared = new Shared(),
+    remembers = true,
     isHeir = false,
-    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
-    /** Whether what the exporter hands over has to be looked at. */
-    private readonly custom = false,
-  ) {
+    machine = thisMachine,
+    custom = false,
+  }: DeliveryOptions) {
+    this.sheet = sheet
+    this.memory = memory
+    this.machine = machine
+    this.#type = signals[sheet.signal]
+    this.#shared = shared
+    this.#remembers = remembers
+    this.#custom = custom
     this.#exporter = exporter
     this.#config = config
     this.#log = throttled(log, machine.clock)
     const { directory } = config.sending_queue
-    const state = isHeir ? undefined : this.#stateOf(exporter, config)
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue, machine.clock)
-        : new DiskQueue(
-            directory,
-            id,
-            config.sending_queue,
-            state,
-            this.#events,
-            this.#log,
-            () => memory.isShort(),
+        : new DiskQueue({
+            ...{ directory, exporter: sheet.exporter, signal: sheet.signal, config: config.sending_queue },
+            ...{ state: isHeir ? undefined : this.#stateOf(exporter, config), events: this.#events, log: this.#log },
+            memoryIsShort: () => memory.isShort(),
+            bytesBeside: () => shared.bytesBeside(this),
             machine,
-          )
+          })
+    shared.join(this)
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
@@ -178,16 +208,16 @@ export class Delivery implements Holder {
   get #events() {
     return {
       changed: () => {
-        this.#pump()
+        this.#shared.freed(this)
         this.#checkIdle()
       },
-      restored: (points: number) => {
-        this.sheet.restored += points
-        this.#count(points)
+      restored: (items: number) => {
+        this.sheet.restored += items
+        this.#count(items)
       },
-      lost: (reason: string, points: number) => {
-        this.#count(-points)
-        this.sheet.lost(reason, points)
+      lost: (reason: string, items: number) => {
+        this.#count(-items)
+        this.sheet.lost(reason, items)
       },
       recovered: () => this.#storeAll(),
     }
@@ -198,11 +228,15 @@ export class Delivery implements Holder {
     this.sheet.queued += queued
   }
 
+  get bytesOnDisk(): number {
+    return this.#queue.bytesOnDisk
+  }
+
   /** Sends from now on what it has and is offered. */
   begin(): void {
     this.#begun = true
     this.#showQueue()
-    this.#pump()
+    this.pump()
   }
 
   /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
@@ -241,7 +275,7 @@ export class Delivery implements Holder {
     const isBehind = this.#preparing !== undefined || this.#isToBeWritten(envelope.batch)
     if (!isBehind && this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
       this.#take(envelope)
-      this.#pump()
+      this.pump()
     } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
       this.#blocked.push(envelope)
       this.#admit()
@@ -252,7 +286,7 @@ export class Delivery implements Holder {
    * Goes on with another exporter and other settings, which may not say another `sending_queue.directory`. What waits, or has to be
    * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
    */
-  async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
+  async renew(exporter: AnyExporter, config: DeliveryConfig): Promise<void> {
     this.#finish()
     const consumers = Array.from(this.#taken, ({ end }) => end)
     this.#passOn(exporter)
@@ -262,7 +296,7 @@ export class Delivery implements Holder {
     this.#showQueue()
     this.#sending.retire()
     this.#sending = this.#newSending()
-    this.#pump()
+    this.pump()
     await Promise.all(consumers)
   }
 
@@ -273,8 +307,8 @@ export class Delivery implements Holder {
   }
 
   /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
-  #stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
-    if (!enabled || state === undefined) return undefined
+  #stateOf({ state }: AnyExporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
+    if (!enabled || state === undefined || !this.#remembers) return undefined
     /** Whether all was told since `begin`: what changes meanwhile is told later. */
     let all = false
     return {
@@ -293,7 +327,8 @@ export class Delivery implements Holder {
   }
 
   /** Gives an exporter what the one before it remembers. */
-  #passOn(exporter: Exporter): void {
+  #passOn(exporter: AnyExporter): void {
+    if (!this.#remembers) return
     const [from, to] = [this.#exporter.state, exporter.state]
     if (from === undefined || to === undefined || from === to) return
     try {
@@ -309,6 +344,7 @@ export class Delivery implements Holder {
       to.restore([told])
     } catch (error) {
       this.#log.warn('An exporter does not take over what the one before it remembered.', {
+        event: 'state_not_restored',
         error: errorMessage(error),
       })
     }
@@ -353,12 +389,12 @@ export class Delivery implements Holder {
       this.#parts.unshift(taken)
       return
     }
-    this.#count(-batch.pointCount)
-    next.#count(batch.pointCount)
+    this.#count(-batch.itemCount)
+    next.#count(batch.itemCount)
     const written = next.#queue.push(batch, true)
     if (written === undefined) done()
     else void written.then(done)
-    next.#pump()
+    next.pump()
   }
 
   /**
@@ -388,7 +424,7 @@ export class Delivery implements Holder {
     }
     deadline.addEventListener('abort', abort, { once: true })
     if (deadline.aborted) abort()
-    this.#pump()
+    this.pump()
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
@@ -396,29 +432,30 @@ export class Delivery implements Holder {
     this.#abort.abort()
     this.machine.clock.clearTimeout(this.#timer)
     for (const { batch, stored } of this.#parts.splice(0)) {
-      this.#count(-batch.pointCount)
-      this.#leaveBehind(batch.pointCount, stored)
+      this.#count(-batch.itemCount)
+      this.#leaveBehind(batch.itemCount, stored)
     }
     const { kept } = await this.#queue.close(deadline)
     this.memory.holders.delete(this)
+    this.#shared.leave(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
     this.#count(-this.#queued)
     // Once for all of them: they came in many groups.
     if (this.#left.dropped > 0) {
       this.#log.error(
-        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
-        { points: this.#left.dropped },
+        `${this.sheet.items} could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.`,
+        { event: 'items_unsent', items: this.#left.dropped },
       )
     }
     return this.#left
   }
 
-  /** Counts points that are not sent before the end. */
-  #leaveBehind(points: number, stored: boolean): void {
-    this.#left[stored ? 'kept' : 'dropped'] += points
-    if (stored) this.sheet.kept += points
-    else if (points > 0) this.sheet.lost('shutdown', points)
+  /** Counts items that are not sent before the end. */
+  #leaveBehind(items: number, stored: boolean): void {
+    this.#left[stored ? 'kept' : 'dropped'] += items
+    if (stored) this.sheet.kept += items
+    else if (items > 0) this.sheet.lost('shutdown', items)
   }
 
   /** Whether a batch may wait where there is no room for it. */
@@ -428,22 +465,24 @@ export class Delivery implements Holder {
 
   /** Refuses the batch for want of room, or because this stops. Ends one branch of the receipt. */
   refuse({ batch, receipt }: Envelope): void {
-    this.sheet.enqueueFailed += batch.pointCount
+    this.sheet.enqueueFailed += batch.itemCount
     receipt.whenSettled((refused) => {
       if (refused) return
-      this.sheet.handedIn += batch.pointCount
-      if (this.#draining) return this.#leaveBehind(batch.pointCount, false)
-      this.sheet.lost('queue_full', batch.pointCount)
-      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.')
+      this.sheet.handedIn += batch.itemCount
+      if (this.#draining) return this.#leaveBehind(batch.itemCount, false)
+      this.sheet.lost('queue_full', batch.itemCount)
+      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.', {
+        event: 'queue_full',
+      })
     })
     const why = this.#draining ? 'The exporter is stopping.' : 'The sending queue is full.'
     receipt.refuse(retryable(why, this.#config.retry_on_failure.initial_interval))
   }
 
   #take({ batch, receipt }: Envelope): void {
-    this.sheet.handedIn += batch.pointCount
-    this.#count(batch.pointCount)
-    if (batch.pointCount < LONG) {
+    this.sheet.handedIn += batch.itemCount
+    this.#count(batch.itemCount)
+    if (batch.itemCount < LONG) {
       this.#store(this.#prepare(batch), batch, receipt)
     } else this.#doInTurns(this.#prepareInTurns(batch, receipt))
   }
@@ -452,16 +491,16 @@ export class Delivery implements Holder {
   #doInTurns(work: Divided<void>): void {
     this.#preparing = new InTurns(work)
     void this.#preparing.result.then(() => {
-      this.#pump()
+      this.pump()
       this.#checkIdle()
     })
   }
 
   /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
-  #store(prepared: MetricBatch | undefined, batch: MetricBatch, receipt: Receipt): void {
+  #store(prepared: Batch | undefined, batch: Batch, receipt: Receipt): void {
     this.#ahead.delete(receipt)
-    if (prepared === undefined) return receipt.lose(batch.pointCount, 'An exporter failed on these data points.')
-    const isEmpty = prepared.pointCount === 0
+    if (prepared === undefined) return receipt.lose(batch.itemCount, `An exporter failed on these ${this.#type.items}.`)
+    const isEmpty = prepared.itemCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
       this.#consume({ batch: prepared, stored: false, since: this.machine.clock.now(), done: () => receipt.close() })
       return
@@ -472,57 +511,57 @@ export class Delivery implements Holder {
   }
 
   /** Whether it takes long to say how many bytes a batch has, which the queue has to know. */
-  #isToBeWritten(batch: MetricBatch): boolean {
+  #isToBeWritten(batch: Batch): boolean {
     const { directory, sizer } = this.#config.sending_queue
-    return batch.pointCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
+    return batch.itemCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
   }
 
-  *#write(batch: MetricBatch): Divided<void> {
-    yield* writeInParts(batch)
+  *#write(batch: Batch): Divided<void> {
+    yield* this.#type.writeInTurns(batch)
     this.#preparing = undefined
   }
 
-  #makeRoom(batch: MetricBatch): boolean {
+  #makeRoom(batch: Batch): boolean {
     const { enabled, on_full, num_consumers } = this.#config.sending_queue
     if (this.#draining) return false
-    if (!enabled) return this.#taken.size < num_consumers
+    if (!enabled) return this.#shared.consumers < num_consumers
     if (!this.#queue.fits(batch)) this.#flush()
     while (!this.#queue.fits(batch)) {
       const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
       if (dropped === undefined) return false
       this.#count(-dropped)
       this.sheet.lost('queue_full', dropped)
-      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.')
+      this.#log.error('The sending queue is full; its oldest batch is dropped and counted.', { event: 'queue_full' })
     }
     return true
   }
 
   /** `undefined` when the exporter failed. */
-  #prepare(batch: MetricBatch): MetricBatch | undefined {
+  #prepare(batch: Batch): Batch | undefined {
     const { account, end } = this.#accountOf(batch)
     try {
       const timely = this.#timely(batch, account)
       const given = this.#exporter.prepare?.(timely, account) ?? timely
-      return end(given === timely || !this.custom ? given : handedOver(given))
+      return end(given === timely || !this.#custom ? given : this.#handedOver(given))
     } catch (error) {
       return end(undefined, error)
     }
   }
 
   /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
-  *#prepareInTurns(batch: MetricBatch, receipt: Receipt): Divided<void> {
+  *#prepareInTurns(batch: Batch, receipt: Receipt): Divided<void> {
     const exporter = this.#exporter
     const { account, end } = this.#accountOf(batch)
-    let prepared: MetricBatch | undefined
+    let prepared: Batch | undefined
     try {
-      const timely = yield* inParts(batch, (part) => this.#timely(part, account))
+      const timely = yield* this.#type.inParts(batch, (part) => this.#timely(part, account))
       const given =
         exporter.prepareInTurns === undefined
           ? (exporter.prepare?.(timely, account) ?? timely)
           : yield* exporter.prepareInTurns(timely, account)
-      const result = given === timely || !this.custom ? given : handedOver(given)
-      if (this.#isToBeWritten(result) || (result.pointCount >= LONG && result.mustBeWritten))
-        yield* writeInParts(result)
+      const result = given === timely || !this.#custom ? given : this.#handedOver(given)
+      if (this.#isToBeWritten(result) || (result.itemCount >= LONG && result.mustBeWritten))
+        yield* this.#type.writeInTurns(result)
       yield
       prepared = end(result)
     } catch (error) {
@@ -533,49 +572,54 @@ export class Delivery implements Holder {
   }
 
   /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
-  #accountOf(batch: MetricBatch) {
+  #accountOf(batch: Batch) {
     /** Points that are to be in the result. */
-    let left = batch.pointCount
-    const leave = (points: number): void => {
-      left -= points
-      this.#count(-points)
+    let left = batch.itemCount
+    const leave = (items: number): void => {
+      left -= items
+      this.#count(-items)
     }
     const account: Account = {
-      created: (points) => {
-        left += whole(points, '`account.created` must be given')
-        this.#count(points)
-        this.sheet.created += points
+      created: (items) => {
+        left += whole(items, '`account.created` must be given')
+        this.#count(items)
+        this.sheet.created += items
       },
-      merged: (points) => {
-        leave(whole(points, '`account.merged` must be given'))
-        this.sheet.merged(points)
+      merged: (items) => {
+        leave(whole(items, '`account.merged` must be given'))
+        this.sheet.merged(items)
       },
-      dropped: (reason, points) => {
-        leave(whole(points, '`account.dropped` must be given'))
-        this.sheet.dropped(reason, points)
-        logDropped(this.#log, reason, points)
+      dropped: (reason, items) => {
+        leave(whole(items, '`account.dropped` must be given'))
+        this.sheet.dropped(reason, items)
+        logDropped(this.#log, reason, items, this.sheet.items)
       },
     }
-    const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
+    const end = (prepared: Batch | undefined, error?: unknown): Batch | undefined => {
       if (prepared === undefined) {
         this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
+          event: 'exporter_failed',
           error: errorMessage(error),
         })
       }
-      const points = prepared?.pointCount ?? 0
-      this.#count(points - left)
-      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - points)
+      const items = prepared?.itemCount ?? 0
+      this.#count(items - left)
+      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - items)
       return prepared
     }
     return { account, end }
   }
 
+  #handedOver(given: unknown): Batch {
+    return handedOver(given, [this.sheet.signal])
+  }
+
   /** What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late. */
-  #timely(batch: MetricBatch, account: Account): MetricBatch {
+  #timely(batch: Batch, account: Account): Batch {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
-    return withinAge(batch, limits, this.machine.clock.now(), (cause, points) => {
-      account.dropped(cause, points)
-      this.#log.warn(OUT_OF_AGE[cause], { points })
+    return withinAge(batch, limits, this.machine.clock.now(), (cause, items) => {
+      account.dropped(cause, items)
+      this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
     })
   }
 
@@ -584,13 +628,13 @@ export class Delivery implements Holder {
     if (difference === 0) return
     if (difference < 0) {
       this.sheet.created -= difference
-      const fields = { points: -difference }
-      this.#log.error('The exporter accounts for more points than it was given; they are counted as created.', fields)
+      const fields = { items: -difference }
+      this.#log.error('The exporter accounts for more items than it was given; they are counted as created.', fields)
       return
     }
     this.sheet.lost(reason, difference)
     if (reason === 'unaccounted') {
-      this.#log.error('The exporter did not account for all points of a batch.', { points: difference })
+      this.#log.error('The exporter did not account for all items of a batch.', { items: difference })
     }
   }
 
@@ -604,22 +648,24 @@ export class Delivery implements Holder {
   shed(): void {
     const blocked = this.#blocked.shift()
     if (blocked !== undefined) return this.refuse(blocked)
-    const points = this.#queue.dropHeld()
-    if (points === undefined) return
-    this.#count(-points)
-    this.sheet.lost('memory_limit', points)
-    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.')
+    const items = this.#queue.dropHeld()
+    if (items === undefined) return
+    this.#count(-items)
+    this.sheet.lost('memory_limit', items)
+    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.', {
+      event: 'memory_dropped',
+    })
   }
 
-  /** Starts consumers as long as there is work for them. */
-  #pump(): void {
+  /** Starts consumers as long as there is work for them, and takes what waits for room. */
+  pump(): void {
     while (this.#consumeAll() && this.#admit());
   }
 
   /** Returns `false` where nothing is to be sent now. */
   #consumeAll(): boolean {
     if (!this.#begun || this.#abort.signal.aborted) return false
-    while (this.#taken.size < this.#config.sending_queue.num_consumers) {
+    while (this.#shared.consumers < this.#config.sending_queue.num_consumers) {
       const taken = this.#leaving ? this.#nextInMemory() : this.#next()
       if (taken === undefined) break
       this.#consume(taken)
@@ -665,11 +711,11 @@ export class Delivery implements Holder {
     if (part !== undefined) return part
     const { batch, join_interval } = this.#config.sending_queue
     const joins = batch !== undefined || join_interval > 0
-    if (!joins || this.#queue.points === 0) return this.#queue.shift()
+    if (!joins || this.#queue.items === 0) return this.#queue.shift()
     const wait = this.#waitToGrow()
     this.machine.clock.clearTimeout(this.#timer)
     if (wait > 0) {
-      this.#timer = this.machine.clock.setTimeout(() => this.#pump(), Math.ceil(wait))
+      this.#timer = this.machine.clock.setTimeout(() => this.pump(), Math.ceil(wait))
       return undefined
     }
     this.#lastTaken = this.machine.clock.monotonic()
@@ -678,7 +724,7 @@ export class Delivery implements Holder {
     const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
     // What is joined for a destination that keeps one value a second has to be encoded as one.
     if (joined === undefined || max_size === 0 || join_interval > 0) return joined
-    const parts = splitBatch(joined.batch, max_size)
+    const parts = this.#type.split(joined.batch, max_size)
     let left = parts.length
     const done = (): void => {
       if (--left === 0) joined.done()
@@ -692,20 +738,20 @@ export class Delivery implements Holder {
     const { batch, join_interval } = this.#config.sending_queue
     if (this.#draining || this.#flushing) return 0
     const now = this.machine.clock.monotonic()
-    const { points } = this.#queue
+    const { items } = this.#queue
     let until = -Infinity
-    if (batch !== undefined && points < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
-    if (join_interval === 0 || points >= MAX_JOINED) return until - now
+    if (batch !== undefined && items < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
+    if (join_interval === 0 || items >= MAX_JOINED) return until - now
     // What has waited for a whole interval is a backlog.
     const { oldest = Infinity } = this.#queue.status()
     if (this.machine.clock.now() - oldest >= join_interval) return until - now
     return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
-  /** Batches of at least `size` data points together, or what there is of them, as one. */
+  /** Batches of at least `size` items together, or what there is of them, as one. */
   #join(size: number): Taken | undefined {
     const joined: Taken[] = []
-    for (let points = 0; points === 0 || points < size;) {
+    for (let items = 0; items === 0 || items < size;) {
       const next = this.#queue.shift()
       if (next === undefined) break
       // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
@@ -716,11 +762,11 @@ export class Delivery implements Holder {
       }
       joined.push(next)
       if (wasEncoded) break
-      points += next.batch.pointCount
+      items += next.batch.itemCount
     }
     if (joined.length < 2) return joined[0]
     return {
-      batch: MetricBatch.merge(joined.map(({ batch }) => batch)),
+      batch: this.#type.merge(joined.map(({ batch }) => batch)),
       stored: joined[0].stored,
       since: joined[0].since,
       done: () => joined.forEach(({ done }) => done()),
@@ -729,15 +775,17 @@ export class Delivery implements Holder {
 
   #consume(taken: Taken): void {
     this.sheet.requestsInFlight += 1
+    this.#shared.consumers += 1
     const consumer = new Consumer(taken)
     this.#taken.add(consumer)
     consumer.end = this.#send(taken).then((outcome) => {
       this.#taken.remove(consumer)
       this.sheet.requestsInFlight -= 1
+      this.#shared.consumers -= 1
       if (outcome === 'renewed') this.#takeBack(taken)
       else if (outcome === 'left' && taken.stored) this.#leaving = true
       else taken.done()
-      this.#pump()
+      this.#shared.freed(this)
       this.#checkIdle()
     })
   }
@@ -747,11 +795,11 @@ export class Delivery implements Holder {
    * order, one at a time.
    */
   #inOrder(
-    points: number,
+    items: number,
     encode: (inTurns: boolean) => Iterable<ExportRequest> | Promise<Iterable<ExportRequest>>,
   ): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> {
     const before = this.#turn
-    const isLong = points >= LONG
+    const isLong = items >= LONG
     if (!isLong && before === undefined) return encode(false)
     const encoded = (async () => {
       await before
@@ -780,59 +828,59 @@ export class Delivery implements Holder {
     const before = this.#encoded.get(batch)
     const known = before?.exporter === exporter ? before : undefined
     this.#encoded.delete(batch)
-    let remaining = batch.pointCount
+    let remaining = batch.itemCount
     this.#count(-remaining)
     this.sheet.inFlight += remaining
     // What the exporter says of a batch counts from its first request on that has come to an end: until then another
     // exporter may have to encode it instead.
     let said: Said[] | undefined = [...(known?.said ?? [])]
     /** Points that nothing was said of yet. */
-    let open = (said ?? []).reduce((sum, { points }) => sum - points, remaining)
-    const counted = ({ points, say }: Said): void => {
-      remaining -= points
-      this.sheet.inFlight -= points
+    let open = (said ?? []).reduce((sum, { items }) => sum - items, remaining)
+    const counted = ({ items, say }: Said): void => {
+      remaining -= items
+      this.sheet.inFlight -= items
       say()
     }
     const settle = (): void => {
       said?.forEach(counted)
       said = undefined
     }
-    const account = (points: number, say: () => void): void => {
-      open -= points
-      if (said === undefined) counted({ points, say })
-      else said.push({ points, say })
+    const account = (items: number, say: () => void): void => {
+      open -= items
+      if (said === undefined) counted({ items, say })
+      else said.push({ items, say })
     }
-    const dropped = (cause: string, points: number): void =>
-      account(whole(points, '`account.dropped` must be given'), () => {
-        this.sheet.dropped(cause, points)
-        logDropped(this.#log, cause, points)
+    const dropped = (cause: string, items: number): void =>
+      account(whole(items, '`account.dropped` must be given'), () => {
+        this.sheet.dropped(cause, items)
+        logDropped(this.#log, cause, items, this.sheet.items)
       })
     const timely =
       known?.timely ??
-      withinAge(batch, config, this.machine.clock.now(), (cause, points) => {
-        dropped(cause, points)
-        this.#log.warn(OUT_OF_AGE[cause], { points })
+      withinAge(batch, config, this.machine.clock.now(), (cause, items) => {
+        dropped(cause, items)
+        this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
       })
     const inHand: InHand = {
       stored,
       isWhole: () => said !== undefined,
       isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
-      leave: (points) => {
+      leave: (items) => {
         settle()
-        open -= points
-        remaining -= points
-        this.sheet.inFlight -= points
+        open -= items
+        remaining -= items
+        this.sheet.inFlight -= items
       },
     }
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
     const speaking: Account = {
-      created: (points) =>
-        account(-whole(points, '`account.created` must be given'), () => (this.sheet.created += points)),
-      merged: (points) => account(whole(points, '`account.merged` must be given'), () => this.sheet.merged(points)),
+      created: (items) =>
+        account(-whole(items, '`account.created` must be given'), () => (this.sheet.created += items)),
+      merged: (items) => account(whole(items, '`account.merged` must be given'), () => this.sheet.merged(items)),
       dropped,
     }
     const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {
-      if (timely.pointCount === 0) return []
+      if (timely.itemCount === 0) return []
       if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, speaking))
       this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, speaking)))
       return this.#encoding.result.then(taken)
@@ -850,12 +898,12 @@ export class Delivery implements Holder {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const encoded = known?.requests ?? this.#inOrder(timely.pointCount, encode)
+      const encoded = known?.requests ?? this.#inOrder(timely.itemCount, encode)
       const requests = encoded instanceof Promise ? await encoded : encoded
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of requests) {
-        if (this.custom && Number((request as ExportRequest | undefined)?.points) > open) throw new TypeError(MORE)
+        if (this.#custom && Number((request as ExportRequest | undefined)?.items) > open) throw new TypeError(MORE)
         if (outcome === 'settled') outcome = await sending.send(request, inHand)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
         if (outcome === 'renewed') again.push(request)
@@ -865,6 +913,7 @@ export class Delivery implements Holder {
     } catch (error) {
       reason = 'exporter_error'
       this.#log.error('The exporter failed to encode a batch, which is dropped and counted.', {
+        event: 'exporter_failed',
         error: errorMessage(error),
       })
     }
@@ -878,7 +927,10 @@ export class Delivery implements Holder {
         exporter.ended?.(timely)
         this.#note(exporter)
       } catch (error) {
-        this.#log.error('The exporter failed at the end of a batch.', { error: errorMessage(error) })
+        this.#log.error('The exporter failed at the end of a batch.', {
+          event: 'exporter_failed',
+          error: errorMessage(error),
+        })
       }
     }
     this.sheet.inFlight -= remaining
@@ -886,7 +938,7 @@ export class Delivery implements Holder {
   }
 
   /** Keeps what an exporter remembers of what it encoded. */
-  #note(exporter: Exporter): void {
+  #note(exporter: AnyExporter): void {
     if (exporter.ended !== undefined && exporter === this.#exporter) void this.#queue.note()
   }
 
@@ -899,11 +951,11 @@ export class Delivery implements Holder {
   }
 }
 
-/** Requests of at most `points` data points each, as far as they can be divided. */
-function* divided(requests: Iterable<ExportRequest>, points: number): Generator<ExportRequest> {
+/** Requests of at most so many `items` each, as far as they can be divided. */
+function* divided(requests: Iterable<ExportRequest>, items: number): Generator<ExportRequest> {
   for (const request of requests) {
-    const parts = request.points > points ? request.divide?.() : undefined
+    const parts = request.items > items ? request.divide?.() : undefined
     if (parts === undefined) yield request
-    else yield* divided(parts, points)
+    else yield* divided(parts, items)
   }
 }

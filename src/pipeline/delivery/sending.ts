@@ -6,11 +6,11 @@ import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } fro
 import type { DeliveryError } from '../../errors.ts'
 import { Linked } from '../../linked_list.ts'
 import type { LinkedList } from '../../linked_list.ts'
-import { OUT_OF_AGE } from './age.ts'
+import { outOfAge } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { Machine } from '../machine.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
-import { describe } from '../../otlp/metrics/handed_over.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import { whole } from '../telemetry/telemetry.ts'
 import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
@@ -29,7 +29,7 @@ export interface InHand {
   /** Whether the destination would not keep any of it, now that time has passed. */
   readonly isTooOld: () => boolean
   /** Points of it have come to their end. */
-  readonly leave: (points: number) => void
+  readonly leave: (items: number) => void
 }
 
 /**
@@ -72,7 +72,7 @@ export class Sending {
   readonly #idle: Attempt[] = []
 
   constructor(
-    private readonly exporter: Exporter,
+    private readonly exporter: Pick<Exporter, 'send'>,
     private readonly config: DeliveryConfig,
     private readonly sheet: ExporterSheet,
     private readonly log: Logger,
@@ -98,11 +98,11 @@ export class Sending {
   }
 
   /**
-   * Sends one request until it is delivered or given up, and counts what became of its points. Rejects only where the request does
+   * Sends one request until it is delivered or given up, and counts what became of its items. Rejects only where the request does
    * not say how many it holds.
    */
   async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
-    whole((request as ExportRequest | undefined)?.points, 'the `points` of a request must be')
+    whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
     const { bytes = 0 } = request as Partial<ExportRequest>
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
       throw new TypeError(`the \`bytes\` of a request must be a whole number from 0, not ${describe(bytes)}`)
@@ -114,7 +114,7 @@ export class Sending {
     const attempts = this.#circuit.enter()
     const drop = (reason: string, error: DeliveryError): Outcome => {
       this.#drop(request, reason, error)
-      leave(request.points)
+      leave(request.items)
       return 'settled'
     }
     for (;;) {
@@ -125,31 +125,32 @@ export class Sending {
       }
       if (attempts.failures > 0 && isTooOld()) {
         this.#circuit.leave(attempts)
-        this.sheet.dropped('too_old', request.points)
-        this.log.warn(OUT_OF_AGE.too_old, { points: request.points })
-        leave(request.points)
+        this.sheet.dropped('too_old', request.items)
+        this.log.warn(outOfAge(this.sheet.items, 'too_old'), { event: 'items_out_of_age', items: request.items })
+        leave(request.items)
         return 'settled'
       }
       if (attempts.failures > 0 && !this.stop.abort.aborted) this.sheet.retries += 1
       const error = await this.#attempt(request)
       if (error?.kind !== 'retryable') this.#circuit.answered()
       if (error === undefined) {
-        this.sheet.sent += request.points
-        leave(request.points)
+        this.sheet.sent += request.items
+        leave(request.items)
         this.#recovered()
         return 'settled'
       }
       switch (error.kind) {
         case 'partial': {
-          const rejected = Math.min(error.rejected, request.points)
+          const rejected = Math.min(error.rejected, request.items)
           this.sheet.rejected += rejected
           this.sheet.sendFailed += rejected
-          this.sheet.sent += request.points - rejected
-          leave(request.points)
+          this.sheet.sent += request.items - rejected
+          leave(request.items)
           this.#recovered()
           this.log.error('The destination rejected a part of a request.', {
+            event: 'request_partly_rejected',
             error: error.message,
-            points: rejected,
+            items: rejected,
           })
           return 'settled'
         }
@@ -178,9 +179,13 @@ export class Sending {
           if (error.reason === UNAUTHORIZED) {
             this.log.error(
               'The destination refuses the credentials; the data is kept and sent again until it takes them. Mend the key, token or certificate of this exporter.',
-              fields,
+              { event: 'credentials_rejected', ...fields },
             )
-          } else this.log.warn('A request could not be delivered; it will be sent again.', fields)
+          } else
+            this.log.warn('A request could not be delivered; it will be sent again.', {
+              event: 'request_retried',
+              ...fields,
+            })
         }
       }
     }
@@ -233,11 +238,12 @@ export class Sending {
 
   #drop(request: ExportRequest, reason: string, error: DeliveryError): void {
     this.#failed(error)
-    this.sheet.givenUp(reason, request.points)
-    this.log.error('A request could not be delivered; its points are dropped and counted.', {
+    this.sheet.givenUp(reason, request.items)
+    this.log.error('A request could not be delivered; its items are dropped and counted.', {
+      event: 'request_dropped',
       error: error.message,
       reason,
-      points: request.points,
+      items: request.items,
     })
   }
 
@@ -249,6 +255,6 @@ export class Sending {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
     this.sheet.recovered = new Date(this.#clock.now())
-    this.log.info('The destination takes requests again.')
+    this.log.info('The destination takes requests again.', { event: 'destination_recovered' })
   }
 }

@@ -3,11 +3,18 @@ import type { OperatorFunction, Subscriber } from 'rxjs'
 import type { Clock, Timer } from '../../time/clock.ts'
 import type { Context } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
-import type { PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../../component/processor.ts'
+import type {
+  PointChange,
+  ProcessBatch,
+  ProcessorAccount,
+  ProcessorComponent,
+  ProcessorOperator,
+} from '../../component/processor.ts'
 import { asDeliveryError, errorMessage, retryable } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { handedOver } from '../../otlp/metrics/handed_over.ts'
+import type { Settings } from '../../component/settings.ts'
+import type { Batch } from '../../otlp/signal.ts'
+import { handedOver } from '../../otlp/signals.ts'
 import { stackOf } from '../../process_exit.ts'
 import { throttled } from '../../throttled.ts'
 import { Receipt } from './receipt.ts'
@@ -16,7 +23,7 @@ import { whole } from '../telemetry/telemetry.ts'
 import type { PipelineSheet } from '../telemetry/telemetry.ts'
 
 /** What a client is told; the log says why. */
-const FAILED = 'A processor failed on these data points.'
+const FAILED = 'A processor failed on this data.'
 
 const BUSY = retryable('A processor is busy: too many batches are waiting for it.', undefined, {
   reason: 'processor_busy',
@@ -46,11 +53,11 @@ export interface Guarded {
 
 /**
  * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
- * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of points is counted as the processor declares it; asynchronous processors
+ * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of items is counted as the processor declares it; asynchronous processors
  * keep the order of batches, and one that does not answer in time costs the batch, counted under `processor_timeout`.
  */
 export function guard(
-  processor: ReturnType<ProcessorComponent['create']>,
+  processor: ReturnType<ProcessorComponent<Settings, Batch>['create']>,
   guarded: Guarded,
 ): OperatorFunction<Envelope, Envelope> {
   return (source) =>
@@ -59,29 +66,29 @@ export function guard(
       const step =
         typeof processor === 'function'
           ? new FunctionStep(processor, output, ledger, guarded)
-          : new OperatorStep(processor.operator, output, ledger, guarded.custom)
+          : new OperatorStep(processor, output, ledger, guarded.custom)
       return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
     })
 }
 
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
-  points = 0
+  items = 0
 
   /** @param all those of the batch */
   constructor(private readonly all: number) {}
 
-  readonly filtered = (points: number): void => {
-    const said = this.points + whole(points, '`account.filtered` must be given')
+  readonly filtered = (items: number): void => {
+    const said = this.items + whole(items, '`account.filtered` must be given')
     if (said > this.all) {
-      const most = `at most the ${this.all} data points of the batch in hand, all calls together`
+      const most = `at most the ${this.all} items of the batch in hand, all calls together`
       throw new TypeError(`\`account.filtered\` must be given ${most}, not ${said}`)
     }
-    this.points = said
+    this.items = said
   }
 }
 
-/** Counts what a processor does to the number of points, in the terms it declared. */
+/** Counts what a processor does to the number of items, in the terms it declared. */
 class Ledger {
   #held = 0
   readonly sheet: PipelineSheet
@@ -94,45 +101,47 @@ class Ledger {
     this.#log = throttled(log, clock)
   }
 
-  /** `points` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
-  turned(points: number, produced: number, filtered = 0): void {
+  /** `items` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
+  turned(items: number, produced: number, filtered = 0): void {
     this.sheet.filtered += filtered
-    points -= filtered
+    items -= filtered
     if (this.#changes.has('replaces')) {
-      this.sheet.merged(points)
+      this.sheet.merged(items)
       this.sheet.created += produced
-    } else if (produced < points) this.#missing(points - produced)
-    else if (produced > points) this.appeared(produced - points)
+    } else if (produced < items) this.#missing(items - produced)
+    else if (produced > items) this.appeared(produced - items)
   }
 
-  /** `points` came out that did not go in with the batch in hand. */
-  appeared(points: number): void {
-    const released = Math.min(points, this.#held)
+  /** `items` came out that did not go in with the batch in hand. */
+  appeared(items: number): void {
+    const released = Math.min(items, this.#held)
     this.#hold(-released)
-    if (points === released) return
-    this.sheet.created += points - released
+    if (items === released) return
+    this.sheet.created += items - released
     if (!this.#changes.has('creates') && !this.#changes.has('replaces')) {
-      this.#log.error('The processor makes points without declaring `changes`; they are counted as created.')
+      this.#log.error('The processor makes items without declaring `changes`; they are counted as created.')
     }
   }
 
-  /** The batch in hand, of `points`, is lost with all that was held; `produced` points had come out of it already. */
-  failed(points: number, error: unknown, produced = 0): void {
-    const passed = this.#changes.has('replaces') ? 0 : Math.min(points, produced)
+  /** The batch in hand, of `items`, is lost with all that was held; `produced` items had come out of it already. */
+  failed(items: number, error: unknown, produced = 0): void {
+    const passed = this.#changes.has('replaces') ? 0 : Math.min(items, produced)
     this.sheet.created += produced - passed
-    this.sheet.lost('processor_error', points - passed + this.#held)
+    this.sheet.lost('processor_error', items - passed + this.#held)
     this.#hold(-this.#held)
     this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+      event: 'processor_failed',
       error: errorMessage(error),
     })
     const stack = stackOf(error)
     if (stack !== '') this.#log.debug('Where it failed.', { error: errorMessage(error), stack })
   }
 
-  /** A batch of `points` is given up. */
-  late(points: number, timeout: number): void {
-    this.sheet.lost('processor_timeout', points)
+  /** A batch of `items` is given up. */
+  late(items: number, timeout: number): void {
+    this.sheet.lost('processor_timeout', items)
     this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+      event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
   }
@@ -140,6 +149,7 @@ class Ledger {
   /** A batch is refused because as many wait as may. */
   busy(waiting: number): void {
     this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+      event: 'processor_busy',
       waiting,
     })
   }
@@ -154,24 +164,24 @@ class Ledger {
     this.sheet.lost('not_released', this.#held)
     this.#log.error(
       'The processor has ended without what it held, which is dropped and counted. An operator has to emit it when its source completes.',
-      { points: this.#held },
+      { items: this.#held },
     )
     this.#hold(-this.#held)
   }
 
-  #missing(points: number): void {
-    if (this.#changes.has('merges')) this.sheet.merged(points)
-    else if (this.#changes.has('filters')) this.sheet.filtered += points
-    else if (this.#changes.has('holds')) this.#hold(points)
+  #missing(items: number): void {
+    if (this.#changes.has('merges')) this.sheet.merged(items)
+    else if (this.#changes.has('filters')) this.sheet.filtered += items
+    else if (this.#changes.has('holds')) this.#hold(items)
     else {
-      this.sheet.lost('undeclared', points)
-      this.#log.error('The processor drops points without declaring `changes`; they are counted as dropped.')
+      this.sheet.lost('undeclared', items)
+      this.#log.error('The processor drops items without declaring `changes`; they are counted as dropped.')
     }
   }
 
-  #hold(points: number): void {
-    this.#held += points
-    this.sheet.held += points
+  #hold(items: number): void {
+    this.#held += items
+    this.sheet.held += items
   }
 }
 
@@ -190,7 +200,7 @@ class FunctionStep implements Step {
   #isReported = false
 
   constructor(
-    private readonly process: ProcessBatch,
+    private readonly process: ProcessBatch<Batch>,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
     private readonly guarded: Guarded,
@@ -200,7 +210,7 @@ class FunctionStep implements Step {
     if (!this.#busy) {
       this.#run(envelope)
     } else if (this.#waiting.length < (this.guarded.custom ? MAX_IN_FLIGHT : MAX_BEHIND)) {
-      this.ledger.sheet.held += envelope.batch.pointCount
+      this.ledger.sheet.held += envelope.batch.itemCount
       this.#waiting.push(envelope)
     } else {
       this.ledger.busy(this.#waiting.length)
@@ -214,8 +224,8 @@ class FunctionStep implements Step {
   }
 
   #run(envelope: Envelope): void {
-    const said = new Said(envelope.batch.pointCount)
-    let result: ReturnType<ProcessBatch>
+    const said = new Said(envelope.batch.itemCount)
+    let result: ReturnType<ProcessBatch<Batch>>
     let isAwaited: boolean
     try {
       result = this.process(envelope.batch, said)
@@ -223,15 +233,15 @@ class FunctionStep implements Step {
     } catch (error) {
       return this.#fail(envelope, error)
     }
-    if (!isAwaited) return this.#turn(envelope, result as MetricBatch | undefined, said)
-    this.ledger.sheet.held += envelope.batch.pointCount
+    if (!isAwaited) return this.#turn(envelope, result as Batch | undefined, said)
+    this.ledger.sheet.held += envelope.batch.itemCount
     this.#waiting.push(envelope)
     this.#busy = true
     this.#settle(Promise.resolve(result), said)
   }
 
   /** The head of `#waiting` is being processed; when it is done or given up, the next one is. */
-  #settle(result: Promise<MetricBatch | undefined>, said: Said): void {
+  #settle(result: Promise<Batch | undefined>, said: Said): void {
     const { clock } = this.guarded
     const timeout = this.guarded.timeout()
     const slow = clock.setTimeout(() => {
@@ -262,8 +272,8 @@ class FunctionStep implements Step {
 
   #giveUp(timeout: number): void {
     const { batch, receipt } = this.#release()
-    this.ledger.late(batch.pointCount, timeout)
-    receipt.lose(batch.pointCount, FAILED)
+    this.ledger.late(batch.itemCount, timeout)
+    receipt.lose(batch.itemCount, FAILED)
   }
 
   #next(): void {
@@ -273,7 +283,7 @@ class FunctionStep implements Step {
       if (this.#completed) this.output.complete()
       return
     }
-    const said = new Said(envelope.batch.pointCount)
+    const said = new Said(envelope.batch.itemCount)
     this.#settle(
       Promise.resolve(envelope.batch).then((batch) => this.process(batch, said)),
       said,
@@ -282,39 +292,39 @@ class FunctionStep implements Step {
 
   #release(): Envelope {
     const envelope = this.#waiting.shift() as Envelope
-    this.ledger.sheet.held -= envelope.batch.pointCount
+    this.ledger.sheet.held -= envelope.batch.itemCount
     return envelope
   }
 
-  #turn(envelope: Envelope, result: MetricBatch | undefined, said: Said): void {
-    let batch: MetricBatch | undefined
+  #turn(envelope: Envelope, result: Batch | undefined, said: Said): void {
+    let batch: Batch | undefined
     try {
-      batch = result === undefined || !this.guarded.custom ? result : handedOver(result)
+      batch = result === undefined || !this.guarded.custom ? result : handedOver(result, [this.ledger.sheet.signal])
     } catch (error) {
       return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
     }
-    this.ledger.turned(envelope.batch.pointCount, batch?.pointCount ?? 0, said.points)
-    if (batch === undefined || batch.pointCount === 0) envelope.receipt.close()
+    this.ledger.turned(envelope.batch.itemCount, batch?.itemCount ?? 0, said.items)
+    if (batch === undefined || batch.itemCount === 0) envelope.receipt.close()
     else this.output.next({ batch, receipt: envelope.receipt })
   }
 
   #fail(envelope: Envelope, error: unknown): void {
     const known = asDeliveryError(error)
     if (known?.kind === 'retryable') return this.ledger.refuse(envelope, known)
-    this.ledger.failed(envelope.batch.pointCount, error)
-    envelope.receipt.lose(envelope.batch.pointCount, FAILED)
+    this.ledger.failed(envelope.batch.itemCount, error)
+    envelope.receipt.lose(envelope.batch.itemCount, FAILED)
   }
 }
 
 /** An RxJS operator. What it emits while it is handed a batch inherits the receipt; a batch that it keeps it has taken. */
 class OperatorStep implements Step {
-  #input: Subject<MetricBatch> | undefined
+  #input: Subject<Batch> | undefined
   #current: Envelope | undefined
   #produced = 0
   #completing = false
 
   constructor(
-    private readonly operator: OperatorFunction<MetricBatch, MetricBatch>,
+    private readonly processor: ProcessorOperator<Batch>,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
     private readonly custom: boolean,
@@ -329,10 +339,10 @@ class OperatorStep implements Step {
     this.#current = undefined
     // When the operator failed meanwhile, `#fail` has counted the batch.
     if (input !== undefined && input === this.#input) {
-      this.ledger.turned(envelope.batch.pointCount, this.#produced)
+      this.ledger.turned(envelope.batch.itemCount, this.#produced)
       envelope.receipt.close()
     } else if (this.#produced > 0) envelope.receipt.close()
-    else envelope.receipt.lose(envelope.batch.pointCount, FAILED)
+    else envelope.receipt.lose(envelope.batch.itemCount, FAILED)
   }
 
   complete(): void {
@@ -342,11 +352,11 @@ class OperatorStep implements Step {
   }
 
   #connect(): void {
-    const input = new Subject<MetricBatch>()
+    const input = new Subject<Batch>()
     this.#input = input
-    const emitted = defer(() => this.operator(input))
+    const emitted = defer(() => this.processor.operator(input))
     // What is no batch ends the operator, as a throw does.
-    const checked = this.custom ? emitted.pipe(map(emittedBatch)) : emitted
+    const checked = this.custom ? emitted.pipe(map((batch) => emittedBatch(batch, this.ledger.sheet))) : emitted
     checked.subscribe({
       next: (batch) => this.#emit(batch),
       error: (error: unknown) => this.#fail(error),
@@ -360,7 +370,7 @@ class OperatorStep implements Step {
   /** The operator is gone, with the batch in hand and all it held; the next batch gets a new one. */
   #fail(error: unknown): void {
     this.#input = undefined
-    this.ledger.failed(this.#current?.batch.pointCount ?? 0, error, this.#produced)
+    this.ledger.failed(this.#current?.batch.itemCount ?? 0, error, this.#produced)
     if (this.#completing) this.#end()
   }
 
@@ -369,43 +379,44 @@ class OperatorStep implements Step {
     this.output.complete()
   }
 
-  #emit(batch: MetricBatch): void {
-    if (batch.pointCount === 0) return
+  #emit(batch: Batch): void {
+    if (batch.itemCount === 0) return
     if (this.#current === undefined) {
-      this.ledger.appeared(batch.pointCount)
+      this.ledger.appeared(batch.itemCount)
       this.output.next({ batch, receipt: new Receipt(1) })
     } else {
-      this.#produced += batch.pointCount
+      this.#produced += batch.itemCount
       this.#current.receipt.branch(1)
       this.output.next({ batch, receipt: this.#current.receipt })
     }
   }
 }
 
-function emittedBatch(emitted: unknown): MetricBatch {
+function emittedBatch(emitted: unknown, { signal }: PipelineSheet): Batch {
   try {
-    return handedOver(emitted)
+    return handedOver(emitted, [signal])
   } catch (error) {
     throw new TypeError(`what it emitted: ${errorMessage(error)}`, { cause: error })
   }
 }
 
-function isPromise(result: ReturnType<ProcessBatch>): boolean {
+function isPromise(result: ReturnType<ProcessBatch<Batch>>): boolean {
   return typeof result === 'object' && typeof (result as { then?: unknown } | null)?.then === 'function'
 }
 
 /** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */
 export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError, log: Logger): void {
-  const points = envelope.batch.pointCount
-  sheet.held += points
+  const items = envelope.batch.itemCount
+  sheet.held += items
   envelope.receipt.whenSettled((refused) => {
-    sheet.held -= points
-    if (refused) sheet.refused += points
+    sheet.held -= items
+    if (refused) sheet.refused += items
     else {
-      sheet.lost(error.reason, points)
-      log.error(`Data points were refused (${error.reason}); what their receiver cannot keep is dropped and counted.`, {
-        ...{ reason: error.reason, error: error.message, points },
-      })
+      sheet.lost(error.reason, items)
+      log.error(
+        `${sheet.items} were refused (${error.reason}); what their receiver cannot keep is dropped and counted.`,
+        { event: 'items_refused', reason: error.reason, error: error.message, items },
+      )
     }
   })
   envelope.receipt.refuse(error)

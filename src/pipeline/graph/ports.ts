@@ -84,9 +84,10 @@ export class Ports {
     if (isShort && !this.#areFilesShort) {
       const message =
         'As many files and connections are open as the system allows; new connections are closed unanswered.'
-      this.log?.error(message, { error: error.message })
+      this.log?.error(message, { event: 'connections_refused', error: error.message })
     }
-    if (!isShort && this.#areFilesShort) this.log?.info('New connections are taken again.')
+    if (!isShort && this.#areFilesShort)
+      this.log?.info('New connections are taken again.', { event: 'connections_accepted' })
     this.#areFilesShort = isShort
     if (isShort) this.#probeSoon()
   }

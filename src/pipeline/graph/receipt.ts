@@ -1,9 +1,9 @@
 import { partial } from '../../errors.ts'
-import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Batch } from '../../otlp/signal.ts'
 
 /** What travels through the graph: a batch, and beside it the receipt that tells its receiver what became of it. */
 export interface Envelope {
-  readonly batch: MetricBatch
+  readonly batch: Batch
   readonly receipt: Receipt
 }
 
@@ -52,9 +52,9 @@ export class Receipt {
     this.#end()
   }
 
-  /** Ends a branch on which all `points` of the batch were lost, and counted, by a fault that would meet them again. */
-  lose(points: number, message: string): void {
-    this.#loss ??= partial(points, message)
+  /** Ends a branch on which all `items` of the batch were lost, and counted, by a fault that would meet them again. */
+  lose(items: number, message: string): void {
+    this.#loss ??= partial(items, message)
     this.#end()
   }
 

@@ -5,9 +5,9 @@ import { crc32 } from 'node:zlib'
  *
  *    0  magic          4   `HEKQ`
  *    4  index          4   its place in the segment, from 0
- *    8  points         4   data points of the batch
+ *    8  items          4   data points, log records or spans of the batch
  *   12  length         4   bytes behind the header
- *   16  before         4   data points of the records before it in the segment, so that those of a lost one can be told
+ *   16  before         4   items of the records before it in the segment, so that those of a lost one can be told
  *   20  time           8   milliseconds since 1970 as a double, when it was taken
  *   28  payload CRC    4
  *   32  header CRC     4   of the 32 bytes before, started with the salt of the segment
@@ -24,8 +24,8 @@ const CHECKED = 32
 
 export interface RecordHeader {
   readonly index: number
-  readonly points: number
-  /** Data points of the records before it in the segment. */
+  readonly items: number
+  /** Items of the records before it in the segment. */
   readonly before: number
   /** Milliseconds since 1970. */
   readonly time: number
@@ -51,13 +51,13 @@ export interface Damage {
 /** The header to write before `payload`. */
 export function encodeHeader(
   salt: number,
-  { index, points, before, time }: Omit<RecordHeader, 'length'>,
+  { index, items, before, time }: Omit<RecordHeader, 'length'>,
   payload: Uint8Array,
 ): Buffer {
   const header = Buffer.allocUnsafe(HEADER_SIZE)
   MAGIC.copy(header)
   header.writeUInt32LE(index, 4)
-  header.writeUInt32LE(points, 8)
+  header.writeUInt32LE(items, 8)
   header.writeUInt32LE(payload.length, 12)
   header.writeUInt32LE(before, 16)
   header.writeDoubleLE(time, 20)
@@ -100,7 +100,7 @@ function headerAt(bytes: Buffer, offset: number, salt: number): RecordHeader | u
   if (checksum !== bytes.readUInt32LE(offset + CHECKED)) return undefined
   return {
     index: bytes.readUInt32LE(offset + 4),
-    points: bytes.readUInt32LE(offset + 8),
+    items: bytes.readUInt32LE(offset + 8),
     length: bytes.readUInt32LE(offset + 12),
     before: bytes.readUInt32LE(offset + 16),
     time: bytes.readDoubleLE(offset + 20),

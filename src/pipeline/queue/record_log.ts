@@ -13,7 +13,7 @@ import type { LogEnd } from './state_log.ts'
 /** A batch to append. */
 export interface Appended {
   readonly payload: Uint8Array
-  readonly points: number
+  readonly items: number
 }
 
 /** Where a record stands. */
@@ -125,6 +125,7 @@ export class RecordLog {
   setAside(segment: Segment, error: unknown, restored = true): void {
     const message = errorMessage(error)
     this.log.error('A part of the queue on disk cannot be read. It stays there and is tried again; the rest is sent.', {
+      event: 'queue_unreadable',
       file: segment.path,
       error: message,
     })
@@ -196,15 +197,15 @@ export class RecordLog {
    */
   async append(group: readonly Appended[], time: number): Promise<Place[]> {
     const { segment, file } = await this.writable()
-    let { size: offset, records: index, points: before } = segment
+    let { size: offset, records: index, items: before } = segment
     const buffers: Uint8Array[] = []
     const places: Place[] = []
-    for (const { payload, points } of group) {
-      buffers.push(encodeHeader(segment.salt, { index, points, before, time }, payload), payload)
+    for (const { payload, items } of group) {
+      buffers.push(encodeHeader(segment.salt, { index, items, before, time }, payload), payload)
       places.push({ segment, offset, index })
       offset += HEADER_SIZE + payload.length
       index += 1
-      before += points
+      before += items
     }
     try {
       await writeAll(file, buffers, segment.size)
@@ -217,9 +218,9 @@ export class RecordLog {
     }
     segment.size = offset
     segment.records = index
-    for (const { payload, points } of group) {
-      segment.points += points
-      count(segment.waiting, { points, length: payload.length }, 1)
+    for (const { payload, items } of group) {
+      segment.items += items
+      count(segment.waiting, { items, length: payload.length }, 1)
     }
     segment.noteFlushed()
     this.tidy(segment)
@@ -271,7 +272,7 @@ export class RecordLog {
   }
 
   /** Notes that a record that was handed out need not be sent any more. */
-  acknowledge(segment: Segment, record: Pick<RecordHeader, 'index' | 'points' | 'length'>): void {
+  acknowledge(segment: Segment, record: Pick<RecordHeader, 'index' | 'items' | 'length'>): void {
     segment.out -= 1
     segment.acknowledge(record)
     this.tidy(segment)
@@ -340,13 +341,14 @@ export class RecordLog {
     const file = join(this.folder, CORRUPT, `${segment.name}-${from + start}`)
     if (this.#setAside.has(file)) return
     const length = end - start
-    const details = { bytes: length, ...(header !== undefined && { points: header.points }) }
+    const details = { bytes: length, ...(header !== undefined && { items: header.items }) }
     // A disk that fails again and again must not fill up with what is of no use.
     if (this.#setAsideBytes + length > this.segmentSize) {
       this.#setAside.add(file)
       this.log.error(
         'A part of the queue on disk is damaged. As much is set aside already, so it is dropped; the rest is sent.',
         {
+          event: 'queue_damaged',
           file: segment.path,
           ...details,
         },
@@ -371,6 +373,7 @@ export class RecordLog {
     this.#setAside.add(file)
     this.#setAsideBytes += length
     this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
+      event: 'queue_damaged',
       file,
       ...details,
     })

@@ -12,8 +12,8 @@ const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
 const ACKS_NAME = /^\d{10}-([0-9a-f]{8})\.acks$/
 
 /*
- * An entry of an acknowledgement file, 16 bytes: index, points and length of a record that need not be sent any more, and a
- * CRC started with the salt. The index SEALED says instead that the segment gets no more records, and how many points
+ * An entry of an acknowledgement file, 16 bytes: index, items and length of a record that need not be sent any more, and a
+ * CRC started with the salt. The index SEALED says instead that the segment gets no more records, and how many items
  * and (as the length) records it has; the index FLUSHED, how many it has at least; the index GIVEN_UP, how many of them
  * cannot be read and were counted as lost.
  */
@@ -24,7 +24,7 @@ const GIVEN_UP = 0xffff_fffd
 
 interface Entry {
   readonly index: number
-  readonly points: number
+  readonly items: number
   readonly length: number
 }
 
@@ -38,7 +38,7 @@ export interface SegmentContents {
 /** What waits in a segment: records that were not handed out yet. */
 export interface Waiting {
   records: number
-  points: number
+  items: number
   /** Of the payloads. */
   bytes: number
 }
@@ -47,10 +47,10 @@ export interface Waiting {
 export class Segment {
   /** Bytes of the file that hold records, all of them flushed. */
   size = 0
-  /** Records it has had, and their points; the next one gets this index. */
+  /** Records it has had, and their items; the next one gets this index. */
   records = 0
-  points = 0
-  readonly waiting: Waiting = { records: 0, points: 0, bytes: 0 }
+  items = 0
+  readonly waiting: Waiting = { records: 0, items: 0, bytes: 0 }
   /** Where in the file those begin; what stands before was handed out, or is about to be. */
   readTo = 0
   /** Records that were handed out and are not acknowledged. */
@@ -58,7 +58,7 @@ export class Segment {
   /** Indices of the records that were acknowledged before this process. */
   readonly acknowledged = new Set<number>()
   /** Of all that was given up. */
-  readonly #givenUp = { records: 0, points: 0 }
+  readonly #givenUp = { records: 0, items: 0 }
   #unwritten: Entry[] = []
   #file: DiskFile | undefined
   #fileSize = 0
@@ -111,7 +111,7 @@ export class Segment {
     let payloads = 0
     if (sealed !== undefined) {
       this.records = sealed.length
-      this.points = sealed.points
+      this.items = sealed.items
       payloads = Math.max(0, size - this.records * HEADER_SIZE)
     } else {
       contents = await this.read()
@@ -124,20 +124,20 @@ export class Segment {
       if (torn !== undefined) this.size = torn.start
       // The last of them knows of all before it, also of those that cannot be seen any more.
       const damaged = damages.flatMap((damage) => (damage.torn ? [] : (damage.header ?? [])))
-      for (const { index, before, points, length } of [...records, ...damaged]) {
+      for (const { index, before, items, length } of [...records, ...damaged]) {
         payloads += length
         if (index < this.records) continue
         this.records = index + 1
-        this.points = before + points
+        this.items = before + items
       }
       if (flushed !== undefined && flushed.length > this.records) {
         this.records = flushed.length
-        this.points = flushed.points
+        this.items = flushed.items
       }
     }
-    if (givenUp !== undefined) Object.assign(this.#givenUp, { records: givenUp.length, points: givenUp.points })
+    if (givenUp !== undefined) Object.assign(this.#givenUp, { records: givenUp.length, items: givenUp.items })
     this.waiting.records = this.records - this.#givenUp.records
-    this.waiting.points = this.points - this.#givenUp.points
+    this.waiting.items = this.items - this.#givenUp.items
     this.waiting.bytes = payloads
     for (const entry of entries.values()) {
       this.acknowledged.add(entry.index)
@@ -177,19 +177,19 @@ export class Segment {
 
   /** Notes what is flushed by now, so that what is cut off later from outside is not taken for a write that never ended. */
   noteFlushed(): void {
-    this.#unwritten.push({ index: FLUSHED, points: this.points, length: this.records })
+    this.#unwritten.push({ index: FLUSHED, items: this.items, length: this.records })
   }
 
   /** Notes that records cannot be read and are counted as lost, so that the next process does not count them again. */
-  giveUp({ records, points }: Pick<Waiting, 'records' | 'points'>): void {
+  giveUp({ records, items }: Pick<Waiting, 'records' | 'items'>): void {
     this.#givenUp.records += records
-    this.#givenUp.points += points
-    this.#unwritten.push({ index: GIVEN_UP, points: this.#givenUp.points, length: this.#givenUp.records })
+    this.#givenUp.items += items
+    this.#unwritten.push({ index: GIVEN_UP, items: this.#givenUp.items, length: this.#givenUp.records })
   }
 
   /** Notes that no more records come. */
   seal(): void {
-    this.#unwritten.push({ index: SEALED, points: this.points, length: this.records })
+    this.#unwritten.push({ index: SEALED, items: this.items, length: this.records })
   }
 
   /**
@@ -263,9 +263,9 @@ export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
 }
 
 /** Adds records to what waits, or takes them away with a negative sign; no damage makes that negative. */
-export function count(waiting: Waiting, { points, length }: Pick<Entry, 'points' | 'length'>, sign: 1 | -1): void {
+export function count(waiting: Waiting, { items, length }: Pick<Entry, 'items' | 'length'>, sign: 1 | -1): void {
   waiting.records = Math.max(0, waiting.records + sign)
-  waiting.points = Math.max(0, waiting.points + sign * points)
+  waiting.items = Math.max(0, waiting.items + sign * items)
   waiting.bytes = Math.max(0, waiting.bytes + sign * length)
 }
 
@@ -281,10 +281,10 @@ export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], p
   await writeAll(file, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten)
 }
 
-function encodeEntry({ index, points, length }: Entry, salt: number): Buffer {
+function encodeEntry({ index, items, length }: Entry, salt: number): Buffer {
   const bytes = Buffer.allocUnsafe(ENTRY_SIZE)
   bytes.writeUInt32LE(index, 0)
-  bytes.writeUInt32LE(points, 4)
+  bytes.writeUInt32LE(items, 4)
   bytes.writeUInt32LE(length, 8)
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 12), salt), 12)
   return bytes
@@ -302,8 +302,8 @@ function readEntries(bytes: Buffer, salt: number): Entries {
   const entries = new Map<number, Entry>()
   for (let offset = 0; offset + ENTRY_SIZE <= bytes.length; offset += ENTRY_SIZE) {
     if (crc32(bytes.subarray(offset, offset + 12), salt) !== bytes.readUInt32LE(offset + 12)) continue
-    const [index, points, length] = [0, 4, 8].map((field) => bytes.readUInt32LE(offset + field))
-    entries.set(index, { index, points, length })
+    const [index, items, length] = [0, 4, 8].map((field) => bytes.readUInt32LE(offset + field))
+    entries.set(index, { index, items, length })
   }
   const sealed = entries.get(SEALED)
   const flushed = entries.get(FLUSHED)

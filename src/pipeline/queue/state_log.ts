@@ -157,12 +157,12 @@ export class StateLog {
   }
 
   /** Writes what was told with batches that are about to become records behind `end`, or that nothing is left of. */
-  async write(batches: readonly { readonly told?: Change; readonly points: number }[], end: LogEnd): Promise<void> {
+  async write(batches: readonly { readonly told?: Change; readonly items: number }[], end: LogEnd): Promise<void> {
     this.#pendingNumber = this.#number
     let { records } = end
     const buffers = new Map<Telling, Uint8Array[]>()
-    for (const { told, points } of batches) {
-      if (points > 0) records += 1
+    for (const { told, items } of batches) {
+      if (items > 0) records += 1
       if (told === undefined || told.telling.abandoned) continue
       const { telling, bytes, all } = told
       const list = buffers.get(telling) ?? []
@@ -286,9 +286,9 @@ export class StateLog {
   async #writeAll(end: LogEnd): Promise<void> {
     if (this.#hasTold) return
     this.#begin()
-    const told: { told: Change; points: 0 }[] = []
+    const told: { told: Change; items: 0 }[] = []
     for (let next = this.#changes(); next !== undefined; next = next.all ? undefined : this.#changes()) {
-      if (next.bytes.length > 0) told.push({ told: next, points: 0 })
+      if (next.bytes.length > 0) told.push({ told: next, items: 0 })
     }
     await this.write(told, end)
     await this.flush()
@@ -345,7 +345,7 @@ export class StateLog {
   #failed(error: unknown): void {
     this.log.warn(
       'What the exporter remembers cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
-      { directory: this.folder, error: errorMessage(error) },
+      { event: 'state_disk_failed', directory: this.folder, error: errorMessage(error) },
     )
     this.abandon()
   }

@@ -64,7 +64,7 @@ async function readQueue(folder: string, disk: Disk): Promise<StoredQueue | unde
     if (there === undefined) continue
     segments.push(segment)
     waiting.records += segment.waiting.records
-    waiting.points += segment.waiting.points
+    waiting.items += segment.waiting.items
     waiting.bytes += segment.waiting.bytes
   }
   const inUse = await disk.isLocked(folder)
@@ -81,7 +81,7 @@ function idOf(folder: string): string {
 }
 
 function nothing(): Waiting {
-  return { records: 0, points: 0, bytes: 0 }
+  return { records: 0, items: 0, bytes: 0 }
 }
 
 /** A process that uses the queue deletes what it has sent. */

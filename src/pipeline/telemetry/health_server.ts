@@ -25,6 +25,7 @@ export function serveHealth(door: Door, health: Health, secrets: Iterable<string
           return json(404, { error: 'There are /healthz, /readyz and /status.' })
       }
     },
-    listening: (real) => door.log.info('Answering for the health', { address: real }),
+    listening: (real) =>
+      door.log.info('Answering for the health', { event: 'listening', server: 'health', address: real }),
   })
 }

@@ -14,6 +14,11 @@ export function serveMetrics(door: Door, metrics: () => Promise<MetricBatch>): P
     ...door,
     setting: 'service.telemetry.metrics.address',
     answer: (path) => (path === '/metrics' ? page() : json(404, { error: 'There is /metrics.' })),
-    listening: (real) => door.log.info("Serving the pipeline's own metrics", { url: `http://${real}/metrics` }),
+    listening: (real) =>
+      door.log.info("Serving the pipeline's own metrics", {
+        event: 'listening',
+        server: 'metrics',
+        url: `http://${real}/metrics`,
+      }),
   })
 }

@@ -1,5 +1,5 @@
 import type { Metric } from '../../otlp/metrics/metric.ts'
-import { PART } from '../../otlp/metrics/parts.ts'
+import { PART } from '../../otlp/common/parts.ts'
 import type { DataPoint } from '../../otlp/metrics/points.ts'
 import { RegularExpression } from '../../text/regular_expression.ts'
 import type { Divided } from '../../time/turns.ts'

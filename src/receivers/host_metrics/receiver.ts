@@ -25,7 +25,7 @@ import { Root } from './root.ts'
 import { Recording } from './scraper.ts'
 import type { Aggregation, MetricDeclaration, MetricTable, Read, RecordedMetrics, Scraper } from './scraper.ts'
 import { system } from './system.ts'
-import { ticks } from './ticker.ts'
+import { ticks } from '../../time/ticker.ts'
 
 /** By their names in the YAML. */
 export const scrapers = {
@@ -172,7 +172,10 @@ export async function* collect(
     const fail = (cause: string, detail?: string) => {
       errors.add(1, { scraper: scraper.name })
       if (!scraper.causes.has(cause) && !causes.has(cause)) {
-        log.warn('A part of the host could not be read.', { scraper: scraper.name, cause, detail })
+        log.warn('A part of the host could not be read.', {
+          event: 'scrape_failed',
+          ...{ scraper: scraper.name, cause, detail },
+        })
       }
       causes.add(cause)
     }

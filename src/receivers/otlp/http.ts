@@ -170,7 +170,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     const limit = maxMessages(body.length)
     const read = () => {
       if (type === PROTOBUF) return MetricBatch.fromOtlp(body, limit)
-      return body.length < LARGE ? readJson(body, limit) : largeJson.read(body, limit)
+      return body.length < LARGE ? MetricBatch.fromOtlp(readJson(body, limit)) : largeJson.read(body, limit)
     }
     return deliverRequest(read, context.deliver, 'http')
   }

@@ -18,7 +18,7 @@ port.on('message', ({ body, maxMessages }: Question) => {
 
 function read(body: Uint8Array, maxMessages: number): Answer {
   try {
-    return { bytes: readJson(body, maxMessages).toOtlp() }
+    return { bytes: readJson(body, maxMessages) }
   } catch (error) {
     return { message: errorMessage(error), isMalformed: error instanceof MalformedError }
   }

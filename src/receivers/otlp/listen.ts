@@ -166,7 +166,11 @@ export async function listen(
     const port = await listen({ ...(parseEndpoint(endpoint) as Address), take, fail })
     // It is only told of connections, but begins to watch over their timeouts when it listens.
     server.emit('listening')
-    log.info(`Listening for OTLP over ${protocol === 'http' ? 'HTTP' : 'gRPC'}`, { address: port.address })
+    log.info(`Listening for OTLP over ${protocol === 'http' ? 'HTTP' : 'gRPC'}`, {
+      event: 'listening',
+      server: `otlp_${protocol}`,
+      address: port.address,
+    })
     return {
       close() {
         port.close()

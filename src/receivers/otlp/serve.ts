@@ -107,8 +107,16 @@ export function serve(context: Context<OtlpConfig>, jsonThread: URL, fail: (erro
     refusals.add(1, { protocol, reason })
     const level = LEVELS[reason] ?? 'warn'
     const problem = errorMessage(refusal.cause ?? refusal)
-    if (OF_CONNECTIONS.has(reason)) quiet[protocol][level](`A connection was refused: ${message}`, { protocol, client })
-    else quiet[protocol][level](`A request was refused: ${reason}.`, { protocol, client, problem })
+    if (OF_CONNECTIONS.has(reason))
+      quiet[protocol][level](`A connection was refused: ${message}`, { event: 'connection_refused', protocol, client })
+    else
+      quiet[protocol][level](`A request was refused: ${reason}.`, {
+        event: 'request_refused',
+        reason,
+        protocol,
+        client,
+        problem,
+      })
     return refusal
   }
 }

@@ -142,7 +142,7 @@ describe('splitting', () => {
             const fits = ({ requests: [alone] }: Sent): boolean => alone !== undefined
             const kept = whole.sketches.filter((_sketch, index) => fits(send([all[index]], { wire, raw }, compression)))
             expect(sketches).toEqual(kept)
-            expect(requests.reduce((points, request) => points + request.points, dropped)).toBe(all.length)
+            expect(requests.reduce((points, request) => points + request.items, dropped)).toBe(all.length)
           },
         ),
         { numRuns: 40 },
@@ -155,7 +155,7 @@ describe('splitting', () => {
     const { bytes } = send([one]).requests[0]
     const limits = { wire: 1e9, raw: bytes * 3 }
     const { requests } = send(Array<SketchSample>(10).fill(one), limits)
-    expect(requests.map(({ points }) => points)).toEqual([3, 3, 3, 1])
+    expect(requests.map(({ items }) => items)).toEqual([3, 3, 3, 1])
   })
 
   it('again halves what the destination finds too large, down to single sketches', () => {

@@ -4,7 +4,7 @@ import type { SummaryMode } from '../../../src/exporters/datadog_native/mapping/
 import { Attributes } from '../../../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta/cumulative_to_delta.ts'
-import type { InitialValue } from '../../../src/otlp/delta/cumulative_to_delta.ts'
+import type { InitialValue } from '../../../src/otlp/delta/first_values.ts'
 import { NO_RECORDED_VALUE, SummaryPoint } from '../../../src/otlp/metrics/points.ts'
 import type { SummaryPointFields } from '../../../src/otlp/metrics/points.ts'
 import { gauge } from '../../../src/testing.ts'

@@ -70,6 +70,34 @@ describe('a series that appears in a metric that was exported before', () => {
     expect(differences({ initialValue: 'auto' }, ...known, young).dropped).toEqual({ first_value: 1 })
   })
 
+  it('is judged by the starts of all series of its request, in whatever order they stand', () => {
+    const at = (seconds: number, start: bigint, values: readonly (readonly [string, number])[]): MetricBatch => {
+      const timeUnixNano = LONG_AGO + BigInt(seconds) * 1_000_000_000n
+      const points = values.map(
+        ([type, value]) =>
+          new NumberPoint({
+            attributes: Attributes.of({ type }),
+            value,
+            isInt: true,
+            startTimeUnixNano: start,
+            timeUnixNano,
+          }),
+      )
+      return MetricBatch.of({ metrics: [{ ...ERRORS, points }] })
+    }
+    const before = [at(10, LONG_AGO, [['timeout', 50]]), at(20, LONG_AGO, [['timeout', 51]])]
+    const values = [
+      ['timeout', 52],
+      ['full', 1],
+    ] as const
+    const results = [values, [...values].reverse()].map((order) => {
+      const { points } = differences({ initialValue: 'auto' }, ...before, at(30, LONG_AGO + 1n, order))
+      return points.map((point) => [point.attributes.get('type'), point.kind === 'number' && point.value]).sort()
+    })
+    expect(results[1]).toEqual(results[0])
+    expect(results[0]).toContainEqual(['full', 1])
+  })
+
   it('does not where only one export came without it', () => {
     expect(
       arrived('full', [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import type { InitialValue } from '../../../src/otlp/delta/cumulative_to_delta.ts'
+import type { InitialValue } from '../../../src/otlp/delta/first_values.ts'
 import { counter, differences, histogram, LATER, LONG_AGO, SECOND } from '../../kit/differences.ts'
 
 /** A value of a counter, when it was read, and when its sender says that it began: seconds after `since`. */

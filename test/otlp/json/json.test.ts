@@ -26,7 +26,7 @@ function meaning(bytes: Uint8Array): unknown {
   const options = { longs: String, bytes: String, arrays: true, defaults: true }
   const read = ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(bytes), options)
   const empty: Record<string, unknown> = {
-    resource: { attributes: [], droppedAttributesCount: 0 },
+    resource: { attributes: [], droppedAttributesCount: 0, entityRefs: [] },
     scope: { name: '', version: '', attributes: [], droppedAttributesCount: 0 },
     value: {},
   }

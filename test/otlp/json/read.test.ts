@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import type { Type } from 'protobufjs'
 import { Attributes } from '../../../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { toOtlpJson } from '../../../src/otlp/json/write.ts'
-import { fromOtlpJson } from '../../../src/otlp/json/read.ts'
+import { fromOtlpJson, readOtlpJson } from '../../../src/otlp/json/read.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from '../../../src/otlp/metrics/metric.ts'
 import {
   ExponentialHistogramPoint,
@@ -12,10 +13,15 @@ import {
   SummaryPoint,
 } from '../../../src/otlp/metrics/points.ts'
 import { Resource, Scope } from '../../../src/otlp/common/resource.ts'
+import { schema } from '../../../src/otlp/schema.ts'
 import { runs } from '../../kit/fuzzing.ts'
 import { Ambiguous, jsonToProtobuf, repeatsKeys } from '../../kit/otlp_json_reference.ts'
-import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
-import { request } from '../../kit/otlp_requests.ts'
+import {
+  ExportLogsServiceRequest,
+  ExportMetricsServiceRequest,
+  ExportTraceServiceRequest,
+} from '../../kit/otlp_proto.ts'
+import { logsRequest, request, traceRequest } from '../../kit/otlp_requests.ts'
 
 /** A request with that metric alone, or with that point of a gauge, as JSON. */
 const withMetric = (metric: string): string => `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[${metric}]}]}]}`
@@ -143,8 +149,8 @@ const full = MetricBatch.fromResources([
   }),
 ])
 
-const reference = (bytes: Uint8Array): object =>
-  ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(bytes), {
+const reference = (bytes: Uint8Array, type: Type = ExportMetricsServiceRequest): object =>
+  type.toObject(type.decode(bytes), {
     longs: String,
     bytes: String,
     arrays: true,
@@ -165,7 +171,7 @@ function protoNames(value: unknown): unknown {
 
 /** As JSON has it: ids in hex, other bytes in base64, and what is no number as text. */
 function forJson(key: string, value: unknown): unknown {
-  if (/^(?:span|trace)_?[iI]d$/.test(key)) return Buffer.from(value as string, 'base64').toString('hex')
+  if (/^(?:parent_?)?(?:span|trace)_?id$/i.test(key)) return Buffer.from(value as string, 'base64').toString('hex')
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
 }
 
@@ -396,29 +402,36 @@ describe('fromOtlpJson', () => {
     expect(JSON.stringify(valueOf(nested(46)))).toBe('['.repeat(46) + '1' + ']'.repeat(46))
   })
 
-  it('reads what the reference reads, and refuses what it refuses, from any text whole or damaged', () => {
-    fc.assert(
-      fc.property(
-        request,
-        fc.nat(2),
-        fc.boolean(),
-        fc.array(damage, { maxLength: 3 }),
-        (value, space, odd, damages) => {
-          const whole = JSON.stringify(odd ? protoNames(value) : value, forJson, space)
-          const bytes = damages.reduce<Buffer>(damaged, Buffer.from(whole))
-          const read = attempt(() => reference(fromOtlpJson(bytes).toOtlp()))
-          const expected = attempt(() => reference(jsonToProtobuf(bytes.toString())))
-          if (read.error !== undefined) expect(read.error).toMatchObject({ name: 'MalformedError' })
-          if (expected.error instanceof Ambiguous) return
-          // A value that another replaces must be well-formed as well; the reference never sees it.
-          if (read.error !== undefined && expected.error === undefined && repeatsKeys(bytes.toString())) return
-          expect({ ...read, error: read.error !== undefined }).toEqual({
-            ...expected,
-            error: expected.error !== undefined,
-          })
-        },
-      ),
-      runs(500),
-    )
-  })
+  it.each([
+    ['metrics', schema.ExportMetricsServiceRequest, ExportMetricsServiceRequest, request],
+    ['logs', schema.ExportLogsServiceRequest, ExportLogsServiceRequest, logsRequest],
+    ['traces', schema.ExportTraceServiceRequest, ExportTraceServiceRequest, traceRequest],
+  ] as const)(
+    'reads the %s that the reference reads, and refuses what it refuses, from any text whole or damaged',
+    (_signal, type, referenceType, requests) => {
+      fc.assert(
+        fc.property(
+          requests as fc.Arbitrary<object>,
+          fc.nat(2),
+          fc.boolean(),
+          fc.array(damage, { maxLength: 3 }),
+          (value, space, odd, damages) => {
+            const whole = JSON.stringify(odd ? protoNames(value) : value, forJson, space)
+            const bytes = damages.reduce<Buffer>(damaged, Buffer.from(whole))
+            const read = attempt(() => reference(readOtlpJson(bytes, type), referenceType))
+            const expected = attempt(() => reference(jsonToProtobuf(bytes.toString(), referenceType), referenceType))
+            if (read.error !== undefined) expect(read.error).toMatchObject({ name: 'MalformedError' })
+            if (expected.error instanceof Ambiguous) return
+            // A value that another replaces must be well-formed as well; the reference never sees it.
+            if (read.error !== undefined && expected.error === undefined && repeatsKeys(bytes.toString())) return
+            expect({ ...read, error: read.error !== undefined }).toEqual({
+              ...expected,
+              error: expected.error !== undefined,
+            })
+          },
+        ),
+        runs(300),
+      )
+    },
+  )
 })

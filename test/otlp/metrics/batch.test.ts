@@ -3,7 +3,7 @@ import { Attributes } from '../../../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta/cumulative_to_delta.ts'
 import { NumberPoint } from '../../../src/otlp/metrics/points.ts'
-import { splitBatch } from '../../../src/otlp/metrics/split.ts'
+import { splitBatch } from '../../../src/otlp/common/split.ts'
 
 function gauge(name: string, ...values: number[]) {
   const attributes = Attributes.of({ cpu: '0' })

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
-import { TimeWindow } from '../../../src/otlp/metrics/time_window.ts'
+import { TimeWindow } from '../../../src/otlp/common/time_window.ts'
+import { placesOf } from '../../../src/otlp/metrics/time_window.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 import { request as anyRequest } from '../../kit/otlp_requests.ts'
 
@@ -20,7 +21,7 @@ describe('a time window', () => {
           const times = [...random, ...points.flat()].sort((a, b) => (a < b ? -1 : 1))
           const window = new TimeWindow(times[times.length >> 2], times[(times.length * 3) >> 2])
           const asBytes = [...MetricBatch.fromOtlp(batch.toOtlp()).metrics()].map(({ metric }) =>
-            window.placeOf(metric),
+            placesOf(metric, window),
           )
           expect(asBytes).toEqual(points.map((times) => times.reduce((found, time) => found | window.place(time), 0)))
         },

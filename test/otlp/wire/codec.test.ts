@@ -44,7 +44,11 @@ function nest(field: number, inner: Uint8Array): Buffer {
 
 interface Meaning {
   resourceMetrics: {
-    resource: { attributes: { key: string; value: object }[]; droppedAttributesCount: number } | null
+    resource: {
+      attributes: { key: string; value: object }[]
+      droppedAttributesCount: number
+      entityRefs: object[]
+    } | null
     scopeMetrics: { metrics: { name: string }[] }[]
   }[]
 }
@@ -120,7 +124,7 @@ describe('the protobuf form of a batch', () => {
         const expected = meaning(bytes) as Meaning
         for (const entry of expected.resourceMetrics) {
           for (const { metrics } of entry.scopeMetrics) for (const each of metrics) each.name = rename(each.name)
-          entry.resource ??= { attributes: [], droppedAttributesCount: 0 }
+          entry.resource ??= { attributes: [], droppedAttributesCount: 0, entityRefs: [] }
           const value = { stringValue: 'prod' }
           const known = entry.resource.attributes.find(({ key }) => key === 'env')
           if (known === undefined) entry.resource.attributes.push({ key: 'env', value })

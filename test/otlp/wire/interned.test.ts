@@ -7,7 +7,7 @@ import { ResourceMetrics } from '../../../src/otlp/metrics/metric.ts'
 import { NumberPoint } from '../../../src/otlp/metrics/points.ts'
 import { RememberedBytes } from '../../../src/otlp/common/remembered_bytes.ts'
 import { perResource } from '../../../src/otlp/common/resource.ts'
-import { splitBatch } from '../../../src/otlp/metrics/split.ts'
+import { splitBatch } from '../../../src/otlp/common/split.ts'
 
 /** A request of one counter, as it comes from a sender. */
 function request(host: string, value = 1, padding = 0): MetricBatch {

@@ -36,7 +36,7 @@ describe('max_age', () => {
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 10, sent: 5, dropped: { too_old: 5 } })
     expect(delivery.difference()).toBe(0)
     expect(delivery.messages.filter((message) => message.includes('older than max_age'))).toEqual([
-      'Data points are older than max_age; they are dropped and counted. {"points":1}',
+      'Data points are older than max_age; they are dropped and counted. {"event":"items_out_of_age","items":1}',
     ])
   })
 

@@ -516,7 +516,7 @@ describe('delivery', () => {
   it.each<[string, Partial<Exporter<ValuesRequest>>, object]>([
     [
       'requests of more data points than it was given',
-      { encode: (batch) => [{ ...valuesRequest([1]), points: batch.pointCount + 5 }] },
+      { encode: (batch) => [{ ...valuesRequest([1]), items: batch.pointCount + 5 }] },
       { created: 0, sent: 0, dropped: { exporter_error: 2 } },
     ],
     [

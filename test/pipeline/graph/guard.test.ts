@@ -42,8 +42,8 @@ function run(
   const guarded = { changes, sheet, log, custom, timeout: () => 60_000, report, clock }
   source.pipe(guard(processor, guarded)).subscribe({
     next: (envelope) => {
-      out.push(values(envelope.batch))
-      sheet.handedOn += envelope.batch.pointCount
+      out.push(values(envelope.batch as MetricBatch))
+      sheet.handedOn += envelope.batch.itemCount
       envelope.receipt.close()
     },
     complete: () => (completed = true),
@@ -129,7 +129,7 @@ describe('a guarded function', () => {
     step.emit(13)
     expect(step.sheet.balance()).toMatchObject({ refused: 2, dropped: { not_now: 1 }, held: 0, handed_on: 1 })
     expect(step.messages).toEqual([
-      'Data points were refused (not_now); what their receiver cannot keep is dropped and counted. {"reason":"not_now","error":"not now","points":1}',
+      'Data points were refused (not_now); what their receiver cannot keep is dropped and counted. {"event":"items_refused","reason":"not_now","error":"not now","items":1}',
     ])
     expect(step.difference()).toBe(0)
   })
@@ -366,7 +366,7 @@ describe('what a guarded processor hands over', () => {
     })
     await step.send(1)
     expect(step.messages[0]).toContain(
-      `\`account.filtered\` must be given a number of data points, a whole number from 0, not ${given}`,
+      `\`account.filtered\` must be given a number of items, a whole number from 0, not ${given}`,
     )
     expect(step.difference()).toBe(0)
   })
@@ -379,7 +379,7 @@ describe('what a guarded processor hands over', () => {
     })
     await step.send(1, 2, 3)
     expect(step.messages[0]).toContain(
-      '`account.filtered` must be given at most the 3 data points of the batch in hand, all calls together, not 1000000002',
+      '`account.filtered` must be given at most the 3 items of the batch in hand, all calls together, not 1000000002',
     )
     expect(step.sheet.balance()).toMatchObject({ filtered: 0, dropped: { processor_error: 3 } })
     expect(step.difference()).toBe(0)

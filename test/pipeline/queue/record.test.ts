@@ -8,7 +8,7 @@ const SALT = 0x1234_5678
 function segmentOf(payloads: readonly Uint8Array[], salt = SALT): Buffer {
   return Buffer.concat(
     payloads.flatMap((payload, index) => [
-      encodeHeader(salt, { index, points: index + 1, before: (index * (index + 1)) / 2, time: 1000 + index }, payload),
+      encodeHeader(salt, { index, items: index + 1, before: (index * (index + 1)) / 2, time: 1000 + index }, payload),
       payload,
     ]),
   )
@@ -31,8 +31,8 @@ function startsOf(all: readonly Uint8Array[]): number[] {
 }
 
 function expectOnlyOriginals(found: ReturnType<typeof readRecords>, all: readonly Uint8Array[]): void {
-  for (const { index, points, time, payload } of found.records) {
-    expect({ points, time }).toEqual({ points: index + 1, time: 1000 + index })
+  for (const { index, items, time, payload } of found.records) {
+    expect({ items, time }).toEqual({ items: index + 1, time: 1000 + index })
     expect(Buffer.compare(payload, all[index])).toBe(0)
   }
   const indices = found.records.map(({ index }) => index)

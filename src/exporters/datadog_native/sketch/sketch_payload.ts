@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Account } from '../../../component/exporter.ts'
 import type { Compression } from '../../../net/compression.ts'
-import { divideMessages, tagFields } from '../series_format.ts'
+import { divideMessages, tagFields } from '../series_v2.ts'
 import type { Series, SeriesWriter } from '../series_format.ts'
 import { likelyLength, requestMaker } from '../body.ts'
 import type { BodyFormat, NativeRequest } from '../body.ts'

@@ -2,7 +2,7 @@ import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { readerAt } from '../../wire/lazy_message.ts'
 import type { Source } from '../../wire/lazy_message.ts'
 import type { Buckets, Exemplar, ExponentialHistogramPoint, ExponentialHistogramPointFields } from '../points.ts'
-import { writeKeyValue } from '../../common/attributes_codec.ts'
+import { AttributeRun, writeAttributes } from '../../common/attributes_codec.ts'
 import { readExemplar, writeExemplar } from './exemplar.ts'
 import {
   FIXED64,
@@ -21,7 +21,7 @@ import {
   writeUnknown,
 } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
-import { AttributeRun, readTimes } from './point.ts'
+import { readTimes } from './point.ts'
 
 export function readExponentialHistogramPoint(
   source: Source,
@@ -72,11 +72,11 @@ export function readExponentialHistogramPoint(
     } else return readTimes(reader, field, wire, point)
     return true
   })
-  return { ...point, attributes: attributes.all(), exemplars }
+  return { ...point, attributes: attributes.attributes(), exemplars }
 }
 
 export function writeExponentialHistogramPoint(writer: Writer, point: ExponentialHistogramPoint): void {
-  for (const attribute of point.attributes) writeMessage(writer, 1, attribute, writeKeyValue)
+  writeAttributes(writer, 1, point.attributes)
   writeFixed64(writer, 4, point.count)
   writeOptionalDouble(writer, 5, point.sum)
   if (point.scale !== 0) writer.uint32((6 << 3) | VARINT).sint32(point.scale)

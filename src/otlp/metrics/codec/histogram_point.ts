@@ -2,7 +2,7 @@ import type { Writer } from 'protobufjs/minimal.js'
 import { readerAt } from '../../wire/lazy_message.ts'
 import type { Source } from '../../wire/lazy_message.ts'
 import type { Exemplar, HistogramPoint, HistogramPointFields } from '../points.ts'
-import { writeKeyValue } from '../../common/attributes_codec.ts'
+import { AttributeRun, writeAttributes } from '../../common/attributes_codec.ts'
 import { readExemplar, writeExemplar } from './exemplar.ts'
 import {
   FIXED64,
@@ -19,7 +19,7 @@ import {
   writeUint32,
 } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
-import { AttributeRun, readTimes } from './point.ts'
+import { readTimes } from './point.ts'
 
 export function readHistogramPoint(source: Source, start: number, end: number): HistogramPointFields {
   const reader = readerAt(source.bytes, start)
@@ -61,7 +61,7 @@ export function readHistogramPoint(source: Source, start: number, end: number): 
   })
   return {
     ...point,
-    attributes: attributes.all(),
+    attributes: attributes.attributes(),
     exemplars,
     bucketCounts,
     explicitBounds,
@@ -69,7 +69,7 @@ export function readHistogramPoint(source: Source, start: number, end: number): 
 }
 
 export function writeHistogramPoint(writer: Writer, point: HistogramPoint): void {
-  for (const attribute of point.attributes) writeMessage(writer, 9, attribute, writeKeyValue)
+  writeAttributes(writer, 9, point.attributes)
   writeFixed64(writer, 4, point.count)
   writeOptionalDouble(writer, 5, point.sum)
   if (point.bucketCounts.length > 0) {

@@ -3,7 +3,7 @@ import { Attributes } from '../../common/attributes.ts'
 import { Encoded, readerAt } from '../../wire/lazy_message.ts'
 import type { Source } from '../../wire/lazy_message.ts'
 import type { Exemplar, NumberPoint, NumberPointFields } from '../points.ts'
-import { writeKeyValue } from '../../common/attributes_codec.ts'
+import { AttributeRun, readAttributeRun, writeAttributes } from '../../common/attributes_codec.ts'
 import { readExemplar, writeExemplar } from './exemplar.ts'
 import {
   FIXED64,
@@ -18,7 +18,7 @@ import {
   writeUint32,
 } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
-import { AttributeRun, readAttributeFields, readTimes } from './point.ts'
+import { readTimes } from './point.ts'
 
 /** The fields of a number point, in one pass over its bytes; its attributes stay as they are when they stand together. */
 export function readNumberPoint(source: Source, start: number, end: number): NumberPointFields {
@@ -57,7 +57,7 @@ export function readNumberPoint(source: Source, start: number, end: number): Num
   const attributes =
     attributesStart < 0
       ? Attributes.empty
-      : Attributes.fromWire(new Encoded(source, attributesStart, attributesEnd, readAttributeFields))
+      : Attributes.fromWire(new Encoded(source, attributesStart, attributesEnd, readAttributeRun))
   return {
     attributes,
     startTimeUnixNano,
@@ -97,13 +97,11 @@ function readOtherNumberPoint(source: Source, start: number, end: number): Numbe
     } else return readTimes(reader, field, wire, point)
     return true
   })
-  return { ...point, attributes: attributes.all(), exemplars }
+  return { ...point, attributes: attributes.attributes(), exemplars }
 }
 
 export function writeNumberPoint(writer: Writer, point: NumberPoint): void {
-  const { encoded } = point.attributes
-  if (encoded?.reads(readAttributeFields) === true) writer.raw(encoded.bytes())
-  else for (const attribute of point.attributes) writeMessage(writer, 7, attribute, writeKeyValue)
+  writeAttributes(writer, 7, point.attributes)
   if (point.value !== undefined) {
     if (point.isInt) writeFixed64(writer, 6, point.value)
     else writer.uint32((4 << 3) | FIXED64).double(Number(point.value))

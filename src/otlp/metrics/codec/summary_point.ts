@@ -2,7 +2,7 @@ import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { readerAt } from '../../wire/lazy_message.ts'
 import type { Source } from '../../wire/lazy_message.ts'
 import type { Quantile, SummaryPoint, SummaryPointFields } from '../points.ts'
-import { writeKeyValue } from '../../common/attributes_codec.ts'
+import { AttributeRun, writeAttributes } from '../../common/attributes_codec.ts'
 import {
   FIXED64,
   LENGTH_DELIMITED,
@@ -17,7 +17,7 @@ import {
   writeUnknown,
 } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
-import { AttributeRun, readTimes } from './point.ts'
+import { readTimes } from './point.ts'
 
 export function readSummaryPoint(source: Source, start: number, end: number): SummaryPointFields {
   const reader = readerAt(source.bytes, start)
@@ -43,11 +43,11 @@ export function readSummaryPoint(source: Source, start: number, end: number): Su
     } else return readTimes(reader, field, wire, point)
     return true
   })
-  return { ...point, attributes: attributes.all(), quantileValues }
+  return { ...point, attributes: attributes.attributes(), quantileValues }
 }
 
 export function writeSummaryPoint(writer: Writer, point: SummaryPoint): void {
-  for (const attribute of point.attributes) writeMessage(writer, 7, attribute, writeKeyValue)
+  writeAttributes(writer, 7, point.attributes)
   writeFixed64(writer, 4, point.count)
   writeOptionalDouble(writer, 5, point.sum)
   for (const quantile of point.quantileValues) writeMessage(writer, 6, quantile, writeQuantile)

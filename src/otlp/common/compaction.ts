@@ -1,18 +1,22 @@
 import type { Encoded, Source } from '../wire/lazy_message.ts'
 import { viewOf } from '../wire/lazy_message.ts'
-import { Metric, ResourceMetrics, ScopeMetrics } from './metric.ts'
-import { Resource, Scope } from '../common/resource.ts'
+import type { ResourceEntry, ScopeEntry } from './entry.ts'
+import type { Item, ItemKind } from './item_kind.ts'
+import { Resource, Scope } from './resource.ts'
 
 /**
  * The same data without the requests of which it uses less than half: what is left in them is copied, so that they can go.
  * `undefined` where that takes more than copying whole messages.
  */
-export function compactedResources(resources: readonly ResourceMetrics[]): readonly ResourceMetrics[] | undefined {
-  const uses = usesOf(resources)
+export function compactedResources<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
+  kind: ItemKind<I, S, R>,
+  resources: readonly R[],
+): readonly R[] | undefined {
+  const uses = usesOf(kind, resources)
   const wasteful = new Map<Source, Remains>()
-  for (const [source, { messages, points }] of uses) {
-    if ((messages + points) * 2 >= source.bytes.length) continue
-    if (points > 0) return undefined
+  for (const [source, { messages, parts }] of uses) {
+    if ((messages + parts) * 2 >= source.bytes.length) continue
+    if (parts > 0) return undefined
     wasteful.set(source, new Remains(source, messages))
   }
   if (wasteful.size === 0) return resources
@@ -20,19 +24,22 @@ export function compactedResources(resources: readonly ResourceMetrics[]): reado
     encoded && wasteful.get(encoded.source)?.move(encoded)
   return resources.map((entry) => {
     const resource = moved(entry.resource.encoded)
-    return new ResourceMetrics({
+    return kind.resourceEntry({
       resource: resource === undefined ? entry.resource : new Resource(resource),
-      scopes: entry.scopes.map((scopeMetrics) => {
-        const scope = moved(scopeMetrics.scope.encoded)
-        return new ScopeMetrics({
-          scope: scope === undefined ? scopeMetrics.scope : new Scope(scope),
-          metrics: scopeMetrics.metrics.map((metric) => {
-            const encoded = moved(metric.encoded)
-            return encoded === undefined ? metric : new Metric(encoded, metric.renamed, undefined, metric.series)
-          }),
-          schemaUrl: scopeMetrics.schemaUrl,
-          unknown: scopeMetrics.unknown?.slice(),
+      scopes: entry.scopes.map((owner) => {
+        const scope = moved(owner.scope.encoded)
+        const items = owner.items.map((item) => {
+          const encoded = moved(item.encoded)
+          return encoded === undefined ? item : kind.moved(item, encoded)
         })
+        return kind.scopeEntry(
+          kind.scopeFields(
+            scope === undefined ? owner.scope : new Scope(scope),
+            items,
+            owner.schemaUrl,
+            owner.unknown?.slice(),
+          ),
+        )
       }),
       schemaUrl: entry.schemaUrl,
       unknown: entry.unknown?.slice(),
@@ -40,35 +47,37 @@ export function compactedResources(resources: readonly ResourceMetrics[]): reado
   })
 }
 
-/** Bytes of a request that are used by whole messages, and by the points of metrics that are objects. */
+/** Bytes of a request that are used by whole messages, and by the parts of items that are objects. */
 interface Use {
   messages: number
-  points: number
+  parts: number
 }
 
-function usesOf(resources: readonly ResourceMetrics[]): ReadonlyMap<Source, Use> {
+function usesOf<I extends Item, S extends ScopeEntry<I>>(
+  kind: Pick<ItemKind<I, S>, 'used'>,
+  resources: readonly ResourceEntry<S>[],
+): ReadonlyMap<Source, Use> {
   const uses = new Map<Source, Use>()
   // Most messages are in the request of the one before.
   let last: Source | undefined
-  let use: Use = { messages: 0, points: 0 }
-  const note = (encoded: Encoded<unknown> | undefined, kind: keyof Use): void => {
+  let use: Use = { messages: 0, parts: 0 }
+  const note = (encoded: Encoded<unknown> | undefined, as: keyof Use): void => {
     if (encoded === undefined) return
     const { source, start, end } = encoded
     if (source !== last) {
       last = source
-      use = uses.get(source) ?? { messages: 0, points: 0 }
+      use = uses.get(source) ?? { messages: 0, parts: 0 }
       uses.set(source, use)
     }
-    use[kind] += end - start
+    use[as] += end - start
   }
   for (const { resource, scopes } of resources) {
     note(resource.encoded, 'messages')
-    for (const { scope, metrics } of scopes) {
+    for (const { scope, items } of scopes) {
       note(scope.encoded, 'messages')
-      for (const metric of metrics) {
-        note(metric.encoded, 'messages')
-        if (metric.encoded !== undefined) continue
-        for (const point of metric.points) note(point.encoded ?? point.attributes.encoded, 'points')
+      for (const item of items) {
+        note(item.encoded, 'messages')
+        if (item.encoded === undefined) for (const encoded of kind.used(item)) note(encoded, 'parts')
       }
     }
   }

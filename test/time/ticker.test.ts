@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import type { Clock } from '../../../src/time/clock.ts'
-import { ticks } from '../../../src/receivers/host_metrics/ticker.ts'
+import type { Clock } from '../../src/time/clock.ts'
+import { ticks } from '../../src/time/ticker.ts'
 
 /** A clock that stands still but while it is slept by, and may wake the sleeper late. */
 class SimulatedClock implements Pick<Clock, 'monotonic' | 'sleep'> {

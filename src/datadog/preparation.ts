@@ -3,16 +3,12 @@ import type { Logger } from '../component/logger.ts'
 import { aggregate, aggregateInTurns } from '../otlp/metrics/aggregate.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import { NumberPointCursor } from '../otlp/metrics/number_cursor.ts'
-import {
-  ATTRIBUTES_TOO_LARGE,
-  CumulativeToDelta,
-  missingValue,
-  SEVERAL_WRITERS,
-} from '../otlp/delta/cumulative_to_delta.ts'
+import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta/cumulative_to_delta.ts'
+import { missingValue } from '../otlp/delta/by_points.ts'
 import type { DeltaOptions } from '../otlp/delta/cumulative_to_delta.ts'
 import { HistogramCursor } from '../otlp/metrics/histogram_cursor.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
-import { inParts } from '../otlp/metrics/parts.ts'
+import { inParts } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
 import { warnOncePerMetric } from '../throttled.ts'
 import type { Divided } from '../time/turns.ts'

@@ -1,4 +1,4 @@
-import type { Clock } from '../../time/clock.ts'
+import type { Clock } from './clock.ts'
 
 /**
  * Ticks at `initialDelay`, `initialDelay + interval`, `initialDelay + 2 * interval` ... after the start, without drift.

@@ -1,0 +1,172 @@
+import type { Divided } from '../../time/turns.ts'
+import type { ItemBatch } from './batch.ts'
+import type { ResourceEntry, ScopeEntry } from './entry.ts'
+import type { Item, ItemKind } from './item_kind.ts'
+
+/*
+ * Large batches are worked on part by part, so that others have a turn in between (docs/decisions/0203-turns.md).
+ */
+
+/** Items and data points of a part, about. */
+export const PART = 1000
+
+/**
+ * A part of a batch: whole resources; or, of a resource that is larger, whole items of one scope or a piece of one item. Small
+ * batches are never divided.
+ */
+export interface Part<B extends ItemBatch> {
+  readonly batch: B
+  /** The resource, scope and item of the batch that it is a part of, by their places; `WHOLE` where it holds them as a whole. */
+  readonly resource: number
+  readonly scope: number
+  readonly item: number
+}
+const WHOLE = -1
+
+type Scopes = ScopeEntry<Item>
+type Resources = ResourceEntry<Scopes>
+
+/**
+ * What `change` makes of the batch, done part by part. It must treat each item and point without regard to others, keep their order, and
+ * may leave out points, items, scopes and resources. `cuts`: whether it may be given some points of a metric rather than all.
+ */
+export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, cuts = true): Divided<B> {
+  const parts: Part<B>[] = []
+  const results: B[] = []
+  for (const part of partsOf(batch, cuts)) {
+    parts.push(part)
+    results.push(change(part.batch))
+    yield
+  }
+  return joined(batch, parts, results)
+}
+
+/** Does the work of `toOtlp` part by part, and leaves it little to do. */
+export function* writeInParts(batch: ItemBatch): Divided<void> {
+  if (batch.isWritten) return
+  batch.writtenAs(yield* inParts(batch, (part) => part.withBytes(part.toOtlp())))
+}
+
+/** The parts of a batch, in order: together they hold exactly its items, each once. */
+export function* partsOf<B extends ItemBatch>(batch: B, cuts = true): Generator<Part<B>> {
+  let small: Resources[] = []
+  let size = 0
+  const take = (): Part<B> => {
+    const part = { batch: batch.withResources(small), resource: WHOLE, scope: WHOLE, item: WHOLE }
+    small = []
+    size = 0
+    return part
+  }
+  for (const [place, entry] of batch.resources.entries()) {
+    const own = sizeOf(entry, batch.kind)
+    if (small.length > 0 && size + own > PART) yield take()
+    if (own > PART) yield* partsOfResource(batch, entry, place, cuts)
+    else {
+      small.push(entry)
+      size += own
+    }
+  }
+  if (small.length > 0) yield take()
+}
+
+/** Items and data points in a resource, not counted further than that it is larger than a part. */
+function sizeOf({ scopes }: Resources, kind: ItemKind): number {
+  let size = 1
+  for (const { items } of scopes) {
+    size += 1
+    for (const item of items) if ((size += 1 + kind.countOf(item)) > PART) return size
+  }
+  return size
+}
+
+function* partsOfResource<B extends ItemBatch>(
+  batch: B,
+  entry: Resources,
+  resource: number,
+  cuts: boolean,
+): Generator<Part<B>> {
+  const { kind } = batch
+  for (const [scope, whole] of entry.scopes.entries()) {
+    const partOf = (items: readonly Item[], item: number): Part<B> => ({
+      batch: batch.withResources([entry.withScopes([whole.withItems(items)])]),
+      resource,
+      scope,
+      item,
+    })
+    let small: Item[] = []
+    let size = 0
+    for (const [place, item] of whole.items.entries()) {
+      const own = 1 + kind.countOf(item)
+      const isCut = cuts && own > PART
+      if (small.length > 0 && (isCut || size + own > PART)) {
+        yield partOf(small, WHOLE)
+        small = []
+        size = 0
+      }
+      if (isCut) for (const piece of kind.piecesOf(item)) yield partOf([piece], place)
+      else {
+        small.push(item)
+        size += own
+      }
+    }
+    if (small.length > 0 || whole.items.length === 0) yield partOf(small, WHOLE)
+  }
+}
+
+/** One batch of what became of the parts of a batch: what was one resource, scope or item is one again, and what did not change is the same. */
+export function joined<B extends ItemBatch>(batch: B, parts: readonly Part<B>[], results: readonly B[]): B {
+  if (parts.every((part, index) => part.batch === results[index])) return batch
+  const resources: Resources[] = []
+  for (const [first, end] of runsOf(parts, 0, parts.length, 'resource')) {
+    const { resource } = parts[first]
+    const all = results.slice(first, end).flatMap((result) => result.resources)
+    if (resource === WHOLE || all.length === 0) resources.push(...all)
+    else resources.push(all[0].withScopes(joinedScopes(batch, resource, parts, results, first, end)))
+  }
+  return batch.withResources(resources)
+}
+
+function joinedScopes(
+  { kind, resources }: ItemBatch,
+  resource: number,
+  parts: readonly Part<ItemBatch>[],
+  results: readonly ItemBatch[],
+  from: number,
+  to: number,
+): Scopes[] {
+  const scopes: Scopes[] = []
+  for (const [first, end] of runsOf(parts, from, to, 'scope')) {
+    const { items } = resources[resource].scopes[parts[first].scope]
+    const left: Item[] = []
+    for (const [start, stop] of runsOf(parts, first, end, 'item')) {
+      const { item } = parts[start]
+      const pieces = results.slice(start, stop).flatMap(itemsOf)
+      if (item === WHOLE || pieces.length === 0) left.push(...pieces)
+      else {
+        const isSame =
+          pieces.length === stop - start && pieces.every((piece, at) => piece === itemsOf(parts[start + at].batch)[0])
+        left.push(isSame ? items[item] : kind.joined(pieces))
+      }
+    }
+    const [scope] = results.slice(first, end).flatMap((result) => result.resources.flatMap(({ scopes }) => scopes))
+    if (scope !== undefined) scopes.push(scope.withItems(left))
+  }
+  return scopes
+}
+
+/** Where parts of the same resource, scope or item begin and end. Parts of whole ones of these are runs, too. */
+function* runsOf(
+  parts: readonly Part<ItemBatch>[],
+  from: number,
+  to: number,
+  of: 'resource' | 'scope' | 'item',
+): Generator<readonly [first: number, end: number]> {
+  for (let first = from, end = from; first < to; first = end) {
+    while (end < to && parts[end][of] === parts[first][of]) end++
+    yield [first, end]
+  }
+}
+
+function itemsOf(batch: ItemBatch): readonly Item[] {
+  return batch.resources.flatMap(({ scopes }) => scopes.flatMap(({ items }) => items))
+}

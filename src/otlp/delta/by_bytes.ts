@@ -1,0 +1,293 @@
+import { HistogramCursor } from '../metrics/histogram_cursor.ts'
+import { Metric } from '../metrics/metric.ts'
+import { NumberPointCursor } from '../metrics/number_cursor.ts'
+import type { PointCursor } from '../metrics/point_cursor.ts'
+import { grown } from '../wire/bytes_index.ts'
+import { copyOf } from '../wire/lazy_message.ts'
+import type { Source } from '../wire/lazy_message.ts'
+import type { FirstValues } from './first_values.ts'
+import { fieldLength, HistogramDeltaWriter, lengthOfDifference } from './histogram_delta.ts'
+import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
+import type { SeriesMemory } from './series_memory.ts'
+import type { DeltaState } from './state.ts'
+import type { Work } from './work.ts'
+
+/** AGGREGATION_TEMPORALITY_DELTA */
+const DELTA = 1
+
+/** What is about to be done in place, by point: the series, and where its fields are. */
+const SERIES = 0
+const VALUE_AT = 1
+const START_AT = 2
+const TIME_AT = 3
+const IS_INT = 4
+const STEP = 5
+/** Of a histogram instead of `VALUE_AT`: the extremes that its difference has. */
+const KEPT = 1
+
+/** Which extremes differences of histograms have: `DeltaOptions.extremes`. */
+export type ExtremesOfDifferences = 'none' | 'reached' | 'bounded'
+
+/**
+ * Takes differences in the bytes of a request, without an object for any point, where all points of a metric go on in the
+ * ordinary way. Twin: `ByPoints`, with the same result for any point. Pays for the benchmark rows "cumulative to delta".
+ */
+export class ByBytes {
+  readonly #memory: SeriesMemory
+  readonly #state: DeltaState
+  readonly #firsts: FirstValues
+  readonly #extremes: ExtremesOfDifferences
+  readonly #cursor = new NumberPointCursor()
+  readonly #histogramCursor = new HistogramCursor()
+  #steps = new Int32Array(64 * STEP)
+  /** By point: what it grew by; NaN for the first of a series. */
+  #differences = new Float64Array(64)
+  /** The latest time of the points of a metric, as far as they were read. */
+  #latest = 0n
+  #pass = 0
+
+  constructor(memory: SeriesMemory, state: DeltaState, firsts: FirstValues, extremes: ExtremesOfDifferences) {
+    this.#memory = memory
+    this.#state = state
+    this.#firsts = firsts
+    this.#extremes = extremes
+  }
+
+  /** Lets go of the request that was read last. */
+  end(): void {
+    this.#cursor.end()
+    this.#histogramCursor.end()
+  }
+
+  /** The difference of a metric as it stands in its request; as of `#numbers`. */
+  convert(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Metric | 'empty' | undefined {
+    if (!standsFirst(metric, work.ends)) return undefined
+    return this.#numbers(metric, owner, latest, work) ?? this.#histograms(metric, owner, latest, work)
+  }
+
+  /** The earliest and the latest time of its points. */
+  times(metric: Metric): [bigint, bigint] {
+    let [first, last] = [2n ** 64n, 0n]
+    const take = (time: bigint): void => {
+      if (time < first) first = time
+      last = later(last, time)
+    }
+    const cursor = metric.type === 'sum' ? this.#cursor : this.#histogramCursor
+    let complete = false
+    if (cursor.open(metric)) {
+      while (cursor.next()) take(cursor.time())
+      complete = cursor.complete
+    }
+    if (!complete) for (const { timeUnixNano } of metric.points) take(timeUnixNano)
+    return [first, last]
+  }
+
+  /**
+   * The metric with its values, starts and temporality changed in a copy of its request, without an object for any point;
+   * `undefined`, and nothing done, unless all its points go on from the one before in the ordinary way or are the first of
+   * their series, and none or all are left out.
+   */
+  #numbers(
+    metric: Metric,
+    owner: number,
+    latest: bigint | undefined,
+    { now, account, copies, numbers }: Work,
+  ): Metric | 'empty' | undefined {
+    const cursor = this.#cursor
+    const memory = this.#memory
+    const { points } = memory
+    if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
+    const pass = this.#nextPass()
+    let count = 0
+    let withheld = 0
+    const notes = this.#firsts.areNoted
+    let low = NaN
+    let lowStart = NaN
+    this.#latest = 0n
+    while (cursor.next()) {
+      const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || !points.mark(series, pass) || memory.isWithheld(series)) return undefined
+      const difference = points.differenceTo(series, cursor)
+      if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
+        low = cursor.lowTime()
+        lowStart = Number.isNaN(difference) ? NaN : cursor.lowStart()
+        this.#seeTimes(owner, cursor, !Number.isNaN(difference))
+      }
+      if (Number.isNaN(difference)) {
+        if (points.knows(series) || startsLate(cursor)) return undefined
+        if (!this.#firsts.keeps(cursor.start(), cursor.time())) withheld++
+      }
+      this.#step(count++, series, cursor, difference)
+    }
+    if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    this.#firsts.note(owner, latest ?? this.#latest)
+    if (withheld > 0 && this.#firsts.mayBeNew(owner, this.#latest)) return undefined
+    if (withheld > 0) {
+      this.#commit(count, metric.encoded.source.view, now)
+      account.dropped('first_value', withheld)
+      return 'empty'
+    }
+    const { source } = metric.encoded
+    let copy = copies.get(source)
+    if (copy === undefined) copies.set(source, (copy = copyOf(source)))
+    this.#commit(count, copy.view, now)
+    copy.bytes[metric.shape.temporalityAt] = DELTA
+    const series = { ...numbers }
+    for (let index = 0; index < count; index++) series.numbers[numbers.start++] = this.#steps[index * STEP + SERIES]
+    return new Metric(metric.encoded.in(copy), metric.renamed, { ...metric.shape, temporality: 'delta' }, series)
+  }
+
+  /** `#numbers` for histograms, whose points become shorter. */
+  #histograms(
+    metric: Metric,
+    owner: number,
+    latest: bigint | undefined,
+    { now, account, writers }: Work,
+  ): Metric | 'empty' | undefined {
+    const cursor = this.#histogramCursor
+    const memory = this.#memory
+    const { points } = memory
+    if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
+    const pass = this.#nextPass()
+    let count = 0
+    let withheld = 0
+    let length = 0
+    const notes = this.#firsts.areNoted
+    let low = NaN
+    let lowStart = NaN
+    this.#latest = 0n
+    while (cursor.next()) {
+      const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series < 0 || memory.isElsewhere(series) || !points.mark(series, pass) || memory.isWithheld(series))
+        return undefined
+      let kept = KEEPS_MIN | KEEPS_MAX
+      if (points.knows(series)) {
+        if (!points.precedes(series, cursor) || !memory.histograms.precedes(series, cursor)) return undefined
+        if (this.#extremes === 'reached') kept = memory.histograms.newExtremes(series, cursor)
+        else if (this.#extremes === 'bounded') {
+          if (!cursor.hasBoundedExtremes()) return undefined
+          if (memory.histograms.standsStill(series, cursor)) kept = 0
+        }
+      } else {
+        if (!cursor.isExact() || startsLate(cursor) || !memory.histograms.hasRoom(cursor)) return undefined
+        if (!this.#firsts.keeps(cursor.start(), cursor.time())) withheld++
+      }
+      if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
+        low = cursor.lowTime()
+        lowStart = points.knows(series) ? cursor.lowStart() : NaN
+        this.#seeTimes(owner, cursor, points.knows(series))
+      }
+      if (this.#extremes === 'none') kept = 0
+      if (count === this.#differences.length) this.#growSteps()
+      const at = count++ * STEP
+      this.#steps[at + SERIES] = series
+      this.#steps[at + KEPT] = kept
+      length += fieldLength(lengthOfDifference(cursor, kept))
+    }
+    if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    this.#firsts.note(owner, latest ?? this.#latest)
+    if (withheld > 0 && this.#firsts.mayBeNew(owner, this.#latest)) return undefined
+    const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
+    const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
+    for (let index = 0; index < count; index++) {
+      const series = seriesOf(index)
+      points.see(series, now)
+      this.#state.change(series, !points.knows(series))
+    }
+    cursor.open(metric)
+    if (withheld > 0) {
+      for (let index = 0; cursor.next(); index++) {
+        points.beginTimes(seriesOf(index), cursor)
+        memory.histograms.begin(seriesOf(index), cursor)
+      }
+      account.dropped('first_value', withheld)
+      return 'empty'
+    }
+    const { source } = metric.encoded
+    let writer = writers.get(source)
+    if (writer === undefined)
+      writers.set(source, (writer = new HistogramDeltaWriter(source, this.#extremes === 'bounded')))
+    const written = writer.write(
+      metric.encoded,
+      metric.shape,
+      cursor,
+      length,
+      seriesOf,
+      keptOf,
+      points,
+      memory.histograms,
+    )
+    return new Metric(written, metric.renamed)
+  }
+
+  #growSteps(): void {
+    this.#steps = grown(this.#steps)
+    this.#differences = grown(this.#differences)
+  }
+
+  #step(
+    index: number,
+    series: number,
+    { valueAt, startAt, timeAt, isInt }: NumberPointCursor,
+    difference: number,
+  ): void {
+    if (index === this.#differences.length) this.#growSteps()
+    const steps = this.#steps
+    const at = index * STEP
+    steps[at + SERIES] = series
+    steps[at + VALUE_AT] = valueAt
+    steps[at + START_AT] = startAt
+    steps[at + TIME_AT] = timeAt
+    steps[at + IS_INT] = isInt ? 1 : 0
+    this.#differences[index] = difference
+  }
+
+  /** Remembers the points of the steps, and puts the differences in their place; a first one stays as it is. */
+  #commit(count: number, view: DataView, now: number): void {
+    const { points } = this.#memory
+    const steps = this.#steps
+    for (let index = 0; index < count; index++) {
+      const at = index * STEP
+      const series = steps[at + SERIES]
+      const difference = this.#differences[index]
+      const [valueAt, startAt, timeAt] = [steps[at + VALUE_AT], steps[at + START_AT], steps[at + TIME_AT]]
+      if (Number.isNaN(difference)) points.begin(series, view, valueAt, startAt, timeAt, steps[at + IS_INT] === 1)
+      else points.replace(series, view, valueAt, startAt, timeAt, difference)
+      points.see(series, now)
+      this.#state.change(series, Number.isNaN(difference))
+    }
+  }
+
+  #nextPass(): number {
+    this.#pass = (this.#pass + 1) | 0
+    // A series that was never marked has 0.
+    if (this.#pass === 0) this.#pass = 1
+    return this.#pass
+  }
+
+  /** Takes in the times of a point that are others than those of the one before; a method of its own, since few points have any. */
+  #seeTimes(owner: number, cursor: PointCursor, isKnown: boolean): void {
+    this.#latest = later(this.#latest, cursor.time())
+    if (isKnown) this.#firsts.noteStart(owner, cursor.start())
+  }
+}
+
+function later(left: bigint, right: bigint): bigint {
+  return left < right ? right : left
+}
+
+/** Whether the point says that it starts when it ends, or after that. */
+function startsLate(cursor: PointCursor): boolean {
+  const start = cursor.start()
+  return start !== 0n && start >= cursor.time()
+}
+
+/**
+ * Whether the metric stands behind all that were changed by their bytes, as those of a request do. The same bytes again, under
+ * another name, have no second place in a copy of the request.
+ */
+function standsFirst({ encoded }: Metric, ends: Map<Source, number>): boolean {
+  if (encoded === undefined || encoded.start < (ends.get(encoded.source) ?? 0)) return false
+  ends.set(encoded.source, encoded.end)
+  return true
+}

@@ -1,0 +1,211 @@
+import { NO_ROOM, TOO_LARGE } from '../common/remembered_bytes.ts'
+import type { RememberedBytes } from '../common/remembered_bytes.ts'
+import type { Metric } from '../metrics/metric.ts'
+import { PART } from '../common/parts.ts'
+import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from '../metrics/points.ts'
+import type { Divided } from '../../time/turns.ts'
+import type { ExtremesOfDifferences } from './by_bytes.ts'
+import { countedFromZero, remembered } from './difference.ts'
+import type { CumulativePoint, Remembered } from './difference.ts'
+import { boundedExtremes } from './extremes.ts'
+import type { FirstValues } from './first_values.ts'
+import { Senders } from './senders.ts'
+import type { SenderRules, Step } from './senders.ts'
+import type { SeriesMemory } from './series_memory.ts'
+import type { DeltaState } from './state.ts'
+import type { DeltaAccount, Work } from './work.ts'
+
+/** What differences of points are taken by. */
+export interface PointRules {
+  readonly senders: SenderRules
+  readonly extremes: ExtremesOfDifferences
+  readonly severalWriters?: (metric: Metric) => void
+  readonly tooLarge?: (metric: Metric) => void
+}
+
+/** Takes differences point by point, whatever they are. Twin: `ByBytes`, which is quicker where it can. */
+export class ByPoints {
+  readonly #memory: SeriesMemory
+  readonly #state: DeltaState
+  readonly #firsts: FirstValues
+  readonly #remembered: RememberedBytes
+  readonly #rules: PointRules
+  /** Whether something of the batch found no room. */
+  isFull = false
+
+  constructor(
+    {
+      memory,
+      state,
+      firsts,
+      remembered,
+    }: {
+      readonly memory: SeriesMemory
+      readonly state: DeltaState
+      readonly firsts: FirstValues
+      readonly remembered: RememberedBytes
+    },
+    rules: PointRules,
+  ) {
+    this.#memory = memory
+    this.#state = state
+    this.#firsts = firsts
+    this.#remembered = remembered
+    this.#rules = rules
+  }
+
+  /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
+  differences(metrics: readonly Metric[], owner: number, latest: bigint | undefined, work: Work): DataPoint[][] {
+    const places: Place[] = []
+    for (const [at, metric] of metrics.entries()) addPlaces(places, metric, at, work.account)
+    const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
+    const ordered = byTime(places)
+    this.#noteTimes(ordered, owner, latest, work.now)
+    for (const { point, at, index } of ordered) {
+      differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
+    }
+    return differences.map((points) => points.filter((point) => point !== undefined))
+  }
+
+  /** `differences` in turns. */
+  *differencesInTurns(metrics: readonly Metric[], owner: number, latest: bigint, work: Work): Divided<DataPoint[][]> {
+    const places: Place[] = []
+    for (const [at, metric] of metrics.entries()) {
+      addPlaces(places, metric, at, work.account)
+      yield
+    }
+    const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
+    const ordered = byTime(places)
+    this.#noteTimes(ordered, owner, latest, work.now)
+    for (const [place, { point, at, index }] of ordered.entries()) {
+      if (place % PART === 0) yield
+      differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
+    }
+    return differences.map((points) => points.filter((point) => point !== undefined))
+  }
+
+  /** Notes times and starts before any point is looked at, so that the order of points of one time does not matter. */
+  #noteTimes(places: readonly Place[], owner: number, latest: bigint | undefined, now: number): void {
+    const last = places.at(-1)?.point.timeUnixNano
+    if (last === undefined || !this.#firsts.areNoted) return
+    this.#firsts.note(owner, latest ?? last)
+    for (const { point } of places) {
+      if (this.#firsts.isNoted(owner, point.startTimeUnixNano)) continue
+      const series = this.#memory.findPoint(owner, point, now)
+      if (series >= 0 && this.#memory.knows(series)) this.#firsts.noteStart(owner, point.startTimeUnixNano)
+    }
+  }
+
+  #difference(
+    metric: Metric,
+    point: CumulativePoint,
+    owner: number,
+    now: number,
+    account: DeltaAccount,
+  ): DataPoint | undefined {
+    const series = this.#memory.findPoint(owner, point, now)
+    if (series < 0) return this.refuse(metric, series, 1, account)
+    const last = this.#memory.last(series)
+    if (last === undefined && !this.#memory.hasRoomFor(point)) return this.refuse(metric, NO_ROOM, 1, account)
+    const { result, givenUp } =
+      last === undefined ? this.#begin(series, owner, point) : this.#follow(series, last, point)
+    if (givenUp !== undefined && point.kind !== 'summary') {
+      account.created(1)
+      account.dropped(givenUp, 1)
+    }
+    if (result === 'out_of_order' || result === 'duplicate_timestamp') {
+      account.dropped(result, 1)
+      return undefined
+    }
+    this.#memory.points.see(series, now)
+    this.#state.change(series, true)
+    if (result === 'several_writers') this.#rules.severalWriters?.(metric)
+    if (typeof result !== 'string') return this.#withExtremes(result, last === undefined ? undefined : point)
+    if (point.kind === 'summary') {
+      return point.with({ count: 0, sum: 0, startTimeUnixNano: point.timeUnixNano })
+    }
+    if (result === 'later') account.merged(1)
+    else account.dropped(result, 1)
+    return undefined
+  }
+
+  #begin(series: number, owner: number, point: CumulativePoint): Step {
+    const { startTimeUnixNano: start, timeUnixNano: time } = point
+    this.#memory.remember(series, remembered(point, start, undefined))
+    if (this.#firsts.keeps(start, time)) return { result: countedFromZero(undefined, point) }
+    const since = start <= time ? this.#firsts.lastWithout(owner, start, time) : undefined
+    return { result: since === undefined ? 'first_value' : point.with({ startTimeUnixNano: since }) }
+  }
+
+  #follow(series: number, last: Remembered, point: CumulativePoint): Step {
+    const senders = this.#memory.sendersOf(series) ?? new Senders(last)
+    senders.last = last
+    const step = senders.follow(point, this.#rules.senders)
+    const { used } = this.#remembered
+    if (senders.last !== last) this.#memory.remember(series, senders.last)
+    this.#memory.rememberSenders(series, senders)
+    if (this.#remembered.used <= used || this.#memory.isWithinLimit) return step
+    this.isFull = true
+    this.#memory.forget(series)
+    return step.result === 'later' ? { ...step, result: 'too_many_series' } : step
+  }
+
+  /** Drops points of a metric that is not to be remembered, or has series that are not. */
+  refuse(metric: Metric, why: number, points: number, account: DeltaAccount): undefined {
+    const isLarge = why === TOO_LARGE
+    if (isLarge) this.#rules.tooLarge?.(metric)
+    else this.isFull = true
+    if (points > 0) account.dropped(isLarge ? 'attributes_too_large' : 'too_many_series', points)
+  }
+
+  /** `point`: the one that the difference is of, unless it is the first of its series and the difference is all of it. */
+  #withExtremes(difference: DataPoint, point: CumulativePoint | undefined): DataPoint {
+    if (difference.kind === 'number' || difference.kind === 'summary' || this.#rules.extremes === 'reached')
+      return difference
+    if (this.#rules.extremes === 'bounded' && point === undefined) return difference
+    if (this.#rules.extremes === 'none' || difference.count === 0)
+      return difference.with({ min: undefined, max: undefined })
+    const { min, max } = point as HistogramPoint | ExponentialHistogramPoint
+    return difference.with(boundedExtremes(difference.with({ min, max })))
+  }
+}
+
+/** A point, and which metric it stands in, and where. */
+interface Place {
+  readonly point: CumulativePoint
+  readonly at: number
+  readonly index: number
+}
+
+/** Adds the points of a metric that hold a value; the others are told to `account`. */
+function addPlaces(places: Place[], metric: Metric, at: number, account: DeltaAccount): void {
+  ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
+    const missing = missingValue(point)
+    if (missing === undefined) places.push({ point, at, index })
+    else account.dropped(missing, 1)
+  })
+}
+
+/** In the order of time; those of one time stay as they are. */
+function byTime(places: readonly Place[]): readonly Place[] {
+  if (places.every(({ point }, index) => index === 0 || point.timeUnixNano >= places[index - 1].point.timeUnixNano)) {
+    return places
+  }
+  const byTime = new Map<bigint, Place[]>()
+  for (const place of places) {
+    const { timeUnixNano } = place.point
+    const same = byTime.get(timeUnixNano)
+    if (same === undefined) byTime.set(timeUnixNano, [place])
+    else same.push(place)
+  }
+  // Far quicker than to compare points: there may be a hundred thousand.
+  return Array.from(BigUint64Array.from(byTime.keys()).sort()).flatMap((time) => byTime.get(time) as Place[])
+}
+
+/** Why a point holds no value to work with, as the reason under which it is counted; `undefined` when it does. */
+export function missingValue(point: DataPoint): 'no_recorded_value' | 'not_finite' | undefined {
+  if (!point.hasValue) return 'no_recorded_value'
+  if (point.kind !== 'number') return undefined
+  if (point.value === undefined) return 'no_recorded_value'
+  return typeof point.value === 'bigint' || Number.isFinite(point.value) ? undefined : 'not_finite'
+}

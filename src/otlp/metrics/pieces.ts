@@ -1,0 +1,125 @@
+import { PART } from '../common/parts.ts'
+import { fieldLength, writeVarint } from '../delta/histogram_delta.ts'
+import { behind, viewOf } from '../wire/lazy_message.ts'
+import type { Encoded, Source } from '../wire/lazy_message.ts'
+import type { MetricShape } from './layout.ts'
+import { Metric } from './metric.ts'
+import type { MetricFields } from './metric.ts'
+import type { SeriesNumbers } from './series_numbers.ts'
+
+/** Metrics of `PART` points at most that together have the points of one. Those of bytes have their own. */
+export function* piecesOf(metric: Metric): Generator<Metric> {
+  const { encoded, shape, renamed, series, pointCount } = metric
+  if (encoded === undefined || shape === undefined) {
+    const { points } = metric
+    for (let start = 0; start < points.length; start += PART) {
+      yield metric.withPoints(points.slice(start, start + PART))
+    }
+    return
+  }
+  const { bytes } = encoded.source
+  for (let at = shape.dataStart, count = 0; count < pointCount;) {
+    const first = count
+    const runs: Run[] = []
+    while (at < shape.dataEnd && count - first < PART) {
+      if (bytes[at] === POINT) {
+        const end = behind(bytes, at + 1)
+        addRun(runs, at, end)
+        at = end
+        count++
+      } else at += SCALAR
+    }
+    const written = writtenMetric(encoded, shape, [{ source: encoded.source, runs }])
+    yield new Metric(written, renamed, undefined, series && { ...series, start: series.start + first })
+  }
+}
+
+/** Repeated points = 1; of the data of a metric: the tag. */
+const POINT = 0x0a
+/** Bytes of a field of the data that is none: of the temporality, or whether a sum is monotonic. */
+const SCALAR = 2
+
+/** Bytes that stand one behind the other. */
+type Run = [start: number, end: number]
+
+function addRun(runs: Run[], start: number, end: number): void {
+  const last = runs.at(-1)
+  if (last?.[1] === start) last[1] = end
+  else runs.push([start, end])
+}
+
+/** Where the points of a metric stand. */
+function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, dataEnd }: MetricShape): Run[] {
+  const runs: Run[] = []
+  for (let at = dataStart; at < dataEnd;) {
+    const end = bytes[at] === POINT ? behind(bytes, at + 1) : at + SCALAR
+    if (bytes[at] === POINT) addRun(runs, at, end)
+    at = end
+  }
+  return runs
+}
+
+/** A metric like `encoded` that has the points that stand in these bytes, in bytes of its own. */
+function writtenMetric(
+  encoded: Encoded<MetricFields>,
+  { headerEnd, temporalityAt, monotonic }: MetricShape,
+  points: readonly { readonly source: Source; readonly runs: readonly Run[] }[],
+): Encoded<MetricFields> {
+  const { bytes } = encoded.source
+  // AggregationTemporality aggregation_temporality = 2; bool is_monotonic = 3;
+  const scalars = [...(temporalityAt < 0 ? [] : [0x10, bytes[temporalityAt]]), ...(monotonic ? [0x18, 1] : [])]
+  let length = scalars.length
+  for (const { runs } of points) for (const [start, end] of runs) length += end - start
+  const head = headerEnd - encoded.start
+  const written = Buffer.allocUnsafe(head - 1 + fieldLength(length))
+  bytes.copy(written, 0, encoded.start, headerEnd)
+  let at = writeVarint(written, head, length)
+  for (const { source, runs } of points) {
+    for (const [start, end] of runs) at += source.bytes.copy(written, at, start, end)
+  }
+  written.set(scalars, at)
+  const sources = points.map(({ source }) => source)
+  const source: Source = {
+    bytes: written,
+    view: viewOf(written),
+    regular: true,
+    pointKeys: sources.reduce((keys, { pointKeys }) => keys | pointKeys, 0),
+    plainNumbers: sources.every(({ plainNumbers }) => plainNumbers),
+  }
+  return encoded.in(source, 0, written.length)
+}
+
+/** The metric that has the points of these, which are pieces of one: of bytes where all are. */
+export function joinedMetric(pieces: readonly Metric[]): Metric {
+  const [first] = pieces
+  if (pieces.length === 1) return first
+  const points: { source: Source; runs: Run[] }[] = []
+  for (const { encoded, shape, renamed } of pieces) {
+    if (encoded === undefined || shape === undefined || renamed !== first.renamed) break
+    if (!isSameHead(first, encoded, shape)) break
+    points.push({ source: encoded.source, runs: pointRuns(encoded, shape) })
+  }
+  const { encoded, shape, renamed } = first
+  if (encoded === undefined || shape === undefined || points.length < pieces.length) {
+    return first.with({ points: pieces.flatMap((piece) => piece.points) })
+  }
+  return new Metric(writtenMetric(encoded, shape, points), renamed, undefined, joinedNumbers(pieces))
+}
+
+/** Whether a metric has the name, description, unit, type and temporality of another. */
+function isSameHead(first: Metric, { source, start }: Encoded<MetricFields>, shape: MetricShape): boolean {
+  const [encoded, own] = [first.encoded as Encoded<MetricFields>, first.shape as MetricShape]
+  if (own.temporality !== shape.temporality || own.monotonic !== shape.monotonic) return false
+  return encoded.source.bytes.compare(source.bytes, start, shape.headerEnd, encoded.start, own.headerEnd) === 0
+}
+
+/** The numbers of the series of all pieces, where they stand one behind the other. */
+function joinedNumbers(pieces: readonly Metric[]): SeriesNumbers | undefined {
+  const [{ series }] = pieces
+  let next = series?.start
+  for (const piece of pieces) {
+    if (piece.series === undefined || piece.series.numbers !== series?.numbers || piece.series.start !== next) return
+    next += piece.pointCount
+  }
+  return series
+}

@@ -1,0 +1,27 @@
+import { codecOf } from '../common/codec.ts'
+import { encodedIn, single } from '../common/item_kind.ts'
+import type { ItemKind } from '../common/item_kind.ts'
+import { checkTraces } from '../wire/check.ts'
+import { view } from '../wire/fields.ts'
+import type { Encoded } from '../wire/lazy_message.ts'
+import { readSpan, writeSpan } from './codec.ts'
+import { ResourceSpans, ScopeSpans, Span } from './span.ts'
+import type { SpanFields } from './span.ts'
+import { placesOf } from './time_window.ts'
+
+const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
+  ...single,
+  names: { batch: 'TraceBatch', resource: 'ResourceSpans', scope: 'ScopeSpans', item: 'Span' },
+  resourceEntry: (source) => new ResourceSpans(source),
+  scopeEntry: (source) => new ScopeSpans(source),
+  scopeFields: (scope, spans, schemaUrl, unknown) => ({ scope, spans, schemaUrl, unknown }),
+  check: checkTraces,
+  read: (reader, source) => new Span(view(reader, source, readSpan)),
+  write: (writer, span) => writer.view(2, span, writeSpan),
+  used: ({ made }) => encodedIn(made),
+  moved: (_span, encoded: Encoded<SpanFields>) => new Span(encoded),
+  placesOf,
+}
+
+/** What there is to know of spans where all signals are treated alike. */
+export const traceKind = { ...kind, ...codecOf(kind) }
