@@ -285,7 +285,9 @@ describe('what an OTLP/gRPC receiver answers', () => {
     server.respondWith({ body: ExportMetricsServiceResponse.encode({ partialSuccess }).finish() })
     const exporter = await exporting(...plain(server.endpoint))
     expect(await exporter.deliver(three)).toMatchObject({ handed_in: 3, sent: 3, rejected: 0, dropped: {} })
-    expect(JSON.stringify(exporter.logs)).toContain('Its number of rejected data points is below 0, or no whole number.')
+    expect(JSON.stringify(exporter.logs)).toContain(
+      'Its number of rejected data points is below 0, or no whole number.',
+    )
   })
 
   it.each(['CANCELLED', 'DEADLINE_EXCEEDED', 'ABORTED', 'OUT_OF_RANGE', 'UNAVAILABLE', 'DATA_LOSS'] as const)(

@@ -41,9 +41,7 @@ const threads = (): number => (process.platform === 'linux' ? readdirSync('/proc
 describe('OTLP/JSON of a MiB and more', () => {
   it('becomes the protobuf that the reference makes of it, plain and compressed', async () => {
     const { post, arrived } = await start()
-    const json = toOtlpJson(
-      MetricBatch.fromOtlp(gaugeRequest(...Array.from({ length: 500 }, (_, index) => index / 4))),
-    )
+    const json = toOtlpJson(MetricBatch.fromOtlp(gaugeRequest(...Array.from({ length: 500 }, (_, index) => index / 4))))
     expect(await post(large(json))).toEqual([200, '{}'])
     expect(await post(gzipSync(large(json)), { 'content-encoding': 'gzip' })).toEqual([200, '{}'])
     for (const body of await arrived(2)) expect(decoded(body)).toEqual(decoded(jsonToProtobuf(json)))
