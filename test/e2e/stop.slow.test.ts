@@ -70,7 +70,7 @@ describe('the stop', () => {
       const points = new RegExp(`in the processors of a pipeline .*"pipeline":"${pipeline}","items":(\\d+)`)
       const [, lost] = points.exec(command.stderr()) ?? []
       expect(command.stderr()).toContain(
-        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}\n`,
+        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}`,
       )
     }
   })
