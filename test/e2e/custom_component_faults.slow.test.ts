@@ -63,12 +63,12 @@ describe('a component of a user’s own', () => {
     ],
     [
       'a number of bytes below 0',
-      'encode: (batch) => [{ points: batch.pointCount, bytes: -1 }], send: async () => {}',
+      'encode: (batch) => [{ items: batch.itemCount, bytes: -1 }], send: async () => {}',
       'the `bytes` of a request must be a whole number from 0, not a number, -1',
     ],
     [
       'bytes that are no number',
-      'encode: (batch) => [{ points: batch.pointCount, bytes: NaN }], send: async () => {}',
+      'encode: (batch) => [{ items: batch.itemCount, bytes: NaN }], send: async () => {}',
       'the `bytes` of a request must be a whole number from 0, not a number, NaN',
     ],
     [

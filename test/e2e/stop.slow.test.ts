@@ -64,10 +64,10 @@ describe('the stop', () => {
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     for (const pipeline of ['metrics/a', 'metrics/b']) {
-      const points = new RegExp(`in the processors of a pipeline .*"pipeline":"${pipeline}","points":(\\d+)`)
+      const points = new RegExp(`in the processors of a pipeline .*"pipeline":"${pipeline}","items":(\\d+)`)
       const [, lost] = points.exec(command.stderr()) ?? []
       expect(command.stderr()).toContain(
-        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}\n`,
+        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}`,
       )
     }
   })

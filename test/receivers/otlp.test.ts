@@ -282,7 +282,7 @@ describe('the otlp receiver over HTTP', () => {
     expect(refused.refusal()).toMatchObject({ code: 14, message: 'The exporter is stopping.' })
     expect(exporters.otlp_http.dropped).toEqual({ shutdown: 3 })
     const dropped = logs.filter((line) => line.startsWith('Data points could not be sent before the stop'))
-    expect(dropped).toEqual([containing('{"points":3}')])
+    expect(dropped).toEqual([containing('"items":3}')])
   })
 
   it('tells what a fault has lost as a partial success, which is not to be sent again', async () => {
