@@ -17,7 +17,9 @@ const batch = MetricBatch.of(
 
 describe('hostname_override', () => {
   it('makes the name the host of everything, data points that name another included', async () => {
-    const { process } = await testProcessor(hostnameOverride, 'hostname_override: { hostname: web-1 }')
+    const { process } = await testProcessor(hostnameOverride, 'hostname_override: { hostname: web-1 }', {
+      signal: 'metrics',
+    })
     const changed = await process(batch)
     expect(hosts(changed)).toEqual(['web-1', 'web-1', 'web-1'])
     expect(changed.resources.map(({ resource }) => resource.attributes.toObject())).toEqual([
@@ -29,7 +31,11 @@ describe('hostname_override', () => {
   })
 
   it('as a fallback names only what has no host', async () => {
-    const { process } = await testProcessor(hostnameOverride, 'hostname_override: { hostname: web-1, mode: fallback }')
+    const { process } = await testProcessor(
+      hostnameOverride,
+      'hostname_override: { hostname: web-1, mode: fallback }',
+      { signal: 'metrics' },
+    )
     const changed = await process(batch)
     expect(hosts(changed)).toEqual(['i-1', 'web-1', 'web-1'])
     expect(changed.resources[0]).toBe(batch.resources[0])
@@ -74,7 +80,7 @@ describe('hostname_override without a hostname', () => {
     const { url, asked } = await metadataService({ ...answers })
     const clouds = { ec2: { endpoint: url }, gcp: { endpoint: url } }
     const yaml = JSON.stringify({ hostname_override: { root_path: folder.path('.'), mode, ...clouds } })
-    const { process, logs, stop } = await testProcessor(hostnameOverride, yaml, { env })
+    const { process, logs, stop } = await testProcessor(hostnameOverride, yaml, { env, signal: 'metrics' })
     cleanups.push(stop)
     const [first, second] = await Promise.all([process(batch), process(batch)])
     expect(hosts(second)).toEqual(hosts(first))

@@ -16,7 +16,7 @@ describe('memory_limiter', () => {
     collect('urgent')
     const limit = Math.round(process.memoryUsage.rss() / MIB) + 100
     const yaml = `memory_limiter: { limit_mib: ${limit}, spike_limit_mib: 1, check_interval: 1ms }`
-    const { process: pass, balance, logs, stop } = await testProcessor(memoryLimiter, yaml)
+    const { process: pass, balance, logs, stop } = await testProcessor(memoryLimiter, yaml, { signal: 'metrics' })
     await expect(pass(batch)).resolves.toBe(batch)
     const held = Buffer.alloc(400 * MIB, 1)
     // Until the memory is looked at again, data passes.

@@ -55,7 +55,10 @@ const batchOf = (resource: Record<string, string>) =>
 const attributesOf = (batch: MetricBatch) => batch.resources[0].resource.attributes.toObject()
 
 async function start(settings: object, env: Record<string, string> = {}) {
-  const test = await testProcessor(resourceDetection, JSON.stringify({ resource_detection: settings }), { env })
+  const test = await testProcessor(resourceDetection, JSON.stringify({ resource_detection: settings }), {
+    env,
+    signal: 'metrics',
+  })
   cleanups.push(() => test.stop())
   return test
 }
