@@ -1,7 +1,6 @@
 import { Subject } from 'rxjs'
 import { systemClock } from './time/clock.ts'
 import type { Clock } from './time/clock.ts'
-import type { Context } from './component/context.ts'
 import type { Component } from './component/define.ts'
 import type { Logger } from './component/logger.ts'
 import type { ProcessorComponent } from './component/processor.ts'
@@ -9,11 +8,13 @@ import type { ConfigOf, Settings } from './component/settings.ts'
 import { Attributes } from './otlp/common/attributes.ts'
 import type { AttributeValue } from './otlp/common/attributes.ts'
 import { MetricBatch } from './otlp/metrics/batch.ts'
-import { handedOver } from './otlp/metrics/handed_over.ts'
+import type { Batch } from './otlp/signal.ts'
+import { handedOver } from './otlp/signals.ts'
 import { Metric } from './otlp/metrics/metric.ts'
 import type { Temporality } from './otlp/metrics/metric_type.ts'
 import { NumberPoint } from './otlp/metrics/points.ts'
 import { checkComponent } from './pipeline/config/config.ts'
+import { signalsOf } from './pipeline/config/pipelines.ts'
 import { create } from './pipeline/modules/create.ts'
 import { guard } from './pipeline/graph/guard.ts'
 import { Lifetime } from './pipeline/graph/lifetime.ts'
@@ -114,8 +115,8 @@ export async function testProcessor<S extends Settings>(
     report: () => undefined,
   }
   input.pipe(guard(created, guarded)).subscribe(({ batch, receipt }) => {
-    sheet.handedOn += batch.pointCount
-    emitted.push(batch)
+    sheet.handedOn += batch.itemCount
+    emitted.push(batch as MetricBatch)
     origins.push(receipt)
     receipt.close()
   })
@@ -149,8 +150,8 @@ export interface LogLine {
   readonly fields?: object
 }
 
-export interface TestOptions {
-  readonly deliver?: Context['deliver']
+export interface TestOptions<B extends Batch = MetricBatch> {
+  deliver?(this: void, batch: B, transport?: string): Promise<void>
   readonly env?: Readonly<Record<string, string | undefined>>
   /** The time that the component is given; default: that of the machine. */
   readonly clock?: Clock
@@ -172,10 +173,10 @@ export interface ComponentTest<Created> {
  * `deliver` is for receivers and takes each batch that they deliver; `env` (default: `process.env`) fills `${env:...}`.
  * @throws ConfigError when the settings are not right, and an Error when `create` fails or returns something else
  */
-export async function testComponent<C extends Component<S>, S extends Settings>(
+export async function testComponent<C extends Component<S>, S extends Settings, B extends Batch = MetricBatch>(
   component: C,
   yaml: string,
-  { deliver = async () => {}, env = process.env, clock = systemClock }: TestOptions = {},
+  { deliver = async () => {}, env = process.env, clock = systemClock }: TestOptions<B> = {},
 ): Promise<ComponentTest<ReturnType<C['create']>>> {
   const { config } = await checkComponent(component, yaml, env)
   const logs: LogLine[] = []
@@ -189,7 +190,8 @@ export async function testComponent<C extends Component<S>, S extends Settings>(
     telemetry: new Telemetry(),
     clock,
     network: thisMachine.network,
-    deliver: async (batch, transport) => deliver(handedOver(batch), transport),
+    deliver: async (batch, transport) => deliver(handedOver(batch, signalsOf(component)) as B, transport),
+    takes: (signal) => signalsOf(component).includes(signal),
   })
   lifetime.begin()
   const created = create(component as Component, context) as ReturnType<C['create']>

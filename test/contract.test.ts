@@ -6,7 +6,9 @@ import { from } from 'rxjs'
 import { componentPage, indexPage, pagePath, settingRows, upgradingPage } from '../src/cli/pages.ts'
 import { isSetting } from '../src/component/settings.ts'
 import type { Component, ComponentKind } from '../src/component/define.ts'
-import type { Exporter, ExportRequest } from '../src/component/exporter.ts'
+import type { Exporter, ExporterComponent, ExportRequest } from '../src/component/exporter.ts'
+import type { ProcessorComponent } from '../src/component/processor.ts'
+import type { ReceiverComponent } from '../src/component/receiver.ts'
 import type { Format, Settings } from '../src/component/settings.ts'
 import { Attributes } from '../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../src/otlp/metrics/batch.ts'
@@ -55,9 +57,16 @@ const builtins = [
   ...(await builtinEntries('exporter')),
 ]
 const every = [...builtins, ...(await customEntries(fromRoot('config/custom-processor')))]
+/** All of them serve metrics. */
+interface OfKind {
+  readonly receiver: ReceiverComponent
+  readonly processor: ProcessorComponent
+  readonly exporter: ExporterComponent
+}
+
 const ofKind = <K extends Component['kind']>(kind: K) =>
   every.flatMap(({ component, title }) =>
-    component.kind === kind ? [{ title, component: component as Extract<Component, { kind: K }> }] : [],
+    component.kind === kind ? [{ title, component: component as OfKind[K] }] : [],
   )
 
 const SENTENCE = /^[A-Z`][^]*\.$/

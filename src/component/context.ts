@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Clock } from '../time/clock.ts'
 import type { Network } from '../net/network.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { Batch, Signal } from '../otlp/signal.ts'
 import type { Logger, Meter } from './logger.ts'
 
 /** What `create` is given. Nothing may be opened before the pipeline starts the component; `create` only wires. */
@@ -33,7 +34,9 @@ export interface Context<Config = unknown> {
    * `partial` one when a fault lost all of it on its way to every exporter, so that it is not to be sent again.
    * `transport`, like `http`, tells in the pipeline's own metrics how it came.
    */
-  readonly deliver: (batch: MetricBatch, transport?: string) => Promise<void>
+  readonly deliver: (batch: Batch, transport?: string) => Promise<void>
+  /** For receivers: whether a pipeline takes batches of the signal from this receiver; a reload may change it. */
+  readonly takes: (signal: Signal) => boolean
   /**
    * For receivers: listens on a TCP port. When a reload puts another component in this one's place that asks for the same address, the
    * port passes to it without being closed. Where nothing can listen there, it waits, at the start of the process, until it can or the

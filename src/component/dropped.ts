@@ -39,17 +39,22 @@ const WRONG: Readonly<Record<string, string>> = {
   duplicate_point: 'Data points come to the same labels and time as others. Send an attribute that distinguishes them.',
 }
 
+/** What the texts call the items, which may be others. */
+const DATA_POINTS = 'Data points'
+
 /** Said where it is found, with the name of the metric or the setting. */
 const SAID: ReadonlySet<string> = new Set([
   ...['attributes_too_large', 'overwritten', 'several_writers', 'too_many_series', 'too_old', 'too_new'],
 ])
 
-/** Logs why `items` were left out for `reason`. The logger is throttled: they may be in every batch. */
-export function logDropped(log: Logger, reason: string, items: number): void {
+/**
+ * Logs why so many `items`, called `what`, were left out for `reason`. The logger is throttled: they may be in every batch.
+ */
+export function logDropped(log: Logger, reason: string, items: number, what = DATA_POINTS): void {
   if (items === 0 || SAID.has(reason)) return
   const known = (reasons: Readonly<Record<string, string>>) =>
     Object.hasOwn(reasons, reason) ? reasons[reason] : undefined
   const usual = known(USUAL)
-  const message = usual ?? known(WRONG) ?? `Data points are left out by the exporter as \`${reason}\`.`
-  log[usual === undefined ? 'warn' : 'debug'](message, { reason, items })
+  const message = usual ?? known(WRONG) ?? `${DATA_POINTS} are left out by the exporter as \`${reason}\`.`
+  log[usual === undefined ? 'warn' : 'debug'](message.replace(DATA_POINTS, what), { reason, items })
 }

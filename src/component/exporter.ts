@@ -1,14 +1,15 @@
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { Batch, Signal } from '../otlp/signal.ts'
 import type { Context } from './context.ts'
 import type { Declaration } from './declaration.ts'
 import type { Explanation } from './explain.ts'
 import type { ConfigOf, Finding, Settings } from './settings.ts'
 
-/** Where an exporter says which data points will not be sent, and why, and which it added. */
+/** Where an exporter says which items will not be sent, and why, and which it added. */
 export interface Account {
   /** `items` were made beside those that were handed in. */
   created(items: number): void
-  /** `items` became part of another point. */
+  /** `items` became part of others. */
   merged(items: number): void
   /** `items` are lost for `reason`, a `snake_case` word. */
   dropped(reason: string, items: number): void
@@ -16,7 +17,7 @@ export interface Account {
 
 /** One outgoing request, bounded in size by the exporter. */
 export interface ExportRequest {
-  /** Data points that arrive if the request is taken. */
+  /** Data points, log records or spans that arrive if the request is taken. */
   readonly items: number
   /** Bytes on the wire, as far as known. */
   readonly bytes: number
@@ -25,9 +26,9 @@ export interface ExportRequest {
 }
 
 /** What an exporter was given, what it made of that before the queue, and what it would send. */
-export interface Rehearsed<R extends ExportRequest = ExportRequest> {
-  readonly received: MetricBatch
-  readonly prepared: MetricBatch
+export interface Rehearsed<R extends ExportRequest = ExportRequest, B extends Batch = MetricBatch> {
+  readonly received: B
+  readonly prepared: B
   readonly requests: readonly R[]
 }
 
@@ -59,35 +60,38 @@ export interface Told {
 }
 
 /** What an exporter does. Queueing, batching, retrying, timeouts and counting belong to the pipeline around it. */
-export interface Exporter<R extends ExportRequest = ExportRequest> {
-  /** Runs once per batch, in order, before the queue; may have memory. What it leaves out it says to `account`. */
-  prepare?(batch: MetricBatch, account: Account): MetricBatch
+export interface Exporter<R extends ExportRequest = ExportRequest, B extends Batch = MetricBatch> {
+  /** Runs once per batch, in the order of the batches of a signal, before the queue; may have memory. What it leaves out it says to `account`. */
+  prepare?(batch: B, account: Account): B
   /**
    * `prepare` for large batches, of which it makes the same: yields at least every few milliseconds, where others may have a turn, and
-   * returns the batch. Until then no other batch is prepared, and `state` is asked for nothing.
+   * returns the batch. Until then no other batch of its signal is prepared, and `state` is asked for nothing.
    */
-  prepareInTurns?(batch: MetricBatch, account: Account): Generator<void, MetricBatch>
-  /** The memory of `prepare`, and of `encode` where it has one, if it is to survive a restart where the queue is on disk. */
+  prepareInTurns?(batch: B, account: Account): Generator<void, B>
+  /**
+   * The memory of `prepare`, and of `encode` where it has one, if it is to survive a restart where the queue is on disk. It is of batches of
+   * the first signal that the component declares.
+   */
   readonly state?: ExporterState
   /**
    * Pure: the same batch again gives the same. It may remember what it made of the batches before. The requests and what
    * `account` was told add up to the items of the batch.
    */
-  encode(batch: MetricBatch, account: Account): Iterable<R>
+  encode(batch: B, account: Account): Iterable<R>
   /**
    * `encode` for large batches, of which it makes the same: yields at least every few milliseconds, where others may have a turn, and
-   * returns the requests. Until then no other batch is encoded, and `state` is asked for nothing.
+   * returns the requests. Until then no other batch of its signal is encoded, and `state` is asked for nothing.
    */
-  encodeInTurns?(batch: MetricBatch, account: Account): Generator<void, Iterable<R>>
+  encodeInTurns?(batch: B, account: Account): Generator<void, Iterable<R>>
   /** Nothing of a batch that was encoded will be sent any more, or again: all of it was delivered or given up. */
-  ended?(batch: MetricBatch): void
+  ended?(batch: B): void
   /**
    * Has no memory; retried request by request. Throws `permanent`, `retryable`, `partial` or `divisible`. `signal` aborts when
    * the attempt is given up; it serves others after this one, so that who listens to it has to stop when the attempt has ended.
    */
   send(request: R, signal: AbortSignal): Promise<void>
   /** For `heka-pipeline explain`, which never calls `send`: what would be stored. Pure; may take its time. */
-  explain?(rehearsed: Rehearsed<R>): Explanation
+  explain?(rehearsed: Rehearsed<R, B>): Explanation
 }
 
 /** A processor that stands before an exporter in a pipeline, with its checked settings. */
@@ -98,17 +102,23 @@ export interface ProcessorBefore {
 }
 
 /** A destination. */
-export interface ExporterComponent<S extends Settings = Settings> extends Declaration<S> {
+export interface ExporterComponent<S extends Settings = Settings, B extends Batch = MetricBatch> extends Declaration<
+  S,
+  B
+> {
   readonly kind: 'exporter'
   /**
    * Defaults of the pipeline's settings around this exporter, as in the YAML: `timeout`, `max_age`, `max_ahead` and
-   * `sending_queue.join_interval`.
+   * `sending_queue.join_interval`. An age may differ from signal to signal.
    */
   readonly timeout?: string
-  readonly maxAge?: string
-  readonly maxAhead?: string
+  readonly maxAge?: BySignal
+  readonly maxAhead?: BySignal
   readonly joinInterval?: string
   /** The rules about what stands before it: the processors of a pipeline, in order. Findings are as those of `check`. */
   checkProcessors?(config: ConfigOf<S>, processors: readonly ProcessorBefore[]): Iterable<Finding>
-  create(context: Context<ConfigOf<S>>): Exporter<ExportRequest>
+  create(context: Context<ConfigOf<S>>): Exporter<ExportRequest, B>
 }
+
+/** A text for all signals, or one for each that is not to have the default. */
+export type BySignal = string | Readonly<Partial<Record<Signal, string>>>

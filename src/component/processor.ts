@@ -1,5 +1,6 @@
-import type { OperatorFunction } from 'rxjs'
+import type { Observable } from 'rxjs'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { Batch } from '../otlp/signal.ts'
 import type { Context } from './context.ts'
 import type { Declaration } from './declaration.ts'
 import type { ConfigOf, Settings } from './settings.ts'
@@ -11,13 +12,20 @@ export interface ProcessorAccount {
 }
 
 /** Handles one batch. `undefined` means that nothing is left of it. A throw costs this batch, counted, and nothing else. */
-export type ProcessBatch = (
-  batch: MetricBatch,
-  account: ProcessorAccount,
-) => MetricBatch | undefined | Promise<MetricBatch | undefined>
+export type ProcessBatch<B extends Batch = MetricBatch> = Functions<B>['process']
+
+/** An RxJS operator, for a processor that holds time or history. */
+export interface ProcessorOperator<B extends Batch = MetricBatch> {
+  operator(batches: Observable<B>): Observable<B>
+}
+
+/** A method, whose parameter may be narrower: the pipeline gives a processor only batches of the signals that it declares. */
+interface Functions<B extends Batch> {
+  process(batch: B, account: ProcessorAccount): B | undefined | Promise<B | undefined>
+}
 
 /**
- * How a processor may change the number of data points. Any change it does not declare is counted as dropped or created
+ * How a processor may change the number of items. Any change it does not declare is counted as dropped or created
  * under the reason `undeclared`.
  * - `filters`: fewer come out, by intent.
  * - `merges`: fewer come out, because several became one.
@@ -28,12 +36,16 @@ export type ProcessBatch = (
 export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces'
 
 /** A step between receivers and exporters: a function per batch, or an RxJS operator where it holds time or history. */
-export interface ProcessorComponent<S extends Settings = Settings> extends Declaration<S> {
+export interface ProcessorComponent<S extends Settings = Settings, B extends Batch = MetricBatch> extends Declaration<
+  S,
+  B
+> {
   readonly kind: 'processor'
   /**
    * Several where it may do the one or the other. What a batch lost and what it gained is set off within the batch. Of what it
    * lost, a processor that `filters` and `merges` says to `account` how much was filtered; the rest counts as merged.
    */
   readonly changes?: PointChange | readonly PointChange[]
-  create(context: Context<ConfigOf<S>>): ProcessBatch | { operator: OperatorFunction<MetricBatch, MetricBatch> }
+  /** Called for each pipeline that names it, of whichever of its signals. */
+  create(context: Context<ConfigOf<S>>): ProcessBatch<B> | ProcessorOperator<B>
 }

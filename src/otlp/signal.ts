@@ -42,6 +42,11 @@ export interface SignalType<B extends Batch = Batch> {
   merge(batches: readonly B[]): B
   /** Cuts a batch into batches of at most `maxItems`, in order; the batch itself when it is small enough. */
   split(batch: B, maxItems: number): readonly B[]
+  /**
+   * What `change` makes of a batch, done part by part. It must treat each item without regard to others, keep their order, and may leave
+   * out items and what is left empty by that.
+   */
+  inParts(batch: B, change: (part: B) => B): Divided<B>
   /** Makes `toOtlp` have nothing left to do, in turns. */
   writeInTurns(batch: B): Divided<void>
   /** Whether every item lies before the window. */

@@ -124,7 +124,7 @@ export function startPipeline(
       })
     health.stopped()
     telemetry.abandonHeld()
-    for (const equation of telemetry.equations()) log.info(`Data points of ${equation}`, { event: 'balance' })
+    for (const equation of telemetry.equations()) log.info(equation, { event: 'balance' })
     return telemetry.balance()
   }
 }

@@ -4,15 +4,22 @@ import type { Exporter, ExporterComponent, ExportRequest } from '../component/ex
 import type { Logger } from '../component/logger.ts'
 import type { ReceiverComponent } from '../component/receiver.ts'
 import { errorMessage } from '../errors.ts'
+import type { Settings } from '../component/settings.ts'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { Batch, Signal } from '../otlp/signal.ts'
+import { SIGNALS, signals } from '../otlp/signals.ts'
 import { withinAge } from './delivery/age.ts'
 import type { ConfiguredExporter, PipelineConfig } from './config/config.ts'
+import { deliveryOf } from './config/settings.ts'
+import { deliveryId } from './delivery/id.ts'
 import { startPipeline } from './pipeline.ts'
 import type { ExporterBalance } from './telemetry/telemetry.ts'
 
-/** What an exporter would have sent. */
+/** What an exporter would have sent of one signal. */
 export interface RehearsedExporter {
+  /** As in `deliveryId`. */
   readonly id: string
+  readonly signal: Signal
   readonly balance: ExporterBalance
   /** The same in words. */
   readonly equation: string
@@ -38,7 +45,7 @@ export interface Rehearsal {
  */
 export async function rehearse(
   config: PipelineConfig,
-  { log, batches }: { readonly log: Logger; readonly batches?: readonly MetricBatch[] },
+  { log, batches }: { readonly log: Logger; readonly batches?: readonly Batch[] },
 ): Promise<Rehearsal> {
   const stages = new Map([...config.exporters].map(([id, exporter]) => [id, new Stage(exporter)]))
   const rehearsed = {
@@ -47,25 +54,25 @@ export async function rehearse(
   }
   const pipeline = startPipeline(rehearsed, { log, once: batches === undefined })
   const { failed } = await pipeline.ended
-  const balance = await pipeline.stop()
+  await pipeline.stop()
   const { telemetry } = pipeline
-  const exporters = [...config.exporters.values()]
-    .filter(({ used }) => used)
-    .map(({ id }) => {
-      const own = balance.exporters[id]
-      const equation = telemetry.exporter(id).equation()
-      return { id, balance: own, equation, ...(stages.get(id) as Stage).result(own, log) }
-    })
+  const exporters = Array.from(telemetry.exporters, (sheet) => {
+    const { exporter, signal } = sheet
+    const own = sheet.balance()
+    const result = (stages.get(exporter) as Stage).result(signal, own, log)
+    return { id: deliveryId(exporter, signal), signal, balance: own, equation: sheet.equation(), ...result }
+  })
   const pipelines = [...config.pipelines.keys()].map((id) => `pipeline ${id}: ${telemetry.pipeline(id).equation()}`)
   return { pipelines, exporters, failed }
 }
 
-/** The one receiver of all pipelines; it gives batches that are there already. */
-function fedWith(batches: readonly MetricBatch[], config: PipelineConfig): PipelineConfig {
+/** The one receiver of all pipelines; it gives batches that are there already to those of their signal. */
+function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineConfig {
   const id = 'from'
-  const component: ReceiverComponent = {
+  const component: ReceiverComponent<Settings, Batch> = {
     kind: 'receiver',
     type: id,
+    signals: SIGNALS,
     summary: 'Gives batches that are there already.',
     config: {},
     create: ({ deliver }) =>
@@ -92,18 +99,25 @@ function onStage(exporter: ConfiguredExporter, stage: Stage): ConfiguredExporter
 
 type ExporterContext = Parameters<ExporterComponent['create']>[0]
 
+type AnyExporter = Exporter<ExportRequest, Batch>
+
+/** What an exporter was given of a signal, and what it made of that. */
+interface Seen {
+  readonly received: Batch[]
+  readonly prepared: Batch[]
+  readonly requests: ExportRequest[]
+}
+
 /** Watches one exporter. */
 class Stage {
-  readonly #received: MetricBatch[] = []
-  readonly #prepared: MetricBatch[] = []
-  readonly #requests: ExportRequest[] = []
-  #exporter: Exporter | undefined
+  readonly #seen = new Map<Signal, Seen>()
+  #exporter: AnyExporter | undefined
   #context: ExporterContext | undefined
 
   constructor(private readonly configured: Pick<ConfiguredExporter, 'component' | 'delivery'>) {}
 
   /** The exporter whose requests go nowhere. */
-  enter(context: ExporterContext): Exporter {
+  enter(context: ExporterContext): AnyExporter {
     this.#context = context
     const exporter = this.configured.component.create(context)
     // Whoever creates it says what is wrong with it.
@@ -111,29 +125,37 @@ class Stage {
     this.#exporter = exporter
     return {
       prepare: (batch, account) => {
-        this.#received.push(batch)
+        this.#seenOf(batch.signal).received.push(batch)
         return exporter.prepare?.(batch, account) ?? batch
       },
       encode: (batch, account) => {
-        this.#prepared.push(batch)
+        this.#seenOf(batch.signal).prepared.push(batch)
         const requests = [...exporter.encode(batch, account)]
-        this.#requests.push(...requests)
+        this.#seenOf(batch.signal).requests.push(...requests)
         return requests
       },
       send: () => Promise.resolve(),
     }
   }
 
+  #seenOf(signal: Signal): Seen {
+    const seen = this.#seen.get(signal) ?? { received: [], prepared: [], requests: [] }
+    this.#seen.set(signal, seen)
+    return seen
+  }
+
   result(
+    signal: Signal,
     balance: ExporterBalance,
     log: Logger,
   ): Pick<RehearsedExporter, 'requests' | 'explanation' | 'droppedMetrics'> {
-    const requests = this.#requests
+    const { received, prepared, requests } = this.#seenOf(signal)
+    const type = signals[signal]
     let explanation: Explanation | undefined
     try {
       explanation = this.#exporter?.explain?.({
-        received: MetricBatch.merge(this.#received),
-        prepared: MetricBatch.merge(this.#prepared),
+        received: type.merge(received),
+        prepared: type.merge(prepared),
         requests,
       })
       if (explanation !== undefined && !isExplanation(explanation)) {
@@ -143,15 +165,16 @@ class Stage {
     } catch (error) {
       log.error(`The exporter ${this.#context?.id} failed to explain its requests.`, { error: errorMessage(error) })
     }
-    const droppedMetrics = Object.keys(balance.dropped).length === 0 ? new Map() : this.#droppedMetrics()
+    const droppedMetrics = Object.keys(balance.dropped).length === 0 ? new Map() : this.#droppedMetrics(received)
     return { requests, explanation, droppedMetrics }
   }
 
   /** Asks a new exporter about every metric by itself, since of all together only the reasons are known. */
-  #droppedMetrics(): RehearsedExporter['droppedMetrics'] {
+  #droppedMetrics(received: readonly Batch[]): RehearsedExporter['droppedMetrics'] {
     const dropped = new Map<string, Map<string, number>>()
     const batchesOf = new Map<string, MetricBatch[]>()
-    for (const batch of this.#received) {
+    for (const batch of received) {
+      if (!(batch instanceof MetricBatch)) continue
       for (const name of new Set(Array.from(batch.metrics(), ({ metric }) => metric.name))) {
         const batches = batchesOf.get(name) ?? []
         batches.push(batch.filterMetrics((metric) => metric.name === name))
@@ -170,7 +193,7 @@ class Stage {
       }
       for (const batch of batches) {
         try {
-          const { delivery } = this.configured
+          const delivery = deliveryOf(this.configured, batch.signal)
           const now = this.#context!.clock.now()
           const near = withinAge(batch, { ...delivery, max_age: 0 }, now, account.dropped)
           const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, now, account.dropped)

@@ -36,7 +36,7 @@ async function measure(id: string, { points, deliverers, drained }: Run): Promis
   }
   const events = { changed: drain, restored: () => {}, lost: () => {}, recovered: () => {} }
   const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 4 * 2 ** 30 } as const
-  const queue = new DiskQueue(folder, id, config, undefined, events, quiet)
+  const queue = new DiskQueue({ directory: folder, exporter: id, config, events, log: quiet })
   await queue.open()
   const batch = batchOf(points)
   const bytes = batch.toOtlp().length
@@ -76,7 +76,10 @@ async function measureState(id: string, points: number, deliverers: number, kept
   }
   const events = { changed: drain, restored: () => {}, lost: () => {}, recovered: () => {} }
   const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 4 * 2 ** 30 } as const
-  const queue = new DiskQueue(folder, id, config, kept ? engine.state : undefined, events, quiet)
+  const queue = new DiskQueue({
+    ...{ directory: folder, exporter: id, config, events, log: quiet },
+    state: kept ? engine.state : undefined,
+  })
   await queue.open()
   const account = { created: () => {}, merged: () => {}, dropped: () => {} }
   for (const next of requests) engine.apply(next(), account)

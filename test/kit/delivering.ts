@@ -175,13 +175,13 @@ function offer(delivery: Delivery, batch: MetricBatch, refusable: boolean): Prom
 
 /** The pipeline's own delivery around an exporter, as a receiver sees it. */
 export function deliver(to: Exporter, settings: DeliverySettings = {}) {
-  const sheet = new ExporterSheet()
+  const sheet = new ExporterSheet('values')
   const messages: string[] = []
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   const log = { debug: write, info: write, warn: write, error: write }
   const memory = { holders: new Set<Holder>(), isShort: () => settings.memoryIsShort?.() ?? false }
   const { machine, custom } = settings
-  const delivery = new Delivery(to, configOf(settings), sheet, log, 'values', memory, false, machine, custom)
+  const delivery = new Delivery({ exporter: to, config: configOf(settings), sheet, log, memory, machine, custom })
   delivery.begin()
   return {
     sheet,
@@ -193,7 +193,10 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
     renew: (to: Exporter, settings: DeliverySettings = {}) => delivery.renew(to, configOf(settings)),
     /** Leaves its place to another delivery, as a reload with another folder does. */
     async bequeath(to: Exporter, settings: DeliverySettings = {}) {
-      const heir = new Delivery(to, configOf(settings), sheet, log, 'values', memory, true, settings.machine)
+      const heir = new Delivery({
+        ...{ exporter: to, config: configOf(settings), sheet, log, memory, machine: settings.machine },
+        isHeir: true,
+      })
       await heir.open()
       heir.begin()
       delivery.bequeath(heir)

@@ -30,11 +30,11 @@ export async function testExporter<S extends Settings>(
   const { created, log, logs, stop } = await testComponent(component, yaml)
   if (delivery === undefined) throw new Error(`${component.type} has no delivery settings`)
   const retry = { ...delivery.retry_on_failure, initial_interval: 1, max_interval: 1 }
-  const sheet = new ExporterSheet()
+  const sheet = new ExporterSheet(component.type)
   // The points of tests stand at fixed times.
   const settings = { ...delivery, retry_on_failure: retry, max_age: 0 }
   const deliverTogether = async (...batches: readonly MetricBatch[]): Promise<ExporterBalance> => {
-    const queue = new Delivery(created, settings, sheet, log, component.type, unlimited())
+    const queue = new Delivery({ exporter: created, config: settings, sheet, log, memory: unlimited() })
     queue.begin()
     for (const batch of batches) queue.offer({ batch, receipt: new Receipt(1) })
     await queue.drain(new AbortController().signal)

@@ -29,8 +29,8 @@ export const collectorHints: readonly Hint[] = [
       'service: { pipelines: { metrics/a: { receivers: [host_metrics], exporters: [debug] }, metrics/b: { receivers: [host_metrics], exporters: [datadog_native] } } }',
   },
   {
-    path: /^service\.pipelines\.(traces|logs|profiles)(\/.*)?$/,
-    message: 'there are only metrics pipelines in this version; keep this one in the collector',
+    path: /^service\.pipelines\.profiles(\/.*)?$/,
+    message: 'there are no pipelines of profiles in this version; keep this one in the collector',
   },
   {
     path: /^service\.telemetry\.metrics\.(readers|views)$/,

@@ -1,8 +1,9 @@
 import type { Component, ComponentKind } from '../../component/define.ts'
 import type { ExporterComponent, ProcessorBefore } from '../../component/exporter.ts'
-import type { Finding } from '../../component/settings.ts'
+import type { Finding, Settings } from '../../component/settings.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Place } from '../../errors.ts'
+import type { Batch } from '../../otlp/signal.ts'
 import { withoutExit } from '../../process_exit.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../modules/load.ts'
 import { deliverySettings, deliverySettingsOf } from './settings.ts'
@@ -183,7 +184,7 @@ export function checkComponentSettings(
 
 /** Checks the rules of an exporter about the processors that stand before it in a pipeline. */
 export function checkProcessors(
-  { component, config }: { readonly component: ExporterComponent; readonly config: unknown },
+  { component, config }: { readonly component: ExporterComponent<Settings, Batch>; readonly config: unknown },
   processors: readonly ProcessorBefore[],
   { key, value }: Entry,
   path: string,

@@ -22,13 +22,14 @@ import type { Custom } from './components.ts'
 import { declarationMistakes } from './declaration.ts'
 import { inOrder, readInput } from './input.ts'
 import type { ConfigInput } from './input.ts'
-import { checkPipelines, SECTIONS } from './pipelines.ts'
+import { checkPipelines, checkSignals, SECTIONS, signalOf, signalsOf } from './pipelines.ts'
 import type { Section } from './pipelines.ts'
 import { printYaml } from './print.ts'
 import { readReferences } from './references.ts'
 import { parseYaml } from './yaml.ts'
 import type { Entry, Node } from './yaml.ts'
-import { isNameOf } from '../modules/load.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
+import { isNameOf, listBuiltins } from '../modules/load.ts'
 import { modulesSetting, pipelineSettings, serviceSettings } from './settings.ts'
 import type { DeliveryConfig, PipelineReferences, ServiceConfig } from './settings.ts'
 
@@ -47,16 +48,21 @@ export interface Configured<C extends Component> {
   readonly used: boolean
 }
 
-export interface ConfiguredExporter extends Configured<ExporterComponent> {
+export interface ConfiguredExporter extends Configured<ExporterComponent<Settings, Batch>> {
   readonly delivery: DeliveryConfig
+}
+
+/** The components of one pipeline, by their ids. */
+export interface ConfiguredPipeline extends PipelineReferences {
+  readonly signal: Signal
 }
 
 /** A configuration without a mistake. Maps are by id, in the order of the YAML. */
 export interface PipelineConfig {
-  readonly receivers: ReadonlyMap<string, Configured<ReceiverComponent>>
-  readonly processors: ReadonlyMap<string, Configured<ProcessorComponent>>
+  readonly receivers: ReadonlyMap<string, Configured<ReceiverComponent<Settings, Batch>>>
+  readonly processors: ReadonlyMap<string, Configured<ProcessorComponent<Settings, Batch>>>
   readonly exporters: ReadonlyMap<string, ConfiguredExporter>
-  readonly pipelines: ReadonlyMap<string, PipelineReferences>
+  readonly pipelines: ReadonlyMap<string, ConfiguredPipeline>
   readonly service: ServiceConfig
   readonly warnings: readonly Problem[]
   /** Where it depends on a default that a version changed; for `validate`. */
@@ -156,6 +162,13 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const receivers = await checkSection('receivers', entries.receivers, used.receivers, custom, check)
   const processors = await checkSection('processors', entries.processors, used.processors, custom, check)
   const exporters = await checkSection('exporters', entries.exporters, used.exporters, custom, check)
+  const sections = { receivers, processors, exporters }
+  const componentOf = (section: Section, id: string) => sections[section].configured.get(id)?.component
+  const typesFor = async (kind: Component['kind'], signal: Signal) =>
+    [...(await listBuiltins(kind)), ...custom.components.filter((component) => component.kind === kind)]
+      .filter((component) => signalsOf(component).includes(signal))
+      .map(({ type }) => type)
+  await checkSignals(pipelineEntries, pipelines, componentOf, typesFor, check)
   throwErrors(inOrder(problems, sources))
   for (const references of Object.values(pipelines)) {
     const before = references.processors
@@ -180,7 +193,9 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
       receivers: receivers.configured as PipelineConfig['receivers'],
       processors: processors.configured as PipelineConfig['processors'],
       exporters: exporters.configured as ReadonlyMap<string, Configured<Component>> as PipelineConfig['exporters'],
-      pipelines: new Map(Object.entries(pipelines)),
+      pipelines: new Map(
+        Object.entries(pipelines).map(([id, references]) => [id, { ...references, signal: signalOf(id) }]),
+      ),
       service: serviceConfig as ServiceConfig,
       warnings,
       changedDefaults: inOrder(check.changedDefaults, sources),
@@ -199,7 +214,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
 const serviceSection = {
   ...serviceSettings,
   pipelines: {
-    doc: 'The pipelines, `metrics` or `metrics/<name>`, each from receivers through processors to exporters.',
+    doc: 'The pipelines, `metrics`, `logs` or `traces`, each perhaps with a name as in `metrics/<name>`, from receivers through processors to exporters.',
     format: { map: { settings: pipelineSettings } },
     default: {},
   },

@@ -1,13 +1,15 @@
 import { isSetting } from '../../component/settings.ts'
 import type { Format, Setting, Settings } from '../../component/settings.ts'
 import { formats } from '../../formats.ts'
+import type { Signal } from '../../otlp/signal.ts'
+import { SIGNALS } from '../../otlp/signals.ts'
 import { deliverySettings } from './settings.ts'
 import { checkFormat, join, nodeOf } from './check.ts'
 import type { Check } from './check.ts'
 
 const TYPE = /^[a-z][a-z0-9_]{0,62}$/
 
-const KEYS = ['kind', 'type', 'aliases', 'summary', 'description', 'config', 'examples', 'check', 'create']
+const KEYS = ['kind', 'type', 'aliases', 'signals', 'summary', 'description', 'config', 'examples', 'check', 'create']
 const KEYS_OF_KIND = {
   receiver: [],
   processor: ['changes'],
@@ -22,7 +24,7 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
     yield 'a component must be an object'
     return
   }
-  const { kind, type, aliases, summary, config, create, check, examples } = exported
+  const { kind, type, aliases, signals, summary, config, create, check, examples } = exported
   const isKind = typeof kind === 'string' && Object.hasOwn(KEYS_OF_KIND, kind)
   if (!isKind) yield '`kind` must be `receiver`, `processor` or `exporter`'
   if (typeof type !== 'string' || !TYPE.test(type)) {
@@ -30,6 +32,9 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   }
   if (aliases !== undefined && !(Array.isArray(aliases) && aliases.every((alias) => TYPE.test(String(alias))))) {
     yield '`aliases` must be a list of names that are written as types are'
+  }
+  if (signals !== undefined && !isSignals(signals)) {
+    yield `\`signals\` must be a list of at least one of ${SIGNALS.join(', ')}`
   }
   const keys = [
     ...KEYS,
@@ -53,7 +58,13 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
     yield `\`changes\` must be one of ${CHANGES.join(', ')}, or a list of them`
   }
   for (const name of ['timeout', 'maxAge', 'maxAhead', 'joinInterval']) {
-    if (exported[name] !== undefined) yield* defaultMistakes('duration', exported[name], `\`${name}\``)
+    const given = exported[name]
+    const bySignal = name.startsWith('max') && isObject(given) ? Object.entries(given) : undefined
+    if (bySignal !== undefined && !isSignals(bySignal.map(([signal]) => signal))) {
+      yield `\`${name}\` must be a duration, or a map to durations from at least one of ${SIGNALS.join(', ')}`
+    } else if (bySignal !== undefined) {
+      for (const [signal, age] of bySignal) yield* defaultMistakes('duration', age, `\`${name}.${signal}\``)
+    } else if (given !== undefined) yield* defaultMistakes('duration', given, `\`${name}\``)
   }
   if (!isObject(config)) yield '`config` must be an object of settings; `{}` if there are none'
   else {
@@ -138,6 +149,10 @@ function isExamples(examples: unknown): boolean {
     Array.isArray(examples) &&
     examples.every((example) => isObject(example) && isText(example.title) && isText(example.yaml))
   )
+}
+
+function isSignals(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((signal) => SIGNALS.includes(signal as Signal))
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

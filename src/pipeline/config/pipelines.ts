@@ -1,5 +1,7 @@
-import type { ComponentKind } from '../../component/define.ts'
+import type { Component, ComponentKind } from '../../component/define.ts'
 import type { Place } from '../../errors.ts'
+import type { Signal } from '../../otlp/signal.ts'
+import { SIGNALS } from '../../otlp/signals.ts'
 import type { PipelineReferences } from './settings.ts'
 import { join, report } from './check.ts'
 import type { Check } from './check.ts'
@@ -57,11 +59,53 @@ export function checkPipelines(
   return used
 }
 
+/** What a pipeline carries, as its id says: `logs/app`. */
+export function signalOf(pipeline: string): Signal {
+  return pipeline.split('/', 1)[0] as Signal
+}
+
+/** The signals that a component serves. */
+export function signalsOf({ signals }: Pick<Component, 'signals'>): readonly Signal[] {
+  return signals ?? ['metrics']
+}
+
 function checkSignal(id: string, place: Place, path: string, check: Check): void {
   const signal = parseId(id, place, path, check)?.type
-  if (signal === undefined || signal === 'metrics') return
-  const message = collectorHint(path) ?? `unknown signal "${signal}"; a pipeline is \`metrics\` or \`metrics/<name>\``
-  report(check, place, path, message, closest(signal, ['metrics']))
+  if (signal === undefined || SIGNALS.includes(signal as Signal)) return
+  const kinds = SIGNALS.map((known) => `\`${known}\``).join(', ')
+  const message =
+    collectorHint(path) ?? `unknown signal "${signal}"; a pipeline is one of ${kinds}, or of these with \`/<name>\``
+  report(check, place, path, message, closest(signal, SIGNALS))
+}
+
+/**
+ * Reports the components that do not serve the signal of a pipeline that names them. `typesFor`: the types of a kind that do.
+ */
+export async function checkSignals(
+  entries: ReadonlyMap<string, Entry>,
+  pipelines: Readonly<Record<string, PipelineReferences | undefined>>,
+  componentOf: (section: Section, id: string) => Component | undefined,
+  typesFor: (kind: ComponentKind, signal: Signal) => Promise<readonly string[]>,
+  check: Check,
+): Promise<void> {
+  for (const [id, { key, value }] of entries) {
+    const signal = signalOf(id)
+    const references = pipelines[id]
+    if (references === undefined || !SIGNALS.includes(signal)) continue
+    for (const [section, kind] of Object.entries(SECTIONS) as [Section, ComponentKind][]) {
+      const entry = value.kind === 'map' ? value.entries.get(section)?.value : undefined
+      for (const [index, reference] of references[section]?.entries() ?? []) {
+        const component = componentOf(section, reference)
+        if (component === undefined || signalsOf(component).includes(signal)) continue
+        const place = entry?.kind === 'list' ? (entry.items[index]?.place ?? key) : key
+        const fitting = await typesFor(kind, signal)
+        const instead =
+          fitting.length === 0 ? `there is no ${kind} for ${signal}` : `for ${signal} there are ${fitting.join(', ')}`
+        const message = `${kind} "${reference}" is for ${signalsOf(component).join(' and ')}, not for ${signal}; ${instead}`
+        report(check, place, `${join(join('service.pipelines', id), section)}[${index}]`, message)
+      }
+    }
+  }
 }
 
 function referenceMistake(

@@ -2,6 +2,7 @@ import { isSetting } from '../../component/settings.ts'
 import type { Component } from '../../component/define.ts'
 import type { Format, Setting, Settings } from '../../component/settings.ts'
 import { formats } from '../../formats.ts'
+import { SIGNALS } from '../../otlp/signals.ts'
 import { listBuiltins } from '../modules/load.ts'
 import { modulesSetting, pipelineSettings, serviceSettings } from './settings.ts'
 import { settingsOf } from './components.ts'
@@ -79,7 +80,7 @@ function serviceSchema(): object {
       pipelines: {
         type: 'object',
         minProperties: 1,
-        patternProperties: { [`^metrics${NAME}$`]: pipeline },
+        patternProperties: { [`^(${SIGNALS.join('|')})${NAME}$`]: pipeline },
         additionalProperties: false,
       },
     },

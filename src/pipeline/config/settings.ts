@@ -1,6 +1,8 @@
-import type { ExporterComponent } from '../../component/exporter.ts'
+import type { BySignal, ExporterComponent } from '../../component/exporter.ts'
 import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
+import { readText } from '../../formats.ts'
 import { memoryLimiterSettings } from '../../host/memory_limiter.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
 
 /** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
 export const deliverySettings = {
@@ -10,12 +12,12 @@ export const deliverySettings = {
     default: '5s',
   },
   max_age: {
-    doc: 'A data point older than this is dropped and counted as `too_old` instead of being sent, when the destination would only throw it away; `0s` means never.',
+    doc: 'A data point, log record or span older than this is dropped and counted as `too_old` instead of being sent, when the destination would only throw it away; `0s` means never.',
     format: 'duration',
     default: '0s',
   },
   max_ahead: {
-    doc: 'The same for a data point whose time lies further ahead than this, counted as `too_new`.',
+    doc: 'The same for one whose time lies further ahead than this, counted as `too_new`.',
     format: 'duration',
     default: '0s',
   },
@@ -57,17 +59,17 @@ export const deliverySettings = {
       default: undefined,
     },
     max_disk_size: {
-      doc: 'How much the queue may take on disk. Beyond it, it is full.',
+      doc: 'How much the queue may take on disk; those of all signals of an exporter together. Beyond it, it is full, but an empty one takes a batch.',
       format: 'bytes',
       default: '1GiB',
     },
     queue_size: {
-      doc: 'How much the queue holds, in units of `sizer`. Default: `1000`, or as much as `max_disk_size` allows where the queue is on disk.',
+      doc: 'How much the queue of each signal holds, in units of `sizer`. Default: `1000`, or as much as `max_disk_size` allows where the queue is on disk.',
       format: 'nat',
       default: undefined,
     },
     sizer: {
-      doc: 'What `queue_size` counts: batches (`requests`), data points (`items`) or their OTLP `bytes`.',
+      doc: 'What `queue_size` counts: batches (`requests`), the data points, log records or spans in them (`items`) or their OTLP `bytes`.',
       format: ['requests', 'items', 'bytes'],
       default: 'requests',
     },
@@ -82,11 +84,15 @@ export const deliverySettings = {
       default: false,
     },
     join_interval: {
-      doc: 'Batches that wait are joined into one and sent at most once in this time; the first after a pause goes at once, and so do 100,000 data points or a full queue. `0s` joins nothing. An exporter whose destination keeps one value a second of each series declares `1s`.',
+      doc: 'Batches that wait are joined into one and sent at most once in this time; the first after a pause goes at once, and so do 100,000 items or a full queue. `0s` joins nothing. An exporter whose destination keeps one value a second of each series declares `1s`.',
       format: 'duration',
       default: '0s',
     },
-    num_consumers: { doc: 'How many requests may be in flight at once, from 1.', format: 'nat', default: 10 },
+    num_consumers: {
+      doc: 'How many requests may be in flight at once, of all signals together, from 1.',
+      format: 'nat',
+      default: 10,
+    },
     batch: {
       doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone takes the defaults.',
       format: {
@@ -96,9 +102,9 @@ export const deliverySettings = {
             format: 'duration',
             default: '200ms',
           },
-          min_size: { doc: 'Data points at which a batch is sent without waiting.', format: 'nat', default: 8192 },
+          min_size: { doc: 'Items at which a batch is sent without waiting.', format: 'nat', default: 8192 },
           max_size: {
-            doc: 'Data points a batch may hold at most, or a request where `join_interval` joins batches; `0` means no limit.',
+            doc: 'Items a batch may hold at most, or a request where `join_interval` joins batches; `0` means no limit.',
             format: 'nat',
             default: 0,
           },
@@ -111,10 +117,16 @@ export const deliverySettings = {
 
 export type DeliveryConfig = ConfigOf<typeof deliverySettings>
 
+type Declared = ExporterComponent<Settings, Batch>
+
 /** The settings of the delivery around an exporter, with the defaults that it declares. */
-export function deliverySettingsOf({ timeout, maxAge, maxAhead, joinInterval }: ExporterComponent): Settings {
-  const withDefault = <S extends Setting>(setting: S, own: string | undefined): S =>
-    own === undefined ? setting : { ...setting, default: own }
+export function deliverySettingsOf({ timeout, maxAge, maxAhead, joinInterval }: Declared): Settings {
+  const withDefault = <S extends Setting>(setting: S, own: BySignal | undefined): Setting =>
+    own === undefined
+      ? setting
+      : typeof own === 'string'
+        ? { ...setting, default: own }
+        : { ...setting, default: undefined, doc: `${setting.doc} Default: ${inWords(own)}.` }
   return {
     ...deliverySettings,
     timeout: withDefault(deliverySettings.timeout, timeout),
@@ -125,6 +137,31 @@ export function deliverySettingsOf({ timeout, maxAge, maxAhead, joinInterval }: 
       join_interval: withDefault(deliverySettings.sending_queue.join_interval, joinInterval),
     },
   }
+}
+
+function inWords(own: Exclude<BySignal, string>): string {
+  const each = Object.entries(own).map(([signal, text]) => `\`${text}\` for ${signal}`)
+  return [...each, ...(each.length < 3 ? ['`0s` for others'] : [])].join(', ')
+}
+
+/** The settings of the delivery of one signal, of which those that the YAML leaves unset may have a default of its own. */
+export function deliveryOf(
+  { component, delivery }: { readonly component: Declared; readonly delivery: DeliveryConfig },
+  signal: Signal,
+): DeliveryConfig {
+  const own = (set: number | undefined, declared: BySignal | undefined): number =>
+    set ?? (typeof declared === 'object' ? milliseconds(declared[signal]) : 0)
+  return {
+    ...delivery,
+    max_age: own(delivery.max_age, component.maxAge),
+    max_ahead: own(delivery.max_ahead, component.maxAhead),
+  }
+}
+
+/** Of a duration that is checked. */
+function milliseconds(text = '0s'): number {
+  const read = readText('duration', text)
+  return 'mistake' in read ? 0 : (read.value as number)
 }
 
 /** The `service` section, beside `pipelines`. */

@@ -1,14 +1,19 @@
-import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import { BEFORE, TimeWindow } from '../../otlp/common/time_window.ts'
-import { metrics } from '../../otlp/metrics/signal_type.ts'
+import type { Batch } from '../../otlp/signal.ts'
+import { signals } from '../../otlp/signals.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 
 type Limits = Pick<DeliveryConfig, 'max_age' | 'max_ahead'>
 
 /** What is logged of items that are left out, by what they are counted under. */
-export const OUT_OF_AGE = {
-  too_old: 'Data points are older than max_age; they are dropped and counted.',
-  too_new: 'Data points lie further ahead than max_ahead; they are dropped and counted.',
+const OUT_OF_AGE = {
+  too_old: 'are older than max_age; they are dropped and counted.',
+  too_new: 'lie further ahead than max_ahead; they are dropped and counted.',
+}
+
+/** The log line about `items`, like `Data points`, that are left out under `reason`. */
+export function outOfAge(items: string, reason: keyof typeof OUT_OF_AGE): string {
+  return `${items} ${OUT_OF_AGE[reason]}`
 }
 
 const MILLISECOND = 1_000_000n
@@ -23,20 +28,20 @@ function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits, now: number)
 
 /** The batch without the items that are older or further ahead than the destination would keep, which are told to `dropped`. */
 export function withinAge(
-  batch: MetricBatch,
+  batch: Batch,
   limits: Limits,
   now: number,
   dropped: (reason: keyof typeof OUT_OF_AGE, items: number) => void,
-): MetricBatch {
+): Batch {
   const window = windowOf(limits, now)
   if (window === undefined) return batch
-  return metrics.within(batch, window, (place, items) => {
+  return signals[batch.signal].within(batch, window, (place, items) => {
     dropped(place === BEFORE ? 'too_old' : 'too_new', items)
   })
 }
 
 /** Whether no item of the batch is young enough any more. */
-export function isTooOld(batch: MetricBatch, { max_age }: Limits, now: number): boolean {
+export function isTooOld(batch: Batch, { max_age }: Limits, now: number): boolean {
   const window = windowOf({ max_age, max_ahead: 0 }, now)
-  return window !== undefined && metrics.isBefore(batch, window)
+  return window !== undefined && signals[batch.signal].isBefore(batch, window)
 }

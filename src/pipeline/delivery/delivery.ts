@@ -6,11 +6,9 @@ import { logDropped } from '../../component/dropped.ts'
 import { errorMessage, retryable } from '../../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { handedOver } from '../../otlp/metrics/handed_over.ts'
-import { inParts, writeInParts } from '../../otlp/common/parts.ts'
-import { splitBatch } from '../../otlp/common/split.ts'
-import { isTooOld, OUT_OF_AGE, withinAge } from './age.ts'
+import type { Batch, SignalType } from '../../otlp/signal.ts'
+import { handedOver, signals } from '../../otlp/signals.ts'
+import { isTooOld, outOfAge, withinAge } from './age.ts'
 import { throttled } from '../../throttled.ts'
 import { thisMachine } from '../machine.ts'
 import type { Machine } from '../machine.ts'
@@ -21,6 +19,7 @@ import type { Queue, QueueStatus, Taken } from '../queue/queue.ts'
 import { DiskQueue } from '../queue/disk.ts'
 import { changesOf } from '../queue/state_log.ts'
 import type { Envelope, Receipt } from '../graph/receipt.ts'
+import { Shared } from './shared.ts'
 import { Sending } from './sending.ts'
 import type { Attempt, InHand, Outcome } from './sending.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
@@ -30,15 +29,15 @@ import type { ExporterSheet } from '../telemetry/telemetry.ts'
 /** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
 const MAX_BLOCKED = 1000
 
-/** Data points that are not left to be joined with more, so that to encode them takes little time. */
+/** Items that are not left to be joined with more, so that to encode them takes little time. */
 const MAX_JOINED = 100_000
 
 const MORE =
-  'the requests of `encode` must not hold more data points than it was given; of those that it makes it says so first, by `account.created`'
+  'the requests of `encode` must not hold more items than it was given; of those that it makes it says so first, by `account.created`'
 
 const NOTHING = new Uint8Array()
 
-/** Data points that were not sent at the end: left on disk, or lost. */
+/** Items that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
   readonly kept: number
   readonly dropped: number
@@ -61,16 +60,36 @@ interface Said {
 
 /** What an exporter made of a batch of which nothing has come to an end. */
 interface Encoded {
-  readonly exporter: Exporter
+  readonly exporter: AnyExporter
   /** The batch as far as it was timely. */
-  readonly timely: MetricBatch
+  readonly timely: Batch
   readonly requests: Iterable<ExportRequest>
   readonly said: readonly Said[]
 }
 
+type AnyExporter = Exporter<ExportRequest, Batch>
+
+export interface DeliveryOptions {
+  readonly exporter: AnyExporter
+  readonly config: DeliveryConfig
+  /** Says also which exporter it is, and which signal is delivered to it. */
+  readonly sheet: ExporterSheet
+  readonly log: Logger
+  readonly memory: MemoryGuard
+  /** With the deliveries of other signals to the exporter. */
+  readonly shared?: Shared
+  /** Whether the exporter's memory is about batches of this signal, so that it is kept beside them. */
+  readonly remembers?: boolean
+  /** Whether another delivery will bequeath to it; else the exporter remembers what its folder does. */
+  readonly isHeir?: boolean
+  readonly machine?: Pick<Machine, 'clock' | 'disk' | 'random'>
+  /** Whether what the exporter hands over has to be looked at. */
+  readonly custom?: boolean
+}
+
 /**
- * What stands around every exporter: a bounded queue, batching, sending, and the count of what became of every point.
- * Collection never waits for it.
+ * What stands around every exporter, for each of its signals: a bounded queue, batching, sending, and the count of what became of
+ * every item. Collection never waits for it.
  */
 export class Delivery implements Holder {
   readonly #queue: Queue
@@ -79,7 +98,14 @@ export class Delivery implements Holder {
   readonly #attempts = new LinkedList<Attempt>()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
   readonly #leave = new AbortController()
-  #exporter: Exporter
+  readonly #type: SignalType
+  readonly #shared: Shared
+  readonly #remembers: boolean
+  readonly #custom: boolean
+  private readonly sheet: ExporterSheet
+  private readonly memory: MemoryGuard
+  private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'>
+  #exporter: AnyExporter
   #config: DeliveryConfig
   #sending: Sending
   /** Data points that wait here; the sheet may count those of a predecessor, too. */
@@ -92,11 +118,11 @@ export class Delivery implements Holder {
    * Of batches that are sent again by the same exporter: an attempt whose answer was lost may have been taken, and an exporter need
    * not make the same of a batch twice.
    */
-  readonly #encoded = new WeakMap<MetricBatch, Encoded>()
+  readonly #encoded = new WeakMap<Batch, Encoded>()
   /** Batches that wait for room in the queue, or until that before them is prepared. */
   readonly #blocked: Envelope[] = []
   /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
-  readonly #ahead = new Map<Receipt, MetricBatch>()
+  readonly #ahead = new Map<Receipt, Batch>()
   readonly #taken = new LinkedList<Consumer>()
   /** Waits until what waits in the queue is sent. */
   #timer: Timer | undefined
@@ -120,37 +146,40 @@ export class Delivery implements Holder {
   /** What is encoded in turns; the same holds for the memory. */
   #encoding: InTurns<Iterable<ExportRequest>> | undefined
 
-  /** @param isHeir whether another delivery will bequeath to it; else the exporter remembers what its folder does */
-  constructor(
-    exporter: Exporter,
-    config: DeliveryConfig,
-    private readonly sheet: ExporterSheet,
-    log: Logger,
-    id: string,
-    private readonly memory: MemoryGuard,
+  constructor({
+    exporter,
+    config,
+    sheet,
+    log,
+    memory,
+    shared = new Shared(),
+    remembers = true,
     isHeir = false,
-    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
-    /** Whether what the exporter hands over has to be looked at. */
-    private readonly custom = false,
-  ) {
+    machine = thisMachine,
+    custom = false,
+  }: DeliveryOptions) {
+    this.sheet = sheet
+    this.memory = memory
+    this.machine = machine
+    this.#type = signals[sheet.signal]
+    this.#shared = shared
+    this.#remembers = remembers
+    this.#custom = custom
     this.#exporter = exporter
     this.#config = config
     this.#log = throttled(log, machine.clock)
     const { directory } = config.sending_queue
-    const state = isHeir ? undefined : this.#stateOf(exporter, config)
     this.#queue =
       directory === undefined
         ? new MemoryQueue(config.sending_queue, machine.clock)
-        : new DiskQueue(
-            directory,
-            id,
-            config.sending_queue,
-            state,
-            this.#events,
-            this.#log,
-            () => memory.isShort(),
+        : new DiskQueue({
+            ...{ directory, exporter: sheet.exporter, signal: sheet.signal, config: config.sending_queue },
+            ...{ state: isHeir ? undefined : this.#stateOf(exporter, config), events: this.#events, log: this.#log },
+            memoryIsShort: () => memory.isShort(),
+            bytesBeside: () => shared.bytesBeside(this),
             machine,
-          )
+          })
+    shared.join(this)
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
@@ -178,7 +207,7 @@ export class Delivery implements Holder {
   get #events() {
     return {
       changed: () => {
-        this.#pump()
+        this.#shared.freed(this)
         this.#checkIdle()
       },
       restored: (items: number) => {
@@ -198,11 +227,15 @@ export class Delivery implements Holder {
     this.sheet.queued += queued
   }
 
+  get bytesOnDisk(): number {
+    return this.#queue.bytesOnDisk
+  }
+
   /** Sends from now on what it has and is offered. */
   begin(): void {
     this.#begun = true
     this.#showQueue()
-    this.#pump()
+    this.pump()
   }
 
   /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
@@ -241,7 +274,7 @@ export class Delivery implements Holder {
     const isBehind = this.#preparing !== undefined || this.#isToBeWritten(envelope.batch)
     if (!isBehind && this.#blocked.length === 0 && this.#makeRoom(envelope.batch)) {
       this.#take(envelope)
-      this.#pump()
+      this.pump()
     } else if (this.#blocked.length < MAX_BLOCKED && (isBehind ? !this.#draining : this.#mayWait(envelope))) {
       this.#blocked.push(envelope)
       this.#admit()
@@ -252,7 +285,7 @@ export class Delivery implements Holder {
    * Goes on with another exporter and other settings, which may not say another `sending_queue.directory`. What waits, or has to be
    * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
    */
-  async renew(exporter: Exporter, config: DeliveryConfig): Promise<void> {
+  async renew(exporter: AnyExporter, config: DeliveryConfig): Promise<void> {
     this.#finish()
     const consumers = Array.from(this.#taken, ({ end }) => end)
     this.#passOn(exporter)
@@ -262,7 +295,7 @@ export class Delivery implements Holder {
     this.#showQueue()
     this.#sending.retire()
     this.#sending = this.#newSending()
-    this.#pump()
+    this.pump()
     await Promise.all(consumers)
   }
 
@@ -273,8 +306,8 @@ export class Delivery implements Holder {
   }
 
   /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
-  #stateOf({ state }: Exporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
-    if (!enabled || state === undefined) return undefined
+  #stateOf({ state }: AnyExporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
+    if (!enabled || state === undefined || !this.#remembers) return undefined
     /** Whether all was told since `begin`: what changes meanwhile is told later. */
     let all = false
     return {
@@ -293,7 +326,8 @@ export class Delivery implements Holder {
   }
 
   /** Gives an exporter what the one before it remembers. */
-  #passOn(exporter: Exporter): void {
+  #passOn(exporter: AnyExporter): void {
+    if (!this.#remembers) return
     const [from, to] = [this.#exporter.state, exporter.state]
     if (from === undefined || to === undefined || from === to) return
     try {
@@ -359,7 +393,7 @@ export class Delivery implements Holder {
     const written = next.#queue.push(batch, true)
     if (written === undefined) done()
     else void written.then(done)
-    next.#pump()
+    next.pump()
   }
 
   /**
@@ -389,7 +423,7 @@ export class Delivery implements Holder {
     }
     deadline.addEventListener('abort', abort, { once: true })
     if (deadline.aborted) abort()
-    this.#pump()
+    this.pump()
     this.#checkIdle()
     await idle
     deadline.removeEventListener('abort', abort)
@@ -402,6 +436,7 @@ export class Delivery implements Holder {
     }
     const { kept } = await this.#queue.close(deadline)
     this.memory.holders.delete(this)
+    this.#shared.leave(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
     this.#count(-this.#queued)
@@ -415,7 +450,7 @@ export class Delivery implements Holder {
     else if (items > 0) {
       this.sheet.lost('shutdown', items)
       this.#log.error(
-        'Data points could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.',
+        `${this.sheet.items} could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.`,
         { event: 'items_unsent', items },
       )
     }
@@ -452,15 +487,15 @@ export class Delivery implements Holder {
   #doInTurns(work: Divided<void>): void {
     this.#preparing = new InTurns(work)
     void this.#preparing.result.then(() => {
-      this.#pump()
+      this.pump()
       this.#checkIdle()
     })
   }
 
   /** What a batch became goes into the queue; `prepared` is `undefined` where the exporter failed. */
-  #store(prepared: MetricBatch | undefined, batch: MetricBatch, receipt: Receipt): void {
+  #store(prepared: Batch | undefined, batch: Batch, receipt: Receipt): void {
     this.#ahead.delete(receipt)
-    if (prepared === undefined) return receipt.lose(batch.itemCount, 'An exporter failed on these data points.')
+    if (prepared === undefined) return receipt.lose(batch.itemCount, `An exporter failed on these ${this.#type.items}.`)
     const isEmpty = prepared.itemCount === 0
     if (!isEmpty && !this.#config.sending_queue.enabled) {
       this.#consume({ batch: prepared, stored: false, since: this.machine.clock.now(), done: () => receipt.close() })
@@ -472,20 +507,20 @@ export class Delivery implements Holder {
   }
 
   /** Whether it takes long to say how many bytes a batch has, which the queue has to know. */
-  #isToBeWritten(batch: MetricBatch): boolean {
+  #isToBeWritten(batch: Batch): boolean {
     const { directory, sizer } = this.#config.sending_queue
     return batch.itemCount >= LONG && !batch.isWritten && (directory !== undefined || sizer === 'bytes')
   }
 
-  *#write(batch: MetricBatch): Divided<void> {
-    yield* writeInParts(batch)
+  *#write(batch: Batch): Divided<void> {
+    yield* this.#type.writeInTurns(batch)
     this.#preparing = undefined
   }
 
-  #makeRoom(batch: MetricBatch): boolean {
+  #makeRoom(batch: Batch): boolean {
     const { enabled, on_full, num_consumers } = this.#config.sending_queue
     if (this.#draining) return false
-    if (!enabled) return this.#taken.size < num_consumers
+    if (!enabled) return this.#shared.consumers < num_consumers
     if (!this.#queue.fits(batch)) this.#flush()
     while (!this.#queue.fits(batch)) {
       const dropped = on_full === 'refuse' ? undefined : this.#queue.dropOldest(batch)
@@ -498,30 +533,31 @@ export class Delivery implements Holder {
   }
 
   /** `undefined` when the exporter failed. */
-  #prepare(batch: MetricBatch): MetricBatch | undefined {
+  #prepare(batch: Batch): Batch | undefined {
     const { account, end } = this.#accountOf(batch)
     try {
       const timely = this.#timely(batch, account)
       const given = this.#exporter.prepare?.(timely, account) ?? timely
-      return end(given === timely || !this.custom ? given : handedOver(given))
+      return end(given === timely || !this.#custom ? given : this.#handedOver(given))
     } catch (error) {
       return end(undefined, error)
     }
   }
 
   /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
-  *#prepareInTurns(batch: MetricBatch, receipt: Receipt): Divided<void> {
+  *#prepareInTurns(batch: Batch, receipt: Receipt): Divided<void> {
     const exporter = this.#exporter
     const { account, end } = this.#accountOf(batch)
-    let prepared: MetricBatch | undefined
+    let prepared: Batch | undefined
     try {
-      const timely = yield* inParts(batch, (part) => this.#timely(part, account))
+      const timely = yield* this.#type.inParts(batch, (part) => this.#timely(part, account))
       const given =
         exporter.prepareInTurns === undefined
           ? (exporter.prepare?.(timely, account) ?? timely)
           : yield* exporter.prepareInTurns(timely, account)
-      const result = given === timely || !this.custom ? given : handedOver(given)
-      if (this.#isToBeWritten(result) || (result.itemCount >= LONG && result.mustBeWritten)) yield* writeInParts(result)
+      const result = given === timely || !this.#custom ? given : this.#handedOver(given)
+      if (this.#isToBeWritten(result) || (result.itemCount >= LONG && result.mustBeWritten))
+        yield* this.#type.writeInTurns(result)
       yield
       prepared = end(result)
     } catch (error) {
@@ -532,7 +568,7 @@ export class Delivery implements Holder {
   }
 
   /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
-  #accountOf(batch: MetricBatch) {
+  #accountOf(batch: Batch) {
     /** Points that are to be in the result. */
     let left = batch.itemCount
     const leave = (items: number): void => {
@@ -552,10 +588,10 @@ export class Delivery implements Holder {
       dropped: (reason, items) => {
         leave(whole(items, '`account.dropped` must be given'))
         this.sheet.dropped(reason, items)
-        logDropped(this.#log, reason, items)
+        logDropped(this.#log, reason, items, this.sheet.items)
       },
     }
-    const end = (prepared: MetricBatch | undefined, error?: unknown): MetricBatch | undefined => {
+    const end = (prepared: Batch | undefined, error?: unknown): Batch | undefined => {
       if (prepared === undefined) {
         this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
           event: 'exporter_failed',
@@ -570,12 +606,16 @@ export class Delivery implements Holder {
     return { account, end }
   }
 
+  #handedOver(given: unknown): Batch {
+    return handedOver(given, [this.sheet.signal])
+  }
+
   /** What an exporter remembers must not be a point that is never sent: all that come after one of tomorrow would be too late. */
-  #timely(batch: MetricBatch, account: Account): MetricBatch {
+  #timely(batch: Batch, account: Account): Batch {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
     return withinAge(batch, limits, this.machine.clock.now(), (cause, items) => {
       account.dropped(cause, items)
-      this.#log.warn(OUT_OF_AGE[cause], { event: 'items_out_of_age', items })
+      this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
     })
   }
 
@@ -613,15 +653,15 @@ export class Delivery implements Holder {
     })
   }
 
-  /** Starts consumers as long as there is work for them. */
-  #pump(): void {
+  /** Starts consumers as long as there is work for them, and takes what waits for room. */
+  pump(): void {
     while (this.#consumeAll() && this.#admit());
   }
 
   /** Returns `false` where nothing is to be sent now. */
   #consumeAll(): boolean {
     if (!this.#begun || this.#abort.signal.aborted) return false
-    while (this.#taken.size < this.#config.sending_queue.num_consumers) {
+    while (this.#shared.consumers < this.#config.sending_queue.num_consumers) {
       const taken = this.#leaving ? this.#nextInMemory() : this.#next()
       if (taken === undefined) break
       this.#consume(taken)
@@ -671,7 +711,7 @@ export class Delivery implements Holder {
     const wait = this.#waitToGrow()
     this.machine.clock.clearTimeout(this.#timer)
     if (wait > 0) {
-      this.#timer = this.machine.clock.setTimeout(() => this.#pump(), Math.ceil(wait))
+      this.#timer = this.machine.clock.setTimeout(() => this.pump(), Math.ceil(wait))
       return undefined
     }
     this.#lastTaken = this.machine.clock.monotonic()
@@ -680,7 +720,7 @@ export class Delivery implements Holder {
     const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
     // What is joined for a destination that keeps one value a second has to be encoded as one.
     if (joined === undefined || max_size === 0 || join_interval > 0) return joined
-    const parts = splitBatch(joined.batch, max_size)
+    const parts = this.#type.split(joined.batch, max_size)
     let left = parts.length
     const done = (): void => {
       if (--left === 0) joined.done()
@@ -704,7 +744,7 @@ export class Delivery implements Holder {
     return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
-  /** Batches of at least `size` data points together, or what there is of them, as one. */
+  /** Batches of at least `size` items together, or what there is of them, as one. */
   #join(size: number): Taken | undefined {
     const joined: Taken[] = []
     for (let items = 0; items === 0 || items < size;) {
@@ -722,7 +762,7 @@ export class Delivery implements Holder {
     }
     if (joined.length < 2) return joined[0]
     return {
-      batch: MetricBatch.merge(joined.map(({ batch }) => batch)),
+      batch: this.#type.merge(joined.map(({ batch }) => batch)),
       stored: joined[0].stored,
       since: joined[0].since,
       done: () => joined.forEach(({ done }) => done()),
@@ -731,15 +771,17 @@ export class Delivery implements Holder {
 
   #consume(taken: Taken): void {
     this.sheet.requestsInFlight += 1
+    this.#shared.consumers += 1
     const consumer = new Consumer(taken)
     this.#taken.add(consumer)
     consumer.end = this.#send(taken).then((outcome) => {
       this.#taken.remove(consumer)
       this.sheet.requestsInFlight -= 1
+      this.#shared.consumers -= 1
       if (outcome === 'renewed') this.#takeBack(taken)
       else if (outcome === 'left' && taken.stored) this.#leaving = true
       else taken.done()
-      this.#pump()
+      this.#shared.freed(this)
       this.#checkIdle()
     })
   }
@@ -807,13 +849,13 @@ export class Delivery implements Holder {
     const dropped = (cause: string, items: number): void =>
       account(whole(items, '`account.dropped` must be given'), () => {
         this.sheet.dropped(cause, items)
-        logDropped(this.#log, cause, items)
+        logDropped(this.#log, cause, items, this.sheet.items)
       })
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, items) => {
         dropped(cause, items)
-        this.#log.warn(OUT_OF_AGE[cause], { event: 'items_out_of_age', items })
+        this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
       })
     const inHand: InHand = {
       stored,
@@ -855,7 +897,7 @@ export class Delivery implements Holder {
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of requests) {
-        if (this.custom && Number((request as ExportRequest | undefined)?.items) > open) throw new TypeError(MORE)
+        if (this.#custom && Number((request as ExportRequest | undefined)?.items) > open) throw new TypeError(MORE)
         if (outcome === 'settled') outcome = await sending.send(request, inHand)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
         if (outcome === 'renewed') again.push(request)
@@ -890,7 +932,7 @@ export class Delivery implements Holder {
   }
 
   /** Keeps what an exporter remembers of what it encoded. */
-  #note(exporter: Exporter): void {
+  #note(exporter: AnyExporter): void {
     if (exporter.ended !== undefined && exporter === this.#exporter) void this.#queue.note()
   }
 
@@ -903,7 +945,7 @@ export class Delivery implements Holder {
   }
 }
 
-/** Requests of at most `items` data points each, as far as they can be divided. */
+/** Requests of at most so many `items` each, as far as they can be divided. */
 function* divided(requests: Iterable<ExportRequest>, items: number): Generator<ExportRequest> {
   for (const request of requests) {
     const parts = request.items > items ? request.divide?.() : undefined

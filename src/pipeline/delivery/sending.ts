@@ -6,7 +6,7 @@ import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } fro
 import type { DeliveryError } from '../../errors.ts'
 import { Linked } from '../../linked_list.ts'
 import type { LinkedList } from '../../linked_list.ts'
-import { OUT_OF_AGE } from './age.ts'
+import { outOfAge } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { Machine } from '../machine.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
@@ -71,7 +71,7 @@ export class Sending {
   readonly #idle: Attempt[] = []
 
   constructor(
-    private readonly exporter: Exporter,
+    private readonly exporter: Pick<Exporter, 'send'>,
     private readonly config: DeliveryConfig,
     private readonly sheet: ExporterSheet,
     private readonly log: Logger,
@@ -121,7 +121,7 @@ export class Sending {
       if (attempts.failures > 0 && isTooOld()) {
         this.#circuit.leave(attempts)
         this.sheet.dropped('too_old', request.items)
-        this.log.warn(OUT_OF_AGE.too_old, { event: 'items_out_of_age', items: request.items })
+        this.log.warn(outOfAge(this.sheet.items, 'too_old'), { event: 'items_out_of_age', items: request.items })
         leave(request.items)
         return 'settled'
       }

@@ -3,6 +3,8 @@ import type { Clock } from '../../time/clock.ts'
 import type { Context } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
 import type { ProcessorComponent } from '../../component/processor.ts'
+import type { Settings } from '../../component/settings.ts'
+import type { Batch } from '../../otlp/signal.ts'
 import type { Configured } from '../config/config.ts'
 import type { Delivery } from '../delivery/delivery.ts'
 import { guard } from './guard.ts'
@@ -10,6 +12,8 @@ import type { Lifetime } from './lifetime.ts'
 import { isBuiltin } from '../modules/load.ts'
 import type { Envelope } from './receipt.ts'
 import type { PipelineSheet, ProcessorSheet } from '../telemetry/telemetry.ts'
+
+type Processor = ProcessorComponent<Settings, Batch>
 
 /** One processor of one pipeline, created and perhaps not running yet. */
 export class Stage {
@@ -21,8 +25,8 @@ export class Stage {
   next: (envelope: Envelope) => void = () => undefined
 
   constructor(
-    readonly configured: Configured<ProcessorComponent>,
-    private readonly created: ReturnType<ProcessorComponent['create']>,
+    readonly configured: Configured<Processor>,
+    private readonly created: ReturnType<Processor['create']>,
     readonly lifetime: Lifetime,
     private readonly log: Logger,
     private readonly report: Context['report'],
@@ -63,7 +67,7 @@ export class Stage {
   }
 }
 
-/** One pipeline: the way of a batch through its processors to its exporters. */
+/** One pipeline: the way of a batch of its signal through its processors to its exporters. */
 export class Chain {
   #stages: readonly Stage[] = []
   #deliveries: readonly Delivery[] = []

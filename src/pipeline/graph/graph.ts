@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { deadline } from '../../time/clock.ts'
 import type { Component } from '../../component/define.ts'
 import { ConfigError } from '../../errors.ts'
@@ -8,13 +9,16 @@ import { compare } from './changes.ts'
 import type { Changes } from './changes.ts'
 import { inOrder } from '../config/input.ts'
 import type { PipelineConfig } from '../config/config.ts'
+import { deliveryOf } from '../config/settings.ts'
 import type { Delivery, Leftovers } from '../delivery/delivery.ts'
+import { deliveryId, readDeliveryId } from '../delivery/id.ts'
 import type { Lifetime } from './lifetime.ts'
 import { createPlan } from './plan.ts'
 import type { Plan, PlanOptions } from './plan.ts'
 import { Ports } from './ports.ts'
 import { findQueues } from '../queue/stored.ts'
 import type { Receiver } from './receiver.ts'
+import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
 export type GraphOptions = Omit<PlanOptions, 'ports' | 'ended'>
 
@@ -23,7 +27,7 @@ interface Gone {
   readonly receivers: readonly Receiver[]
   /** Of each pipeline, in the order of its batches. */
   readonly stages: readonly (readonly Stage[])[]
-  /** By the path of the exporter. */
+  /** By the path of the exporter, with the signal as in `deliveryId`. */
   readonly deliveries: ReadonlyMap<string, Delivery>
   /** Resolves when the exporters that were replaced have nothing in hand. */
   readonly renewed: Promise<unknown>
@@ -33,7 +37,7 @@ interface Gone {
 
 /**
  * The configured components, wired into Observables: each receiver one shared source, each pipeline one chain of
- * operators, each exporter one sink. Building it creates every component that a pipeline uses and opens nothing; it throws a
+ * operators, each exporter one sink for each signal. Building it creates every component that a pipeline uses and opens nothing; it throws a
  * ConfigError about every component that cannot be created.
  */
 export class Graph {
@@ -142,7 +146,8 @@ export class Graph {
     this.options.health.started()
     for (const path of removed) this.options.health.leaving(path)
     const left = await this.#giveAway(gone, config.service.shutdown_timeout)
-    for (const path of removed) this.#forget(path)
+    for (const path of removed) this.options.health.gone(path)
+    this.#forgetQueues(before)
     const { prefix } = config.service.telemetry.metrics
     const atNextStart = prefix === this.options.telemetry.prefix ? [] : ['service.telemetry.metrics.prefix']
     return { ...compare(before.config, config), atNextStart, ...left }
@@ -172,7 +177,10 @@ export class Graph {
     await within(
       all(stages.flat(), ({ configured, lifetime }) => this.#stop(`processors.${configured.id}`, lifetime.stop())),
     )
-    await all(destinations, ([id, { delivery }]) =>
+    const deliveries = destinations.flatMap(([id, { deliveries }]) =>
+      Array.from(deliveries, ([signal, delivery]) => [deliveryId(id, signal), delivery] as const),
+    )
+    await all(deliveries, ([id, delivery]) =>
       this.#stop(`the sending queue of exporters.${id}`, delivery.drain(deadline)),
     )
     for (const [id, { lifetime }] of destinations) void this.#stop(`exporters.${id}`, lifetime.stop())
@@ -196,11 +204,13 @@ export class Graph {
   /** Opens the queues that are not open yet. @throws ConfigError when another process has the directory of one */
   async #openQueues({ destinations }: Plan, before?: Plan): Promise<void> {
     const problems = new Map<string, { place: Place; message: string }>()
-    const opened = Array.from(destinations, async ([id, { configured, delivery }]) => {
-      if (before?.destinations.get(id)?.delivery === delivery) return
-      const path = `exporters.${id}.sending_queue.directory`
-      await delivery.open().catch(({ message }: Error) => problems.set(path, { place: configured.place, message }))
-    })
+    const opened = [...destinations].flatMap(([id, { configured, deliveries }]) =>
+      Array.from(deliveries, async ([signal, delivery]) => {
+        if (before?.destinations.get(id)?.deliveries.get(signal) === delivery) return
+        const path = `exporters.${id}.sending_queue.directory`
+        await delivery.open().catch(({ message }: Error) => problems.set(path, { place: configured.place, message }))
+      }),
+    )
     await Promise.all(opened)
     throwProblems(problems)
   }
@@ -212,7 +222,10 @@ export class Graph {
     for (const directory of new Set([...destinations.keys()].map(directoryOf))) {
       const found = directory === undefined ? [] : await findQueues(directory, this.options.disk).catch(() => [])
       for (const { id, inUse, waiting } of found) {
-        if (directoryOf(id) === directory || inUse || waiting.records === 0) continue
+        const { exporter, signal } = readDeliveryId(id)
+        const isNamed =
+          destinations.get(exporter)?.deliveries.has(signal) === true && directoryOf(exporter) === directory
+        if (isNamed || inUse || waiting.records === 0) continue
         this.options.log.warn(
           'A queue on disk belongs to an exporter that no pipeline names. What waits in it is not sent; `heka-pipeline queue` shows, exports and drops it.',
           { event: 'queue_unclaimed', exporter: id, directory, items: waiting.items },
@@ -243,11 +256,13 @@ export class Graph {
     const receivers = [...next.receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
     await Promise.all(receivers.map((receiver) => receiver.stop()))
     await Promise.all(next.lifetimes.map((lifetime) => lifetime.stop()))
-    for (const [id, { delivery }] of next.destinations) {
-      const old = before.destinations.get(id)
-      if (old?.delivery === delivery) continue
-      await delivery.drain(AbortSignal.abort())
-      if (old === undefined) this.options.telemetry.forgetExporter(id)
+    for (const [id, { deliveries }] of next.destinations) {
+      for (const [signal, delivery] of deliveries) {
+        const old = before.destinations.get(id)?.deliveries.get(signal)
+        if (old === delivery) continue
+        await delivery.drain(AbortSignal.abort())
+        if (old === undefined) this.options.telemetry.forgetExporter(id, signal)
+      }
     }
   }
 
@@ -261,26 +276,27 @@ export class Graph {
     this.#plan = next
     for (const lifetime of next.lifetimes) lifetime.begin()
     const renewals: Promise<void>[] = []
-    for (const [id, destination] of next.destinations) {
+    for (const [id, { configured, deliveries, exporter }] of next.destinations) {
       const old = before.destinations.get(id)
-      if (old === destination) continue
-      const { configured, delivery, exporter } = destination
-      if (old?.delivery === delivery) renewals.push(delivery.renew(exporter, configured.delivery))
-      else {
-        delivery.begin()
-        old?.delivery.bequeath(delivery)
+      const isSame = old?.exporter === exporter && isDeepStrictEqual(old.configured.delivery, configured.delivery)
+      for (const [signal, delivery] of deliveries) {
+        const predecessor = old?.deliveries.get(signal)
+        if (predecessor !== delivery) {
+          delivery.begin()
+          predecessor?.bequeath(delivery)
+        } else if (!isSame) renewals.push(delivery.renew(exporter, deliveryOf(configured, signal)))
       }
     }
     const chains = new Map<string, Chain>()
-    for (const [id, { exporters }] of config.pipelines) {
-      const chain = this.#chains.get(id) ?? new Chain(telemetry.pipeline(id))
+    for (const [id, { exporters, signal }] of config.pipelines) {
+      const chain = this.#chains.get(id) ?? new Chain(telemetry.pipeline(id, signal))
       const stages = next.stages.get(id)!
       for (const stage of stages) {
-        stage.join(chain.sheet, telemetry.processor(stage.configured.id, id), config.service.processor_timeout)
+        stage.join(chain.sheet, telemetry.processor(stage.configured.id, id, signal), config.service.processor_timeout)
       }
       chain.lead(
         stages,
-        exporters.map((exporter) => next.destinations.get(exporter)!.delivery),
+        exporters.map((exporter) => next.destinations.get(exporter)!.deliveries.get(signal)!),
       )
       chains.set(id, chain)
     }
@@ -333,14 +349,18 @@ export class Graph {
 
   #starting(path: string): void {
     const [section, id] = split(path)
-    this.options.health.starting(path, section === 'exporters' ? this.options.telemetry.exporter(id) : undefined)
+    const sheets = (): readonly ExporterSheet[] => this.options.telemetry.sheetsOf(id)
+    this.options.health.starting(path, section === 'exporters' ? sheets : undefined)
   }
 
-  /** Its counts stay; how it was is of no more interest. */
-  #forget(path: string): void {
-    this.options.health.gone(path)
-    const [section, id] = split(path)
-    if (section === 'exporters') this.options.telemetry.exporter(id).queueStatus = undefined
+  /** Of what is no more: its counts stay. */
+  #forgetQueues(before: Plan): void {
+    for (const [id, { deliveries }] of before.destinations) {
+      for (const signal of deliveries.keys()) {
+        if (this.#plan.destinations.get(id)?.deliveries.has(signal) === true) continue
+        this.options.telemetry.exporter(id, signal).queueStatus = undefined
+      }
+    }
   }
 
   get #hasFailed(): boolean {
@@ -388,16 +408,17 @@ function isIn(receivers: Plan['receivers'], receiver: Receiver): boolean {
 function goneOf(before: Plan, next: Plan, renewed: Promise<unknown>): Gone {
   const destinations = [...next.destinations.values()]
   const old = [...before.destinations]
-  const isLeft = (delivery: Delivery): boolean => !destinations.some((other) => other.delivery === delivery)
+  const staying = new Set(destinations.flatMap(({ deliveries }) => [...deliveries.values()]))
   const isUsed = (lifetime: Lifetime): boolean => destinations.some((other) => other.lifetime === lifetime)
+  const deliveries = old.flatMap(([id, { deliveries }]) =>
+    Array.from(deliveries, ([signal, delivery]) => [`exporters.${deliveryId(id, signal)}`, delivery] as const),
+  )
   return {
     receivers: [...before.receivers.values()].filter((receiver) => !isIn(next.receivers, receiver)),
     stages: Array.from(before.stages, ([id, stages]) => {
       return stages.filter((stage) => next.stages.get(id)?.includes(stage) !== true)
     }),
-    deliveries: new Map(
-      old.flatMap(([id, { delivery }]) => (isLeft(delivery) ? [[`exporters.${id}`, delivery] as const] : [])),
-    ),
+    deliveries: new Map(deliveries.filter(([, delivery]) => !staying.has(delivery))),
     renewed,
     lifetimes: old.map(([, { lifetime }]) => lifetime).filter((lifetime) => !isUsed(lifetime)),
   }

@@ -3,11 +3,18 @@ import type { OperatorFunction, Subscriber } from 'rxjs'
 import type { Clock, Timer } from '../../time/clock.ts'
 import type { Context } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
-import type { PointChange, ProcessBatch, ProcessorAccount, ProcessorComponent } from '../../component/processor.ts'
+import type {
+  PointChange,
+  ProcessBatch,
+  ProcessorAccount,
+  ProcessorComponent,
+  ProcessorOperator,
+} from '../../component/processor.ts'
 import { asDeliveryError, errorMessage, retryable } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { handedOver } from '../../otlp/metrics/handed_over.ts'
+import type { Settings } from '../../component/settings.ts'
+import type { Batch } from '../../otlp/signal.ts'
+import { handedOver } from '../../otlp/signals.ts'
 import { stackOf } from '../../process_exit.ts'
 import { throttled } from '../../throttled.ts'
 import { Receipt } from './receipt.ts'
@@ -16,7 +23,7 @@ import { whole } from '../telemetry/telemetry.ts'
 import type { PipelineSheet } from '../telemetry/telemetry.ts'
 
 /** What a client is told; the log says why. */
-const FAILED = 'A processor failed on these data points.'
+const FAILED = 'A processor failed on this data.'
 
 const BUSY = retryable('A processor is busy: too many batches are waiting for it.', undefined, {
   reason: 'processor_busy',
@@ -50,7 +57,7 @@ export interface Guarded {
  * keep the order of batches, and one that does not answer in time costs the batch, counted under `processor_timeout`.
  */
 export function guard(
-  processor: ReturnType<ProcessorComponent['create']>,
+  processor: ReturnType<ProcessorComponent<Settings, Batch>['create']>,
   guarded: Guarded,
 ): OperatorFunction<Envelope, Envelope> {
   return (source) =>
@@ -59,7 +66,7 @@ export function guard(
       const step =
         typeof processor === 'function'
           ? new FunctionStep(processor, output, ledger, guarded)
-          : new OperatorStep(processor.operator, output, ledger, guarded.custom)
+          : new OperatorStep(processor, output, ledger, guarded.custom)
       return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
     })
 }
@@ -182,7 +189,7 @@ class FunctionStep implements Step {
   #isReported = false
 
   constructor(
-    private readonly process: ProcessBatch,
+    private readonly process: ProcessBatch<Batch>,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
     private readonly guarded: Guarded,
@@ -207,7 +214,7 @@ class FunctionStep implements Step {
 
   #run(envelope: Envelope): void {
     const said = new Said()
-    let result: ReturnType<ProcessBatch>
+    let result: ReturnType<ProcessBatch<Batch>>
     let isAwaited: boolean
     try {
       result = this.process(envelope.batch, said)
@@ -215,7 +222,7 @@ class FunctionStep implements Step {
     } catch (error) {
       return this.#fail(envelope, error)
     }
-    if (!isAwaited) return this.#turn(envelope, result as MetricBatch | undefined, said)
+    if (!isAwaited) return this.#turn(envelope, result as Batch | undefined, said)
     this.ledger.sheet.held += envelope.batch.itemCount
     this.#waiting.push(envelope)
     this.#busy = true
@@ -223,7 +230,7 @@ class FunctionStep implements Step {
   }
 
   /** The head of `#waiting` is being processed; when it is done or given up, the next one is. */
-  #settle(result: Promise<MetricBatch | undefined>, said: Said): void {
+  #settle(result: Promise<Batch | undefined>, said: Said): void {
     const { clock } = this.guarded
     const timeout = this.guarded.timeout()
     const slow = clock.setTimeout(() => {
@@ -278,10 +285,10 @@ class FunctionStep implements Step {
     return envelope
   }
 
-  #turn(envelope: Envelope, result: MetricBatch | undefined, said: Said): void {
-    let batch: MetricBatch | undefined
+  #turn(envelope: Envelope, result: Batch | undefined, said: Said): void {
+    let batch: Batch | undefined
     try {
-      batch = result === undefined || !this.guarded.custom ? result : handedOver(result)
+      batch = result === undefined || !this.guarded.custom ? result : handedOver(result, [this.ledger.sheet.signal])
     } catch (error) {
       return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
     }
@@ -300,13 +307,13 @@ class FunctionStep implements Step {
 
 /** An RxJS operator. What it emits while it is handed a batch inherits the receipt; a batch that it keeps it has taken. */
 class OperatorStep implements Step {
-  #input: Subject<MetricBatch> | undefined
+  #input: Subject<Batch> | undefined
   #current: Envelope | undefined
   #produced = 0
   #completing = false
 
   constructor(
-    private readonly operator: OperatorFunction<MetricBatch, MetricBatch>,
+    private readonly processor: ProcessorOperator<Batch>,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
     private readonly custom: boolean,
@@ -334,11 +341,11 @@ class OperatorStep implements Step {
   }
 
   #connect(): void {
-    const input = new Subject<MetricBatch>()
+    const input = new Subject<Batch>()
     this.#input = input
-    const emitted = defer(() => this.operator(input))
+    const emitted = defer(() => this.processor.operator(input))
     // What is no batch ends the operator, as a throw does.
-    const checked = this.custom ? emitted.pipe(map(emittedBatch)) : emitted
+    const checked = this.custom ? emitted.pipe(map((batch) => emittedBatch(batch, this.ledger.sheet))) : emitted
     checked.subscribe({
       next: (batch) => this.#emit(batch),
       error: (error: unknown) => this.#fail(error),
@@ -361,7 +368,7 @@ class OperatorStep implements Step {
     this.output.complete()
   }
 
-  #emit(batch: MetricBatch): void {
+  #emit(batch: Batch): void {
     if (batch.itemCount === 0) return
     if (this.#current === undefined) {
       this.ledger.appeared(batch.itemCount)
@@ -374,15 +381,15 @@ class OperatorStep implements Step {
   }
 }
 
-function emittedBatch(emitted: unknown): MetricBatch {
+function emittedBatch(emitted: unknown, { signal }: PipelineSheet): Batch {
   try {
-    return handedOver(emitted)
+    return handedOver(emitted, [signal])
   } catch (error) {
     throw new TypeError(`what it emitted: ${errorMessage(error)}`, { cause: error })
   }
 }
 
-function isPromise(result: ReturnType<ProcessBatch>): boolean {
+function isPromise(result: ReturnType<ProcessBatch<Batch>>): boolean {
   return typeof result === 'object' && typeof (result as { then?: unknown } | null)?.then === 'function'
 }
 
@@ -395,7 +402,7 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     if (refused) sheet.refused += items
     else {
       sheet.lost(error.reason, items)
-      log.error('Data points were refused, and what their receiver cannot keep is dropped and counted.', {
+      log.error(`${sheet.items} were refused, and what their receiver cannot keep is dropped and counted.`, {
         ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
       })
     }

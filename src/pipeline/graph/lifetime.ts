@@ -6,7 +6,7 @@ import type { Logger } from '../../component/logger.ts'
 import type { ConfigOf, Settings } from '../../component/settings.ts'
 import { errorMessage } from '../../errors.ts'
 import { LISTEN_INTERVAL, listenFailure } from '../../net/endpoint.ts'
-import { describe } from '../../otlp/metrics/handed_over.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import { componentClock } from './component_clock.ts'
 import { ownMetricsReader } from '../telemetry/own_metrics_reader.ts'
 import { Ports } from './ports.ts'
@@ -15,7 +15,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 interface ContextOptions
   extends
     Pick<Context<ConfigOf<Settings>>, 'clock' | 'network' | 'config' | 'id' | 'deliver'>,
-    Partial<Pick<Context, 'memoryIsShort' | 'report'>> {
+    Partial<Pick<Context, 'takes' | 'memoryIsShort' | 'report'>> {
   readonly telemetry: Telemetry
   /** Told why it waits for a port, and that it does no more. */
   readonly waiting?: (why: string | undefined) => void
@@ -52,7 +52,14 @@ export class Lifetime {
   /** What `create` is given. */
   context(
     component: Pick<Component, 'kind' | 'type'>,
-    { telemetry, memoryIsShort = () => false, report = () => {}, waiting = () => {}, ...given }: ContextOptions,
+    {
+      telemetry,
+      takes = () => false,
+      memoryIsShort = () => false,
+      report = () => {},
+      waiting = () => {},
+      ...given
+    }: ContextOptions,
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
     const [meter, ownMetrics] = [telemetry.meter(component, given.id), ownMetricsReader(telemetry, signal)]
@@ -66,7 +73,7 @@ export class Lifetime {
     )
     return {
       ...given,
-      ...{ log, signal, clock, meter, ownMetrics, rxjs, memoryIsShort },
+      ...{ log, signal, clock, meter, ownMetrics, rxjs, takes, memoryIsShort },
       report: (said) => (this.#hasBegun ? report(said) : void (problem = said)),
       onStop: (cleanup) => this.onStop(cleanup),
       listen: (options) => this.#listenFor(options, new Error(), waiting, given.clock),

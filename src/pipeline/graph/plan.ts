@@ -1,21 +1,22 @@
-import { isDeepStrictEqual } from 'node:util'
 import { from, take } from 'rxjs'
 import type { Context } from '../../component/context.ts'
 import type { Component } from '../../component/define.ts'
-import type { Exporter } from '../../component/exporter.ts'
+import type { Exporter, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
-import type { ProcessorComponent } from '../../component/processor.ts'
-import type { ReceiverComponent } from '../../component/receiver.ts'
 import type { ConfigOf, Settings } from '../../component/settings.ts'
 import { ConfigError, errorMessage } from '../../errors.ts'
 import type { Problem } from '../../errors.ts'
 import type { MemoryGuard } from '../../host/memory_limiter.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
 import { Stage } from './chain.ts'
 import { isSame } from './changes.ts'
 import { inOrder } from '../config/input.ts'
 import type { Configured, ConfiguredExporter, PipelineConfig } from '../config/config.ts'
+import { signalsOf } from '../config/pipelines.ts'
+import { deliveryOf } from '../config/settings.ts'
 import { create } from '../modules/create.ts'
 import { Delivery } from '../delivery/delivery.ts'
+import { Shared } from '../delivery/shared.ts'
 import type { Health } from '../telemetry/health.ts'
 import { Lifetime } from './lifetime.ts'
 import { isBuiltin } from '../modules/load.ts'
@@ -26,13 +27,17 @@ import { Receiver } from './receiver.ts'
 import type { Source } from './receiver.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
-/** An exporter with the delivery around it; each may outlive the settings of the other. */
+/** An exporter with the deliveries around it, one for each signal; each may outlive the settings of the other. */
 export interface Destination {
   readonly configured: ConfiguredExporter
-  readonly exporter: Exporter
+  readonly exporter: AnyExporter
   readonly lifetime: Lifetime
-  readonly delivery: Delivery
+  readonly deliveries: ReadonlyMap<Signal, Delivery>
+  /** What the deliveries have together. */
+  readonly shared: Shared
 }
+
+type AnyExporter = Exporter<ExportRequest, Batch>
 
 /** The components that the pipelines of a configuration use. What is not new, another plan has, too. */
 export interface Plan {
@@ -56,6 +61,10 @@ export interface PlanOptions extends Machine {
   readonly ended: (receiver: Receiver) => void
 }
 
+type Entry<Section> = Section extends ReadonlyMap<string, infer C> ? C : never
+type ReceiverSettings = Entry<PipelineConfig['receivers']>
+type ProcessorSettings = Entry<PipelineConfig['processors']>
+
 /** Scrapes of a receiver when the pipeline runs once: two, so that differences and rates exist. */
 const SCRAPES_ONCE = 2
 
@@ -78,8 +87,12 @@ class Planner {
   ) {}
 
   plan(config: PipelineConfig): Plan {
-    const destinations = mapUsed(config.exporters, (exporter) => this.#destination(exporter))
-    const receivers = mapUsed(config.receivers, (receiver) => this.#receiver(receiver))
+    const destinations = mapUsed(config.exporters, (exporter) =>
+      this.#destination(exporter, signalsNaming(config, 'exporters', exporter.id)),
+    )
+    const receivers = mapUsed(config.receivers, (receiver) =>
+      this.#receiver(receiver, signalsNaming(config, 'receivers', receiver.id)),
+    )
     const stages = new Map(
       [...config.pipelines].map(([id, { processors }]) => {
         const configured = processors.map((processor) => config.processors.get(processor)!)
@@ -88,49 +101,57 @@ class Planner {
     )
     if (this.#problems.size > 0) {
       for (const lifetime of this.#lifetimes) void lifetime.stop()
-      for (const [id, { delivery }] of destinations) {
-        const before = this.before?.destinations.get(id)
-        if (before?.delivery !== delivery) void delivery.drain(AbortSignal.abort())
-        if (before === undefined) this.options.telemetry.forgetExporter(id)
+      for (const [id, { deliveries }] of destinations) {
+        for (const [signal, delivery] of deliveries) {
+          const before = this.before?.destinations.get(id)?.deliveries.get(signal)
+          if (before !== delivery) void delivery.drain(AbortSignal.abort())
+          if (before === undefined) this.options.telemetry.forgetExporter(id, signal)
+        }
       }
       throw new ConfigError(inOrder([...this.#problems.values()], []))
     }
     return { config, receivers, stages, destinations, lifetimes: this.#lifetimes }
   }
 
-  #destination(configured: ConfiguredExporter): Destination | undefined {
+  #destination(configured: ConfiguredExporter, signals: ReadonlySet<Signal>): Destination | undefined {
     const { id, delivery: settings } = configured
     const before = this.before?.destinations.get(id)
     const same = before !== undefined && isSame(before.configured, configured) ? before : undefined
-    if (same !== undefined && isDeepStrictEqual(same.configured.delivery, settings)) return same
     const { exporter, lifetime } = same ?? this.#exporter(configured)
     if (exporter === undefined) return undefined
-    const directory = before?.configured.delivery.sending_queue.directory
-    const { memory, telemetry } = this.options
-    const log = componentLogger(this.options.log, id)
-    const delivery =
-      before !== undefined && directory === settings.sending_queue.directory
-        ? before.delivery
-        : new Delivery(
-            exporter,
-            settings,
-            telemetry.exporter(id),
-            log,
-            id,
-            memory,
-            before !== undefined,
-            this.options,
-            !isBuiltin(configured.component),
-          )
-    return { configured, exporter, lifetime, delivery }
+    const stays = before?.configured.delivery.sending_queue.directory === settings.sending_queue.directory
+    const shared = stays && before !== undefined ? before.shared : new Shared()
+    const deliveries = new Map<Signal, Delivery>()
+    for (const signal of signals) {
+      const old = before?.deliveries.get(signal)
+      const delivery = stays && old !== undefined ? old : this.#delivery({ configured, exporter, shared }, signal)
+      deliveries.set(signal, delivery)
+    }
+    return { configured, exporter, lifetime, deliveries, shared }
   }
 
-  #exporter(configured: ConfiguredExporter): { exporter: Exporter | undefined; lifetime: Lifetime } {
+  #delivery(
+    { configured, exporter, shared }: Pick<Destination, 'configured' | 'exporter' | 'shared'>,
+    signal: Signal,
+  ): Delivery {
+    const { id, component } = configured
+    const { memory, telemetry, log } = this.options
+    return new Delivery({
+      ...{ exporter, shared, memory, machine: this.options, config: deliveryOf(configured, signal) },
+      sheet: telemetry.exporter(id, signal),
+      log: componentLogger(log, id),
+      remembers: signalsOf(component)[0] === signal,
+      isHeir: this.before?.destinations.get(id)?.deliveries.has(signal) === true,
+      custom: !isBuiltin(component),
+    })
+  }
+
+  #exporter(configured: ConfiguredExporter): { exporter: AnyExporter | undefined; lifetime: Lifetime } {
     const { context, lifetime } = this.#context(configured)
     return { exporter: this.#create(configured, context), lifetime }
   }
 
-  #receiver(configured: Configured<ReceiverComponent>): Receiver | undefined {
+  #receiver(configured: ReceiverSettings, signals: ReadonlySet<Signal>): Receiver | undefined {
     const { id, component } = configured
     const { once, log, telemetry, memory, clock, ended } = this.options
     if (once && !collects(component)) {
@@ -143,24 +164,25 @@ class Planner {
     }
     return new Receiver({
       configured,
+      signals,
       memory,
       clock,
       ended,
-      sheetOf: (transport) => telemetry.receiver(id, transport),
-      create: (deliver) => this.#source(configured, deliver),
+      sheetOf: (signal, transport) => telemetry.receiver(id, signal, transport),
+      create: (given) => this.#source(configured, given),
     })
   }
 
-  #source(receiver: Configured<ReceiverComponent>, deliver: Context['deliver']): Source {
+  #source(receiver: ReceiverSettings, given: Pick<Context, 'deliver' | 'takes'>): Source {
     const { once } = this.options
     const settings = once ? { collection_interval: 1000, initial_delay: 0 } : {}
     const config = { ...(receiver.config as object), ...settings }
-    const { context, lifetime } = this.#context({ ...receiver, config }, deliver)
+    const { context, lifetime } = this.#context({ ...receiver, config }, given)
     const batches = from(this.#create(receiver, context) ?? [])
     return { batches: once ? batches.pipe(take(SCRAPES_ONCE)) : batches, lifetime, log: context.log }
   }
 
-  #stage(pipeline: string, configured: Configured<ProcessorComponent>): Stage | undefined {
+  #stage(pipeline: string, configured: ProcessorSettings): Stage | undefined {
     const before = this.before?.stages.get(pipeline)?.find((stage) => isSame(stage.configured, configured))
     if (before !== undefined && before.configured.id === configured.id) return before
     const { context, lifetime } = this.#context(configured)
@@ -171,13 +193,13 @@ class Planner {
 
   #context(
     { id, component, config }: Configured<Component>,
-    deliver: Context['deliver'] = notAReceiver,
+    given: Pick<Context, 'deliver' | 'takes'> = notAReceiver,
   ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
     const { clock, network, log, ports, telemetry, health, memory } = this.options
     const lifetime = new Lifetime(componentLogger(log, id), ports)
     this.#lifetimes.push(lifetime)
     const context = lifetime.context(component, {
-      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, deliver },
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, ...given },
       memoryIsShort: (bytes) => memory.isShort(bytes),
       report: (problem) => health.reported(`${component.kind}s.${id}`, problem && String(problem)),
       waiting: (why) => health.waiting(`${component.kind}s.${id}`, why),
@@ -200,7 +222,7 @@ class Planner {
 }
 
 /** A receiver that scrapes on a schedule has this setting, as in the collector. */
-function collects(component: ReceiverComponent): boolean {
+function collects(component: ReceiverSettings['component']): boolean {
   return 'collection_interval' in component.config
 }
 
@@ -217,6 +239,16 @@ function mapUsed<C extends Configured<Component>, T>(
   return made
 }
 
-function notAReceiver(): Promise<never> {
-  return Promise.reject(new Error('Only receivers can deliver.'))
+/** The signals of the pipelines that name a component. */
+function signalsNaming(
+  { pipelines }: PipelineConfig,
+  section: 'receivers' | 'exporters',
+  id: string,
+): ReadonlySet<Signal> {
+  return new Set([...pipelines.values()].filter((one) => one[section].includes(id)).map(({ signal }) => signal))
+}
+
+const notAReceiver: Pick<Context, 'deliver' | 'takes'> = {
+  deliver: () => Promise.reject(new Error('Only receivers can deliver.')),
+  takes: () => false,
 }

@@ -1,9 +1,9 @@
 import { partial } from '../../errors.ts'
-import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Batch } from '../../otlp/signal.ts'
 
 /** What travels through the graph: a batch, and beside it the receipt that tells its receiver what became of it. */
 export interface Envelope {
-  readonly batch: MetricBatch
+  readonly batch: Batch
   readonly receipt: Receipt
 }
 

@@ -4,13 +4,16 @@ import type { Clock } from '../../time/clock.ts'
 import type { Context } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
 import type { ReceiverComponent } from '../../component/receiver.ts'
-import { errorMessage, partial, retryable } from '../../errors.ts'
+import { errorMessage, partial, permanent, retryable } from '../../errors.ts'
 import type { MemoryGuard } from '../../host/memory_limiter.ts'
-import type { MetricBatch } from '../../otlp/metrics/batch.ts'
-import { handedOver, pointsIn } from '../../otlp/metrics/handed_over.ts'
+import type { Settings } from '../../component/settings.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
+import { itemsIn } from '../../otlp/common/handed_over.ts'
+import { handedOver } from '../../otlp/signals.ts'
 import { throttled } from '../../throttled.ts'
 import type { Chain } from './chain.ts'
 import type { Configured } from '../config/config.ts'
+import { signalsOf } from '../config/pipelines.ts'
 import { refuse } from './guard.ts'
 import type { Lifetime } from './lifetime.ts'
 import { isBuiltin } from '../modules/load.ts'
@@ -20,26 +23,28 @@ import type { ReceiverSheet } from '../telemetry/telemetry.ts'
 
 /** What a receiver's `create` gave, with its life. */
 export interface Source {
-  readonly batches: Observable<MetricBatch>
+  readonly batches: Observable<Batch>
   readonly lifetime: Lifetime
   readonly log: Logger
 }
 
 interface ReceiverOptions {
-  readonly configured: Configured<ReceiverComponent>
+  readonly configured: Configured<ReceiverComponent<Settings, Batch>>
+  /** Those of the pipelines that will name it. */
+  readonly signals: ReadonlySet<Signal>
   readonly memory: MemoryGuard
   readonly clock: Clock
-  readonly sheetOf: (transport?: string) => ReceiverSheet
-  readonly create: (deliver: Context['deliver']) => Source
+  readonly sheetOf: (signal: Signal, transport?: string) => ReceiverSheet
+  readonly create: (given: Pick<Context, 'deliver' | 'takes'>) => Source
   /** Called when it has ended by itself. */
   readonly ended: (receiver: Receiver) => void
 }
 
 const MEMORY_IS_SHORT = retryable('Memory is short.', undefined, { reason: 'memory_limit' })
 
-/** One receiver as the shared source of its pipelines. What it gives before it is told which these are waits for that. */
+/** One receiver as the shared source of its pipelines, each of which gets the batches of its signal. What it gives before it is told which these are waits for that. */
 export class Receiver {
-  readonly configured: Configured<ReceiverComponent>
+  readonly configured: Configured<ReceiverComponent<Settings, Batch>>
   readonly #source: Source
   readonly #memory: MemoryGuard
   readonly #sheetOf: ReceiverOptions['sheetOf']
@@ -54,13 +59,16 @@ export class Receiver {
   #hasStarted = false
   #over: { readonly failure?: string } | undefined
 
-  constructor({ configured, memory, clock, sheetOf, create, ended }: ReceiverOptions) {
+  constructor({ configured, signals, memory, clock, sheetOf, create, ended }: ReceiverOptions) {
     this.configured = configured
     this.#memory = memory
     this.#sheetOf = sheetOf
     this.#ended = ended
     this.#custom = !isBuiltin(configured.component)
-    this.#source = create((batch, transport) => this.#deliver(batch, transport))
+    this.#source = create({
+      deliver: (batch, transport) => this.#deliver(batch, transport),
+      takes: (signal) => (this.#chains === undefined ? signals.has(signal) : this.#chainsOf(signal).length > 0),
+    })
     this.#quiet = throttled(this.#source.log, clock)
   }
 
@@ -120,38 +128,50 @@ export class Receiver {
   }
 
   /** `Context.deliver`: the outcome over all pipelines. */
-  #deliver(batch: MetricBatch, transport?: string): Promise<void> {
+  #deliver(batch: Batch, transport?: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#emit(batch, transport, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))
     })
   }
 
-  #emit(given: MetricBatch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
+  #chainsOf(signal: Signal): readonly Chain[] {
+    return (this.#chains ?? []).filter(({ sheet }) => sheet.signal === signal)
+  }
+
+  #emit(given: Batch, transport?: string, tell?: (refusal: Error | undefined) => void): void {
     if (this.#stopped) {
       tell?.(new Error('The pipeline has stopped.'))
       return
     }
-    const chains = this.#chains
-    if (chains === undefined) {
+    if (this.#chains === undefined) {
       this.#early.push(() => this.#emit(given, transport, tell))
       return
     }
-    let batch: MetricBatch
+    let batch: Batch
     try {
-      batch = this.#custom ? handedOver(given) : given
+      batch = this.#custom ? handedOver(given, signalsOf(this.configured.component)) : given
     } catch (error) {
-      this.#lose(chains, pointsIn(given), error, transport, tell)
-      return
-    }
-    if (batch.itemCount === 0) {
-      tell?.(undefined)
+      this.#lose(given, error, transport, tell)
       return
     }
     const items = batch.itemCount
+    if (items === 0) {
+      tell?.(undefined)
+      return
+    }
+    const chains = this.#chainsOf(batch.signal)
+    if (chains.length === 0) {
+      const { signal } = batch
+      const message = `No pipeline takes ${signal} from this receiver.`
+      this.#quiet.warn(`${message} A pipeline \`${signal}\` in service.pipelines that names it does.`, { items })
+      this.#sheetOf(signal, transport).refused += items
+      tell?.(permanent(message))
+      return
+    }
     for (const { sheet } of chains) sheet.accepted += items
     const receipt = new Receipt(chains.length, tell)
     const envelope: Envelope = { batch, receipt }
-    const sheet = this.#sheetOf(transport)
+    const sheet = this.#sheetOf(batch.signal, transport)
     receipt.whenSettled((refused) => void (sheet[refused ? 'refused' : 'accepted'] += items))
     if (this.#memory.isShort()) for (const { sheet } of chains) refuse(envelope, sheet, MEMORY_IS_SHORT, this.#quiet)
     else if (receipt.refusable && !hasRoom(chains, envelope)) for (const chain of chains) chain.refuse(envelope)
@@ -159,20 +179,17 @@ export class Receiver {
   }
 
   /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
-  #lose(
-    chains: readonly Chain[],
-    items: number,
-    error: unknown,
-    transport?: string,
-    tell?: (loss: Error) => void,
-  ): void {
+  #lose(given: Batch, error: unknown, transport?: string, tell?: (loss: Error) => void): void {
+    const items = itemsIn(given)
+    const signals = signalsOf(this.configured.component)
+    const signal = signals.find((known) => known === (given as Partial<Batch> | undefined)?.signal) ?? signals[0]
     const message = `what it handed over: ${errorMessage(error)}`
     this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
-    for (const { sheet } of chains) {
+    for (const { sheet } of this.#chainsOf(signal)) {
       sheet.accepted += items
       sheet.lost('receiver_error', items)
     }
-    this.#sheetOf(transport).refused += items
+    this.#sheetOf(signal, transport).refused += items
     tell?.(partial(items, message))
   }
 }

@@ -3,7 +3,9 @@ import type { ExporterState } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import type { Held } from '../../host/memory_limiter.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
+import { signals } from '../../otlp/signals.ts'
+import { deliveryId } from '../delivery/id.ts'
 import { thisMachine } from '../machine.ts'
 import type { Machine } from '../machine.ts'
 import { sizeOf } from './queue.ts'
@@ -41,9 +43,9 @@ const NOTHING = Buffer.alloc(0)
 export interface QueueEvents {
   /** There may be something to `shift`, or room to `push`. */
   changed(): void
-  /** Data points came back from an earlier process. */
+  /** Items came back from an earlier process. */
   restored(items: number): void
-  /** Waiting data points are gone. */
+  /** Waiting items are gone. */
   lost(reason: string, items: number): void
   /** The disk takes batches again, also those that were handed out while it did not. */
   recovered(): void
@@ -55,7 +57,7 @@ interface Entry {
   /** When it was taken, in milliseconds since 1970. */
   readonly time: number
   /** The batch that was pushed; one that was read from disk is made when it is taken. */
-  readonly batch?: MetricBatch
+  readonly batch?: Batch
   /** As of `Queue.push`. */
   readonly isSame?: boolean
   /** What the exporter remembers since it prepared the batch. */
@@ -70,8 +72,26 @@ interface Writing extends Entry {
   readonly resolve: () => void
 }
 
+type Limits = Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>
+
+export interface DiskQueueOptions {
+  /** As in `sending_queue.directory`. */
+  readonly directory: string
+  readonly exporter: string
+  readonly signal?: Signal
+  readonly config: Limits
+  /** What is remembered beside the batches. */
+  readonly state?: ExporterState
+  readonly events: QueueEvents
+  readonly log: Logger
+  readonly memoryIsShort?: () => boolean
+  /** What other queues take of `max_disk_size`. */
+  readonly bytesBeside?: () => number
+  readonly machine?: Pick<Machine, 'clock' | 'disk' | 'random'>
+}
+
 /**
- * A queue in the folder of one exporter. A batch is taken when it is flushed to a `RecordLog`; what fits into memory is
+ * A queue in the folder of one exporter and signal. A batch is taken when it is flushed to a `RecordLog`; what fits into memory is
  * handed out from there, and read back only after that was not enough. When the disk fails, batches wait in memory,
  * and are written as soon as it takes them again.
  */
@@ -95,7 +115,7 @@ export class DiskQueue implements Queue {
   readonly #heldSize = { records: 0, items: 0, bytes: 0 }
   #memoryItems = 0
   /** By segment and index of their records: batches that must come back as the objects they were. */
-  readonly #same = new WeakMap<Segment, Map<number, MetricBatch>>()
+  readonly #same = new WeakMap<Segment, Map<number, Batch>>()
   /** The first record that was not handed out or made ready. */
   #position: { segment: Segment; offset: number } | undefined
   #committing: Promise<void> | undefined
@@ -106,17 +126,24 @@ export class DiskQueue implements Queue {
   #retry: Timer | undefined
   #readmission: Timer | undefined
 
-  constructor(
-    directory: string,
-    id: string,
-    private config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
-    state: ExporterState | undefined,
-    private readonly events: QueueEvents,
-    private readonly log: Logger,
-    private readonly memoryIsShort = () => false,
-    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'> = thisMachine,
-  ) {
-    this.#folder = queueFolder(directory, id)
+  readonly #signal: Signal
+  #config: Limits
+  readonly #events: QueueEvents
+  readonly #log: Logger
+  readonly #memoryIsShort: () => boolean
+  readonly #bytesBeside: () => number
+  readonly #machine: Pick<Machine, 'clock' | 'disk' | 'random'>
+
+  constructor({ directory, exporter, signal = 'metrics', config, state, events, log, ...given }: DiskQueueOptions) {
+    const { memoryIsShort = () => false, bytesBeside = () => 0, machine = thisMachine } = given
+    this.#signal = signal
+    this.#config = config
+    this.#events = events
+    this.#log = log
+    this.#memoryIsShort = memoryIsShort
+    this.#bytesBeside = bytesBeside
+    this.#machine = machine
+    this.#folder = queueFolder(directory, deliveryId(exporter, signal))
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
     this.#state = new StateLog(this.#folder, this.#segmentSize, state, log, machine)
   }
@@ -129,10 +156,10 @@ export class DiskQueue implements Queue {
     return this.#readySize.items + (this.#memoryIsNext ? this.#memoryItems : 0)
   }
 
-  fits(batch: MetricBatch, ahead: Iterable<MetricBatch> = []): boolean {
-    const { queue_size: capacity = Infinity, sizer } = this.config
+  fits(batch: Batch, ahead: Iterable<Batch> = []): boolean {
+    const { queue_size: capacity = Infinity, sizer } = this.#config
     const { records, items, bytes } = this.#waiting
-    const size = (each: MetricBatch): number => sizeOf(sizer, each.itemCount, () => each.toOtlp().length)
+    const size = (each: Batch): number => sizeOf(sizer, each.itemCount, () => each.toOtlp().length)
     let before = { requests: records, items, bytes }[sizer]
     let { length } = batch.toOtlp()
     for (const other of ahead) {
@@ -143,9 +170,9 @@ export class DiskQueue implements Queue {
     return this.#fitsMemory(length) && this.#fitsDisk(length)
   }
 
-  push(batch: MetricBatch, isSame = false): Promise<void> | undefined {
+  push(batch: Batch, isSame = false): Promise<void> | undefined {
     const told = this.#state.tell()
-    const time = this.machine.clock.now()
+    const time = this.#machine.clock.now()
     const entry = { batch, isSame, payload: batch.toOtlp(), items: batch.itemCount, time, told }
     this.#count(this.#waiting, entry, 1)
     this.#count(this.#heldSize, entry, 1)
@@ -160,7 +187,7 @@ export class DiskQueue implements Queue {
     const told = this.#state.tell()
     if (told === undefined || told.bytes.length === 0) return undefined
     if (this.#problem === undefined)
-      return this.#write({ payload: NOTHING, items: 0, time: this.machine.clock.now(), told })
+      return this.#write({ payload: NOTHING, items: 0, time: this.#machine.clock.now(), told })
     this.#state.abandon()
     return undefined
   }
@@ -169,7 +196,7 @@ export class DiskQueue implements Queue {
     for (;;) {
       const entry = this.#next(inMemoryOnly)
       if (entry === undefined) return undefined
-      const batch = entry.batch ?? readBatch(entry)
+      const batch = entry.batch ?? this.#readBatch(entry)
       if (batch !== undefined) {
         let done = false
         const finish = (): void => {
@@ -179,14 +206,14 @@ export class DiskQueue implements Queue {
         return { batch, stored: 'place' in entry, since: entry.time, done: finish }
       }
       if ('place' in entry) this.#acknowledge(entry)
-      this.events.lost('corrupt', entry.items)
-      this.log.error('A batch in the queue on disk cannot be read; it is dropped and counted.', {
+      this.#events.lost('corrupt', entry.items)
+      this.#log.error('A batch in the queue on disk cannot be read; it is dropped and counted.', {
         event: 'queue_damaged',
       })
     }
   }
 
-  dropOldest(batch: MetricBatch): number | undefined {
+  dropOldest(batch: Batch): number | undefined {
     // Nothing on disk stands in its way then.
     if (!this.#fitsMemory(batch.toOtlp().length)) return this.#forget()?.items
     const entry = this.#takeReady()
@@ -206,11 +233,8 @@ export class DiskQueue implements Queue {
     return this.#forget()?.items
   }
 
-  configure(
-    config: Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>,
-    state: ExporterState | undefined,
-  ): void {
-    this.config = config
+  configure(config: Limits, state: ExporterState | undefined): void {
+    this.#config = config
     this.#state.renew(state)
   }
 
@@ -221,21 +245,21 @@ export class DiskQueue implements Queue {
         if (error instanceof InUseError && !late) throw error
         this.#failed(error)
       })
-      .finally(() => this.machine.clock.clearTimeout(timer))
+      .finally(() => this.#machine.clock.clearTimeout(timer))
     let timer: Timer | undefined
     // A disk that hangs must not keep the process from starting.
-    const patience = new Promise<void>((resolve) => (timer = this.machine.clock.setTimeout(resolve, PATIENCE)))
+    const patience = new Promise<void>((resolve) => (timer = this.#machine.clock.setTimeout(resolve, PATIENCE)))
     await Promise.race([this.#opening, patience])
     late = true
   }
 
   async close(deadline: AbortSignal): Promise<{ kept: number }> {
     this.#closed = true
-    this.machine.clock.clearTimeout(this.#retry)
-    this.machine.clock.clearTimeout(this.#readmission)
+    this.#machine.clock.clearTimeout(this.#retry)
+    this.#machine.clock.clearTimeout(this.#readmission)
     let timer: Timer | undefined
     // A disk that hangs must not keep the process from ending.
-    const { clock } = this.machine
+    const { clock } = this.#machine
     let hurry = (): void => undefined
     const patience = new Promise<void>((resolve) => {
       const wait = (milliseconds: number): void => {
@@ -253,7 +277,7 @@ export class DiskQueue implements Queue {
   }
 
   status(): QueueStatus {
-    const { queue_size: capacity, sizer } = this.config
+    const { queue_size: capacity, sizer } = this.#config
     const { records, items, bytes } = this.#waiting
     const problem = this.#problem ?? this.#records?.problem
     return {
@@ -280,11 +304,11 @@ export class DiskQueue implements Queue {
   }
 
   async #open(): Promise<void> {
-    await makeFolder(this.#folder, this.machine.disk)
-    this.#lock ??= await this.machine.disk.lock(this.#folder)
+    await makeFolder(this.#folder, this.#machine.disk)
+    this.#lock ??= await this.#machine.disk.lock(this.#folder)
     const failed = (error: unknown): void => this.#failed(error)
     const found = (segments: readonly Segment[], end: LogEnd): Promise<void> => this.#state.restore(segments, end)
-    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.log, failed, this.machine, found)
+    const records = await RecordLog.open(this.#folder, this.#segmentSize, this.#log, failed, this.#machine, found)
     this.#records = records
     this.#restored(records.segments)
     const [first] = records.segments
@@ -304,8 +328,8 @@ export class DiskQueue implements Queue {
       restored += waiting.items
     }
     if (restored === 0) return
-    this.events.restored(restored)
-    this.log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', items: restored })
+    this.#events.restored(restored)
+    this.#log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', items: restored })
   }
 
   #fitsMemory(bytes: number): boolean {
@@ -317,8 +341,21 @@ export class DiskQueue implements Queue {
     if (records === undefined || this.#problem !== undefined) return true
     const held = this.#heldSize
     if (records.finished && held.records === 0) return true
-    const used = records.bytes + held.bytes + held.records * HEADER_SIZE
-    return used + bytes + HEADER_SIZE <= this.config.max_disk_size
+    return this.#bytesBeside() + this.bytesOnDisk + bytes + HEADER_SIZE <= this.#config.max_disk_size
+  }
+
+  get bytesOnDisk(): number {
+    const { records, bytes } = this.#heldSize
+    return (this.#records?.bytes ?? 0) + bytes + records * HEADER_SIZE
+  }
+
+  #readBatch({ payload, items }: Entry): Batch | undefined {
+    try {
+      const batch = signals[this.#signal].fromOtlp(payload)
+      return batch.itemCount === items ? batch : undefined
+    } catch {
+      return undefined
+    }
   }
 
   #count(size: Segment['waiting'], { items, payload }: Entry, sign: 1 | -1): void {
@@ -349,7 +386,7 @@ export class DiskQueue implements Queue {
       this.#recovered()
       for (const { resolve } of group) resolve()
       this.#readAhead()
-      this.events.changed()
+      this.#events.changed()
     }
     // At once, not when the promise settles: whoever was resolved above may push before that.
     this.#committing = undefined
@@ -361,7 +398,7 @@ export class DiskQueue implements Queue {
     await this.#state.write(group, records.end)
     const flushed = this.#state.flush()
     try {
-      const places = batches.length > 0 ? await records.append(batches, this.machine.clock.now()) : []
+      const places = batches.length > 0 ? await records.append(batches, this.#machine.clock.now()) : []
       await flushed
       this.#state.commit()
       return places
@@ -394,7 +431,7 @@ export class DiskQueue implements Queue {
     const { segment, offset } = this.#position!
     const { batch, isSame, payload, items, time } = entry
     const isNext = segment === place.segment && offset === place.offset
-    if (!isNext || this.#readySize.bytes >= this.#segmentSize || this.memoryIsShort()) {
+    if (!isNext || this.#readySize.bytes >= this.#segmentSize || this.#memoryIsShort()) {
       if (isSame && batch !== undefined) this.#keepSame(place, batch)
       return
     }
@@ -402,8 +439,8 @@ export class DiskQueue implements Queue {
     this.#moveTo(segment, offset + HEADER_SIZE + entry.payload.length)
   }
 
-  #keepSame({ segment, index }: Place, batch: MetricBatch): void {
-    const ofSegment = this.#same.get(segment) ?? new Map<number, MetricBatch>()
+  #keepSame({ segment, index }: Place, batch: Batch): void {
+    const ofSegment = this.#same.get(segment) ?? new Map<number, Batch>()
     this.#same.set(segment, ofSegment.set(index, batch))
   }
 
@@ -463,11 +500,11 @@ export class DiskQueue implements Queue {
   #readAhead(): void {
     if (this.#reading !== undefined || this.#unreadable || this.#closed || this.#records === undefined) return
     this.#advance()
-    if (!this.#hasUnread || this.#readySize.bytes > (this.memoryIsShort() ? 0 : this.#segmentSize / 2)) return
+    if (!this.#hasUnread || this.#readySize.bytes > (this.#memoryIsShort() ? 0 : this.#segmentSize / 2)) return
     this.#reading = this.#read(this.#records, this.#position!).finally(() => {
       this.#reading = undefined
       this.#readAhead()
-      this.events.changed()
+      this.#events.changed()
     })
   }
 
@@ -496,8 +533,8 @@ export class DiskQueue implements Queue {
     if (isLost) segment.giveUp(expected)
     this.#forgetWaiting(segment, expected)
     if (isLost) {
-      this.events.lost('corrupt', expected.items)
-      this.log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
+      this.#events.lost('corrupt', expected.items)
+      this.#log.error('Batches in the queue on disk are damaged; they are dropped and counted.', {
         event: 'queue_damaged',
         batches: expected.records,
         items: expected.items,
@@ -520,7 +557,7 @@ export class DiskQueue implements Queue {
 
   #readmitLater(): void {
     if (this.#closed || this.#records?.problem === undefined) return
-    this.#readmission ??= this.machine.clock.setTimeout(() => {
+    this.#readmission ??= this.#machine.clock.setTimeout(() => {
       void this.#readmit(this.#records!).finally(() => {
         this.#readmission = undefined
         this.#readmitLater()
@@ -533,9 +570,9 @@ export class DiskQueue implements Queue {
       if (isNew) this.#restored([segment])
       if (this.#position === undefined || this.#position.segment.name > segment.name) this.#moveTo(segment)
     })
-    if (records.problem === undefined) this.#lastRecovered = new Date(this.machine.clock.now())
+    if (records.problem === undefined) this.#lastRecovered = new Date(this.#machine.clock.now())
     this.#readAhead()
-    this.events.changed()
+    this.#events.changed()
   }
 
   /** Takes away what was waiting in a segment and never will be handed out. */
@@ -565,7 +602,7 @@ export class DiskQueue implements Queue {
   #remember(entry: Entry): void {
     this.#memory.push(entry)
     this.#memoryItems += entry.items
-    this.events.changed()
+    this.#events.changed()
   }
 
   #forget(): Entry | undefined {
@@ -581,7 +618,7 @@ export class DiskQueue implements Queue {
   #failed(error: unknown): void {
     const message = errorMessage(error)
     if (this.#problem === undefined) {
-      this.log.error(
+      this.#log.error(
         'The queue cannot use its directory. Until it can, batches wait in memory and do not survive a crash.',
         {
           event: 'queue_disk_failed',
@@ -590,7 +627,7 @@ export class DiskQueue implements Queue {
         },
       )
     }
-    this.#problem = { since: this.#problem?.since ?? new Date(this.machine.clock.now()), message }
+    this.#problem = { since: this.#problem?.since ?? new Date(this.#machine.clock.now()), message }
     const unwritten = this.#writing.splice(0)
     const entries = unwritten.filter(({ items }) => items > 0)
     if (entries.length < unwritten.length) this.#state.abandon()
@@ -598,8 +635,8 @@ export class DiskQueue implements Queue {
     this.#memory = [...entries, ...this.#memory]
     this.#memoryItems += entries.reduce((sum, { items }) => sum + items, 0)
     for (const { resolve } of unwritten) resolve()
-    if (entries.length > 0) this.events.changed()
-    if (!this.#closed) this.#retry ??= this.machine.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
+    if (entries.length > 0) this.#events.changed()
+    if (!this.#closed) this.#retry ??= this.#machine.clock.setTimeout(() => void this.#tryAgain(), RETRY_INTERVAL)
   }
 
   async #tryAgain(): Promise<void> {
@@ -626,8 +663,8 @@ export class DiskQueue implements Queue {
   /** Makes the folder anew where it was deleted, and with it the lock and what the exporter remembers. */
   async #reclaim(): Promise<void> {
     if (await this.#lock?.stands()) return
-    await makeFolder(this.#folder, this.machine.disk)
-    const lock = await this.machine.disk.lock(this.#folder)
+    await makeFolder(this.#folder, this.#machine.disk)
+    const lock = await this.#machine.disk.lock(this.#folder)
     await this.#lock?.release()
     this.#lock = lock
     this.#state.abandon()
@@ -644,18 +681,9 @@ export class DiskQueue implements Queue {
   #recovered(): void {
     if (this.#problem === undefined) return
     this.#problem = undefined
-    this.#lastRecovered = new Date(this.machine.clock.now())
-    this.log.info('The queue uses its directory again.', { event: 'queue_disk_recovered', directory: this.#folder })
+    this.#lastRecovered = new Date(this.#machine.clock.now())
+    this.#log.info('The queue uses its directory again.', { event: 'queue_disk_recovered', directory: this.#folder })
     this.#rewrite()
-    this.events.recovered()
-  }
-}
-
-function readBatch({ payload, items }: Entry): MetricBatch | undefined {
-  try {
-    const batch = MetricBatch.fromOtlp(payload)
-    return batch.itemCount === items ? batch : undefined
-  } catch {
-    return undefined
+    this.#events.recovered()
   }
 }

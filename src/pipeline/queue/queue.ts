@@ -1,48 +1,50 @@
 import type { Clock } from '../../time/clock.ts'
 import type { ExporterState } from '../../component/exporter.ts'
 import type { Held } from '../../host/memory_limiter.ts'
-import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Batch } from '../../otlp/signal.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 
 /** Where an exporter's prepared batches wait, first in, first out. */
 export interface Queue {
   /** Batches waiting, but for those that cannot be read just now. */
   readonly length: number
-  /** Data points that `shift` gives without waiting. */
+  /** Items that `shift` gives without waiting. */
   readonly items: number
   /** Whether `batch` may be pushed now, or once those `ahead` of it are. A batch larger than the whole queue fits an empty one. */
-  fits(batch: MetricBatch, ahead?: Iterable<MetricBatch>): boolean
+  fits(batch: Batch, ahead?: Iterable<Batch>): boolean
   /**
    * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
    * cannot write keeps batches in memory. `isSame`: `shift` is to return this very object, because a delivery or an exporter
    * remembers what it has done with it.
    */
-  push(batch: MetricBatch, isSame?: boolean): Promise<void> | undefined
+  push(batch: Batch, isSame?: boolean): Promise<void> | undefined
   /** Keeps, as `push` does, what the exporter remembers of a batch of which it left nothing. */
   note(): Promise<void> | undefined
   /** Takes the oldest batch out, or the oldest that is in memory only; `undefined` when there is none, or none yet. */
   shift(inMemoryOnly?: boolean): Taken | undefined
-  /** Drops the oldest batch that stands in the way of `batch`. Returns its data points; `undefined` when there is none. */
-  dropOldest(batch: MetricBatch): number | undefined
+  /** Drops the oldest batch that stands in the way of `batch`. Returns its items; `undefined` when there is none. */
+  dropOldest(batch: Batch): number | undefined
   /** What is in memory only. */
   readonly held: Held
-  /** Drops the oldest batch that is in memory only. Returns its data points; `undefined` when there is none. */
+  /** Drops the oldest batch that is in memory only. Returns its items; `undefined` when there is none. */
   dropHeld(): number | undefined
   /** Takes other limits, and from now on keeps what another exporter remembers; what it holds already stays. */
   configure(config: QueueConfig, state: ExporterState | undefined): void
   /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
   open(): Promise<void>
   /**
-   * Lets go of what it holds, and says how many of the data points waiting are kept for the next start. What still has to be done to
+   * Lets go of what it holds, and says how many of the items waiting are kept for the next start. What still has to be done to
    * keep them has half a second once `deadline` has aborted.
    */
   close(deadline: AbortSignal): Promise<{ kept: number }>
   status(): QueueStatus
+  /** What it takes on disk, and what is about to be written there. */
+  readonly bytesOnDisk: number
 }
 
 /** A batch taken out of a queue. */
 export interface Taken {
-  readonly batch: MetricBatch
+  readonly batch: Batch
   /** Whether it comes back at the next start unless `done` is called. */
   readonly stored: boolean
   /** When the queue took it, or the first of what was joined; milliseconds since 1970. */
@@ -72,7 +74,7 @@ export type QueueConfig = DeliveryConfig['sending_queue']
 const DEFAULT_SIZE = 1000
 
 interface Waiting {
-  readonly batch: MetricBatch
+  readonly batch: Batch
   readonly since: number
 }
 
@@ -109,13 +111,13 @@ export class MemoryQueue implements Queue {
     return this.#items
   }
 
-  fits(batch: MetricBatch, ahead: Iterable<MetricBatch> = []): boolean {
+  fits(batch: Batch, ahead: Iterable<Batch> = []): boolean {
     let before = this.#size
     for (const other of ahead) before += this.#sizeOf(other)
     return before === 0 || before + this.#sizeOf(batch) <= this.#capacity
   }
 
-  push(batch: MetricBatch): undefined {
+  push(batch: Batch): undefined {
     this.#batches.push({ batch, since: this.clock.now() })
     this.#size += this.#sizeOf(batch)
     this.#items += batch.itemCount
@@ -159,11 +161,15 @@ export class MemoryQueue implements Queue {
     return { batches: this.length, size: this.#size, capacity: this.#capacity, oldest: this.#oldest?.since }
   }
 
+  get bytesOnDisk(): number {
+    return 0
+  }
+
   get #oldest(): Waiting | undefined {
     return this.#batches[this.#head]
   }
 
-  #sizeOf(batch: MetricBatch): number {
+  #sizeOf(batch: Batch): number {
     return sizeOf(this.#sizer, batch.itemCount, () => batch.toOtlp().length)
   }
 }

@@ -17,7 +17,7 @@ type Phase = 'starting' | 'ready' | 'stopping'
 /** How each component of a process is, by its path in the YAML, like `exporters.debug`. */
 export class Health {
   readonly #components = new Map<string, ComponentStatus>()
-  readonly #exporters = new Map<string, ExporterSheet>()
+  readonly #exporters = new Map<string, () => readonly ExporterSheet[]>()
   readonly #problems = new Map<string, { readonly since: Date; readonly message: string }>()
   /** When the last of those ended. */
   readonly #solved = new Map<string, Date>()
@@ -36,9 +36,10 @@ export class Health {
     return failed || this.#waits.size > 0 ? 'unavailable' : 'ready'
   }
 
-  starting(path: string, sheet?: ExporterSheet): void {
+  /** `sheets`: of an exporter, those of its signals. */
+  starting(path: string, sheets?: () => readonly ExporterSheet[]): void {
     this.#set(path, 'StatusStarting')
-    if (sheet !== undefined) this.#exporters.set(path, sheet)
+    if (sheets !== undefined) this.#exporters.set(path, sheets)
   }
 
   /** Everything there is has been started. */
@@ -101,11 +102,14 @@ export class Health {
   components(): Readonly<Record<string, ComponentStatus>> {
     for (const [path, { status, since }] of this.#components) {
       if (status !== 'StatusOK' && status !== 'StatusRecoverableError') continue
-      const sheet = this.#exporters.get(path)
-      const queue = sheet?.queueStatus?.()
-      const problem = this.#waits.get(path) ?? this.#problems.get(path) ?? queue?.problem ?? sheet?.failure
+      const sheets = this.#exporters.get(path)?.() ?? []
+      const queues = sheets.flatMap((sheet) => sheet.queueStatus?.() ?? [])
+      const own = this.#waits.get(path) ?? this.#problems.get(path)
+      const [problem] = [own, ...queues.map((queue) => queue.problem), ...sheets.map((sheet) => sheet.failure)].filter(
+        (one) => one !== undefined,
+      )
       if (problem === undefined) {
-        const times = [since, this.#solved.get(path), sheet?.recovered, queue?.recovered]
+        const times = [since, this.#solved.get(path), ...[...sheets, ...queues].map(({ recovered }) => recovered)]
         const last = Math.max(...times.map((time) => Number(time ?? 0)))
         this.#components.set(path, { status: 'StatusOK', since: new Date(last) })
       } else {

@@ -6,8 +6,11 @@ import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
 import type { MemoryReading } from '../../host/memory_limiter.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import { fromSdk } from '../../otlp/metrics/sdk.ts'
+import type { Signal } from '../../otlp/signal.ts'
+import { SIGNALS } from '../../otlp/signals.ts'
 import { version } from '../own_files.ts'
 import type { QueueStatus } from '../queue/queue.ts'
+import { itemsOf } from './telemetry.ts'
 import type { ExporterSheet, PipelineSheet, ProcessorSheet, ReceiverSheet, Telemetry } from './telemetry.ts'
 
 /*
@@ -55,10 +58,41 @@ function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [
   })
 }
 
-/** As the collector writes them. */
-const POINTS = '{datapoints}'
+/** What the collector calls the items of a signal, in names and as a unit. */
+const ITEMS: Readonly<Record<Signal, readonly [name: string, unit: string]>> = {
+  metrics: ['metric_points', '{datapoints}'],
+  logs: ['log_records', '{records}'],
+  traces: ['spans', '{spans}'],
+}
 
-const receivers = instrumentsOf<ReceiverSheet>(
+/** As the collector names and measures what is counted of a signal. */
+function named(name: string, signal: Signal): Pick<Instrument, 'name' | 'unit'> {
+  const [items, unit] = ITEMS[signal]
+  return { name: `${name}_${items}`, unit }
+}
+
+/**
+ * The instruments of a table for each signal, with a value for every sheet of it: `receiver_accepted` is
+ * `receiver_accepted_metric_points`, and `that were taken` goes on from `Data points`.
+ */
+function instrumentsOfItems<S extends { readonly signal: Signal }>(
+  sheets: (telemetry: Telemetry) => Iterable<readonly [S, Attributes]>,
+  table: Readonly<Record<string, readonly [Instrument['kind'], description: string, read: (sheet: S) => number]>>,
+): Instrument[] {
+  return SIGNALS.flatMap((signal) =>
+    Object.entries(table).map(([name, [kind, description, read]]): Instrument => ({
+      kind,
+      ...named(name, signal),
+      description: `${itemsOf(signal)} ${description}`,
+      *read(telemetry) {
+        for (const [sheet, attributes] of sheets(telemetry))
+          if (sheet.signal === signal) yield [read(sheet), attributes]
+      },
+    })),
+  )
+}
+
+const receivers = instrumentsOfItems<ReceiverSheet>(
   ({ receivers }) =>
     Array.from(receivers, (sheet) => {
       const { receiver, transport } = sheet
@@ -66,154 +100,84 @@ const receivers = instrumentsOf<ReceiverSheet>(
       return [sheet, attributes]
     }),
   {
-    receiver_accepted_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that were taken from the receiver.',
-      (sheet) => sheet.accepted,
-    ],
-    receiver_refused_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that no pipeline could take: the sender keeps them.',
-      (sheet) => sheet.refused,
-    ],
+    receiver_accepted: ['counter', 'that were taken from the receiver.', (sheet) => sheet.accepted],
+    receiver_refused: ['counter', 'that no pipeline could take: the sender keeps them.', (sheet) => sheet.refused],
   },
 )
 
 const processors = instrumentsOf<ProcessorSheet>(
   ({ processors }) =>
     Array.from(processors, (sheet) => {
-      const { processor, pipeline } = sheet
-      return [sheet, { processor, pipeline, 'otel.signal': 'metrics' }]
+      const { processor, pipeline, signal } = sheet
+      return [sheet, { processor, pipeline, 'otel.signal': signal }]
     }),
   {
-    processor_incoming_items: ['counter', '{items}', 'Data points that went in.', (sheet) => sheet.incoming],
-    processor_outgoing_items: ['counter', '{items}', 'Data points that came out.', (sheet) => sheet.outgoing],
+    processor_incoming_items: [
+      'counter',
+      '{items}',
+      'Data points, log records or spans that went in.',
+      (sheet) => sheet.incoming,
+    ],
+    processor_outgoing_items: [
+      'counter',
+      '{items}',
+      'Data points, log records or spans that came out.',
+      (sheet) => sheet.outgoing,
+    ],
   },
 )
 
 /** accepted + created = filtered + merged + dropped + refused + held + handed on */
-const pipelines = instrumentsOf<PipelineSheet>(
+const pipelines = instrumentsOfItems<PipelineSheet>(
   ({ pipelines }) => Array.from(pipelines, ([pipeline, sheet]) => [sheet, { pipeline }]),
   {
-    pipeline_accepted_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that came from its receivers.',
-      (sheet) => sheet.accepted,
-    ],
-    pipeline_created_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that its processors made.',
-      (sheet) => sheet.created,
-    ],
-    pipeline_filtered_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that were left out by intent.',
-      (sheet) => sheet.filtered,
-    ],
-    pipeline_merged_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that became part of others.',
-      (sheet) => sheet.losses.merged,
-    ],
-    pipeline_refused_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that went back to their receiver.',
-      (sheet) => sheet.refused,
-    ],
-    pipeline_held_metric_points: ['gauge', POINTS, 'Data points that are in it now.', (sheet) => sheet.held],
-    pipeline_handed_on_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that came to its end.',
-      (sheet) => sheet.handedOn,
-    ],
+    pipeline_accepted: ['counter', 'that came from its receivers.', (sheet) => sheet.accepted],
+    pipeline_created: ['counter', 'that its processors made.', (sheet) => sheet.created],
+    pipeline_filtered: ['counter', 'that were left out by intent.', (sheet) => sheet.filtered],
+    pipeline_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
+    pipeline_refused: ['counter', 'that went back to their receiver.', (sheet) => sheet.refused],
+    pipeline_held: ['gauge', 'that are in it now.', (sheet) => sheet.held],
+    pipeline_handed_on: ['counter', 'that came to its end.', (sheet) => sheet.handedOn],
   },
 )
 
 /** handed in + restored + created = sent + rejected + merged + dropped + kept + queued + in flight; and what the collector counts */
-const exporters = instrumentsOf<ExporterSheet>(
-  ({ exporters }) => Array.from(exporters, ([exporter, sheet]) => [sheet, { exporter }]),
+const exporters = instrumentsOfItems<ExporterSheet>(
+  ({ exporters }) => Array.from(exporters, (sheet) => [sheet, { exporter: sheet.exporter }]),
   {
-    exporter_handed_in_metric_points: [
+    exporter_handed_in: ['counter', 'that came from its pipelines.', (sheet) => sheet.handedIn],
+    exporter_restored: ['counter', 'that were found on disk at the start.', (sheet) => sheet.restored],
+    exporter_created: ['counter', 'that were made beside those handed in.', (sheet) => sheet.created],
+    exporter_sent: ['counter', 'that the destination took.', (sheet) => sheet.sent],
+    exporter_rejected: ['counter', 'refused in requests that the destination took.', (sheet) => sheet.rejected],
+    exporter_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
+    exporter_kept: ['counter', 'that the stop left on disk.', (sheet) => sheet.kept],
+    exporter_queued: ['gauge', 'that wait in the queue now.', (sheet) => sheet.queued],
+    exporter_in_flight: ['gauge', 'that are being sent, or wait to be sent again.', (sheet) => sheet.inFlight],
+    exporter_send_failed: ['counter', 'of requests that were given up, or rejected.', (sheet) => sheet.sendFailed],
+    exporter_enqueue_failed: [
       'counter',
-      POINTS,
-      'Data points that came from its pipelines.',
-      (sheet) => sheet.handedIn,
-    ],
-    exporter_restored_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that were found on disk at the start.',
-      (sheet) => sheet.restored,
-    ],
-    exporter_created_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that were made beside those handed in.',
-      (sheet) => sheet.created,
-    ],
-    exporter_sent_metric_points: ['counter', POINTS, 'Data points that the destination took.', (sheet) => sheet.sent],
-    exporter_rejected_metric_points: [
-      'counter',
-      POINTS,
-      'Data points refused in requests that the destination took.',
-      (sheet) => sheet.rejected,
-    ],
-    exporter_merged_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that became part of others.',
-      (sheet) => sheet.losses.merged,
-    ],
-    exporter_kept_metric_points: ['counter', POINTS, 'Data points that the stop left on disk.', (sheet) => sheet.kept],
-    exporter_queued_metric_points: [
-      'gauge',
-      POINTS,
-      'Data points that wait in the queue now.',
-      (sheet) => sheet.queued,
-    ],
-    exporter_in_flight_metric_points: [
-      'gauge',
-      POINTS,
-      'Data points that are being sent, or wait to be sent again.',
-      (sheet) => sheet.inFlight,
-    ],
-    exporter_send_failed_metric_points: [
-      'counter',
-      POINTS,
-      'Data points of requests that were given up, or rejected.',
-      (sheet) => sheet.sendFailed,
-    ],
-    exporter_enqueue_failed_metric_points: [
-      'counter',
-      POINTS,
-      'Data points that a full queue did not take, also where the sender keeps them.',
+      'that a full queue did not take, also where the sender keeps them.',
       (sheet) => sheet.enqueueFailed,
     ],
-    exporter_requests: ['counter', '{requests}', 'Attempts to send a request.', (sheet) => sheet.attempts],
-    exporter_retries: ['counter', '{requests}', 'Attempts after one that failed.', (sheet) => sheet.retries],
   },
 )
 
-const dropped = ['pipeline', 'exporter'] as const
-const drops = dropped.map((holder): Instrument => ({
-  kind: 'counter',
-  name: `${holder}_dropped_metric_points`,
-  unit: POINTS,
-  description: 'Data points that were lost, by reason.',
-  *read(telemetry) {
-    for (const [id, { losses }] of telemetry[`${holder}s`]) {
-      for (const [reason, items] of Object.entries(losses.dropped)) yield [items, { [holder]: id, reason }]
-    }
-  },
-}))
+const drops = (['pipeline', 'exporter'] as const).flatMap((holder) =>
+  SIGNALS.map((signal): Instrument => ({
+    kind: 'counter',
+    ...named(`${holder}_dropped`, signal),
+    description: `${itemsOf(signal)} that were lost, by reason.`,
+    *read({ pipelines, exporters }) {
+      const sheets =
+        holder === 'pipeline' ? pipelines : Array.from(exporters, (sheet) => [sheet.exporter, sheet] as const)
+      for (const [id, sheet] of sheets) {
+        if (sheet.signal !== signal) continue
+        for (const [reason, items] of Object.entries(sheet.losses.dropped)) yield [items, { [holder]: id, reason }]
+      }
+    },
+  })),
+)
 
 const reloads: Instrument = {
   kind: 'counter',
@@ -223,11 +187,11 @@ const reloads: Instrument = {
   read: ({ reloads }) => Object.entries(reloads).map(([outcome, count]) => [count, { outcome }]),
 }
 
-const QUEUE = { data_type: 'metrics' }
-
-const requestsInFlight = instrumentsOf<ExporterSheet>(
-  ({ exporters }) => Array.from(exporters, ([exporter, sheet]) => [sheet, { exporter, ...QUEUE }]),
+const requests = instrumentsOf<ExporterSheet>(
+  ({ exporters }) => Array.from(exporters, (sheet) => [sheet, { exporter: sheet.exporter, data_type: sheet.signal }]),
   {
+    exporter_requests: ['counter', '{requests}', 'Attempts to send a request.', (sheet) => sheet.attempts],
+    exporter_retries: ['counter', '{requests}', 'Attempts after one that failed.', (sheet) => sheet.retries],
     exporter_in_flight_requests: [
       'gauge',
       '{requests}',
@@ -238,7 +202,10 @@ const requestsInFlight = instrumentsOf<ExporterSheet>(
 )
 
 const queues = instrumentsOf<QueueStatus>(
-  (telemetry) => Object.entries(telemetry.queues()).map(([exporter, status]) => [status, { exporter, ...QUEUE }]),
+  ({ exporters }) =>
+    Array.from(exporters).flatMap(({ exporter, signal, queueStatus }) =>
+      queueStatus === undefined ? [] : [[queueStatus(), { exporter, data_type: signal }]],
+    ),
   {
     exporter_queue_size: ['gauge', '{batches}', 'What waits in the queue, in units of its sizer.', ({ size }) => size],
     exporter_queue_capacity: [
@@ -317,7 +284,7 @@ function cpuSeconds(): number {
 
 const instruments = [
   ...[...receivers, ...processors, ...pipelines, ...exporters, ...drops, reloads],
-  ...[...requestsInFlight, ...queues, ...memory, ...processMetrics],
+  ...[...requests, ...queues, ...memory, ...processMetrics],
 ]
 
 /** Milliseconds between two looks at the event loop. A delay as long is always seen; at 10 there would be ten times the wake-ups. */

@@ -2,17 +2,33 @@ import { systemClock } from '../../time/clock.ts'
 import type { Component } from '../../component/define.ts'
 import type { Counter, Meter } from '../../component/logger.ts'
 import type { MemoryReading } from '../../host/memory_limiter.ts'
-import { describe } from '../../otlp/metrics/handed_over.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
+import type { Signal } from '../../otlp/signal.ts'
+import { signals } from '../../otlp/signals.ts'
+import { deliveryId } from '../delivery/id.ts'
 import type { QueueStatus } from '../queue/queue.ts'
 
-/** Data points by reason. */
+/** Items by reason. */
 export type Reasons = Readonly<Record<string, number>>
+
+/** What is counted of a signal, as a sentence begins: `Data points`. */
+export function itemsOf(signal: Signal): string {
+  const { items } = signals[signal]
+  return items.charAt(0).toUpperCase() + items.slice(1)
+}
 
 /** What a sheet of either kind counts: losses with their reasons, and those among them that are faults. */
 class Losses {
   #merged = 0
   readonly #dropped = new Map<string, number>()
   #faults = 0
+
+  constructor(readonly signal: Signal) {}
+
+  /** What it counts, as a sentence begins: `Data points`. */
+  get items(): string {
+    return itemsOf(this.signal)
+  }
 
   merged(items: number): void {
     this.#merged += items
@@ -44,10 +60,10 @@ class Losses {
  */
 export function whole(items: unknown, what: string): number {
   if (Number.isSafeInteger(items) && (items as number) >= 0) return items as number
-  throw new TypeError(`${what} a number of data points, a whole number from 0, not ${describe(items)}`)
+  throw new TypeError(`${what} a number of items, a whole number from 0, not ${describe(items)}`)
 }
 
-/** What one receiver handed to its pipelines, in data points, when it was known what became of it. */
+/** What one receiver handed to the pipelines of one signal, in items, when it was known what became of it. */
 export class ReceiverSheet {
   accepted = 0
   refused = 0
@@ -55,11 +71,12 @@ export class ReceiverSheet {
   /** `transport`: how it came, as the receiver says. */
   constructor(
     readonly receiver: string,
+    readonly signal: Signal,
     readonly transport: string,
   ) {}
 }
 
-/** What went into a processor of one pipeline and what came out, in data points. */
+/** What went into a processor of one pipeline and what came out, in items. */
 export class ProcessorSheet {
   incoming = 0
   outgoing = 0
@@ -67,6 +84,7 @@ export class ProcessorSheet {
   constructor(
     readonly processor: string,
     readonly pipeline: string,
+    readonly signal: Signal,
   ) {}
 }
 
@@ -82,8 +100,12 @@ export interface PipelineBalance {
   readonly handed_on: number
 }
 
-/** The balance sheet of one pipeline, in data points; right at every moment. */
+/** The balance sheet of one pipeline, in items of its signal; right at every moment. */
 export class PipelineSheet extends Losses {
+  constructor(signal: Signal = 'metrics') {
+    super(signal)
+  }
+
   accepted = 0
   created = 0
   filtered = 0
@@ -119,7 +141,7 @@ export interface ExporterBalance {
   readonly in_flight: number
 }
 
-/** The balance sheet of one exporter, in data points; right at every moment. */
+/** The balance sheet of one exporter and signal, in items; right at every moment. */
 export class ExporterSheet extends Losses {
   handedIn = 0
   restored = 0
@@ -145,6 +167,13 @@ export class ExporterSheet extends Losses {
   requestsInFlight = 0
   /** How its sending queue is now, once there is one. */
   queueStatus?: () => QueueStatus
+
+  constructor(
+    readonly exporter = '',
+    signal: Signal = 'metrics',
+  ) {
+    super(signal)
+  }
 
   /** Points of a request that was given up. */
   givenUp(reason: string, items: number): void {
@@ -175,7 +204,7 @@ export class ExporterSheet extends Losses {
   }
 }
 
-/** The balance of a whole process, by the ids of the YAML. */
+/** The balance of a whole process, by the ids of the YAML; what an exporter does with logs stands under `<id>:logs`, likewise traces. */
 export interface Balance {
   readonly pipelines: Readonly<Record<string, PipelineBalance>>
   readonly exporters: Readonly<Record<string, ExporterBalance>>
@@ -248,8 +277,8 @@ export class Telemetry {
     return this.#pipelines
   }
 
-  get exporters(): Iterable<readonly [id: string, sheet: ExporterSheet]> {
-    return this.#exporters
+  get exporters(): Iterable<ExporterSheet> {
+    return this.#exporters.values()
   }
 
   /** What the components count by themselves. */
@@ -257,25 +286,30 @@ export class Telemetry {
     return this.#counters.values()
   }
 
-  receiver(id: string, transport = ''): ReceiverSheet {
-    return entry(this.#receivers, `${id} ${transport}`, () => new ReceiverSheet(id, transport))
+  receiver(id: string, signal: Signal, transport = ''): ReceiverSheet {
+    return entry(this.#receivers, `${id} ${signal} ${transport}`, () => new ReceiverSheet(id, signal, transport))
   }
 
-  processor(id: string, pipeline: string): ProcessorSheet {
-    return entry(this.#processors, `${id} ${pipeline}`, () => new ProcessorSheet(id, pipeline))
+  processor(id: string, pipeline: string, signal: Signal): ProcessorSheet {
+    return entry(this.#processors, `${id} ${pipeline}`, () => new ProcessorSheet(id, pipeline, signal))
   }
 
-  pipeline(id: string): PipelineSheet {
-    return entry(this.#pipelines, id, () => new PipelineSheet())
+  pipeline(id: string, signal: Signal = 'metrics'): PipelineSheet {
+    return entry(this.#pipelines, id, () => new PipelineSheet(signal))
   }
 
-  exporter(id: string): ExporterSheet {
-    return entry(this.#exporters, id, () => new ExporterSheet())
+  exporter(id: string, signal: Signal = 'metrics'): ExporterSheet {
+    return entry(this.#exporters, deliveryId(id, signal), () => new ExporterSheet(id, signal))
   }
 
-  /** An exporter that never was to be. */
-  forgetExporter(id: string): void {
-    this.#exporters.delete(id)
+  /** Of every signal that the exporter had. */
+  sheetsOf(exporter: string): readonly ExporterSheet[] {
+    return [...this.exporters].filter((sheet) => sheet.exporter === exporter)
+  }
+
+  /** An exporter that never was to get batches of the signal. */
+  forgetExporter(id: string, signal: Signal): void {
+    this.#exporters.delete(deliveryId(id, signal))
   }
 
   /** The meter of one component: its counters carry its id. What it counts before `begin` counts from then on. */
@@ -323,15 +357,15 @@ export class Telemetry {
     }
   }
 
-  /** The balance in words, an equation for each pipeline and exporter. */
+  /** The balance in words: a line for each pipeline, and for each exporter and signal. */
   equations(): string[] {
     return [
-      ...[...this.#pipelines].map(([id, sheet]) => `pipeline ${id}: ${sheet.equation()}`),
-      ...[...this.#exporters].map(([id, sheet]) => `exporter ${id}: ${sheet.equation()}`),
+      ...Array.from(this.#pipelines, ([id, sheet]) => `${sheet.items} of pipeline ${id}: ${sheet.equation()}`),
+      ...Array.from(this.exporters, (sheet) => `${sheet.items} of exporter ${sheet.exporter}: ${sheet.equation()}`),
     ]
   }
 
-  /** The state of each sending queue, by the id of its exporter. */
+  /** The state of each sending queue, by its name in the balance. */
   queues(): Record<string, QueueStatus> {
     const queues: Record<string, QueueStatus> = {}
     for (const [id, { queueStatus }] of this.#exporters) if (queueStatus !== undefined) queues[id] = queueStatus()

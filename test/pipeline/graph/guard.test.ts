@@ -42,8 +42,8 @@ function run(
   const guarded = { changes, sheet, log, custom, timeout: () => 60_000, report, clock }
   source.pipe(guard(processor, guarded)).subscribe({
     next: (envelope) => {
-      out.push(values(envelope.batch))
-      sheet.handedOn += envelope.batch.pointCount
+      out.push(values(envelope.batch as MetricBatch))
+      sheet.handedOn += envelope.batch.itemCount
       envelope.receipt.close()
     },
     complete: () => (completed = true),
@@ -366,7 +366,7 @@ describe('what a guarded processor hands over', () => {
     })
     await step.send(1)
     expect(step.messages[0]).toContain(
-      `\`account.filtered\` must be given a number of data points, a whole number from 0, not ${given}`,
+      `\`account.filtered\` must be given a number of items, a whole number from 0, not ${given}`,
     )
     expect(step.difference()).toBe(0)
   })

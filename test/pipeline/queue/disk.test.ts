@@ -5,6 +5,7 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { Exporter } from '../../../src/component/exporter.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
+import type { Batch } from '../../../src/otlp/signal.ts'
 import { NumberPoint } from '../../../src/otlp/metrics/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { RecordLog } from '../../../src/pipeline/queue/record_log.ts'
@@ -374,7 +375,7 @@ describe('a queue on disk', () => {
         lost: (_reason: string, points: number) => (lost += points),
         recovered: () => {},
       }
-      const queue = new DiskQueue(directory, 'values', config, undefined, events, silent)
+      const queue = new DiskQueue({ directory, exporter: 'values', config, events, log: silent })
       await queue.open()
       for (const value of pushed) await queue.push(batches[value])
       const taken: number[] = []
@@ -544,7 +545,7 @@ describe('a queue on disk', () => {
     await rm(path)
     await mkdir(path)
     let changes = 0
-    const taken: MetricBatch[] = []
+    const taken: Batch[] = []
     const changed = (): void => {
       changes += 1
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
@@ -556,7 +557,7 @@ describe('a queue on disk', () => {
     const write = (): void => {}
     const log = { debug: write, info: write, warn: write, error: write }
     const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 2 ** 20 } as const
-    const queue = new DiskQueue(directory, 'values', config, undefined, events, log)
+    const queue = new DiskQueue({ directory, exporter: 'values', config, events, log })
     await queue.open()
     cleanups.push(async () => void (await queue.close(new AbortController().signal)))
     await new Promise((resolve) => setTimeout(resolve, 500))
@@ -564,7 +565,7 @@ describe('a queue on disk', () => {
     await rmdir(path)
     await writeFile(path, content)
     await until(() => taken.length === 1)
-    expect(taken.map(valuesOf)).toEqual([[1]])
+    expect(taken.map((batch) => valuesOf(batch as MetricBatch))).toEqual([[1]])
   })
 
   it.each([

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import type { Exporter, Told } from '../../../src/component/exporter.ts'
 import { retryable } from '../../../src/errors.ts'
-import type { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
+import type { Batch } from '../../../src/otlp/signal.ts'
 import { loadConfig } from '../../../src/pipeline/config/config.ts'
 import { startPipeline } from '../../../src/pipeline/pipeline.ts'
 import { thisMachine } from '../../../src/pipeline/machine.ts'
@@ -75,7 +75,7 @@ function remembering() {
   return {
     start: (machine: Machine): DiskQueue => {
       restored = []
-      return new DiskQueue('/queue', 'values', config, state, events, log, undefined, machine)
+      return new DiskQueue({ directory: '/queue', exporter: 'values', config, state, events, log, machine })
     },
     /** The number that was told last. */
     told: () => told,
@@ -267,12 +267,12 @@ service: { shutdown_timeout: 200ms, pipelines: { metrics: { receivers: [otlp], e
     const handedOut = batchOf(1)
     await settled(Promise.resolve(first.push(handedOut, true)))
     await settled(Promise.resolve(first.push(batchOf(2))))
-    const taken: MetricBatch[] = []
+    const taken: Batch[] = []
     for (let seconds = 0; taken.length < 5 && seconds < 60; seconds++) {
       for (let next = first.shift(); next !== undefined; next = first.shift()) taken.push(next.batch)
       await machine.clock.advance(1000)
     }
-    expect(taken.map(({ pointCount }) => pointCount)).toEqual([10_000, 10_000, 10_000, 1, 1])
+    expect(taken.map(({ itemCount }) => itemCount)).toEqual([10_000, 10_000, 10_000, 1, 1])
     expect(taken[3]).toBe(handedOut)
     expect(taken[2]).not.toBe(large)
   })

@@ -109,7 +109,7 @@ class Life {
     const events = { changed: () => {}, restored: () => {}, lost: () => {}, recovered: () => {} }
     const write = (message: string, fields: object = {}): number => this.messages.push(message + JSON.stringify(fields))
     const log = { debug: write, info: write, warn: write, error: write }
-    this.#queue = new DiskQueue(directory, 'values', config, this.#engine.state, events, log)
+    this.#queue = new DiskQueue({ directory, exporter: 'values', config, state: this.#engine.state, events, log })
   }
 
   get problem(): string | undefined {
@@ -131,7 +131,7 @@ class Life {
 
   deliver(most = Infinity): void {
     for (let taken, count = 0; count < most && (taken = this.#queue.shift()) !== undefined; count += 1) {
-      this.destination.take(taken.batch)
+      this.destination.take(taken.batch as MetricBatch)
       taken.done()
     }
   }

@@ -1,0 +1,30 @@
+import { describe } from './common/handed_over.ts'
+import type { LogBatch } from './logs/batch.ts'
+import { logs } from './logs/signal_type.ts'
+import type { MetricBatch } from './metrics/batch.ts'
+import { metrics } from './metrics/signal_type.ts'
+import type { Batch, Signal, SignalType } from './signal.ts'
+import type { TraceBatch } from './traces/batch.ts'
+import { traces } from './traces/signal_type.ts'
+
+/** The class of the batches of each signal. */
+export interface BatchOf {
+  readonly metrics: MetricBatch
+  readonly logs: LogBatch
+  readonly traces: TraceBatch
+}
+
+/** What the pipeline can do with the data of each signal. */
+export const signals: Readonly<Record<Signal, SignalType>> = { metrics, logs, traces }
+
+export const SIGNALS = Object.keys(signals) as readonly Signal[]
+
+/**
+ * What a component of a user's own handed over, as a batch of one of `allowed`, in which everything is what it has to be.
+ * @throws TypeError that says what is not
+ */
+export function handedOver(given: unknown, allowed: readonly Signal[]): Batch {
+  const known = allowed.find((signal) => signal === (given as Partial<Batch> | null | undefined)?.signal)
+  if (known !== undefined || allowed.length === 1) return signals[known ?? allowed[0]].handedOver(given)
+  throw new TypeError(`must be a batch of ${allowed.join(' or ')}, not ${describe(given)}`)
+}
