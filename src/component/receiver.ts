@@ -1,7 +1,7 @@
 import type { ObservableInput } from 'rxjs'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Batch } from '../otlp/signal.ts'
-import type { Context } from './context.ts'
+import type { ReceiverContext } from './context.ts'
 import type { Declaration } from './declaration.ts'
 import type { ConfigOf, Settings } from './settings.ts'
 
@@ -11,5 +11,5 @@ export interface ReceiverComponent<S extends Settings = Settings, B extends Batc
   B
 > {
   readonly kind: 'receiver'
-  create(context: Context<ConfigOf<S>>): ObservableInput<B>
+  create(context: ReceiverContext<ConfigOf<S>>): ObservableInput<B>
 }

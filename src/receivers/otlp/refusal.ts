@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import protobuf from 'protobufjs/minimal.js'
-import type { Context } from '../../component/context.ts'
+import type { ReceiverContext } from '../../component/context.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
@@ -66,7 +66,7 @@ export interface PartialSuccess {
  */
 export async function deliverRequest(
   read: () => MetricBatch | Promise<MetricBatch>,
-  deliver: Context['deliver'],
+  deliver: ReceiverContext['deliver'],
   transport: 'http' | 'grpc',
 ): Promise<PartialSuccess | undefined> {
   let batch: MetricBatch
