@@ -191,7 +191,7 @@ function cumulative(round: number): MetricBatch {
 /** A batch of three points in which looking at anything else throws. */
 const poisoned = new Proxy(MetricBatch.empty, {
   get(_target, name) {
-    if (name === 'pointCount') return 3
+    if (name === 'itemCount') return 3
     throw new Error('poisoned')
   },
 })

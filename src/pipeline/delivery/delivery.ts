@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Timer } from '../../time/clock.ts'
-import type { Account, Exporter, ExporterState, ExportRequest, StateRecord } from '../../component/exporter.ts'
+import type { Account, Exporter, ExporterState, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import { logDropped } from '../../component/dropped.ts'
 import { errorMessage, retryable } from '../../errors.ts'
@@ -17,8 +17,8 @@ import type { Divided } from '../../time/turns.ts'
 import { MemoryQueue } from '../queue/queue.ts'
 import type { Queue, QueueStatus, Taken } from '../queue/queue.ts'
 import { DiskQueue } from '../queue/disk.ts'
-import { changesOf } from '../queue/state_log.ts'
 import type { Envelope, Receipt } from '../graph/receipt.ts'
+import { betweenBatches, passOn } from './handover.ts'
 import { Shared } from './shared.ts'
 import { Sending } from './sending.ts'
 import type { Attempt, InHand, Outcome } from './sending.ts'
@@ -34,8 +34,6 @@ const MAX_JOINED = 100_000
 
 const MORE =
   'the requests of `encode` must not hold more items than it was given; of those that it makes it says so first, by `account.created`'
-
-const NOTHING = new Uint8Array()
 
 /** Items that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -261,7 +259,7 @@ export class Delivery implements Holder {
     const { enabled, on_full, num_consumers } = this.#config.sending_queue
     if (this.#draining || this.#blocked.length >= MAX_BLOCKED) return false
     if (this.#mayWait(envelope)) return true
-    if (!enabled) return this.#taken.size + this.#ahead.size < num_consumers
+    if (!enabled) return this.#shared.consumers + this.#ahead.size < num_consumers
     if (on_full !== 'refuse' || this.#isToBeWritten(batch)) return true
     const fits = (): boolean => this.#queue.fits(batch, this.#ahead.values())
     if (!fits()) this.#flush()
@@ -305,48 +303,15 @@ export class Delivery implements Holder {
     this.#encoding?.finish()
   }
 
-  /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
+  /** What the queue is to keep of an exporter's memory. */
   #stateOf({ state }: AnyExporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
     if (!enabled || state === undefined || !this.#remembers) return undefined
-    /** Whether all was returned since `beginCheckpoint`: what changes meanwhile comes later. */
-    let all = false
-    return {
-      beginCheckpoint() {
-        all = false
-        state.beginCheckpoint()
-      },
-      changes: () => {
-        if ((this.#preparing ?? this.#encoding) !== undefined) return { bytes: NOTHING, all }
-        const changes = state.changes()
-        all = (changes as Partial<typeof changes> | undefined)?.all === true
-        return changes
-      },
-      restore: (checkpoints) => state.restore(checkpoints),
-    }
+    return betweenBatches(state, () => (this.#preparing ?? this.#encoding) !== undefined)
   }
 
   /** Gives an exporter what the one before it remembers. */
   #passOn(exporter: AnyExporter): void {
-    if (!this.#remembers) return
-    const [from, to] = [this.#exporter.state, exporter.state]
-    if (from === undefined || to === undefined || from === to) return
-    try {
-      from.beginCheckpoint()
-      const records: StateRecord[] = []
-      const checkpoint = { parts: 0 }
-      for (let all = false; !all;) {
-        const part = changesOf(from, checkpoint)
-        all = part.all
-        if (part.bytes.length > 0) records.push({ bytes: part.bytes, age: 0 })
-      }
-      from.forget?.()
-      to.restore([records])
-    } catch (error) {
-      this.#log.warn('An exporter does not take over what the one before it remembered.', {
-        event: 'state_not_restored',
-        error: errorMessage(error),
-      })
-    }
+    if (this.#remembers) passOn(this.#exporter.state, exporter.state, this.#log)
   }
 
   /**
