@@ -1,5 +1,4 @@
 import { setMaxListeners } from 'node:events'
-import type { Timer } from '../../time/clock.ts'
 import type { Account, Exporter, ExporterState, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import { logDropped } from '../../component/dropped.ts'
@@ -9,6 +8,7 @@ import { Linked, LinkedList } from '../../linked_list.ts'
 import type { Batch, SignalType } from '../../otlp/signal.ts'
 import { handedOver, signals } from '../../otlp/signals.ts'
 import { isTooOld, outOfAge, withinAge } from './age.ts'
+import { Batcher } from './batcher.ts'
 import { throttled } from '../../throttled.ts'
 import { thisMachine } from '../machine.ts'
 import type { Machine } from '../machine.ts'
@@ -28,9 +28,6 @@ import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
 /** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
 const MAX_BLOCKED = 1000
-
-/** Items that are not left to be joined with more, so that to encode them takes little time. */
-const MAX_JOINED = 100_000
 
 const MORE =
   'the requests of `encode` must not hold more items than it was given; of those that it makes it says so first, by `account.created`'
@@ -110,8 +107,7 @@ export class Delivery implements Holder {
   #queued = 0
   /** Data points that the end of this delivery left on disk, or dropped. */
   readonly #left = { kept: 0, dropped: 0 }
-  /** Parts of a batch that was split, and batches to be encoded anew, next to be sent. */
-  readonly #parts: Taken[] = []
+  readonly #batcher: Batcher
   /**
    * Of batches that are sent again by the same exporter: an attempt whose answer was lost may have been taken, and an exporter need
    * not make the same of a batch twice.
@@ -122,13 +118,6 @@ export class Delivery implements Holder {
   /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
   readonly #ahead = new Map<Receipt, Batch>()
   readonly #taken = new LinkedList<Consumer>()
-  /** Waits until what waits in the queue is sent. */
-  #timer: Timer | undefined
-  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as the monotonic clock has it. */
-  #lastTaken = -Infinity
-  #flushAt: number | undefined
-  /** What waits in the queue is sent now. */
-  #flushing = false
   #begun = false
   #draining = false
   /** Who has what waits in memory here, what waits for room and what still comes. */
@@ -177,6 +166,11 @@ export class Delivery implements Holder {
             bytesBeside: () => shared.bytesBeside(this),
             machine,
           })
+    this.#batcher = new Batcher({
+      ...{ queue: this.#queue, config: config.sending_queue, type: this.#type, clock: machine.clock },
+      wasEncoded: (batch) => this.#encoded.has(batch),
+      due: () => this.pump(),
+    })
     shared.join(this)
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
@@ -196,7 +190,7 @@ export class Delivery implements Holder {
   /** Of the queue, as if batches left it only when they are delivered or given up. */
   #status(): QueueStatus {
     const status = this.#queue.status()
-    const since = [...Array.from(this.#taken, ({ taken }) => taken), ...this.#parts].map((taken) => taken.since)
+    const since = [...Array.from(this.#taken, ({ taken }) => taken), ...this.#batcher.ready].map((taken) => taken.since)
     const oldest = Math.min(...since, status.oldest ?? Infinity)
     return { ...status, oldest: oldest === Infinity ? undefined : oldest }
   }
@@ -290,6 +284,7 @@ export class Delivery implements Holder {
     this.#exporter = exporter
     this.#config = config
     this.#queue.configure(config.sending_queue, this.#stateOf(exporter, config))
+    this.#batcher.configure(config.sending_queue)
     this.#showQueue()
     this.#sending.retire()
     this.#sending = this.#newSending()
@@ -327,7 +322,7 @@ export class Delivery implements Holder {
     this.#heir = heir
     if (this.#config.sending_queue.directory === undefined) {
       this.#sending.retire()
-      for (let taken = this.#parts.shift(); taken !== undefined; taken = this.#parts.shift()) this.#takeBack(taken)
+      for (const taken of this.#batcher.takeReady()) this.#takeBack(taken)
       for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
     }
     for (const envelope of this.#blocked.splice(0)) heir.offer(envelope)
@@ -338,10 +333,7 @@ export class Delivery implements Holder {
     if (this.#draining) return
     this.#sending.retire()
     this.#sending = this.#newSending()
-    for (const taken of this.#parts.splice(0)) {
-      if (taken.stored) this.#parts.push(taken)
-      else this.#takeBack(taken)
-    }
+    for (const taken of this.#batcher.takeReady(({ stored }) => !stored)) this.#takeBack(taken)
   }
 
   /** A batch that waits again: here, as the next, or in a queue, where another place is to have it. */
@@ -350,7 +342,7 @@ export class Delivery implements Holder {
     const isOnDisk = this.#config.sending_queue.directory !== undefined
     const next = this.#heir ?? (isOnDisk ? this : undefined)
     if (stored || next === undefined) {
-      this.#parts.unshift(taken)
+      this.#batcher.putBack(taken)
       return
     }
     this.#count(-batch.itemCount)
@@ -377,6 +369,7 @@ export class Delivery implements Holder {
     }
     this.#draining = true
     this.#leave.abort()
+    this.#batcher.hurry()
     this.#sending.hurry()
     for (const envelope of this.#blocked.splice(0)) this.refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
@@ -394,8 +387,8 @@ export class Delivery implements Holder {
     deadline.removeEventListener('abort', abort)
     // What the queue cannot write from now on is not sent either: it is about to be counted.
     this.#abort.abort()
-    this.machine.clock.clearTimeout(this.#timer)
-    for (const { batch, stored } of this.#parts.splice(0)) {
+    this.#batcher.stop()
+    for (const { batch, stored } of this.#batcher.takeReady()) {
       this.#count(-batch.itemCount)
       this.#leaveBehind(batch.itemCount, stored)
     }
@@ -627,24 +620,16 @@ export class Delivery implements Holder {
   #consumeAll(): boolean {
     if (!this.#begun || this.#abort.signal.aborted) return false
     while (this.#shared.consumers < this.#config.sending_queue.num_consumers) {
-      const taken = this.#leaving ? this.#nextInMemory() : this.#next()
+      const taken = this.#leaving ? this.#batcher.nextInMemory() : this.#batcher.next()
       if (taken === undefined) break
       this.#consume(taken)
     }
     return true
   }
 
-  /** The next batch that would be lost with the process. */
-  #nextInMemory(): Taken | undefined {
-    const part = this.#parts.findIndex(({ stored }) => !stored)
-    return part === -1 ? this.#queue.shift(true) : this.#parts.splice(part, 1)[0]
-  }
-
   /** Sends what is left in the queue to grow, as far as there are consumers. */
   #flush(): void {
-    this.#flushing = true
-    this.#consumeAll()
-    this.#flushing = false
+    this.#batcher.flush(() => this.#consumeAll())
   }
 
   /** Takes batches that waited. Returns whether it took any. */
@@ -664,74 +649,6 @@ export class Delivery implements Holder {
       admitted ||= hasRoom
     }
     return admitted
-  }
-
-  /** The next batch to send, joined and split as the settings of the queue say; `undefined` when there is nothing to send yet. */
-  #next(): Taken | undefined {
-    const part = this.#parts.shift()
-    if (part !== undefined) return part
-    const { batch, join_interval } = this.#config.sending_queue
-    const joins = batch !== undefined || join_interval > 0
-    if (!joins || this.#queue.items === 0) return this.#queue.shift()
-    const wait = this.#waitToGrow()
-    this.machine.clock.clearTimeout(this.#timer)
-    if (wait > 0) {
-      this.#timer = this.machine.clock.setTimeout(() => this.pump(), Math.ceil(wait))
-      return undefined
-    }
-    this.#lastTaken = this.machine.clock.monotonic()
-    this.#flushAt = undefined
-    const { min_size = 0, max_size = 0 } = batch ?? {}
-    const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
-    // What is joined for a destination that keeps one value a second has to be encoded as one.
-    if (joined === undefined || max_size === 0 || join_interval > 0) return joined
-    const parts = this.#type.split(joined.batch, max_size)
-    let left = parts.length
-    const done = (): void => {
-      if (--left === 0) joined.done()
-    }
-    this.#parts.unshift(...parts.map((batch) => ({ ...joined, batch, done })))
-    return this.#parts.shift()
-  }
-
-  /** Milliseconds for which what is in the queue is left there to be joined with more; 0 or less: it is sent now. */
-  #waitToGrow(): number {
-    const { batch, join_interval } = this.#config.sending_queue
-    if (this.#draining || this.#flushing) return 0
-    const now = this.machine.clock.monotonic()
-    const { items } = this.#queue
-    let until = -Infinity
-    if (batch !== undefined && items < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
-    if (join_interval === 0 || items >= MAX_JOINED) return until - now
-    // What has waited for a whole interval is a backlog.
-    const { oldest = Infinity } = this.#queue.status()
-    if (this.machine.clock.now() - oldest >= join_interval) return until - now
-    return Math.max(until, this.#lastTaken + join_interval) - now
-  }
-
-  /** Batches of at least `size` items together, or what there is of them, as one. */
-  #join(size: number): Taken | undefined {
-    const joined: Taken[] = []
-    for (let items = 0; items === 0 || items < size;) {
-      const next = this.#queue.shift()
-      if (next === undefined) break
-      // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
-      const wasEncoded = this.#encoded.has(next.batch)
-      if (joined.length > 0 && (wasEncoded || next.stored !== joined[0].stored)) {
-        this.#parts.push(next)
-        break
-      }
-      joined.push(next)
-      if (wasEncoded) break
-      items += next.batch.itemCount
-    }
-    if (joined.length < 2) return joined[0]
-    return {
-      batch: this.#type.merge(joined.map(({ batch }) => batch)),
-      stored: joined[0].stored,
-      since: joined[0].since,
-      done: () => joined.forEach(({ done }) => done()),
-    }
   }
 
   #consume(taken: Taken): void {
@@ -904,8 +821,8 @@ export class Delivery implements Holder {
   #checkIdle(): void {
     if (!this.#draining || this.#taken.size > 0) return
     const isOver = this.#leaving
-      ? this.#queue.held.batches === 0 && this.#parts.every(({ stored }) => stored)
-      : this.#queue.length === 0 && this.#parts.length === 0
+      ? this.#queue.held.batches === 0 && this.#batcher.ready.every(({ stored }) => stored)
+      : this.#batcher.isEmpty
     if (isOver || this.#abort.signal.aborted) this.#whenIdle?.()
   }
 }
