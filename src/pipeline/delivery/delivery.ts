@@ -1,14 +1,14 @@
 import { setMaxListeners } from 'node:events'
 import type { Account, Exporter, ExporterState, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
-import { logDropped } from '../../component/dropped.ts'
 import { errorMessage, retryable } from '../../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import type { Batch, SignalType } from '../../otlp/signal.ts'
 import { handedOver, signals } from '../../otlp/signals.ts'
-import { isTooOld, outOfAge, withinAge } from './age.ts'
+import { isTooOld, withinAge } from './age.ts'
 import { Batcher } from './batcher.ts'
+import { Counting, Preparing } from './counting.ts'
 import { throttled } from '../../throttled.ts'
 import { thisMachine } from '../machine.ts'
 import type { Machine } from '../machine.ts'
@@ -19,11 +19,12 @@ import type { Queue, QueueStatus, Taken } from '../queue/queue.ts'
 import { DiskQueue } from '../queue/disk.ts'
 import type { Envelope, Receipt } from '../graph/receipt.ts'
 import { betweenBatches, passOn } from './handover.ts'
+import { InHand } from './in_hand.ts'
+import type { Said } from './in_hand.ts'
 import { Shared } from './shared.ts'
 import { Sending } from './sending.ts'
-import type { Attempt, InHand, Outcome } from './sending.ts'
+import type { Attempt, Outcome, Sent } from './sending.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
-import { whole } from '../telemetry/telemetry.ts'
 import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
 /** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
@@ -45,12 +46,6 @@ class Consumer extends Linked<Consumer> {
   constructor(readonly taken: Taken) {
     super()
   }
-}
-
-/** What an exporter says of some items of a batch. */
-interface Said {
-  readonly items: number
-  readonly say: () => void
 }
 
 /** What an exporter made of a batch of which nothing has come to an end. */
@@ -89,6 +84,7 @@ export interface DeliveryOptions {
 export class Delivery implements Holder {
   readonly #queue: Queue
   readonly #log: Logger
+  readonly #counting: Counting
   readonly #abort = new AbortController()
   readonly #attempts = new LinkedList<Attempt>()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
@@ -155,6 +151,7 @@ export class Delivery implements Holder {
     this.#exporter = exporter
     this.#config = config
     this.#log = throttled(log, machine.clock)
+    this.#counting = new Counting(sheet, this.#log)
     const { directory } = config.sending_queue
     this.#queue =
       directory === undefined
@@ -492,76 +489,45 @@ export class Delivery implements Holder {
 
   /** `undefined` when the exporter failed. */
   #prepare(batch: Batch): Batch | undefined {
-    const { account, end } = this.#accountOf(batch)
+    const preparing = this.#newPreparing(batch)
     try {
-      const timely = this.#timely(batch, account)
-      const given = this.#exporter.prepare?.(timely, account) ?? timely
-      return end(given === timely || !this.#custom ? given : this.#handedOver(given))
+      const timely = this.#timely(batch, preparing.account)
+      const given = this.#exporter.prepare?.(timely, preparing.account) ?? timely
+      const prepared = given === timely || !this.#custom ? given : this.#handedOver(given)
+      preparing.end(prepared.itemCount)
+      return prepared
     } catch (error) {
-      return end(undefined, error)
+      preparing.failed(error)
+      return undefined
     }
   }
 
   /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
   *#prepareInTurns(batch: Batch, receipt: Receipt): Divided<void> {
     const exporter = this.#exporter
-    const { account, end } = this.#accountOf(batch)
+    const preparing = this.#newPreparing(batch)
     let prepared: Batch | undefined
     try {
-      const timely = yield* this.#type.inParts(batch, (part) => this.#timely(part, account))
+      const timely = yield* this.#type.inParts(batch, (part) => this.#timely(part, preparing.account))
       const given =
         exporter.prepareInTurns === undefined
-          ? (exporter.prepare?.(timely, account) ?? timely)
-          : yield* exporter.prepareInTurns(timely, account)
+          ? (exporter.prepare?.(timely, preparing.account) ?? timely)
+          : yield* exporter.prepareInTurns(timely, preparing.account)
       const result = given === timely || !this.#custom ? given : this.#handedOver(given)
       if (this.#isToBeWritten(result) || (result.itemCount >= LONG && result.mustBeWritten))
         yield* this.#type.writeInTurns(result)
       yield
-      prepared = end(result)
+      preparing.end(result.itemCount)
+      prepared = result
     } catch (error) {
-      prepared = end(undefined, error)
+      preparing.failed(error)
     }
     this.#preparing = undefined
     this.#store(prepared, batch, receipt)
   }
 
-  /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
-  #accountOf(batch: Batch) {
-    /** Points that are to be in the result. */
-    let left = batch.itemCount
-    const leave = (items: number): void => {
-      left -= items
-      this.#count(-items)
-    }
-    const account: Account = {
-      created: (items) => {
-        left += whole(items, '`account.created` must be given')
-        this.#count(items)
-        this.sheet.created += items
-      },
-      merged: (items) => {
-        leave(whole(items, '`account.merged` must be given'))
-        this.sheet.merged(items)
-      },
-      dropped: (reason, items) => {
-        leave(whole(items, '`account.dropped` must be given'))
-        this.sheet.dropped(reason, items)
-        logDropped(this.#log, reason, items, this.sheet.items)
-      },
-    }
-    const end = (prepared: Batch | undefined, error?: unknown): Batch | undefined => {
-      if (prepared === undefined) {
-        this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
-          event: 'exporter_failed',
-          error: errorMessage(error),
-        })
-      }
-      const items = prepared?.itemCount ?? 0
-      this.#count(items - left)
-      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - items)
-      return prepared
-    }
-    return { account, end }
+  #newPreparing({ itemCount }: Batch): Preparing {
+    return new Preparing(this.#counting, this.#log, (change) => this.#count(change), itemCount)
   }
 
   #handedOver(given: unknown): Batch {
@@ -573,23 +539,8 @@ export class Delivery implements Holder {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
     return withinAge(batch, limits, this.machine.clock.now(), (cause, items) => {
       account.dropped(cause, items)
-      this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
+      this.#counting.outOfAge(cause, items)
     })
-  }
-
-  /** Points that an exporter neither passed on nor said anything about are lost; this is a fault of the exporter. */
-  #balance(reason: string, difference: number): void {
-    if (difference === 0) return
-    if (difference < 0) {
-      this.sheet.created -= difference
-      const fields = { items: -difference }
-      this.#log.error('The exporter accounts for more items than it was given; they are counted as created.', fields)
-      return
-    }
-    this.sheet.lost(reason, difference)
-    if (reason === 'unaccounted') {
-      this.#log.error('The exporter did not account for all items of a batch.', { items: difference })
-    }
   }
 
   /** What waits for room counts as the oldest: to let go of it costs nothing, its receivers have it. */
@@ -706,61 +657,25 @@ export class Delivery implements Holder {
     const before = this.#encoded.get(batch)
     const known = before?.exporter === exporter ? before : undefined
     this.#encoded.delete(batch)
-    let remaining = batch.itemCount
-    this.#count(-remaining)
-    this.sheet.inFlight += remaining
-    // What the exporter says of a batch counts from its first request on that has come to an end: until then another
-    // exporter may have to encode it instead.
-    let said: Said[] | undefined = [...(known?.said ?? [])]
-    /** Points that nothing was said of yet. */
-    let open = (said ?? []).reduce((sum, { items }) => sum - items, remaining)
-    const counted = ({ items, say }: Said): void => {
-      remaining -= items
-      this.sheet.inFlight -= items
-      say()
-    }
-    const settle = (): void => {
-      said?.forEach(counted)
-      said = undefined
-    }
-    const account = (items: number, say: () => void): void => {
-      open -= items
-      if (said === undefined) counted({ items, say })
-      else said.push({ items, say })
-    }
-    const dropped = (cause: string, items: number): void =>
-      account(whole(items, '`account.dropped` must be given'), () => {
-        this.sheet.dropped(cause, items)
-        logDropped(this.#log, cause, items, this.sheet.items)
-      })
+    this.#count(-batch.itemCount)
+    const inHand = new InHand(this.#counting, batch.itemCount, known?.said)
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, items) => {
-        dropped(cause, items)
-        this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
+        inHand.account.dropped(cause, items)
+        this.#counting.outOfAge(cause, items)
       })
-    const inHand: InHand = {
+    const sent: Sent = {
       stored,
-      isWhole: () => said !== undefined,
+      isWhole: () => inHand.said !== undefined,
       isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
-      leave: (items) => {
-        settle()
-        open -= items
-        remaining -= items
-        this.sheet.inFlight -= items
-      },
+      leave: (items) => inHand.leave(items),
     }
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
-    const speaking: Account = {
-      created: (items) =>
-        account(-whole(items, '`account.created` must be given'), () => (this.sheet.created += items)),
-      merged: (items) => account(whole(items, '`account.merged` must be given'), () => this.sheet.merged(items)),
-      dropped,
-    }
     const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {
       if (timely.itemCount === 0) return []
-      if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, speaking))
-      this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, speaking)))
+      if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, inHand.account))
+      this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, inHand.account)))
       return this.#encoding.result.then(taken)
     }
     const taken = (requests: Iterable<ExportRequest>): Iterable<ExportRequest> => {
@@ -779,11 +694,13 @@ export class Delivery implements Holder {
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of requests) {
-        if (this.#custom && Number((request as ExportRequest | undefined)?.items) > open) throw new TypeError(MORE)
-        if (outcome === 'settled') outcome = await sending.send(request, inHand)
+        if (this.#custom && Number((request as ExportRequest | undefined)?.items) > inHand.open)
+          throw new TypeError(MORE)
+        if (outcome === 'settled') outcome = await sending.send(request, sent)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
         if (outcome === 'renewed') again.push(request)
       }
+      const { said } = inHand
       if (said !== undefined && again.length > 0)
         next().#encoded.set(batch, { exporter, timely, requests: again, said })
     } catch (error) {
@@ -793,12 +710,12 @@ export class Delivery implements Holder {
         error: errorMessage(error),
       })
     }
-    if (outcome === 'renewed') this.#count(remaining)
+    if (outcome === 'renewed') this.#count(inHand.remaining)
     // What stays on disk as a whole is encoded, and spoken of, at the next start.
-    else if (outcome === 'settled' || !stored) settle()
-    if (outcome === 'left') this.#leaveBehind(remaining, stored)
+    else if (outcome === 'settled' || !stored) inHand.settle()
+    if (outcome === 'left') this.#leaveBehind(inHand.remaining, stored)
     if (outcome === 'settled') {
-      this.#balance(reason, remaining)
+      this.#counting.difference(reason, inHand.remaining)
       try {
         exporter.ended?.(timely)
         this.#note(exporter)
@@ -809,7 +726,7 @@ export class Delivery implements Holder {
         })
       }
     }
-    this.sheet.inFlight -= remaining
+    inHand.close()
     return outcome
   }
 

@@ -20,7 +20,7 @@ const MAX_ELAPSED_TIME = 300_000
 export type Outcome = 'settled' | 'left' | 'renewed'
 
 /** The batch of which requests are sent. */
-export interface InHand {
+export interface Sent {
   /** Whether it stays on disk when it is left behind. */
   readonly stored: boolean
   /** Whether none of it has come to an end. */
@@ -100,9 +100,9 @@ export class Sending {
    * Sends one request until it is delivered or given up, and counts what became of its items. Rejects only where the request does
    * not say how many it holds.
    */
-  async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
+  async send(request: ExportRequest, batch: Sent): Promise<Outcome> {
     whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
-    const { stored, leave, isWhole, isTooOld } = inHand
+    const { stored, leave, isWhole, isTooOld } = batch
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
     const started = this.#clock.monotonic()
@@ -155,7 +155,7 @@ export class Sending {
           const parts = request.divide?.()
           if (parts === undefined) return drop(error.reason, error)
           for (const part of parts) {
-            const outcome = await this.send(part, inHand)
+            const outcome = await this.send(part, batch)
             if (outcome !== 'settled') return outcome
           }
           return 'settled'
