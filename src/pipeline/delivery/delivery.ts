@@ -177,7 +177,8 @@ export class Delivery implements Holder {
 
   #newSending(): Sending {
     const stop = { abort: this.#abort.signal, leave: this.#leave.signal, attempts: this.#attempts }
-    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop, this.machine)
+    const { sheet, machine } = this
+    return new Sending({ exporter: this.#exporter, config: this.#config, sheet, log: this.#log, stop, machine })
   }
 
   #showQueue(): void {

@@ -62,6 +62,15 @@ const MAX_TIMES = 100
 
 const STOPPING = 'The process is stopping.'
 
+export interface SendingOptions {
+  readonly exporter: Pick<Exporter, 'send'>
+  readonly config: DeliveryConfig
+  readonly sheet: ExporterSheet
+  readonly log: Logger
+  readonly stop: Stop
+  readonly machine: Pick<Machine, 'clock' | 'random'>
+}
+
 /** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
 export class Sending {
   readonly #clock: Clock
@@ -70,14 +79,18 @@ export class Sending {
   readonly #retired = new AbortController()
   readonly #idle: Attempt[] = []
 
-  constructor(
-    private readonly exporter: Pick<Exporter, 'send'>,
-    private readonly config: DeliveryConfig,
-    private readonly sheet: ExporterSheet,
-    private readonly log: Logger,
-    private readonly stop: Stop,
-    { clock, random }: Pick<Machine, 'clock' | 'random'>,
-  ) {
+  private readonly exporter: SendingOptions['exporter']
+  private readonly config: DeliveryConfig
+  private readonly sheet: ExporterSheet
+  private readonly log: Logger
+  private readonly stop: Stop
+
+  constructor({ exporter, config, sheet, log, stop, machine: { clock, random } }: SendingOptions) {
+    this.exporter = exporter
+    this.config = config
+    this.sheet = sheet
+    this.log = log
+    this.stop = stop
     const { retry_on_failure: retry, sending_queue: queue } = config
     this.#clock = clock
     this.#circuit = new Circuit(retry, clock, random)
