@@ -2,7 +2,7 @@
  * The public API: what a component of one's own is written with, and what embeds a pipeline in a program of one's own.
  */
 export { defineComponent } from './component/define.ts'
-export type { Context } from './component/context.ts'
+export type { Context, Listening, ListenOptions, ReceiverContext } from './component/context.ts'
 export type { Example } from './component/declaration.ts'
 export type { Component, ComponentKind } from './component/define.ts'
 export type { ExplainedTag, ExplainedValue, Explanation } from './component/explain.ts'

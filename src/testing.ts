@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Subject } from 'rxjs'
 import { systemClock } from './time/clock.ts'
 import type { Clock } from './time/clock.ts'
+import type { Context, ReceiverContext } from './component/context.ts'
 import type { Component } from './component/define.ts'
 import type { Logger } from './component/logger.ts'
 import type { ProcessorComponent } from './component/processor.ts'
@@ -228,10 +229,17 @@ export async function testComponent<C extends Component<S>, S extends Settings, 
     telemetry: new Telemetry(),
     clock,
     network: thisMachine.network,
+  })
+  const receiving: Omit<ReceiverContext, keyof Context> = {
     deliver: async (batch, transport) => deliver(handedOver(batch, signalsOf(component)) as B, transport),
     takes: (signal) => signalsOf(component).includes(signal),
-  })
+    memoryIsShort: () => false,
+    starting: () => undefined,
+  }
   lifetime.begin()
-  const created = create(component as Component, context) as ReturnType<C['create']>
+  const created = create(
+    component as Component,
+    component.kind === 'receiver' ? { ...context, ...receiving } : context,
+  ) as ReturnType<C['create']>
   return { created, log, logs, stop: () => lifetime.stop() }
 }

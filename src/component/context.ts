@@ -29,32 +29,36 @@ export interface Context<Config = unknown> {
   /** The pipeline's own copy of RxJS, for components outside this package that cannot import one. */
   readonly rxjs: typeof rxjs
   /**
-   * For receivers: hands a batch on and settles when it is known what became of it. Resolves when every exporter reached
-   * has taken the batch or counted what it could not take; rejects with a `retryable` error when none took it, and with a
-   * `partial` one when a fault lost all of it on its way to every exporter, so that it is not to be sent again.
-   * `transport`, like `http`, tells in the pipeline's own metrics how it came.
-   */
-  readonly deliver: (batch: Batch, transport?: string) => Promise<void>
-  /** For receivers: whether a pipeline takes batches of the signal from this receiver; a reload may change it. */
-  readonly takes: (signal: Signal) => boolean
-  /**
-   * For receivers: listens on a TCP port. When a reload puts another component in this one's place that asks for the same address, the
+   * Listens on a TCP port. When a reload puts another component in this one's place that asks for the same address, the
    * port passes to it without being closed. Where nothing can listen there, it waits, at the start of the process, until it can or the
    * component stops; at a reload it rejects with what the system says.
    */
   readonly listen: (options: ListenOptions) => Promise<Listening>
+  /** Tells whoever asks for the health why the component does not do what it should just now; `undefined`: it does again. */
+  readonly report: (problem: string | undefined) => void
+}
+
+/** What `create` of a receiver is given in addition. */
+export interface ReceiverContext<Config = unknown> extends Context<Config> {
   /**
-   * For receivers: the start takes until `opened` settles. A reload waits for it, and is undone if the receiver fails by then.
-   * Without it, a receiver has started when it was subscribed to.
+   * Hands a batch on and settles when it is known what became of it. Resolves when every exporter reached has taken the batch or
+   * counted what it could not take; rejects with a `retryable` error when none took it, with a `partial` one when a fault lost all of it
+   * on its way to every exporter, so that it is not to be sent again, and with a `permanent` one when no pipeline takes its signal.
+   * `transport`, like `http`, says in the pipeline's own metrics how it came.
+   */
+  readonly deliver: (batch: Batch, transport?: string) => Promise<void>
+  /** Whether a pipeline takes batches of the signal from this receiver; a reload may change it. */
+  readonly takes: (signal: Signal) => boolean
+  /**
+   * Startup is complete when `opened` settles. A reload waits for it, and is undone if the receiver fails by then. Without it, a receiver
+   * has started when it was subscribed to.
    */
   readonly starting: (opened: Promise<unknown>) => void
   /**
-   * For receivers: whether memory is short. `deliver` rejects then, so what comes need not even be read. `bytes` is what has come
-   * since this was last asked: the more, the sooner the memory is looked at.
+   * Whether memory is short. `deliver` rejects then, so what comes need not even be read. `bytes` is what has come since this was last
+   * asked: the more, the sooner the memory is looked at.
    */
   readonly memoryIsShort: (bytes?: number) => boolean
-  /** Tells whoever asks for the health why the component does not do what it should just now; `undefined`: it does again. */
-  readonly report: (problem: string | undefined) => void
 }
 
 export interface ListenOptions {

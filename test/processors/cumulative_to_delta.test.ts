@@ -151,7 +151,6 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [cumul
       config: config as never,
       telemetry,
       ...thisMachine,
-      deliver: async () => {},
     })
     lifetime.begin()
     const process = component.create(context) as ProcessBatch

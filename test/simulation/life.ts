@@ -1,4 +1,4 @@
-import type { Context } from '../../src/component/context.ts'
+import type { ReceiverContext } from '../../src/component/context.ts'
 import { VirtualClock } from '../../src/time/virtual_clock.ts'
 
 /** One process, from its start until it has ended or died. */
@@ -7,7 +7,7 @@ export class Life {
   /** Whether it has ended: nothing of it happens any more, because its time stands still. */
   over = false
   /** What its receivers hand their batches to, by id. */
-  readonly inputs = new Map<string, Context['deliver']>()
+  readonly inputs = new Map<string, ReceiverContext['deliver']>()
 
   /** @param trace takes the lines that it writes */
   constructor(

@@ -1,15 +1,15 @@
 import { setMaxListeners } from 'node:events'
-import type { Timer } from '../../time/clock.ts'
-import type { Account, Exporter, ExporterState, ExportRequest, StateRecord } from '../../component/exporter.ts'
+import type { Account, Exporter, ExporterState, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
-import { logDropped } from '../../component/dropped.ts'
 import { errorMessage, retryable } from '../../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import { describe } from '../../otlp/common/handed_over.ts'
 import type { Batch, SignalType } from '../../otlp/signal.ts'
 import { handedOver, signals } from '../../otlp/signals.ts'
-import { isTooOld, outOfAge, withinAge } from './age.ts'
+import { isTooOld, withinAge } from './age.ts'
+import { Batcher } from './batcher.ts'
+import { Counting, Preparing } from './counting.ts'
 import { throttled } from '../../throttled.ts'
 import { thisMachine } from '../machine.ts'
 import type { Machine } from '../machine.ts'
@@ -18,25 +18,21 @@ import type { Divided } from '../../time/turns.ts'
 import { MemoryQueue } from '../queue/queue.ts'
 import type { Queue, QueueStatus, Taken } from '../queue/queue.ts'
 import { DiskQueue } from '../queue/disk.ts'
-import { changesOf } from '../queue/state_log.ts'
 import type { Envelope, Receipt } from '../graph/receipt.ts'
+import { betweenBatches, passOn } from './handover.ts'
+import { InHand } from './in_hand.ts'
+import type { Said } from './in_hand.ts'
 import { Shared } from './shared.ts'
 import { Sending } from './sending.ts'
-import type { Attempt, InHand, Outcome } from './sending.ts'
+import type { Attempt, Outcome, Sent } from './sending.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
-import { whole } from '../telemetry/telemetry.ts'
 import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
 /** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
 const MAX_BLOCKED = 1000
 
-/** Items that are not left to be joined with more, so that to encode them takes little time. */
-const MAX_JOINED = 100_000
-
 const MORE =
   'the requests of `encode` must not hold more items than it was given; it must first report those that it makes, with `account.created`'
-
-const NOTHING = new Uint8Array()
 
 /** Items that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -51,12 +47,6 @@ class Consumer extends Linked<Consumer> {
   constructor(readonly taken: Taken) {
     super()
   }
-}
-
-/** What an exporter says of some items of a batch. */
-interface Said {
-  readonly items: number
-  readonly say: () => void
 }
 
 /** What an exporter made of a batch of which nothing has come to an end. */
@@ -95,6 +85,7 @@ export interface DeliveryOptions {
 export class Delivery implements Holder {
   readonly #queue: Queue
   readonly #log: Logger
+  readonly #counting: Counting
   readonly #abort = new AbortController()
   readonly #attempts = new LinkedList<Attempt>()
   /** Ends the waits of batches that are on disk: at a stop they stay there. */
@@ -113,8 +104,7 @@ export class Delivery implements Holder {
   #queued = 0
   /** Data points that the end of this delivery left on disk, or dropped. */
   readonly #left = { kept: 0, dropped: 0 }
-  /** Parts of a batch that was split, and batches to be encoded anew, next to be sent. */
-  readonly #parts: Taken[] = []
+  readonly #batcher: Batcher
   /**
    * Of batches that are sent again by the same exporter: an attempt whose answer was lost may have been taken, and an exporter need
    * not make the same of a batch twice.
@@ -125,13 +115,6 @@ export class Delivery implements Holder {
   /** Batches that room was found for, and that are not in the queue yet: they are in processors, wait here or are prepared. */
   readonly #ahead = new Map<Receipt, Batch>()
   readonly #taken = new LinkedList<Consumer>()
-  /** Waits until what waits in the queue is sent. */
-  #timer: Timer | undefined
-  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as the monotonic clock has it. */
-  #lastTaken = -Infinity
-  #flushAt: number | undefined
-  /** What waits in the queue is sent now. */
-  #flushing = false
   #begun = false
   #draining = false
   /** Who has what waits in memory here, what waits for room and what still comes. */
@@ -169,6 +152,7 @@ export class Delivery implements Holder {
     this.#exporter = exporter
     this.#config = config
     this.#log = throttled(log, machine.clock)
+    this.#counting = new Counting(sheet, this.#log)
     const { directory } = config.sending_queue
     this.#queue =
       directory === undefined
@@ -180,6 +164,11 @@ export class Delivery implements Holder {
             bytesBeside: () => shared.bytesBeside(this),
             machine,
           })
+    this.#batcher = new Batcher({
+      ...{ queue: this.#queue, config: config.sending_queue, type: this.#type, clock: machine.clock },
+      wasEncoded: (batch) => this.#encoded.has(batch),
+      due: () => this.pump(),
+    })
     shared.join(this)
     memory.holders.add(this)
     // Every consumer listens while it sends or waits.
@@ -189,7 +178,8 @@ export class Delivery implements Holder {
 
   #newSending(): Sending {
     const stop = { abort: this.#abort.signal, leave: this.#leave.signal, attempts: this.#attempts }
-    return new Sending(this.#exporter, this.#config, this.sheet, this.#log, stop, this.machine)
+    const { sheet, machine } = this
+    return new Sending({ exporter: this.#exporter, config: this.#config, sheet, log: this.#log, stop, machine })
   }
 
   #showQueue(): void {
@@ -199,7 +189,7 @@ export class Delivery implements Holder {
   /** Of the queue, as if batches left it only when they are delivered or given up. */
   #status(): QueueStatus {
     const status = this.#queue.status()
-    const since = [...Array.from(this.#taken, ({ taken }) => taken), ...this.#parts].map((taken) => taken.since)
+    const since = [...Array.from(this.#taken, ({ taken }) => taken), ...this.#batcher.ready].map((taken) => taken.since)
     const oldest = Math.min(...since, status.oldest ?? Infinity)
     return { ...status, oldest: oldest === Infinity ? undefined : oldest }
   }
@@ -262,7 +252,7 @@ export class Delivery implements Holder {
     const { enabled, on_full, num_consumers } = this.#config.sending_queue
     if (this.#draining || this.#blocked.length >= MAX_BLOCKED) return false
     if (this.#mayWait(envelope)) return true
-    if (!enabled) return this.#taken.size + this.#ahead.size < num_consumers
+    if (!enabled) return this.#shared.consumers + this.#ahead.size < num_consumers
     if (on_full !== 'refuse' || this.#isToBeWritten(batch)) return true
     const fits = (): boolean => this.#queue.fits(batch, this.#ahead.values())
     if (!fits()) this.#flush()
@@ -293,6 +283,7 @@ export class Delivery implements Holder {
     this.#exporter = exporter
     this.#config = config
     this.#queue.configure(config.sending_queue, this.#stateOf(exporter, config))
+    this.#batcher.configure(config.sending_queue)
     this.#showQueue()
     this.#sending.retire()
     this.#sending = this.#newSending()
@@ -306,48 +297,15 @@ export class Delivery implements Holder {
     this.#encoding?.finish()
   }
 
-  /** What the queue is to keep of an exporter's memory: nothing of it within a batch. */
+  /** What the queue is to keep of an exporter's memory. */
   #stateOf({ state }: AnyExporter, { sending_queue: { enabled } }: DeliveryConfig): ExporterState | undefined {
     if (!enabled || state === undefined || !this.#remembers) return undefined
-    /** Whether all was returned since `beginCheckpoint`: what changes meanwhile comes later. */
-    let all = false
-    return {
-      beginCheckpoint() {
-        all = false
-        state.beginCheckpoint()
-      },
-      changes: () => {
-        if ((this.#preparing ?? this.#encoding) !== undefined) return { bytes: NOTHING, all }
-        const changes = state.changes()
-        all = (changes as Partial<typeof changes> | undefined)?.all === true
-        return changes
-      },
-      restore: (checkpoints) => state.restore(checkpoints),
-    }
+    return betweenBatches(state, () => (this.#preparing ?? this.#encoding) !== undefined)
   }
 
   /** Gives an exporter what the one before it remembers. */
   #passOn(exporter: AnyExporter): void {
-    if (!this.#remembers) return
-    const [from, to] = [this.#exporter.state, exporter.state]
-    if (from === undefined || to === undefined || from === to) return
-    try {
-      from.beginCheckpoint()
-      const records: StateRecord[] = []
-      const checkpoint = { parts: 0 }
-      for (let all = false; !all;) {
-        const part = changesOf(from, checkpoint)
-        all = part.all
-        if (part.bytes.length > 0) records.push({ bytes: part.bytes, age: 0 })
-      }
-      from.forget?.()
-      to.restore([records])
-    } catch (error) {
-      this.#log.warn('A new exporter does not accept the state of the previous one.', {
-        event: 'state_not_restored',
-        error: errorMessage(error),
-      })
-    }
+    if (this.#remembers) passOn(this.#exporter.state, exporter.state, this.#log)
   }
 
   /**
@@ -363,7 +321,7 @@ export class Delivery implements Holder {
     this.#heir = heir
     if (this.#config.sending_queue.directory === undefined) {
       this.#sending.retire()
-      for (let taken = this.#parts.shift(); taken !== undefined; taken = this.#parts.shift()) this.#takeBack(taken)
+      for (const taken of this.#batcher.takeReady()) this.#takeBack(taken)
       for (let taken = this.#queue.shift(); taken !== undefined; taken = this.#queue.shift()) this.#takeBack(taken)
     }
     for (const envelope of this.#blocked.splice(0)) heir.offer(envelope)
@@ -374,10 +332,7 @@ export class Delivery implements Holder {
     if (this.#draining) return
     this.#sending.retire()
     this.#sending = this.#newSending()
-    for (const taken of this.#parts.splice(0)) {
-      if (taken.stored) this.#parts.push(taken)
-      else this.#takeBack(taken)
-    }
+    for (const taken of this.#batcher.takeReady(({ stored }) => !stored)) this.#takeBack(taken)
   }
 
   /** A batch that waits again: here, as the next, or in a queue, where another place is to have it. */
@@ -386,7 +341,7 @@ export class Delivery implements Holder {
     const isOnDisk = this.#config.sending_queue.directory !== undefined
     const next = this.#heir ?? (isOnDisk ? this : undefined)
     if (stored || next === undefined) {
-      this.#parts.unshift(taken)
+      this.#batcher.putBack(taken)
       return
     }
     this.#count(-batch.itemCount)
@@ -413,6 +368,7 @@ export class Delivery implements Holder {
     }
     this.#draining = true
     this.#leave.abort()
+    this.#batcher.hurry()
     this.#sending.hurry()
     for (const envelope of this.#blocked.splice(0)) this.refuse(envelope)
     const idle = new Promise<void>((resolve) => (this.#whenIdle = resolve))
@@ -430,8 +386,8 @@ export class Delivery implements Holder {
     deadline.removeEventListener('abort', abort)
     // What the queue cannot write from now on is not sent either: it is about to be counted.
     this.#abort.abort()
-    this.machine.clock.clearTimeout(this.#timer)
-    for (const { batch, stored } of this.#parts.splice(0)) {
+    this.#batcher.stop()
+    for (const { batch, stored } of this.#batcher.takeReady()) {
       this.#count(-batch.itemCount)
       this.#leaveBehind(batch.itemCount, stored)
     }
@@ -538,76 +494,45 @@ export class Delivery implements Holder {
 
   /** `undefined` when the exporter failed. */
   #prepare(batch: Batch): Batch | undefined {
-    const { account, end } = this.#accountOf(batch)
+    const preparing = this.#newPreparing(batch)
     try {
-      const timely = this.#timely(batch, account)
-      const given = this.#exporter.prepare?.(timely, account) ?? timely
-      return end(given === timely || !this.#custom ? given : this.#handedOver(given))
+      const timely = this.#timely(batch, preparing.account)
+      const given = this.#exporter.prepare?.(timely, preparing.account) ?? timely
+      const prepared = given === timely || !this.#custom ? given : this.#handedOver(given)
+      preparing.end(prepared.itemCount)
+      return prepared
     } catch (error) {
-      return end(undefined, error)
+      preparing.failed(error)
+      return undefined
     }
   }
 
   /** `#prepare` in turns, and what comes after it: a turn of its own for each would let others come before it. */
   *#prepareInTurns(batch: Batch, receipt: Receipt): Divided<void> {
     const exporter = this.#exporter
-    const { account, end } = this.#accountOf(batch)
+    const preparing = this.#newPreparing(batch)
     let prepared: Batch | undefined
     try {
-      const timely = yield* this.#type.inParts(batch, (part) => this.#timely(part, account))
+      const timely = yield* this.#type.inParts(batch, (part) => this.#timely(part, preparing.account))
       const given =
         exporter.prepareInTurns === undefined
-          ? (exporter.prepare?.(timely, account) ?? timely)
-          : yield* exporter.prepareInTurns(timely, account)
+          ? (exporter.prepare?.(timely, preparing.account) ?? timely)
+          : yield* exporter.prepareInTurns(timely, preparing.account)
       const result = given === timely || !this.#custom ? given : this.#handedOver(given)
       if (this.#isToBeWritten(result) || (result.itemCount >= LONG && result.mustBeWritten))
         yield* this.#type.writeInTurns(result)
       yield
-      prepared = end(result)
+      preparing.end(result.itemCount)
+      prepared = result
     } catch (error) {
-      prepared = end(undefined, error)
+      preparing.failed(error)
     }
     this.#preparing = undefined
     this.#store(prepared, batch, receipt)
   }
 
-  /** Counts what an exporter says while it prepares a batch, and at its `end` what it did not say. */
-  #accountOf(batch: Batch) {
-    /** Points that are to be in the result. */
-    let left = batch.itemCount
-    const leave = (items: number): void => {
-      left -= items
-      this.#count(-items)
-    }
-    const account: Account = {
-      created: (items) => {
-        left += whole(items, '`account.created` must be given')
-        this.#count(items)
-        this.sheet.created += items
-      },
-      merged: (items) => {
-        leave(whole(items, '`account.merged` must be given'))
-        this.sheet.merged(items)
-      },
-      dropped: (reason, items) => {
-        leave(whole(items, '`account.dropped` must be given'))
-        this.sheet.dropped(reason, items)
-        logDropped(this.#log, reason, items, this.sheet.items)
-      },
-    }
-    const end = (prepared: Batch | undefined, error?: unknown): Batch | undefined => {
-      if (prepared === undefined) {
-        this.#log.error('The exporter failed to prepare a batch, which is dropped and counted.', {
-          event: 'exporter_failed',
-          error: errorMessage(error),
-        })
-      }
-      const items = prepared?.itemCount ?? 0
-      this.#count(items - left)
-      this.#balance(prepared === undefined ? 'exporter_error' : 'unaccounted', left - items)
-      return prepared
-    }
-    return { account, end }
+  #newPreparing({ itemCount }: Batch): Preparing {
+    return new Preparing(this.#counting, this.#log, (change) => this.#count(change), itemCount)
   }
 
   #handedOver(given: unknown): Batch {
@@ -619,23 +544,8 @@ export class Delivery implements Holder {
     const limits = { max_age: 0, max_ahead: this.#config.max_ahead }
     return withinAge(batch, limits, this.machine.clock.now(), (cause, items) => {
       account.dropped(cause, items)
-      this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
+      this.#counting.outOfAge(cause, items)
     })
-  }
-
-  /** Points that an exporter neither passed on nor said anything about are lost; this is a fault of the exporter. */
-  #balance(reason: string, difference: number): void {
-    if (difference === 0) return
-    if (difference < 0) {
-      this.sheet.created -= difference
-      const fields = { items: -difference }
-      this.#log.error('The exporter accounts for more items than it was given; they are counted as created.', fields)
-      return
-    }
-    this.sheet.lost(reason, difference)
-    if (reason === 'unaccounted') {
-      this.#log.error('The exporter did not account for all items of a batch.', { items: difference })
-    }
   }
 
   /** What waits for room counts as the oldest: to let go of it costs nothing, its receivers have it. */
@@ -666,24 +576,16 @@ export class Delivery implements Holder {
   #consumeAll(): boolean {
     if (!this.#begun || this.#abort.signal.aborted) return false
     while (this.#shared.consumers < this.#config.sending_queue.num_consumers) {
-      const taken = this.#leaving ? this.#nextInMemory() : this.#next()
+      const taken = this.#leaving ? this.#batcher.nextInMemory() : this.#batcher.next()
       if (taken === undefined) break
       this.#consume(taken)
     }
     return true
   }
 
-  /** The next batch that would be lost with the process. */
-  #nextInMemory(): Taken | undefined {
-    const part = this.#parts.findIndex(({ stored }) => !stored)
-    return part === -1 ? this.#queue.shift(true) : this.#parts.splice(part, 1)[0]
-  }
-
   /** Sends what is left in the queue to grow, as far as there are consumers. */
   #flush(): void {
-    this.#flushing = true
-    this.#consumeAll()
-    this.#flushing = false
+    this.#batcher.flush(() => this.#consumeAll())
   }
 
   /** Takes batches that waited. Returns whether it took any. */
@@ -703,74 +605,6 @@ export class Delivery implements Holder {
       admitted ||= hasRoom
     }
     return admitted
-  }
-
-  /** The next batch to send, joined and split as the settings of the queue say; `undefined` when there is nothing to send yet. */
-  #next(): Taken | undefined {
-    const part = this.#parts.shift()
-    if (part !== undefined) return part
-    const { batch, join_interval } = this.#config.sending_queue
-    const joins = batch !== undefined || join_interval > 0
-    if (!joins || this.#queue.items === 0) return this.#queue.shift()
-    const wait = this.#waitToGrow()
-    this.machine.clock.clearTimeout(this.#timer)
-    if (wait > 0) {
-      this.#timer = this.machine.clock.setTimeout(() => this.pump(), Math.ceil(wait))
-      return undefined
-    }
-    this.#lastTaken = this.machine.clock.monotonic()
-    this.#flushAt = undefined
-    const { min_size = 0, max_size = 0 } = batch ?? {}
-    const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
-    // What is joined for a destination that keeps one value a second has to be encoded as one.
-    if (joined === undefined || max_size === 0 || join_interval > 0) return joined
-    const parts = this.#type.split(joined.batch, max_size)
-    let left = parts.length
-    const done = (): void => {
-      if (--left === 0) joined.done()
-    }
-    this.#parts.unshift(...parts.map((batch) => ({ ...joined, batch, done })))
-    return this.#parts.shift()
-  }
-
-  /** Milliseconds for which what is in the queue is left there to be joined with more; 0 or less: it is sent now. */
-  #waitToGrow(): number {
-    const { batch, join_interval } = this.#config.sending_queue
-    if (this.#draining || this.#flushing) return 0
-    const now = this.machine.clock.monotonic()
-    const { items } = this.#queue
-    let until = -Infinity
-    if (batch !== undefined && items < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
-    if (join_interval === 0 || items >= MAX_JOINED) return until - now
-    // What has waited for a whole interval is a backlog.
-    const { oldest = Infinity } = this.#queue.status()
-    if (this.machine.clock.now() - oldest >= join_interval) return until - now
-    return Math.max(until, this.#lastTaken + join_interval) - now
-  }
-
-  /** Batches of at least `size` items together, or what there is of them, as one. */
-  #join(size: number): Taken | undefined {
-    const joined: Taken[] = []
-    for (let items = 0; items === 0 || items < size;) {
-      const next = this.#queue.shift()
-      if (next === undefined) break
-      // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
-      const wasEncoded = this.#encoded.has(next.batch)
-      if (joined.length > 0 && (wasEncoded || next.stored !== joined[0].stored)) {
-        this.#parts.push(next)
-        break
-      }
-      joined.push(next)
-      if (wasEncoded) break
-      items += next.batch.itemCount
-    }
-    if (joined.length < 2) return joined[0]
-    return {
-      batch: this.#type.merge(joined.map(({ batch }) => batch)),
-      stored: joined[0].stored,
-      since: joined[0].since,
-      done: () => joined.forEach(({ done }) => done()),
-    }
   }
 
   #consume(taken: Taken): void {
@@ -828,61 +662,25 @@ export class Delivery implements Holder {
     const before = this.#encoded.get(batch)
     const known = before?.exporter === exporter ? before : undefined
     this.#encoded.delete(batch)
-    let remaining = batch.itemCount
-    this.#count(-remaining)
-    this.sheet.inFlight += remaining
-    // What the exporter says of a batch counts from its first request on that has come to an end: until then another
-    // exporter may have to encode it instead.
-    let said: Said[] | undefined = [...(known?.said ?? [])]
-    /** Points that nothing was said of yet. */
-    let open = (said ?? []).reduce((sum, { items }) => sum - items, remaining)
-    const counted = ({ items, say }: Said): void => {
-      remaining -= items
-      this.sheet.inFlight -= items
-      say()
-    }
-    const settle = (): void => {
-      said?.forEach(counted)
-      said = undefined
-    }
-    const account = (items: number, say: () => void): void => {
-      open -= items
-      if (said === undefined) counted({ items, say })
-      else said.push({ items, say })
-    }
-    const dropped = (cause: string, items: number): void =>
-      account(whole(items, '`account.dropped` must be given'), () => {
-        this.sheet.dropped(cause, items)
-        logDropped(this.#log, cause, items, this.sheet.items)
-      })
+    this.#count(-batch.itemCount)
+    const inHand = new InHand(this.#counting, batch.itemCount, known?.said)
     const timely =
       known?.timely ??
       withinAge(batch, config, this.machine.clock.now(), (cause, items) => {
-        dropped(cause, items)
-        this.#log.warn(outOfAge(this.sheet.items, cause), { event: 'items_out_of_age', items })
+        inHand.account.dropped(cause, items)
+        this.#counting.outOfAge(cause, items)
       })
-    const inHand: InHand = {
+    const sent: Sent = {
       stored,
-      isWhole: () => said !== undefined,
+      isWhole: () => inHand.said !== undefined,
       isTooOld: () => isTooOld(timely, config, this.machine.clock.now()),
-      leave: (items) => {
-        settle()
-        open -= items
-        remaining -= items
-        this.sheet.inFlight -= items
-      },
+      leave: (items) => inHand.leave(items),
     }
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
-    const speaking: Account = {
-      created: (items) =>
-        account(-whole(items, '`account.created` must be given'), () => (this.sheet.created += items)),
-      merged: (items) => account(whole(items, '`account.merged` must be given'), () => this.sheet.merged(items)),
-      dropped,
-    }
     const encode = (inTurns: boolean): Iterable<ExportRequest> | Promise<Iterable<ExportRequest>> => {
       if (timely.itemCount === 0) return []
-      if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, speaking))
-      this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, speaking)))
+      if (!inTurns || exporter.encodeInTurns === undefined) return taken(exporter.encode(timely, inHand.account))
+      this.#encoding = new InTurns(this.#encodeInTurns(exporter.encodeInTurns(timely, inHand.account)))
       return this.#encoding.result.then(taken)
     }
     const taken = (requests: Iterable<ExportRequest>): Iterable<ExportRequest> => {
@@ -903,11 +701,13 @@ export class Delivery implements Holder {
       const again: ExportRequest[] = []
       const next = (): Delivery => this.#heir ?? this
       for (const request of requests) {
-        if (this.#custom && Number((request as ExportRequest | undefined)?.items) > open) throw new TypeError(MORE)
-        if (outcome === 'settled') outcome = await sending.send(request, inHand)
+        if (this.#custom && Number((request as ExportRequest | undefined)?.items) > inHand.open)
+          throw new TypeError(MORE)
+        if (outcome === 'settled') outcome = await sending.send(request, sent)
         if (outcome === 'left' || (outcome === 'renewed' && next().#exporter !== exporter)) break
         if (outcome === 'renewed') again.push(request)
       }
+      const { said } = inHand
       if (said !== undefined && again.length > 0)
         next().#encoded.set(batch, { exporter, timely, requests: again, said })
     } catch (error) {
@@ -917,12 +717,12 @@ export class Delivery implements Holder {
         error: errorMessage(error),
       })
     }
-    if (outcome === 'renewed') this.#count(remaining)
+    if (outcome === 'renewed') this.#count(inHand.remaining)
     // What stays on disk as a whole is encoded, and spoken of, at the next start.
-    else if (outcome === 'settled' || !stored) settle()
-    if (outcome === 'left') this.#leaveBehind(remaining, stored)
+    else if (outcome === 'settled' || !stored) inHand.settle()
+    if (outcome === 'left') this.#leaveBehind(inHand.remaining, stored)
     if (outcome === 'settled') {
-      this.#balance(reason, remaining)
+      this.#counting.difference(reason, inHand.remaining)
       try {
         exporter.ended?.(timely)
         this.#note(exporter)
@@ -933,7 +733,7 @@ export class Delivery implements Holder {
         })
       }
     }
-    this.sheet.inFlight -= remaining
+    inHand.close()
     return outcome
   }
 
@@ -945,8 +745,8 @@ export class Delivery implements Holder {
   #checkIdle(): void {
     if (!this.#draining || this.#taken.size > 0) return
     const isOver = this.#leaving
-      ? this.#queue.held.batches === 0 && this.#parts.every(({ stored }) => stored)
-      : this.#queue.length === 0 && this.#parts.length === 0
+      ? this.#queue.held.batches === 0 && this.#batcher.ready.every(({ stored }) => stored)
+      : this.#batcher.isEmpty
     if (isOver || this.#abort.signal.aborted) this.#whenIdle?.()
   }
 }

@@ -21,7 +21,7 @@ const MAX_ELAPSED_TIME = 300_000
 export type Outcome = 'settled' | 'left' | 'renewed'
 
 /** The batch of which requests are sent. */
-export interface InHand {
+export interface Sent {
   /** Whether it stays on disk when it is left behind. */
   readonly stored: boolean
   /** Whether none of it has come to an end. */
@@ -63,6 +63,15 @@ const MAX_TIMES = 100
 
 const STOPPING = 'The process is stopping.'
 
+export interface SendingOptions {
+  readonly exporter: Pick<Exporter, 'send'>
+  readonly config: DeliveryConfig
+  readonly sheet: ExporterSheet
+  readonly log: Logger
+  readonly stop: Stop
+  readonly machine: Pick<Machine, 'clock' | 'random'>
+}
+
 /** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
 export class Sending {
   readonly #clock: Clock
@@ -71,14 +80,18 @@ export class Sending {
   readonly #retired = new AbortController()
   readonly #idle: Attempt[] = []
 
-  constructor(
-    private readonly exporter: Pick<Exporter, 'send'>,
-    private readonly config: DeliveryConfig,
-    private readonly sheet: ExporterSheet,
-    private readonly log: Logger,
-    private readonly stop: Stop,
-    { clock, random }: Pick<Machine, 'clock' | 'random'>,
-  ) {
+  private readonly exporter: SendingOptions['exporter']
+  private readonly config: DeliveryConfig
+  private readonly sheet: ExporterSheet
+  private readonly log: Logger
+  private readonly stop: Stop
+
+  constructor({ exporter, config, sheet, log, stop, machine: { clock, random } }: SendingOptions) {
+    this.exporter = exporter
+    this.config = config
+    this.sheet = sheet
+    this.log = log
+    this.stop = stop
     const { retry_on_failure: retry, sending_queue: queue } = config
     this.#clock = clock
     this.#circuit = new Circuit(retry, clock, random)
@@ -101,13 +114,13 @@ export class Sending {
    * Sends one request until it is delivered or given up, and counts what became of its items. Rejects only where the request does
    * not say how many it holds.
    */
-  async send(request: ExportRequest, inHand: InHand): Promise<Outcome> {
+  async send(request: ExportRequest, batch: Sent): Promise<Outcome> {
     whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
     const { bytes = 0 } = request as Partial<ExportRequest>
     if (!Number.isSafeInteger(bytes) || bytes < 0) {
       throw new TypeError(`the \`bytes\` of a request must be a whole number from 0, not ${describe(bytes)}`)
     }
-    const { stored, leave, isWhole, isTooOld } = inHand
+    const { stored, leave, isWhole, isTooOld } = batch
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
     const started = this.#clock.monotonic()
@@ -160,7 +173,7 @@ export class Sending {
           const parts = request.divide?.()
           if (parts === undefined) return drop(error.reason, error)
           for (const part of parts) {
-            const outcome = await this.send(part, inHand)
+            const outcome = await this.send(part, batch)
             if (outcome !== 'settled') return outcome
           }
           return 'settled'

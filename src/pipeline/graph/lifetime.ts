@@ -13,9 +13,7 @@ import { Ports } from './ports.ts'
 import type { Telemetry } from '../telemetry/telemetry.ts'
 
 interface ContextOptions
-  extends
-    Pick<Context<ConfigOf<Settings>>, 'clock' | 'network' | 'config' | 'id' | 'deliver'>,
-    Partial<Pick<Context, 'takes' | 'memoryIsShort' | 'report'>> {
+  extends Pick<Context<ConfigOf<Settings>>, 'clock' | 'network' | 'config' | 'id'>, Partial<Pick<Context, 'report'>> {
   readonly telemetry: Telemetry
   /** Told why it waits for a port, and that it does no more. */
   readonly waiting?: (why: string | undefined) => void
@@ -52,14 +50,7 @@ export class Lifetime {
   /** What `create` is given. */
   context(
     component: Pick<Component, 'kind' | 'type'>,
-    {
-      telemetry,
-      takes = () => false,
-      memoryIsShort = () => false,
-      report = () => {},
-      waiting = () => {},
-      ...given
-    }: ContextOptions,
+    { telemetry, report = () => {}, waiting = () => {}, ...given }: ContextOptions,
   ): Context<ConfigOf<Settings>> {
     const { log, signal } = this
     const [meter, ownMetrics] = [telemetry.meter(component, given.id), ownMetricsReader(telemetry, signal)]
@@ -73,12 +64,16 @@ export class Lifetime {
     )
     return {
       ...given,
-      ...{ log, signal, clock, meter, ownMetrics, rxjs, takes, memoryIsShort },
+      ...{ log, signal, clock, meter, ownMetrics, rxjs },
       report: (said) => (this.#hasBegun ? report(said) : void (problem = said)),
       onStop: (cleanup) => this.onStop(cleanup),
       listen: (options) => this.#listenFor(options, new Error(), waiting, given.clock),
-      starting: (opened) => void this.#opening.push(opened),
     }
+  }
+
+  /** Of a receiver: its start takes until `opened` settles. */
+  starting(opened: Promise<unknown>): void {
+    this.#opening.push(opened)
   }
 
   /** The component starts. What it was given works as it should only for one that does. May be called again. */

@@ -1,5 +1,5 @@
 import { from, take } from 'rxjs'
-import type { Context } from '../../component/context.ts'
+import type { Context, ReceiverContext } from '../../component/context.ts'
 import type { Component } from '../../component/define.ts'
 import type { Exporter, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
@@ -174,12 +174,18 @@ class Planner {
     })
   }
 
-  #source(receiver: ReceiverSettings, given: Pick<Context, 'deliver' | 'takes'>): Source {
-    const { once } = this.options
+  #source(receiver: ReceiverSettings, given: Pick<ReceiverContext, 'deliver' | 'takes'>): Source {
+    const { once, memory } = this.options
     const settings = once ? { collection_interval: 1000, initial_delay: 0 } : {}
     const config = { ...(receiver.config as object), ...settings }
-    const { context, lifetime } = this.#context({ ...receiver, config }, given)
-    const batches = from(this.#create(receiver, context) ?? [])
+    const { context, lifetime } = this.#context({ ...receiver, config })
+    const own: ReceiverContext<ConfigOf<Settings>> = {
+      ...context,
+      ...given,
+      memoryIsShort: (bytes) => memory.isShort(bytes),
+      starting: (opened) => lifetime.starting(opened),
+    }
+    const batches = from(this.#create(receiver, own) ?? [])
     return { batches: once ? batches.pipe(take(SCRAPES_ONCE)) : batches, lifetime, log: context.log }
   }
 
@@ -192,16 +198,15 @@ class Planner {
     return created && new Stage(configured, created, lifetime, log, context.report, this.options.clock)
   }
 
-  #context(
-    { id, component, config }: Configured<Component>,
-    given: Pick<Context, 'deliver' | 'takes'> = notAReceiver,
-  ): { context: Context<ConfigOf<Settings>>; lifetime: Lifetime } {
-    const { clock, network, log, ports, telemetry, health, memory } = this.options
+  #context({ id, component, config }: Configured<Component>): {
+    context: Context<ConfigOf<Settings>>
+    lifetime: Lifetime
+  } {
+    const { clock, network, log, ports, telemetry, health } = this.options
     const lifetime = new Lifetime(componentLogger(log, id), ports)
     this.#lifetimes.push(lifetime)
     const context = lifetime.context(component, {
-      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network, ...given },
-      memoryIsShort: (bytes) => memory.isShort(bytes),
+      ...{ id, config: config as ConfigOf<Settings>, telemetry, clock, network },
       report: (problem) => health.reported(`${component.kind}s.${id}`, problem && String(problem)),
       waiting: (why) => health.waiting(`${component.kind}s.${id}`, why),
     })
@@ -250,9 +255,4 @@ function signalsNaming(
   id: string,
 ): ReadonlySet<Signal> {
   return new Set([...pipelines.values()].filter((one) => one[section].includes(id)).map(({ signal }) => signal))
-}
-
-const notAReceiver: Pick<Context, 'deliver' | 'takes'> = {
-  deliver: () => Promise.reject(new Error('Only receivers can deliver.')),
-  takes: () => false,
 }

@@ -1,7 +1,7 @@
 import { Subscription } from 'rxjs'
 import type { Observable } from 'rxjs'
 import type { Clock } from '../../time/clock.ts'
-import type { Context } from '../../component/context.ts'
+import type { ReceiverContext } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
 import type { ReceiverComponent } from '../../component/receiver.ts'
 import { errorMessage, partial, permanent, retryable } from '../../errors.ts'
@@ -34,7 +34,7 @@ interface ReceiverOptions {
   readonly memory: MemoryGuard
   readonly clock: Clock
   readonly sheetOf: (signal: Signal, transport?: string) => ReceiverSheet
-  readonly create: (given: Pick<Context, 'deliver' | 'takes'>) => Source
+  readonly create: (given: Pick<ReceiverContext, 'deliver' | 'takes'>) => Source
   /** Called when it has ended by itself. */
   readonly ended: (receiver: Receiver) => void
 }
@@ -126,7 +126,7 @@ export class Receiver {
     for (const give of this.#early.splice(0)) give()
   }
 
-  /** `Context.deliver`: the outcome over all pipelines. */
+  /** `ReceiverContext.deliver`: the outcome over all pipelines. */
   #deliver(batch: Batch, transport?: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#emit(batch, transport, (refusal) => (refusal === undefined ? resolve() : reject(refusal)))

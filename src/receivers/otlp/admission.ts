@@ -1,4 +1,4 @@
-import type { Context } from '../../component/context.ts'
+import type { ReceiverContext } from '../../component/context.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import { busy } from './refusal.ts'
 import type { Refusal } from './refusal.ts'
@@ -50,7 +50,7 @@ export class Admission {
   /** @param limit bytes */
   constructor(
     private readonly limit: number,
-    private readonly memoryIsShort: Context['memoryIsShort'],
+    private readonly memoryIsShort: ReceiverContext['memoryIsShort'],
   ) {}
 
   /** A request has begun. Every one that is admitted has to be `answered` and to `leave`, in whichever order. */

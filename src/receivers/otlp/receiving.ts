@@ -1,4 +1,4 @@
-import type { Context } from '../../component/context.ts'
+import type { ReceiverContext } from '../../component/context.ts'
 import type { Admission } from './admission.ts'
 import type { LargeJson } from './large_json.ts'
 import type { Refusal } from './refusal.ts'
@@ -7,7 +7,7 @@ export type Protocol = 'grpc' | 'http'
 
 /** What both protocols share. */
 export interface Receiving {
-  readonly context: Pick<Context, 'clock' | 'deliver' | 'listen' | 'log' | 'signal' | 'takes'>
+  readonly context: Pick<ReceiverContext, 'clock' | 'deliver' | 'listen' | 'log' | 'signal' | 'takes'>
   readonly admission: Admission
   readonly largeJson: LargeJson
   /** Of each protocol. */

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import protobuf from 'protobufjs/minimal.js'
-import type { Context } from '../../component/context.ts'
+import type { ReceiverContext } from '../../component/context.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
 import type { OtlpService } from '../../otlp/services.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
@@ -68,7 +68,7 @@ export interface PartialSuccess {
  */
 export async function deliverRequest(
   read: () => Batch | Promise<Batch>,
-  deliver: Context['deliver'],
+  deliver: ReceiverContext['deliver'],
   transport: 'http' | 'grpc',
 ): Promise<PartialSuccess | undefined> {
   let batch: Batch

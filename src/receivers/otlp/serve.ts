@@ -1,4 +1,4 @@
-import type { Context } from '../../component/context.ts'
+import type { ReceiverContext } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import { throttled } from '../../throttled.ts'
@@ -28,7 +28,7 @@ const OF_CONNECTIONS: ReadonlySet<Reason> = new Set<Reason>(['wrong_protocol', '
  * Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told.
  * @param jsonThread the file of the thread that reads large OTLP/JSON
  */
-export function serve(context: Context<OtlpConfig>, jsonThread: URL, fail: (error: unknown) => void): void {
+export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fail: (error: unknown) => void): void {
   const { clock, config, log, meter, onStop, signal } = context
   const refusals = meter.createCounter('refused_requests', {
     description: 'Requests and connections that were refused, by protocol and reason.',
