@@ -45,7 +45,7 @@ describe('the stop', () => {
     const since = performance.now()
     await expect(command.ended).resolves.toBe(0)
     expect(performance.now() - since).toBeLessThan(4000)
-    expect(command.stderr()).toMatch(/What has not stopped in time is not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/"event":"stop_timeout","hanging":"exporters\.hanging"/)
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 
@@ -60,7 +60,7 @@ describe('the stop', () => {
     const since = performance.now()
     await expect(command.ended).resolves.toBe('SIGKILL')
     expect(performance.now() - since).toBeLessThan(5000)
-    expect(command.stderr()).toMatch(/not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/"event":"stop_timeout","hanging":"exporters\.hanging"/)
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 
@@ -99,7 +99,7 @@ export default {
     'processors: [blocking], exporters: [debug]',
   )
   const line =
-    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. It/m
+    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. The process/m
 
   itHears.each([
     ['a loop', 'for (;;);', 70],
