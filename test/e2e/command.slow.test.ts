@@ -124,7 +124,7 @@ describe('heka-pipeline', () => {
     const { code, stderr } = await runCommand(['validat', '--format', 'json'])
     expect(code).toBe(64)
     expect(stderr).toBe(
-      'error: unknown command "validat"; there are validate, print-config, init, components, schema, queue, explain (did you mean "validate"?)\n',
+      'error: unknown command "validat"; known commands: validate, print-config, init, components, schema, queue, explain (did you mean "validate"?)\n',
     )
   })
 

@@ -45,7 +45,7 @@ describe('the stop', () => {
     const since = performance.now()
     await expect(command.ended).resolves.toBe(0)
     expect(performance.now() - since).toBeLessThan(4000)
-    expect(command.stderr()).toMatch(/What has not stopped in time is not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/"event":"stop_timeout","hanging":"exporters\.hanging"/)
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 
@@ -83,7 +83,7 @@ describe('the stop', () => {
     const since = performance.now()
     await expect(command.ended).resolves.toBe('SIGKILL')
     expect(performance.now() - since).toBeLessThan(5000)
-    expect(command.stderr()).toMatch(/not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/"event":"stop_timeout","hanging":"exporters\.hanging"/)
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 

@@ -305,7 +305,7 @@ describe('what an OTLP/gRPC receiver answers', () => {
       server.respondWith({ code: Status[name], message: 'who are you' })
       const exporter = await exporting(...plain(server.endpoint))
       expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
-      expect(JSON.stringify(exporter.logs)).toContain('refuses the credentials')
+      expect(JSON.stringify(exporter.logs)).toContain('"event":"credentials_rejected"')
     },
   )
 

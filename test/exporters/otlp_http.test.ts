@@ -291,7 +291,7 @@ describe('what an OTLP/HTTP receiver answers', () => {
     const exporter = await exporting(`endpoint: ${server.url}`)
     expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
     expect(server.requests.map((request) => request.status)).toEqual([status, 200])
-    expect(JSON.stringify(exporter.logs)).toContain('refuses the credentials')
+    expect(JSON.stringify(exporter.logs)).toContain('"event":"credentials_rejected"')
   })
 
   it('divides what it finds too large', async () => {

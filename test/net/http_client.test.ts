@@ -439,7 +439,7 @@ describe('a web page in place of an answer', () => {
     server.respondWith({ status: 200, headers, body })
     const error = await failureOf(client()(`${url}/api/v1/series`, request))
     expect(error).toMatchObject({ kind: 'retryable', reason: 'web_page' })
-    expect(error.message).toContain('200 with a web page in place of an answer')
+    expect(error.message).toContain('200 with a web page instead of an answer')
   })
 
   it('is shown by its first 200 characters, without what steers a terminal and without secrets', async () => {

@@ -528,7 +528,7 @@ describe('one second in several requests', () => {
     expect([merged, dropped]).toEqual([2, { overwritten: 2 }])
     const warned = exporter.logs.filter(({ level: logged }) => logged === 'warn')
     expect(warned.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
-    expect(warned[0].message).toContain('which keeps one value a second')
+    expect(warned[0].message).toContain('which stores one value per second')
     expect(warned[0].message).toContain('instrumentation_scope_metadata_as_tags')
   })
 

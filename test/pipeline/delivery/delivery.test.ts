@@ -205,7 +205,7 @@ describe('delivery', () => {
     expect(destination.taken).toEqual([[1]])
     expect(destination.attempts()).toBe(4)
     expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: {} })
-    expect(delivery.messages.at(-1)).toContain('takes requests again')
+    expect(delivery.messages.at(-1)).toContain('"event":"destination_recovered"')
   })
 
   it('waits as long as the destination asks for, instead of its own interval', async () => {

@@ -354,7 +354,7 @@ describe('what an exporter remembers, on disk', () => {
         await after.end()
         destination.expectAll()
         // Of one that was cut off after a kill nobody knows that there was more.
-        if (ended) expect(after.messages.join('\n')).toContain('What the exporter remembers cannot be')
+        if (ended) expect(after.messages.join('\n')).toContain('"event":"state_disk_failed"')
       }),
       { numRuns: 20 },
     )
@@ -377,7 +377,7 @@ describe('what an exporter remembers, on disk', () => {
     const [whole] = await states()
     await rename(folder(`1/values/${whole}`), folder('1/values/0000000007.state'))
     await writeFile(folder('1/values/0000000003-99.state'), 'no state')
-    expect(await life()).toContain('What the exporter remembers cannot be')
+    expect(await life()).toContain('"event":"state_disk_failed"')
     expect(await states()).toHaveLength(1)
     expect(await life()).toBe('')
     // What no queue wrote is not deleted.
