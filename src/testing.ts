@@ -127,7 +127,7 @@ export async function testProcessor<S extends Settings>(
     balance: () => sheet.balance(),
     async process(batch) {
       const { faults } = sheet
-      sheet.accepted += batch.pointCount
+      sheet.accepted += batch.itemCount
       const receipt = await new Promise<Receipt>((resolve) => {
         const own: Receipt = new Receipt(1, () => resolve(own))
         input.next({ batch, receipt: own })

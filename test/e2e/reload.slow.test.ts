@@ -464,7 +464,7 @@ ${service('metrics: { receivers: [internal], exporters: [own] }')}`
     await memory.write('pipeline.yaml', yaml(2))
     await expect(memory.reload()).resolves.toMatchObject({ code: 200 })
     expect(memory.command.stderr()).toMatch(
-      /"component":"own","error":"`state.changes` must return `all: true` within 10000 calls after `beginCheckpoint`","msg":"An exporter does not take over/,
+      /"component":"own","event":"state_not_restored","error":"`state.changes` must return `all: true` within 10000 calls after `beginCheckpoint`","msg":"An exporter does not take over/,
     )
     const disk = await start(yaml(1, ', sending_queue: { directory: queue }'), { 'own.mjs': module })
     await disk.command.waitFor('What the exporter remembers cannot be kept on disk')
