@@ -3,20 +3,20 @@ import { URL } from 'node:url'
 import { LogBatch, MetricBatch, retryable, TraceBatch } from 'heka-pipeline'
 
 const all = ['metrics', 'logs', 'traces']
-const now = () => BigInt(Date.now()) * 1_000_000n
 
 /** Batches of items that are numbered from 1 on. */
 const batchOf = {
-  metrics: (numbers) =>
+  metrics: (numbers, time) =>
     MetricBatch.of({
-      metrics: [{ name: 'm', type: 'gauge', points: numbers.map((value) => ({ value, timeUnixNano: now() })) }],
+      metrics: [{ name: 'm', type: 'gauge', points: numbers.map((value) => ({ value, timeUnixNano: time })) }],
     }),
-  logs: (numbers) =>
-    LogBatch.of({ records: numbers.map((n) => ({ body: `line ${n}`, severityNumber: n, timeUnixNano: now() })) }),
-  traces: (numbers) => TraceBatch.of({ spans: numbers.map((n) => ({ name: `span ${n}`, endTimeUnixNano: now() })) }),
+  logs: (numbers, time) =>
+    LogBatch.of({ records: numbers.map((n) => ({ body: `line ${n}`, severityNumber: n, timeUnixNano: time })) }),
+  traces: (numbers, time) =>
+    TraceBatch.of({ spans: numbers.map((n) => ({ name: `span ${n}`, endTimeUnixNano: time })) }),
 }
 
-/** Takes `POST /<signal>?items=<count>` and answers what became of them. */
+/** Takes `POST /<signal>?items=<count>&ago=<seconds>` and answers what became of them. */
 const door = {
   kind: 'receiver',
   type: 'door',
@@ -29,7 +29,8 @@ const door = {
       const signal = pathname.slice(1)
       if (searchParams.has('takes')) return response.end(String(takes(signal)))
       const numbers = Array.from({ length: Number(searchParams.get('items')) }, (_, index) => index + 1)
-      deliver(batchOf[signal](numbers)).then(
+      const time = BigInt(Date.now() - 1000 * Number(searchParams.get('ago'))) * 1_000_000n
+      deliver(batchOf[signal](numbers, time)).then(
         () => response.end('taken'),
         (error) => response.writeHead(error.kind === 'retryable' ? 503 : 400).end(error.message),
       )

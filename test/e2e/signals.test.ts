@@ -7,6 +7,7 @@ import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
+import { readPrometheus } from '../kit/prometheus.ts'
 import { until } from '../kit/until.ts'
 
 const module = fileURLToPath(new URL('any_signal.js', import.meta.url))
@@ -70,8 +71,14 @@ async function start(file: string) {
   }
   return {
     command,
-    send: (signal: string, items: number) => ask(`${signal}?items=${items}`),
+    send: (signal: string, items: number, ago = 0) => ask(`${signal}?items=${items}&ago=${ago}`),
     takes: (signal: string) => ask(`${signal}?takes`),
+    /** The pipeline's own metrics. */
+    counted: async () => {
+      const [, url] = /"url":"([^"]+\/metrics)"/.exec(command.stderr())!
+      const { body } = await request(url)
+      return readPrometheus(await body.text())
+    },
     stop: async () => {
       command.kill('SIGTERM')
       expect(await command.ended).toBe(0)
@@ -93,11 +100,26 @@ describe('pipelines of several signals', () => {
   it('get the data of theirs from one receiver, and lead to one exporter, each with its own account', async () => {
     const { url, taken } = await startServer()
     const { file } = await configured(url, THREE)
-    const { command, send, takes, stop } = await start(file)
+    const { command, send, takes, counted, stop } = await start(file)
     expect(await send('metrics', 2)).toBe('taken')
     expect(await send('logs', 3)).toBe('taken')
     expect(await send('traces', 4)).toBe('No pipeline takes traces from this receiver.')
     expect([await takes('logs'), await takes('traces')]).toEqual(['true', 'false'])
+    await until(() => taken.length === 3)
+    const samples = await counted()
+    for (const [metric, labels, value] of [
+      ['receiver_accepted_metric_points', { receiver: 'door' }, 2],
+      ['receiver_accepted_log_records', { receiver: 'door' }, 3],
+      ['receiver_refused_spans', { receiver: 'door' }, 4],
+      ['processor_outgoing_items', { processor: 'loud', pipeline: 'logs/loud', otel_signal: 'logs' }, 2],
+      ['pipeline_filtered_log_records', { pipeline: 'logs/loud' }, 1],
+      ['exporter_sent_metric_points', { exporter: 'post' }, 2],
+      ['exporter_sent_log_records', { exporter: 'post' }, 5],
+      ['exporter_requests', { exporter: 'post', data_type: 'logs' }, 2],
+    ] as const) {
+      expect([metric, samples.total(`otelcol_${metric}`, labels)]).toEqual([metric, value])
+    }
+    expect(samples.types.has('otelcol_exporter_sent_spans')).toBe(false)
     await stop()
     expect(taken.toSorted((left, right) => left.items - right.items)).toEqual([
       { signal: 'metrics', items: 2, stamped: 'metrics' },
@@ -176,6 +198,20 @@ describe('pipelines of several signals', () => {
       ['traces', 4],
     ])
     expect(balanceIn(command.stderr())).toContain('Spans of exporter post: handed in 4 = sent 4')
+  })
+
+  it('leave out what is too old for their signal, as the exporter declares it', async () => {
+    const { url, taken } = await startServer()
+    const { file } = await configured(url, THREE)
+    const { command, send, stop } = await start(file)
+    await send('metrics', 2, 7200)
+    await send('logs', 3, 7200)
+    await stop()
+    expect(taken).toEqual([{ signal: 'metrics', items: 2, stamped: 'metrics' }])
+    expect(command.stderr()).toContain('Log records are older than max_age; they are dropped and counted.')
+    expect(balanceIn(command.stderr()).at(-1)).toBe(
+      'Log records of exporter post: handed in 5 = sent 0 + dropped(too_old) 5',
+    )
   })
 
   it('take only components of their signal', async () => {
