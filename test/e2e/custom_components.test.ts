@@ -71,7 +71,7 @@ describe('a component of a user’s own', () => {
     [
       'requests of more points than it was given',
       'encode: (batch) => [{ items: batch.pointCount + 5, bytes: 1 }], send: async () => {}',
-      'must not hold more data points than it was given',
+      'must not hold more items than it was given',
     ],
     [
       'no state',
@@ -82,7 +82,7 @@ describe('a component of a user’s own', () => {
     const { code, stderr } = await runOnce('exporter', `create: () => ({ ${exporter} })`)
     expect({ code, stderr }).toMatchObject({ code: 1 })
     expect(stderr).toContain(message)
-    expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1$/m)
+    expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1\b/)
   })
 })
 
