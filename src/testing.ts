@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { Subject } from 'rxjs'
 import { systemClock } from './time/clock.ts'
 import type { Clock } from './time/clock.ts'
@@ -8,12 +9,17 @@ import type { ProcessorComponent } from './component/processor.ts'
 import type { ConfigOf, Settings } from './component/settings.ts'
 import { Attributes } from './otlp/common/attributes.ts'
 import type { AttributeValue } from './otlp/common/attributes.ts'
-import { MetricBatch } from './otlp/metrics/batch.ts'
-import type { Batch } from './otlp/signal.ts'
-import { handedOver } from './otlp/signals.ts'
+import { LogRecord } from './otlp/logs/log_record.ts'
+import type { LogRecordFields } from './otlp/logs/log_record.ts'
+import type { MetricBatch } from './otlp/metrics/batch.ts'
+import type { Batch, SignalType } from './otlp/signal.ts'
+import { handedOver, signals } from './otlp/signals.ts'
+import type { BatchOf } from './otlp/signals.ts'
 import { Metric } from './otlp/metrics/metric.ts'
 import type { Temporality } from './otlp/metrics/metric_type.ts'
 import { NumberPoint } from './otlp/metrics/points.ts'
+import { Span } from './otlp/traces/span.ts'
+import type { SpanFields } from './otlp/traces/span.ts'
 import { checkComponent } from './pipeline/config/config.ts'
 import { signalsOf } from './pipeline/config/pipelines.ts'
 import { create } from './pipeline/modules/create.ts'
@@ -69,25 +75,50 @@ function numberPoint(value: number | bigint, attributes: Values = {}, options: S
   return new NumberPoint({
     value,
     attributes: Attributes.of(attributes),
-    timeUnixNano: options.timeUnixNano ?? BigInt(systemClock.now()) * 1_000_000n,
+    timeUnixNano: options.timeUnixNano ?? nowUnixNano(),
     startTimeUnixNano: options.startTimeUnixNano,
   })
+}
+
+function nowUnixNano(): bigint {
+  return BigInt(systemClock.now()) * 1_000_000n
+}
+
+/** A log record of now, unless `options` say otherwise. */
+export function logRecord(
+  body: AttributeValue,
+  attributes: Values = {},
+  options: Omit<LogRecordFields, 'body' | 'attributes'> = {},
+): LogRecord {
+  return new LogRecord({ timeUnixNano: nowUnixNano(), ...options, body, attributes: Attributes.of(attributes) })
+}
+
+/** A span that ends now and is the root of a trace of its own, unless `options` say otherwise. */
+export function span(
+  name: string,
+  attributes: Values = {},
+  options: Omit<SpanFields, 'name' | 'attributes'> = {},
+): Span {
+  const { endTimeUnixNano = nowUnixNano(), startTimeUnixNano = endTimeUnixNano } = options
+  const ids = { traceId: randomBytes(16).toString('hex'), spanId: randomBytes(8).toString('hex') }
+  const own = { ...ids, ...options, startTimeUnixNano, endTimeUnixNano }
+  return new Span({ ...own, name, attributes: Attributes.of(attributes) })
 }
 
 /** The default of `service.processor_timeout`. */
 const PROCESSOR_TIMEOUT = 60_000
 
 /** What a processor under test did. */
-export interface ProcessorTest {
+export interface ProcessorTest<B extends Batch = MetricBatch> {
   /**
    * Hands the processor one batch; resolves with what came out of it, an empty batch if nothing did.
-   * Rejects when data points were lost by a fault: a throw, a batch that holds something wrong, or a change in their number
+   * Rejects when data points, log records or spans were lost by a fault: a throw, a batch that holds something wrong, or a change in their number
    * that `changes` does not declare.
    */
-  readonly process: (batch: MetricBatch) => Promise<MetricBatch>
+  readonly process: (batch: B) => Promise<B>
   /** Everything that came out so far, also what an operator emitted later, in order. */
-  readonly emitted: readonly MetricBatch[]
-  /** The points that went in and what became of them. */
+  readonly emitted: readonly B[]
+  /** What went in, in data points, log records or spans, and what became of it. */
   readonly balance: () => PipelineBalance
   /** The lines the processor logged. */
   readonly logs: readonly LogLine[]
@@ -97,17 +128,19 @@ export interface ProcessorTest {
 
 /**
  * Starts a processor with the settings that `yaml` gives it, `type: {...}` as in a pipeline file.
- * `env` (default: `process.env`) fills `${env:...}`.
+ * `env` (default: `process.env`) fills `${env:...}`. `signal` is that of the pipeline; default: the first that it declares.
  * @throws ConfigError when they are not right
  */
-export async function testProcessor<S extends Settings>(
-  component: ProcessorComponent<S>,
+export async function testProcessor<S extends Settings, B extends Batch, G extends B['signal'] = B['signal']>(
+  component: ProcessorComponent<S, B>,
   yaml: string,
-  { env, clock = systemClock }: Pick<TestOptions, 'clock' | 'env'> = {},
-): Promise<ProcessorTest> {
+  options: Pick<TestOptions, 'clock' | 'env'> & { readonly signal?: G } = {},
+): Promise<ProcessorTest<BatchOf[G]>> {
+  const { env, clock = systemClock, signal = (component.signals?.[0] ?? 'metrics') as G } = options
+  const type = signals[signal] as SignalType<BatchOf[G]>
   const { created, log, logs, stop } = await testComponent(component, yaml, { env, clock })
-  const sheet = new PipelineSheet()
-  const emitted: MetricBatch[] = []
+  const sheet = new PipelineSheet(signal)
+  const emitted: BatchOf[G][] = []
   const origins: Receipt[] = []
   const input = new Subject<Envelope>()
   const guarded = {
@@ -117,7 +150,7 @@ export async function testProcessor<S extends Settings>(
   }
   input.pipe(guard(created, guarded)).subscribe(({ batch, receipt }) => {
     sheet.handedOn += batch.itemCount
-    emitted.push(batch as MetricBatch)
+    emitted.push(batch as BatchOf[G])
     origins.push(receipt)
     receipt.close()
   })
@@ -126,6 +159,11 @@ export async function testProcessor<S extends Settings>(
     logs,
     balance: () => sheet.balance(),
     async process(batch) {
+      if (batch.signal !== signal) {
+        throw new TypeError(
+          `The batch is of ${batch.signal}; give testProcessor { signal: '${batch.signal}' } with it.`,
+        )
+      }
       const { faults } = sheet
       sheet.accepted += batch.itemCount
       const receipt = await new Promise<Receipt>((resolve) => {
@@ -134,9 +172,9 @@ export async function testProcessor<S extends Settings>(
       })
       if (sheet.faults > faults) {
         const causes = logs.filter(({ level }) => level === 'error').map((line) => JSON.stringify(line))
-        throw new Error([`${sheet.faults - faults} data points were lost:`, ...causes].join('\n'))
+        throw new Error([`${sheet.faults - faults} ${type.items} were lost:`, ...causes].join('\n'))
       }
-      return MetricBatch.merge(emitted.filter((_batch, index) => origins[index] === receipt))
+      return type.merge(emitted.filter((_batch, index) => origins[index] === receipt))
     },
     async stop() {
       input.complete()

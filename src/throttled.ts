@@ -46,7 +46,7 @@ export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (
 /** How long everything new has to be remembered before it is no longer reported that something was not. */
 const ROOM_MILLISECONDS = 60_000
 const NO_ROOM =
-  'New series are not remembered: what is remembered takes as much as `service.max_remembered_size` allows, or is a million series. Points that need the one before are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
+  'New series are not remembered: the state has reached `service.max_remembered_size`, or a million series. Points that need the previous one are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
 
 /**
  * Makes the function that is to be called whenever there is no room to remember something new: it logs that once a minute, and reports

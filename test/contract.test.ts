@@ -191,7 +191,8 @@ function cumulative(round: number): MetricBatch {
 /** A batch of three points in which looking at anything else throws. */
 const poisoned = new Proxy(MetricBatch.empty, {
   get(_target, name) {
-    if (name === 'itemCount') return 3
+    if (name === 'pointCount' || name === 'itemCount') return 3
+    if (name === 'signal') return 'metrics'
     throw new Error('poisoned')
   },
 })

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { checkComponent } from '../src/pipeline/config/config.ts'
 import { loadModule } from '../src/pipeline/modules/load.ts'
-import { runCommand, temporaryFolder } from './kit/command.ts'
+import { runCommand, makeFolder } from './kit/command.ts'
 
 /** The code blocks of docs/custom-components.md that begin with the name of a file. */
 const page = readFileSync(new URL('../docs/custom-components.md', import.meta.url), 'utf8')
@@ -12,10 +12,10 @@ const files = Object.fromEntries(
 )
 
 describe('docs/custom-components.md', () => {
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>
+  let folder: Awaited<ReturnType<typeof makeFolder>>
 
   beforeAll(async () => {
-    folder = await temporaryFolder(files)
+    folder = await makeFolder(files)
   })
 
   afterAll(() => folder.remove())

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import type { Container, PodSpec, Service } from 'kubernetes-types/core/v1.js'
 import ts from 'typescript'
 import { parse, parseAllDocuments } from 'yaml'
@@ -14,15 +14,9 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const text = (path: string): string => readFileSync(join(root, path), 'utf8')
 const { version } = JSON.parse(text('package.json')) as { version: string }
 
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups) await cleanup()
-})
-
 /** Loads a configuration, with what it reads where it is deployed: its files are made here, the host is this one. */
 async function load(yaml: string, env: Readonly<Record<string, string>>): Promise<PipelineConfig> {
   const folder = await temporaryFolder({ file: 'k' })
-  cleanups.push(folder.remove)
   const here = yaml
     .replace(/\$\{file:[^}]+\}/g, `\${file:${folder.path('file')}}`)
     .replace('root_path: /hostfs', 'root_path: /')
@@ -196,7 +190,6 @@ describe('deploy/systemd', () => {
     const good = await run(join(root, 'deploy', 'systemd', 'pipeline.yaml'))
     expect(good.code).toBe(0)
     const folder = await temporaryFolder({ 'pipeline.yaml': 'receivers: { host_metric: }' })
-    cleanups.push(folder.remove)
     const bad = await run(folder.path('pipeline.yaml'))
     expect(bad.code).toBe(ExitCode.config)
     expect(bad.stderr).toContain('did you mean')
@@ -216,11 +209,9 @@ describe('deploy/Dockerfile', () => {
       'health.yaml': found(/echo '(.*)' > \/image\/app\/health\.yaml/).replace(address, '127.0.0.1:0'),
       'pipeline.yaml': text('config/default.yaml'),
     })
-    cleanups.push(folder.remove)
     const args = JSON.parse(found(/^CMD (.*)$/m)) as string[]
     const command = startCommand(args.map((argument) => argument.replace(/^\/.*\//, folder.path('/'))))
-    await command.waitFor('Answering for the health')
-    const [, real] = /health.*"address":"([^"]+)"/.exec(command.stderr()) ?? []
+    const real = await command.address('health')
     const [node, ...check] = JSON.parse(found(/^HEALTHCHECK .*\\\n +CMD (.*)$/m)) as string[]
     const ask = () =>
       startProcess(

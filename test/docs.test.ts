@@ -75,6 +75,21 @@ describe('the decisions', () => {
   })
 })
 
+describe('the table of the events in the log', () => {
+  it('names those in `src/`, each once', () => {
+    const page = readFileSync(join(root, 'docs', 'telemetry.md'), 'utf8')
+    const table = page.slice(page.indexOf('## Events in the log'))
+    const shown = Array.from(table.matchAll(/^\| `(\w+)`/gm), ([, event]) => event)
+    const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+      file.endsWith('.ts'),
+    )
+    const logged = sources.flatMap((file) =>
+      Array.from(readFileSync(join(root, 'src', file), 'utf8').matchAll(/\bevent: '(\w+)'/g), ([, event]) => event),
+    )
+    expect(shown.sort()).toEqual([...new Set(logged)].sort())
+  })
+})
+
 describe('the component specification', () => {
   it('numbers its rules in sequence, and each has a test', () => {
     const spec = readFileSync(join(root, 'docs', 'component-spec.md'), 'utf8')

@@ -2,7 +2,6 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, describe, expect, it } from '@jest/globals'
-import { cleanups } from './kit/cleanups.ts'
 import { startProcess, temporaryFolder } from './kit/command.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -19,12 +18,11 @@ The first version.
 
 /** A clean repository on main that is to be released, with these files. */
 async function repository(files: Readonly<Record<string, string>>) {
-  const { path, remove } = await temporaryFolder({
+  const { path } = await temporaryFolder({
     'project/package.json': '{ "name": "a-project", "version": "0.1.0" }',
     ...Object.fromEntries(Object.entries(files).map(([name, text]) => [`project/${name}`, text])),
     'home/.gitconfig': '[user]\n  name = A person\n  email = person@example.com\n',
   })
-  cleanups.push(remove)
   const cwd = path('project')
   const run = async (program: string, ...args: string[]) => {
     const started = startProcess(program, args, { cwd, env: { HOME: path('home') } })

@@ -1,16 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { loadConfig } from '../src/pipeline/config/config.ts'
 import { temporaryFolder } from './kit/command.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups) await cleanup()
-})
-
 const configs = readdirSync(join(root, 'config'), { recursive: true, encoding: 'utf8' }).filter((path) =>
   path.endsWith('.yaml'),
 )
@@ -33,7 +28,6 @@ describe('what is shipped', () => {
 
   it("the README's YAML loads, once its secret file is there", async () => {
     const folder = await temporaryFolder({ key: 'k' })
-    cleanups.push(folder.remove)
     const [text] = blocks('yaml')
     const config = await loadConfig({
       files: [{ name: 'README.md', text: text.replace('/run/secrets/datadog_api_key', folder.path('key')) }],
@@ -53,7 +47,6 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [host_metrics], processors: [drop_idle], exporters: [debug] } } }
 `,
     })
-    cleanups.push(folder.remove)
     const config = await loadConfig({ files: [{ path: folder.path('pipeline.yaml') }], env: {} })
     expect(config.processors.get('drop_idle')?.config).toEqual({ metric_names: ['system.disk.pending_operations'] })
   })

@@ -3,9 +3,11 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { delay } from 'rxjs'
 import { defineComponent } from '../src/component/define.ts'
 import type { ProcessorComponent } from '../src/component/processor.ts'
+import { LogBatch } from '../src/otlp/logs/batch.ts'
 import { MetricBatch } from '../src/otlp/metrics/batch.ts'
+import { TraceBatch } from '../src/otlp/traces/batch.ts'
 import { loadModule } from '../src/pipeline/modules/load.ts'
-import { gauge, sum, testComponent, testProcessor } from '../src/testing.ts'
+import { gauge, logRecord, span, sum, testComponent, testProcessor } from '../src/testing.ts'
 
 const folder = fileURLToPath(new URL('../config/custom-processor', import.meta.url))
 const loadProcessor = async (file: string) => (await loadModule(file, folder))[0] as ProcessorComponent
@@ -21,6 +23,56 @@ afterEach(() => {
 })
 
 describe('testProcessor', () => {
+  it('tests a processor of log records', async () => {
+    const errors = defineComponent({
+      ...{
+        kind: 'processor',
+        type: 'errors',
+        signals: ['logs'],
+        changes: 'filters',
+        summary: 'Keeps errors.',
+        config: {},
+      },
+      create: () => (batch) => batch.filterRecords(({ severityNumber }) => severityNumber >= 17),
+    })
+    const { process, balance } = await testProcessor(errors, 'errors:')
+    const records = [logRecord('It failed.', { job: 'a' }, { severityNumber: 17 }), logRecord('It works.')]
+    const left = await process(LogBatch.of({ records }))
+    expect([...left.records()].map(({ record }) => [record.body, record.attributes.toObject()])).toEqual([
+      ['It failed.', { job: 'a' }],
+    ])
+    expect(balance()).toMatchObject({ accepted: 2, filtered: 1, handed_on: 1 })
+  })
+
+  it('tests a processor of several signals with that of the pipeline', async () => {
+    const marks = defineComponent({
+      ...{ kind: 'processor', type: 'marks', signals: ['metrics', 'traces'], summary: 'Marks resources.', config: {} },
+      create: () => (batch) =>
+        batch.mapResources((resource) => resource.withAttributes(resource.attributes.with({ marked: true }))),
+    })
+    const { process } = await testProcessor(marks, 'marks:', { signal: 'traces' })
+    const [left] = (
+      await process(TraceBatch.of({ spans: [span('GET /', { route: '/' }, { kind: 'server' })] }))
+    ).spans()
+    expect(left.resource.attributes.toObject()).toEqual({ marked: true })
+    expect(left.span).toMatchObject({ name: 'GET /', kind: 'server', traceId: expect.stringMatching(/^[0-9a-f]{32}$/) })
+    expect(left.span.endTimeUnixNano).toBe(left.span.startTimeUnixNano)
+    await expect(process(MetricBatch.empty as never)).rejects.toThrow(
+      "The batch is of metrics; give testProcessor { signal: 'metrics' } with it.",
+    )
+  })
+
+  it('says how many spans a fault has cost', async () => {
+    const failing = defineComponent({
+      ...{ kind: 'processor', type: 'failing', signals: ['traces'], summary: 'Fails.', config: {} },
+      create: () => (batch) => batch.mapSpans((each) => each.with({ kind: 'srv' as never })),
+    })
+    const { process } = await testProcessor(failing, 'failing:')
+    await expect(process(TraceBatch.of({ spans: [span('a'), span('b')] }))).rejects.toThrow(
+      /2 spans were lost:\n.*kind must be/,
+    )
+  })
+
   it('tests a processor in five lines', async () => {
     const { process } = await testProcessor(
       await loadProcessor('scale.js'),

@@ -40,7 +40,7 @@ function withConfig(command: Command): Command {
         '--from-env',
         'makes the configuration from the variables of the Heka Insights Agent; files are laid over it',
       )
-      .option('--variables-file <file>', 'variables of a file, for those that the environment does not set')
+      .option('--variables-file <file>', 'a file of variables, used where the environment does not set them')
       // The name before: Node.js takes it for an option of its own, and answers by itself where the file is missing.
       .addOption(new Option('--env-file <file>').hideHelp())
   )
@@ -101,7 +101,7 @@ async function refuse(command: Command, excess: string): Promise<never> {
     const names = program.commands.map((known) => known.name())
     const meant = closest(excess, names)
     const suggestion = meant === undefined ? '' : ` (did you mean "${meant}"?)`
-    return program.error(`error: unknown command "${excess}"; there are ${names.join(', ')}${suggestion}`)
+    return program.error(`error: unknown command "${excess}"; known commands: ${names.join(', ')}${suggestion}`)
   }
   const takesConfig = command.options.some(({ long }) => long === '--config')
   const suggestion = isFile && takesConfig ? `; did you mean --config ${excess}?` : ''
@@ -125,12 +125,12 @@ withConfig(program.command('print-config'))
 
 program
   .command('init')
-  .description('writes a configuration to start from; asks what it is to do in a terminal')
+  .description('writes a configuration to start from; in a terminal, asks what it should do')
   .option('--preset <preset>', 'agent (the default), sidecar or gateway')
   .option('--exporter <type>', 'datadog_native (the default), datadog_otlp, newrelic_otlp or otlp_http')
   .option('--site <site>', 'the Datadog site of the account')
   .option('--endpoint <url>', 'the address to send to')
-  .option('--api-key <key>', 'the key as the file is to hold it; by default a variable of the environment')
+  .option('--api-key <key>', 'the key as it will stand in the file; by default a reference to an environment variable')
   .option('--check-key', 'asks Datadog whether it knows the key', false)
   .option('-o, --output <file>', 'the file to write', 'pipeline.yaml')
   .option('--force', 'overwrites the file', false)
@@ -141,7 +141,7 @@ program
 
 program
   .command('components')
-  .description('lists the components there are; with a type, shows its settings and examples')
+  .description('lists the components; with a type, shows its settings and examples')
   .argument('[type]', 'the component to show')
   .addOption(formatOption())
   .action(async (type: string | undefined, options: { format: 'text' | 'json' }) => {
@@ -159,7 +159,7 @@ program
 
 program
   .command('queue')
-  .description('shows, exports or drops what sending queues hold on disk')
+  .description('shows, exports or drops batches in sending queues on disk')
   .addArgument(new Argument('<action>', 'what to do').choices(['list', 'inspect', 'export', 'drop']))
   .argument('<directory>', 'a `sending_queue.directory`, or the folder of one exporter in it')
   .action(async (action: QueueAction, directory: string) => {
@@ -168,10 +168,13 @@ program
   })
 
 withConfig(program.command('explain'))
-  .description('shows what each exporter would send, and why, of one collection or of data in a file; sends nothing')
+  .description('shows what each exporter would send, and why, from one collection or from a file; sends nothing')
   .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or a request a line, taken in order'))
   .addOption(new Option('--once', 'collects twice, a second apart, as without --from').conflicts('from'))
-  .option('--only <name>', 'only what is sent under this name of a metric, or made of it; * stands for any text')
+  .option(
+    '--only <name>',
+    'only data that is sent under this metric name, or made from that metric; * stands for any text',
+  )
   .addOption(formatOption())
   .action(async ({ from, only, format, ...options }: Partial<ConfigOptions> & ExplainOptions) => {
     const { explain } = await import('./explain.ts')

@@ -9,7 +9,7 @@ export async function showComponents(type: string | undefined, format: 'text' | 
   const all = await listBuiltins()
   const chosen = type === undefined ? all : all.filter((component) => isNameOf(type, component))
   if (chosen.length === 0) {
-    process.stderr.write(`There is no component "${type}". There are: ${all.map((one) => one.type).join(', ')}.\n`)
+    process.stderr.write(`Unknown component "${type}". Known components: ${all.map((one) => one.type).join(', ')}.\n`)
     return ExitCode.usage
   }
   if (format === 'json') process.stdout.write(`${JSON.stringify(chosen.map(declaration), null, 2)}\n`)

@@ -25,15 +25,15 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'r
         // Each place once: it may be an interval's.
         const level = strays.has(stray) ? 'debug' : 'error'
         strays.add(stray)
-        const fields = { file: stray, error: errorMessage(error) }
-        return log[level]('Something failed in a module that does not run; the pipeline goes on.', fields)
+        const fields = { event: 'stray_failed', file: stray, error: errorMessage(error) }
+        return log[level]('A module that is not in use failed; the pipeline keeps running.', fields)
       }
       // What comes while the pipeline stops is mostly the same again.
       const level = isFirst ? 'error' : 'debug'
       isFirst = false
       resolve('crashed')
       const fields = { event: 'crashed', ...suspect(stackOf(error), pipeline), error: errorMessage(error) }
-      log[level]('Something failed outside every call of the pipeline, which stops.', fields)
+      log[level]('A component failed outside the calls of the pipeline; the pipeline stops.', fields)
       log.debug('Where it failed.', { stack: stackOf(error) })
     }
     try {

@@ -30,7 +30,7 @@ for (const folder of ['receivers', 'processors', 'exporters']) {
   for (const file of await readdir(join(docs, folder)).catch(() => [])) {
     if (pages.has(`${folder}/${file}`)) continue
     differs = true
-    console.log(`docs/${folder}/${file} ${check ? 'is the page of no component: npm run docs' : 'removed'}`)
+    console.log(`docs/${folder}/${file} ${check ? 'is not the page of a component: npm run docs' : 'removed'}`)
     if (!check) await rm(join(docs, folder, file))
   }
 }

@@ -97,7 +97,7 @@ function readRequest(json: string): MetricBatch {
   const keys = Object.keys(JSON.parse(json) as object)
   if (!keys.some((key) => key === 'resourceMetrics' || key === 'resource_metrics')) {
     const found = keys.length === 0 ? 'nothing' : keys.slice(0, 5).join(', ')
-    throw new Error(`is no OTLP/JSON of metrics: its top has resourceMetrics, and this has ${found}`)
+    throw new Error(`is not OTLP/JSON of metrics: that has resourceMetrics at its top, and this has ${found}`)
   }
   return batch
 }

@@ -38,7 +38,7 @@ function exporterLines(exporter: ExporterReport, width: number): string[] {
   for (const { attribute, value, reason } of notSent) {
     add('', ['no tag:', `${visible(attribute)}=${visible(cut(value, 40))}`, `(${visible(reason)})`])
   }
-  if (series === undefined) add('', ['it does not explain what is in its requests'])
+  if (series === undefined) add('', ['it does not explain its requests'])
   for (const group of groups(series ?? [])) lines.push('', ...groupLines(group, width))
   return lines
 }

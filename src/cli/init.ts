@@ -61,7 +61,7 @@ interface Choices {
  */
 export async function init(options: InitOptions): Promise<number> {
   const { output, force } = options
-  if (!force && existsSync(output)) return refuse(ExitCode.usage, `${output} is there already; --force overwrites it`)
+  if (!force && existsSync(output)) return refuse(ExitCode.usage, `${output} already exists; --force overwrites it`)
   const mistake = mistakeIn(options)
   if (mistake !== undefined) return refuse(ExitCode.usage, mistake)
   let choices: Choices

@@ -60,7 +60,7 @@ export function indexPage(components: readonly Component[]): string {
   sections.push(
     'How to write one of your own: [custom components](custom-components.md).',
     '## Formats',
-    'What the settings take. `list of` takes a YAML list, `map of` a map with keys of your own.',
+    'The values that settings accept. `list of` accepts a YAML list, `map of` a map with keys of your own.',
     table(
       ['Format', 'A value is'],
       Object.entries(formats).map(([name, { allowed }]) => [name, allowed]),
@@ -85,7 +85,7 @@ export function upgradingPage(text: string, components: readonly Component[]): s
         : [[name, `\`${path}\``, setting.changed.in, `\`${inlineYaml(setting.changed.from)}\``, defaultText(setting)]],
     ),
   )
-  const made = rows.length === 0 ? 'There is none.' : table(['Of', 'Setting', 'Since', 'Before', 'Now'], rows)
+  const made = rows.length === 0 ? 'None.' : table(['Of', 'Setting', 'Since', 'Before', 'Now'], rows)
   const note = '<!-- Made from the declarations in src by "npm run docs". -->'
   const [start, end] = [text.indexOf(MADE), text.indexOf(END)]
   return `${text.slice(0, start)}${[MADE, note, made, END].join('\n\n')}${text.slice(end + END.length)}`

@@ -29,7 +29,7 @@ export async function queueCommand(action: QueueAction, directory: string): Prom
     return ExitCode.usage
   }
   if (queues.length === 0) {
-    process.stderr.write(`There is nothing in a queue in ${directory}.\n`)
+    process.stderr.write(`The queues in ${directory} are empty.\n`)
     return action === 'list' ? ExitCode.ok : ExitCode.failure
   }
   for (const problem of queues.flatMap(({ problems }) => problems)) process.stderr.write(`${problem}\n`)

@@ -53,7 +53,7 @@ async function reload({ load, pipeline, log, secrets, configure }: ReloadOptions
     const problems = error instanceof ConfigError ? error.problems : undefined
     for (const problem of problems ?? []) log[problem.severity === 'error' ? 'error' : 'warn'](formatProblem(problem))
     if (problems === undefined) log.error(errorMessage(error))
-    log.error('The configuration was not reloaded; the one before runs on.', { event: 'reload_failed' })
+    log.error('The configuration was not reloaded; the previous one keeps running.', { event: 'reload_failed' })
     return problems === undefined ? text(503, `${errorMessage(error)}\n`) : text(422, problemText(problems))
   }
 }
@@ -69,7 +69,7 @@ function partsOf({ kept, changed, added, removed }: Changes): [what: string, pat
 
 function remarksOf({ atNextStart, leftovers, unreleased }: Changes): string[] {
   const inside = unreleased.map(
-    (path) => `${path}: has not released all data points in time; they still come out, or stay until the stop`,
+    (path) => `${path}: did not release all data points in time; they are released later, or stay until the stop`,
   )
   const left = Object.entries(leftovers).flatMap(([path, { kept, dropped }]) => [
     ...(kept > 0 ? [`${path}: data points that stay in the queue on disk: ${kept}`] : []),

@@ -23,7 +23,12 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   const { once } = options
   let begin: (reload: () => unknown) => void
   const begun = new Promise<() => unknown>((resolve) => (begin = resolve))
-  const asked = firstSignal(once, () => void begun.then((reload) => reload()))
+  let sayEnd: (second: Signal) => void = () => undefined
+  const asked = firstSignal(
+    once,
+    () => void begun.then((reload) => reload()),
+    (second) => sayEnd(second),
+  )
   const watch = watchdog()
   const load = async () => {
     const config = await loadConfig(await configInput(options))
@@ -34,6 +39,8 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   if (typeof config === 'string') return ExitCode.ok
   const secrets = new Set(config.secrets)
   const log = await createLogger(config.service.telemetry.logs, secrets)
+  sayEnd = (second) =>
+    log.warn(`${second} came while the process was stopping, which ends at once; what waits in memory only is lost.`)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
   const pipeline = startPipeline(config, { log, once })
   const crashed = crash(log, pipeline)
@@ -72,15 +79,21 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   return reason.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
 }
 
-/** Resolves with the first signal to stop. The second one ends the process, and every hang-up that is none calls `reload`. */
-function firstSignal(once: boolean, reload: () => void): Promise<Signal> {
+/**
+ * Resolves with the first signal to stop. The second one ends the process, for which `sayEnd` is called before, and every hang-up that is
+ * none calls `reload`.
+ */
+function firstSignal(once: boolean, reload: () => void, sayEnd: (second: Signal) => void): Promise<Signal> {
   const terminal = isatty(0)
   const stopsOnHangUp = (): boolean => once || process.platform === 'win32' || (terminal && !isatty(0))
   return new Promise((resolve) => {
     let received = false
     onSignal((signal) => {
       if (signal === 'SIGHUP' && !stopsOnHangUp()) return reload()
-      if (received) void end(exitCodeOf(signal))
+      if (received) {
+        sayEnd(signal)
+        void end(exitCodeOf(signal))
+      }
       received = true
       resolve(signal)
     })

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { lastCalled } from '../pipeline/modules/last_called.ts'
 import { customModules } from '../pipeline/modules/load.ts'
 import type { ServiceConfig } from '../pipeline/config/settings.ts'
 
@@ -12,7 +13,10 @@ export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) =
   let hears = Promise.resolve()
   return ({ shutdown_timeout: timeout }) => {
     if (thread === undefined && customModules().length > 0) {
-      const started = new Worker(new URL('../cli/watchdog_thread.js', import.meta.url), { execArgv: [], env: {} })
+      const started = new Worker(new URL('../cli/watchdog_thread.js', import.meta.url), {
+        ...{ execArgv: [], env: {} },
+        workerData: lastCalled,
+      })
       thread = started
       hears = new Promise<void>((resolve) => started.once('message', () => resolve()).once('error', () => resolve()))
       // From then on it asks whether this thread goes on.

@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from 'node:fs'
 import { Session } from 'node:inspector'
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { isOwn, placesOf } from '../process_exit.ts'
 import { visible } from '../text/terminal.ts'
 import { ExitCode } from './exit.ts'
@@ -68,11 +68,8 @@ function end(): void {
   const say = (stack = ''): void => {
     if (said) return
     said = true
-    const places = placesOf(stack)
-    const place = places.find((each) => !isOwn(each)) ?? places.at(0)
-    const where = place === undefined ? '' : `: ${place.file}${place.position}`
     const since = Math.round((now() - came!) / 1000)
-    const message = `A signal came ${since} s ago, and a call that does not end keeps the process from stopping${where}. It ends now; what waits in memory only is lost.`
+    const message = `A signal came ${since} s ago, and a call that does not end keeps the process from stopping${whereIn(stack)}. The process ends now; data that waits only in memory is lost.`
     writeSync(2, `heka-pipeline: ${visible(message)}\n`)
   }
   wait(PATIENCE, () => {
@@ -87,6 +84,17 @@ function end(): void {
     closeSync(2)
     session.post('Runtime.evaluate', { expression: `process.reallyExit(${ExitCode.software})` })
   })
+}
+
+/** The place in a component, as far as the stack has one; else the component that was called last, which is no proof. */
+function whereIn(stack: string): string {
+  const places = placesOf(stack)
+  const place = places.find((each) => !isOwn(each))
+  if (place !== undefined) return `: ${place.file}${place.position}`
+  const called = new Uint8Array(workerData as SharedArrayBuffer)
+  const name = new TextDecoder().decode(called.slice(0, called.indexOf(0)))
+  if (name !== '') return `; the component that was called last is ${name}`
+  return places.length === 0 ? '' : `: ${places[0].file}${places[0].position}`
 }
 
 /* The clock that can be moved would load RxJS here, and nobody moves it in this thread. */

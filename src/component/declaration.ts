@@ -1,14 +1,13 @@
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import type { Batch } from '../otlp/signal.ts'
+import type { Signal } from '../otlp/signal.ts'
 import type { ConfigOf, Finding, Settings } from './settings.ts'
 
-export interface Declaration<S extends Settings, B extends Batch = MetricBatch> {
+export interface Declaration<S extends Settings> {
   /** The name in the YAML and of the component's file. */
   readonly type: string
   /** Other names that the YAML may call it by, as the collector once did. A component whose type that is comes first. */
   readonly aliases?: readonly string[]
   /** The signals of the pipelines that may name it; default: `['metrics']`. */
-  readonly signals?: readonly B['signal'][]
+  readonly signals?: readonly Signal[]
   /** One sentence for the list of components. */
   readonly summary: string
   /** Paragraphs of Markdown for the component's page. */

@@ -6,7 +6,7 @@ import type { ReceiverComponent } from './receiver.ts'
 import type { Settings } from './settings.ts'
 
 export type Component<S extends Settings = Settings> =
-  ReceiverComponent<S, Batch> | ProcessorComponent<S, Batch> | ExporterComponent<S, Batch>
+  ReceiverComponent<S> | ProcessorComponent<S, Batch> | ExporterComponent<S, Batch>
 
 export type ComponentKind = Component['kind']
 
@@ -16,9 +16,7 @@ interface Declares<G extends Signal> {
 }
 
 /** Lends types to a component's declaration and returns it as it is; a literal that imports nothing works just as well. */
-export function defineComponent<const S extends Settings, const G extends Signal = 'metrics'>(
-  component: ReceiverComponent<S, BatchOf[G]> & Declares<G>,
-): ReceiverComponent<S, BatchOf[G]>
+export function defineComponent<const S extends Settings>(component: ReceiverComponent<S>): ReceiverComponent<S>
 export function defineComponent<const S extends Settings, const G extends Signal = 'metrics'>(
   component: ProcessorComponent<S, BatchOf[G]> & Declares<G>,
 ): ProcessorComponent<S, BatchOf[G]>

@@ -3,8 +3,8 @@ import type { Logger } from './logger.ts'
 /** What is left out by design, in every pipeline that is well. */
 const USUAL: Readonly<Record<string, string>> = {
   first_value:
-    'The first values of cumulative series have none before them to be counted from; `initial_value: keep` sends them as if counted from zero.',
-  no_recorded_value: 'Data points without a value are left out; a sender says so that a series has ended.',
+    'The first values of cumulative series have no previous value to be counted from; `initial_value: keep` sends them as if counted from zero.',
+  no_recorded_value: 'Data points without a value are left out; they say that a series has ended.',
   no_observations: 'Histograms without an observation are left out.',
 }
 
@@ -17,26 +17,26 @@ const WRONG: Readonly<Record<string, string>> = {
   duplicate_timestamp:
     'Data points of cumulative series have the time of the ones before them. Send each once; where several senders share a series, give each a resource attribute of its own, such as service.instance.id.',
   counter_reset:
-    'Cumulative series began again, and what they counted since is not known to be new; `initial_value: keep` sends it as if counted from zero.',
-  unsupported_type: 'Metrics without data, or of a type that the destination has not, cannot be sent.',
+    'Cumulative series restarted, and it is not known whether their counts since then are new; `initial_value: keep` sends them as if counted from zero.',
+  unsupported_type: 'Metrics without data, or of a type that the destination does not support, cannot be sent.',
   unspecified_temporality:
     'Sums or histograms without an aggregation temporality cannot be sent. Their sender has to say whether they are delta or cumulative.',
   invalid_name:
-    'Metrics in whose name is no letter that the destination takes cannot be sent. `rename` can give them another.',
+    'Metrics whose name has no letter that the destination accepts cannot be sent. `rename` can give them another name.',
   malformed_histogram:
     'Histograms that contradict themselves cannot be sent. Bounds have to ascend and be one fewer than the bucket counts, and counts have to be whole numbers from 0 that add up to `count`.',
   bucket_count_too_high:
     'Histograms of more than 268,431,360 observations in one point cannot be sent. Export more often, or send them as delta.',
   no_buckets:
-    'Histograms with neither buckets, extremes nor a sum say nothing that can be sent. Their sender has to record buckets.',
+    'Histograms with neither buckets, extremes nor a sum hold nothing that can be sent. Their sender has to record buckets.',
   too_large:
     'Data points are larger than a request may be, each by itself. Give them fewer or shorter attributes, or raise the limit of the exporter where it has one.',
   conflicting_name:
-    'Metrics come to the same name in OpenMetrics with another type or unit. Give one of them another name.',
+    'Metrics get the same name in OpenMetrics but differ in type or unit. Give one of them another name.',
   no_value: 'Data points without a value cannot be written in OpenMetrics.',
   invalid_value:
     'Counters, histograms and summaries with negative or undefined values cannot be written in OpenMetrics.',
-  duplicate_point: 'Data points come to the same labels and time as others. Send an attribute that distinguishes them.',
+  duplicate_point: 'Data points get the same labels and time as others. Send an attribute that distinguishes them.',
 }
 
 /** What the texts call the items, which may be others. */

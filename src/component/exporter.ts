@@ -102,10 +102,10 @@ export interface ProcessorBefore {
 }
 
 /** A destination. */
-export interface ExporterComponent<S extends Settings = Settings, B extends Batch = MetricBatch> extends Declaration<
-  S,
-  B
-> {
+export interface ExporterComponent<
+  S extends Settings = Settings,
+  B extends Batch = MetricBatch,
+> extends Declaration<S> {
   readonly kind: 'exporter'
   /**
    * Defaults of the pipeline's settings around this exporter, as in the YAML: `timeout`, `max_age`, `max_ahead` and

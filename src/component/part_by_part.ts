@@ -1,19 +1,19 @@
 import type { ProcessBatch, ProcessorAccount } from './processor.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { ItemBatch } from '../otlp/common/batch.ts'
 import { inParts } from '../otlp/common/parts.ts'
 import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 
 /** Makes the processor that works on a batch at once, or on a large one in turns, in which it must make the same of it. */
-export function inTurns(
-  atOnce: (batch: MetricBatch, account: ProcessorAccount) => MetricBatch,
-  divided: (batch: MetricBatch, account: ProcessorAccount) => Divided<MetricBatch>,
-): ProcessBatch {
+export function inTurns<B extends ItemBatch>(
+  atOnce: (batch: B, account: ProcessorAccount) => B,
+  divided: (batch: B, account: ProcessorAccount) => Divided<B>,
+): ProcessBatch<B> {
   return (batch, account) =>
     batch.itemCount < LONG ? atOnce(batch, account) : new InTurns(divided(batch, account)).result
 }
 
 /** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `cuts` are as of `inParts`. */
-export function partByPart(change: (batch: MetricBatch) => MetricBatch, cuts = true): ProcessBatch {
+export function partByPart<B extends ItemBatch>(change: (batch: B) => B, cuts = true): ProcessBatch<B> {
   return inTurns(change, (batch) => inParts(batch, change, cuts))
 }

@@ -16,12 +16,12 @@ export type ProcessBatch<B extends Batch = MetricBatch> = Functions<B>['process'
 
 /** An RxJS operator, for a processor that holds time or history. */
 export interface ProcessorOperator<B extends Batch = MetricBatch> {
-  operator(batches: Observable<B>): Observable<B>
+  operator(batches: Observable<B>): Observable<Batch>
 }
 
-/** A method, whose parameter may be narrower: the pipeline gives a processor only batches of the signals that it declares. */
+/** A method, whose parameter may be narrower: the pipeline gives a processor only batches of the signals that it declares, and takes no others. */
 interface Functions<B extends Batch> {
-  process(batch: B, account: ProcessorAccount): B | undefined | Promise<B | undefined>
+  process(batch: B, account: ProcessorAccount): Batch | undefined | Promise<Batch | undefined>
 }
 
 /**
@@ -36,10 +36,10 @@ interface Functions<B extends Batch> {
 export type PointChange = 'filters' | 'merges' | 'creates' | 'holds' | 'replaces'
 
 /** A step between receivers and exporters: a function per batch, or an RxJS operator where it holds time or history. */
-export interface ProcessorComponent<S extends Settings = Settings, B extends Batch = MetricBatch> extends Declaration<
-  S,
-  B
-> {
+export interface ProcessorComponent<
+  S extends Settings = Settings,
+  B extends Batch = MetricBatch,
+> extends Declaration<S> {
   readonly kind: 'processor'
   /**
    * Several where it may do the one or the other. What a batch lost and what it gained is set off within the batch. Of what it

@@ -27,7 +27,7 @@ export function listedErrors(response: HttpResponse, points: number): DeliveryEr
   const errors = countErrors(response.body)
   if (errors === 0) return undefined
   const message = answerMessage(response)
-  return partial(Math.min(errors, points), `${message} (taken with errors; each counts as one rejected point)`)
+  return partial(Math.min(errors, points), `${message} (accepted with errors; each counts as one rejected point)`)
 }
 
 /** How many errors the body of an answer lists. */

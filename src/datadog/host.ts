@@ -1,7 +1,8 @@
 import os from 'node:os'
 import { Attributes } from '../otlp/common/attributes.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { ItemBatch } from '../otlp/common/batch.ts'
 import { perResource } from '../otlp/common/resource.ts'
+import { changeMetrics } from '../otlp/metrics/batch.ts'
 import { KeySearch } from '../otlp/wire/key_search.ts'
 
 /** Names that Datadog takes for no host at all. Source: datadog-agent, attributes/source.go, `invalidHosts`. */
@@ -38,7 +39,7 @@ export function resolveHost(resource: Attributes): Resolution {
  * resource or data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
  * `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
  */
-export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): (batch: MetricBatch) => MetricBatch {
+export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): <B extends ItemBatch>(batch: B) => B {
   const changed = perResource((resource) => {
     const { attributes } = resource
     if (mode === 'fallback' && resolveHost(attributes).host !== undefined) return resource
@@ -47,9 +48,9 @@ export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): 
   if (mode === 'fallback') return (batch) => batch.mapResources(changed)
   const keys = new KeySearch(['host'])
   return (batch) =>
-    batch
-      .mapResources(changed)
-      .mapPointsWith(keys, (point) => point.withAttributes(withHost(point.attributes, hostname)))
+    changeMetrics(batch.mapResources(changed), (metrics) =>
+      metrics.mapPointsWith(keys, (point) => point.withAttributes(withHost(point.attributes, hostname))),
+    )
 }
 
 /** Whether Datadog takes a name for that of a host. */
@@ -73,7 +74,7 @@ export function overridingHost({ hostname, host }: HostSettings): string | undef
  * names one, before any rule of Datadog's; and the fallback where these rules find none. What Datadog identifies by itself
  * rather than by a host does not fall back.
  */
-export function hostChooser(settings: HostSettings): (batch: MetricBatch) => MetricBatch {
+export function hostChooser(settings: HostSettings): <B extends ItemBatch>(batch: B) => B {
   if (settings.host.from.length === 0 && settings.host.fallback === 'none') return (batch) => batch
   const choose = hostChoice(settings)
   const chosen = perResource((resource) => {

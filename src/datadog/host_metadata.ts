@@ -92,7 +92,7 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
     } catch (error) {
       if (signal.aborted) return
       next = retry
-      log.warn('The host could not be reported to Datadog; it will be tried again.', {
+      log.warn('The host could not be reported to Datadog; this will be tried again.', {
         event: 'host_report_failed',
         error: errorMessage(error),
         after: `${next}ms`,

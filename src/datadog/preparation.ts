@@ -1,6 +1,7 @@
 import type { Account, ExporterState } from '../component/exporter.ts'
 import type { Logger } from '../component/logger.ts'
 import { aggregate, aggregateInTurns } from '../otlp/metrics/aggregate.ts'
+import type { ItemBatch } from '../otlp/common/batch.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import { NumberPointCursor } from '../otlp/metrics/number_cursor.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta/cumulative_to_delta.ts'
@@ -20,7 +21,7 @@ import { splitTag, tagMerger } from './tags.ts'
 export function overwrittenLog(log: Pick<Logger, 'warn'>): (metric: { readonly name: string }) => void {
   return warnOncePerMetric(
     log,
-    'Several sources of a metric are one series at Datadog, which keeps one value a second of it: what another value took the place of is dropped and counted as `overwritten`. Send an attribute that distinguishes the sources: leave `service.instance.id` or `process.pid` out of `resource_attributes.exclude`, or set `instrumentation_scope_metadata_as_tags: true` where they are scopes.',
+    'Several sources of a metric are one series at Datadog, which stores one value per second: a value that another one replaces is dropped and counted as `overwritten`. Send an attribute that distinguishes the sources: leave `service.instance.id` or `process.pid` out of `resource_attributes.exclude`, or set `instrumentation_scope_metadata_as_tags: true` where they are scopes.',
   )
 }
 
@@ -94,14 +95,14 @@ export function hostAndTags({
 }: {
   readonly hostname: string | undefined
   readonly tags: readonly string[]
-}): (batch: MetricBatch) => MetricBatch {
+}): <B extends ItemBatch>(batch: B) => B {
   const keys = new Set(tags.map((tag) => splitTag(tag)[0]))
   const merged = tagMerger(tags, 'override')
   const alone = perResource((resource) => {
     const translated = resource.attributes.keys().filter((key) => tagKey(key) !== key && keys.has(tagKey(key)))
     return resource.withAttributes(resource.attributes.without(new Set(translated)))
   })
-  const tagged = (batch: MetricBatch): MetricBatch => (tags.length === 0 ? batch : merged(batch).mapResources(alone))
+  const tagged = <B extends ItemBatch>(batch: B): B => (tags.length === 0 ? batch : merged(batch).mapResources(alone))
   if (hostname === undefined) return tagged
   const named = hostOverrider(hostname, 'override')
   return (batch) => named(tagged(batch))

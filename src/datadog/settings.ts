@@ -58,12 +58,12 @@ export const datadogSettings = {
   },
   host: {
     from: {
-      doc: "Resource attributes that name the host: the first that is there counts, before Datadog's own rules.",
+      doc: "Resource attributes that name the host: the first one present counts, before Datadog's own rules.",
       format: { list: 'string' },
       default: [],
     },
     fallback: {
-      doc: 'The host of what names none: `none` leaves it without one, `os` takes the name of this machine, and `config` takes `hostname`, which then overrides nothing.',
+      doc: 'The host of data that names none: `none` leaves it without one, `os` takes the name of this machine, and `config` takes `hostname`, which then overrides nothing.',
       format: ['none', 'config', 'os'],
       default: 'none',
     },
@@ -80,7 +80,7 @@ export const datadogSettings = {
       default: ['*'],
     },
     exclude: {
-      doc: 'Resource attributes that do not become tags, of those included. The default leaves out what is new with every start of a process, what says which SDK wrote the data, and long descriptions.',
+      doc: 'Resource attributes that do not become tags, of those included. The default leaves out attributes that change with every start of a process, attributes about the SDK, and long descriptions.',
       format: { list: 'string' },
       default: DEFAULT_EXCLUDE,
     },
@@ -91,13 +91,13 @@ export const datadogSettings = {
     default: false,
   },
   host_metrics_names: {
-    doc: "The names of host metrics: `otel` as they are, `otel_prefixed` with `otel.` before `system.` and `process.`, `datadog` those of Datadog's Agent wherever it has one, `both` those of the Agent beside those of OpenTelemetry.",
+    doc: "The names of host metrics: `otel` as they are, `otel_prefixed` with `otel.` before `system.` and `process.`, `datadog` those of Datadog's Agent wherever it has one, `both` those of the Agent in addition to those of OpenTelemetry.",
     format: HOST_METRICS_NAMES,
     default: 'otel',
   },
   host_metadata: {
     enabled: {
-      doc: "Whether this machine is reported to Datadog's infrastructure list, with what it is made of. Datadog does not document this intake.",
+      doc: "Whether this machine is reported to Datadog's infrastructure list, with its hardware and operating system. Datadog does not document this intake.",
       format: 'boolean',
       default: false,
     },
@@ -112,13 +112,13 @@ export const datadogSettings = {
       default: '30m',
     },
     endpoint: {
-      doc: 'The address to report to instead of the one that the site has for its API, without the path.',
+      doc: 'The address to report to instead of the API address of the site, without the path.',
       format: 'url',
       default: undefined,
     },
   },
   initial_value: {
-    doc: 'What becomes of the first value of a cumulative counter: `keep` sends it as if counted from zero; `drop` withholds it, and that of a counter that restarted; `auto` sends it when the counter says that it began after this process did, or when its metric was exported at least twice without it before.',
+    doc: 'What happens to the first value of a cumulative counter: `keep` sends it as if counted from zero; `drop` withholds it, and that of a counter that restarted; `auto` sends it when the counter says that it began after this process did, or when its metric was exported at least twice without it before.',
     format: ['auto', 'keep', 'drop'],
     default: 'auto',
   },
@@ -160,7 +160,7 @@ export function* checkDatadog(
 ): Generator<Finding> {
   // It goes into a header as it is: printable ASCII without spaces.
   if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
-    yield { path: 'api_key', message: 'holds a character that no key has, perhaps a space or a line break' }
+    yield { path: 'api_key', message: 'holds a character that keys do not have, perhaps a space or a line break' }
   }
   yield* repeatedKeys(config.tags)
   const problem = compressionProblem(config.compression)
@@ -170,9 +170,10 @@ export function* checkDatadog(
   if (config.host_metadata.reporter_period < SHORTEST_PERIOD) {
     yield { path: 'host_metadata.reporter_period', message: 'is shorter than 5m' }
   }
-  if (config.delta_ttl === 0) yield { path: 'delta_ttl', message: 'is no time: no count would have a point before it' }
+  if (config.delta_ttl === 0)
+    yield { path: 'delta_ttl', message: 'must be longer than 0s: no count would have a point before it' }
   if (config.hostname !== undefined && !isHostName(config.hostname)) {
-    yield { path: 'hostname', message: `is a name that Datadog takes for no host: "${config.hostname}"` }
+    yield { path: 'hostname', message: `is a name that Datadog does not accept for a host: "${config.hostname}"` }
   }
   if (config.host.fallback === 'config' && config.hostname === undefined) {
     yield { path: 'host.fallback', message: '`config` takes `hostname`, which is not set' }

@@ -1,7 +1,8 @@
 import type { Finding } from '../component/settings.ts'
 import type { Attributes } from '../otlp/common/attributes.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { ItemBatch } from '../otlp/common/batch.ts'
 import { inParts, partsOf } from '../otlp/common/parts.ts'
+import { changeMetrics, MetricBatch } from '../otlp/metrics/batch.ts'
 import { perResource } from '../otlp/common/resource.ts'
 import type { Resource } from '../otlp/common/resource.ts'
 import { KeySearch } from '../otlp/wire/key_search.ts'
@@ -18,33 +19,35 @@ export function splitTag(tag: string): [key: string, value: string] {
  * With `override` they win over a resource attribute and over a data point attribute of the same key, which is removed.
  * With `keep` the existing one wins; where only some points of a resource have the key, the tag becomes an attribute of
  * the others. Either way every point ends with one value for each key. Of a key given twice the last value counts;
- * `repeatedKeys` finds that in a configuration.
+ * `repeatedKeys` finds that in a configuration. Attributes of log records and spans stay as they are.
  */
 export function tagMerger(
   tags: readonly string[],
   onConflict: 'override' | 'keep',
-): (batch: MetricBatch) => MetricBatch {
+): <B extends ItemBatch>(batch: B) => B {
   if (tags.length === 0) return (batch) => batch
   const values = new Map(tags.map(splitTag))
   return onConflict === 'override' ? overriding(values) : (batch) => keep(batch, values)
 }
 
-function overriding(values: ReadonlyMap<string, string>): (batch: MetricBatch) => MetricBatch {
+function overriding(values: ReadonlyMap<string, string>): <B extends ItemBatch>(batch: B) => B {
   const attributes = Object.fromEntries(values)
   const tagged = perResource((resource) => resource.withAttributes(resource.attributes.with(attributes)))
   const keys = new KeySearch(values.keys())
   return (batch) =>
-    batch.mapResources(tagged).mapPointsWith(keys, (point) => point.withAttributes(point.attributes.without(values)))
+    changeMetrics(batch.mapResources(tagged), (metrics) =>
+      metrics.mapPointsWith(keys, (point) => point.withAttributes(point.attributes.without(values))),
+    )
 }
 
-function keep(batch: MetricBatch, values: ReadonlyMap<string, string>): MetricBatch {
+function keep<B extends ItemBatch>(batch: B, values: ReadonlyMap<string, string>): B {
   const keysOnPoints: KeysOnPoints = new Map()
   noteKeys(batch, values, keysOnPoints)
   return withTags(batch, values, keysOnPoints)
 }
 
 /** `tagMerger` that keeps, part by part. Which keys stand on points is known first. */
-export function* keepInParts(batch: MetricBatch, tags: readonly string[]): Divided<MetricBatch> {
+export function* keepInParts<B extends ItemBatch>(batch: B, tags: readonly string[]): Divided<B> {
   const values = new Map(tags.map(splitTag))
   const keysOnPoints: KeysOnPoints = new Map()
   for (const part of partsOf(batch)) {
@@ -57,7 +60,8 @@ export function* keepInParts(batch: MetricBatch, tags: readonly string[]): Divid
 /** By resource, the keys of tags that points of it have. */
 type KeysOnPoints = Map<Resource, Set<string>>
 
-function noteKeys(batch: MetricBatch, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): void {
+function noteKeys(batch: ItemBatch, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): void {
+  if (!(batch instanceof MetricBatch)) return
   for (const { metric, resource } of batch.metrics()) {
     for (const { attributes } of metric.points) {
       for (const { key } of attributes) {
@@ -69,17 +73,18 @@ function noteKeys(batch: MetricBatch, values: ReadonlyMap<string, string>, keysO
   }
 }
 
-function withTags(batch: MetricBatch, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): MetricBatch {
-  return batch
-    .mapPoints((point, _metric, resource) => {
+function withTags<B extends ItemBatch>(batch: B, values: ReadonlyMap<string, string>, keysOnPoints: KeysOnPoints): B {
+  const withPoints = changeMetrics(batch, (metrics) =>
+    metrics.mapPoints((point, _metric, resource) => {
       const keys = keysOnPoints.get(resource)
       if (keys === undefined) return point
       return point.withAttributes(withMissing(point.attributes, values, (key) => keys.has(key)))
-    })
-    .mapResources((resource) => {
-      const keys = keysOnPoints.get(resource)
-      return resource.withAttributes(withMissing(resource.attributes, values, (key) => keys?.has(key) !== true))
-    })
+    }),
+  )
+  return withPoints.mapResources((resource) => {
+    const keys = keysOnPoints.get(resource)
+    return resource.withAttributes(withMissing(resource.attributes, values, (key) => keys?.has(key) !== true))
+  })
 }
 
 function withMissing(
@@ -99,7 +104,7 @@ export function* repeatedKeys(tags: readonly string[]): Generator<Finding> {
     const earlier = first.get(key)
     if (earlier === undefined) first.set(key, tag)
     else if (earlier !== tag) {
-      yield { path: 'tags', message: `gives "${key}" twice, as "${earlier}" and "${tag}"; a key takes one value` }
+      yield { path: 'tags', message: `gives "${key}" twice, as "${earlier}" and "${tag}"; a key has one value` }
     }
   }
 }

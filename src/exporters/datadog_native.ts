@@ -35,12 +35,12 @@ export default defineComponent({
   type: 'datadog_native',
   summary: "Sends metrics to Datadog's own metrics API.",
   description: `
-Gauges and non-monotonic sums arrive as gauges, monotonic sums as counts: of a cumulative sum Datadog gets the *difference*
-to the point before it. Histograms of both kinds arrive as distributions, of which Datadog computes any percentile; summaries
+Gauges and non-monotonic sums arrive as gauges, monotonic sums as counts: for a cumulative sum, Datadog receives the *difference*
+from the previous point. Histograms of both kinds arrive as distributions, from which Datadog computes any percentile; summaries
 as \`.count\`, \`.sum\` and a \`.quantile\` for each quantile.
 
 Resource attributes become tags, by Datadog's names where it has some (\`service.name\` arrives as \`service\`). Points that
-are one series in one second are aggregated before they are sent, because Datadog would keep only the last.
+fall into one series and second are aggregated before they are sent, because Datadog would keep only the last.
 `,
   config: {
     ...datadogSettings,
@@ -56,13 +56,13 @@ are one series in one second are aggregated before they are sent, because Datado
       default: 'gzip',
     },
     metric_prefix: {
-      doc: "Put in front of each name that does not carry it yet, followed by a dot; not in front of the names of Datadog's Agent.",
+      doc: "The prefix of each name that does not have it yet, followed by a dot; the names of Datadog's Agent stay without it.",
       format: 'metric_name',
       default: undefined,
     },
     histograms: {
       mode: {
-        doc: 'What histograms become: `distributions`; `counters`, a count for each bucket, tagged with its bounds; or `nobuckets`, nothing but what `send_aggregation_metrics` adds. Exponential histograms always become distributions.',
+        doc: 'How histograms are sent: as `distributions`; as `counters`, a count for each bucket, tagged with its bounds; or `nobuckets`, only what `send_aggregation_metrics` adds. Exponential histograms always become distributions.',
         format: HISTOGRAM_MODES,
         default: 'distributions',
       },
@@ -102,7 +102,7 @@ are one series in one second are aggregated before they are sent, because Datado
       },
     },
     count_interval: {
-      doc: 'The interval told for every count, in whole seconds, by which `as_rate()` divides. When it is unset, each count tells the time it really covers.',
+      doc: 'The interval reported for every count, in whole seconds, by which `as_rate()` divides. When it is unset, each count reports the time that it covers.',
       format: 'duration',
       default: undefined,
     },

@@ -12,7 +12,8 @@ import { joinStates } from '../datadog/state.ts'
 import { splitTag } from '../datadog/tags.ts'
 import { withoutSecrets } from '../net/answer.ts'
 import { decompress } from '../net/compression.ts'
-import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../net/otlp_sender.ts'
+import { checkEndpoint } from '../net/http_client.ts'
+import { otlpHttpExporter, PATHS, urlsBelow } from '../net/otlp_sender.ts'
 import type { OtlpRequest } from '../net/otlp_requests.ts'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
 import { completeHistograms } from '../otlp/metrics/explicit_buckets.ts'
@@ -32,16 +33,26 @@ const LIMITS = { wire: 500_000, raw: 4_194_304 }
 export default defineComponent({
   kind: 'exporter',
   type: 'datadog_otlp',
-  summary: "Sends metrics to Datadog's OTLP intake.",
+  signals: ['metrics', 'logs', 'traces'],
+  summary: "Sends metrics, logs and traces to Datadog's OTLP intake.",
   description: `
-Everything OTLP can say arrives as it is, with the exception of what this intake refuses: cumulative monotonic sums and
-cumulative histograms of either kind are turned into differences.
+Data arrives unchanged, except for what this intake refuses: cumulative monotonic sums and cumulative histograms
+of either kind are turned into differences.
 
-Resource attributes arrive as tags, beside those that Datadog derives from them by its own rules. Attributes from which
+Resource attributes arrive as tags, in addition to those that Datadog derives from them by its own rules. Attributes from which
 Datadog reads the host are always sent.
+
+Logs and traces arrive as they are, with the host and the tags that are set here as resource attributes. The intake of traces is in preview at Datadog:
+where an organisation does not have it, it answers 404, and the spans are dropped, counted as \`refused\`. Datadog makes no trace metrics
+(hits, errors and latency of services) of spans that come this way; its Agent does.
 `,
   config: {
     ...datadogSettings,
+    traces_endpoint: {
+      doc: 'The whole URL to send traces to, used as it stands, instead of `/v1/traces` below `endpoint` or that of the site.',
+      format: 'url',
+      default: undefined,
+    },
     compression: {
       doc: 'How bodies are compressed; `zstd` from Node 22.15 on.',
       format: ['gzip', 'zstd', 'none'],
@@ -66,11 +77,15 @@ datadog_otlp:
   ],
   timeout: '30s',
   // Source: "cannot be more than ten minutes in the future or more than one hour in the past", API reference, submit metrics.
-  maxAge: '1h',
-  maxAhead: '10m',
+  // Logs: "up to 18 hours in the past", API reference, send logs.
+  maxAge: { metrics: '1h', logs: '18h' },
+  maxAhead: { metrics: '10m' },
   // Datadog keeps one value a second of each series.
   joinInterval: '1s',
-  check: (config) => checkDatadog(config, [METRICS_PATH]),
+  *check(config) {
+    yield* checkDatadog(config, PATHS)
+    yield* checkEndpoint('traces_endpoint', config.traces_endpoint, { whole: true })
+  },
   checkProcessors: checkNames,
   create(context) {
     const { clock, config } = context
@@ -94,9 +109,10 @@ datadog_otlp:
     )
     const naming = metricNames(config.host_metrics_names, undefined)
     const hostReports = hostMetadata(context, `https://api.${config.site}`)
-    const url = metricsUrl(config.endpoint ?? `https://otlp.${config.site}`)
+    const below = urlsBelow(config.endpoint ?? `https://otlp.${config.site}`)
+    const urls = { ...below, traces: config.traces_endpoint ?? below.traces }
     const otlp = otlpHttpExporter(context, {
-      url,
+      urls,
       encoding: 'proto',
       compression: config.compression,
       limits: LIMITS,
@@ -108,6 +124,7 @@ datadog_otlp:
         }),
       },
       refusal: listedErrors,
+      notFound: { traces: 'The intake of traces is not enabled for this organisation' },
       waitOf: (response) => waitOf(response, clock.now()),
     })
     const asked = perResource((resource) => {
@@ -131,37 +148,45 @@ datadog_otlp:
     return {
       prepare(batch, account) {
         const hosted = choosingHosts(batch)
+        if (hosted.signal !== 'metrics') return hosted
         hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
       *prepareInTurns(batch, account) {
         const hosted = choosingHosts(batch)
+        if (hosted.signal !== 'metrics') return hosted
         hostReports.read(hosted)
         return naming(yield* differences.prepareInTurns(hosted, account), account)
       },
       state: joinStates(differences.state, oneASecond.state),
-      encode(batch: MetricBatch, account) {
+      encode(batch, account) {
+        if (batch.signal !== 'metrics') return otlp.encode(owned(batch), account)
         // Datadog refuses histograms that have not one count more than bounds.
         return otlp.encode(completeHistograms(oneASecond.apply(batch, account)), account)
       },
-      *encodeInTurns(batch: MetricBatch, account) {
+      *encodeInTurns(batch, account) {
+        if (batch.signal !== 'metrics') return yield* otlp.encodeInTurns(yield* inParts(batch, owned), account)
         const kept = yield* oneASecond.applyInTurns(batch, account)
         return yield* otlp.encodeInTurns(yield* inParts(kept, completeHistograms), account)
       },
-      ended: (batch) => oneASecond.ended(batch),
+      ended(batch) {
+        if (batch.signal === 'metrics') oneASecond.ended(batch)
+      },
       send(request, signal) {
         hostReports.start()
         return otlp.send(request, signal)
       },
       explain({ received, requests }) {
+        const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
+        const sent = bodies.map(({ length }) => ({ to: withoutSecrets(urls[received.signal]), rawBytes: length }))
+        if (received.signal !== 'metrics') return { values: [], requests: sent, notSent: [], billedMetrics: undefined }
         const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf, scopeTags: scopeTagger(config) })
         const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
         const before = namesBefore(config.host_metrics_names, undefined, handedIn)
-        const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
         const values = bodies.flatMap((body) => explainBatch(MetricBatch.fromOtlp(body), origins, before))
         return {
           values,
-          requests: bodies.map(({ length }) => ({ to: withoutSecrets(url), rawBytes: length })),
+          requests: sent,
           notSent: origins.notSent(),
           billedMetrics: customMetrics(values),
         }

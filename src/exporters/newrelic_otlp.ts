@@ -1,7 +1,7 @@
 import { defineComponent } from '../component/define.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../net/http_client.ts'
 import { compressionProblem } from '../net/compression.ts'
-import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../net/otlp_sender.ts'
+import { otlpHttpExporter, PATHS, urlsBelow } from '../net/otlp_sender.ts'
 import { perResource } from '../otlp/common/resource.ts'
 
 /** Source: docs.newrelic.com, OpenTelemetry, OTLP endpoint. */
@@ -18,9 +18,10 @@ const LIMITS = { wire: 1_000_000 }
 export default defineComponent({
   kind: 'exporter',
   type: 'newrelic_otlp',
-  summary: "Sends metrics to New Relic's OTLP endpoint.",
+  signals: ['metrics', 'logs', 'traces'],
+  summary: "Sends metrics, logs and traces to New Relic's OTLP endpoint.",
   description: `
-Data arrives as it is, but for the resource attributes that are set here; they win over those of the data. New
+Data arrives unchanged, except for the resource attributes that are set here; they win over those of the data. New
 Relic recommends differences over cumulative counts: put \`cumulative_to_delta\` before this exporter.
 
 What is retried and what is counted as refused or rejected is the same as for \`otlp_http\`. Requests keep within New Relic's
@@ -28,12 +29,12 @@ limit of 1 MB.
 `,
   config: {
     region: {
-      doc: 'Where the account is: the United States, Europe, Japan, or the FedRAMP environment. For any other destination set `endpoint`.',
+      doc: 'The region of the account: the United States, Europe, Japan, or the FedRAMP environment. For any other destination set `endpoint`.',
       format: ['us', 'eu', 'jp', 'fedramp'],
       default: 'us',
     },
     endpoint: {
-      doc: 'The base URL to send to instead of that of the region (`https://otlp.nr-data.net`); `/v1/metrics` is added to it.',
+      doc: 'The base URL to send to instead of that of the region (`https://otlp.nr-data.net`); `/v1/metrics`, `/v1/logs` and `/v1/traces` are added to it.',
       format: 'url',
       default: undefined,
     },
@@ -86,17 +87,17 @@ newrelic_otlp:
   *check(config) {
     // It goes into a header as it is: printable ASCII without spaces.
     if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
-      yield { path: 'api_key', message: 'holds a character that no key has, perhaps a space or a line break' }
+      yield { path: 'api_key', message: 'holds a character that keys do not have, perhaps a space or a line break' }
     }
     const problem = compressionProblem(config.compression)
     if (problem !== undefined) yield { path: 'compression', message: problem }
-    yield* checkEndpoint('endpoint', config.endpoint, { added: [METRICS_PATH] })
+    yield* checkEndpoint('endpoint', config.endpoint, { added: PATHS })
     yield* checkHttp(config)
   },
   create(context) {
     const { config } = context
     const otlp = otlpHttpExporter(context, {
-      url: metricsUrl(config.endpoint ?? ENDPOINTS[config.region]),
+      urls: urlsBelow(config.endpoint ?? ENDPOINTS[config.region]),
       encoding: 'proto',
       compression: config.compression,
       limits: LIMITS,

@@ -4,18 +4,17 @@ import { UNREADABLE } from '../net/answer.ts'
 import { checkGrpc, grpcClient, grpcSettings } from '../net/grpc_client.ts'
 import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from '../net/otlp_requests.ts'
 import type { OtlpRequest } from '../net/otlp_requests.ts'
+import { services } from '../otlp/services.ts'
 import { throttled } from '../throttled.ts'
-
-/** opentelemetry-proto, collector/metrics/v1/metrics_service.proto. */
-const EXPORT = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
 
 export default defineComponent({
   kind: 'exporter',
   type: 'otlp_grpc',
   aliases: ['otlp'],
-  summary: 'Sends metrics over OTLP/gRPC.',
+  signals: ['metrics', 'logs', 'traces'],
+  summary: 'Sends metrics, logs and traces over OTLP/gRPC.',
   description: `
-To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
+To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. Data that no processor changed arrives
 byte for byte as it came in. One of more than 20,000 data points goes out in several requests. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
 
 A request is sent again when it fails with one of the codes that the OTLP specification names (CANCELLED,
@@ -29,7 +28,7 @@ A proxy is taken from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http
   config: {
     ...grpcSettings,
     max_request_size: {
-      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is what gRPC servers take unless told otherwise.',
+      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is the default limit of gRPC servers.',
       format: 'bytes',
       default: '4MiB',
     },
@@ -57,7 +56,7 @@ otlp/gateway:
     yield* checkGrpc(config)
   },
   create(context) {
-    const call = grpcClient(context, EXPORT)
+    const call = grpcClient(context)
     const log = throttled(context.log, context.clock)
     const limits = { raw: context.config.max_request_size }
     // gRPC compresses by itself, what the receiver says it can read.
@@ -66,8 +65,9 @@ otlp/gateway:
       encode: (batch, account) => toOtlpRequests(batch, options, account),
       encodeInTurns: (batch, account) => toOtlpRequestsInTurns(batch, options, account),
       async send(request: ExportRequest, signal: AbortSignal) {
-        const { body, items } = request as OtlpRequest
-        const problem = await readAnswer(await call(body, signal), 'protobuf', items, log)
+        const otlp = request as OtlpRequest
+        const answer = await call(services[otlp.signal].method, otlp.body, signal)
+        const problem = await readAnswer(answer, 'protobuf', otlp, log)
         if (problem !== undefined) log.warn(UNREADABLE, { event: 'response_unreadable', error: problem })
       },
     }

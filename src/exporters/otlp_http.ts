@@ -1,12 +1,30 @@
 import { defineComponent } from '../component/define.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../net/http_client.ts'
 import { compressionProblem } from '../net/compression.ts'
-import { METRICS_PATH, metricsUrl, otlpHttpExporter } from '../net/otlp_sender.ts'
+import { otlpHttpExporter, PATHS, urlsBelow } from '../net/otlp_sender.ts'
+import type { Signal } from '../otlp/signal.ts'
+
+const endpointOf = <const S extends Signal>(signal: S) =>
+  ({
+    doc: `The whole URL to send ${signal} to, used as it stands; it wins over \`endpoint\`.`,
+    format: 'url',
+    default: undefined,
+  }) as const
+
+/** The URLs that are set for one signal alone. */
+function ownUrls(config: {
+  readonly metrics_endpoint: string | undefined
+  readonly logs_endpoint: string | undefined
+  readonly traces_endpoint: string | undefined
+}): Readonly<Record<Signal, string | undefined>> {
+  return { metrics: config.metrics_endpoint, logs: config.logs_endpoint, traces: config.traces_endpoint }
+}
 
 export default defineComponent({
   kind: 'exporter',
   type: 'otlp_http',
-  summary: 'Sends metrics over OTLP/HTTP.',
+  signals: ['metrics', 'logs', 'traces'],
+  summary: 'Sends metrics, logs and traces over OTLP/HTTP.',
   description: `
 To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
 byte for byte as it came in, with \`encoding: proto\`. A batch of 5,000 data points or more goes out in requests of at most 20,000 data points,
@@ -19,15 +37,13 @@ rejects while it takes the rest (partial success) are counted as rejected.
 `,
   config: {
     endpoint: {
-      doc: 'The base URL of the receiver; `/v1/metrics` is added to it.',
+      doc: 'The base URL of the receiver; `/v1/metrics`, `/v1/logs` or `/v1/traces` is added to it.',
       format: 'url',
       default: undefined,
     },
-    metrics_endpoint: {
-      doc: 'The whole URL to send to, used as it stands; it wins over `endpoint`.',
-      format: 'url',
-      default: undefined,
-    },
+    metrics_endpoint: endpointOf('metrics'),
+    logs_endpoint: endpointOf('logs'),
+    traces_endpoint: endpointOf('traces'),
     encoding: {
       doc: 'How requests are written: protobuf (`proto`), or OTLP/JSON (`json`), which takes several times the bytes and the work.',
       format: ['proto', 'json'],
@@ -39,7 +55,7 @@ rejects while it takes the rest (partial success) are counted as rejected.
       default: 'gzip',
     },
     max_request_size: {
-      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is what the OpenTelemetry Collector takes.',
+      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is the limit of the OpenTelemetry Collector.',
       format: 'bytes',
       default: '20MiB',
     },
@@ -63,18 +79,26 @@ otlp_http/gateway:
   ],
   timeout: '30s',
   *check(config) {
-    if (config.endpoint === undefined && config.metrics_endpoint === undefined) {
-      yield { path: 'endpoint', message: 'is required, or metrics_endpoint instead of it' }
+    if (config.endpoint === undefined && Object.values(ownUrls(config)).every((url) => url === undefined)) {
+      yield {
+        path: 'endpoint',
+        message: 'is required, or metrics_endpoint, logs_endpoint or traces_endpoint instead of it',
+      }
     }
     if (config.max_request_size === 0) yield { path: 'max_request_size', message: 'must be at least 1B' }
     const problem = compressionProblem(config.compression)
     if (problem !== undefined) yield { path: 'compression', message: problem }
-    yield* checkEndpoint('endpoint', config.endpoint, { added: [METRICS_PATH], wholeSetting: 'metrics_endpoint' })
-    yield* checkEndpoint('metrics_endpoint', config.metrics_endpoint, { whole: true })
+    yield* checkEndpoint('endpoint', config.endpoint, { added: PATHS, wholeSetting: 'metrics_endpoint' })
+    for (const [signal, url] of Object.entries(ownUrls(config))) {
+      yield* checkEndpoint(`${signal}_endpoint`, url, { whole: true })
+    }
     yield* checkHttp(config)
   },
   create(context) {
-    const { endpoint = '', metrics_endpoint: url, encoding, compression, max_request_size: raw } = context.config
-    return otlpHttpExporter(context, { url: url ?? metricsUrl(endpoint), encoding, compression, limits: { raw } })
+    const { config } = context
+    const { endpoint, encoding, compression, max_request_size: raw } = config
+    const own = Object.entries(ownUrls(config)).filter(([, url]) => url !== undefined)
+    const urls = { ...(endpoint !== undefined && urlsBelow(endpoint)), ...Object.fromEntries(own) }
+    return otlpHttpExporter(context, { urls, encoding, compression, limits: { raw } })
   },
 })

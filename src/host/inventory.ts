@@ -67,7 +67,7 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
     read: () => networkAddresses(({ mac }) => mac.toUpperCase().replaceAll(':', '-')),
   },
   'host.cpu.vendor.id': {
-    doc: 'Vendor of the CPU, as it names itself: `GenuineIntel`, `AuthenticAMD`; of an ARM processor, who designed it.',
+    doc: 'Vendor of the CPU, as it names itself: `GenuineIntel`, `AuthenticAMD`; of an ARM processor, its designer.',
     enabled: false,
     read: (host) => identifyCpu(host).then(({ vendor }) => vendor),
   },

@@ -8,7 +8,7 @@ import type { Memory } from './memory.ts'
 /** The settings of the service and of the processor, with the names of the collector's processor (v0.165.0). */
 export const memoryLimiterSettings = {
   check_interval: {
-    doc: 'How often the memory is looked at. While data comes in, it is looked at more often, each time a sixteenth of the spike limit has come.',
+    doc: 'How often memory is measured. While data comes in, it is measured more often: each time a sixteenth of the spike limit has come in.',
     format: 'duration',
     default: '1s',
   },
@@ -18,12 +18,12 @@ export const memoryLimiterSettings = {
     default: undefined,
   },
   spike_limit_mib: {
-    doc: 'MiB between the soft limit, from which on data is refused, and the hard one. Default: a fifth of `limit_mib`.',
+    doc: 'MiB between the soft limit, above which data is refused, and the hard one. Default: a fifth of `limit_mib`.',
     format: 'nat',
     default: undefined,
   },
   limit_percentage: {
-    doc: "The hard limit in percent of the container's memory, of which all that is in the container counts as in use; where it has no limit, in percent of the machine's memory, and only the process counts.",
+    doc: "The hard limit in percent of the container's memory; everything in the container counts as in use. Where the container has no limit, in percent of the machine's memory, and only the process counts.",
     format: 'nat',
     default: undefined,
   },
@@ -46,7 +46,7 @@ export interface MemoryReading {
   readonly short: boolean
 }
 
-const SHORT = 'Memory is short: data is refused, or dropped and counted where its source cannot keep it.'
+const SHORT = 'Memory is short: data is refused, or dropped and counted if its source cannot keep it.'
 
 /** Looks at the memory while data comes in as large as the spike limit. */
 const LOOKS = 16
@@ -80,7 +80,7 @@ function* mistakes(config: MemoryLimiterConfig): Generator<[path: string, messag
     yield ['', 'needs a limit: `limit_mib: 512`, or `limit_percentage: 80`']
   }
   if (config.limit_mib !== undefined && config.limit_percentage !== undefined) {
-    yield ['limit_percentage', 'stands beside limit_mib; only one of them can be the limit']
+    yield ['limit_percentage', 'cannot be used together with limit_mib; keep one of them']
   }
   for (const unit of ['mib', 'percentage'] as const) {
     const [limit, spike] = [config[`limit_${unit}`], config[`spike_limit_${unit}`]]
@@ -88,7 +88,7 @@ function* mistakes(config: MemoryLimiterConfig): Generator<[path: string, messag
     if (spike === 0) yield [`spike_limit_${unit}`, 'must be at least 1']
     if (unit === 'percentage' && limit !== undefined && limit > 100) yield ['limit_percentage', 'must be at most 100']
     if (spike === undefined) continue
-    if (limit === undefined) yield [`spike_limit_${unit}`, `needs limit_${unit}, of which it is a part`]
+    if (limit === undefined) yield [`spike_limit_${unit}`, `needs limit_${unit}; it is a part of that limit`]
     else if (spike >= limit) yield [`spike_limit_${unit}`, `must be less than limit_${unit}, ${limit}`]
   }
 }

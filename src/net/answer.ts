@@ -53,7 +53,7 @@ export function excerpt({ request, body }: HttpResponse, length: number): string
 }
 
 /** The warning about an answer that took a request, and says nothing that can be understood. */
-export const UNREADABLE = 'The destination took a request with an answer that cannot be read.'
+export const UNREADABLE = 'The destination accepted a request, but its response cannot be read.'
 
 /** Whether an answer that cannot be read is worth a warning: 202 and 204 say by themselves that the request was taken. */
 export function saysTaken({ status, body }: HttpResponse): boolean {
@@ -81,7 +81,7 @@ export function webPage(response: HttpResponse): string | undefined {
   if (!/^\s*(text\/html|application\/xhtml\+xml)\b/i.test(type) && !PAGE.test(body.toString('latin1', 0, 1024))) {
     return undefined
   }
-  return `${subject(response)} with a web page in place of an answer, perhaps one to sign in, or the endpoint is wrong: ${excerpt(response, 200)}`
+  return `${subject(response)} with a web page instead of an answer; perhaps a proxy asks for a login, or the endpoint is wrong: ${excerpt(response, 200)}`
 }
 
 /** How a page begins; before that, a byte order mark, comments and the declaration of XML may stand. */
@@ -104,5 +104,5 @@ export function redirection(response: HttpResponse): { readonly to: string } | {
   if (stays && (status === 307 || status === 308)) return { to: to.href }
   const pointed = `${subject(response)} redirects to ${withoutSecrets(to.href)}, which is not followed`
   if (from.protocol === 'https:' && to.protocol !== 'https:') return { problem: `${pointed} because it gives up TLS` }
-  return { problem: `${pointed}; if data is to go there, set the endpoint to it` }
+  return { problem: `${pointed}; if data should go there, set the endpoint to it` }
 }

@@ -20,5 +20,5 @@ export function parseEndpoint(endpoint: string): Address | undefined {
 /** Why nothing can listen on an address, said of it. */
 export function listenFailure(error: unknown): string {
   const taken = (error as { code?: unknown }).code === 'EADDRINUSE'
-  return taken ? 'another process listens there already' : errorMessage(error)
+  return taken ? 'another process already listens there' : errorMessage(error)
 }

@@ -39,17 +39,17 @@ export const grpcSettings = {
   },
   keepalive: {
     time: {
-      doc: 'A connection on which nothing came for this time is asked whether it is still there; `0s` means never.',
+      doc: 'A connection on which nothing arrived for this time is checked with a ping; `0s` means never.',
       format: 'duration',
       default: '10s',
     },
     timeout: {
-      doc: 'How long the answer to that may take before the connection is closed; `0s` means the default of gRPC, 20 s.',
+      doc: 'How long the answer to that ping may take before the connection is closed; `0s` means the default of gRPC, 20 s.',
       format: 'duration',
       default: '10s',
     },
     permit_without_stream: {
-      doc: 'Asks also while no request is on its way. Many servers close connections that ask often.',
+      doc: 'Sends pings also while no request is in flight. Many servers close connections that ping often.',
       format: 'boolean',
       default: false,
     },
@@ -60,12 +60,12 @@ export const grpcSettings = {
     default: 'round_robin',
   },
   wait_for_ready: {
-    doc: 'Lets a request wait for a connection until its `timeout`, instead of failing, to be sent again, as soon as none can be made.',
+    doc: 'Lets a request wait for a connection until its `timeout`. Without it, a request fails as soon as no connection can be made, and is sent again.',
     format: 'boolean',
     default: false,
   },
   authority: {
-    doc: 'The name of the receiver in requests, for proxies that choose by it, where `endpoint` does not say it.',
+    doc: 'The name of the receiver in requests, for proxies that route by it, if it differs from `endpoint`.',
     format: 'string',
     default: undefined,
   },
@@ -77,7 +77,7 @@ export type GrpcConfig = ConfigOf<typeof grpcSettings>
 export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Finding> {
   if (ENDPOINT.exec(endpoint) === null) {
     const [, base, slash] = /^((?:https?:\/\/)?(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?)(\/)/i.exec(endpoint) ?? []
-    const path = slash === undefined ? '' : '; gRPC takes no path'
+    const path = slash === undefined ? '' : '; gRPC has no path'
     const isWhole = base !== undefined && ENDPOINT.test(base)
     yield {
       path: 'endpoint',
@@ -90,7 +90,7 @@ export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Fi
     if (!/^[\w.-]+$/.test(name) || name.toLowerCase().endsWith('-bin')) {
       yield {
         path,
-        message: 'is no name for text metadata: letters, digits, `_`, `.`, `-`, and not ending with `-bin`',
+        message: 'is not a name for text metadata: letters, digits, `_`, `.`, `-`, and not ending with `-bin`',
       }
     }
     if (!/^[\x20-\x7e]*$/.test(value)) yield { path, message: 'holds a character that is not printable ASCII' }
@@ -102,19 +102,18 @@ export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Fi
 const ENDPOINT = /^(?:(https?):\/\/|dns:\/\/\/)?((?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5})\/?$/i
 
 /**
- * Calls one unary method with a message as bytes and resolves with the bytes of the answer. Throws `retryable`,
+ * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer. Throws `retryable`,
  * `permanent` or `divisible`, by what the OTLP specification says of each status code.
  */
-export type UnaryCall = (message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+export type UnaryCall = (method: string, message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
 /**
- * Makes the client of one method, `/package.Service/Method`. gRPC is loaded and the connection opened with the first call,
+ * Makes a client. gRPC is loaded and the connection opened with the first call,
  * and closed when the component stops. When its TLS files change, a new connection takes the place of the old one, on which
  * the calls in hand still end.
  */
 export function grpcClient(
   context: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
-  method: string,
 ): UnaryCall {
   const { config, onStop } = context
   let opened: Promise<Connection> | undefined
@@ -123,7 +122,7 @@ export function grpcClient(
     connection?.client.close()
   })
 
-  return async (message, signal) => {
+  return async (method, message, signal) => {
     opened ??= open(context)
     let connection: Connection
     try {
@@ -272,7 +271,7 @@ function notOfGrpc({ details }: ServiceError): string | undefined {
     return 'gRPC follows no redirects; set the endpoint to the receiver'
   // Text in place of the length of a message, of which four bytes are more than any server takes.
   const [, length] = /^Received message larger than max \((\d+) vs/.exec(details) ?? []
-  return Number(length) >= 0x20202020 ? 'a text in place of an answer, perhaps a web page' : undefined
+  return Number(length) >= 0x20202020 ? 'a text instead of an answer, perhaps a web page' : undefined
 }
 
 /**

@@ -31,7 +31,7 @@ export function* checkHeaders(headers: Readonly<Record<string, string>>): Genera
   for (const [name, value] of Object.entries(headers)) {
     const path = `headers.${name}`
     if (throws(() => validateHeaderName(name))) {
-      yield { path, message: "is no name for a header: letters, digits and any of !#$%&'*+-.^_`|~" }
+      yield { path, message: "is not a name for a header: letters, digits and any of !#$%&'*+-.^_`|~" }
     } else if (throws(() => validateHeaderValue(name, value))) {
       yield { path, message: 'holds a character that no header can carry, perhaps a line break or one beyond Latin-1' }
     }

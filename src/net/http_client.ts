@@ -16,14 +16,14 @@ import { checkTls, readTls, tlsSettings } from './tls.ts'
 /** The settings of every component that sends HTTP requests. */
 export const httpSettings = {
   proxy_url: {
-    doc: 'The proxy every request goes through, with a user and password if it wants them. When it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, except for this host and what `NO_PROXY` names.',
+    doc: 'The proxy that every request goes through, with a user and password if it needs them. When it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, except for this host and what `NO_PROXY` names.',
     format: 'url',
     default: undefined,
     secret: true,
   },
   tls: tlsSettings,
   headers: {
-    doc: 'Sent with every request, beside the headers the exporter needs.',
+    doc: 'Sent with every request, in addition to the headers that the exporter needs.',
     format: { map: 'string' },
     default: {},
     secret: true,
@@ -64,7 +64,7 @@ export function* checkEndpoint(
   if (fragment !== undefined)
     yield { path, message: 'holds a fragment (behind the #), which is never sent; leave it out' }
   if (!whole && address.includes('?')) {
-    yield { path, message: 'holds a query (behind the ?), which cannot be sent; put what it says into headers' }
+    yield { path, message: 'holds a query (behind the ?), which cannot be sent; put its contents into headers' }
   }
   const end = added.find((each) => pathname.replace(/\/+$/, '').endsWith(each))
   if (end === undefined) return
@@ -131,7 +131,7 @@ export function httpClient(
       const target = targetOf(url)
       const response = await exchange(connections.to(target), target, { ...request, method, headers }, url)
       if (target.proxy === undefined || response.status !== 407) return response
-      throw new Error('The proxy wants a user and password, or others than these (407).')
+      throw new Error('The proxy needs a user and password, or other ones than these (407).')
     } catch (error) {
       if (error instanceof DeliveryError) throw error
       const message = `${method} ${withoutSecrets(url)}: ${failure(error)}`
@@ -285,7 +285,7 @@ function exchange(
           length += chunk.length
           if (length < maxResponse) return
           answered()
-          controller?.abort(new Error('The rest of the answer is not read.'))
+          controller?.abort(new Error('The rest of the response is not read.'))
         },
         onResponseEnd: answered,
         onResponseError(_controller, error) {
@@ -331,7 +331,7 @@ function failure(error: unknown): string {
   if (Array.isArray(errors) && errors.length > 0) return failure(errors[0])
   if (UNTRUSTED.includes(String(code))) return `${errorMessage(error)} (tls.ca_file names the authority to trust)`
   const [, openssl] = /:error:[\dA-F]*:[^:]*:[^:]*:([^:]+)/.exec(errorMessage(error)) ?? []
-  if (openssl === 'wrong version number') return 'The server does not speak TLS, as https:// wants it to.'
+  if (openssl === 'wrong version number') return 'The server does not speak TLS, which https:// needs.'
   return openssl === undefined ? errorMessage(error) : `TLS: ${openssl}`
 }
 

@@ -1,22 +1,23 @@
 import type { Account, ExportRequest } from '../component/exporter.ts'
 import type { Logger } from '../component/logger.ts'
 import { errorMessage, partial } from '../errors.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import { toOtlpJsonBytes } from '../otlp/json/write.ts'
-import { writeInParts } from '../otlp/common/parts.ts'
-import { splitBatch } from '../otlp/common/split.ts'
+import { writeOtlpJsonBytes } from '../otlp/json/write.ts'
+import { services } from '../otlp/services.ts'
+import type { Batch, Signal } from '../otlp/signal.ts'
+import { signals } from '../otlp/signals.ts'
 import { LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 import { compress } from './compression.ts'
 import type { Compression } from './compression.ts'
 
 /*
- * What OTLP over HTTP and OTLP over gRPC share: an ExportMetricsServiceRequest as the bytes that go out, and what the
+ * What OTLP over HTTP and OTLP over gRPC share: a request as the bytes that go out, and what the
  * answer to one says.
  */
 
 /** One OTLP request. */
 export interface OtlpRequest extends ExportRequest {
+  readonly signal: Signal
   readonly body: Uint8Array
 }
 
@@ -30,16 +31,12 @@ export interface OtlpRequestOptions {
 }
 
 /**
- * Divides a batch into requests within the limits; a point too large for any is told to `account` as `too_large`. A batch
+ * Divides a batch into requests within the limits; an item too large for any is reported to `account` as `too_large`. A batch
  * that nobody changed and that fits goes out as the bytes it was made from.
  */
-export function* toOtlpRequests(
-  batch: MetricBatch,
-  options: OtlpRequestOptions,
-  account: Account,
-): Generator<OtlpRequest> {
-  const points = batch.pointCount
-  if (points === 0) return
+export function* toOtlpRequests(batch: Batch, options: OtlpRequestOptions, account: Account): Generator<OtlpRequest> {
+  const items = batch.itemCount
+  if (items === 0) return
   const { raw: maxRaw = Infinity, wire: maxWire = Infinity } = options.limits
   const raw = encodeBatch(batch, options.encoding)
   let parts = Math.ceil(raw.length / (options.compression === 'none' ? Math.min(maxRaw, maxWire) : maxRaw))
@@ -51,73 +48,82 @@ export function* toOtlpRequests(
     }
     parts = Math.ceil(body.length / maxWire)
   }
-  if (points === 1) account.dropped('too_large', 1)
-  else yield* toRequestsOf(splitBatch(batch, Math.ceil(points / parts)), options, account)
+  if (items === 1) account.dropped('too_large', 1)
+  else yield* toRequestsOf(split(batch, Math.ceil(items / parts)), options, account)
 }
 
-/** Data points of one request of a large batch at most, so that to write and compress it takes little time. */
-const MAX_POINTS: Readonly<Record<Encoding, number>> = { proto: 20_000, json: LONG }
+/** Items of one request of a large batch at most, so that to write and compress it takes little time. */
+const MAX_ITEMS: Readonly<Record<Encoding, number>> = { proto: 20_000, json: LONG }
 
-/** `toOtlpRequests` for large batches, in requests of no more points than take little time each. */
+/** `toOtlpRequests` for large batches, in requests of no more items than take little time each. */
 export function* toOtlpRequestsInTurns(
-  batch: MetricBatch,
+  batch: Batch,
   options: OtlpRequestOptions,
   account: Account,
 ): Divided<Iterable<OtlpRequest>> {
-  yield* writeInParts(batch)
-  return toRequestsOf(splitBatch(batch, MAX_POINTS[options.encoding]), options, account)
+  yield* signals[batch.signal].writeInTurns(batch)
+  return toRequestsOf(split(batch, MAX_ITEMS[options.encoding]), options, account)
 }
 
 function* toRequestsOf(
-  batches: readonly MetricBatch[],
+  batches: readonly Batch[],
   options: OtlpRequestOptions,
   account: Account,
 ): Iterable<OtlpRequest> {
   for (const batch of batches) yield* toOtlpRequests(batch, options, account)
 }
 
-function toOtlpRequest(batch: MetricBatch, body: Uint8Array, options: OtlpRequestOptions): OtlpRequest {
-  const items = batch.pointCount
+function toOtlpRequest(batch: Batch, body: Uint8Array, options: OtlpRequestOptions): OtlpRequest {
+  const { signal, itemCount: items } = batch
   return {
+    signal,
     items,
     bytes: body.length,
     body,
     divide: () =>
       items === 1
         ? undefined
-        : splitBatch(batch, Math.ceil(items / 2)).map((half) =>
+        : split(batch, Math.ceil(items / 2)).map((half) =>
             toOtlpRequest(half, compress(encodeBatch(half, options.encoding), options.compression), options),
           ),
   }
 }
 
-function encodeBatch(batch: MetricBatch, encoding: Encoding): Uint8Array {
-  return encoding === 'json' ? toOtlpJsonBytes(batch) : batch.toOtlp()
+function split(batch: Batch, maxItems: number): readonly Batch[] {
+  return signals[batch.signal].split(batch, maxItems)
+}
+
+function encodeBatch(batch: Batch, encoding: Encoding): Uint8Array {
+  return encoding === 'json' ? writeOtlpJsonBytes(batch.toOtlp(), services[batch.signal].request) : batch.toOtlp()
 }
 
 /**
- * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse`, and logs its warning if it has one. Resolves with
+ * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse` or the like, and logs its warning if it has one. Resolves with
  * why it cannot be read, if it cannot. `encoding`: `undefined` where it is neither of both.
- * @throws DeliveryError `partial` when the destination refused some of the points
+ * @throws DeliveryError `partial` when the destination refused some of the items
  */
 export async function readAnswer(
   body: Uint8Array,
   encoding: 'protobuf' | 'json' | undefined,
-  items: number,
+  { signal, items }: Pick<OtlpRequest, 'signal' | 'items'>,
   log: Logger,
 ): Promise<string | undefined> {
   if (body.length === 0) return undefined
   if (encoding === undefined) return 'It is neither protobuf nor JSON.'
   // Loaded by the first answer that says something; most are empty.
-  const { readExportResponse } = await import('../otlp/metrics/sdk.ts')
+  const { readExportResponse } = await import('../otlp/export_response.ts')
   let outcome
   try {
-    outcome = readExportResponse(body, encoding)
+    outcome = readExportResponse(body, encoding, services[signal])
   } catch (error) {
     return errorMessage(error)
   }
   const { rejected, message } = outcome
-  if (rejected > 0) throw partial(Math.min(rejected, items), `${rejected} data points were rejected: ${message}`)
-  if (message !== '') log.warn('The destination took a request with a warning.', { warning: message })
+  if (!Number.isSafeInteger(rejected) || rejected < 0) {
+    return `Its number of rejected ${signals[signal].items} is below 0, or no whole number.`
+  }
+  if (rejected > 0)
+    throw partial(Math.min(rejected, items), `${rejected} ${signals[signal].items} were rejected: ${message}`)
+  if (message !== '') log.warn('The destination accepted a request with a warning.', { warning: message })
   return undefined
 }

@@ -2,7 +2,8 @@ import type { Context } from '../component/context.ts'
 import type { Account, ExportRequest } from '../component/exporter.ts'
 import { divisible, permanent, retryable, unauthorized } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import { services } from '../otlp/services.ts'
+import type { Batch, Signal } from '../otlp/signal.ts'
 import { throttled } from '../throttled.ts'
 import type { Divided } from '../time/turns.ts'
 import { answerMessage, retryAfter, saysTaken, UNREADABLE } from './answer.ts'
@@ -15,12 +16,14 @@ import type { Encoding, OtlpRequest, OtlpRequestOptions } from './otlp_requests.
 
 /** Where an OTLP/HTTP exporter sends to, and how. */
 export interface OtlpDestination extends OtlpRequestOptions {
-  /** The whole URL, `https://host/v1/metrics`. */
-  readonly url: string
+  /** The whole URL, like `https://host/v1/metrics`, for each signal that can be sent. */
+  readonly urls: Readonly<Partial<Record<Signal, string>>>
   /** Sent beside those of the user and those that OTLP needs. */
   readonly headers?: Readonly<Record<string, string>>
   /** What an answer that took a request of so many items says beyond OTLP of what it did not take. */
   readonly refusal?: (response: HttpResponse, items: number) => DeliveryError | undefined
+  /** What 404 means, by signal, where it means more than a wrong address. */
+  readonly notFound?: Readonly<Partial<Record<Signal, string>>>
   /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
   readonly waitOf?: (response: HttpResponse) => number | undefined
 }
@@ -39,7 +42,7 @@ export function otlpHttpExporter(
   context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
   destination: OtlpDestination,
 ) {
-  const { url, encoding, compression, refusal } = destination
+  const { urls, encoding, compression, refusal } = destination
   const { waitOf = ({ headers }) => retryAfter(headers, context.clock.now()) } = destination
   const post = httpClient(context)
   const log = throttled(context.log, context.clock)
@@ -49,19 +52,19 @@ export function otlpHttpExporter(
     ...contentEncoding(compression),
   }
   return {
-    encode(batch: MetricBatch, account: Account): Iterable<OtlpRequest> {
+    encode(batch: Batch, account: Account): Iterable<OtlpRequest> {
       return toOtlpRequests(batch, destination, account)
     },
-    encodeInTurns(batch: MetricBatch, account: Account): Divided<Iterable<OtlpRequest>> {
+    encodeInTurns(batch: Batch, account: Account): Divided<Iterable<OtlpRequest>> {
       return toOtlpRequestsInTurns(batch, destination, account)
     },
     async send(request: ExportRequest, signal: AbortSignal): Promise<void> {
-      const { body, items } = request as OtlpRequest
-      const response = await post(url, { headers, body, signal, maxResponse: MAX_RESPONSE })
+      const { signal: of, body, items } = request as OtlpRequest
+      const response = await post(urls[of] as string, { headers, body, signal, maxResponse: MAX_RESPONSE })
       if (response.status >= 200 && response.status < 300) {
         const refused = refusal?.(response, items)
         if (refused !== undefined) throw refused
-        const problem = await readAnswer(response.body, encodingOf(response, encoding), items, log)
+        const problem = await readAnswer(response.body, encodingOf(response, encoding), request as OtlpRequest, log)
         if (problem !== undefined && !saysTaken(response)) {
           log.warn(UNREADABLE, { event: 'response_unreadable', error: problem, answer: answerMessage(response) })
         }
@@ -72,6 +75,8 @@ export function otlpHttpExporter(
         case 401:
         case 403:
           throw unauthorized(message, waitOf(response))
+        case 404:
+          throw permanent([destination.notFound?.[of], message].filter(Boolean).join(': '), { reason: 'refused' })
         case 413:
           throw divisible(message, { reason: 'too_large' })
         case 429:
@@ -94,10 +99,15 @@ function encodingOf({ headers }: HttpResponse, sent: Encoding): 'protobuf' | 'js
   return /^application\/(x-)?protobuf\b/i.test(type) ? 'protobuf' : undefined
 }
 
-/** The path of metrics below the base URL of an OTLP/HTTP receiver. */
-export const METRICS_PATH = '/v1/metrics'
-
-/** The URL of an OTLP/HTTP receiver's metrics below its base URL. */
-export function metricsUrl(endpoint: string): string {
-  return endpoint.replace(/\/+$/, '') + METRICS_PATH
+/** The URLs of an OTLP/HTTP receiver below its base URL. */
+export function urlsBelow(endpoint: string): Readonly<Record<Signal, string>> {
+  const base = endpoint.replace(/\/+$/, '')
+  return {
+    metrics: base + services.metrics.path,
+    logs: base + services.logs.path,
+    traces: base + services.traces.path,
+  }
 }
+
+/** The paths that `urlsBelow` adds. */
+export const PATHS = Object.values(services).map(({ path }) => path)

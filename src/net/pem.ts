@@ -15,7 +15,7 @@ export interface Pem {
 
 /** The setting that says how often the files are read. */
 export const reloadInterval = {
-  doc: 'How often the files are read again, so that new connections use what they hold by then; `0s` means never.',
+  doc: 'How often the files are read again, so that new connections use their current contents; `0s` means never.',
   format: 'duration',
   default: '1m',
 } as const satisfies Setting
@@ -68,9 +68,9 @@ export function watchPem(known: Pem, { read, interval, clock, log, signal }: Wat
       if (signal.aborted || same(pem, known)) return
       changed(pem)
       known = pem
-      log.info('The TLS files have changed; new connections use what they hold now.')
+      log.info('The TLS files have changed; new connections use the new contents.')
     } catch (error) {
-      log.warn('The TLS files cannot be read again; what they held is still in use.', {
+      log.warn('The TLS files cannot be read again; their previous contents stay in use.', {
         event: 'tls_reload_failed',
         error: errorMessage(error),
       })

@@ -136,7 +136,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
   }
   await listen().catch((error: unknown) => {
     log.error(
-      `${setting}: cannot listen on ${address}: ${listenFailure(error)}. The pipeline runs without until it can.`,
+      `${setting}: cannot listen on ${address}: ${listenFailure(error)}. The pipeline runs without this server until the address is free.`,
       { event: 'listen_failed', address },
     )
     tryAgain()
@@ -206,7 +206,7 @@ async function respond(
   if (httpVersion === '1.1' && headers.host === undefined) return json(400, { error: 'Host is missing.' })
   const { path, authority = headers.host } = readTarget(url)
   if (!answersTo({ authority, localAddress: socket.localAddress }, address, allowedHosts())) {
-    const error = `${authority} is no name of this server; if it should be one, add it to service.allowed_hosts.`
+    const error = `${authority} is not a name of this server; if it should be one, add it to service.allowed_hosts.`
     log.warn(`${setting}: a request was refused for its Host.`, { client: socket.remoteAddress, problem: error })
     return json(403, { error })
   }

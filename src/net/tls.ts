@@ -16,7 +16,7 @@ export const tlsSettings = {
   },
   key_file: { doc: 'The key (PEM) of `cert_file`.', format: 'path', default: undefined },
   insecure_skip_verify: {
-    doc: "Sends to anybody, without checking the server's certificate. For tests only.",
+    doc: "Sends without checking the server's certificate. For tests only.",
     format: 'boolean',
     default: false,
   },
@@ -28,13 +28,13 @@ export type TlsConfig = ConfigOf<typeof tlsSettings>
 /** The rules that span the TLS settings. */
 export function* checkTls(tls: TlsConfig): Generator<Finding> {
   if (tls.cert_file !== undefined && tls.key_file === undefined) {
-    yield { path: 'tls.key_file', message: 'is required beside tls.cert_file' }
+    yield { path: 'tls.key_file', message: 'is required together with tls.cert_file' }
   }
   if (tls.key_file !== undefined && tls.cert_file === undefined) {
-    yield { path: 'tls.cert_file', message: 'is required beside tls.key_file' }
+    yield { path: 'tls.cert_file', message: 'is required together with tls.key_file' }
   }
   if (tls.insecure_skip_verify) {
-    const message = 'sends keys and data to whoever answers; tls.ca_file trusts a private authority safely'
+    const message = 'sends keys and data to any server that answers; tls.ca_file trusts a private authority safely'
     yield { path: 'tls.insecure_skip_verify', message, severity: 'warning' }
   }
 }

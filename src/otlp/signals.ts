@@ -14,6 +14,9 @@ export interface BatchOf {
   readonly traces: TraceBatch
 }
 
+/** A batch of whichever signal, of which its `signal` says what it holds. */
+export type AnyBatch = BatchOf[Signal]
+
 /** What the pipeline can do with the data of each signal. */
 export const signals: Readonly<Record<Signal, SignalType>> = { metrics, logs, traces }
 

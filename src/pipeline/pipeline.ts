@@ -118,13 +118,16 @@ export function startPipeline(
     late.abort()
     const { hanging } = graph
     if (hanging.length > 0)
-      log.error('What has not stopped in time is not waited for.', {
+      log.error('Components did not stop in time and are abandoned.', {
         event: 'stop_timeout',
         hanging: hanging.join(', '),
       })
     health.stopped()
-    telemetry.abandonHeld()
-    for (const equation of telemetry.equations()) log.info(equation, { event: 'balance' })
+    for (const [pipeline, { what, items }] of telemetry.abandonHeld()) {
+      const message = `${what} were still in the processors of a pipeline at the end of the stop and are dropped and counted. A longer service.shutdown_timeout gives them time.`
+      log.error(message, { event: 'items_unsent', pipeline, items })
+    }
+    for (const equation of telemetry.equations()) log.info(equation)
     return telemetry.balance()
   }
 }

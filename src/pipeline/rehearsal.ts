@@ -4,7 +4,6 @@ import type { Exporter, ExporterComponent, ExportRequest } from '../component/ex
 import type { Logger } from '../component/logger.ts'
 import type { ReceiverComponent } from '../component/receiver.ts'
 import { errorMessage } from '../errors.ts'
-import type { Settings } from '../component/settings.ts'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Batch, Signal } from '../otlp/signal.ts'
 import { SIGNALS, signals } from '../otlp/signals.ts'
@@ -69,7 +68,7 @@ export async function rehearse(
 /** The one receiver of all pipelines; it gives batches that are there already to those of their signal. */
 function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineConfig {
   const id = 'from'
-  const component: ReceiverComponent<Settings, Batch> = {
+  const component: ReceiverComponent = {
     kind: 'receiver',
     type: id,
     signals: SIGNALS,

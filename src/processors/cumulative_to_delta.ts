@@ -3,6 +3,7 @@ import type { ConfigOf, Finding } from '../component/settings.ts'
 import { logDropped } from '../component/dropped.ts'
 import { checkPatterns, matchesName, selection } from '../component/metric_selection.ts'
 import { ATTRIBUTES_TOO_LARGE, CumulativeToDelta, SEVERAL_WRITERS } from '../otlp/delta/cumulative_to_delta.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
 import { inTurns } from '../component/part_by_part.ts'
 import { noRoomReport, throttled, warnOncePerMetric } from '../throttled.ts'
@@ -26,7 +27,7 @@ export default defineComponent({
   summary: 'Turns cumulative sums and histograms into differences.',
   description: `
 Monotonic sums, histograms and exponential histograms that are cumulative become delta; each data point holds what was
-counted since the one before. Gauges, summaries, sums that go up and down, and what is delta already pass as they are.
+counted since the previous one. Gauges, summaries, sums that go up and down, and data that is already delta pass unchanged.
 The minimum and maximum of a cumulative histogram are left out: they are those of all time.
 
 The first data point of a series is withheld and counted as filtered, unless it is certain that nothing was counted before:
@@ -35,16 +36,16 @@ that changes in any other way is no restart. A data point that falls is withheld
 zero; a second sender of the same series is a counter of its own from then on, for up to four of them.
 Data points that are late, come twice or hold no finite number are withheld, too. The counter \`withheld_points\` has them by \`reason\`:
 \`first_value\`, \`counter_reset\`, \`out_of_order\`, \`duplicate_timestamp\`, \`several_writers\`, \`no_recorded_value\`,
-\`not_finite\`, \`too_many_series\`, \`attributes_too_large\`. The last two are of what is not remembered: when there is
-[no more room](../reliability.md#what-is-remembered-has-a-bound), and where a name or a set of attributes takes more than 16 KiB.
+\`not_finite\`, \`too_many_series\`, \`attributes_too_large\`. The last two are for series that are not remembered: when there is
+[no more room](../reliability.md#what-is-remembered-has-a-bound), and when a name or a set of attributes takes more than 16 KiB.
 
-What is remembered of each series is lost when the process ends. All data points of a series have to pass through the same
+The state of each series is lost when the process ends. All data points of a series have to pass through the same
 process.
 
 Data that no sending queue has room for is [refused before it comes here](../reliability.md#what-a-client-is-answered), so that a client
 that sends it again loses no interval. A processor behind this one that refuses a batch, such as \`memory_limiter\`, has no such effect: its
 data has been remembered, comes again as \`duplicate_timestamp\`, and the interval is missing. Put it before this one. The same goes for data
-of receivers that cannot refuse, such as \`host_metrics\`, when the queue is full. The Datadog exporters convert by themselves, only what they take, and need no such
+of receivers that cannot refuse, such as \`host_metrics\`, when the queue is full. The Datadog exporters convert what they accept by themselves, and need no such
 processor.
 `,
   config: {
@@ -64,7 +65,7 @@ processor.
       default: '1h',
     },
     initial_value: {
-      doc: 'What becomes of the first data point of a series: `keep` sends it as if counted from zero; `drop` withholds it, and that of a series that restarted; `auto` sends it when the series says that it began after this process did, or when its metric was exported at least twice without it before.',
+      doc: 'What happens to the first data point of a series: `keep` sends it as if counted from zero; `drop` withholds it, and that of a series that restarted; `auto` sends it when the series says that it began after this process did, or when its metric was exported at least twice without it before.',
       format: ['auto', 'keep', 'drop'],
       default: 'auto',
     },
@@ -119,7 +120,7 @@ cumulative_to_delta:
       return { account, count }
     }
     return inTurns(
-      (batch) => {
+      (batch: MetricBatch) => {
         const { account, count } = counting()
         const converted = differences.apply(batch, account, chosen)
         count()

@@ -105,7 +105,7 @@ filter:
   create({ config }) {
     const include = config.include === undefined ? undefined : filterBy(config.include, true)
     const exclude = config.exclude === undefined ? undefined : filterBy(config.exclude, false)
-    return partByPart((batch) => {
+    return partByPart((batch: MetricBatch) => {
       const included = include === undefined ? batch : include(batch)
       return exclude === undefined ? included : exclude(included)
     })

@@ -1,6 +1,7 @@
 import { defineComponent } from '../component/define.ts'
 import type { ProcessBatch } from '../component/processor.ts'
 import { hostOverrider } from '../datadog/host.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { agentHostname } from './hostname_override/agent_hostname.ts'
 import { partByPart } from '../component/part_by_part.ts'
 import { ec2 } from './resource_detection/ec2.ts'
@@ -10,7 +11,8 @@ import { system } from './resource_detection/system.ts'
 export default defineComponent({
   kind: 'processor',
   type: 'hostname_override',
-  summary: 'Makes one name the host of everything that passes.',
+  signals: ['metrics', 'logs', 'traces'],
+  summary: 'Makes one name the host of all data that passes.',
   description: `
 Sets the resource attributes \`host.name\` and \`datadog.host.name\`, and replaces a resource or data point attribute
 \`host\` where there is one, so that every destination sees the same host. Datadog's own rules find it too: a workload that
@@ -18,7 +20,7 @@ Datadog would not give a host at all (an ECS Fargate task, an app of Azure App S
 the attribute that says so, \`aws.ecs.launchtype\` or \`cloud.platform\`.
 
 With \`mode: fallback\` only resources in which Datadog would find no host are changed, and data points keep what they
-have. Names that Datadog does not take for a host, as \`localhost\`, count as none.
+have. Names that Datadog does not accept for a host, like \`localhost\`, count as none.
 
 Without a \`hostname\` it is the name that Datadog's Agent would give this machine, so that both report one host:
 
@@ -27,7 +29,7 @@ Without a \`hostname\` it is the name that Datadog's Agent would give this machi
 3. If EC2 has chosen that name (it begins with \`ip-\`, \`domu\` or \`ec2amaz-\`), the id of the instance instead.
 
 A metadata service is asked only in the first and the third case, when the first batch comes, which waits for it two seconds at most.
-If it does not answer, that is logged and the name of the system stays.
+If it does not answer, this is logged and the name of the system stays.
 `,
   config: {
     hostname: {
@@ -66,12 +68,12 @@ hostname_override:
   create({ clock, config, log, signal }) {
     const { hostname, mode } = config
     if (hostname !== undefined) return partByPart(hostOverrider(hostname, mode))
-    let override: ProcessBatch | undefined
-    let found: Promise<ProcessBatch> | undefined
+    let override: ProcessBatch<AnyBatch> | undefined
+    let found: Promise<ProcessBatch<AnyBatch>> | undefined
 
-    async function find(): Promise<ProcessBatch> {
+    async function find(): Promise<ProcessBatch<AnyBatch>> {
       const name = await agentHostname(config, { clock, log, signal })
-      log.info("The host was named as by Datadog's Agent.", { hostname: name })
+      log.info("The host has the name that Datadog's Agent would give it.", { hostname: name })
       return (override = name === undefined ? (batch) => batch : partByPart(hostOverrider(name, mode)))
     }
 

@@ -1,22 +1,23 @@
 import { defineComponent } from '../component/define.ts'
 import { retryable } from '../errors.ts'
 import { MemoryLimiter, memoryLimiterFindings, memoryLimiterSettings } from '../host/memory_limiter.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
+import type { ItemBatch } from '../otlp/common/batch.ts'
 import { writeInParts } from '../otlp/common/parts.ts'
 import { inTurns } from '../component/part_by_part.ts'
 
 export default defineComponent({
   kind: 'processor',
   type: 'memory_limiter',
+  signals: ['metrics', 'logs', 'traces'],
   summary: 'Refuses data while the memory of the process, or of its container, is above a limit.',
   description: `Above the soft limit, which is the hard one less the spike limit, every batch goes back to its receiver: an OTLP client
 gets 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`) and keeps it; what a receiver that cannot refuse has collected, as
-\`host_metrics\`, is dropped and counted as \`memory_limit\`. It belongs before all other processors: what they remember of a
-batch that is refused and comes again they would remember twice.
+\`host_metrics\`, is dropped and counted as \`memory_limit\`. It belongs before all other processors: they would
+remember a batch twice that is refused and comes again.
 
 \`service.memory_limiter\` has the same settings and does more: it holds for all pipelines, refuses before a request is read, and
-above the hard limit lets go of what waits in memory. Both may be there. What counts as memory in use is told in
-[reliability](../reliability.md#memory).`,
+above the hard limit drops what waits in memory. Both may be used. [Reliability](../reliability.md#memory) says what counts
+as memory in use.`,
   config: memoryLimiterSettings,
   examples: [
     {
@@ -29,18 +30,22 @@ above the hard limit lets go of what waits in memory. Both may be there. What co
   create(context) {
     const { config, meter } = context
     const memory = new MemoryLimiter(context, config)
-    const unit = '{datapoints}'
-    const accepted = meter.createCounter('accepted_metric_points', {
-      description: 'Data points that were let through.',
-      unit,
+    const counters = (verb: string, fate: string) => ({
+      metrics: meter.createCounter(`${verb}_metric_points`, {
+        description: `Data points that were ${fate}.`,
+        unit: '{datapoints}',
+      }),
+      logs: meter.createCounter(`${verb}_log_records`, {
+        description: `Log records that were ${fate}.`,
+        unit: '{records}',
+      }),
+      traces: meter.createCounter(`${verb}_spans`, { description: `Spans that were ${fate}.`, unit: '{spans}' }),
     })
-    const refused = meter.createCounter('refused_metric_points', {
-      description: 'Data points that were refused.',
-      unit,
-    })
-    const limit = (batch: MetricBatch): MetricBatch => {
+    const accepted = counters('accepted', 'let through')
+    const refused = counters('refused', 'refused')
+    const limit = <B extends ItemBatch>(batch: B): B => {
       const short = memory.isShort(batch.toOtlp().length)
-      ;(short ? refused : accepted).add(batch.pointCount)
+      ;(short ? refused : accepted)[batch.signal].add(batch.itemCount)
       if (short) throw retryable('Memory is short.', undefined, { reason: 'memory_limit' })
       return batch
     }

@@ -1,5 +1,6 @@
 import { defineComponent } from '../component/define.ts'
 import { checkSelections, selection, selects } from '../component/metric_selection.ts'
+import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
 import { partByPart } from '../component/part_by_part.ts'
 
@@ -41,6 +42,6 @@ metric_prefix:
     const selected = selects(config)
     const prefixed = (metric: Metric): Metric =>
       metric.name.startsWith(dotted) || !selected(metric.name) ? metric : metric.withName(dotted + metric.name)
-    return partByPart((batch) => batch.mapMetrics(prefixed), false)
+    return partByPart((batch: MetricBatch) => batch.mapMetrics(prefixed), false)
   },
 })

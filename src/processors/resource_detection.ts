@@ -4,6 +4,7 @@ import { defineComponent } from '../component/define.ts'
 import type { ProcessBatch } from '../component/processor.ts'
 import type { Settings } from '../component/settings.ts'
 import { perResource } from '../otlp/common/resource.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { partByPart } from '../component/part_by_part.ts'
 import { detect, detectors } from './resource_detection/detect.ts'
 import type { DetectorName } from './resource_detection/detect.ts'
@@ -17,21 +18,22 @@ const cloud = ['ec2', 'gcp', 'azure'] as const satisfies DetectorName[]
 export default defineComponent({
   kind: 'processor',
   type: 'resource_detection',
-  summary: 'Finds out where it runs, and says so in the resource attributes of everything that passes.',
+  signals: ['metrics', 'logs', 'traces'],
+  summary: 'Finds out where it runs, and adds this to the resource attributes of all data that passes.',
   description: `
 The detectors are asked all at once, when the first batch comes, which waits for them no longer than \`timeout\`:
 
 ${names.map((name) => `- \`${name}\`: ${detectors[name].doc}`).join('\n')}
 
-Of attributes that several find, the one of the detector that stands first in \`detectors\` counts. What a detector cannot find
-out is logged, and never keeps the pipeline from starting nor a data point from passing. Each attribute has a switch of its own,
+Of attributes that several find, the one of the detector that stands first in \`detectors\` counts. If a detector cannot find something
+out, this is logged; it never keeps the pipeline from starting or a data point from passing. Each attribute has a switch of its own,
 but those of \`env\`, which are set as they are given. Metadata services are asked directly, past any proxy.
 
 [host_metrics](../receivers/host_metrics.md) says by itself which host it is on. In front of others, a gateway wants
 \`override: false\`, or everything becomes its own; [Datadog's rules](../datadog.md) about hosts read these attributes.
 `,
   config: {
-    detectors: { doc: 'What is asked, the most trusted first.', format: { list: names }, default: ['env'] },
+    detectors: { doc: 'The detectors, the most trusted first.', format: { list: names }, default: ['env'] },
     override: {
       doc: 'Whether what is detected wins over an attribute that the data has (`true`), or the other way round.',
       format: 'boolean',
@@ -85,7 +87,7 @@ resource_detection/pod:
   create({ clock, config, log, signal, onStop }) {
     const known = new Map<DetectorName, Found>()
     let detected: Found | undefined
-    let add: ProcessBatch = (batch) => batch
+    let add: ProcessBatch<AnyBatch> = (batch) => batch
     let first: Promise<void> | undefined
     let timer: Timer | undefined
     onStop(() => clock.clearTimeout(timer))
@@ -108,13 +110,13 @@ resource_detection/pod:
       timer = clock.setTimeout(() => void refresh(), config.refresh_interval)
     }
 
-    function adding(found: Found): ProcessBatch {
+    function adding(found: Found): ProcessBatch<AnyBatch> {
       const added = perResource((resource) => {
         const { attributes } = resource
         const missing = () => Object.fromEntries(Object.entries(found).filter(([key]) => !attributes.has(key)))
         return resource.withAttributes(attributes.with(config.override ? found : missing()))
       })
-      return partByPart((batch) => batch.mapResources(added), false)
+      return partByPart((batch: AnyBatch) => batch.mapResources(added), false)
     }
 
     return (batch, account) => {

@@ -5,12 +5,13 @@ import { inTurns, partByPart } from '../component/part_by_part.ts'
 export default defineComponent({
   kind: 'processor',
   type: 'tag_merge',
-  summary: 'Adds the same tags to everything that passes.',
+  signals: ['metrics', 'logs', 'traces'],
+  summary: 'Adds the same tags to all data that passes.',
   description: `
 Each tag becomes a resource attribute. Where the data has an attribute of the same key, on the resource or on a data point,
 \`on_conflict\` says which of the two counts; the other one is gone, so the result is the same for every destination.
 With \`keep\`, where only some data points of a resource have the key, the tag becomes an attribute of the others.
-Attributes that stay keep their order, new ones follow in the order of the setting.
+Attributes that stay keep their order, new ones follow in the order of the setting. Attributes of log records and spans stay as they are.
 `,
   config: {
     tags: {

@@ -31,7 +31,7 @@ export default defineComponent({
   },
   examples: [
     {
-      title: 'Everything there is by default, of the host around a container',
+      title: 'All defaults, from the host around a container',
       yaml: `host_metrics:
   root_path: /hostfs
   scrapers:

@@ -2,7 +2,6 @@ import { Observable } from 'rxjs'
 import { defineComponent } from '../component/define.ts'
 import type { Finding } from '../component/settings.ts'
 import { reloadInterval } from '../net/pem.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import { serve } from './otlp/serve.ts'
 
 const tls = {
@@ -29,8 +28,11 @@ const JSON_THREAD = new URL('../../dist/receivers/otlp/json_thread.js', import.m
 export default defineComponent({
   kind: 'receiver',
   type: 'otlp',
-  summary: 'Receives metrics over OTLP, the protocol of OpenTelemetry, by HTTP and gRPC.',
-  description: `A request is answered when its data is taken: 200 (gRPC: \`OK\`) means that a sending queue has it.
+  signals: ['metrics', 'logs', 'traces'],
+  summary: 'Receives metrics, logs and traces over OTLP, the protocol of OpenTelemetry, by HTTP and gRPC.',
+  description: `Each signal is received where a pipeline of that signal names this receiver; requests of others are answered with 404 (\`UNIMPLEMENTED\`).
+
+A request is answered when its data is taken: 200 (gRPC: \`OK\`) means that a sending queue has it.
 When no queue can take it, the answer is 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`), and the client keeps it.
 Data that is not OTLP is refused with 400 (\`INVALID_ARGUMENT\`), a body that is too large with 413 (\`RESOURCE_EXHAUSTED\`).
 400 is also the answer to a request that holds more than a million messages (resources, scopes, metrics, data points, attributes and so on) and more
@@ -114,7 +116,13 @@ The log names the likely cause once a minute.`,
               format: 'address',
               default: 'localhost:4318',
             },
-            metrics_url_path: { doc: 'The path of the URL to send to.', format: 'string', default: '/v1/metrics' },
+            metrics_url_path: {
+              doc: 'The path of the URL to send metrics to.',
+              format: 'string',
+              default: '/v1/metrics',
+            },
+            logs_url_path: { doc: 'The path of the URL to send logs to.', format: 'string', default: '/v1/logs' },
+            traces_url_path: { doc: 'The path of the URL to send traces to.', format: 'string', default: '/v1/traces' },
             max_request_body_size: {
               doc: 'How large a body may be, on the wire and decompressed.',
               format: 'bytes',
@@ -146,7 +154,7 @@ The log names the likely cause once a minute.`,
                     default: [],
                   },
                   allowed_headers: {
-                    doc: 'Headers that pages may send beside those of OTLP; `*` means any.',
+                    doc: 'Headers that pages may send in addition to those of OTLP; `*` means any.',
                     format: { list: 'string' },
                     default: [],
                   },
@@ -209,15 +217,21 @@ The log names the likely cause once a minute.`,
     if (grpc !== undefined && grpc.max_recv_msg_size_mib > admission.request_limit_mib) {
       yield { path: 'protocols.grpc.max_recv_msg_size_mib', message: shared }
     }
-    if (http !== undefined && !http.metrics_url_path.startsWith('/')) {
-      yield { path: 'protocols.http.metrics_url_path', message: 'must start with `/`' }
+    if (http !== undefined) {
+      const paths = [http.metrics_url_path, http.logs_url_path, http.traces_url_path]
+      for (const [index, name] of ['metrics_url_path', 'logs_url_path', 'traces_url_path'].entries()) {
+        const path = `protocols.http.${name}`
+        if (!paths[index].startsWith('/')) yield { path, message: 'must start with `/`' }
+        else if (paths.indexOf(paths[index]) < index)
+          yield { path, message: 'must be another path than those of the other signals' }
+      }
     }
     if (http !== undefined && http.max_request_body_size > admission.request_limit_mib * 2 ** 20) {
       yield { path: 'protocols.http.max_request_body_size', message: shared }
     }
   },
   create: (context) =>
-    new Observable<MetricBatch>((subscriber) => {
+    new Observable<never>((subscriber) => {
       serve(context, JSON_THREAD, (error) => subscriber.error(error))
     }),
 })

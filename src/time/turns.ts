@@ -28,10 +28,14 @@ export function atOnce<T>(work: Divided<T>): T {
   }
 }
 
+/** Milliseconds in turns of its own after which work is taken for endless. Work on a batch takes a second or two. */
+const ENDLESS = 60_000
+
 /** Does the work in turns of its own. Whoever needs it done earlier, because it changes what the work builds on, calls `finish`. */
 export class InTurns<T> {
   readonly result: Promise<T>
   #finished: { readonly get: () => T } | undefined
+  #worked = 0
 
   constructor(private readonly work: Divided<T>) {
     this.result = this.#run()
@@ -39,10 +43,28 @@ export class InTurns<T> {
 
   /** Does the rest of the work now. Never throws: `result` rejects. */
   finish(): void {
-    if (this.#finished !== undefined) return
+    if (this.#finished === undefined) this.#doFor(Infinity)
+  }
+
+  async #run(): Promise<T> {
+    for (;;) {
+      await ownTurn()
+      if (this.#finished === undefined) this.#doFor(TURN)
+      if (this.#finished !== undefined) return this.#finished.get()
+    }
+  }
+
+  /** Works for so many milliseconds, or to the end. */
+  #doFor(milliseconds: number): void {
+    const begun = systemClock.monotonic()
     try {
-      const value = atOnce(this.work)
-      this.#finished = { get: () => value }
+      for (let spent = 0; spent < milliseconds; spent = systemClock.monotonic() - begun) {
+        const isEndless = this.#worked + spent > ENDLESS
+        const { done, value } = isEndless ? this.work.throw(endless()) : this.work.next()
+        if (!done) continue
+        this.#finished = { get: () => value }
+        return
+      }
     } catch (error) {
       this.#finished = {
         get: () => {
@@ -50,18 +72,10 @@ export class InTurns<T> {
         },
       }
     }
+    this.#worked += systemClock.monotonic() - begun
   }
+}
 
-  async #run(): Promise<T> {
-    for (;;) {
-      await ownTurn()
-      if (this.#finished !== undefined) return this.#finished.get()
-      for (const begun = systemClock.monotonic(); systemClock.monotonic() - begun < TURN;) {
-        const { done, value } = this.work.next()
-        if (!done) continue
-        this.#finished = { get: () => value }
-        return value
-      }
-    }
-  }
+function endless(): Error {
+  return new Error(`the work on one batch must end: its generator has yielded for ${ENDLESS / 1000} s and not returned`)
 }

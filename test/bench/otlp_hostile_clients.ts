@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { request } from 'undici'
-import { gaugeRequest } from '../receivers/otlp/receiving.ts'
+import { gaugeRequest } from '../kit/receiving.ts'
 
 /*
  * What clients that do harm cost the real command: its memory, and how long small requests beside them take.

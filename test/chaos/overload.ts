@@ -1,9 +1,8 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { request } from 'undici'
+import { listen } from '../kit/listen.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import type { Stand } from './stand.ts'
 
@@ -64,16 +63,16 @@ export async function overload(name: string, queue: string, stand: Stand, second
       stand.delivered.set(number, (stand.delivered.get(number) ?? 0) + 1)
       setTimeout(() => response.end(), delay)
     })
-  }).listen(0, '127.0.0.1')
-  await once(intake, 'listening')
+  })
+  const { url } = await listen(intake)
   await stand.start({
-    endpoint: `http://127.0.0.1:${(intake.address() as AddressInfo).port}`,
+    endpoint: url,
     timeout: '5s',
     more: 'compression: none',
     queue: `${queue}, num_consumers: ${CONSUMERS}`,
     service: `memory_limiter: { limit_mib: ${LIMIT} }\n  health: { address: "127.0.0.1:0" }`,
   })
-  const health = await stand.address('Answering for the health')
+  const health = await stand.address('health')
   const slowest = { health: 0, otlp: 0 }
   const timed = async (what: keyof typeof slowest, act: () => Promise<unknown>): Promise<void> => {
     const begin = performance.now()

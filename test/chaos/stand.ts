@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { request } from 'undici'
+import { addressOf, eventsOf, latestOf } from '../kit/events.ts'
 import type { Intake } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 
@@ -66,21 +67,21 @@ export class Stand {
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     this.#child = child
-    this.#address = await this.address('Listening for OTLP over HTTP')
+    this.#address = await this.address('otlp_http')
   }
 
   get pid(): number {
     return (this.#child as ChildProcess).pid as number
   }
 
-  /** The address that the process has logged with `message`. */
-  async address(message: string): Promise<string> {
-    const logged = new RegExp(`"address":"([^"]+)".*${message}`)
-    await until(`the command to log "${message}"`, () => {
+  /** Where a server of the process listens. */
+  async address(server: string): Promise<string> {
+    const listening = () => latestOf(this.#stderr, 'listening', { server })
+    await until(`${server} to listen`, () => {
       if (this.#child?.exitCode !== null) throw new Error(`the command ended at its start:\n${this.#stderr}`)
-      return logged.test(this.#stderr)
+      return listening() !== undefined
     })
-    return logged.exec(this.#stderr)?.[1] ?? ''
+    return addressOf(listening()!)
   }
 
   async #configure({
@@ -117,11 +118,12 @@ service:
   /** Has the process reload other settings, at the address where it listens. Resolves to whether it took them. */
   async reload(settings: Settings): Promise<boolean> {
     await this.#configure({ listen: this.#address, ...settings })
-    const outcomes = (): RegExpExecArray[] => [...this.#stderr.matchAll(/configuration was (not )?reloaded/g)]
+    const outcomes = () =>
+      eventsOf(this.#stderr).filter(({ event }) => event === 'reloaded' || event === 'reload_failed')
     const before = outcomes().length
     this.#child?.kill('SIGHUP')
     await until('the reload', () => outcomes().length > before)
-    return outcomes()[before]?.[1] === undefined
+    return outcomes()[before].event === 'reloaded'
   }
 
   /** Sends one point after the other from `senders` clients, until `rest`. */

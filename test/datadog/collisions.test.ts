@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import tagMerge from '../../src/processors/tag_merge.ts'
@@ -58,17 +60,15 @@ function round(number: number, temporality: Temporality, on: 'point' | 'resource
 
 /** Two rounds of it through a `tag_merge` in front, if `before`, to an exporter that leaves the attribute out. */
 async function delivered(
-  component: ExporterComponent,
+  component: ExporterComponent<Settings, Batch>,
   settings: string,
   { temporality, on, before }: { temporality: Temporality; on: 'point' | 'resource'; before: boolean },
 ) {
   const intake: Intake = await startIntake()
-  cleanups.push(() => intake.close())
   const exporter = await testExporter(
     component,
     `${component.type}: { endpoint: "${intake.url}", api_key: good-key, ${settings} }`,
   )
-  cleanups.push(() => exporter.stop())
   const processor = await testProcessor(tagMerge, 'tag_merge: { tags: ["pod:all"] }')
   cleanups.push(() => processor.stop())
   const rounds = [round(1, temporality, on), round(2, temporality, on)]
@@ -141,19 +141,17 @@ describe.each(ways)('$temporality distributions of two pods that $by makes one s
   })
 })
 
-describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent[])('$type', (component) => {
+describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent<Settings, Batch>[])('$type', (component) => {
   it.each([
     ['k8s.pod.uid', { 'k8s.pod.name': 'web-0' }],
     ['container.image.id', {}],
     ['service.instance.id', { 'aws.ecs.launchtype': 'fargate', 'aws.ecs.task.arn': 'arn:aws:ecs:1' }],
   ])('never takes one counter for another of the same tags that differs in %s', async (attribute, resource) => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const exporter = await testExporter(
       component,
       `${component.type}: { endpoint: "${intake.url}", api_key: good-key }`,
     )
-    cleanups.push(() => exporter.stop())
     const scrape = (instance: string, value: number, seconds: number): MetricBatch =>
       MetricBatch.of({
         resource: { ...resource, [attribute]: instance },
@@ -176,10 +174,8 @@ describe.each([datadogNative, datadogOtlp] as readonly ExporterComponent[])('$ty
 
   it('forgets a counter that sends nothing for delta_ttl', async () => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const settings = `endpoint: "${intake.url}", api_key: good-key, delta_ttl: 20ms`
     const exporter = await testExporter(component, `${component.type}: { ${settings} }`)
-    cleanups.push(() => exporter.stop())
     const total = (value: number, seconds: number): MetricBatch =>
       MetricBatch.of({
         metrics: [

@@ -3,6 +3,8 @@ import { beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { systemClock } from '../../src/time/clock.ts'
 import { systemNetwork } from '../../src/net/http_client.ts'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import type { ConfigOf } from '../../src/component/settings.ts'
 import { hostMetadata } from '../../src/datadog/host_metadata.ts'
 import type { datadogSettings } from '../../src/datadog/settings.ts'
@@ -20,7 +22,6 @@ import { until } from '../kit/until.ts'
 let intake: Intake
 beforeEach(async () => {
   intake = await startIntake({ apiKey: 'good-key' })
-  cleanups.push(() => intake.close())
 })
 
 const reports = () => intake.requests.filter(({ path }) => path === '/intake')
@@ -59,7 +60,7 @@ async function reporting(settings: string, period = 5) {
   return { read, start, logs, stop }
 }
 
-const exporters: readonly (readonly [string, ExporterComponent, string])[] = [
+const exporters: readonly (readonly [string, ExporterComponent<Settings, Batch>, string])[] = [
   ['datadog_native', datadogNative, ''],
   ['datadog_otlp', datadogOtlp, 'endpoint: '],
 ]
@@ -67,9 +68,7 @@ const exporters: readonly (readonly [string, ExporterComponent, string])[] = [
 describe.each(exporters)('%s', (type, component) => {
   const exporting = async (settings: string) => {
     const { url } = intake
-    const exporter = await testExporter(component, `${type}: { endpoint: "${url}", api_key: good-key${settings} }`)
-    cleanups.push(() => exporter.stop())
-    return exporter
+    return testExporter(component, `${type}: { endpoint: "${url}", api_key: good-key${settings} }`)
   }
 
   it('reports nothing unless it is asked to', async () => {
@@ -125,7 +124,6 @@ describe('the tags of the host in the data', () => {
       component,
       `${type}: { endpoint: "${url}", api_key: good-key, host_metadata: { enabled: true, endpoint: "${url}", tags: ["team:core"] } }`,
     )
-    cleanups.push(() => exporter.stop())
     const own = { 'host.name': os.hostname(), 'datadog.host.tag.rack': 'r1', 'datadog.host.tag.team': 'web' }
     const others: Record<string, string>[] = [
       { 'host.name': 'other', 'datadog.host.tag.rack': 'r2' },
@@ -202,7 +200,7 @@ describe('host metadata', () => {
     const { start, logs } = await reporting('host_metadata: { enabled: true }', 60_000)
     start()
     await until(() => logs.length === 2)
-    expect(logs[0]).toContain('an answer that cannot be read')
+    expect(logs[0]).toContain('"event":"response_unreadable"')
     expect(logs[1]).toContain('The host was reported')
   })
 

@@ -6,7 +6,6 @@ import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import type { Metric } from '../../src/otlp/metrics/metric.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 
@@ -32,10 +31,8 @@ function scrape(host: string, seconds: number, bytes: number) {
 /** The series of the second of two scrapes, as Datadog gets them. */
 async function sent(settings: string): Promise<{ names: string[]; created: number; merged: number; series: object[] }> {
   const intake = await startIntake()
-  cleanups.push(() => intake.close())
   const yaml = `datadog_native: { endpoint: "${intake.url}", api_key: k, ${settings} }`
   const exporter = await testExporter(datadogNative, yaml)
-  cleanups.push(() => exporter.stop())
   const bytes = (seconds: number, count: number) =>
     MetricBatch.fromOtlp(MetricBatch.of(scrape('web-1', seconds, count)).toOtlp())
   const { created, merged } = await exporter.deliver(bytes(0, 5000), bytes(10, 6005))
@@ -100,10 +97,8 @@ describe('datadog_otlp', () => {
     [', host_metrics_names: datadog', sorted(others, agents, ['system.uptime'])],
   ])("with {%s} sends OpenTelemetry's names unless told otherwise", async (settings, names) => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const yaml = `datadog_otlp: { endpoint: "${intake.url}", api_key: k${settings} }`
     const exporter = await testExporter(datadogOtlp, yaml)
-    cleanups.push(() => exporter.stop())
     await exporter.deliver(MetricBatch.of(scrape('web-1', 0, 5000)), MetricBatch.of(scrape('web-1', 10, 6005)))
     interface Body {
       resourceMetrics: { scopeMetrics: { metrics: { name: string }[] }[] }[]
@@ -193,9 +188,7 @@ describe('counters of pods whose tags are the same', () => {
     ['datadog_native', datadogNative, { 'process.pid': 1 }, { 'process.pid': 2 }],
   ] as const)('never become one counter with resets (%s, %#)', async (type, component, one, other) => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const exporter = await testExporter(component, `${type}: { endpoint: "${intake.url}", api_key: k }`)
-    cleanups.push(() => exporter.stop())
     const of = (identity: Record<string, string | number>, seconds: number, value: number) => {
       const time = { timeUnixNano: BigInt(NOON + seconds) * SECOND, startTimeUnixNano: 1n }
       return { resource: { 'k8s.namespace.name': 'shop', ...identity }, metrics: [sum('requests', value, {}, time)] }

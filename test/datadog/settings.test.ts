@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import { ConfigError } from '../../src/errors.ts'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Settings } from '../../src/component/settings.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { checkComponent, loadConfig } from '../../src/pipeline/config/config.ts'
 
-const exporters: readonly [string, ExporterComponent][] = [
+const exporters: readonly [string, ExporterComponent<Settings, Batch>][] = [
   ['datadog_native', datadogNative],
   ['datadog_otlp', datadogOtlp],
 ]
@@ -31,7 +33,7 @@ describe.each(exporters)('the settings of %s', (type, component) => {
   it('refuse a key that cannot be one, without showing it', async () => {
     expect(await mistakes('api_key: ""')).toEqual([expect.stringContaining('.api_key: is required')])
     const [message] = await mistakes('api_key: "se cret"')
-    expect(message).toContain('.api_key: holds a character that no key has')
+    expect(message).toContain('.api_key: holds a character that keys do not have')
     expect(message).not.toContain('cret')
   })
 
@@ -57,13 +59,13 @@ describe.each(exporters)('the settings of %s', (type, component) => {
 
   it('refuse to remember counters for no time', async () => {
     expect(await mistakes('api_key: k, delta_ttl: 0s')).toEqual([
-      '.delta_ttl: is no time: no count would have a point before it',
+      '.delta_ttl: must be longer than 0s: no count would have a point before it',
     ])
   })
 
   it('refuse a host name that Datadog takes for no host, and a fallback that is not there', async () => {
     expect(await mistakes('api_key: k, hostname: localhost')).toEqual([
-      '.hostname: is a name that Datadog takes for no host: "localhost"',
+      '.hostname: is a name that Datadog does not accept for a host: "localhost"',
     ])
     expect(await mistakes('api_key: k, host: { fallback: config }')).toEqual([
       '.host.fallback: `config` takes `hostname`, which is not set',
@@ -89,7 +91,7 @@ describe.each(exporters)('the settings of %s', (type, component) => {
 
   it('want a certificate and its key together', async () => {
     expect(await mistakes('api_key: k, tls: { cert_file: a.pem }')).toEqual([
-      '.tls.key_file: is required beside tls.cert_file',
+      '.tls.key_file: is required together with tls.cert_file',
     ])
   })
 

@@ -10,7 +10,6 @@ import type { MetricFields } from '../../src/otlp/metrics/metric.ts'
 import { HistogramPoint, NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { Resource, Scope } from '../../src/otlp/common/resource.ts'
 import { sum, testComponent } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -31,10 +30,8 @@ async function exporting(
   settings = '',
 ): Promise<{ intake: Intake; exporter: ExporterTest }> {
   const intake = await startIntake()
-  cleanups.push(() => intake.close())
   const own = `endpoint: "${intake.url}", api_key: good-key`
   const exporter = await testExporter(component, `${component.type}: { ${own}, ${settings} }`)
-  cleanups.push(() => exporter.stop())
   return { intake, exporter }
 }
 

@@ -1,15 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
-
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups) await cleanup()
-})
 
 async function file(text: string): Promise<string> {
   const folder = await temporaryFolder({ 'pipeline.yaml': text })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 
@@ -130,7 +124,7 @@ describe('heka-pipeline', () => {
     const { code, stderr } = await runCommand(['validat', '--format', 'json'])
     expect(code).toBe(64)
     expect(stderr).toBe(
-      'error: unknown command "validat"; there are validate, print-config, init, components, schema, queue, explain (did you mean "validate"?)\n',
+      'error: unknown command "validat"; known commands: validate, print-config, init, components, schema, queue, explain (did you mean "validate"?)\n',
     )
   })
 
@@ -167,7 +161,6 @@ processors:
 ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], processors: [rounding]')}`
     const started = async (args: readonly string[], settings: string, env: Record<string, string> = {}) => {
       const folder = await temporaryFolder({ 'rounding.mjs': rounding, 'pipeline.yaml': yaml(settings) })
-      cleanups.push(folder.remove)
       const path = folder.path('pipeline.yaml')
       return { ...(await runCommand([...args, '--config', path], { env })), path }
     }
@@ -178,8 +171,8 @@ ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], proce
       const found = await started(['validate'], '{ each: [{}, { mode: up }] }')
       expect(found.code).toBe(0)
       expect(changes(found)).toEqual([
-        `warning: ${found.path}:3:3 processors.rounding.digits: is unset, and its default changed from \`0\` to \`2\` in 1.2.0; set the one or the other`,
-        `warning: ${found.path}:3:22 processors.rounding.each[0].mode: is unset, and its default changed from \`up\` to \`down\` in 2.0.0; set the one or the other`,
+        `warning: ${found.path}:3:3 processors.rounding.digits: is unset, and its default changed from \`0\` to \`2\` in 1.2.0; set one of the two`,
+        `warning: ${found.path}:3:22 processors.rounding.each[0].mode: is unset, and its default changed from \`up\` to \`down\` in 2.0.0; set one of the two`,
       ])
       const { stdout } = await started(['validate', '--format', 'json'], '')
       const { valid, problems } = JSON.parse(stdout) as { valid: boolean; problems: { path: string }[] }
@@ -221,7 +214,6 @@ ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], proce
       'pipeline.yaml': `modules: [late.js]\n${minimal}`,
       'late.js': 'Promise.reject(new Error("too late"))\nmodule.exports = []',
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['validate', '--config', folder.path('pipeline.yaml')])
     expect({ code, stderr }).toEqual({ code: 70, stderr: `heka-pipeline: ${folder.path('late.js')}:1:16: too late\n` })
   })
@@ -263,7 +255,7 @@ ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], proce
 
   it('stops as always when nobody reads its log any more', async () => {
     const command = startCommand(['--config', await file(minimal), '--set', 'service.telemetry.logs.level=debug'])
-    await command.waitFor('has started')
+    await command.logged('started')
     command.close('stderr')
     await command.waitFor('system.cpu.load_average.1m')
     command.kill('SIGTERM')
@@ -284,7 +276,6 @@ ${minimal.replace('receivers: [host_metrics]', 'receivers: [host_metrics], proce
         .replace('receivers: [host_metrics]', 'receivers: [host_metrics], processors: [never]')
         .replace('service:', 'service:\n  shutdown_timeout: 100ms')}`,
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
     expect(stderr).toContain('accepted 6 = handed on 0 + dropped(shutdown) 6')
     expect(code).toBe(1)

@@ -3,7 +3,6 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { main, runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
 
@@ -61,7 +60,6 @@ describe('a failure outside every call of the pipeline', () => {
     'drains it, ends with 70 and names the component and the file where a processor %s',
     async (_what, { code, error, file }) => {
       const folder = await temporaryFolder({ 'own.mjs': processor(code), 'pipeline.yaml': yaml('./own.mjs') })
-      cleanups.push(folder.remove)
       const { code: exit, stderr } = await runCommand(['--config', folder.path('pipeline.yaml')])
       expect({ exit, stderr }).toMatchObject({ exit: 70 })
       expect(stderr).toContain(error)
@@ -89,7 +87,6 @@ export const fail = (): void => void setTimeout((): void => { throw new Error('i
         .replace('bad_one: }', 'bad_one: , bad_one/2: }')
         .replace('[bad_one]', '[bad_one, bad_one/2]'),
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml')])
     expect({ code, stderr }).toMatchObject({ code: 70 })
     expect(stderr).toContain('ERROR: bad_one, bad_one/2: Something failed')
@@ -103,9 +100,8 @@ describe('a promise that never settles', () => {
       'own.mjs': processor('return new Promise(() => {})'),
       'pipeline.yaml': yaml('./own.mjs', 'processor_timeout: 500ms'),
     })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', folder.path('pipeline.yaml')])
-    await command.waitFor('The processor does not answer; the batch in its hands is dropped and counted.')
+    await command.logged('processor_timeout')
     await until(() => command.stdout().includes('load_average'))
     command.kill('SIGTERM')
     expect(await command.ended).toBe(0)
@@ -122,16 +118,13 @@ describe('a processor that does not answer', () => {
       'own.mjs': processor('return new Promise(() => {})'),
       'pipeline.yaml': yaml('./own.mjs', health),
     })
-    cleanups.push(folder.remove)
     const command = startCommand([
       '--config',
       folder.path('pipeline.yaml'),
       '--set',
       'service.telemetry.logs.encoding=json',
     ])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('Answering for the health')
-    const url = `http://${/"address":"([^"]+)"/.exec(command.stderr())?.[1]}/status`
+    const url = `http://${await command.address('health')}/status`
     const status = async (): Promise<unknown> => {
       const answer = (await (await request(url)).body.json()) as { components: Record<string, unknown> }
       return answer.components['processors.bad_one']
@@ -184,7 +177,6 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [acme, host_metrics], processors: [remake], exporters: [debug] } } }
 `,
     })
-    cleanups.push(folder.remove)
     const root = fileURLToPath(new URL('../..', import.meta.url))
     const copy = folder.path('node_modules/heka-pipeline')
     await cp(dirname(dirname(main)), join(copy, 'dist'), { recursive: true })

@@ -1,23 +1,14 @@
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
-import type { Intake } from '../kit/intake.ts'
 
 const shipped = (name: string): string => fileURLToPath(new URL(`../../config/${name}.yaml`, import.meta.url))
 const KEY = 'k'.repeat(32)
 
-async function intake(options?: Parameters<typeof startIntake>[0]): Promise<Intake> {
-  const started = await startIntake(options)
-  cleanups.push(() => started.close())
-  return started
-}
-
 async function file(text: string): Promise<string> {
   const folder = await temporaryFolder({ 'pipeline.yaml': text })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 
@@ -40,7 +31,7 @@ const native = (name: string, url: string, more = ''): string =>
 
 describe('host metrics to Datadog', () => {
   it("deliver this host's metrics natively: by the Agent's names, tagged, with the host overridden, counters as differences", async () => {
-    const datadog = await intake({ apiKey: KEY })
+    const datadog = await startIntake({ apiKey: KEY })
     const { code, stdout, stderr } = await runCommand(
       [
         '--config',
@@ -91,7 +82,7 @@ describe('host metrics to Datadog', () => {
   })
 
   it("deliver this host's metrics over OTLP: as Datadog's translation needs them, tagged, with the host overridden, counters as differences", async () => {
-    const datadog = await intake({ apiKey: KEY })
+    const datadog = await startIntake({ apiKey: KEY })
     const { code } = await runCommand(
       [
         '--config',
@@ -140,7 +131,7 @@ describe('host metrics to Datadog', () => {
   })
 
   it('end with 1 and the reason when they could not be delivered', async () => {
-    const datadog = await intake()
+    const datadog = await startIntake()
     datadog.respondBy(() => ({ status: 503 }))
     const { code, stderr } = await runCommand([
       '--config',
@@ -155,14 +146,14 @@ describe('host metrics to Datadog', () => {
   })
 
   it('know this host by its name when nothing overrides it', async () => {
-    const datadog = await intake()
+    const datadog = await startIntake()
     await runCommand(['--config', await file(fastPipeline(native('a', datadog.url), 'datadog_native/a')), '--once'])
     expect(new Set(datadog.series().map(({ host }) => host))).toEqual(new Set([hostname()]))
   })
 
   it('reach a healthy exporter undelayed while another hangs', async () => {
-    const healthy = await intake()
-    const hanging = await intake()
+    const healthy = await startIntake()
+    const hanging = await startIntake()
     hanging.respondBy(() => ({ delay: 60_000 }))
     const command = startCommand([
       '--config',
@@ -184,7 +175,7 @@ describe('host metrics to Datadog', () => {
   }, 20_000)
 
   it('are drained on SIGTERM: what waited for a destination that comes back arrives', async () => {
-    const datadog = await intake()
+    const datadog = await startIntake()
     datadog.respondBy(() => ({ status: 503 }))
     const path = await file(
       fastPipeline(native('a', datadog.url, ', retry_on_failure: { initial_interval: 100ms }'), 'datadog_native/a'),
@@ -193,7 +184,7 @@ describe('host metrics to Datadog', () => {
     await datadog.received(5)
     expect(datadog.series()).toEqual([])
     command.kill('SIGTERM')
-    await command.waitFor('Stopping on SIGTERM')
+    await command.logged('stopping', { signal: 'SIGTERM' })
     datadog.respondBy(undefined)
     await expect(command.ended).resolves.toBe(0)
     const [, points] = /handed in (\d+) = sent \1\n/.exec(command.stderr()) ?? []
@@ -201,14 +192,15 @@ describe('host metrics to Datadog', () => {
   })
 
   it('give way at once to a second signal', async () => {
-    const datadog = await intake()
+    const datadog = await startIntake()
     datadog.respondBy(() => ({ delay: 60_000 }))
     const command = startCommand(['--config', await file(fastPipeline(native('a', datadog.url), 'datadog_native/a'))])
     await datadog.received(1)
     command.kill('SIGINT')
-    await command.waitFor('Stopping on SIGINT')
+    await command.logged('stopping', { signal: 'SIGINT' })
     command.kill('SIGINT')
     await expect(command.ended).resolves.toBe(130)
+    expect(command.stderr().trimEnd().split('\n').at(-1)).toContain('SIGINT came while the process was stopping')
   })
 })
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { readV1, readV2 } from '../kit/datadog_models.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -8,9 +7,7 @@ import type { Intake } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 
 async function intake(): Promise<Intake> {
-  const started = await startIntake()
-  cleanups.push(() => started.close())
-  return started
+  return startIntake()
 }
 
 const [UNSPECIFIED, DELTA, CUMULATIVE] = [0, 1, 2]
@@ -86,11 +83,8 @@ service:
   pipelines: { metrics: { receivers: [otlp], exporters: [datadog_native/v1, datadog_native/v2] } }
 `,
     })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', folder.path('pipeline.yaml')])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('over HTTP')
-    const address = /over HTTP .*"(127\.0\.0\.1:\d+)"/.exec(command.stderr())?.[1]
+    const address = await command.address('otlp_http')
     const post = async (contentType: string, body: Uint8Array | string): Promise<void> => {
       const { statusCode } = await request(`http://${address}/v1/metrics`, {
         method: 'POST',

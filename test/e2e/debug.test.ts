@@ -1,10 +1,5 @@
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
-
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups) await cleanup()
-})
 
 /** Ten consumers that give up waiting soon, and batches that fill a pipe before long. */
 async function pipeline(): Promise<string> {
@@ -19,7 +14,6 @@ service:
     metrics: { receivers: [host_metrics], exporters: [debug] }
 `,
   })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 
@@ -29,9 +23,9 @@ describe('debug', () => {
   onLinux('writes every batch once and in order when its reader is slow', async () => {
     const command = startCommand(['--config', await pipeline()])
     command.pause()
-    await command.waitFor('it will be sent again')
+    await command.logged('request_retried')
     command.resume()
-    await command.waitFor('takes requests again')
+    await command.logged('destination_recovered')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     const times = command

@@ -1,36 +1,31 @@
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { writeFile } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
-import { gaugeRequest } from '../receivers/otlp/receiving.ts'
-import { startDestination } from './destination.ts'
+import { gaugeRequest } from '../kit/receiving.ts'
+import { startDestination } from '../kit/intake.ts'
+import { listen } from '../kit/listen.ts'
 
 /** A web server that answers every request by this. */
-async function server(answer: (headers: IncomingHttpHeaders) => { status: number; body: string }): Promise<string> {
-  const listening = createServer((incoming, response) => {
+async function startServer(
+  answer: (headers: IncomingHttpHeaders) => { status: number; body: string },
+): Promise<string> {
+  const server = createServer((incoming, response) => {
     incoming.resume().on('end', () => {
       const { status, body } = answer(incoming.headers)
       response.writeHead(status, { 'content-type': 'text/plain' }).end(body)
     })
   })
-  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
-  cleanups.push(() => {
-    listening.closeAllConnections()
-    listening.close()
-  })
-  return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`
+  return (await listen(server)).url
 }
 
 /** Starts a gateway to an exporter with these settings, in the flow style of YAML. */
 async function gateway(settings: string, env: Record<string, string> = {}) {
   const folder = await temporaryFolder({})
-  cleanups.push(folder.remove)
   await writeFile(
     folder.path('pipeline.yaml'),
     `
@@ -44,16 +39,11 @@ service:
 `,
   )
   const command = startCommand(['--config', folder.path('pipeline.yaml')], { env })
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Listening for OTLP over HTTP')
-  await command.waitFor('Answering for the health')
-  const address = (message: string) =>
-    new RegExp(`"address":"([^"]+)"[^\\n]*"msg":"${message}`).exec(command.stderr())?.[1]
   return {
     command,
     folder,
     send: async (value: number): Promise<void> => {
-      const { body, statusCode } = await request(`http://${address('Listening for OTLP over HTTP')}/v1/metrics`, {
+      const { body, statusCode } = await request(`http://${await command.address('otlp_http')}/v1/metrics`, {
         method: 'POST',
         headers: { 'content-type': 'application/x-protobuf' },
         body: gaugeRequest(value),
@@ -62,7 +52,7 @@ service:
       expect(statusCode).toBe(200)
     },
     status: async (): Promise<string> =>
-      (await request(`http://${address('Answering for the health')}/status`)).body.text(),
+      (await request(`http://${await command.address('health')}/status`)).body.text(),
   }
 }
 
@@ -82,7 +72,7 @@ describe('a queue on disk', () => {
     )
     const { command, send } = await gateway(`endpoint: "${destination.url}", sending_queue: { directory: queue }`)
     await send(1)
-    await until(() => command.stderr().includes('The destination takes requests again.'))
+    await command.logged('destination_recovered')
     const log = await stopped(command)
     expect(destination.requests.map(({ status }) => status)).toEqual([302, 200, 308, 200])
     expect(log).toContain('handed in 1 = sent 1"')
@@ -97,7 +87,7 @@ describe('secrets that a destination repeats', () => {
     const PASSWORD = 'pa55/word SECRET'
     const basic = Buffer.from(`user:${PASSWORD}`).toString('base64')
     let count = 0
-    const url = await server(({ authorization = '', 'x-basic': other = '' }) => {
+    const url = await startServer(({ authorization = '', 'x-basic': other = '' }) => {
       const [, token] = authorization.split(' ')
       const decoded = Buffer.from(String(other).split(' ')[1], 'base64').toString()
       const said = [

@@ -23,19 +23,8 @@ service:
   pipelines: { metrics: { receivers: [host_metrics], exporters: [debug] } }
 `,
   })
-  cleanups.push(folder.remove)
   const command = startCommand(['--config', folder.path('pipeline.yaml'), ...args])
-  cleanups.push(() => command.kill('SIGKILL'))
-  const lines = { health: 'Answering for the health', metrics: 'own metrics', admin: 'Reloading when asked to' }
-  const addresses = Object.entries(lines).map(async ([server, line]) => {
-    await command.waitFor(line)
-    const logged =
-      command
-        .stderr()
-        .split('\n')
-        .find((text) => text.includes(line)) ?? ''
-    return [server, /127\.0\.0\.1:\d+/.exec(logged)?.[0]] as const
-  })
+  const addresses = servers.map(async (server) => [server, await command.address(server)] as const)
   return { command, ...(Object.fromEntries(await Promise.all(addresses)) as Addresses) }
 }
 

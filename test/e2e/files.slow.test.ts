@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { rm, symlink, writeFile } from 'node:fs/promises'
 import { beforeEach, describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { main, runCommand, startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 
 const KEY = 'a-key-of-some-length'
@@ -15,7 +14,6 @@ service: { shutdown_timeout: 100ms, pipelines: { metrics: { receivers: [host_met
 let path: (file: string) => string
 beforeEach(async () => {
   const folder = await temporaryFolder({ 'pipeline.yaml': pipeline, key: `${KEY}\n` })
-  cleanups.push(folder.remove)
   path = folder.path
 })
 
@@ -57,7 +55,6 @@ it.each([
           `exporters.otlp_http.tls.key_file=${path('fifo')}`,
         ]
   const command = startCommand(['--config', path('pipeline.yaml'), ...settings])
-  cleanups.push(() => command.kill('SIGKILL'))
   if (name === 'module') {
     await expect(command.ended).resolves.toBe(78)
     expect(command.stderr()).toContain('cannot be loaded')
@@ -79,13 +76,12 @@ it.each(['cat pipeline.yaml | "$0" "$1" validate -c /dev/stdin', '"$0" "$1" vali
 
 it('a reload with a FIFO in the place of a key is refused, and what runs goes on', async () => {
   const command = startCommand(['--config', path('pipeline.yaml')])
-  cleanups.push(() => command.kill('SIGKILL'))
   await command.waitFor('system.cpu.load_average.1m')
   await rm(path('key'))
   execFileSync('mkfifo', [path('key')])
   command.kill('SIGHUP')
   await command.waitFor(`exporters.otlp_http.headers.x-key: ${path('key')} cannot be read: it is not a regular file`)
-  await command.waitFor('The configuration was not reloaded')
+  await command.logged('reload_failed')
   command.kill('SIGTERM')
   await expect(command.ended).resolves.toBe(0)
 })

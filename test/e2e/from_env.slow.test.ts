@@ -1,25 +1,12 @@
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
-import type { Intake } from '../kit/intake.ts'
 
 const KEY = 'k'.repeat(32)
 
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups) await cleanup()
-})
-
-async function intake(options?: Parameters<typeof startIntake>[0]): Promise<Intake> {
-  const started = await startIntake(options)
-  cleanups.push(() => started.close())
-  return started
-}
-
 async function variablesFile(text: string): Promise<string> {
   const folder = await temporaryFolder({ env: text })
-  cleanups.push(folder.remove)
   return folder.path('env')
 }
 
@@ -159,7 +146,7 @@ describe('heka-pipeline --from-env', () => {
   })
 
   it("delivers to Datadog with the agent's id, its tags and its prefix, under its names where they are asked for", async () => {
-    const datadog = await intake({ apiKey: KEY })
+    const datadog = await startIntake({ apiKey: KEY })
     const env = {
       EXPORTER_TYPE: 'datadog_native',
       DATADOG_SITE: 'datadoghq.eu',
@@ -188,7 +175,7 @@ describe('heka-pipeline --from-env', () => {
   })
 
   it("delivers differences to New Relic also under the agent's names", async () => {
-    const receiver = await intake({ keyHeader: 'api-key', apiKey: KEY })
+    const receiver = await startIntake({ keyHeader: 'api-key', apiKey: KEY })
     const env = {
       EXPORTER_TYPE: 'newrelic_otlp',
       NEWRELIC_OTLP_ENDPOINT: `${receiver.url}/v1/metrics`,
@@ -208,7 +195,7 @@ describe('heka-pipeline --from-env', () => {
   })
 
   it('delivers over OTLP with headers and resource attributes, and without an id of the agent', async () => {
-    const receiver = await intake({ keyHeader: '' })
+    const receiver = await startIntake({ keyHeader: '' })
     const env = {
       EXPORTER_TYPE: 'otlp_http',
       OTLP_HTTP_ENDPOINT: `${receiver.url}/v1/metrics`,
@@ -228,7 +215,7 @@ describe('heka-pipeline --from-env', () => {
   })
 
   it.each(['otlp_http', 'datadog_native'])('waits with %s after a 429 for as long as is set', async (type) => {
-    const receiver = await intake({ keyHeader: '' })
+    const receiver = await startIntake({ keyHeader: '' })
     const arrived: number[] = []
     receiver.respondBy(() => ({ status: arrived.push(performance.now()) === 1 ? 429 : 200 }))
     const env = {

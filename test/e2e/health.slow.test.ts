@@ -1,13 +1,11 @@
-import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
-import { startDestination } from './destination.ts'
+import { startDestination } from '../kit/intake.ts'
+import { listen } from '../kit/listen.ts'
 
 async function configuration(exporter: string, health: string): Promise<string> {
   const folder = await temporaryFolder({
@@ -20,16 +18,12 @@ service:
   pipelines: { metrics: { receivers: [host_metrics], exporters: [${exporter.split(':', 1)[0]}] } }
 `,
   })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 
 async function start(exporter: string): Promise<{ command: RunningCommand; url: string }> {
   const command = startCommand(['--config', await configuration(exporter, '{ address: "127.0.0.1:0" }')])
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Answering for the health')
-  const address = /"address":"([^"]+)"/.exec(command.stderr())?.[1]
-  return { command, url: `http://${address}` }
+  return { command, url: `http://${await command.address('health')}` }
 }
 
 async function get(url: string, method: 'GET' | 'POST' = 'GET'): Promise<{ code: number; body: unknown }> {
@@ -70,14 +64,14 @@ describe('service.health', () => {
     intake.respondBy(() => ({ status: 503 }))
     const retries = 'retry_on_failure: { initial_interval: 20ms, max_interval: 50ms }'
     const { command, url } = await start(`otlp_http: { endpoint: "${intake.url}", ${retries} }`)
-    await command.waitFor('it will be sent again')
+    await command.logged('request_retried')
     const failing = await component(url, 'exporters.otlp_http')
     expect(failing).toMatchObject({
       status: 'StatusRecoverableError',
       error: expect.stringContaining('503') as unknown,
     })
     intake.respondBy(() => ({ status: 200 }))
-    await command.waitFor('takes requests again')
+    await command.logged('destination_recovered')
     const recovered = Date.now()
     // That is dated from when it happened, not from when somebody asks.
     await until(() => Date.now() > recovered)
@@ -89,20 +83,16 @@ describe('service.health', () => {
     // The destination has a request which it does not answer, so the drain lasts.
     await intake.received(intake.requests.length + 1)
     command.kill('SIGTERM')
-    await command.waitFor('Stopping on SIGTERM')
+    await command.logged('stopping')
     await expect(get(`${url}/readyz`)).resolves.toEqual({ code: 503, body: { status: 'stopping' } })
     await expect(get(`${url}/healthz`)).resolves.toMatchObject({ code: 200 })
     await expect(component(url, 'exporters.otlp_http')).resolves.toMatchObject({ status: 'StatusStopping' })
   })
 
   it('lets the pipeline run, and says so, where its port is taken', async () => {
-    const other = createServer().listen(0, '127.0.0.1')
-    cleanups.push(() => other.close())
-    await once(other, 'listening')
-    const address = `127.0.0.1:${(other.address() as AddressInfo).port}`
+    const { address } = await listen(createServer())
     const command = startCommand(['--config', await configuration('debug: { }', `{ address: "${address}" }`)])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor(`service.health.address: cannot listen on ${address}: another process listens there already`)
+    await command.logged('listen_failed', { address })
     await command.waitFor('system.cpu.load_average.1m')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)

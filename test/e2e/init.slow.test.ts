@@ -2,24 +2,21 @@ import { spawn } from 'node:child_process'
 import { readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import type { ExporterReport } from '../../src/cli/explain_report.ts'
 import { loadConfig } from '../../src/pipeline/config/config.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
+import { listen } from '../kit/listen.ts'
 import { startProxy } from '../kit/proxy.ts'
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 const KEY = '0123456789abcdef0123456789abcdef'
 
 async function folder(files: Record<string, string> = {}): Promise<Awaited<ReturnType<typeof temporaryFolder>>> {
-  const made = await temporaryFolder(files)
-  cleanups.push(made.remove)
-  return made
+  return temporaryFolder(files)
 }
 
 interface Written {
@@ -46,12 +43,8 @@ async function keyApi(
     response.writeHead(headers['dd-api-key'] === KEY ? 200 : status, { 'content-type': 'application/json' })
     response.end(body ?? JSON.stringify({ valid: headers['dd-api-key'] === KEY, errors: [headers['dd-api-key']] }))
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  cleanups.push(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+  const { url } = await listen(server)
+  return { url, asked }
 }
 
 describe('heka-pipeline init', () => {
@@ -148,7 +141,7 @@ describe('heka-pipeline init', () => {
     expect({ code, stdout, stderr }).toEqual({
       code: 64,
       stdout: '',
-      stderr: 'heka-pipeline init: pipeline.yaml is there already; --force overwrites it\n',
+      stderr: 'heka-pipeline init: pipeline.yaml already exists; --force overwrites it\n',
     })
     expect(readFileSync(path('pipeline.yaml'), 'utf8')).toBe('mine')
     expect((await runCommand(['init', '--preset', 'gateway', '--force'], { cwd: path('.') })).code).toBe(0)
@@ -191,7 +184,6 @@ describe('heka-pipeline init --check-key', () => {
     const { path } = await folder()
     const api = await keyApi()
     const proxy = await startProxy({ to: Number(new URL(api.url).port) })
-    cleanups.push(() => proxy.close())
     const endpoint = 'http://datadog.example:8126'
     const { code, stdout, stderr } = await runCommand(
       ['init', '--preset', 'gateway', '--check-key', '--endpoint', endpoint],
@@ -226,7 +218,7 @@ describe('heka-pipeline init --check-key', () => {
     [
       200,
       '<html>',
-      'Datadog could not be asked about the key: GET URL/api/v1/validate: 200 with a web page in place of an answer, perhaps one to sign in, or the endpoint is wrong: <html>; nothing was written\n',
+      'Datadog could not be asked about the key: GET URL/api/v1/validate: 200 with a web page instead of an answer; perhaps a proxy asks for a login, or the endpoint is wrong: <html>; nothing was written\n',
     ],
   ])('writes nothing when the answer is %d %s, and never shows the key', async (status, body, message) => {
     const { path } = await folder()
@@ -264,7 +256,6 @@ inTerminal('heka-pipeline init in a terminal', () => {
         env: { PATH: process.env.PATH, TERM: 'dumb' },
       },
     )
-    cleanups.push(() => child.kill('SIGKILL'))
     const waiting = [...talk]
     let shown = ''
     let read = 0

@@ -10,7 +10,7 @@ import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { readPrometheus } from '../kit/prometheus.ts'
 import { until } from '../kit/until.ts'
-import { startDestination } from './destination.ts'
+import { startDestination } from '../kit/intake.ts'
 
 /** Takes more memory with each SIGUSR2, in MiB, and gives all of it back with the last. */
 const HOARD = `
@@ -55,16 +55,7 @@ service:
     metrics/host: { receivers: [host_metrics], exporters: [debug] }
 `,
   })
-  cleanups.push(folder.remove)
-  const command = startCommand(['--config', folder.path('pipeline.yaml')])
-  cleanups.push(() => command.kill('SIGKILL'))
-  return command
-}
-
-/** What the process has logged with `message`. */
-async function logged(command: RunningCommand, message: string, field: string): Promise<string> {
-  await command.waitFor(message)
-  return new RegExp(`"${field}":"([^"]+)".*${message}`).exec(command.stderr())?.[1] ?? ''
+  return startCommand(['--config', folder.path('pipeline.yaml')])
 }
 
 const body = MetricBatch.of({ metrics: [gauge('a', 1), gauge('b', 2)] }).toOtlp()
@@ -97,10 +88,10 @@ describe('service.memory_limiter', () => {
     const intake = await startDestination()
     intake.respondBy(() => ({ status: 503 }))
     const command = await start(intake.url)
-    const otlp = await logged(command, 'Listening for OTLP over HTTP', 'address')
-    const grpc = await logged(command, 'Listening for OTLP over gRPC', 'address')
-    const health = await logged(command, 'Answering for the health', 'address')
-    const metrics = await logged(command, "Serving the pipeline's own metrics", 'url')
+    const otlp = await command.address('otlp_http')
+    const grpc = await command.address('otlp_grpc')
+    const health = await command.address('health')
+    const metrics = `http://${await command.address('metrics')}/metrics`
     const send = async (): Promise<number> => {
       const headers = { 'content-type': 'application/x-protobuf' }
       const answer = await request(`http://${otlp}/v1/metrics`, { method: 'POST', headers, body })
@@ -125,7 +116,7 @@ describe('service.memory_limiter', () => {
 
     const underWay = answerToPart(otlp, 'some bytes')
     command.kill('SIGUSR2')
-    await command.waitFor('Memory is short')
+    await command.logged('memory_short')
     await expect(answerToPart(otlp)).resolves.toMatch(BUSY)
     await expect(underWay).resolves.toMatch(BUSY)
     await expect(send()).resolves.toBe(503)
@@ -143,7 +134,7 @@ describe('service.memory_limiter', () => {
     expect((await scrape()).total('otelcol_memory_limiter_used_bytes', {})).toBeGreaterThan(300 * 2 ** 20)
 
     command.kill('SIGUSR2')
-    await command.waitFor('There is enough memory again')
+    await command.logged('memory_recovered')
     await expect(status()).resolves.toMatchObject({ status: 'StatusOK' })
     await expect(send()).resolves.toBe(200)
     intake.respondBy(undefined)
@@ -165,7 +156,6 @@ service:
   pipelines: { metrics: { receivers: [host_metrics], processors: [memory_limiter], exporters: [debug] } }
 `,
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['validate', '--config', folder.path('pipeline.yaml')])
     expect(stderr).toMatch(/pipeline\.yaml:3:51 processors\.memory_limiter\.limit_percentage: must be at least 1\n/)
     expect(stderr).toMatch(

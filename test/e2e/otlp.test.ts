@@ -1,24 +1,20 @@
 import { describe, expect, it } from '@jest/globals'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startGrpcReceiver } from '../kit/grpc_receiver.ts'
-import { startDestination } from './destination.ts'
+import { startDestination } from '../kit/intake.ts'
 
 const SECOND = 1_000_000_000n
 const NOON = 1_767_268_800n * SECOND
 
 async function file(text: string): Promise<string> {
   const folder = await temporaryFolder({ 'pipeline.yaml': text })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 
 async function grpcReceiver() {
-  const started = await startGrpcReceiver()
-  cleanups.push(() => started.close())
-  return started
+  return startGrpcReceiver()
 }
 
 /** A counter and a gauge, `seconds` after noon, followed by a field that no version knows. */
@@ -48,9 +44,7 @@ service:
     metrics/differences: { receivers: [otlp], processors: [cumulativetodelta], exporters: [otlp_http/differences] }
 `)
     const command = startCommand(['--config', path])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('Listening for OTLP over HTTP')
-    const address = /"address":"([^"]+)"/.exec(command.stderr() + command.stdout())?.[1]
+    const address = await command.address('otlp_http')
     const requests = [request(10n, 5), request(20n, 12)]
     for (const [index, body] of requests.entries()) {
       const answer = await fetch(`http://${address}/v1/metrics`, {

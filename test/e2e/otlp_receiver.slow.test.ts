@@ -5,16 +5,14 @@ import { request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
-import { gaugeRequest } from '../receivers/otlp/receiving.ts'
+import { gaugeRequest } from '../kit/receiving.ts'
 
 const gateway = fileURLToPath(new URL('../../config/otlp_gateway.yaml', import.meta.url))
 
 describe('the gateway we ship', () => {
   it('takes OTLP over HTTP and gRPC to Datadog, and leaves nothing behind when it stops', async () => {
     const datadog = await startIntake({ apiKey: 'k'.repeat(32) })
-    cleanups.push(() => datadog.close())
     const folder = await temporaryFolder({})
-    cleanups.push(folder.remove)
     const settings = {
       'receivers.otlp.protocols.http.endpoint': '127.0.0.1:0',
       'receivers.otlp.protocols.grpc.endpoint': '127.0.0.1:0',
@@ -24,27 +22,24 @@ describe('the gateway we ship', () => {
       ['--config', gateway, ...Object.entries(settings).flatMap(([path, value]) => ['--set', `${path}=${value}`])],
       { env: { DD_API_KEY: 'k'.repeat(32), QUEUE_DIRECTORY: folder.path('queue') } },
     )
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('over gRPC')
-    const addressOf = (protocol: string): string =>
-      new RegExp(`over ${protocol} .*"(127\\.0\\.0\\.1:\\d+)"`).exec(command.stderr())?.[1] ?? 'none'
+    const url = `http://${await command.address('otlp_http')}/v1/metrics`
 
-    const { statusCode } = await request(`http://${addressOf('HTTP')}/v1/metrics`, {
+    const { statusCode } = await request(url, {
       method: 'POST',
       headers: { 'content-type': 'application/x-protobuf' },
       body: gaugeRequest(1),
     })
     expect(statusCode).toBe(200)
     for (const body of ['neither', 'nor']) {
-      const refused = await request(`http://${addressOf('HTTP')}/v1/metrics`, {
+      const refused = await request(url, {
         method: 'POST',
         headers: { 'content-type': 'application/x-protobuf' },
         body,
       })
       expect(refused.statusCode).toBe(400)
     }
-    expect(command.stderr().match(/WARN: otlp: A request was refused: malformed\./g)).toHaveLength(1)
-    const client = new Client(addressOf('gRPC'), credentials.createInsecure())
+    expect(command.stderr().match(/"event":"request_refused","reason":"malformed"/g)).toHaveLength(1)
+    const client = new Client(await command.address('otlp_grpc'), credentials.createInsecure())
     cleanups.push(() => client.close())
     const same = (bytes: Buffer): Buffer => bytes
     await new Promise<void>((resolve, reject) => {

@@ -1,19 +1,17 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { gauge } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import type { Intake } from '../kit/intake.ts'
 import { readPrometheus } from '../kit/prometheus.ts'
 import type { Samples } from '../kit/prometheus.ts'
-import { startDestination } from './destination.ts'
+import { startDestination } from '../kit/intake.ts'
+import { listen } from '../kit/listen.ts'
 
 /** Two data points that pass, and one that the filter leaves out. */
 const POINTS = { all: 3, passed: 2 }
@@ -46,17 +44,13 @@ service:
   pipelines: { metrics: { receivers: [otlp], processors: [filter], exporters: [otlp_http] } }
 `,
   })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 
 async function start(destination: Intake, queue?: string): Promise<Gateway> {
   const command = startCommand(['--config', await configuration(destination, { queue })])
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Listening for OTLP over HTTP')
-  await command.waitFor("Serving the pipeline's own metrics")
-  const address = /"address":"([^"]+)"/.exec(command.stderr())?.[1]
-  const url = /"url":"([^"]+)"/.exec(command.stderr())?.[1] ?? 'none'
+  const address = await command.address('otlp_http')
+  const { url } = (await command.logged('listening', { server: 'metrics' })) as { url: string }
   return {
     command,
     url,
@@ -174,7 +168,7 @@ describe('the metrics of the pipeline itself', () => {
     expect(samples.total('otelcol_exporter_queue_size', exporter)).toBe(2)
 
     gateway.command.kill('SIGTERM')
-    await gateway.command.waitFor('Stopping on SIGTERM')
+    await gateway.command.logged('stopping')
     // What becomes of the rest can be watched until the end.
     expectBalance(await gateway.scrape())
     expect(await gateway.command.ended).toBe(0)
@@ -214,17 +208,11 @@ describe('the metrics of the pipeline itself', () => {
   })
 
   it('let the pipeline run, and say so, where their port is taken', async () => {
-    const other = createServer().listen(0, '127.0.0.1')
-    cleanups.push(() => other.close())
-    await once(other, 'listening')
-    const address = `127.0.0.1:${(other.address() as AddressInfo).port}`
+    const { address } = await listen(createServer())
     const destination = await startDestination()
     const path = await configuration(destination)
     const command = startCommand(['--config', path, '--set', `service.telemetry.metrics.address=${address}`])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor(
-      `service.telemetry.metrics.address: cannot listen on ${address}: another process listens there already`,
-    )
+    await command.logged('listen_failed', { address })
     command.kill('SIGTERM')
     expect(await command.ended).toBe(0)
   })
@@ -233,12 +221,11 @@ describe('the metrics of the pipeline itself', () => {
     const destination = await startDestination()
     const path = await configuration(destination, { metrics: '{ level: none }' })
     const command = startCommand(['--config', path])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('Listening for OTLP over HTTP')
+    await command.address('otlp_http')
     command.kill('SIGTERM')
     await command.ended
     const once = await runCommand(['--config', await configuration(destination), '--once'])
-    for (const stderr of [command.stderr(), once.stderr]) expect(stderr).not.toContain('own metrics')
+    for (const stderr of [command.stderr(), once.stderr]) expect(stderr).not.toContain('"server":"metrics"')
   })
 
   it('take no address that is none', async () => {
@@ -261,9 +248,7 @@ service:
   pipelines: { metrics: { receivers: [internal], exporters: [otlp_http] } }
 `,
     })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', folder.path('pipeline.yaml')])
-    cleanups.push(() => command.kill('SIGKILL'))
     await destination.received(3)
     command.kill('SIGTERM')
     expect(await command.ended).toBe(0)

@@ -14,18 +14,15 @@ service:
   pipelines: { metrics: { receivers: [otlp], exporters: [debug] } }
 `,
   })
-  cleanups.push(folder.remove)
   const shell = `ulimit -n 60; exec "$0" "$@"`
   const command = startProcess('sh', ['-c', shell, process.execPath, main, '--config', folder.path('pipeline.yaml')])
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Listening for OTLP over HTTP')
-  const port = Number(/"address":"127\.0\.0\.1:(\d+)"/.exec(command.stderr())?.[1])
+  const port = Number((await command.address('otlp_http')).split(':')[1])
   const sockets: Socket[] = []
   for (let count = 0; count < 80; count++) sockets.push(connect(port, '127.0.0.1').on('error', () => undefined))
   cleanups.push(() => sockets.forEach((socket) => socket.destroy()))
-  await command.waitFor('new connections are closed unanswered.')
+  await command.logged('connections_refused')
   for (const socket of sockets) socket.destroy()
-  await command.waitFor('New connections are taken again.')
+  await command.logged('connections_accepted')
   command.kill('SIGTERM')
   await expect(command.ended).resolves.toBe(0)
 })

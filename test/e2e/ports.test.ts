@@ -1,24 +1,14 @@
-import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo, Server } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
+import { latestOf } from '../kit/events.ts'
+import { listen } from '../kit/listen.ts'
 import { until } from '../kit/until.ts'
 
 async function file(text: string): Promise<string> {
   const folder = await temporaryFolder({ 'pipeline.yaml': text })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
-}
-
-/** Somebody else who listens. */
-async function occupant(): Promise<{ server: Server; port: number }> {
-  const server = createServer().listen(0, '127.0.0.1')
-  cleanups.push(() => server.close())
-  await once(server, 'listening')
-  return { server, port: (server.address() as AddressInfo).port }
 }
 
 const pipeline = (otlp: string, service = ''): string => `
@@ -39,20 +29,14 @@ async function get(url: string): Promise<{ code: number; body: unknown }> {
 
 describe('a port that is in use at the start', () => {
   it('is waited for, while the process is not ready and everything else works', async () => {
-    const { server, port } = await occupant()
+    const { address, port, close } = await listen(createServer())
     const otlp = `{ http: { endpoint: "127.0.0.1:${port}" }, grpc: { endpoint: "127.0.0.1:0" } }`
     const path = await file(pipeline(otlp, 'health: { address: "127.0.0.1:0" }'))
     const command = startCommand(['--config', path])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor(`Cannot listen on 127.0.0.1:${port}: another process listens there already.`)
-    await command.waitFor('Listening for OTLP over gRPC')
+    await command.logged('listen_failed', { address })
+    await command.address('otlp_grpc')
     await command.waitFor('system.cpu.load_average.1m')
-    await command.waitFor('Answering for the health')
-    const line = command
-      .stderr()
-      .split('\n')
-      .find((text) => text.includes('Answering for the health'))
-    const health = `http://${/"address":"([^"]+)"/.exec(line ?? '')?.[1]}`
+    const health = `http://${await command.address('health')}`
     await until(async () => ((await get(`${health}/readyz`)).body as { status: string }).status !== 'starting')
     await expect(get(`${health}/readyz`)).resolves.toEqual({ code: 503, body: { status: 'unavailable' } })
     await expect(get(`${health}/status`)).resolves.toMatchObject({
@@ -60,14 +44,14 @@ describe('a port that is in use at the start', () => {
         components: {
           'receivers.otlp': {
             status: 'StatusRecoverableError',
-            error: `cannot listen on 127.0.0.1:${port}: another process listens there already`,
+            error: `cannot listen on 127.0.0.1:${port}: another process already listens there`,
           },
           'receivers.host_metrics': { status: 'StatusOK' },
         },
       },
     })
-    server.close()
-    await command.waitFor('Listening for OTLP over HTTP')
+    await close()
+    await command.address('otlp_http')
     await expect(get(`${health}/readyz`)).resolves.toEqual({ code: 200, body: { status: 'ready' } })
     await expect(get(`${health}/status`)).resolves.toMatchObject({
       body: { components: { 'receivers.otlp': { status: 'StatusOK' } } },
@@ -77,30 +61,28 @@ describe('a port that is in use at the start', () => {
   })
 
   it('can be changed by a reload meanwhile, and a stop does not wait for it', async () => {
-    const { port } = await occupant()
+    const { port } = await listen(createServer())
     const path = await file(pipeline(`{ http: { endpoint: "127.0.0.1:${port}" } }`))
     const command = startCommand(['--config', path])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('Cannot listen')
+    await command.logged('listen_failed')
     command.kill('SIGHUP')
-    await command.waitFor('The configuration was reloaded.')
+    await command.logged('reloaded')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
   })
 
   it('ends the process with 1 when service.start_timeout has passed', async () => {
-    const { port } = await occupant()
+    const { port } = await listen(createServer())
     const path = await file(pipeline(`{ http: { endpoint: "127.0.0.1:${port}" } }`, 'start_timeout: 300ms'))
     const { code, stderr, stdout } = await runCommand(['--config', path])
-    expect(stderr).toContain('A receiver could not start within service.start_timeout, 0.3 s; the pipeline stops.')
-    expect(stderr).toContain('"receivers":"receivers.otlp"')
+    expect(latestOf(stderr, 'start_timeout')).toMatchObject({ receivers: 'receivers.otlp' })
     expect(stdout).toContain('system.cpu.load_average.1m')
     expect(code).toBe(1)
   })
 })
 
 describe('one address for two', () => {
-  const twice = (address: string, path: string): string => `cannot listen on ${address}, because ${path} does already`
+  const twice = (address: string, path: string): string => `cannot listen on ${address}, because ${path} already does`
   const first = 'receivers.otlp.protocols.http.endpoint'
 
   it.each([
@@ -108,7 +90,7 @@ describe('one address for two', () => {
     [
       'localhost:4317',
       { grpc: '127.0.0.1:4317' },
-      'receivers.otlp.protocols.grpc.endpoint (127.0.0.1:4317) does already',
+      'receivers.otlp.protocols.grpc.endpoint (127.0.0.1:4317) already does',
     ],
     [
       '0.0.0.0:4317',

@@ -2,9 +2,8 @@ import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
-import { startDestination } from './destination.ts'
+import { startDestination } from '../kit/intake.ts'
 
 /** With an engine that tries one way after the other, a name that does not match takes years. */
 const CATASTROPHIC = "'^([a-z]+\\.?)+_total$'"
@@ -43,28 +42,17 @@ service:
           batch.filterMetrics(({ name }) => !pattern.test(name) && name.replace(pattern, '') === name),
       }`,
     })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', folder.path('pipeline.yaml')])
-    cleanups.push(() => command.kill('SIGKILL'))
-    await Promise.all([command.waitFor('over HTTP'), command.waitFor('Answering for the health')])
-    const addressOf = (message: RegExp): string =>
-      /"address":"([^"]+)"/.exec(
-        command
-          .stderr()
-          .split('\n')
-          .find((line) => message.test(line)) ?? '',
-      )?.[1] ?? 'none'
-
     const name = expected.replace('heka.', '')
     const batch = MetricBatch.of({ metrics: [sum(name, 1, { text: `${'x'.repeat(60)}d` })] })
-    const answer = await request(`http://${addressOf(/over HTTP/)}/v1/metrics`, {
+    const answer = await request(`http://${await command.address('otlp_http')}/v1/metrics`, {
       method: 'POST',
       headers: { 'content-type': 'application/x-protobuf' },
       body: batch.toOtlp(),
       headersTimeout: 2000,
     })
     expect(answer.statusCode).toBe(200)
-    const health = await request(`http://${addressOf(/Answering for the health/)}/healthz`, { headersTimeout: 2000 })
+    const health = await request(`http://${await command.address('health')}/healthz`, { headersTimeout: 2000 })
     expect(health.statusCode).toBe(200)
     command.kill('SIGTERM')
     expect(await command.ended).toBe(0)

@@ -4,7 +4,6 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { Client as GrpcClient, credentials, status as grpcStatus } from '@grpc/grpc-js'
 import type { ChannelCredentials, ServiceError } from '@grpc/grpc-js'
@@ -13,12 +12,14 @@ import { Client, request } from 'undici'
 import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
+import { eventsOf, latestOf } from '../kit/events.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import { until } from '../kit/until.ts'
-import { gaugeRequest } from '../receivers/otlp/receiving.ts'
-import { startDestination } from './destination.ts'
+import { gaugeRequest } from '../kit/receiving.ts'
+import { startDestination } from '../kit/intake.ts'
+import { listen } from '../kit/listen.ts'
 
 /** The values that an intake took, in the order in which they came. */
 function valuesAt(intake: Intake): number[] {
@@ -48,41 +49,40 @@ interface Process {
   readonly reload: () => Promise<{ code: number; text: string }>
   /** Each component with how it is, where `service.health` is on. */
   readonly status: () => Promise<string[]>
-  /** The address that was logged the last time with this message. */
-  readonly address: (message: string) => string
+  /** Where a server has come to listen the last time. */
+  readonly address: (server: string) => Promise<string>
 }
 
-/** A pipeline whose `service` has an admin address. */
-async function start(yaml: string, files: Readonly<Record<string, string>> = {}): Promise<Process> {
+/** A pipeline whose `service` has an admin address, when it can be reloaded. */
+async function start(yaml: string, files?: Readonly<Record<string, string>>): Promise<Process> {
+  const process = await launch(yaml, files)
+  await process.address('admin')
+  return process
+}
+
+async function launch(yaml: string, files: Readonly<Record<string, string>> = {}): Promise<Process> {
   const folder = await temporaryFolder({ ...files, 'pipeline.yaml': yaml })
-  cleanups.push(folder.remove)
   const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-  cleanups.push(() => command.kill('SIGKILL'))
-  const address = (message: string): string => {
-    const lines = command.stderr().split('\n')
-    const line = lines.findLast((text) => text.includes(message)) ?? ''
-    return /"(?:address|url)":"(?:http:\/\/)?([^"/]+)/.exec(line)?.[1] ?? ''
-  }
+  const { address } = command
   return {
     command,
     address,
     write: (file, text) => writeFile(folder.path(file), text),
     read: (file) => readFile(folder.path(file), 'utf8'),
     async reload() {
-      const { statusCode, body } = await request(`http://${address('Reloading when asked to')}/reload`, {
+      const { statusCode, body } = await request(`http://${await address('admin')}/reload`, {
         method: 'POST',
       })
       return { code: statusCode, text: await body.text() }
     },
     async status() {
-      const { body } = await request(`http://${address('Answering for the health')}/status`)
+      const { body } = await request(`http://${await address('health')}/status`)
       const { components } = (await body.json()) as { components: Record<string, { status: string }> }
       return Object.entries(components).map(([path, component]) => `${path} ${component.status}`)
     },
   }
 }
 
-const LISTENING = 'Listening for OTLP over HTTP'
 const service = (pipelines: string, more = ''): string => `
 service:
   admin: { address: "127.0.0.1:0" }
@@ -167,9 +167,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     ]
     const process = await start(variants[0], { 'slow.mjs': slow })
     const { command, reload, write } = process
-    await command.waitFor(LISTENING)
-    await command.waitFor('Reloading when asked to')
-    const client = new Client(`http://${process.address(LISTENING)}`)
+    const client = new Client(`http://${await process.address('otlp_http')}`)
     cleanups.push(() => client.destroy())
     let disconnected = 0
     client.on('disconnect', () => (disconnected += 1))
@@ -228,8 +226,7 @@ ${service(
   'health: { address: "127.0.0.1:0" }',
 )}`
     const { command, reload, write, status, address } = await start(yaml('endpoint: "127.0.0.1:0"'), factor('one'))
-    for (const text of [LISTENING, 'Reloading when asked to', 'Answering for the health']) await command.waitFor(text)
-    const first = address(LISTENING)
+    const first = await address('otlp_http')
     const kept = 'receivers.otlp, processors.cumulative_to_delta'
 
     // The memory of a processor that stays: the difference to what came before the reload.
@@ -258,24 +255,21 @@ ${service(
     await expect(reload()).resolves.toEqual({
       code: 422,
       text: [
-        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: is not a setting of receivers.otlp.protocols.http; there are endpoint, metrics_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
+        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: unknown setting; known settings: endpoint, metrics_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
         'warning: pipeline.yaml:4:38 processors.named: is not used by any pipeline',
-        'pipeline.yaml:12:1 logs: is not a section of the configuration; there are receivers, processors, exporters, service, modules',
+        'pipeline.yaml:12:1 logs: unknown section; known sections: receivers, processors, exporters, service, modules',
         '',
         '2 mistakes in the configuration.\n',
       ].join('\n'),
     })
 
     // A port that is taken: nothing is left of the receiver that comes with it.
-    const other = createServer().listen(0, '127.0.0.1')
-    cleanups.push(() => other.close())
-    await once(other, 'listening')
-    const { port } = other.address() as AddressInfo
+    const { port, close } = await listen(createServer())
     const second = (endpoint: string): string => `, otlp/2: { protocols: { http: { endpoint: "${endpoint}" } } }`
     await write('pipeline.yaml', yaml('endpoint: "127.0.0.1:0"', second(`127.0.0.1:${port}`)))
     await expect(reload()).resolves.toEqual({
       code: 422,
-      text: `pipeline.yaml:3:74 receivers.otlp/2: protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process listens there already\n\n1 mistake in the configuration.\n`,
+      text: `pipeline.yaml:3:74 receivers.otlp/2: protocols.http.endpoint: cannot listen on 127.0.0.1:${port}: another process already listens there\n\n1 mistake in the configuration.\n`,
     })
     await expect(status()).resolves.toEqual([
       'exporters.otlp_http StatusOK',
@@ -285,8 +279,7 @@ ${service(
     ])
 
     // As soon as it is free, it is opened.
-    other.close()
-    await once(other, 'close')
+    await close()
     await expect(reload()).resolves.toMatchObject({
       code: 200,
       text: expect.stringContaining('added: receivers.otlp/2\nremoved: processors.named\n') as unknown,
@@ -323,7 +316,7 @@ ${service(
     await expect(send(`127.0.0.1:${port}`, gaugeRequest(43))).resolves.toBe(200)
 
     // Whoever may not reload.
-    const url = `http://${address('Reloading when asked to')}/reload`
+    const url = `http://${await address('admin')}/reload`
     const evil = await request(url, { method: 'POST', headers: { origin: 'https://evil.example.org' } })
     expect(evil.statusCode).toBe(403)
     expect((await request(url)).statusCode).toBe(405)
@@ -344,9 +337,7 @@ processors: { own: }
 exporters: { otlp_http: { endpoint: "${destination.url}"${setting} } }
 ${service('metrics: { receivers: [otlp], processors: [own], exporters: [otlp_http] }')}`
     const { command, reload, write, address } = await start(yaml(), { 'own.mjs': module('') })
-    for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
-    const stray = 'Something failed in a module that does not run; the pipeline goes on.'
-    const strays = (): number => command.stderr().split(stray).length - 1
+    const strays = (): number => eventsOf(command.stderr()).filter(({ event }) => event === 'stray_failed').length
 
     await write('own.mjs', module('process.exit(4)'))
     await expect(reload()).resolves.toMatchObject({
@@ -375,14 +366,14 @@ ${service('metrics: { receivers: [otlp], processors: [own], exporters: [otlp_htt
     await expect(reload()).resolves.toMatchObject({ code: 422 })
     await command.waitFor('unheard')
 
-    await expect(send(address(LISTENING), gaugeRequest(7))).resolves.toBe(200)
+    await expect(send(await address('otlp_http'), gaugeRequest(7))).resolves.toBe(200)
     await until(() => valuesAt(destination).includes(7))
     // One that runs, from its first reload on.
     await write('pipeline.yaml', yaml())
     await write('own.mjs', module(late(`throw new Error('running')`)))
     await expect(reload()).resolves.toMatchObject({ code: 200 })
     await expect(command.ended).resolves.toBe(70)
-    expect(command.stderr()).toMatch(/"component":"own".*"error":"running","msg":"Something failed outside every call/)
+    expect(latestOf(command.stderr(), 'crashed')).toMatchObject({ component: 'own', error: 'running' })
   })
 
   it('takes back what a component was given that never started, because the reload is refused', async () => {
@@ -410,12 +401,11 @@ const sleep = async () => { for (;;) { await clock.sleep(10); count('sleep') } }
 void sleep()
 rxjs.interval(10, clock.scheduler).subscribe(() => count('rxjs'))
 void listen({ host: '127.0.0.1', port: 0, take: (socket) => socket.end('own'), fail() {} }).then(({ address }) => say('at ' + address))`
-    const { command, reload, write, address, status, read } = await start(yaml(''), { 'own.mjs': module(), said: '' })
-    for (const text of [LISTENING, 'Reloading when asked to', 'Answering for the health']) await command.waitFor(text)
+    const { reload, write, address, status, read } = await start(yaml(''), { 'own.mjs': module(), said: '' })
 
     await write('own.mjs', module(begin))
     // Another receiver cannot listen, which shows only once everything is created.
-    const second = `otlp/2: { protocols: { http: { endpoint: "${address(LISTENING)}" } } }`
+    const second = `otlp/2: { protocols: { http: { endpoint: "${await address('otlp_http')}" } } }`
     const both = yaml('')
       .replace('internal:', `${second}, internal:`)
       .replace('[otlp, internal]', '[otlp, otlp/2, internal]')
@@ -423,7 +413,7 @@ void listen({ host: '127.0.0.1', port: 0, take: (socket) => socket.end('own'), f
     await expect(reload()).resolves.toMatchObject({ code: 422 })
     const said = await read('said')
     expect(said).toMatch(/^create\n/)
-    await expect(send(address(LISTENING), gaugeRequest(7))).resolves.toBe(200)
+    await expect(send(await address('otlp_http'), gaugeRequest(7))).resolves.toBe(200)
     await until(() => valuesAt(destination).includes(7))
     await until(() => destination.requests.length > 10)
     expect(await read('said')).toBe(said)
@@ -460,14 +450,14 @@ receivers: { internal: { collection_interval: 50ms } }
 exporters: { own: { x: ${x}${queue} } }
 ${service('metrics: { receivers: [internal], exporters: [own] }')}`
     const memory = await start(yaml(1), { 'own.mjs': module })
-    await memory.command.waitFor('Reloading when asked to')
     await memory.write('pipeline.yaml', yaml(2))
     await expect(memory.reload()).resolves.toMatchObject({ code: 200 })
-    expect(memory.command.stderr()).toMatch(
-      /"component":"own","event":"state_not_restored","error":"`state.changes` must return `all: true` within 10000 calls after `beginCheckpoint`","msg":"An exporter does not take over/,
-    )
+    expect(latestOf(memory.command.stderr(), 'state_not_restored')).toMatchObject({
+      component: 'own',
+      error: '`state.changes` must return `all: true` within 10000 calls after `beginCheckpoint`',
+    })
     const disk = await start(yaml(1, ', sending_queue: { directory: queue }'), { 'own.mjs': module })
-    await disk.command.waitFor('What the exporter remembers cannot be kept on disk')
+    await disk.command.logged('state_disk_failed')
     for (const { command } of [memory, disk]) {
       command.kill('SIGTERM')
       await expect(command.ended).resolves.toBe(0)
@@ -484,9 +474,7 @@ ${service('metrics: { receivers: [otlp], exporters: [otlp_http] }')}`
     const { command, reload, write, address } = await start(
       yaml(`endpoint: "127.0.0.1:0", tls: { ${server} }`, 'endpoint: "127.0.0.1:0", max_recv_msg_size_mib: 1'),
     )
-    for (const text of [LISTENING, 'Listening for OTLP over gRPC', 'Reloading when asked to'])
-      await command.waitFor(text)
-    const [https, grpc] = [address(LISTENING), address('Listening for OTLP over gRPC')]
+    const [https, grpc] = [await address('otlp_http'), await address('otlp_grpc')]
     const ca = tlsFile('ca.pem')
     const nobody = new Client(`https://${https}`, { connect: { ca, servername: 'localhost' } })
     const known = new Client(`https://${https}`, {
@@ -556,8 +544,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     const [toDead, toAlive] = [`endpoint: "${dead.url}"`, `endpoint: "${alive.url}"`]
     const onDisk = 'sending_queue: { directory: queue }'
     const { command, reload, write, address } = await start(yaml({ otlp_http: toDead }), { 'never.mjs': never })
-    for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
-    const receiver = address(LISTENING)
+    const receiver = await address('otlp_http')
     const change = async (exporters: Readonly<Record<string, string>>, processors = ''): Promise<string> => {
       await write('pipeline.yaml', yaml(exporters, processors))
       const { code, text } = await reload()
@@ -594,7 +581,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     const unanswered = send(receiver, gaugeRequest(8)).catch(() => 'the process has ended')
     await command.waitFor('inside')
     await expect(change({ otlp_http: toAlive })).resolves.toContain(
-      'processors.never: has not released all data points in time; they still come out, or stay until the stop\n',
+      'processors.never: did not release all data points in time; they are released later, or stay until the stop\n',
     )
 
     command.kill('SIGTERM')
@@ -608,13 +595,11 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
 
   it('forgets nothing that differences are taken from, whatever changes around it', async () => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const yaml = (more: string): string => `
 receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
 exporters: { datadog_native: { endpoint: "${intake.url}", api_key: 0123456789abcdef0123456789abcdef, ${more} } }
 ${service('metrics: { receivers: [otlp], exporters: [datadog_native] }')}`
     const { command, reload, write, address } = await start(yaml(''))
-    for (const text of [LISTENING, 'Reloading when asked to']) await command.waitFor(text)
     const onDisk = 'sending_queue: { directory: queue }'
     const steps = [
       ['', 10],
@@ -628,7 +613,7 @@ ${service('metrics: { receivers: [otlp], exporters: [datadog_native] }')}`
     for (const [round, [more, value]] of steps.entries()) {
       await write('pipeline.yaml', yaml(more))
       await expect(reload()).resolves.toMatchObject({ code: 200 })
-      await expect(send(address(LISTENING), sumRequest(value, round))).resolves.toBe(200)
+      await expect(send(await address('otlp_http'), sumRequest(value, round))).resolves.toBe(200)
       await until(() => intake.series().length === round)
     }
     expect(intake.series().flatMap(({ points }) => points.map(([, value]) => value))).toEqual([7, 3, 5, 6, 9])
@@ -654,12 +639,12 @@ receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
 processors: { gate: }
 exporters: { otlp_http: { endpoint: "${destination.url}" } }
 ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters: [otlp_http] }`, 'health: { address: "127.0.0.1:0" }')}`
-    const { command, reload, write, status, address } = await start(yaml('gate'), { 'gate.mjs': gate })
-    const count = (): number => command.stderr().split('The configuration was reloaded.').length - 1
+    const { command, reload, write, status, address } = await launch(yaml('gate'), { 'gate.mjs': gate })
+    const count = (): number => eventsOf(command.stderr()).filter(({ event }) => event === 'reloaded').length
     await command.waitFor('loading')
     command.kill('SIGHUP')
-    await command.waitFor('The configuration was reloaded.')
-    const receiver = address(LISTENING)
+    await command.logged('reloaded')
+    const receiver = await address('otlp_http')
 
     const waiting = send(receiver, gaugeRequest(1))
     await command.waitFor('inside')
@@ -669,7 +654,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     await until(async () => (await status()).includes('processors.gate StatusStopping'))
     await expect(send(receiver, gaugeRequest(2))).resolves.toBe(200)
     await until(() => valuesAt(destination).includes(2))
-    const others = [await asked(address('Reloading when asked to')), await asked(address('Reloading when asked to'))]
+    const others = [await asked(await address('admin')), await asked(await address('admin'))]
     await write('open', '')
     await expect(first).resolves.toMatchObject({ code: 200 })
     await expect(waiting).resolves.toBe(200)
@@ -679,7 +664,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     destination.respondBy(() => ({ delay: 500 }))
     await expect(send(receiver, gaugeRequest(3))).resolves.toBe(200)
     command.kill('SIGTERM')
-    await command.waitFor('Stopping on SIGTERM')
+    await command.logged('stopping')
     await expect(reload()).resolves.toEqual({ code: 503, text: 'The pipeline is stopping.\n' })
     await expect(command.ended).resolves.toBe(0)
     expect(new Set(valuesAt(destination))).toEqual(new Set([2, 1, 3]))

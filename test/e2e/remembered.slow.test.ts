@@ -1,7 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 import { readPrometheus } from '../kit/prometheus.ts'
@@ -30,7 +29,6 @@ function requestOf(first: number, count: number, padding: string): Buffer {
 
 async function start(component: 'processor' | 'exporter') {
   const intake = await startIntake()
-  cleanups.push(() => intake.close())
   const datadog = `datadog_native: { endpoint: "${intake.url}", api_key: k }`
   const [processors, exporters, used] =
     component === 'processor'
@@ -52,30 +50,22 @@ service:
   pipelines: { metrics: { receivers: [otlp]${used}, exporters: [${exporters.split(':', 1)[0]}] } }
 `,
   })
-  cleanups.push(folder.remove)
   const command = startCommand(['--config', folder.path('pipeline.yaml')])
-  cleanups.push(() => command.kill('SIGKILL'))
-  for (const text of ['Listening for OTLP over HTTP', 'Answering for the health', 'Serving'])
-    await command.waitFor(text)
-  const addressOf = (text: string): string =>
-    new RegExp(`^.*${text}.*$`, 'm').exec(command.stderr())?.[0].match(/127\.0\.0\.1:\d+/)?.[0] as string
+  const url = `http://${await command.address('otlp_http')}/v1/metrics`
   const post = async (body: Buffer): Promise<number> => {
-    const { statusCode, body: answer } = await request(
-      `http://${addressOf('Listening for OTLP over HTTP')}/v1/metrics`,
-      {
-        ...{ method: 'POST', body },
-        headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
-      },
-    )
+    const { statusCode, body: answer } = await request(url, {
+      ...{ method: 'POST', body },
+      headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+    })
     await answer.dump()
     return statusCode
   }
   const resident = async (): Promise<number> => {
-    const { body } = await request(`http://${addressOf('Serving')}/metrics`)
+    const { body } = await request(`http://${await command.address('metrics')}/metrics`)
     return readPrometheus(await body.text()).total('otelcol_process_memory_rss', {}) / MIB
   }
   const status = async (): Promise<Status['components']> => {
-    const { body } = await request(`http://${addressOf('Answering for the health')}/status`)
+    const { body } = await request(`http://${await command.address('health')}/status`)
     return ((await body.json()) as Status).components
   }
   return { command, post, resident, status }
@@ -105,7 +95,7 @@ describe.each(['processor', 'exporter'] as const)('an %s that remembers series',
       const said = command
         .stderr()
         .split('\n')
-        .filter((line) => line.includes('New series are not remembered'))
+        .filter((line) => line.includes('"event":"series_limit"'))
       if (length > 16_384) {
         expect(said).toEqual([])
         expect(command.stderr()).toContain('attributes_too_large')

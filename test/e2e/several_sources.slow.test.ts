@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -29,9 +28,7 @@ interface Gateway {
 
 async function start(config: string): Promise<Gateway> {
   const command = startCommand(['--config', config])
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Listening for OTLP over HTTP')
-  const address = /"address":"([^"]+)"/.exec(command.stderr())?.[1]
+  const address = await command.address('otlp_http')
   return {
     command,
     async send(body) {
@@ -46,7 +43,6 @@ async function start(config: string): Promise<Gateway> {
 describe.each(['datadog_native', 'datadog_otlp'])('many instances that are one series, through %s,', (exporter) => {
   async function prepare(queue: string) {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const folder = await temporaryFolder({
       'pipeline.yaml': `
 receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
@@ -61,7 +57,6 @@ service:
   pipelines: { metrics: { receivers: [otlp], exporters: [${exporter}] } }
 `,
     })
-    cleanups.push(folder.remove)
     const total = (): number => [...storedBy(intake).values()].reduce((sum, value) => sum + value, 0)
     return { intake, total, config: folder.path('pipeline.yaml') }
   }

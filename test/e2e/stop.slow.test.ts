@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { main, startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
+import { eventsOf } from '../kit/events.ts'
 
 const yaml = (exporter: string, more = ''): string => `
 ${more}
@@ -18,11 +18,8 @@ service:
 
 async function start(files: Readonly<Record<string, string>>): Promise<RunningCommand> {
   const folder = await temporaryFolder(files)
-  cleanups.push(folder.remove)
   execFileSync('mkfifo', [folder.path('fifo')])
-  const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-  cleanups.push(() => command.kill('SIGKILL'))
-  return command
+  return startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
 }
 
 /** An exporter that sends to nobody and, when it stops, does this. */
@@ -42,14 +39,37 @@ describe('the stop', () => {
       'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
       'hanging.mjs': exporterThat('new Promise(() => {})'),
     })
-    await command.waitFor('has started')
+    await command.logged('started')
     command.kill('SIGTERM')
-    await command.waitFor('Stopping')
+    await command.logged('stopping')
     const since = performance.now()
     await expect(command.ended).resolves.toBe(0)
     expect(performance.now() - since).toBeLessThan(4000)
-    expect(command.stderr()).toMatch(/What has not stopped in time is not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/"event":"stop_timeout","hanging":"exporters\.hanging"/)
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
+  })
+
+  it('says of each pipeline how much was still in its processors', async () => {
+    const command = await start({
+      'pipeline.yaml': yaml('debug:', 'modules: [./hanging.mjs]\nprocessors: { hanging: }')
+        .replace(
+          'metrics: { receivers',
+          'metrics/a: { receivers: [host_metrics], exporters: [debug], processors: [hanging] }, metrics/b: { receivers',
+        )
+        .replace(/exporters: \[debug\] \}$/m, 'exporters: [debug], processors: [hanging] }'),
+      'hanging.mjs': `export default { kind: 'processor', type: 'hanging', summary: 'Hangs.', config: {},
+        create: () => () => { console.error('It hangs.'); return new Promise(() => {}) } }`,
+    })
+    await command.waitFor('It hangs.')
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    for (const pipeline of ['metrics/a', 'metrics/b']) {
+      const points = new RegExp(`in the processors of a pipeline .*"pipeline":"${pipeline}","items":(\\d+)`)
+      const [, lost] = points.exec(command.stderr()) ?? []
+      expect(command.stderr()).toContain(
+        `pipeline ${pipeline}: accepted ${lost} = handed on 0 + dropped(shutdown) ${lost}`,
+      )
+    }
   })
 
   it('ends also where the file system does not answer a component, which nothing can interrupt', async () => {
@@ -57,21 +77,21 @@ describe('the stop', () => {
       'pipeline.yaml': yaml('hanging:', 'modules: [./hanging.mjs]'),
       'hanging.mjs': exporterThat("readFile('fifo')"),
     })
-    await command.waitFor('has started')
+    await command.logged('started')
     command.kill('SIGTERM')
-    await command.waitFor('Stopping')
+    await command.logged('stopping')
     const since = performance.now()
     await expect(command.ended).resolves.toBe('SIGKILL')
     expect(performance.now() - since).toBeLessThan(5000)
-    expect(command.stderr()).toMatch(/not waited for\. .*exporters\.hanging/)
+    expect(command.stderr()).toMatch(/"event":"stop_timeout","hanging":"exporters\.hanging"/)
     expect(command.stderr()).toMatch(/Data points of exporter hanging: handed in (\d+) = sent \1\n/)
   })
 
   it('ends where the folder of a queue can never be made', async () => {
     const exporter = 'otlp_http: { endpoint: "http://127.0.0.1:1", sending_queue: { directory: /proc/nope } }'
     const command = await start({ 'pipeline.yaml': yaml(exporter) })
-    await command.waitFor('The queue cannot use its directory')
-    await command.waitFor('will be sent again')
+    await command.logged('queue_disk_failed')
+    await command.logged('request_retried')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     expect(command.stderr()).toMatch(/handed in (\d+) = sent 0 \+ dropped\(shutdown\) \1\n/)
@@ -91,7 +111,7 @@ describe('a stop that a component blocks', () => {
 import { execFileSync } from 'node:child_process'
 export default {
   kind: 'processor', type: 'blocking', summary: 'Blocks.', config: {},
-  create: () => (batch) => {
+  create: () => async (batch) => {
     console.error('It blocks.')
     ${body}
     return batch
@@ -102,35 +122,40 @@ export default {
     'processors: [blocking], exporters: [debug]',
   )
   const line =
-    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. It/m
+    /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. The process/m
 
   itHears.each([
-    ['a loop', 'for (;;);', 70],
-    ['a regular expression', "void /(x+x+)+y/.test('x'.repeat(99))", 70],
-    ['a call of the system', "execFileSync('sleep', ['99'])", 'SIGKILL'],
-  ])('ends the process a few seconds after shutdown_timeout, and says where it is: %s', async (_what, body, code) => {
-    const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
-    cleanups.push(folder.remove)
-    const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-    cleanups.push(() => command.kill('SIGKILL'))
-    await command.waitFor('It blocks.')
-    const since = performance.now()
-    command.kill('SIGTERM')
-    await expect(command.ended).resolves.toBe(code)
-    expect(performance.now() - since).toBeGreaterThan(5000)
-    expect(performance.now() - since).toBeLessThan(15_000)
-    const [, where] = line.exec(command.stderr()) ?? []
-    expect(where).toBe(code === 70 ? `: ${folder.path('blocking.mjs')}:7:${body.startsWith('for') ? 5 : 21}` : '')
-    expect(command.stderr()).not.toMatch(/debugger|deprecat/i)
-  })
+    ['a loop', 'for (;;);', 70, '7:5'],
+    ['a regular expression', "void /(x+x+)+y/.test('x'.repeat(99))", 70, '7:21'],
+    ['promises without end', 'for (;;) await 0', 70, undefined],
+    ['a call of the system', "execFileSync('sleep', ['99'])", 'SIGKILL', undefined],
+  ])(
+    'ends the process a few seconds after shutdown_timeout, and says where it is: %s',
+    async (_what, body, code, place) => {
+      const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
+      const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+      await command.waitFor('It blocks.')
+      const since = performance.now()
+      command.kill('SIGTERM')
+      await expect(command.ended).resolves.toBe(code)
+      expect(performance.now() - since).toBeGreaterThan(5000)
+      expect(performance.now() - since).toBeLessThan(15_000)
+      const [, where] = line.exec(command.stderr()) ?? []
+      const file = folder.path('blocking.mjs')
+      expect(where).toBe(
+        place === undefined
+          ? `; the component that was called last is processors.blocking (${file})`
+          : `: ${file}:${place}`,
+      )
+      expect(command.stderr()).not.toMatch(/debugger|deprecat/i)
+    },
+  )
 
   itHears('ends at once with a second signal', async () => {
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking('for (;;);') })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', 'pipeline.yaml', '--set', 'service.shutdown_timeout=60s'], {
       cwd: folder.path('.'),
     })
-    cleanups.push(() => command.kill('SIGKILL'))
     await command.waitFor('It blocks.')
     command.kill('SIGINT')
     await new Promise((resolve) => setTimeout(resolve, 200))
@@ -142,9 +167,7 @@ export default {
   it('stops in good order where the call ends after all, before it is too late', async () => {
     const body = 'const end = performance.now() + 6300; while (performance.now() < end);'
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking(body) })
-    cleanups.push(folder.remove)
     const command = startCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
-    cleanups.push(() => command.kill('SIGKILL'))
     await command.waitFor('It blocks.')
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
@@ -164,7 +187,7 @@ describe('a signal during the start', () => {
     command.kill('SIGTERM')
     await expect(command.ended).resolves.toBe(0)
     expect(performance.now() - since).toBeLessThan(5000)
-    expect(command.stderr()).not.toContain('has started')
+    expect(eventsOf(command.stderr())).toEqual([])
   })
 
   it('is taken before anything else is loaded', () => {
@@ -188,10 +211,8 @@ describe('a signal during the start', () => {
         'pipeline.yaml': yaml('debug:'),
         'preload.mjs': "process.on('newListener', (name) => name === 'SIGTERM' && console.error('It listens.'))",
       })
-      cleanups.push(folder.remove)
       const node = [process.execPath, '--import', folder.path('preload.mjs'), main, '-c', folder.path('pipeline.yaml')]
       const command = startProcess('unshare', ['--pid', '--fork', '--mount-proc', '--kill-child', ...node])
-      cleanups.push(() => command.kill('SIGKILL'))
       await command.waitFor('It listens.')
       const children = readFileSync(`/proc/${command.pid}/task/${command.pid}/children`, 'utf8')
       process.kill(Number(children), signal)

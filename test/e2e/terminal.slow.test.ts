@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import { until } from '../kit/until.ts'
-import { startDestination } from './destination.ts'
+import { startDestination } from '../kit/intake.ts'
 
 /** What would steer a terminal, or let a text look like another: C0, C1, direction, separators, and a line that is not ours. */
 const ODD = 'evil\u001b[2J\u001b]0;t\u0007\u007f\u009b31m\u009d\u202e\u2066\u2028\u2029\u{e0001}\r\nFAKE LINE'
@@ -44,7 +44,6 @@ const oddRequest = (time: number): string =>
 
 async function folder(yaml: string): Promise<(file: string) => string> {
   const made = await temporaryFolder({ 'pipeline.yaml': yaml, 'odd.json': oddRequest(Date.now()) })
-  cleanups.push(made.remove)
   return made.path
 }
 
@@ -72,18 +71,7 @@ service:
   pipelines: { metrics: { receivers: [otlp], exporters: [debug, debug/json, debug/open, otlp_http] } }
 `)
       const command = startCommand(['--config', path('pipeline.yaml')])
-      cleanups.push(() => command.kill('SIGKILL'))
-      await command.waitFor('Listening for OTLP over HTTP')
-      await command.waitFor('Answering for the health')
-      const addressAfter = (line: string): string => {
-        const logged =
-          command
-            .stderr()
-            .split('\n')
-            .find((text) => text.includes(line)) ?? ''
-        return /127\.0\.0\.1:\d+/.exec(logged)?.[0] ?? ''
-      }
-      const url = `http://${addressAfter('Listening for OTLP')}/v1/metrics`
+      const url = `http://${await command.address('otlp_http')}/v1/metrics`
       const post = (body: string, headers: Record<string, string>) => request(url, { method: 'POST', headers, body })
       await post(oddRequest(Date.now()), { 'content-type': 'application/json' })
       await post('{}', { 'content-type': 'te\u009b31m\u009d/x' })
@@ -91,10 +79,10 @@ service:
       await post(`{"resourceMetrics":[{${JSON.stringify(ODD)}:1,"scopeMetrics":${JSON.stringify(ODD)}}]}`, {
         'content-type': 'application/json',
       })
-      await command.waitFor('it will be sent again')
+      await command.logged('request_retried')
       await command.waitFor('# EOF')
       await command.waitFor('unsupported_coding')
-      const { body } = await request(`http://${addressAfter('Answering for the health')}/status`)
+      const { body } = await request(`http://${await command.address('health')}/status`)
       const status = await body.text()
       expect(status).toContain('503')
       for (const text of [command.stdout(), command.stderr(), status]) expectSteady(text)
@@ -147,9 +135,7 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }
 `)
   const command = startCommand(['--config', path('pipeline.yaml')])
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Listening for OTLP over gRPC')
-  const session = connectHttp2(`http://${/gRPC .*"(127\.0\.0\.1:\d+)"/.exec(command.stderr())?.[1]}`)
+  const session = connectHttp2(`http://${await command.address('otlp_grpc')}`)
   session.on('error', () => {})
   cleanups.push(() => session.destroy())
   let ended = 0

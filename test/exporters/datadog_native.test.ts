@@ -17,12 +17,11 @@ import {
 } from '../../src/otlp/metrics/points.ts'
 import type { DataPoint } from '../../src/otlp/metrics/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { readV1, readV2 } from '../kit/datadog_models.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { seriesOf, startIntake } from '../kit/intake.ts'
-import type { Intake, IntakeOptions, ReceivedSeries } from '../kit/intake.ts'
+import type { Intake, ReceivedSeries } from '../kit/intake.ts'
 import { startProxy } from '../kit/proxy.ts'
 
 function tlsFile(name: string): string {
@@ -36,21 +35,13 @@ const BOOT = 1_700_000_000n * SECOND
 
 let intake: Intake
 beforeEach(async () => {
-  intake = await start({ apiKey: 'good-key' })
+  intake = await startIntake({ apiKey: 'good-key' })
 })
-
-async function start(options: IntakeOptions): Promise<Intake> {
-  const started = await startIntake(options)
-  cleanups.push(() => started.close())
-  return started
-}
 
 /** The exporter with these settings beside the address and key, as lines of YAML. */
 async function exporting(settings = '', url = intake.url): Promise<ExporterTest> {
   const lines = [`endpoint: ${url}`, 'api_key: good-key', ...settings.split('\n')].map((line) => `  ${line}\n`)
-  const exporter = await testExporter(datadogNative, `datadog_native:\n${lines.join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(datadogNative, `datadog_native:\n${lines.join('')}`)
 }
 
 /** Nanoseconds of `seconds` after noon. */
@@ -387,9 +378,8 @@ describe('the way to Datadog', () => {
   const tls = { key: readFileSync(tlsFile('server.key')), cert: readFileSync(tlsFile('server.pem')) }
 
   it('leads through the proxy and past the private authority that the YAML names', async () => {
-    const secure = await start({ apiKey: 'good-key', tls })
+    const secure = await startIntake({ apiKey: 'good-key', tls })
     const proxy = await startProxy()
-    cleanups.push(() => proxy.close())
     const settings = `proxy_url: ${proxy.url}\ntls: { ca_file: "${tlsFile('ca.pem')}" }\nheaders: { X-Team: core }`
     const balance = await (await exporting(settings, secure.url)).deliver(of({}, level('m', 1, 0)))
     expect(balance).toMatchObject({ sent: 1, dropped: {} })
@@ -436,7 +426,7 @@ describe('what Datadog answers', () => {
     intake.respondBy(() => ({ status, body }))
     const exporter = await exporting()
     expect(await exporter.deliver(of({}, level('m', 1, 0)), of({}, level('m', 1, 9)))).toMatchObject({ sent: 2 })
-    const logged = exporter.logs.filter(({ message }) => message.includes('an answer that cannot be read'))
+    const logged = exporter.logs.filter(({ fields }) => (fields as { event?: string })?.event === 'response_unreadable')
     expect(logged).toHaveLength(warnings)
   })
 

@@ -8,7 +8,6 @@ import type { MetricFields } from '../../src/otlp/metrics/metric.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/metrics/points.ts'
 import type { HistogramPointFields } from '../../src/otlp/metrics/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -22,15 +21,12 @@ const BOOT = 1_700_000_000n * SECOND
 let intake: Intake
 beforeEach(async () => {
   intake = await startIntake({ apiKey: 'good-key' })
-  cleanups.push(() => intake.close())
 })
 
 /** The exporter with these settings beside the address and key, as lines of YAML. */
 async function exporting(settings = ''): Promise<ExporterTest> {
   const lines = [`endpoint: ${intake.url}`, 'api_key: good-key', ...settings.split('\n')].map((line) => `  ${line}\n`)
-  const exporter = await testExporter(datadogOtlp, `datadog_otlp:\n${lines.join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(datadogOtlp, `datadog_otlp:\n${lines.join('')}`)
 }
 
 /** What protobufjs reads by the published definitions: every resource's attributes as text, with its metrics. */

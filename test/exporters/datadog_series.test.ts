@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import type { Settings } from '../../src/component/settings.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
@@ -74,19 +74,17 @@ const overOtlp: Read = ({ requests }, tag) =>
 
 const total = (values: readonly number[]): number => values.reduce((left, right) => left + right, 0)
 
-describe.each<[string, ExporterComponent<Settings>, string, Read]>([
+describe.each<[string, ExporterComponent<Settings, Batch>, string, Read]>([
   ['datadog_native, v1', datadogNative, '', overApi],
   ['datadog_native, v2', datadogNative, ', series_version: v2', overApi],
   ['datadog_otlp', datadogOtlp, '', overOtlp],
 ])('%s', (_name, component, settings, read) => {
   async function deliver(...batches: readonly MetricBatch[]) {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const exporter = await testExporter(
       component,
       `${component.type}: { endpoint: "${intake.url}", api_key: k${settings} }`,
     )
-    cleanups.push(() => exporter.stop())
     const balance = await exporter.deliver(...batches)
     return { values: (tag?: string) => read(intake, tag), balance }
   }

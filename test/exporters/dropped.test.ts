@@ -3,7 +3,6 @@ import datadogNative from '../../src/exporters/datadog_native.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import type { MetricFields } from '../../src/otlp/metrics/metric.ts'
 import { HistogramPoint, NumberPoint } from '../../src/otlp/metrics/points.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -46,12 +45,10 @@ async function linesOf(
 describe('every reason under which an exporter drops points', () => {
   it('has a line in the log that says what is wrong and what would be right', async () => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const exporter = await testExporter(
       datadogNative,
       `datadog_native: { api_key: 0123456789abcdef0123456789abcdef, endpoint: "${intake.url}", initial_value: drop }`,
     )
-    cleanups.push(exporter.stop)
     const unspecified: MetricFields = {
       ...{ name: 'unspecified', type: 'sum', temporality: 'unspecified' },
       points: [new NumberPoint({ timeUnixNano, value: 1 })],

@@ -8,7 +8,6 @@ import otlpHttp from '../../src/exporters/otlp_http.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { checkComponent } from '../../src/pipeline/config/config.ts'
 import { gauge } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 
@@ -63,10 +62,8 @@ describe.each([
       'keeps its path "%s" before that of the API',
       async (base) => {
         const intake = await startIntake({ keyHeader: '' })
-        cleanups.push(() => intake.close())
         intake.respondBy(() => ({ status: 202 }))
         const exporter = await testExporter(component, yaml(intake.url + base))
-        cleanups.push(() => exporter.stop())
         await exporter.deliver(MetricBatch.of({ metrics: [gauge('g', 1)] }))
         expect(intake.requests.map((request) => request.path)).toEqual([base.replace(/\/+$/, '') + path])
       },

@@ -6,7 +6,6 @@ import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { checkComponent } from '../../src/pipeline/config/config.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -18,15 +17,12 @@ const now = { timeUnixNano: 1_767_268_800_000_000_000n }
 let intake: Intake
 beforeEach(async () => {
   intake = await startIntake({ apiKey: KEY, keyHeader: 'api-key', limits: { wire: 1_000_000, raw: Infinity } })
-  cleanups.push(() => intake.close())
 })
 
 /** The exporter with these settings beside the address, as lines of YAML. */
 async function exporting(...settings: string[]): Promise<ExporterTest> {
   const lines = [`endpoint: ${intake.url}`, ...settings].map((line) => `  ${line}\n`)
-  const exporter = await testExporter(newrelicOtlp, `newrelic_otlp:\n${lines.join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(newrelicOtlp, `newrelic_otlp:\n${lines.join('')}`)
 }
 
 const batch = MetricBatch.of({
@@ -93,7 +89,9 @@ describe('newrelic_otlp', () => {
     for (const name of ['NEW_RELIC_LICENSE_KEY', 'NEW_RELIC_API_KEY', 'NEWRELIC_API_KEY']) {
       expect(await checkComponent(newrelicOtlp, yaml, { [name]: KEY })).toMatchObject({ config: { api_key: KEY } })
     }
-    await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { api_key: "a b" }', {})).rejects.toThrow('no key has')
+    await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { api_key: "a b" }', {})).rejects.toThrow(
+      'keys do not have',
+    )
     await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { region: mars }', {})).rejects.toThrow(/region: must be/)
   })
 })

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createServer as createHttp2Server } from 'node:http2'
-import type { ServerHttp2Session } from 'node:http2'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { status as Status } from '@grpc/grpc-js'
 import { describe, expect, it } from '@jest/globals'
@@ -11,12 +9,12 @@ import otlpGrpc from '../../src/exporters/otlp_grpc.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { gauge } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { environment } from '../kit/environment.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startGrpcReceiver } from '../kit/grpc_receiver.ts'
-import type { GrpcReceiver, GrpcReceiverOptions } from '../kit/grpc_receiver.ts'
+import type { GrpcReceiver } from '../kit/grpc_receiver.ts'
+import { listen } from '../kit/listen.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from '../kit/otlp_proto.ts'
 import { startProxy } from '../kit/proxy.ts'
 import type { Proxy } from '../kit/proxy.ts'
@@ -24,24 +22,14 @@ import type { Proxy } from '../kit/proxy.ts'
 const now = { timeUnixNano: 1_767_268_800_000_000_000n }
 const three = MetricBatch.of({ metrics: ['a', 'b', 'c'].map((name) => gauge(name, 1, {}, now)) })
 
-async function receiver(options?: GrpcReceiverOptions): Promise<GrpcReceiver> {
-  const started = await startGrpcReceiver(options)
-  cleanups.push(() => started.close())
-  return started
-}
-
 /** A proxy that leads everything to this receiver. */
 async function proxyTo({ endpoint }: GrpcReceiver): Promise<Proxy> {
-  const started = await startProxy({ to: Number(endpoint.split(':')[1]) })
-  cleanups.push(() => started.close())
-  return started
+  return startProxy({ to: Number(endpoint.split(':')[1]) })
 }
 
 /** The exporter with these settings, as lines of YAML. */
 async function exporting(...settings: string[]): Promise<ExporterTest> {
-  const exporter = await testExporter(otlpGrpc, `otlp_grpc:\n${settings.map((line) => `  ${line}\n`).join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(otlpGrpc, `otlp_grpc:\n${settings.map((line) => `  ${line}\n`).join('')}`)
 }
 
 const plain = (endpoint: string): string[] => [`endpoint: ${endpoint}`, 'tls: { insecure: true }']
@@ -58,14 +46,8 @@ async function portal(status: number, page: string): Promise<{ port: number; req
     response.writeHead(status, { 'content-type': 'text/html', location: 'https://sign-in.example/' })
     response.end(page)
   })
-  const sessions = new Set<ServerHttp2Session>()
-  server.on('session', (session) => sessions.add(session))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  cleanups.push(() => {
-    for (const session of sessions) session.destroy()
-    server.close()
-  })
-  return { port: (server.address() as AddressInfo).port, requests: () => count }
+  const { port } = await listen(server)
+  return { port, requests: () => count }
 }
 
 /** google.rpc.Status as published, with the well-known types that protobufjs has. */
@@ -90,7 +72,7 @@ describe('otlp_grpc', () => {
   it.each(['gzip', 'none'])('sends byte for byte what nobody changed, with %s', async (compression) => {
     // Field 15 is not known, and the last length is written in two bytes where one would do.
     const odd = Buffer.concat([three.toOtlp(), Buffer.from([0x7a, 0x03, 1, 2, 3]), Buffer.from([0x0a, 0x80, 0x00])])
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     const exporter = await exporting(...plain(server.endpoint), `compression: ${compression}`)
     expect(await exporter.deliver(MetricBatch.fromOtlp(odd), three)).toMatchObject({
       handed_in: 6,
@@ -105,7 +87,7 @@ describe('otlp_grpc', () => {
   })
 
   it('compresses unless told not to', async () => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     const text = gauge('m', 1, { text: 'x'.repeat(100_000) }, now)
     const bytesWith = async (compression: string): Promise<number> => {
       let bytes = 0
@@ -115,10 +97,8 @@ describe('otlp_grpc', () => {
         client.pipe(upstream).pipe(client)
         for (const socket of [client, upstream]) socket.on('error', () => undefined)
       })
-      await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
-      cleanups.push(() => new Promise<void>((resolve) => relay.close(() => resolve())))
-      const { port } = relay.address() as AddressInfo
-      const exporter = await exporting(...plain(`127.0.0.1:${port}`), `compression: ${compression}`)
+      const { address } = await listen(relay)
+      const exporter = await exporting(...plain(address), `compression: ${compression}`)
       expect(await exporter.deliver(MetricBatch.of({ metrics: [text] }))).toMatchObject({ sent: 1 })
       return bytes
     }
@@ -127,7 +107,7 @@ describe('otlp_grpc', () => {
   })
 
   it('sends its headers as metadata', async () => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     const exporter = await exporting(...plain(server.endpoint), 'headers: { Authorization: Bearer x, x-team: core }')
     await exporter.deliver(three)
     expect(server.requests[0].headers).toMatchObject({ authorization: 'Bearer x', 'x-team': 'core' })
@@ -141,14 +121,14 @@ describe('otlp_grpc', () => {
       metrics: points.map((point) => ({ name: 'm', description: text, type: 'gauge', points: [point] })),
     })
     expect(batch.toOtlp().length).toBeGreaterThan(4 * 1024 * 1024)
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     expect(await (await exporting(...plain(server.endpoint))).deliver(batch)).toMatchObject({ sent: 6000, dropped: {} })
     expect(server.requests).toHaveLength(2)
   })
 
   it('divides what a server with a smaller limit refuses', async () => {
     const metrics = ['a', 'b'].map((name) => gauge(name, 1, { text: 'x'.repeat(600) }, now))
-    const server = await receiver({ maxMessage: 1000 })
+    const server = await startGrpcReceiver({ maxMessage: 1000 })
     const exporter = await exporting(...plain(server.endpoint))
     expect(await exporter.deliver(MetricBatch.of({ metrics }))).toMatchObject({ sent: 2, dropped: {} })
     const large = gauge('c', 1, { text: 'x'.repeat(1000) }, now)
@@ -160,20 +140,20 @@ describe('otlp_grpc', () => {
     ['tls: { ca_file: CA, insecure: true }', 'https://'],
     ['tls: { insecure_skip_verify: true }', ''],
   ])('speaks TLS with %s', async (tls, scheme) => {
-    const server = await receiver({ tls: secure })
+    const server = await startGrpcReceiver({ tls: secure })
     const exporter = await exporting(`endpoint: ${scheme}${server.endpoint}`, tls.replace('CA', tlsFile('ca.pem')))
     expect(await exporter.deliver(three)).toMatchObject({ sent: 3 })
   })
 
   it('shows its certificate to a server that asks for one', async () => {
-    const server = await receiver({ tls: { ...secure, ca: readFileSync(tlsFile('ca.pem')) } })
+    const server = await startGrpcReceiver({ tls: { ...secure, ca: readFileSync(tlsFile('ca.pem')) } })
     const files = `ca_file: ${tlsFile('ca.pem')}, cert_file: ${tlsFile('client.pem')}, key_file: ${tlsFile('client.key')}`
     const exporter = await exporting(`endpoint: ${server.endpoint}`, `tls: { ${files} }`)
     expect(await exporter.deliver(three)).toMatchObject({ sent: 3 })
   })
 
   it('keeps what it has, and says why, when it does not know the authority', async () => {
-    const server = await receiver({ tls: secure })
+    const server = await startGrpcReceiver({ tls: secure })
     const exporter = await exporting(`endpoint: ${server.endpoint}`, 'retry_on_failure: { enabled: false }')
     expect(await exporter.deliver(three)).toMatchObject({ sent: 0, dropped: { grpc_unavailable: 3 } })
     expect(JSON.stringify(exporter.logs)).toMatch(/certificate/)
@@ -193,7 +173,7 @@ describe('otlp_grpc', () => {
   it.each(['grpc_proxy', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY'])(
     'goes through the proxy that %s names, with its user and password',
     async (name) => {
-      const server = await receiver()
+      const server = await startGrpcReceiver()
       const proxy = await proxyTo(server)
       environment({ [name]: proxy.url.replace('//', '//joe:p%40ss@') })
       expect(await (await exporting(...plain('collector.example:4317'))).deliver(three)).toMatchObject({ sent: 3 })
@@ -204,7 +184,7 @@ describe('otlp_grpc', () => {
   )
 
   it('checks the certificate of the receiver behind a proxy, and calls it by its name', async () => {
-    const server = await receiver({ tls: secure })
+    const server = await startGrpcReceiver({ tls: secure })
     const proxy = await proxyTo(server)
     environment({ HTTPS_PROXY: proxy.url })
     const tls = `tls: { ca_file: ${tlsFile('ca.pem')} }`
@@ -221,7 +201,7 @@ describe('otlp_grpc', () => {
   ] as [string, Record<string, string>, string | undefined][])(
     'takes no proxy to %s',
     async (_, exceptions, endpoint) => {
-      const server = await receiver()
+      const server = await startGrpcReceiver()
       const proxy = await proxyTo(server)
       environment({ HTTPS_PROXY: proxy.url, ...exceptions })
       const retry = 'retry_on_failure: { enabled: false }'
@@ -245,12 +225,12 @@ describe('otlp_grpc', () => {
     ['otlp_grpc: { endpoint: localhost }', 'otlp_grpc.endpoint: must be `host:port`'],
     [
       'otlp_grpc: { endpoint: "https://localhost:4317/v1/metrics" }',
-      'otlp_grpc.endpoint: must be `host:port`, like `collector.example.org:4317`; gRPC takes no path (did you mean "https://localhost:4317"?)',
+      'otlp_grpc.endpoint: must be `host:port`, like `collector.example.org:4317`; gRPC has no path (did you mean "https://localhost:4317"?)',
     ],
-    ['otlp_grpc: { endpoint: "a.example:4317/x" }', 'gRPC takes no path (did you mean "a.example:4317"?)'],
-    ['otlp_grpc: { endpoint: "https://a.example/v1/metrics" }', 'gRPC takes no path'],
-    ['otlp_grpc: { endpoint: "a:1", headers: { "x y": a } }', 'otlp_grpc.headers.x y: is no name'],
-    ['otlp_grpc: { endpoint: "a:1", headers: { x-bin: a } }', 'otlp_grpc.headers.x-bin: is no name'],
+    ['otlp_grpc: { endpoint: "a.example:4317/x" }', 'gRPC has no path (did you mean "a.example:4317"?)'],
+    ['otlp_grpc: { endpoint: "https://a.example/v1/metrics" }', 'gRPC has no path'],
+    ['otlp_grpc: { endpoint: "a:1", headers: { "x y": a } }', 'otlp_grpc.headers.x y: is not a name'],
+    ['otlp_grpc: { endpoint: "a:1", headers: { x-bin: a } }', 'otlp_grpc.headers.x-bin: is not a name'],
     ['otlp_grpc: { endpoint: "a:1", headers: { x: "ä" } }', 'otlp_grpc.headers.x: holds a character'],
     ['otlp_grpc: { endpoint: "a:1", headers: { Host: b } }', 'otlp_grpc.headers.Host: is set by the exporter itself'],
     ['otlp_grpc: { endpoint: "a:1", compression: zstd }', 'otlp_grpc.compression: must be `gzip` or `none`'],
@@ -270,7 +250,7 @@ describe('otlp_grpc', () => {
 
 describe('what an OTLP/gRPC receiver answers', () => {
   it('counts what a partial success rejects, once', async () => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     const partialSuccess = { rejectedDataPoints: 2, errorMessage: 'no gauges' }
     server.respondWith({ body: ExportMetricsServiceResponse.encode({ partialSuccess }).finish() })
     const exporter = await exporting(...plain(server.endpoint))
@@ -279,10 +259,21 @@ describe('what an OTLP/gRPC receiver answers', () => {
     expect(JSON.stringify(exporter.logs)).toContain('no gauges')
   })
 
+  it('counts as sent what is answered with a negative number of rejected data points, and warns', async () => {
+    const server = await startGrpcReceiver()
+    const partialSuccess = { rejectedDataPoints: -2, errorMessage: '' }
+    server.respondWith({ body: ExportMetricsServiceResponse.encode({ partialSuccess }).finish() })
+    const exporter = await exporting(...plain(server.endpoint))
+    expect(await exporter.deliver(three)).toMatchObject({ handed_in: 3, sent: 3, rejected: 0, dropped: {} })
+    expect(JSON.stringify(exporter.logs)).toContain(
+      'Its number of rejected data points is below 0, or no whole number.',
+    )
+  })
+
   it.each(['CANCELLED', 'DEADLINE_EXCEEDED', 'ABORTED', 'OUT_OF_RANGE', 'UNAVAILABLE', 'DATA_LOSS'] as const)(
     'sends the same bytes again after %s',
     async (name) => {
-      const server = await receiver()
+      const server = await startGrpcReceiver()
       server.respondWith({ code: Status[name] })
       expect(await (await exporting(...plain(server.endpoint))).deliver(three)).toMatchObject({ sent: 3, dropped: {} })
       expect(server.requests.map(({ code }) => code)).toEqual([Status[name], Status.OK])
@@ -299,7 +290,7 @@ describe('what an OTLP/gRPC receiver answers', () => {
     'UNIMPLEMENTED',
     'INTERNAL',
   ] as const)('gives up after %s', async (name) => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     server.respondWith({ code: Status[name], message: 'it says why' })
     const exporter = await exporting(...plain(server.endpoint))
     expect(await exporter.deliver(three)).toMatchObject({ sent: 0, dropped: { refused: 3 } })
@@ -310,16 +301,16 @@ describe('what an OTLP/gRPC receiver answers', () => {
   it.each(['PERMISSION_DENIED', 'UNAUTHENTICATED'] as const)(
     'keeps the data after %s, and says so loudly',
     async (name) => {
-      const server = await receiver()
+      const server = await startGrpcReceiver()
       server.respondWith({ code: Status[name], message: 'who are you' })
       const exporter = await exporting(...plain(server.endpoint))
       expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
-      expect(JSON.stringify(exporter.logs)).toContain('refuses the credentials')
+      expect(JSON.stringify(exporter.logs)).toContain('"event":"credentials_rejected"')
     },
   )
 
   it.each(['RESOURCE_EXHAUSTED', 'UNAVAILABLE'] as const)('waits as long as RetryInfo says, with %s', async (name) => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     server.respondWith({ code: Status[name], details: statusWithRetryInfo(Status[name], 0, 250_000_000) })
     const exporter = await exporting(...plain(server.endpoint))
     const started = performance.now()
@@ -330,7 +321,7 @@ describe('what an OTLP/gRPC receiver answers', () => {
   })
 
   it('takes details that are no google.rpc.Status for none', async () => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     server.respondWith({ code: Status.RESOURCE_EXHAUSTED, details: Buffer.from([0x1a, 0xff, 0x01]) })
     expect(await (await exporting(...plain(server.endpoint))).deliver(three)).toMatchObject({ dropped: { refused: 3 } })
   })
@@ -347,7 +338,7 @@ describe('what an OTLP/gRPC receiver answers', () => {
   })
 
   it('is left behind after the timeout', async () => {
-    const server = await receiver()
+    const server = await startGrpcReceiver()
     server.respondWith({ hang: true })
     const exporter = await exporting(...plain(server.endpoint), 'timeout: 300ms')
     expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
@@ -355,13 +346,13 @@ describe('what an OTLP/gRPC receiver answers', () => {
   })
 
   it('is found again when it comes back', async () => {
-    const gone = await receiver()
+    const gone = await startGrpcReceiver()
     await gone.close()
     const port = Number(gone.endpoint.split(':')[1])
     const exporter = await exporting(...plain(gone.endpoint))
     const delivered = exporter.deliver(three)
     while (exporter.logs.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
-    const back = await receiver({ port })
+    const back = await startGrpcReceiver({ port })
     expect(await delivered).toMatchObject({ sent: 3, dropped: {} })
     expect(back.requests).toHaveLength(1)
     expect(JSON.stringify(exporter.logs)).toContain('ECONNREFUSED')

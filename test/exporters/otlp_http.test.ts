@@ -1,5 +1,3 @@
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
@@ -8,11 +6,11 @@ import otlpHttp from '../../src/exporters/otlp_http.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } from '../../src/otlp/metrics/points.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import type { ExporterTest } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Answer, Intake, IntakeOptions } from '../kit/intake.ts'
+import { freePort } from '../kit/listen.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from '../kit/otlp_proto.ts'
 import { startProxy } from '../kit/proxy.ts'
 
@@ -24,16 +22,12 @@ const hasZstd = 'zstdCompressSync' in zlib
 /** A receiver of OTLP that asks for no key. */
 async function receiver(options: IntakeOptions = {}): Promise<Intake> {
   const unlimited = { wire: Infinity, raw: Infinity }
-  const started = await startIntake({ keyHeader: '', limits: unlimited, ...options })
-  cleanups.push(() => started.close())
-  return started
+  return startIntake({ keyHeader: '', limits: unlimited, ...options })
 }
 
 /** The exporter with these settings, as lines of YAML. */
 async function exporting(...settings: string[]): Promise<ExporterTest> {
-  const exporter = await testExporter(otlpHttp, `otlp_http:\n${settings.map((line) => `  ${line}\n`).join('')}`)
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(otlpHttp, `otlp_http:\n${settings.map((line) => `  ${line}\n`).join('')}`)
 }
 
 const tlsFile = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
@@ -143,7 +137,6 @@ describe('otlp_http', () => {
   it('trusts a private authority, and goes through a proxy', async () => {
     const { url, requests } = await receiver({ tls: secure })
     const proxy = await startProxy()
-    cleanups.push(() => proxy.close())
     const tls = `tls: { ca_file: ${tlsFile('ca.pem')} }`
     await (await exporting(`endpoint: ${url}`, tls)).deliver(three)
     await (await exporting(`endpoint: ${url}`, tls, `proxy_url: ${proxy.url}`)).deliver(three)
@@ -200,6 +193,9 @@ describe('what an OTLP/HTTP receiver answers', () => {
     ['application/json', '{"partialSuccess":{"rejectedDataPoints":"2","errorMessage":"limit'],
     ['application/json; charset=utf-8', '"fine"'],
     ['application/json', '{"partialSuccess":{"rejectedDataPoints":"many"}}'],
+    ['application/json', '{"partialSuccess":{"rejectedDataPoints":"-5","errorMessage":"x"}}'],
+    ['application/json', '{"partialSuccess":{"rejectedDataPoints":0.5}}'],
+    ['application/x-protobuf', rejecting(-5, 'x').body],
     ['application/x-protobuf', new Uint8Array([0xff, 0xff, 0xff, 0x6e])],
     ['text/plain', 'OK \x1b[31m'],
     ['application/octet-stream', new Uint8Array([0x0a, 0x00])],
@@ -210,7 +206,7 @@ describe('what an OTLP/HTTP receiver answers', () => {
     expect(await exporter.deliver(three, three, three)).toMatchObject({ sent: 9, rejected: 0, dropped: {} })
     expect(server.requests).toHaveLength(3)
     const warnings = exporter.logs.filter(({ level }) => level === 'warn')
-    expect(warnings).toMatchObject([{ message: expect.stringContaining('an answer that cannot be read') }])
+    expect(warnings).toMatchObject([{ fields: { event: 'response_unreadable' } }])
     // eslint-disable-next-line no-control-regex
     expect((warnings[0].fields as { answer: string }).answer).toMatch(/^POST \S+: 200 [^\x00-\x1f\x7f-\x9f]+$/)
   })
@@ -271,10 +267,7 @@ describe('what an OTLP/HTTP receiver answers', () => {
   })
 
   it('goes on trying while nobody listens, until max_elapsed_time', async () => {
-    const closed = createServer()
-    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve))
-    const { port } = closed.address() as AddressInfo
-    await new Promise((resolve) => closed.close(resolve))
+    const port = await freePort()
     const exporter = await exporting(
       `endpoint: http://127.0.0.1:${port}`,
       'retry_on_failure: { max_elapsed_time: 100ms }',
@@ -298,7 +291,7 @@ describe('what an OTLP/HTTP receiver answers', () => {
     const exporter = await exporting(`endpoint: ${server.url}`)
     expect(await exporter.deliver(three)).toMatchObject({ sent: 3, dropped: {} })
     expect(server.requests.map((request) => request.status)).toEqual([status, 200])
-    expect(JSON.stringify(exporter.logs)).toContain('refuses the credentials')
+    expect(JSON.stringify(exporter.logs)).toContain('"event":"credentials_rejected"')
   })
 
   it('divides what it finds too large', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { ExporterComponent } from '../../src/component/exporter.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
 import type { Settings } from '../../src/component/settings.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
@@ -8,7 +9,6 @@ import { Attributes } from '../../src/otlp/common/attributes.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { HistogramPoint, NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { rememberedBytes } from '../../src/otlp/common/remembered_bytes.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { runs } from '../kit/fuzzing.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -70,7 +70,7 @@ const overOtlp: Read = ({ requests }) =>
     ),
   )
 
-const VARIANTS: readonly (readonly [string, ExporterComponent<Settings>, string, Read])[] = [
+const VARIANTS: readonly (readonly [string, ExporterComponent<Settings, Batch>, string, Read])[] = [
   ['datadog_native, v1', datadogNative, '', overApi],
   ['datadog_native, v2', datadogNative, ', series_version: v2', overApi],
   ['datadog_otlp', datadogOtlp, '', overOtlp],
@@ -78,7 +78,6 @@ const VARIANTS: readonly (readonly [string, ExporterComponent<Settings>, string,
 
 async function deliver([, component, settings, read]: (typeof VARIANTS)[number], batches: readonly MetricBatch[]) {
   const intake = await startIntake()
-  cleanups.push(() => intake.close())
   const yaml = `${component.type}: { endpoint: "${intake.url}", api_key: k${settings} }`
   const exporter = await testExporter(component, yaml)
   const balance = await exporter.deliver(...batches)

@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, startProcess, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
@@ -51,7 +50,6 @@ async function passedOn(url: string, intake: Intake): Promise<unknown> {
 async function openIntake(): Promise<Intake> {
   const intake = await startIntake()
   intake.respondBy(() => ({ status: 200, headers: { 'content-type': 'application/x-protobuf' } }))
-  cleanups.push(() => intake.close())
   return intake
 }
 
@@ -67,10 +65,8 @@ type Endpoints = Readonly<Record<Transport['protocol'], string>>
 async function startOurs(exporter: string): Promise<Endpoints> {
   const file = await configure(exporter, 'logs: { encoding: json }')
   const command = startCommand(['--config', file])
-  const said = (protocol: string): string => `"msg":"Listening for OTLP over ${protocol}"`
-  await ready(command, said('HTTP'), said('gRPC'))
-  const url = (protocol: string): string => address(command, `"address":"([^"]+)",${said(protocol)}`)
-  return { http: url('HTTP'), grpc: url('gRPC') }
+  const url = async (server: string): Promise<string> => `http://${await command.address(server)}`
+  return { http: await url('otlp_http'), grpc: await url('otlp_grpc') }
 }
 
 async function startTheirs(exporter: string): Promise<Endpoints> {
@@ -82,10 +78,6 @@ async function startTheirs(exporter: string): Promise<Endpoints> {
 }
 
 async function ready(command: RunningCommand, ...texts: readonly string[]): Promise<void> {
-  cleanups.push(() => {
-    command.kill('SIGTERM')
-    return command.ended
-  })
   for (const text of texts) await command.waitFor(text)
 }
 
@@ -107,7 +99,6 @@ service:
     metrics: { receivers: [otlp], exporters: [${exporter.split(':', 1)[0]}] }
 `,
   })
-  cleanups.push(folder.remove)
   return folder.path('pipeline.yaml')
 }
 

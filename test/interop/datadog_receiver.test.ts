@@ -1,7 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import { compressionProblem } from '../../src/net/compression.ts'
 import { Attributes } from '../../src/otlp/common/attributes.ts'
@@ -13,6 +11,7 @@ import { startProcess, temporaryFolder } from '../kit/command.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
+import { freePort } from '../kit/listen.ts'
 
 /** An OpenTelemetry Collector with the `datadog` receiver; `npm run collector:build:datadog` makes one (docs/benchmarks.md). */
 const collector = process.env.OTELCOL_BIN
@@ -28,11 +27,6 @@ function hasReceiver(program: string): boolean {
   const [, receivers = ''] = /^receivers:\n((?: .*\n)*)/m.exec(stdout) ?? []
   return /^ +- name: datadog$/m.test(receivers)
 }
-
-const cleanups: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
-})
 
 const NOON = 1_767_268_800
 const at = (seconds: number): bigint => BigInt(NOON + seconds) * 1_000_000_000n
@@ -489,13 +483,11 @@ function expectSpread(arrived: Buckets, sent: Buckets): void {
 /** What the receiver made of batches that our exporter sent it, and in how many requests it came. */
 async function passedOn(settings: string, batches: readonly MetricBatch[]) {
   const intake = await startIntake({ keyHeader: '', limits: { wire: 2 ** 25, raw: 2 ** 25 } })
-  cleanups.push(() => intake.close())
   const receiver = await startReceiver(intake)
   const exporter = await testExporter(
     datadogNative,
     `datadog_native: { endpoint: "${receiver.endpoint}", api_key: key, ${settings} }`,
   )
-  cleanups.push(() => exporter.stop())
   const { sent, rejected, dropped } = await exporter.deliver(...batches)
   expect({ rejected, ...dropped, first_value: 0 }).toEqual({ rejected: 0, first_value: 0 })
   await receiver.stop()
@@ -526,7 +518,6 @@ service:
   pipelines: { metrics: { receivers: [datadog], exporters: [otlp_http] } }
 `,
   })
-  cleanups.push(folder.remove)
   // So that a key given twice shows.
   const gates = '--feature-gates=receiver.datadogreceiver.EnableMultiTagParsing'
   const command = startProcess(collector as string, ['--config', folder.path('collector.yaml'), gates])
@@ -534,18 +525,8 @@ service:
     command.kill('SIGTERM')
     return command.ended
   }
-  cleanups.push(stop)
   await command.waitFor('Everything is ready')
   return { endpoint: `http://127.0.0.1:${port}`, stop }
-}
-
-/** The receiver does not tell which port the system gave it. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 interface KeyValues {

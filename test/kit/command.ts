@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll } from '@jest/globals'
+import { cleanups } from './cleanups.ts'
+import { addressOf, latestOf } from './events.ts'
+import type { LoggedFields } from './events.ts'
 
 /** The built command; `npm test` builds it first. */
 export const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -19,6 +20,10 @@ export interface RunningCommand {
   readonly ended: Promise<number | string>
   /** Resolves when standard error or standard output contains `text`; rejects when the process ends before. */
   waitFor(text: string): Promise<void>
+  /** Resolves with the latest line of this event in the log that has `fields`, as soon as there is one; rejects like `waitFor`. */
+  logged(event: string, fields?: LoggedFields): Promise<LoggedFields>
+  /** Resolves with the `host:port` at which a server has come to listen: `otlp_http`, `otlp_grpc`, `health`, `metrics`, `admin`. */
+  readonly address: (server: string, fields?: LoggedFields) => Promise<string>
   kill(signal: NodeJS.Signals): void
   /** Stops reading what it writes, as `| head` does in the end. */
   close(stream: 'stdout' | 'stderr'): void
@@ -35,12 +40,6 @@ export interface ProcessOptions {
   /** A file that standard error goes to, instead of being read. */
   readonly stderrTo?: string
 }
-
-const running = new Set<ChildProcess>()
-afterAll(() => {
-  // A test that failed must not leave its process behind.
-  for (const child of running) child.kill('SIGKILL')
-})
 
 /**
  * Starts the real `heka-pipeline` command as a process, with nothing of Datadog's or a proxy's in its environment. Where it
@@ -65,16 +64,25 @@ export function startProcess(
     stdio: ['ignore', output, log],
   })
   for (const file of [output, log]) if (typeof file === 'number') closeSync(file)
-  running.add(child)
   let stdout = ''
   let stderr = ''
-  let waiting: { text: string; resolve: () => void; reject: (error: Error) => void }[] = []
+  let waiting: { what: string; isThere: () => boolean; resolve: () => void; reject: (error: Error) => void }[] = []
   const check = (): void => {
-    waiting = waiting.filter(({ text, resolve }) => {
-      if (!stdout.includes(text) && !stderr.includes(text)) return true
+    waiting = waiting.filter(({ isThere, resolve }) => {
+      if (!isThere()) return true
       resolve()
       return false
     })
+  }
+  const until = (what: string, isThere: () => boolean): Promise<void> =>
+    new Promise((resolve, reject) => {
+      waiting.push({ what, isThere, resolve, reject })
+      check()
+    })
+  const logged = async (event: string, fields: LoggedFields = {}): Promise<LoggedFields> => {
+    const latest = (): LoggedFields | undefined => latestOf(stderr, event, fields)
+    await until(`the event ${event} ${JSON.stringify(fields)}`, () => latest() !== undefined)
+    return latest()!
   }
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
@@ -86,21 +94,25 @@ export function startProcess(
   })
   const ended = new Promise<number | string>((resolve) => {
     child.on('close', (code, signal) => {
-      running.delete(child)
-      for (const { text, reject } of waiting) reject(new Error(`The command ended without "${text}":\n${stderr}`))
+      for (const { what, reject } of waiting) reject(new Error(`The command ended without ${what}:\n${stderr}`))
       resolve(code ?? (signal as string))
     })
+  })
+  cleanups.push(() => {
+    child.kill('SIGKILL')
+    // A stream that nobody reads does not end by itself.
+    child.stdout?.destroy()
+    child.stderr?.destroy()
+    return ended
   })
   return {
     pid: child.pid!,
     stdout: () => stdout,
     stderr: () => stderr,
     ended,
-    waitFor: (text) =>
-      new Promise((resolve, reject) => {
-        waiting.push({ text, resolve, reject })
-        check()
-      }),
+    waitFor: (text) => until(`"${text}"`, () => stdout.includes(text) || stderr.includes(text)),
+    logged,
+    address: async (server, fields) => addressOf(await logged('listening', { server, ...fields })),
     kill: (signal) => void child.kill(signal),
     close: (stream) => void child[stream]?.destroy(),
     pause: () => void child.stdout?.pause(),
@@ -118,10 +130,20 @@ export async function runCommand(
   return { code, stdout: command.stdout(), stderr: command.stderr() }
 }
 
-/** A folder of its own with the given files in it. */
-export async function temporaryFolder(
-  files: Readonly<Record<string, string>>,
-): Promise<{ path: (file: string) => string; remove: () => Promise<void> }> {
+export interface Folder {
+  readonly path: (file: string) => string
+  readonly remove: () => Promise<void>
+}
+
+/** A folder of its own with the given files in it, until the test has ended. */
+export async function temporaryFolder(files: Readonly<Record<string, string>>): Promise<Folder> {
+  const folder = await makeFolder(files)
+  cleanups.push(folder.remove)
+  return folder
+}
+
+/** The same for several tests: whoever makes it removes it. */
+export async function makeFolder(files: Readonly<Record<string, string>>): Promise<Folder> {
   const folder = await mkdtemp(join(tmpdir(), 'heka-pipeline-'))
   for (const [file, text] of Object.entries(files)) {
     await mkdir(dirname(join(folder, file)), { recursive: true })

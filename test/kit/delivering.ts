@@ -1,8 +1,5 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { afterEach } from '@jest/globals'
 import { request as httpRequest } from 'undici'
 import type { Exporter, ExportRequest } from '../../src/component/exporter.ts'
 import { divisible, partial, permanent, retryable } from '../../src/errors.ts'
@@ -15,6 +12,7 @@ import type { Machine } from '../../src/pipeline/machine.ts'
 import { Receipt } from '../../src/pipeline/graph/receipt.ts'
 import type { DeliveryConfig } from '../../src/pipeline/config/settings.ts'
 import { ExporterSheet } from '../../src/pipeline/telemetry/telemetry.ts'
+import { listen } from './listen.ts'
 
 export type Answer = (response: ServerResponse, values: number[]) => void
 
@@ -22,11 +20,6 @@ export const status =
   (code: number, headers: Record<string, string> = {}): Answer =>
   (response) =>
     response.writeHead(code, headers).end()
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-})
 
 /** A destination on a real socket that answers as scripted, then 200 or as it is told, and remembers what it took. */
 export async function startDestination(...script: Answer[]) {
@@ -44,13 +37,7 @@ export async function startDestination(...script: Answer[]) {
       answer(response, values)
     })
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  closers.push(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { url } = await listen(server)
   return {
     url,
     taken,

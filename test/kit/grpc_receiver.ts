@@ -1,6 +1,7 @@
 import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js'
 import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
 import { Arrivals } from './arrivals.ts'
+import { cleanups } from './cleanups.ts'
 import { ExportMetricsServiceResponse } from './otlp_proto.ts'
 
 export interface GrpcRequest {
@@ -45,7 +46,7 @@ export interface GrpcReceiverOptions {
 
 const asItIs = (bytes: Buffer): Buffer => bytes
 
-/** Starts a real gRPC server that takes OTLP metrics, on the loopback interface only. */
+/** Starts a real gRPC server that takes OTLP metrics, on the loopback interface only, until the test has ended. */
 export async function startGrpcReceiver(options: GrpcReceiverOptions = {}): Promise<GrpcReceiver> {
   const requests = new Arrivals<GrpcRequest>()
   const answers: GrpcAnswer[] = []
@@ -88,11 +89,13 @@ export async function startGrpcReceiver(options: GrpcReceiverOptions = {}): Prom
   const bound = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => (error ? reject(error) : resolve(bound)))
   })
+  const close = async (): Promise<void> => server.forceShutdown()
+  cleanups.push(close)
   return {
     endpoint: `127.0.0.1:${bound}`,
     requests: requests.all,
     received: (count) => requests.reached(count),
     respondWith: (...next) => void answers.push(...next),
-    close: async () => server.forceShutdown(),
+    close,
   }
 }

@@ -2,13 +2,13 @@ import { createServer } from 'node:http'
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { ServerOptions } from 'node:https'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
 import protobuf from 'protobufjs'
 import { Arrivals } from './arrivals.ts'
 import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from './otlp_proto.ts'
+import { listen } from './listen.ts'
 import { readSketches } from './sketch_payload.ts'
 import type { ReceivedSketch } from './sketch_payload.ts'
 
@@ -102,7 +102,7 @@ export interface Intake {
   close(): Promise<void>
 }
 
-/** Starts a local HTTP or HTTPS server that behaves as Datadog's intake, for the native API and for OTLP. */
+/** Starts a local HTTP or HTTPS server that behaves as Datadog's intake, for the native API and for OTLP, until the test has ended. */
 export async function startIntake(options: IntakeOptions = {}): Promise<Intake> {
   const requests = new Arrivals<ReceivedRequest>()
   const answers: Answer[] = []
@@ -137,12 +137,10 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
   const server: Server = options.tls === undefined ? createServer(listener) : createSecureServer(options.tls, listener)
   let connections = 0
   server.on('connection', () => connections++)
-  const listen = options.listen ?? { host: '127.0.0.1', port: 0 }
-  await new Promise<void>((resolve) => server.listen(listen, resolve))
-  const { port } = server.address() as AddressInfo
+  const { address, close } = await listen(server, options.listen)
 
   return {
-    url: `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
+    url: `${options.tls === undefined ? 'http' : 'https'}://${address}`,
     requests: requests.all,
     series: () => requests.all.filter(({ status }) => status === 202).flatMap(seriesOf),
     sketches: () =>
@@ -153,12 +151,13 @@ export async function startIntake(options: IntakeOptions = {}): Promise<Intake> 
     respondBy: (next) => void (rule = next),
     connections: () => connections,
     received: (count) => requests.reached(count),
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
+    close,
   }
+}
+
+/** An OTLP destination that asks for no key. */
+export function startDestination(): Promise<Intake> {
+  return startIntake({ keyHeader: '' })
 }
 
 interface Decoded {

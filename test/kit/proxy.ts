@@ -1,7 +1,8 @@
 import { createServer, request as send } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import { listen } from './listen.ts'
 
 export interface Proxy {
   readonly url: string
@@ -9,7 +10,6 @@ export interface Proxy {
   readonly tunnels: readonly { readonly target: string; readonly authorization: string | undefined }[]
   /** Every request that was to be sent on, with its target as it came. */
   readonly forwarded: readonly { readonly target: string; readonly headers: IncomingHttpHeaders }[]
-  close(): Promise<void>
 }
 
 export interface ProxyOptions {
@@ -23,7 +23,6 @@ export interface ProxyOptions {
 export async function startProxy({ to, wants }: ProxyOptions = {}): Promise<Proxy> {
   const tunnels: { target: string; authorization: string | undefined }[] = []
   const forwarded: { target: string; headers: IncomingHttpHeaders }[] = []
-  const sockets = new Set<Socket>()
   const addressOf = ({ hostname, port }: URL): { host: string; port: number } =>
     to === undefined ? { host: hostname, port: Number(port) } : { host: '127.0.0.1', port: to }
   const server = createServer((request, response) => {
@@ -46,10 +45,6 @@ export async function startProxy({ to, wants }: ProxyOptions = {}): Promise<Prox
     onward.on('error', () => response.destroy())
     request.pipe(onward)
   })
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket))
-  })
   server.on('connect', (request, client: Socket, head: Buffer) => {
     const target = request.url ?? ''
     const authorization = request.headers['proxy-authorization']
@@ -64,19 +59,9 @@ export async function startProxy({ to, wants }: ProxyOptions = {}): Promise<Prox
       upstream.pipe(client)
       client.pipe(upstream)
     })
-    sockets.add(upstream)
     upstream.on('error', () => client.destroy())
-    client.on('error', () => upstream.destroy())
+    client.on('error', () => upstream.destroy()).on('close', () => upstream.destroy())
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    tunnels,
-    forwarded,
-    close: () =>
-      new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy()
-        server.close(() => resolve())
-      }),
-  }
+  const { url } = await listen(server)
+  return { url, tunnels, forwarded }
 }

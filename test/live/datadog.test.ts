@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 
@@ -54,11 +53,8 @@ service:
     metrics: { receivers: [otlp], exporters: [${exporter}] }
 `,
   })
-  cleanups.push(folder.remove)
   const command = startCommand(['--config', folder.path('pipeline.yaml')], { env: { DATADOG_API_KEY } })
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('over HTTP')
-  const address = /over HTTP .*"(127\.0\.0\.1:\d+)"/.exec(command.stderr())?.[1]
+  const address = await command.address('otlp_http')
   const now = BigInt(Date.now()) * 1_000_000n
   const { status } = await fetch(`http://${address}/v1/metrics`, {
     method: 'POST',

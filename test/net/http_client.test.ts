@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { once } from 'node:events'
 import { createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import tls from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
@@ -13,9 +12,8 @@ import type { HttpConfig, Post } from '../../src/net/http_client.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { environment } from '../kit/environment.ts'
 import { startIntake } from '../kit/intake.ts'
-import type { IntakeOptions, Intake } from '../kit/intake.ts'
+import { freePort, listen } from '../kit/listen.ts'
 import { startProxy } from '../kit/proxy.ts'
-import type { Proxy, ProxyOptions } from '../kit/proxy.ts'
 
 function tlsFile(name: string): string {
   return fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
@@ -32,19 +30,6 @@ const noTls = {
 const unset: HttpConfig = { proxy_url: undefined, tls: noTls, headers: {} }
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-
-/** Closed after each test, last opened first. */
-async function intake(options?: IntakeOptions): Promise<Intake> {
-  const started = await startIntake(options)
-  cleanups.push(() => started.close())
-  return started
-}
-
-async function proxy(options?: ProxyOptions): Promise<Proxy> {
-  const started = await startProxy(options)
-  cleanups.push(() => started.close())
-  return started
-}
 
 function client(config: Partial<HttpConfig> = {}): Post {
   const stop = new AbortController()
@@ -77,7 +62,7 @@ async function failureOf(promise: Promise<unknown>): Promise<DeliveryError> {
 
 describe('the HTTP client', () => {
   it('posts the body and headers and returns the answer', async () => {
-    const { url, requests } = await intake()
+    const { url, requests } = await startIntake()
     const response = await client({ headers: { 'X-Team': 'core' } })(`${url}/api/v1/series`, request)
     expect([response.status, response.body.toString()]).toEqual([202, '{"status":"ok"}'])
     expect(requests[0].headers).toMatchObject({ 'dd-api-key': 'key', 'x-team': 'core', 'user-agent': 'heka-pipeline' })
@@ -107,15 +92,9 @@ describe('the HTTP client', () => {
           together = !together
         })
       })
-      server.listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      cleanups.push(() => {
-        for (const socket of sockets) socket.destroy()
-        server.close()
-      })
-      const { port } = server.address() as AddressInfo
+      const { port } = await listen(server)
       const trusting = { tls: { ...noTls, ca_file: tlsFile('ca.pem') } }
-      const through = await proxy({ to: port })
+      const through = await startProxy({ to: port })
       urls.set(`${protocol}://localhost:${port}`, client(trusting))
       urls.set(`${protocol}://localhost:${port}/proxied`, client({ ...trusting, proxy_url: through.url }))
     }
@@ -128,30 +107,27 @@ describe('the HTTP client', () => {
   })
 
   it("cannot be made to send another key by the user's headers", async () => {
-    const { url, requests } = await intake()
+    const { url, requests } = await startIntake()
     await client({ headers: { 'Dd-Api-Key': 'other' } })(`${url}/api/v1/series`, request)
     expect(requests[0].headers['dd-api-key']).toBe('key')
   })
 
   it('reads no more of an answer than it is allowed to', async () => {
-    const server = await intake()
+    const server = await startIntake()
     server.respondWith({ status: 200, body: 'x'.repeat(100_000) })
     const response = await client()(`${server.url}/api/v1/series`, { ...request, maxResponse: 10 })
     expect(response.body.toString()).toBe('xxxxxxxxxx')
   })
 
   it('says retryable, and where, when nobody listens', async () => {
-    const closed = createServer()
-    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve))
-    const { port } = closed.address() as AddressInfo
-    await new Promise((resolve) => closed.close(resolve))
+    const port = await freePort()
     const error = await failureOf(client()(`http://user:secret@127.0.0.1:${port}/x?key=secret`, request))
     expect(error).toMatchObject({ kind: 'retryable', reason: 'network' })
     expect(error.message).toBe(`POST http://127.0.0.1:${port}/x: connect ECONNREFUSED 127.0.0.1:${port}`)
   })
 
   it('says retryable when the connection is dropped, and works again after that', async () => {
-    const server = await intake()
+    const server = await startIntake()
     server.respondWith({ drop: true })
     const post = client()
     expect((await failureOf(post(`${server.url}/api/v1/series`, request))).kind).toBe('retryable')
@@ -159,7 +135,7 @@ describe('the HTTP client', () => {
   })
 
   it('gives up when its signal is aborted', async () => {
-    const server = await intake()
+    const server = await startIntake()
     server.respondWith({ delay: 60_000 })
     const abort = new AbortController()
     const answer = failureOf(client()(`${server.url}/api/v1/series`, { ...request, signal: abort.signal }))
@@ -169,7 +145,7 @@ describe('the HTTP client', () => {
   })
 
   it('says permanent for a header that cannot be sent', async () => {
-    const { url } = await intake()
+    const { url } = await startIntake()
     const error = await failureOf(client({ headers: { 'X-Bad': 'line\nbreak' } })(`${url}/api/v1/series`, request))
     expect(error).toMatchObject({ kind: 'permanent' })
   })
@@ -200,7 +176,7 @@ describe('checkHttp', () => {
   it('takes every header that arrives', async () => {
     const headers = { 'X-Team': 'core\tand more', authorization: 'Bearer a.b-c==', 'x-empty': '', 'User-Agent': 'mine' }
     expect([...checkHttp({ ...unset, headers })]).toEqual([])
-    const { url, requests } = await intake()
+    const { url, requests } = await startIntake()
     await client({ headers })(`${url}/api/v1/series`, request)
     expect(requests[0].headers).toMatchObject({ 'x-team': 'core\tand more', 'x-empty': '', 'user-agent': 'mine' })
   })
@@ -208,36 +184,36 @@ describe('checkHttp', () => {
 
 describe('TLS', () => {
   it('trusts the authority of tls.ca_file', async () => {
-    const { url } = await intake({ tls: secure })
+    const { url } = await startIntake({ tls: secure })
     const post = client({ tls: { ...noTls, ca_file: tlsFile('ca.pem') } })
     expect((await post(`${url}/api/v1/series`, request)).status).toBe(202)
   })
 
   it('refuses a server of an unknown authority and says which setting would trust it', async () => {
-    const { url, requests } = await intake({ tls: secure })
+    const { url, requests } = await startIntake({ tls: secure })
     const error = await failureOf(client()(`${url}/api/v1/series`, request))
     expect(error.message).toContain('tls.ca_file')
     expect([error.kind, requests.length]).toEqual(['retryable', 0])
   })
 
   it('sends to anybody with insecure_skip_verify', async () => {
-    const { url } = await intake({ tls: secure })
+    const { url } = await startIntake({ tls: secure })
     const post = client({ tls: { ...noTls, insecure_skip_verify: true } })
     expect((await post(`${url}/api/v1/series`, request)).status).toBe(202)
   })
 
   it('says in one line that a server does not speak it', async () => {
-    const { url } = await intake()
+    const { url } = await startIntake()
     const secureUrl = url.replace('http:', 'https:')
     const error = await failureOf(client()(`${secureUrl}/api/v1/series`, request))
     expect(error).toMatchObject({ kind: 'retryable', reason: 'network' })
-    expect(error.message).toBe(
-      `POST ${secureUrl}/api/v1/series: The server does not speak TLS, as https:// wants it to.`,
-    )
+    expect(error.message).toBe(`POST ${secureUrl}/api/v1/series: The server does not speak TLS, which https:// needs.`)
   })
 
   it('says in one line why a server ended it', async () => {
-    const { url } = await intake({ tls: { ...secure, ciphers: 'ECDHE-RSA-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } })
+    const { url } = await startIntake({
+      tls: { ...secure, ciphers: 'ECDHE-RSA-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' },
+    })
     const before = tls.DEFAULT_MIN_VERSION
     cleanups.push(() => void (tls.DEFAULT_MIN_VERSION = before))
     tls.DEFAULT_MIN_VERSION = 'TLSv1.3'
@@ -247,7 +223,7 @@ describe('TLS', () => {
 
   it('shows its certificate to a server that asks for one', async () => {
     const ca = readFileSync(tlsFile('ca.pem'))
-    const { url } = await intake({ tls: { ...secure, ca, requestCert: true, rejectUnauthorized: true } })
+    const { url } = await startIntake({ tls: { ...secure, ca, requestCert: true, rejectUnauthorized: true } })
     const trust = { ...noTls, ca_file: tlsFile('ca.pem') }
     const shown = { ...trust, cert_file: tlsFile('client.pem'), key_file: tlsFile('client.key') }
     expect((await client({ tls: shown })(`${url}/api/v1/series`, request)).status).toBe(202)
@@ -255,7 +231,7 @@ describe('TLS', () => {
   })
 
   it('names a file that cannot be read and tries it again with the next request', async () => {
-    const { url } = await intake({ tls: secure })
+    const { url } = await startIntake({ tls: secure })
     const post = client({ tls: { ...noTls, ca_file: '/does/not/exist.pem' } })
     for (const attempt of [1, 2]) {
       const error = await failureOf(post(`${url}/api/v1/series`, request))
@@ -275,18 +251,18 @@ describe('TLS', () => {
 
   it('wants a certificate and its key together', () => {
     expect([...checkHttp({ ...unset, tls: { ...noTls, cert_file: 'a.pem' } })]).toEqual([
-      { path: 'tls.key_file', message: 'is required beside tls.cert_file' },
+      { path: 'tls.key_file', message: 'is required together with tls.cert_file' },
     ])
     expect([...checkHttp({ ...unset, tls: { ...noTls, key_file: 'a.key' } })]).toEqual([
-      { path: 'tls.cert_file', message: 'is required beside tls.key_file' },
+      { path: 'tls.cert_file', message: 'is required together with tls.key_file' },
     ])
   })
 })
 
 describe('the proxy', () => {
   it('tunnels HTTPS through proxy_url, with its user and password', async () => {
-    const { url } = await intake({ tls: secure })
-    const tunnel = await proxy()
+    const { url } = await startIntake({ tls: secure })
+    const tunnel = await startProxy()
     const post = client({
       proxy_url: tunnel.url.replace('http://', 'http://user:pass@'),
       tls: { ...noTls, ca_file: tlsFile('ca.pem') },
@@ -297,9 +273,9 @@ describe('the proxy', () => {
   })
 
   it('is handed requests without TLS to send on, with its user and password, which the server never sees', async () => {
-    const { url, requests } = await intake()
+    const { url, requests } = await startIntake()
     const authorization = `Basic ${Buffer.from('user:pass').toString('base64')}`
-    const forwarding = await proxy({ to: Number(new URL(url).port), wants: authorization })
+    const forwarding = await startProxy({ to: Number(new URL(url).port), wants: authorization })
     const post = client({ proxy_url: forwarding.url.replace('http://', 'http://user:pass@') })
     const target = 'http://datadog.example:8126/api/v1/series'
     expect((await post(target, request)).status).toBe(202)
@@ -311,7 +287,7 @@ describe('the proxy', () => {
   })
 
   it.each(['http', 'https'])('keeps the request while it wants other credentials, over %s', async (scheme) => {
-    const asking = await proxy({ wants: 'Basic b3RoZXJz' })
+    const asking = await startProxy({ wants: 'Basic b3RoZXJz' })
     const error = await failureOf(client({ proxy_url: asking.url })(`${scheme}://datadog.example/`, request))
     expect(error.kind).toBe('retryable')
     expect(error.message).toContain('407')
@@ -323,9 +299,9 @@ describe('the proxy', () => {
     ['HTTPS_PROXY', 'https'],
     ['https_proxy', 'https'],
   ])('comes from %s for %s where proxy_url is unset, except for NO_PROXY and this host', async (name, scheme) => {
-    const { url, requests } = await intake(scheme === 'https' ? { tls: secure } : {})
+    const { url, requests } = await startIntake(scheme === 'https' ? { tls: secure } : {})
     const { port } = new URL(url)
-    const led = await proxy({ to: Number(port) })
+    const led = await startProxy({ to: Number(port) })
     const tls = { ...noTls, insecure_skip_verify: true }
     const came = () => [...led.tunnels, ...led.forwarded].length
     // As many write it, without a scheme.
@@ -357,10 +333,9 @@ describe('the proxy', () => {
   )
 
   it('that is down makes the request retryable', async () => {
-    const { url } = await intake({ tls: secure })
-    const tunnel = await startProxy()
-    await tunnel.close()
-    expect((await failureOf(client({ proxy_url: tunnel.url })(`${url}/api/v1/series`, request))).kind).toBe('retryable')
+    const { url } = await startIntake({ tls: secure })
+    const proxy_url = `http://127.0.0.1:${await freePort()}`
+    expect((await failureOf(client({ proxy_url })(`${url}/api/v1/series`, request))).kind).toBe('retryable')
   })
 })
 
@@ -377,7 +352,7 @@ describe('Retry-After', () => {
 
 describe('a redirect', () => {
   it.each([307, 308])('of %i to the same host is followed, with method, body and credentials', async (status) => {
-    const server = await intake()
+    const server = await startIntake()
     const { url, requests } = server
     server.respondWith(
       { status, headers: { location: '/moved?x=1' } },
@@ -393,8 +368,8 @@ describe('a redirect', () => {
   })
 
   it('to another port of the host is followed without the credentials', async () => {
-    const other = await intake({ keyHeader: '' })
-    const server = await intake()
+    const other = await startIntake({ keyHeader: '' })
+    const server = await startIntake()
     const { url } = server
     server.respondWith({ status: 308, headers: { location: `${other.url}/api/v1/series` } })
     const post = client({ headers: { Authorization: 'Bearer token-of-the-user', Cookie: 'a=b' } })
@@ -408,7 +383,7 @@ describe('a redirect', () => {
   })
 
   it('that leads round and round is given up, to be sent again', async () => {
-    const server = await intake()
+    const server = await startIntake()
     const { url, requests } = server
     server.respondBy(() => ({ status: 307, headers: { location: '/round?token=hunter2' } }))
     const error = await failureOf(client()(`${url}/round`, request))
@@ -421,7 +396,7 @@ describe('a redirect', () => {
     [
       301,
       '/y?token=hunter2',
-      'redirects to URL/y, which is not followed; if data is to go there, set the endpoint to it',
+      'redirects to URL/y, which is not followed; if data should go there, set the endpoint to it',
     ],
     [302, '/login', 'redirects to URL/login, which is not followed'],
     [303, '/login', 'redirects to URL/login, which is not followed'],
@@ -430,7 +405,7 @@ describe('a redirect', () => {
     [307, undefined, 'without saying where to send instead'],
     [304, undefined, 'without saying where to send instead'],
   ])('of %i to %s keeps the request and says where it pointed', async (status, location, message) => {
-    const server = await intake()
+    const server = await startIntake()
     const { url, requests } = server
     server.respondBy(() => ({ status, ...(location !== undefined && { headers: { location } }) }))
     const error = await failureOf(client()(`${url}/x`, request))
@@ -441,7 +416,7 @@ describe('a redirect', () => {
   })
 
   it('that gives up TLS is not said to be right', async () => {
-    const server = await intake({ tls: secure })
+    const server = await startIntake({ tls: secure })
     const { url } = server
     server.respondWith({ status: 308, headers: { location: url.replace('https:', 'http:') } })
     const error = await failureOf(client({ tls: { ...noTls, insecure_skip_verify: true } })(url, request))
@@ -459,16 +434,16 @@ describe('a web page in place of an answer', () => {
     ['behind a byte order mark and a comment', { 'content-type': '' }, '\ufeff <!-- portal --><HTML lang="en">'],
     ['behind a declaration', { 'content-type': 'text/plain' }, '<?xml version="1.0"?>\n<html>'],
   ])('keeps the request, known %s', async (_, headers, body) => {
-    const server = await intake()
+    const server = await startIntake()
     const { url } = server
     server.respondWith({ status: 200, headers, body })
     const error = await failureOf(client()(`${url}/api/v1/series`, request))
     expect(error).toMatchObject({ kind: 'retryable', reason: 'web_page' })
-    expect(error.message).toContain('200 with a web page in place of an answer')
+    expect(error.message).toContain('200 with a web page instead of an answer')
   })
 
   it('is shown by its first 200 characters, without what steers a terminal and without secrets', async () => {
-    const server = await intake()
+    const server = await startIntake()
     const { url } = server
     server.respondWith({
       status: 200,
@@ -489,7 +464,7 @@ describe('a web page in place of an answer', () => {
     [404, 'text/html', '<html>'],
     [200, 'text/plain', 'a < b, <htmlish>'],
   ])('is none where the answer is %i %s "%s"', async (status, type, body) => {
-    const server = await intake()
+    const server = await startIntake()
     const { url } = server
     server.respondWith({ status, headers: { 'content-type': type }, body })
     expect((await client()(`${url}/x`, request)).status).toBe(status)

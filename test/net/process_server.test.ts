@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { hostname, networkInterfaces } from 'node:os'
 import { afterEach, expect, it, jest } from '@jest/globals'
 import { request } from 'undici'
 import { json, serve, shared } from '../../src/net/process_server.ts'
 import type { Answer, ServeOptions } from '../../src/net/process_server.ts'
 import { cleanups } from '../kit/cleanups.ts'
+import { listen } from '../kit/listen.ts'
 import { until } from '../kit/until.ts'
 
 afterEach(() => {
@@ -122,9 +123,7 @@ it('answers elsewhere under any name, as of a service, unless names are configur
 
 it('listens as soon as another process has left its port', async () => {
   jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance', 'Date'] })
-  const other = createServer().listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  const { port } = other.address() as AddressInfo
+  const { port, close: leave } = await listen(createServer())
   const errors: string[] = []
   const log = { ...silent, error: (message: string) => void errors.push(message) }
   let close: (() => void) | undefined
@@ -134,8 +133,8 @@ it('listens as soon as another process has left its port', async () => {
   })
   while (close === undefined) await new Promise((resolve) => setImmediate(resolve))
   const [error] = errors
-  expect(error).toContain(`cannot listen on 127.0.0.1:${port}: another process listens there already`)
-  await new Promise((resolve) => other.close(resolve))
+  expect(error).toContain(`cannot listen on 127.0.0.1:${port}: another process already listens there`)
+  await leave()
   jest.advanceTimersByTime(10_000)
   await expect(listening).resolves.toBe(`127.0.0.1:${port}`)
   jest.useRealTimers()

@@ -2,14 +2,12 @@ import { cpSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { startProcess, temporaryFolder } from '../kit/command.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 it('builds only what has changed, and takes nothing away from a command that runs', async () => {
-  const { path, remove } = await temporaryFolder({})
-  cleanups.push(remove)
+  const { path } = await temporaryFolder({})
   for (const name of ['build.js', 'package.json', 'package-lock.json', 'src', 'config']) {
     cpSync(join(root, name), path(name), { recursive: true })
   }
@@ -29,8 +27,7 @@ it('builds only what has changed, and takes nothing away from a command that run
       cwd: path('.'),
     },
   )
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('has started')
+  await command.logged('started')
 
   writeFileSync(path('dist/receivers/gone.js'), 'export default {}')
   const source = path('src/cli/signals.ts')

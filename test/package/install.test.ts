@@ -2,20 +2,16 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { startProcess, temporaryFolder } from '../kit/command.ts'
+import { makeFolder, startProcess } from '../kit/command.ts'
+import type { Folder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const KEY = 'k'.repeat(32)
 
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup()
-})
-
 /** A project with nothing but a configuration and a processor and a test of its own. */
 async function emptyProject() {
-  const project = await temporaryFolder({
+  const project = await makeFolder({
     'package.json': '{ "name": "a-project", "private": true, "type": "module" }',
     'pipeline.yaml': `
 modules: [./mine.ts]
@@ -70,14 +66,14 @@ const left = await process(MetricBatch.of({ metrics: [gauge('load', 4)] }))
 console.log(left.pointCount, [...left.metrics()][0].metric.name)
 `,
   })
-  cleanups.push(project.remove)
   return project
 }
 
 const suite = process.env.TEST_PACKAGE === '1' ? describe : describe.skip
 suite('the tarball in an empty folder, which `npm run test:package` installs', () => {
   let tarball: string
-  let project: Awaited<ReturnType<typeof emptyProject>>
+  let project: Folder
+  let packed: Folder
 
   /** Runs a program in the project; returns what it wrote, or throws it when it failed. */
   async function run(program: string, ...args: readonly string[]): Promise<string> {
@@ -88,18 +84,17 @@ suite('the tarball in an empty folder, which `npm run test:package` installs', (
 
   beforeAll(async () => {
     project = await emptyProject()
-    const packed = await temporaryFolder({})
-    cleanups.push(packed.remove)
+    packed = await makeFolder({})
     await run('npm', 'pack', root, '--ignore-scripts', '--pack-destination', packed.path('.'))
     tarball = packed.path(readdirSync(packed.path('.'))[0])
     await run('npm', 'pack', './acme', '--pack-destination', packed.path('.'))
     const acme = packed.path('heka-acme-1.0.0.tgz')
     await run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', tarball, acme)
   }, 300_000)
+  afterAll(() => Promise.all([project.remove(), packed.remove()]))
 
   it('delivers to Datadog through a processor of the project, started by npx', async () => {
     const intake = await startIntake({ apiKey: KEY })
-    cleanups.push(() => intake.close())
     const set = `exporters.datadog_native.endpoint=${intake.url}`
     await run('npx', '--no-install', 'heka-pipeline', '--config', 'pipeline.yaml', '--set', set, '--once')
     expect(intake.series().map(({ metric }) => metric)).toEqual(

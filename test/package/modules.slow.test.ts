@@ -3,7 +3,6 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../kit/command.ts'
 import { startIntake } from '../kit/intake.ts'
 
@@ -32,7 +31,6 @@ exporters: { ${exporter}: ${settings} }
 service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [${exporter}] } } }
 `,
   })
-  cleanups.push(folder.remove)
   const command = startCommand(
     ['--config', folder.path('pipeline.yaml'), ...(during === undefined ? ['--once'] : [])],
     {
@@ -40,8 +38,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [${expo
     },
   )
   if (during !== undefined) {
-    await command.waitFor("Serving the pipeline's own metrics")
-    await during(/"url":"([^"]+)"/.exec(command.stderr())?.[1] ?? 'none')
+    await during(`http://${await command.address('metrics')}/metrics`)
     command.kill('SIGTERM')
   }
   const code = await command.ended
@@ -87,7 +84,6 @@ describe('what is loaded', () => {
 
   it('has what sends of the HTTP client, but no gRPC, for an exporter over HTTP', async () => {
     const intake = await startIntake()
-    cleanups.push(() => intake.close())
     const settings = `{ endpoint: "${intake.url}", api_key: ${'k'.repeat(32)} }`
     const { components, libraries, sources } = await loadedFor('datadog_native', settings)
     expect([...components].sort()).toEqual(['exporters/datadog_native', 'receivers/host_metrics'])

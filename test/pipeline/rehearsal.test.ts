@@ -10,7 +10,6 @@ import { loadConfig } from '../../src/pipeline/config/config.ts'
 import { rehearse } from '../../src/pipeline/rehearsal.ts'
 import type { RehearsedExporter } from '../../src/pipeline/rehearsal.ts'
 import { gauge, sum } from '../../src/testing.ts'
-import { cleanups } from '../kit/cleanups.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
@@ -21,9 +20,7 @@ const NOON = 1_767_268_800
 const BOOT = 1_700_000_000n * SECOND
 
 async function openIntake(): Promise<Intake> {
-  const intake = await startIntake()
-  cleanups.push(() => intake.close())
-  return intake
+  return startIntake()
 }
 
 /** What the exporter of this entry would send. */
@@ -115,7 +112,6 @@ describe('an explanation', () => {
       const exporter = await rehearsed(yaml(intake.url), rounds)
       expect(intake.connections()).toBe(0)
       const sending = await testExporter(datadogNative, yaml(intake.url))
-      cleanups.push(() => sending.stop())
       await expect(sending.deliver(...rounds)).resolves.toEqual(exporter.balance)
 
       const { values, requests } = explained(exporter)
@@ -153,7 +149,6 @@ describe('an explanation', () => {
     const exporter = await rehearsed(yaml, rounds)
     expect(intake.connections()).toBe(0)
     const sending = await testExporter(datadogOtlp, yaml)
-    cleanups.push(() => sending.stop())
     await expect(sending.deliver(...rounds)).resolves.toEqual(exporter.balance)
     expect(exporter.requests.map(({ bytes }) => bytes)).toEqual(intake.requests.map(({ wireBytes }) => wireBytes))
 

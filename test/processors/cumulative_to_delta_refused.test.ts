@@ -1,12 +1,11 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
 import { loadConfig } from '../../src/pipeline/config/config.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { temporaryFolder } from '../kit/command.ts'
+import { listen } from '../kit/listen.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
 import { LONG } from '../../src/time/turns.ts'
 
@@ -29,15 +28,14 @@ async function start(sendingQueue: string) {
           for (const { sum } of metrics) for (const { asDouble } of sum.dataPoints) arrived += asDouble
       setTimeout(() => response.end(), 5)
     })
-  }).listen(0, '127.0.0.1')
-  cleanups.push(() => destination.close())
-  await once(destination, 'listening')
+  })
+  const { url: endpoint } = await listen(destination)
   const text = `
 receivers: { otlp: { protocols: { http: { endpoint: "localhost:0" } } } }
 processors: { cumulative_to_delta: { initial_value: keep } }
 exporters:
   otlp_http:
-    endpoint: "http://127.0.0.1:${(destination.address() as AddressInfo).port}"
+    endpoint: "${endpoint}"
     compression: none
     sending_queue: ${sendingQueue}
 service: { pipelines: { metrics: { receivers: [otlp], processors: [cumulative_to_delta], exporters: [otlp_http] } } }
@@ -93,7 +91,6 @@ describe('cumulative_to_delta before a queue that is full again and again', () =
     ['large requests, several of them at once', '{ queue_size: 1, num_consumers: 1 }', LONG, 2],
   ])('sends every interval of clients that send again: %s', async (_title, queue, counters, requests) => {
     const folder = await temporaryFolder({})
-    cleanups.push(folder.remove)
     const { url, pipeline, arrived } = await start(queue.replace('DIRECTORY', `"${folder.path('queue')}"`))
     const names = ['a', 'b', 'c', 'd']
     const refusals = await Promise.all(names.map((name) => client(url, name, counters, requests)))

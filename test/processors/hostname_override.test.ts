@@ -1,5 +1,4 @@
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { resolveHost } from '../../src/datadog/host.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
@@ -7,6 +6,7 @@ import hostnameOverride from '../../src/processors/hostname_override.ts'
 import { gauge, testProcessor } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
 import { temporaryFolder } from '../kit/command.ts'
+import { listen } from '../kit/listen.ts'
 
 const hosts = (batch: MetricBatch) => batch.resources.map(({ resource }) => resolveHost(resource.attributes).host)
 const batch = MetricBatch.of(
@@ -17,7 +17,9 @@ const batch = MetricBatch.of(
 
 describe('hostname_override', () => {
   it('makes the name the host of everything, data points that name another included', async () => {
-    const { process } = await testProcessor(hostnameOverride, 'hostname_override: { hostname: web-1 }')
+    const { process } = await testProcessor(hostnameOverride, 'hostname_override: { hostname: web-1 }', {
+      signal: 'metrics',
+    })
     const changed = await process(batch)
     expect(hosts(changed)).toEqual(['web-1', 'web-1', 'web-1'])
     expect(changed.resources.map(({ resource }) => resource.attributes.toObject())).toEqual([
@@ -29,7 +31,11 @@ describe('hostname_override', () => {
   })
 
   it('as a fallback names only what has no host', async () => {
-    const { process } = await testProcessor(hostnameOverride, 'hostname_override: { hostname: web-1, mode: fallback }')
+    const { process } = await testProcessor(
+      hostnameOverride,
+      'hostname_override: { hostname: web-1, mode: fallback }',
+      { signal: 'metrics' },
+    )
     const changed = await process(batch)
     expect(hosts(changed)).toEqual(['i-1', 'web-1', 'web-1'])
     expect(changed.resources[0]).toBe(batch.resources[0])
@@ -50,9 +56,8 @@ async function metadataService(answers: Readonly<Record<string, string>>) {
     asked.push(`${method} ${url}`)
     response.writeHead(answers[url] === undefined ? 404 : 200, { 'metadata-flavor': 'Google' }).end(answers[url])
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  cleanups.push(() => void server.close())
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+  const { url } = await listen(server)
+  return { url, asked }
 }
 
 const EC2 = {
@@ -72,11 +77,10 @@ describe('hostname_override without a hostname', () => {
     }: { answers?: object; env?: Record<string, string>; mode?: string } = {},
   ) {
     const folder = await temporaryFolder(files)
-    cleanups.push(folder.remove)
     const { url, asked } = await metadataService({ ...answers })
     const clouds = { ec2: { endpoint: url }, gcp: { endpoint: url } }
     const yaml = JSON.stringify({ hostname_override: { root_path: folder.path('.'), mode, ...clouds } })
-    const { process, logs, stop } = await testProcessor(hostnameOverride, yaml, { env })
+    const { process, logs, stop } = await testProcessor(hostnameOverride, yaml, { env, signal: 'metrics' })
     cleanups.push(stop)
     const [first, second] = await Promise.all([process(batch), process(batch)])
     expect(hosts(second)).toEqual(hosts(first))

@@ -16,7 +16,7 @@ describe('memory_limiter', () => {
     collect('urgent')
     const limit = Math.round(process.memoryUsage.rss() / MIB) + 100
     const yaml = `memory_limiter: { limit_mib: ${limit}, spike_limit_mib: 1, check_interval: 1ms }`
-    const { process: pass, balance, logs, stop } = await testProcessor(memoryLimiter, yaml)
+    const { process: pass, balance, logs, stop } = await testProcessor(memoryLimiter, yaml, { signal: 'metrics' })
     await expect(pass(batch)).resolves.toBe(batch)
     const held = Buffer.alloc(400 * MIB, 1)
     // Until the memory is looked at again, data passes.
@@ -36,7 +36,7 @@ describe('memory_limiter', () => {
     [
       '{ limit_mib: 9000, limit_percentage: 80 }',
       '.limit_percentage',
-      'stands beside limit_mib; only one of them can be the limit',
+      'cannot be used together with limit_mib; keep one of them',
     ],
     ['{ limit_percentage: 101 }', '.limit_percentage', 'must be at most 100'],
     ['{ limit_mib: 9000, spike_limit_mib: 9000 }', '.spike_limit_mib', 'must be less than limit_mib, 9000'],
@@ -45,7 +45,11 @@ describe('memory_limiter', () => {
       '.spike_limit_percentage',
       'must be less than limit_percentage, 80',
     ],
-    ['{ limit_percentage: 80, spike_limit_mib: 90 }', '.spike_limit_mib', 'needs limit_mib, of which it is a part'],
+    [
+      '{ limit_percentage: 80, spike_limit_mib: 90 }',
+      '.spike_limit_mib',
+      'needs limit_mib; it is a part of that limit',
+    ],
     ['{ limit_mib: 9000, check_interval: 0s }', '.check_interval', 'must be longer than 0s'],
     ['{ limit_mib: 1.5 }', '.limit_mib', 'must be a whole number from 0, not "1.5"'],
   ])('says what is wrong with %s, in the service and as a processor', async (settings, path, message) => {

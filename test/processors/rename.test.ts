@@ -13,7 +13,7 @@ import { loadBuiltin } from '../../src/pipeline/modules/load.ts'
 import filter from '../../src/processors/filter.ts'
 import rename from '../../src/processors/rename.ts'
 import { gauge, sum, testProcessor } from '../../src/testing.ts'
-import { describeBatch, startScraping } from '../receivers/host_metrics/scraping.ts'
+import { describeBatch, startScraping } from '../kit/scraping.ts'
 import { cleanups } from '../kit/cleanups.ts'
 
 const at = { timeUnixNano: 1_700_000_000_000_000_000n }
@@ -446,7 +446,6 @@ describe('config/heka_names.yaml', () => {
     const root = join(folder, 'root')
     await symlink(join(cases, '0'), root)
     const scraping = await startScraping(JSON.stringify({ host_metrics: { ...settings, root_path: root } }))
-    cleanups.push(() => scraping.stop())
     const entry = (id: string) => JSON.stringify({ [id]: shipped.processors[id] })
     const renaming = await testProcessor(rename, entry('rename/heka_names'))
     const filtering = await testProcessor(filter, entry('filter/heka_names'))

@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import os from 'node:os'
 import { dirname, join } from 'node:path'
 import { hostFiles } from '../../src/host/files.ts'
@@ -14,6 +13,7 @@ import { containerId } from '../../src/processors/resource_detection/docker.ts'
 import { podUid } from '../../src/processors/resource_detection/kubernetes.ts'
 import { gauge, testProcessor } from '../../src/testing.ts'
 import { cleanups } from '../kit/cleanups.ts'
+import { listen } from '../kit/listen.ts'
 
 interface Asked {
   readonly method: string
@@ -36,15 +36,7 @@ async function startService(answer: (asked: Asked) => Answer | undefined, socket
     const { status = 200, headers: answerHeaders = {}, body = '' } = answer(question) ?? { status: 0 }
     if (status !== 0) response.writeHead(status, answerHeaders).end(body)
   })
-  await new Promise<void>((resolve) => {
-    if (socket === undefined) server.listen(0, '127.0.0.1', resolve)
-    else server.listen(socket, resolve)
-  })
-  cleanups.push(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  const url = socket === undefined ? `http://127.0.0.1:${(server.address() as AddressInfo).port}` : ''
+  const { url } = await listen(server, socket === undefined ? undefined : { path: socket })
   return { url, asked }
 }
 
@@ -63,7 +55,10 @@ const batchOf = (resource: Record<string, string>) =>
 const attributesOf = (batch: MetricBatch) => batch.resources[0].resource.attributes.toObject()
 
 async function start(settings: object, env: Record<string, string> = {}) {
-  const test = await testProcessor(resourceDetection, JSON.stringify({ resource_detection: settings }), { env })
+  const test = await testProcessor(resourceDetection, JSON.stringify({ resource_detection: settings }), {
+    env,
+    signal: 'metrics',
+  })
   cleanups.push(() => test.stop())
   return test
 }

@@ -13,7 +13,11 @@ const points = (result: MetricBatch) =>
 
 describe('tag_merge', () => {
   it('lets the configured value win over the resource and over the data point', async () => {
-    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [region:eu, team:platform, env:production] }')
+    const { process } = await testProcessor(
+      tagMerge,
+      'tag_merge: { tags: [region:eu, team:platform, env:production] }',
+      { signal: 'metrics' },
+    )
     const merged = await process(batch)
     expect(resource(merged)).toEqual([
       ['team', 'platform'],
@@ -28,6 +32,7 @@ describe('tag_merge', () => {
     const { process } = await testProcessor(
       tagMerge,
       'tag_merge: { tags: [region:eu, team:platform, env:production], on_conflict: keep }',
+      { signal: 'metrics' },
     )
     const merged = await process(batch)
     expect(resource(merged)).toEqual([
@@ -39,7 +44,9 @@ describe('tag_merge', () => {
   })
 
   it('takes the tags as one text with commas, and only the first colon divides', async () => {
-    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: "region:eu, image:shop:1.2" }')
+    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: "region:eu, image:shop:1.2" }', {
+      signal: 'metrics',
+    })
     expect(resource(await process(MetricBatch.of({ metrics: [gauge('load', 1)] })))).toEqual([
       ['region', 'eu'],
       ['image', 'shop:1.2'],
@@ -47,7 +54,9 @@ describe('tag_merge', () => {
   })
 
   it('looks at all points of a large batch before it decides where a tag goes with keep', async () => {
-    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [env:production], on_conflict: keep }')
+    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [env:production], on_conflict: keep }', {
+      signal: 'metrics',
+    })
     const metrics = [...Array.from({ length: 6000 }, () => gauge('load', 1)), gauge('load', 2, { env: 'staging' })]
     const merged = await process(MetricBatch.of({ metrics }))
     expect(resource(merged)).toEqual([])
@@ -56,7 +65,7 @@ describe('tag_merge', () => {
   })
 
   it('gives the same result when it runs twice', async () => {
-    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [env:production] }')
+    const { process } = await testProcessor(tagMerge, 'tag_merge: { tags: [env:production] }', { signal: 'metrics' })
     const once = await process(batch)
     expect(await process(once)).toBe(once)
   })

@@ -14,19 +14,13 @@ import { scrapers } from '../../src/receivers/host_metrics/receiver.ts'
 import type { Scraper } from '../../src/receivers/host_metrics/scraper.ts'
 import type { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { testComponent } from '../../src/testing.ts'
-import { describeBatch, startScraping, valuesOf } from './host_metrics/scraping.ts'
-import type { Scraping } from './host_metrics/scraping.ts'
+import { describeBatch, startScraping, valuesOf } from '../kit/scraping.ts'
+import type { Scraping } from '../kit/scraping.ts'
 import { cleanups } from '../kit/cleanups.ts'
 
 const CASES = new URL('../cases/host_metrics/', import.meta.url).pathname
 const BOOT = 1_700_000_000_000_000_000n
 const CONTAINER_START = BOOT + 1_234_560_000_000n
-
-async function start(yaml: string, options?: Parameters<typeof startScraping>[1]): Promise<Scraping> {
-  const scraping = await startScraping(yaml, options)
-  cleanups.push(() => scraping.stop())
-  return scraping
-}
 
 async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'host-metrics-'))
@@ -94,7 +88,7 @@ describe('scrapes in a row of a host below a folder', () => {
       const folder = join(CASES, name)
       const temporary = await temporaryFolder()
       const root = join(temporary, 'root')
-      const scraping = await start(readFileSync(join(folder, 'config.yaml'), 'utf8'), {
+      const scraping = await startScraping(readFileSync(join(folder, 'config.yaml'), 'utf8'), {
         env: { ROOT: root },
         own: `${root}/own`,
       })
@@ -156,7 +150,7 @@ describe('the host itself', () => {
   const onLinux = process.platform === 'linux' ? it : it.skip
 
   onLinux('shows every metric of every scraper from /proc, but those that the machine lacks', async () => {
-    const scraping = await start(everything(names))
+    const scraping = await startScraping(everything(names))
     await scraping.next()
     const seen = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
     const all = Object.values<Scraper>(scrapers).flatMap(({ metrics }) => Object.keys(metrics))
@@ -165,7 +159,7 @@ describe('the host itself', () => {
   })
 
   it('shows what systeminformation can fill, and nothing else, where there is no /proc', async () => {
-    const scraping = await start(everything(names), { portable: await loadPortableSystem() })
+    const scraping = await startScraping(everything(names), { portable: await loadPortableSystem() })
     await scraping.next()
     const seen = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
     const declared = Object.values<Scraper>(scrapers).flatMap(({ metrics }) => Object.entries(metrics))
@@ -174,13 +168,13 @@ describe('the host itself', () => {
     const others = declared.map(([name]) => name).filter((name) => !linuxOnly.includes(name))
     expect(others.filter((name) => !seen.includes(name) && !mayLack.test(name))).toEqual([])
     expect(scraping.logs()).toEqual([
-      'A scraper finds nothing to read on this operating system. {"scraper":"disk"}',
-      'A scraper finds nothing to read on this operating system. {"scraper":"container"}',
+      'A scraper has nothing to read on this operating system. {"scraper":"disk"}',
+      'A scraper has nothing to read on this operating system. {"scraper":"container"}',
     ])
   })
 
   onLinux('is said to be as full as statfs says', async () => {
-    const scraping = await start(
+    const scraping = await startScraping(
       'host_metrics: { initial_delay: 0s, root_path: /, scrapers: { filesystem: { include_virtual_filesystems: true } } }',
     )
     const usage = valuesOf(await scraping.next(), 'system.filesystem.usage')
@@ -194,7 +188,7 @@ describe('the host itself', () => {
   })
 
   it('is named in the resource, with more on request', async () => {
-    const scraping = await start(
+    const scraping = await startScraping(
       'host_metrics: { initial_delay: 0s, scrapers: { system: }, resource_attributes: { host.arch: { enabled: true }, host.cpu.model.name: { enabled: true }, host.ip: { enabled: true } } }',
     )
     const resource = (await scraping.next()).resources[0].resource.attributes.toObject()
@@ -220,7 +214,7 @@ describe('recorded answers of another system', () => {
         )
       const portable = { platform, os: replay('os'), information: replay('information') } as unknown as PortableSystem
       const attributes = ['host.id', 'os.description', 'os.version', 'host.cpu.vendor.id', 'host.cpu.cache.l2.size']
-      const scraping = await start(
+      const scraping = await startScraping(
         everything(
           Object.keys(scrapers),
           `resource_attributes: { host.name: { enabled: false }, ${attributes.map((name) => `${name}: { enabled: true }`).join(', ')} },`,
@@ -249,7 +243,7 @@ describe('what does not answer', () => {
     const system = await loadPortableSystem()
     const mem = () => new Promise<never>((_, reject) => (answer = () => reject(new Error('too late'))))
     const portable = { ...system, information: { ...system.information, mem } }
-    const scraping = await start(
+    const scraping = await startScraping(
       'host_metrics: { collection_interval: 1ms, initial_delay: 0s, timeout: 20ms, scrapers: { memory: , system: } }',
       { portable },
     )
@@ -272,7 +266,7 @@ describe('what does not answer', () => {
       'data/.keep': '',
     })
     await symlink('../devices/sda9', join(root, 'sys/dev/block', numberOf(tmpdir())))
-    const scraping = await start(
+    const scraping = await startScraping(
       `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { filesystem: , system: } }`,
     )
     await writeFile(join(root, 'proc/uptime'), '5.00 5.00\n')
@@ -320,7 +314,7 @@ describe('a figure that cannot be', () => {
     const mem = () => Promise.resolve({ total: 100, free: 10, available: 120, swaptotal: 0 })
     const disk = { fs: '/dev/disk1', type: 'apfs', mount: '/', rw: true, used: 2 ** 64, available: NaN }
     const information = { ...system.information, mem, fsSize: () => Promise.resolve([disk]) }
-    const scraping = await start(
+    const scraping = await startScraping(
       'host_metrics: { collection_interval: 1ms, initial_delay: 0s, scrapers: { memory: , filesystem: } }',
       { portable: { ...system, information } as unknown as PortableSystem },
     )
@@ -371,7 +365,7 @@ describe('the start of the sums', () => {
 
   it('is the boot as it was first read, while the clock goes on', async () => {
     const root = await rootWithBoot(NOON - 600)
-    const scraping = await start(yaml(root))
+    const scraping = await startScraping(yaml(root))
     expect(await timesOf(scraping, NOON)).toEqual([NOON - 600, NOON])
     await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${NOON - 599}\n`)
     expect(await timesOf(scraping, NOON + 10)).toEqual([NOON - 600, NOON + 10])
@@ -379,7 +373,7 @@ describe('the start of the sums', () => {
 
   it('is read again when the clock is set back, since the kernel moves the boot with it', async () => {
     const root = await rootWithBoot(NOON - 600)
-    const scraping = await start(yaml(root))
+    const scraping = await startScraping(yaml(root))
     expect(await timesOf(scraping, NOON)).toEqual([NOON - 600, NOON])
     await writeFile(join(root, 'proc/stat'), `cpu0 1 1 1 1 1 1 1 1\nbtime ${NOON - 4200}\n`)
     expect(await timesOf(scraping, NOON - 3600)).toEqual([NOON - 4200, NOON - 3600])
@@ -387,7 +381,7 @@ describe('the start of the sums', () => {
   })
 
   it('is never after the time of the scrape, and stays', async () => {
-    const scraping = await start(yaml(await rootWithBoot(NOON + 3600)))
+    const scraping = await startScraping(yaml(await rootWithBoot(NOON + 3600)))
     expect(await timesOf(scraping, NOON)).toEqual([NOON, NOON])
     expect(await timesOf(scraping, NOON + 10)).toEqual([NOON, NOON + 10])
   })
@@ -395,7 +389,7 @@ describe('the start of the sums', () => {
 
 describe('the settings', () => {
   it('take a scraper without settings for its defaults, and run only what is listed', async () => {
-    const scraping = await start('host_metrics: { initial_delay: 0s, scrapers: { memory: } }')
+    const scraping = await startScraping('host_metrics: { initial_delay: 0s, scrapers: { memory: } }')
     const names = [...(await scraping.next()).metrics()].map(({ metric }) => metric.name)
     expect(names).toEqual(['system.memory.usage', 'system.memory.limit'])
   })
@@ -441,7 +435,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
       'error pipeline.yaml:7:50 cpu.metrics.system.cpu.time.attributes[1]: must be `cpu` or `state`, not "core"',
       'error pipeline.yaml:7:79 cpu.metrics.system.cpu.time.aggregation_strategy: must be `sum`, not "avg"',
       'error pipeline.yaml:8:59 cpu.metrics.system.cpu.utilization.aggregation_strategy: must be `sum`, `avg`, `min` or `max`, not "median"',
-      'error pipeline.yaml:9:39 cpu.metrics.system.cpu.logical.count.attributes: is not a setting of cpu.metrics.system.cpu.logical.count; there are enabled',
+      'error pipeline.yaml:9:39 cpu.metrics.system.cpu.logical.count.attributes: unknown setting; known settings: enabled',
     ])
   })
 
@@ -463,7 +457,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
     const disk =
       'metrics: { system.disk.io: { attributes: [direction] }, system.disk.io_time: { enabled: false, attributes: [] } }'
     expect(await problemsOf(`      disk: { ${disk} }`)).toBe(
-      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device beside its disk: say which ones count with include or exclude, or some counts twice',
+      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device of its own, in addition to its disk: say which ones count with include or exclude, or some counts twice',
     )
     expect(await problemsOf(`      disk: { include: { devices: [sda] }, ${disk} }`)).toBe('')
     const usage = 'system.filesystem.usage: { attributes: [device, state], aggregation_strategy: max }'
@@ -481,7 +475,7 @@ describe('counters that are added up', () => {
     await writeFile(join(root, 'proc/stat'), `btime ${BOOT / 1_000_000_000n}\n`)
     await writeFile(join(root, 'proc/1/net/tcp'), '')
     const io = 'system.network.io: { attributes: [direction] }'
-    const scraping = await start(
+    const scraping = await startScraping(
       `host_metrics: { collection_interval: 1ms, initial_delay: 0s, root_path: ${root}, scrapers: { network: { metrics: { ${io} } } } }`,
     )
     return async (interfaces: Readonly<Record<string, number | bigint>>) => {
@@ -542,7 +536,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
   })
 
   onLinux('is the host itself when it is /', async () => {
-    const scraping = await start('host_metrics: { initial_delay: 0s, root_path: /, scrapers: { load: } }')
+    const scraping = await startScraping('host_metrics: { initial_delay: 0s, root_path: /, scrapers: { load: } }')
     expect(valuesOf(await scraping.next(), 'system.cpu.load_average.1m')).toHaveProperty([''])
   })
 })

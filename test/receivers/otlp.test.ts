@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
@@ -14,15 +14,16 @@ import { checkComponent, loadConfig } from '../../src/pipeline/config/config.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import otlp from '../../src/receivers/otlp.ts'
 import { cleanups } from '../kit/cleanups.ts'
+import { listen } from '../kit/listen.ts'
 import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
-import { gaugeRequest, startReceiving } from './otlp/receiving.ts'
-import type { Receiving, ReceivingOptions } from './otlp/receiving.ts'
+import { until } from '../kit/until.ts'
+import { gaugeRequest, startReceiving } from '../kit/receiving.ts'
+import type { Receiving, ReceivingOptions } from '../kit/receiving.ts'
 
 const tlsFile = (name: string): string => fileURLToPath(new URL(`../kit/tls/${name}`, import.meta.url))
 
 async function start(options: ReceivingOptions): Promise<Receiving & { url: string }> {
   const receiving = await startReceiving(options)
-  cleanups.push(receiving.stop)
   return { ...receiving, url: `http://${receiving.addresses.HTTP}/v1/metrics` }
 }
 
@@ -102,6 +103,14 @@ describe('the otlp receiver over HTTP', () => {
     expect((await arrived(1))[0]).toEqual(sent)
   })
 
+  it('ignores parameters of the content type of protobuf, which is no text', async () => {
+    const { url, arrived } = await start({ otlp: http() })
+    const sent = gaugeRequest(1)
+    const { status } = await post(url, sent, { 'content-type': `${PROTOBUF}; charset=utf-16` })
+    expect(status).toBe(200)
+    expect((await arrived(1))[0]).toEqual(sent)
+  })
+
   it('takes a body in chunks of any size', async () => {
     const { addresses, arrived } = await start({ otlp: http() })
     const sent = gaugeRequest(...Array<number>(600).fill(1))
@@ -158,6 +167,10 @@ describe('the otlp receiver over HTTP', () => {
   it.each([
     ['another path', 404, 5, 'metrics are received at /v1/metrics', { path: '/v1/traces' }],
     ['another method', 405, 12, 'POST', { method: 'GET' }],
+    ['PUT', 405, 12, 'Metrics are sent with POST, not PUT.', { method: 'PUT' }],
+    ['DELETE', 405, 12, 'Metrics are sent with POST, not DELETE.', { method: 'DELETE' }],
+    ['OPTIONS', 405, 12, 'Metrics are sent with POST, not OPTIONS.', { method: 'OPTIONS' }],
+    ['PUT of another type', 405, 12, 'Metrics are sent with POST, not PUT.', { method: 'PUT', type: 'text/plain' }],
     ['no content type', 415, 3, 'application/x-protobuf or application/json', { type: undefined }],
     ['another content type', 415, 3, 'not text/plain', { type: 'text/plain' }],
     [
@@ -170,6 +183,13 @@ describe('the otlp receiver over HTTP', () => {
     ['an unknown compression', 415, 12, 'Content-Encoding must be', { coding: 'br' }],
     ['broken protobuf', 400, 3, 'runs past its parent', { body: gaugeRequest(1).subarray(0, -1) }],
     ['broken JSON', 400, 3, 'is not JSON', { type: 'application/json', body: '{' }],
+    [
+      'JSON that is not UTF-8',
+      400,
+      3,
+      'the body is not UTF-8, as JSON must be (RFC 8259, 8.1)',
+      { type: 'application/json', body: Buffer.from('{"resourceMetrics":[],"x":"\xff"}', 'latin1') },
+    ],
     [
       'JSON that is not OTLP',
       400,
@@ -196,12 +216,12 @@ describe('the otlp receiver over HTTP', () => {
     } = {
       type: PROTOBUF,
       ...given,
-    } as { path?: string; method?: 'GET'; type?: string; coding?: string; body?: Buffer | string }
+    } as { path?: string; method?: 'GET' | 'PUT'; type?: string; coding?: string; body?: Buffer | string }
     const headers: Record<string, string> = {}
     if (type !== undefined) headers['content-type'] = type
     if (coding !== undefined) headers['content-encoding'] = coding
     const answer = await answerOf(
-      await request(new URL(path, url), { method, headers, ...(method === 'POST' && { body }) }),
+      await request(new URL(path, url), { method, headers, ...(/^P/.test(method) && { body }) }),
     )
     expect(answer.status).toBe(status)
     expect(answer.headers['content-type']).toBe(type === PROTOBUF ? PROTOBUF : 'application/json')
@@ -244,6 +264,25 @@ describe('the otlp receiver over HTTP', () => {
     const balance = await pipeline.stop()
     expect(balance.pipelines.metrics).toMatchObject({ accepted: 3, refused: 1, handed_on: 2 })
     expect(balance.exporters.otlp_http).toMatchObject({ handed_in: 2, sent: 2 })
+  })
+
+  it('says at a stop that the exporter stops, not that its queue is full, and logs what is dropped in one number', async () => {
+    const queue = ', sending_queue: { queue_size: 2, num_consumers: 1, block_on_overflow: true }'
+    const { url, arrived, pipeline, logs } = await start({
+      ...{ otlp: http(), exporter: queue, hold: true, shutdownTimeout: '300ms' },
+    })
+    expect(await post(url, gaugeRequest(1))).toMatchObject({ status: 200 })
+    await arrived(1)
+    for (const value of [2, 3]) expect(await post(url, gaugeRequest(value))).toMatchObject({ status: 200 })
+    const waiting = post(url, gaugeRequest(4))
+    await until(() => pipeline.telemetry.balance().pipelines.metrics.accepted === 4)
+    const { exporters } = await pipeline.stop()
+    const refused = await waiting
+    expect(refused.status).toBe(503)
+    expect(refused.refusal()).toMatchObject({ code: 14, message: 'The exporter is stopping.' })
+    expect(exporters.otlp_http.dropped).toEqual({ shutdown: 3 })
+    const dropped = logs.filter((line) => line.startsWith('Data points could not be sent before the stop'))
+    expect(dropped).toEqual([containing('"items":3}')])
   })
 
   it('tells what a fault has lost as a partial success, which is not to be sent again', async () => {
@@ -463,27 +502,18 @@ describe('the otlp receiver in its life', () => {
   })
 
   it('waits where the address is in use, and the pipeline ends when service.start_timeout has passed', async () => {
-    const other = createServer().listen(0, '127.0.0.1')
-    await once(other, 'listening')
-    cleanups.push(() => other.close())
-    const { port } = other.address() as AddressInfo
+    const { port } = await listen(createServer())
     const text = `
 receivers: { otlp: { protocols: { grpc: { endpoint: "127.0.0.1:0" }, http: { endpoint: "127.0.0.1:${port}" } } } }
 exporters: { debug: }
 service: { start_timeout: 100ms, pipelines: { metrics: { receivers: [otlp], exporters: [debug] } } }`
     const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
     const logs: unknown[] = []
-    const log = (message: string, fields?: object) => void logs.push({ message, fields })
+    const log = (_message: string, fields?: object) => void logs.push(fields)
     const pipeline = startPipeline(config, { log: { debug: log, info: log, warn: log, error: log } })
     expect(await pipeline.ended).toEqual({ failed: true })
-    expect(logs).toContainEqual({
-      message: `Cannot listen on 127.0.0.1:${port}: another process listens there already. This is tried again.`,
-      fields: undefined,
-    })
-    expect(logs).toContainEqual({
-      message: 'A receiver could not start within service.start_timeout, 0.1 s; the pipeline stops.',
-      fields: { receivers: 'receivers.otlp' },
-    })
+    expect(logs).toContainEqual({ event: 'listen_failed', address: `127.0.0.1:${port}` })
+    expect(logs).toContainEqual({ event: 'start_timeout', receivers: 'receivers.otlp' })
     await pipeline.stop()
   })
 

@@ -1,10 +1,10 @@
-import type { Attributes } from '../../otlp/common/attributes.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import type { Metric, ResourceMetrics } from '../../otlp/metrics/metric.ts'
 import { PART } from '../../otlp/common/parts.ts'
 import type { DataPoint } from '../../otlp/metrics/points.ts'
 import { cut, numberText, visible, wrap } from '../../text/terminal.ts'
 import type { Divided } from '../../time/turns.ts'
+import { attributeTexts, GAP } from './rows.ts'
 
 interface Row {
   readonly name: string
@@ -57,8 +57,6 @@ function* resourceTable({ resource, scopes }: ResourceMetrics, width: number): D
   return `${lines.join('\n')}\n\n`
 }
 
-const GAP = '  '
-
 function rowOf(metric: Metric, point: DataPoint, isFirst: boolean): Row {
   const [value = '-', ...more] = valueTexts(point)
   return {
@@ -93,11 +91,4 @@ function valueTexts(point: DataPoint): string[] {
     add('max', point.max)
   }
   return texts
-}
-
-function attributeTexts(attributes: Attributes): string[] {
-  return attributes.keys().map((key) => {
-    const text = attributes.text(key) ?? ''
-    return `${visible(key)}=${/^[^\s"=]+$/.test(text) ? visible(text) : visible(JSON.stringify(text))}`
-  })
 }

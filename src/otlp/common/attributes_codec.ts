@@ -13,28 +13,44 @@ import {
   writeString,
 } from '../wire/fields.ts'
 import { Encoded } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { MemberOf } from '../wire/message_codec.ts'
 import { readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
 
 /** Reads attributes that stand side by side in a message of any kind. */
 export const readAttributeRun = readerOfRun(readKeyValue)
 
-/** The attributes of a message, as they are met. */
-export class AttributeRun extends Run<KeyValue> {
-  constructor(source: Source) {
-    super(source, readAttributeRun)
-  }
+/** The attributes of an item, which stay as they stand until somebody looks at one. */
+export const attributeRun: MemberOf = ({ name, number }) => ({
+  read(into, reader, source) {
+    const run = (into[name] ??= new Run(source, readAttributeRun)) as Run<KeyValue>
+    run.add(reader)
+  },
+  finish(into) {
+    if (!(into[name] instanceof Run)) return
+    const all = (into[name] as Run<KeyValue>).all()
+    into[name] = all instanceof Encoded ? Attributes.fromWire(all) : Attributes.from(all ?? [])
+  },
+  write(writer, values) {
+    const attributes = (values[name] ?? Attributes.empty) as Attributes
+    writeRepeated(writer, number, attributes.encoded ?? attributes, readAttributeRun, writeKeyValue)
+  },
+})
 
-  attributes(): Attributes {
-    const all = this.all()
-    return all instanceof Encoded ? Attributes.fromWire(all) : Attributes.from(all ?? [])
-  }
-}
-
-/** Writes the attributes of a message under the number of their field. */
-export function writeAttributes(writer: Writer, field: number, attributes: Attributes): void {
-  writeRepeated(writer, field, attributes.encoded ?? attributes, readAttributeRun, writeKeyValue)
-}
+/** The attributes of a message that is read with the one around it. */
+export const attributes: MemberOf = ({ name, number }) => ({
+  read(into, reader) {
+    if (!Array.isArray(into[name])) into[name] = []
+    ;(into[name] as KeyValue[]).push(readKeyValue(reader, messageEnd(reader)))
+  },
+  finish(into) {
+    if (Array.isArray(into[name])) into[name] = Attributes.from(into[name] as KeyValue[])
+  },
+  write(writer, values) {
+    for (const attribute of (values[name] ?? Attributes.empty) as Attributes) {
+      writeMessage(writer, number, attribute, writeKeyValue)
+    }
+  },
+})
 
 export function readKeyValue(reader: Reader, end: number): KeyValue {
   let key = ''

@@ -1,23 +1,25 @@
-import type { Reader, Writer } from 'protobufjs/minimal.js'
-import { LENGTH_DELIMITED, view } from '../wire/fields.ts'
+import { view } from '../wire/fields.ts'
 import { Encoded } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
+import type { Form } from '../wire/message_codec.ts'
 
 /** The id of a trace or a span: hexadecimal digits, or bytes of a request. */
 export type Id = string | Encoded<string>
 
-/** The id at the reader's position, which is in a request. */
-export function readId(reader: Reader, source: Source): Id {
-  return view(reader, source, hexOf)
+/** The id of an item, which stays as it stands until somebody looks at it. */
+export const id: Form<Id> = {
+  read: (reader, source) => view(reader, source, hexOf),
+  write: (writer, value) => writer.bytes(idBytes(value)),
 }
 
 function hexOf({ bytes }: Source, start: number, end: number): string {
   return bytes.toString('hex', start, end)
 }
 
-export function writeId(writer: Writer, field: number, id: Id | undefined): void {
-  const bytes = idBytes(id)
-  if (bytes.length > 0) writer.uint32((field << 3) | LENGTH_DELIMITED).bytes(bytes)
+/** The id in a message that is read with the one around it. */
+export const hex: Form<string> = {
+  read: (reader) => Buffer.from(reader.bytes()).toString('hex'),
+  write: (writer, value) => writer.bytes(idBytes(value)),
 }
 
 /** Hexadecimal digits; none for an id that is not there. */

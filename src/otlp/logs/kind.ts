@@ -5,7 +5,7 @@ import { placesOf } from './time_window.ts'
 import { checkLogs } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
-import { readLogRecord, writeLogRecord } from './codec.ts'
+import { logRecord } from './codec.ts'
 import { LogRecord, ResourceLogs, ScopeLogs } from './log_record.ts'
 import type { LogRecordFields } from './log_record.ts'
 
@@ -16,8 +16,8 @@ const kind: ItemKind<LogRecord, ScopeLogs, ResourceLogs> = {
   scopeEntry: (source) => new ScopeLogs(source),
   scopeFields: (scope, records, schemaUrl, unknown) => ({ scope, records, schemaUrl, unknown }),
   check: checkLogs,
-  read: (reader, source) => new LogRecord(view(reader, source, readLogRecord)),
-  write: (writer, record) => writer.view(2, record, writeLogRecord),
+  read: (reader, source) => new LogRecord(view(reader, source, logRecord.read)),
+  write: (writer, record) => writer.view(2, record, logRecord.writeMade),
   used: ({ made }) => encodedIn(made),
   moved: (_record, encoded: Encoded<LogRecordFields>) => new LogRecord(encoded),
   placesOf,

@@ -153,3 +153,8 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
     return emptied.size === 0 ? mapped : mapped.filterMetrics((metric) => !emptied.has(metric))
   }
 }
+
+/** Changes a batch of metrics, and leaves those of other signals as they are. */
+export function changeMetrics<B extends ItemBatch>(batch: B, change: (batch: MetricBatch) => MetricBatch): B {
+  return batch instanceof MetricBatch ? (change(batch) as ItemBatch as B) : batch
+}

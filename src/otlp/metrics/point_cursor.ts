@@ -42,6 +42,16 @@ export abstract class PointCursor {
     this.types = types
   }
 
+  /** Takes in the one point that stands from `start` to `end` of a request; `false` when it cannot read it. */
+  openPoint(source: Source, start: number, end: number): boolean {
+    this.source = source
+    this.bytes = source.bytes
+    this.view = source.view
+    this.attributesLast = source.plainNumbers
+    this.at = start
+    return this.point(end)
+  }
+
   /** Goes to the front of the metric's points; `false` when they are not there as bytes, or of other types. */
   open({ encoded, shape }: Metric): boolean {
     this.complete = false

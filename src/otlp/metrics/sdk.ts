@@ -6,36 +6,3 @@ import { MetricBatch } from './batch.ts'
 export function fromSdk(metrics: ResourceMetrics): MetricBatch {
   return MetricBatch.fromOtlp(ProtobufMetricsSerializer.serializeRequest(metrics) ?? new Uint8Array())
 }
-
-/** What an OTLP destination says of a request it took. */
-export interface ExportOutcome {
-  /** Data points it refused. */
-  readonly rejected: number
-  /** Why, or a warning when none was refused; '' when all is well. */
-  readonly message: string
-}
-
-/** Reads an `ExportMetricsServiceResponse`. Throws when the bytes are none. */
-export function readExportResponse(body: Uint8Array, encoding: 'protobuf' | 'json'): ExportOutcome {
-  if (encoding === 'json') return readJsonResponse(Buffer.from(body).toString('utf8'))
-  const { partialSuccess } = ProtobufMetricsSerializer.deserializeResponse(body)
-  return { rejected: Number(partialSuccess?.rejectedDataPoints ?? 0), message: partialSuccess?.errorMessage ?? '' }
-}
-
-/** The SDK's own reader takes any text for an answer that says nothing. */
-function readJsonResponse(text: string): ExportOutcome {
-  const response: unknown = JSON.parse(text)
-  if (!isObject(response)) throw new Error('It is not a JSON object.')
-  // Protobuf's JSON has two names for a field.
-  const partial = response.partialSuccess ?? response.partial_success ?? {}
-  if (!isObject(partial)) throw new Error('Its partialSuccess is not a JSON object.')
-  // JSON carries an int64 as text.
-  const rejected = Number(partial.rejectedDataPoints ?? partial.rejected_data_points ?? 0)
-  if (!Number.isFinite(rejected)) throw new Error('Its rejectedDataPoints is not a number.')
-  const message = partial.errorMessage ?? partial.error_message
-  return { rejected, message: typeof message === 'string' ? message : '' }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}

@@ -1,213 +1,79 @@
-import type { Reader, Writer } from 'protobufjs/minimal.js'
+import { attributeRun, attributes } from '../common/attributes_codec.ts'
 import { Attributes } from '../common/attributes.ts'
-import type { KeyValue } from '../common/attributes.ts'
-import { AttributeRun, readKeyValue, writeAttributes } from '../common/attributes_codec.ts'
-import { readId, writeId } from '../common/id.ts'
-import {
-  FIXED32,
-  FIXED64,
-  LENGTH_DELIMITED,
-  messageEnd,
-  readBigFixed64,
-  readFields,
-  VARINT,
-  writeBigFixed64,
-  writeFixed32,
-  writeInt32,
-  writeMessage,
-  writeString,
-  writeUint32,
-  writeUnknown,
-} from '../wire/fields.ts'
-import type { Mutable } from '../wire/fields.ts'
-import { readerAt } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
-import { readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
+import { hex, id } from '../common/id.ts'
+import { schema } from '../schema.ts'
+import { held, message, messageRun, MessageCodec, nanoseconds } from '../wire/message_codec.ts'
+import type { Form } from '../wire/message_codec.ts'
 import { numberIn, spanKinds, statusCodes } from './span.ts'
-import type { Span, SpanEvent, SpanFields, SpanLink, SpanStatus } from './span.ts'
+import type { SpanEvent, SpanFields, SpanLink, SpanStatus } from './span.ts'
 
-const readEvents = readerOfRun(readEvent)
-const readLinks = readerOfRun(readLink)
+/** The number of an enum, or its word here. */
+const word = (words: readonly string[]): Form<string | number> => ({
+  read: (reader) => reader.int32(),
+  write: (writer, value) => writer.int32(numberIn(words, value)),
+})
 
-/** Reads a `Span` of trace/v1/trace.proto. */
-export function readSpan(source: Source, start: number, end: number): SpanFields {
-  const reader = readerAt(source.bytes, start)
-  const span: Mutable<SpanFields> = {}
-  const attributes = new AttributeRun(source)
-  const events = new Run(source, readEvents)
-  const links = new Run(source, readLinks)
-  span.unknown = readFields(reader, end, (field, wire) => {
-    if (field === 1 && wire === LENGTH_DELIMITED) {
-      // bytes trace_id = 1;
-      span.traceId = readId(reader, source)
-    } else if (field === 2 && wire === LENGTH_DELIMITED) {
-      // bytes span_id = 2;
-      span.spanId = readId(reader, source)
-    } else if (field === 3 && wire === LENGTH_DELIMITED) {
-      // string trace_state = 3;
-      span.traceState = reader.string()
-    } else if (field === 4 && wire === LENGTH_DELIMITED) {
-      // bytes parent_span_id = 4;
-      span.parentSpanId = readId(reader, source)
-    } else if (field === 5 && wire === LENGTH_DELIMITED) {
-      // string name = 5;
-      span.name = reader.string()
-    } else if (field === 6 && wire === VARINT) {
-      // SpanKind kind = 6;
-      span.kind = reader.int32()
-    } else if (field === 7 && wire === FIXED64) {
-      // fixed64 start_time_unix_nano = 7;
-      span.startTimeUnixNano = readBigFixed64(reader, false)
-    } else if (field === 8 && wire === FIXED64) {
-      // fixed64 end_time_unix_nano = 8;
-      span.endTimeUnixNano = readBigFixed64(reader, false)
-    } else if (field === 9 && wire === LENGTH_DELIMITED) {
-      // repeated KeyValue attributes = 9;
-      attributes.add(reader)
-    } else if (field === 10 && wire === VARINT) {
-      // uint32 dropped_attributes_count = 10;
-      span.droppedAttributesCount = reader.uint32()
-    } else if (field === 11 && wire === LENGTH_DELIMITED) {
-      // repeated Event events = 11;
-      events.add(reader)
-    } else if (field === 12 && wire === VARINT) {
-      // uint32 dropped_events_count = 12;
-      span.droppedEventsCount = reader.uint32()
-    } else if (field === 13 && wire === LENGTH_DELIMITED) {
-      // repeated Link links = 13;
-      links.add(reader)
-    } else if (field === 14 && wire === VARINT) {
-      // uint32 dropped_links_count = 14;
-      span.droppedLinksCount = reader.uint32()
-    } else if (field === 15 && wire === LENGTH_DELIMITED) {
-      // Status status = 15;
-      span.status = readStatus(reader, messageEnd(reader))
-    } else if (field === 16 && wire === FIXED32) {
-      // fixed32 flags = 16;
-      span.flags = reader.fixed32()
-    } else return false
-    return true
-  })
-  span.attributes = attributes.attributes()
-  span.events = events.all()
-  span.links = links.all()
-  return span
-}
+const event = new MessageCodec<SpanEvent>(schema.Event, { timeUnixNano: nanoseconds, attributes }, () => ({
+  timeUnixNano: 0n,
+  name: '',
+  attributes: Attributes.empty,
+  droppedAttributesCount: undefined,
+  unknown: undefined,
+}))
+const link = new MessageCodec<SpanLink>(schema.Link, { traceId: held(hex), spanId: held(hex), attributes }, () => ({
+  traceId: '',
+  spanId: '',
+  traceState: undefined,
+  attributes: Attributes.empty,
+  droppedAttributesCount: undefined,
+  flags: undefined,
+  unknown: undefined,
+}))
+const status = new MessageCodec<SpanStatus>(
+  schema.Status,
+  {
+    code: held({
+      ...word(statusCodes),
+      read: (reader) => {
+        const code = reader.int32()
+        return statusCodes[code] ?? code
+      },
+    }),
+  },
+  () => ({ code: 'unset', message: '', unknown: undefined }),
+)
 
-function readEvent(reader: Reader, end: number): SpanEvent {
-  const attributes: KeyValue[] = []
-  const event: Mutable<SpanEvent> = { timeUnixNano: 0n, name: '', attributes: Attributes.empty }
-  event.unknown = readFields(reader, end, (field, wire) => {
-    if (field === 1 && wire === FIXED64) {
-      // fixed64 time_unix_nano = 1;
-      event.timeUnixNano = readBigFixed64(reader, false)
-    } else if (field === 2 && wire === LENGTH_DELIMITED) {
-      // string name = 2;
-      event.name = reader.string()
-    } else if (field === 3 && wire === LENGTH_DELIMITED) {
-      // repeated KeyValue attributes = 3;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
-    } else if (field === 4 && wire === VARINT) {
-      // uint32 dropped_attributes_count = 4;
-      event.droppedAttributesCount = reader.uint32()
-    } else return false
-    return true
-  })
-  event.attributes = Attributes.from(attributes)
-  return event
-}
-
-function readLink(reader: Reader, end: number): SpanLink {
-  const attributes: KeyValue[] = []
-  const link: Mutable<SpanLink> = { traceId: '', spanId: '', attributes: Attributes.empty }
-  link.unknown = readFields(reader, end, (field, wire) => {
-    if (field === 1 && wire === LENGTH_DELIMITED) {
-      // bytes trace_id = 1;
-      link.traceId = hex(reader)
-    } else if (field === 2 && wire === LENGTH_DELIMITED) {
-      // bytes span_id = 2;
-      link.spanId = hex(reader)
-    } else if (field === 3 && wire === LENGTH_DELIMITED) {
-      // string trace_state = 3;
-      link.traceState = reader.string()
-    } else if (field === 4 && wire === LENGTH_DELIMITED) {
-      // repeated KeyValue attributes = 4;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
-    } else if (field === 5 && wire === VARINT) {
-      // uint32 dropped_attributes_count = 5;
-      link.droppedAttributesCount = reader.uint32()
-    } else if (field === 6 && wire === FIXED32) {
-      // fixed32 flags = 6;
-      link.flags = reader.fixed32()
-    } else return false
-    return true
-  })
-  link.attributes = Attributes.from(attributes)
-  return link
-}
-
-function hex(reader: Reader): string {
-  return Buffer.from(reader.bytes()).toString('hex')
-}
-
-function readStatus(reader: Reader, end: number): SpanStatus {
-  const status: Mutable<SpanStatus> = { code: 'unset', message: '' }
-  status.unknown = readFields(reader, end, (field, wire) => {
-    if (field === 2 && wire === LENGTH_DELIMITED) {
-      // string message = 2;
-      status.message = reader.string()
-    } else if (field === 3 && wire === VARINT) {
-      // StatusCode code = 3;
-      const code = reader.int32()
-      status.code = statusCodes[code] ?? code
-    } else return false
-    return true
-  })
-  return status
-}
-
-/** Writes a span that is no longer as it came. */
-export function writeSpan(writer: Writer, { made = {} }: Span): void {
-  const { attributes = Attributes.empty, events = [], links = [], status } = made
-  writeId(writer, 1, made.traceId)
-  writeId(writer, 2, made.spanId)
-  writeString(writer, 3, made.traceState ?? '')
-  writeId(writer, 4, made.parentSpanId)
-  writeString(writer, 5, made.name ?? '')
-  writeInt32(writer, 6, numberIn(spanKinds, made.kind ?? 0))
-  writeBigFixed64(writer, 7, made.startTimeUnixNano ?? 0n)
-  writeBigFixed64(writer, 8, made.endTimeUnixNano ?? 0n)
-  writeAttributes(writer, 9, attributes)
-  writeUint32(writer, 10, made.droppedAttributesCount ?? 0)
-  writeRepeated(writer, 11, events, readEvents, writeEvent)
-  writeUint32(writer, 12, made.droppedEventsCount ?? 0)
-  writeRepeated(writer, 13, links, readLinks, writeLink)
-  writeUint32(writer, 14, made.droppedLinksCount ?? 0)
-  if (status !== undefined) writeMessage(writer, 15, status, writeStatus)
-  writeFixed32(writer, 16, made.flags ?? 0)
-  writeUnknown(writer, made.unknown)
-}
-
-function writeEvent(writer: Writer, event: SpanEvent): void {
-  writeBigFixed64(writer, 1, event.timeUnixNano)
-  writeString(writer, 2, event.name)
-  writeAttributes(writer, 3, event.attributes)
-  writeUint32(writer, 4, event.droppedAttributesCount ?? 0)
-  writeUnknown(writer, event.unknown)
-}
-
-function writeLink(writer: Writer, link: SpanLink): void {
-  writeId(writer, 1, link.traceId)
-  writeId(writer, 2, link.spanId)
-  writeString(writer, 3, link.traceState ?? '')
-  writeAttributes(writer, 4, link.attributes)
-  writeUint32(writer, 5, link.droppedAttributesCount ?? 0)
-  writeFixed32(writer, 6, link.flags ?? 0)
-  writeUnknown(writer, link.unknown)
-}
-
-function writeStatus(writer: Writer, status: SpanStatus): void {
-  writeString(writer, 2, status.message)
-  writeInt32(writer, 3, numberIn(statusCodes, status.code))
-  writeUnknown(writer, status.unknown)
-}
+export const span = new MessageCodec<SpanFields>(
+  schema.Span,
+  {
+    traceId: held(id),
+    spanId: held(id),
+    parentSpanId: held(id),
+    kind: held(word(spanKinds)),
+    startTimeUnixNano: nanoseconds,
+    endTimeUnixNano: nanoseconds,
+    attributes: attributeRun,
+    events: messageRun(event),
+    links: messageRun(link),
+    status: message(status),
+  },
+  () => ({
+    traceId: undefined,
+    spanId: undefined,
+    parentSpanId: undefined,
+    traceState: undefined,
+    flags: undefined,
+    name: undefined,
+    kind: undefined,
+    startTimeUnixNano: undefined,
+    endTimeUnixNano: undefined,
+    attributes: undefined,
+    droppedAttributesCount: undefined,
+    events: undefined,
+    droppedEventsCount: undefined,
+    links: undefined,
+    droppedLinksCount: undefined,
+    status: undefined,
+    unknown: undefined,
+  }),
+)

@@ -4,7 +4,7 @@ import type { ItemKind } from '../common/item_kind.ts'
 import { checkTraces } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
-import { readSpan, writeSpan } from './codec.ts'
+import { span } from './codec.ts'
 import { ResourceSpans, ScopeSpans, Span } from './span.ts'
 import type { SpanFields } from './span.ts'
 import { placesOf } from './time_window.ts'
@@ -16,8 +16,8 @@ const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
   scopeEntry: (source) => new ScopeSpans(source),
   scopeFields: (scope, spans, schemaUrl, unknown) => ({ scope, spans, schemaUrl, unknown }),
   check: checkTraces,
-  read: (reader, source) => new Span(view(reader, source, readSpan)),
-  write: (writer, span) => writer.view(2, span, writeSpan),
+  read: (reader, source) => new Span(view(reader, source, span.read)),
+  write: (writer, item) => writer.view(2, item, span.writeMade),
   used: ({ made }) => encodedIn(made),
   moved: (_span, encoded: Encoded<SpanFields>) => new Span(encoded),
   placesOf,

@@ -51,11 +51,13 @@ export function view<Fields>(reader: Reader, source: Source, read: ReadFields<Fi
   return encoded
 }
 
+/** Eight bytes between the halves of a number and a bigint. */
+const eight = new DataView(new ArrayBuffer(8))
+
 export function readBigFixed64(reader: Reader, signed: boolean): bigint {
-  const low = reader.fixed32()
-  const high = reader.fixed32()
-  const value = (BigInt(high) << 32n) | BigInt(low)
-  return signed ? BigInt.asIntN(64, value) : value
+  eight.setUint32(0, reader.fixed32(), true)
+  eight.setUint32(4, reader.fixed32(), true)
+  return signed ? eight.getBigInt64(0, true) : eight.getBigUint64(0, true)
 }
 
 /** A 64-bit number: a JavaScript number where it is safe, else a bigint. */
@@ -153,8 +155,11 @@ export function writeBigFixed64(writer: Writer, field: number, value: bigint): v
 
 /** The two halves of a 64-bit number, the form protobufjs takes without a loss. */
 export function toLong(value: number | bigint): { low: number; high: number; unsigned: boolean } {
-  const bits = BigInt.asUintN(64, BigInt(value))
-  return { low: Number(bits & 0xffffffffn) | 0, high: Number(bits >> 32n) | 0, unsigned: false }
+  if (typeof value === 'number' && Number.isSafeInteger(value)) {
+    return { low: value | 0, high: Math.floor(value / 2 ** 32) | 0, unsigned: false }
+  }
+  eight.setBigInt64(0, BigInt(value), true)
+  return { low: eight.getInt32(0, true), high: eight.getInt32(4, true), unsigned: false }
 }
 
 export function writeUnknown(writer: Writer, unknown: Uint8Array | undefined): void {

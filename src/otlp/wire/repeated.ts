@@ -7,15 +7,15 @@ import type { ReadFields, Source } from './lazy_message.ts'
 export type Repeated<T> = Encoded<readonly T[]> | readonly T[]
 
 /** Reads the messages of a field that stand side by side. */
-export function readerOfRun<T>(
-  read: (reader: Reader, end: number) => T,
-): (source: Pick<Source, 'bytes'>, start: number, end: number) => readonly T[] {
-  return ({ bytes }, start, end) => {
-    const reader = readerAt(bytes, start)
+export function readerOfRun<T, From extends Pick<Source, 'bytes'>>(
+  read: (reader: Reader, end: number, source: From) => T,
+): (source: From, start: number, end: number) => readonly T[] {
+  return (source, start, end) => {
+    const reader = readerAt(source.bytes, start)
     const messages: T[] = []
     while (reader.pos < end) {
       reader.uint32()
-      messages.push(read(reader, messageEnd(reader)))
+      messages.push(read(reader, messageEnd(reader), source))
     }
     return messages
   }

@@ -8,14 +8,14 @@ export function serveAdmin(door: Door, reload: () => Promise<Answer>): Promise<(
     setting: 'service.admin.address',
     method: 'POST',
     answer(path, headers) {
-      if (path !== '/reload') return json(404, { error: 'There is /reload.' })
+      if (path !== '/reload') return json(404, { error: 'Unknown path; known paths: /reload.' })
       // Any page may let a browser send to this host; only a browser says where the page is from.
       if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {
-        return json(403, { error: 'Pages in browsers cannot reload.' })
+        return json(403, { error: 'A page in a browser cannot reload.' })
       }
       return reload()
     },
     listening: (real) =>
-      door.log.info('Reloading when asked to', { event: 'listening', server: 'admin', url: `http://${real}/reload` }),
+      door.log.info('Admin endpoint listening', { event: 'listening', server: 'admin', url: `http://${real}/reload` }),
   })
 }

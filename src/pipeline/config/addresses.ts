@@ -40,7 +40,7 @@ export function* addressesTakenTwice(listeners: readonly Listener[]): Generator<
     const at = before.address === address ? '' : ` (${before.address})`
     yield {
       path,
-      message: `cannot listen on ${address}, because ${before.path}${at} does already; choose another port`,
+      message: `cannot listen on ${address}, because ${before.path}${at} already does; choose another port`,
     }
   }
 }

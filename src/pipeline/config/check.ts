@@ -83,9 +83,15 @@ export function checkKeys(
     if (allowed.includes(name)) continue
     const below = join(path, name)
     const hint = collectorHint(below) ?? dottedKeyHint(name, key, value, allowed, path)
-    const what = path === '' ? 'is not a section of the configuration' : `is not a setting of ${path}`
-    const known = allowed.length === 0 ? 'it has none' : `there are ${allowed.join(', ')}`
-    report(check, key, below, hint ?? `${what}; ${known}`, hint === undefined ? closest(name, allowed) : undefined)
+    const what = path === '' ? 'section' : 'setting'
+    const known = allowed.length === 0 ? `${path} has no settings` : `known ${what}s: ${allowed.join(', ')}`
+    report(
+      check,
+      key,
+      below,
+      hint ?? `unknown ${what}; ${known}`,
+      hint === undefined ? closest(name, allowed) : undefined,
+    )
   }
 }
 
@@ -128,7 +134,7 @@ function checkSetting(setting: Setting, node: Node | undefined, place: Place, pa
   const set = given ?? environmentNode(setting, check)
   if (set === undefined && setting.changed !== undefined && check.unused !== true) {
     const [before, now] = [setting.changed.from, setting.default].map((value) => `\`${inlineYaml(value)}\``)
-    const message = `is unset, and its default changed from ${before} to ${now} in ${setting.changed.in}; set the one or the other`
+    const message = `is unset, and its default changed from ${before} to ${now} in ${setting.changed.in}; set one of the two`
     check.changedDefaults.push({ severity: 'warning', place, path, message })
   }
   const source = set ?? defaultNode(setting)
@@ -185,7 +191,7 @@ export function checkFormat(format: Format, node: Node, place: Place, path: stri
   if (node.kind === 'empty') return { value: {}, shown: {} }
   if (node.kind !== 'map') return wrongKind(format, node, path, check)
   const items = Array.from(node.entries, ([name, { key, value }]) => {
-    if (name.includes('${')) report(check, key, join(path, name), 'nothing is put into keys, only into values')
+    if (name.includes('${')) report(check, key, join(path, name), 'only values are expanded, not keys')
     const inner = inside(check, isNamedLikeSecret(name) && holdsText(format.map))
     return [name, checkFormat(format.map, value, key, join(path, name), inner)] as const
   })
@@ -248,7 +254,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
       check,
       node.place,
       path,
-      'is what print-config shows of a secret; put it back, best as `${env:NAME}` or `${file:PATH}`',
+      'is what print-config shows instead of a secret; write the secret, best as `${env:NAME}` or `${file:PATH}`',
     )
     return UNSET
   }

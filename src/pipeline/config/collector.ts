@@ -9,14 +9,14 @@ interface Hint {
 
 const exporter = (settings: string) => `exporters: { datadog_native: ${settings} }`
 
-const MODULE = 'a custom component brought by `modules` can do it'
+const MODULE = 'a custom component from `modules` can do it'
 
 /** The first that fits counts. */
 export const collectorHints: readonly Hint[] = [
   {
     path: /^extensions$/,
     message:
-      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, its queue is kept on disk by `sending_queue.directory`, health is asked for with `service.health`, memory is limited by `service.memory_limiter`, and there is no pprof or zpages endpoint; delete the section',
+      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, `sending_queue.directory` keeps its queue on disk, `service.health` serves health endpoints, memory is limited by `service.memory_limiter`, and there is no pprof or zpages endpoint; delete the section',
   },
   {
     path: /^service\.extensions$/,
@@ -30,7 +30,7 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^service\.pipelines\.profiles(\/.*)?$/,
-    message: 'there are no pipelines of profiles in this version; keep this one in the collector',
+    message: 'this version has no pipelines of profiles; keep this one in the Collector',
   },
   {
     path: /^service\.telemetry\.metrics\.(readers|views)$/,
@@ -49,12 +49,12 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^receivers\.(prometheus|statsd|kafka)$/,
-    message: `there is no such receiver in this version; host_metrics is there, and ${MODULE}`,
+    message: `this version has no such receiver; it has host_metrics, and ${MODULE}`,
   },
   {
     path: /^receivers\..*\.scrapers\.(process|nfs|hardware)$/,
     message:
-      'there is no such scraper in this version; `processes` counts the processes by state, and no scraper looks at single ones',
+      'this version has no such scraper; `processes` counts processes by state, and no scraper reports single processes',
   },
   {
     path: /^processors\.batch$/,
@@ -63,35 +63,35 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^(processors|service)\.memory_?limiter.*\.min_gc_interval_when_(soft|hard)_limited$/,
-    message: 'how often garbage is collected is decided by what it costs; delete it',
+    message: 'garbage is collected as often as its cost allows; delete it',
   },
   {
     path: /^processors\.(resource|attributes)$/,
-    message: 'attributes are set by tag_merge',
+    message: 'tag_merge sets attributes',
     instead: 'processors: { tag_merge: { tags: ["env:production"], on_conflict: override } }',
   },
   {
     path: /^processors\.transform$/,
-    message: `there is no language for transformations; names, units, labels and scales are changed by rename, a prefix is put before names by metric_prefix, attributes are set by tag_merge, and for anything else ${MODULE}`,
+    message: `there is no language for transformations; rename changes names, units, labels and scales, metric_prefix puts a prefix before names, tag_merge sets attributes, and for anything else ${MODULE}`,
     instead: 'processors: { rename: { transforms: [{ include: system.cpu.time, new_name: cpu.seconds }] } }',
   },
   {
     path: /^processors\.(k8s_?attributes|group_?by_?attrs|probabilistic_?sampler|span|tail_?sampling|delta_?to_?cumulative)$/,
-    message: `there is no such processor in this version; ${MODULE}`,
+    message: `this version has no such processor; ${MODULE}`,
   },
   {
     path: /^exporters\.datadog$/,
-    message: 'Datadog is reached by datadog_native (its own API) or by datadog_otlp (OTLP)',
+    message: 'datadog_native (its own API) or datadog_otlp (OTLP) sends to Datadog',
     instead: exporter('{ api_key: "${env:DD_API_KEY}", site: datadoghq.com }'),
   },
   {
     path: /^exporters\.(prometheus|prometheus_?remote_?write|kafka|file)$/,
-    message: `there is no such exporter in this version; otlp_http sends OTLP, debug writes OTLP JSON to the terminal, and ${MODULE}`,
+    message: `this version has no such exporter; otlp_http sends OTLP, debug writes OTLP JSON to the terminal, and ${MODULE}`,
     instead: 'exporters: { debug: { format: otlp_json } }',
   },
   {
     path: /^exporters\.logging$/,
-    message: 'metrics are shown by debug',
+    message: 'debug shows metrics',
     instead: 'exporters: { debug: { format: table } }',
   },
   {
@@ -101,7 +101,7 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\..*\.sending_queue\.storage$/,
-    message: 'a queue is kept on disk by naming a folder, without an extension',
+    message: 'name a folder to keep a queue on disk; no extension is needed',
     instead: 'sending_queue: { directory: /var/lib/heka-pipeline, max_disk_size: 1GiB }',
   },
   {
@@ -111,7 +111,7 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\..*\.sending_queue\.wait_for_result$/,
-    message: 'without a queue, a batch is taken only when it has been sent',
+    message: 'without a queue, a batch is accepted only when it has been sent',
     instead: 'sending_queue: { enabled: false }',
   },
   {
@@ -120,7 +120,7 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\..*\.tls\.insecure$/,
-    message: 'whether TLS is used is said by the URL, http:// or https://; certificates are not checked with',
+    message: 'the URL decides whether TLS is used, http:// or https://; to skip the check of certificates',
     instead: 'tls: { insecure_skip_verify: true }',
   },
   {
@@ -130,15 +130,15 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\.otlp.*\.(traces|logs|profiles)_endpoint$/,
-    message: 'there are only metrics in this version; delete it',
+    message: 'this version has only metrics; delete it',
   },
   {
     path: /^exporters\.otlp.*\.(read|write)_buffer_size$/,
-    message: 'the buffers of connections are as gRPC has them by default; delete it',
+    message: 'connections have the default buffers of gRPC; delete it',
   },
   {
     path: /^exporters\..*\.auth$/,
-    message: 'there are no authenticators; what they would add stands in the headers',
+    message: 'there are no authenticators; write what they would add into headers',
     instead: 'headers: { authorization: "Bearer ${env:TOKEN}" }',
   },
   {

@@ -86,7 +86,7 @@ async function collisionOf(
   if ((await listTypes(kind)).some(taken))
     return `there is a built-in ${kind} "${type}"; a custom one needs another type`
   const isTaken = others.some((other) => other.kind === kind && taken(other.type))
-  return isTaken ? `another module brings a ${kind} "${type}" already` : undefined
+  return isTaken ? `another module already has a ${kind} "${type}"` : undefined
 }
 
 /** The component that goes by the name `type`, custom or built-in. */
@@ -143,8 +143,7 @@ export async function reportUnknownType(
   const hint = collectorHint(`${kind}s.${type}`)
   const meant = hint === undefined ? closest(type, types) : undefined
   if (broken.has(`${kind} ${type}`) || (broken.has(UNKNOWN) && hint === undefined && meant === undefined)) return
-  const message =
-    hint ?? `unknown type: "${type}"; the ${kind}s are ${types.join(', ')}; a custom one is brought by \`modules\``
+  const message = hint ?? `unknown type: "${type}"; the ${kind}s are ${types.join(', ')}; \`modules\` adds custom ones`
   report(check, place, path, message, meant)
 }
 

@@ -59,7 +59,7 @@ export interface ConfiguredPipeline extends PipelineReferences {
 
 /** A configuration without a mistake. Maps are by id, in the order of the YAML. */
 export interface PipelineConfig {
-  readonly receivers: ReadonlyMap<string, Configured<ReceiverComponent<Settings, Batch>>>
+  readonly receivers: ReadonlyMap<string, Configured<ReceiverComponent>>
   readonly processors: ReadonlyMap<string, Configured<ProcessorComponent<Settings, Batch>>>
   readonly exporters: ReadonlyMap<string, ConfiguredExporter>
   readonly pipelines: ReadonlyMap<string, ConfiguredPipeline>

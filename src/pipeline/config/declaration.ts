@@ -42,7 +42,7 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   ]
   const whose = isKind ? kind : 'component'
   for (const key of Object.keys(exported)) {
-    if (!keys.includes(key)) yield `\`${key}\` is not part of a ${whose}'s declaration; there are ${keys.join(', ')}`
+    if (!keys.includes(key)) yield `\`${key}\` is not part of a ${whose}'s declaration; known keys: ${keys.join(', ')}`
   }
   if (!isText(summary)) yield '`summary` must be a sentence about the component'
   if (typeof create !== 'function') yield '`create` must be a function'
@@ -94,7 +94,7 @@ function isMeantAsSetting(entry: Record<string, unknown>): boolean {
 function* settingMistakes(setting: Record<string, unknown>, path: string): Generator<string> {
   for (const key of Object.keys(setting)) {
     if (!SETTING_KEYS.includes(key))
-      yield `\`${path}.${key}\` is not part of a setting; there are ${SETTING_KEYS.join(', ')}`
+      yield `\`${path}.${key}\` is not part of a setting; known keys: ${SETTING_KEYS.join(', ')}`
   }
   if (!isText(setting.doc)) yield `\`${path}.doc\` must say what the setting is for`
   if (setting.env !== undefined && !(Array.isArray(setting.env) && setting.env.every(isText))) {
@@ -123,7 +123,7 @@ function* changedMistakes({ changed, format, default: now, secret }: Record<stri
 function* formatMistakes(format: unknown, path: string): Generator<string> {
   if (typeof format === 'string') {
     if (!Object.hasOwn(formats, format))
-      yield `\`${path}\` is not a format; there are ${Object.keys(formats).join(', ')}`
+      yield `\`${path}\` is not a format; known formats: ${Object.keys(formats).join(', ')}`
   } else if (Array.isArray(format)) {
     if (format.length === 0 || !format.every(isText)) yield `\`${path}\` must list the allowed words`
   } else if (isObject(format) && Object.keys(format).length === 1) {

@@ -12,7 +12,7 @@ export const deliverySettings = {
     default: '5s',
   },
   max_age: {
-    doc: 'A data point, log record or span older than this is dropped and counted as `too_old` instead of being sent, when the destination would only throw it away; `0s` means never.',
+    doc: 'A data point, log record or span older than this is dropped and counted as `too_old`, because the destination would discard it; `0s` means never.',
     format: 'duration',
     default: '0s',
   },
@@ -49,17 +49,17 @@ export const deliverySettings = {
   },
   sending_queue: {
     enabled: {
-      doc: 'Whether batches wait in a queue. Without one, a batch is taken only when it has been sent.',
+      doc: 'Whether batches wait in a queue. Without a queue, a batch is accepted only when it has been sent.',
       format: 'boolean',
       default: true,
     },
     directory: {
-      doc: 'A folder that makes the queue durable: a batch is taken when it is flushed to a folder of this exporter in it, and sent after a restart if it was not before. Several exporters may share it, several processes may not.',
+      doc: 'A folder that makes the queue durable: a batch is accepted when it is flushed to a folder of this exporter in it, and is sent after a restart if it was not sent before. Several exporters may share it, several processes may not.',
       format: 'path',
       default: undefined,
     },
     max_disk_size: {
-      doc: 'How much the queue may take on disk; those of all signals of an exporter together. Beyond it, it is full, but an empty one takes a batch.',
+      doc: 'How much space the queue may use on disk; the queues of all signals of an exporter together. Beyond it, the queue is full, but an empty one accepts a batch.',
       format: 'bytes',
       default: '1GiB',
     },
@@ -79,7 +79,7 @@ export const deliverySettings = {
       default: 'refuse',
     },
     block_on_overflow: {
-      doc: 'Whether a full queue lets a receiver that can be refused wait for room instead. One that cannot, like `host_metrics`, never waits.',
+      doc: 'Whether a full queue lets a receiver that can be refused wait for room instead. A receiver that cannot be refused, like `host_metrics`, never waits.',
       format: 'boolean',
       default: false,
     },
@@ -94,7 +94,7 @@ export const deliverySettings = {
       default: 10,
     },
     batch: {
-      doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone takes the defaults.',
+      doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone uses the defaults.',
       format: {
         settings: {
           flush_timeout: {
@@ -181,7 +181,7 @@ export const serviceSettings = {
     },
     metrics: {
       level: {
-        doc: "Whether the pipeline's own metrics are served: not with `none`. The collector's other levels all mean everything there is.",
+        doc: "Whether the pipeline's own metrics are served: not with `none`. The Collector's other levels all mean all metrics.",
         format: ['none', 'basic', 'normal', 'detailed'],
         default: 'normal',
       },
@@ -191,14 +191,14 @@ export const serviceSettings = {
         default: 'localhost:8888',
       },
       prefix: {
-        doc: "What their names begin with, followed by `_`. By default they are called as the collector's.",
+        doc: "The prefix of their names, followed by `_`. By default they have the Collector's names.",
         format: 'metric_name',
         default: 'otelcol',
       },
     },
   },
   health: {
-    doc: 'Answers over HTTP how the process is: `/healthz`, `/readyz` and `/status`. Without it, nothing listens.',
+    doc: 'Serves health endpoints over HTTP: `/healthz`, `/readyz` and `/status`. Without it, nothing listens.',
     format: {
       settings: {
         address: {
@@ -211,11 +211,11 @@ export const serviceSettings = {
     default: undefined,
   },
   admin: {
-    doc: 'Lets whoever reaches it reload the configuration: `POST /reload`. Without it, nothing listens, and SIGHUP does the same.',
+    doc: 'Serves `POST /reload`, which reloads the configuration, to every client that can connect. Without it, nothing listens; SIGHUP also reloads.',
     format: {
       settings: {
         address: {
-          doc: 'Where it listens, `host:port`; port 0 lets the system choose. Beyond loopback, everybody who reaches it can reload.',
+          doc: 'Where it listens, `host:port`; port 0 lets the system choose. Beyond loopback, every client that can connect can reload.',
           format: 'address',
           default: 'localhost:13134',
         },
@@ -224,32 +224,32 @@ export const serviceSettings = {
     default: undefined,
   },
   allowed_hosts: {
-    doc: 'Names under which the servers of `health`, `admin` and `telemetry.metrics` are asked, besides IP addresses, `localhost` and the name of this host. On loopback they answer to no other, since a page in a browser could use one; elsewhere to any, unless there are names here.',
+    doc: 'Names that the servers of `health`, `admin` and `telemetry.metrics` answer to, in addition to IP addresses, `localhost` and the name of this host. On loopback they answer to no other, because a page in a browser could use one; elsewhere they answer to any, unless names are given here.',
     format: { list: 'hostname' },
     default: undefined,
   },
   memory_limiter: {
-    doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft one receivers refuse what comes, above the hard one what waits in memory is dropped, oldest first. Without it, the queues are all that bounds it.',
+    doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft limit receivers refuse new data, above the hard limit data that waits in memory is dropped, oldest first. Without it, only the limits of the queues bound it.',
     format: { settings: memoryLimiterSettings },
     default: undefined,
   },
   max_remembered_size: {
-    doc: 'How much all components together may remember of series, resources and names. Beyond it, new series find room only where others have gone. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
+    doc: 'How much memory all components together may use to remember series, resources and names. Beyond it, new series find room only where others have ended. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
     format: 'bytes',
     default: undefined,
   },
   processor_timeout: {
-    doc: 'How long a processor may keep a batch that it has promised to answer on. Then the batch is given up and counted, and the next one has its turn; `0s` means never.',
+    doc: 'How long a processor may take over a batch. After that, the batch is dropped and counted, and the next one has its turn; `0s` means no limit.',
     format: 'duration',
     default: '1m',
   },
   start_timeout: {
-    doc: 'How long receivers may take to start: as long as one waits for its port, the process is not ready, and it ends with 1 after this time. A reload is undone.',
+    doc: 'How long receivers may take to start. As long as one waits for its port, the process is not ready; after this time it ends with 1, and a reload is undone.',
     format: 'duration',
     default: '1m',
   },
   shutdown_timeout: {
-    doc: 'How long the queues may take to empty when the process is asked to stop, and those that a reload takes out. What hangs is not waited for a second after it.',
+    doc: 'How long queues may take to empty when the process stops or a reload removes them. A component that still hangs a second later is abandoned.',
     format: 'duration',
     default: '10s',
   },
@@ -280,7 +280,7 @@ export const pipelineSettings = {
 export type PipelineReferences = ConfigOf<typeof pipelineSettings>
 
 export const modulesSetting = {
-  doc: 'Files, relative to the YAML, or npm packages that bring custom components.',
+  doc: 'Files, relative to the YAML, or npm packages with custom components.',
   format: { list: 'string' },
   default: [],
 } as const satisfies Setting

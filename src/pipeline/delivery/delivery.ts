@@ -4,6 +4,7 @@ import type { Logger } from '../../component/logger.ts'
 import { errorMessage, retryable } from '../../errors.ts'
 import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import type { Batch, SignalType } from '../../otlp/signal.ts'
 import { handedOver, signals } from '../../otlp/signals.ts'
 import { isTooOld, withinAge } from './age.ts'
@@ -31,7 +32,7 @@ import type { ExporterSheet } from '../telemetry/telemetry.ts'
 const MAX_BLOCKED = 1000
 
 const MORE =
-  'the requests of `encode` must not hold more items than it was given; of those that it makes it says so first, by `account.created`'
+  'the requests of `encode` must not hold more items than it was given; it must first report those that it makes, with `account.created`'
 
 /** Items that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {
@@ -396,6 +397,13 @@ export class Delivery implements Holder {
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)
     this.#count(-this.#queued)
+    // Once for all of them: they came in many groups.
+    if (this.#left.dropped > 0) {
+      this.#log.error(
+        `${this.sheet.items} could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.`,
+        { event: 'items_unsent', items: this.#left.dropped },
+      )
+    }
     return this.#left
   }
 
@@ -403,13 +411,7 @@ export class Delivery implements Holder {
   #leaveBehind(items: number, stored: boolean): void {
     this.#left[stored ? 'kept' : 'dropped'] += items
     if (stored) this.sheet.kept += items
-    else if (items > 0) {
-      this.sheet.lost('shutdown', items)
-      this.#log.error(
-        `${this.sheet.items} could not be sent before the stop and are dropped and counted. A longer service.shutdown_timeout gives them time; a sending_queue.directory keeps them.`,
-        { event: 'items_unsent', items },
-      )
-    }
+    else if (items > 0) this.sheet.lost('shutdown', items)
   }
 
   /** Whether a batch may wait where there is no room for it. */
@@ -417,18 +419,20 @@ export class Delivery implements Holder {
     return this.#config.sending_queue.block_on_overflow && receipt.refusable && !this.#draining
   }
 
-  /** Refuses the batch for want of room. Ends one branch of the receipt. */
+  /** Refuses the batch for want of room, or because this stops. Ends one branch of the receipt. */
   refuse({ batch, receipt }: Envelope): void {
     this.sheet.enqueueFailed += batch.itemCount
     receipt.whenSettled((refused) => {
       if (refused) return
       this.sheet.handedIn += batch.itemCount
+      if (this.#draining) return this.#leaveBehind(batch.itemCount, false)
       this.sheet.lost('queue_full', batch.itemCount)
-      this.#log.error('The sending queue is full; what its source cannot keep is dropped and counted.', {
+      this.#log.error('The sending queue is full; data that its source cannot keep is dropped and counted.', {
         event: 'queue_full',
       })
     })
-    receipt.refuse(retryable('The sending queue is full.', this.#config.retry_on_failure.initial_interval))
+    const why = this.#draining ? 'The exporter is stopping.' : 'The sending queue is full.'
+    receipt.refuse(retryable(why, this.#config.retry_on_failure.initial_interval))
   }
 
   #take({ batch, receipt }: Envelope): void {
@@ -558,7 +562,7 @@ export class Delivery implements Holder {
     if (items === undefined) return
     this.#count(-items)
     this.sheet.lost('memory_limit', items)
-    this.#log.error('Memory is short; the oldest batch that waits in it is dropped and counted.', {
+    this.#log.error('Memory is short; the oldest batch in memory is dropped and counted.', {
       event: 'memory_dropped',
     })
   }
@@ -681,9 +685,11 @@ export class Delivery implements Holder {
     }
     const taken = (requests: Iterable<ExportRequest>): Iterable<ExportRequest> => {
       this.#note(exporter)
-      if (typeof requests[Symbol.iterator] !== 'function') {
+      if (typeof (requests as Iterable<ExportRequest> | undefined | null)?.[Symbol.iterator] !== 'function') {
         if (requests instanceof Promise) requests.catch(() => undefined)
-        throw new TypeError('`encode` must return requests, at once: a list of them, or a generator')
+        throw new TypeError(
+          `\`encode\` must return requests, at once: a list of them, or a generator; not ${describe(requests)}`,
+        )
       }
       return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
     }

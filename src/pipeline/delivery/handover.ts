@@ -24,7 +24,7 @@ export function passOn(from: ExporterState | undefined, to: ExporterState | unde
     from.forget?.()
     to.restore([records])
   } catch (error) {
-    log.warn('An exporter does not take over what the one before it remembered.', {
+    log.warn('A new exporter does not accept the state of the previous one.', {
       event: 'state_not_restored',
       error: errorMessage(error),
     })

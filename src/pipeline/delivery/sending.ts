@@ -10,6 +10,7 @@ import { outOfAge } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { Machine } from '../machine.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
+import { describe } from '../../otlp/common/handed_over.ts'
 import { whole } from '../telemetry/telemetry.ts'
 import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
@@ -115,6 +116,10 @@ export class Sending {
    */
   async send(request: ExportRequest, batch: Sent): Promise<Outcome> {
     whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
+    const { bytes = 0 } = request as Partial<ExportRequest>
+    if (!Number.isSafeInteger(bytes) || bytes < 0) {
+      throw new TypeError(`the \`bytes\` of a request must be a whole number from 0, not ${describe(bytes)}`)
+    }
     const { stored, leave, isWhole, isTooOld } = batch
     const { enabled } = this.config.retry_on_failure
     const stopped = stored ? this.stop.leave : this.stop.abort
@@ -186,7 +191,7 @@ export class Sending {
           const fields = { error: error.message, after: `${Math.round(pause)}ms` }
           if (error.reason === UNAUTHORIZED) {
             this.log.error(
-              'The destination refuses the credentials; the data is kept and sent again until it takes them. Mend the key, token or certificate of this exporter.',
+              'The destination rejected the credentials. Data is kept and retried; fix the key, token or certificate of this exporter.',
               { event: 'credentials_rejected', ...fields },
             )
           } else
@@ -263,6 +268,6 @@ export class Sending {
     if (this.sheet.failure === undefined) return
     this.sheet.failure = undefined
     this.sheet.recovered = new Date(this.#clock.now())
-    this.log.info('The destination takes requests again.', { event: 'destination_recovered' })
+    this.log.info('The destination is accepting requests again.', { event: 'destination_recovered' })
   }
 }

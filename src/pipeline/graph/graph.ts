@@ -226,7 +226,7 @@ export class Graph {
           destinations.get(exporter)?.deliveries.has(signal) === true && directoryOf(exporter) === directory
         if (isNamed || inUse || waiting.records === 0) continue
         this.options.log.warn(
-          'A queue on disk belongs to an exporter that no pipeline names. What waits in it is not sent; `heka-pipeline queue` shows, exports and drops it.',
+          'A queue on disk belongs to an exporter that no pipeline names. Its batches are not sent; `heka-pipeline queue` shows, exports and drops them.',
           { event: 'queue_unclaimed', exporter, signal, directory, items: waiting.items },
         )
       }
@@ -371,7 +371,7 @@ export class Graph {
     if (this.#plan.receivers.get(configured.id) !== receiver) return
     if (over?.failure !== undefined) {
       const isLast = [...this.#plan.receivers.values()].every(({ over }) => over !== undefined)
-      const rest = isLast ? 'none is left, so that the pipeline stops' : 'the others go on'
+      const rest = isLast ? 'no other is left, so the pipeline stops' : 'the others go on'
       log.error(`The receiver failed and has ended; ${rest}.`, { event: 'receiver_failed', error: over.failure })
     }
     this.options.health.ended(`receivers.${configured.id}`, over?.failure)

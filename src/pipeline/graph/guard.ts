@@ -74,7 +74,18 @@ export function guard(
 /** Points of a batch that a function says it left out. */
 class Said implements ProcessorAccount {
   items = 0
-  readonly filtered = (items: number): void => void (this.items += whole(items, '`account.filtered` must be given'))
+
+  /** @param all those of the batch */
+  constructor(private readonly all: number) {}
+
+  readonly filtered = (items: number): void => {
+    const said = this.items + whole(items, '`account.filtered` must be given')
+    if (said > this.all) {
+      const most = `at most the ${this.all} items of the batch in hand, all calls together`
+      throw new TypeError(`\`account.filtered\` must be given ${most}, not ${said}`)
+    }
+    this.items = said
+  }
 }
 
 /** Counts what a processor does to the number of items, in the terms it declared. */
@@ -118,7 +129,7 @@ class Ledger {
     this.sheet.created += produced - passed
     this.sheet.lost('processor_error', items - passed + this.#held)
     this.#hold(-this.#held)
-    this.#log.error('The processor failed; the batch in its hands is dropped and counted.', {
+    this.#log.error('The processor failed; the current batch is dropped and counted.', {
       event: 'processor_failed',
       error: errorMessage(error),
     })
@@ -129,7 +140,7 @@ class Ledger {
   /** A batch of `items` is given up. */
   late(items: number, timeout: number): void {
     this.sheet.lost('processor_timeout', items)
-    this.#log.error('The processor does not answer; the batch in its hands is dropped and counted.', {
+    this.#log.error('The processor does not answer; the current batch is dropped and counted.', {
       event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
@@ -137,7 +148,7 @@ class Ledger {
 
   /** A batch is refused because as many wait as may. */
   busy(waiting: number): void {
-    this.#log.warn('The processor takes longer than batches take to come, or never answers: what comes is refused.', {
+    this.#log.warn('The processor is slower than the incoming data, or is stuck; new batches are refused.', {
       event: 'processor_busy',
       waiting,
     })
@@ -152,7 +163,7 @@ class Ledger {
     if (this.#held === 0) return
     this.sheet.lost('not_released', this.#held)
     this.#log.error(
-      'The processor has ended without what it held, which is dropped and counted. An operator has to emit it when its source completes.',
+      'The processor ended without emitting the data that it held, which is dropped and counted. An operator has to emit it when its source completes.',
       { items: this.#held },
     )
     this.#hold(-this.#held)
@@ -213,7 +224,7 @@ class FunctionStep implements Step {
   }
 
   #run(envelope: Envelope): void {
-    const said = new Said()
+    const said = new Said(envelope.batch.itemCount)
     let result: ReturnType<ProcessBatch<Batch>>
     let isAwaited: boolean
     try {
@@ -272,7 +283,7 @@ class FunctionStep implements Step {
       if (this.#completed) this.output.complete()
       return
     }
-    const said = new Said()
+    const said = new Said(envelope.batch.itemCount)
     this.#settle(
       Promise.resolve(envelope.batch).then((batch) => this.process(batch, said)),
       said,
@@ -402,9 +413,12 @@ export function refuse(envelope: Envelope, sheet: PipelineSheet, error: Delivery
     if (refused) sheet.refused += items
     else {
       sheet.lost(error.reason, items)
-      log.error(`${sheet.items} were refused, and what their receiver cannot keep is dropped and counted.`, {
-        ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
-      })
+      log.error(
+        `${sheet.items} were refused (${error.reason}); those that their receiver cannot keep are dropped and counted.`,
+        {
+          ...{ event: 'items_refused', reason: error.reason, error: error.message, items },
+        },
+      )
     }
   })
   envelope.receipt.refuse(error)

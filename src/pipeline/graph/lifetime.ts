@@ -129,7 +129,7 @@ export class Lifetime {
           if (!this.#waits.has(address)) {
             if (!this.ports.patient) throw error
             wait(`cannot listen on ${address}: ${listenFailure(error)}`)
-            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This is tried again.`, {
+            this.log.error(`Cannot listen on ${address}: ${listenFailure(error)}. This will be tried again.`, {
               event: 'listen_failed',
               address,
             })

@@ -19,7 +19,8 @@ import { Delivery } from '../delivery/delivery.ts'
 import { Shared } from '../delivery/shared.ts'
 import type { Health } from '../telemetry/health.ts'
 import { Lifetime } from './lifetime.ts'
-import { isBuiltin } from '../modules/load.ts'
+import { noting } from '../modules/last_called.ts'
+import { fileOf, isBuiltin } from '../modules/load.ts'
 import { componentLogger } from '../log.ts'
 import type { Machine } from '../machine.ts'
 import type { Ports } from './ports.ts'
@@ -217,7 +218,10 @@ class Planner {
     context: Context<ConfigOf<Settings>>,
   ): ReturnType<C['create']> | undefined {
     try {
-      return create(component, context)
+      const created = create(component, context)
+      return isBuiltin(component)
+        ? created
+        : noting<C>(component.kind, `${component.kind}s.${id} (${fileOf(component)})`, created)
     } catch (error) {
       const path = `${component.kind}s.${id}`
       this.#problems.set(path, { severity: 'error', place, path, message: errorMessage(error) })

@@ -87,7 +87,7 @@ export class Ports {
       this.log?.error(message, { event: 'connections_refused', error: error.message })
     }
     if (!isShort && this.#areFilesShort)
-      this.log?.info('New connections are taken again.', { event: 'connections_accepted' })
+      this.log?.info('New connections are accepted again.', { event: 'connections_accepted' })
     this.#areFilesShort = isShort
     if (isShort) this.#probeSoon()
   }

@@ -6,7 +6,6 @@ import type { Logger } from '../../component/logger.ts'
 import type { ReceiverComponent } from '../../component/receiver.ts'
 import { errorMessage, partial, permanent, retryable } from '../../errors.ts'
 import type { MemoryGuard } from '../../host/memory_limiter.ts'
-import type { Settings } from '../../component/settings.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
 import { itemsIn } from '../../otlp/common/handed_over.ts'
 import { handedOver } from '../../otlp/signals.ts'
@@ -29,7 +28,7 @@ export interface Source {
 }
 
 interface ReceiverOptions {
-  readonly configured: Configured<ReceiverComponent<Settings, Batch>>
+  readonly configured: Configured<ReceiverComponent>
   /** Those of the pipelines that will name it. */
   readonly signals: ReadonlySet<Signal>
   readonly memory: MemoryGuard
@@ -44,7 +43,7 @@ const MEMORY_IS_SHORT = retryable('Memory is short.', undefined, { reason: 'memo
 
 /** One receiver as the shared source of its pipelines, each of which gets the batches of its signal. What it gives before it is told which these are waits for that. */
 export class Receiver {
-  readonly configured: Configured<ReceiverComponent<Settings, Batch>>
+  readonly configured: Configured<ReceiverComponent>
   readonly #source: Source
   readonly #memory: MemoryGuard
   readonly #sheetOf: ReceiverOptions['sheetOf']

@@ -1,6 +1,7 @@
 import { from } from 'rxjs'
 import type { ObservableInput } from 'rxjs'
 import type { Component, ComponentKind } from '../../component/define.ts'
+import type { Exporter } from '../../component/exporter.ts'
 import { errorMessage } from '../../errors.ts'
 import { withoutExit } from '../../process_exit.ts'
 
@@ -29,9 +30,22 @@ export function create<C extends Component>(component: C, context: unknown): Ret
     throw new Error(`its \`create\` failed: ${errorMessage(error)}`, { cause: error })
   }
   const { allowed, fits } = created[component.kind]
-  if (!isPromise(value) && fits(value)) return value as ReturnType<C['create']>
+  if (!isPromise(value) && fits(value)) {
+    if (component.kind === 'exporter') checkState((value as Exporter).state)
+    return value as ReturnType<C['create']>
+  }
   if (isPromise(value)) value.then(undefined, () => {}) // What it rejects with matters no more.
   throw new Error(`its \`create\` must return ${allowed}, not ${describe(value)}`)
+}
+
+const STATE = ['beginCheckpoint', 'changes', 'restore']
+
+function checkState(state: unknown): void {
+  if (state === undefined || hasFunctions(state, STATE)) return
+  const missing = STATE.filter((name) => !hasFunctions(state, [name])).join('` and `')
+  throw new Error(
+    `the \`state\` of its exporter must have the functions \`beginCheckpoint\`, \`changes\` and \`restore\`; it has no \`${missing}\``,
+  )
 }
 
 function isPromise(value: unknown): value is PromiseLike<unknown> {

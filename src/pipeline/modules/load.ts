@@ -119,6 +119,11 @@ export function customModules(): CustomModule[] {
   }))
 }
 
+/** The file of the module that brought the component; undefined for one of this package. */
+export function fileOf(component: Component): string | undefined {
+  return loads.findLast(({ components }) => components.includes(component))?.path
+}
+
 /** As the frames of a stack have it. */
 function realPath(file: string): string {
   try {
@@ -140,7 +145,7 @@ function isBelow(file: string, folder: string | undefined): boolean {
 /** Milliseconds that a module may take to load. */
 const PATIENCE = 10_000
 
-const LATE = `it awaits something at its top level that has not come within ${PATIENCE / 1000} s`
+const LATE = `it awaits something at its top level that has not settled within ${PATIENCE / 1000} s`
 
 interface Loaded {
   readonly path: string
@@ -243,7 +248,7 @@ async function loadAnew(path: string, files: readonly string[], begun: Set<numbe
     return /\.cjs$/.test(path) || (path.endsWith('.js') && isCommonJs(path)) ? { default: module } : module
   } catch (error) {
     if (!/^await is only valid/.test(errorMessage(error))) throw error
-    const why = 'it has changed, and awaits something at its top level; such a change takes effect at the next start'
+    const why = 'it has changed and awaits something at its top level; such a change takes effect at the next start'
     throw new Error(why, { cause: error })
   } finally {
     watch.disable()

@@ -329,7 +329,10 @@ export class DiskQueue implements Queue {
     }
     if (restored === 0) return
     this.#events.restored(restored)
-    this.#log.info('What an earlier process did not send is sent now.', { event: 'queue_restored', items: restored })
+    this.#log.info('Data that an earlier process did not send is sent now.', {
+      event: 'queue_restored',
+      items: restored,
+    })
   }
 
   #fitsMemory(bytes: number): boolean {

@@ -346,7 +346,7 @@ export class RecordLog {
     if (this.#setAsideBytes + length > this.segmentSize) {
       this.#setAside.add(file)
       this.log.error(
-        'A part of the queue on disk is damaged. As much is set aside already, so it is dropped; the rest is sent.',
+        'A part of the queue on disk is damaged. Enough is set aside already, so this part is dropped; the rest is sent.',
         {
           event: 'queue_damaged',
           file: segment.path,

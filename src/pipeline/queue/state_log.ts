@@ -325,10 +325,10 @@ export class StateLog {
     if (checkpoint.file !== undefined) return checkpoint.file
     checkpoint.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
     checkpoint.file = await this.machine.disk.open(checkpoint.path, NEW)
-    await this.machine.disk.syncFolder(this.folder)
-    // It may have been abandoned meanwhile.
+    // It may have been abandoned meanwhile. Otherwise it is listed before anything can fail, so that its file is closed.
     if (checkpoint.abandoned) this.#delete([checkpoint])
     else this.#checkpoints.push(checkpoint)
+    await this.machine.disk.syncFolder(this.folder)
     return checkpoint.file
   }
 
@@ -345,7 +345,7 @@ export class StateLog {
 
   #failed(error: unknown): void {
     this.log.warn(
-      'What the exporter remembers cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
+      'The state of the exporter cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
       { event: 'state_disk_failed', directory: this.folder, error: errorMessage(error) },
     )
     this.abandon()

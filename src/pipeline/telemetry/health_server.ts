@@ -22,10 +22,10 @@ export function serveHealth(door: Door, health: Health, secrets: Iterable<string
         case '/status':
           return status()
         default:
-          return json(404, { error: 'There are /healthz, /readyz and /status.' })
+          return json(404, { error: 'Unknown path; known paths: /healthz, /readyz, /status.' })
       }
     },
     listening: (real) =>
-      door.log.info('Answering for the health', { event: 'listening', server: 'health', address: real }),
+      door.log.info('Health endpoints listening', { event: 'listening', server: 'health', address: real }),
   })
 }

@@ -13,9 +13,9 @@ export function serveMetrics(door: Door, metrics: () => Promise<MetricBatch>): P
   return serve({
     ...door,
     setting: 'service.telemetry.metrics.address',
-    answer: (path) => (path === '/metrics' ? page() : json(404, { error: 'There is /metrics.' })),
+    answer: (path) => (path === '/metrics' ? page() : json(404, { error: 'Unknown path; known paths: /metrics.' })),
     listening: (real) =>
-      door.log.info("Serving the pipeline's own metrics", {
+      door.log.info('Metrics endpoint listening', {
         event: 'listening',
         server: 'metrics',
         url: `http://${real}/metrics`,

@@ -100,8 +100,8 @@ const receivers = instrumentsOfItems<ReceiverSheet>(
       return [sheet, attributes]
     }),
   {
-    receiver_accepted: ['counter', 'that were taken from the receiver.', (sheet) => sheet.accepted],
-    receiver_refused: ['counter', 'that no pipeline could take: the sender keeps them.', (sheet) => sheet.refused],
+    receiver_accepted: ['counter', 'that were accepted from the receiver.', (sheet) => sheet.accepted],
+    receiver_refused: ['counter', 'that no pipeline could accept: the sender keeps them.', (sheet) => sheet.refused],
   },
 )
 
@@ -147,9 +147,9 @@ const exporters = instrumentsOfItems<ExporterSheet>(
   {
     exporter_handed_in: ['counter', 'that came from its pipelines.', (sheet) => sheet.handedIn],
     exporter_restored: ['counter', 'that were found on disk at the start.', (sheet) => sheet.restored],
-    exporter_created: ['counter', 'that were made beside those handed in.', (sheet) => sheet.created],
-    exporter_sent: ['counter', 'that the destination took.', (sheet) => sheet.sent],
-    exporter_rejected: ['counter', 'refused in requests that the destination took.', (sheet) => sheet.rejected],
+    exporter_created: ['counter', 'that were made in addition to those handed in.', (sheet) => sheet.created],
+    exporter_sent: ['counter', 'that the destination accepted.', (sheet) => sheet.sent],
+    exporter_rejected: ['counter', 'refused in requests that the destination accepted.', (sheet) => sheet.rejected],
     exporter_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
     exporter_kept: ['counter', 'that the stop left on disk.', (sheet) => sheet.kept],
     exporter_queued: ['gauge', 'that wait in the queue now.', (sheet) => sheet.queued],
@@ -157,7 +157,7 @@ const exporters = instrumentsOfItems<ExporterSheet>(
     exporter_send_failed: ['counter', 'of requests that were given up, or rejected.', (sheet) => sheet.sendFailed],
     exporter_enqueue_failed: [
       'counter',
-      'that a full queue did not take, also where the sender keeps them.',
+      'that a full queue did not accept, also if the sender keeps them.',
       (sheet) => sheet.enqueueFailed,
     ],
   },
@@ -183,7 +183,7 @@ const reloads: Instrument = {
   kind: 'counter',
   name: 'config_reloads',
   unit: '{reloads}',
-  description: 'Reloads of the configuration; after one that failed, the configuration before it runs on.',
+  description: 'Reloads of the configuration; after a failed one, the previous configuration keeps running.',
   read: ({ reloads }) => Object.entries(reloads).map(([outcome, count]) => [count, { outcome }]),
 }
 
@@ -207,18 +207,23 @@ const queues = instrumentsOf<QueueStatus>(
       queueStatus === undefined ? [] : [[queueStatus(), { exporter, data_type: signal }]],
     ),
   {
-    exporter_queue_size: ['gauge', '{batches}', 'What waits in the queue, in units of its sizer.', ({ size }) => size],
+    exporter_queue_size: [
+      'gauge',
+      '{batches}',
+      'Data that waits in the queue, in units of its sizer.',
+      ({ size }) => size,
+    ],
     exporter_queue_capacity: [
       'gauge',
       '{batches}',
-      'What the queue may hold, in units of its sizer.',
+      'The capacity of the queue, in units of its sizer.',
       ({ capacity }) => capacity,
     ],
-    exporter_queue_disk_bytes: ['gauge', 'By', 'What a queue on disk takes there.', (status) => status.bytes_on_disk],
+    exporter_queue_disk_bytes: ['gauge', 'By', 'Bytes that a queue uses on disk.', (status) => status.bytes_on_disk],
     exporter_queue_disk_failed: [
       'gauge',
       '1',
-      'Whether a queue on disk is in memory now, because the disk fails.',
+      'Whether a queue on disk is kept in memory now, because the disk fails.',
       ({ bytes_on_disk: onDisk, problem }) => (onDisk === undefined ? undefined : Number(problem !== undefined)),
     ],
     exporter_oldest_batch_age_seconds: [
@@ -236,17 +241,12 @@ const memory = instrumentsOf<MemoryReading>(
     return reading === undefined ? [] : [[reading, {}]]
   },
   {
-    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter saw it last.', ({ used }) => used],
-    memory_limiter_soft_limit_bytes: [
-      'gauge',
-      'By',
-      'Memory in use from which on data is refused.',
-      ({ soft }) => soft,
-    ],
+    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter last measured it.', ({ used }) => used],
+    memory_limiter_soft_limit_bytes: ['gauge', 'By', 'Memory in use above which data is refused.', ({ soft }) => soft],
     memory_limiter_limit_bytes: [
       'gauge',
       'By',
-      'Memory in use from which on what waits in memory is dropped.',
+      'Memory in use above which data that waits in memory is dropped.',
       ({ hard }) => hard,
     ],
     memory_limiter_refusing: [
@@ -272,7 +272,7 @@ const processMetrics = instrumentsOf<NodeJS.MemoryUsage>(() => [[process.memoryU
   process_runtime_total_sys_memory_bytes: [
     'gauge',
     'By',
-    'Memory the runtime has reserved (V8: heap, and what objects hold outside of it).',
+    'Memory the runtime has reserved (V8: the heap, and memory that objects hold outside of it).',
     ({ heapTotal, external }) => heapTotal + external,
   ],
 })
@@ -318,7 +318,7 @@ export class OwnMetrics {
       kind: 'gauge',
       name: 'process_runtime_event_loop_delay_seconds',
       unit: 's',
-      description: 'How late the event loop came to what was due, since the last reading; quantile 1 is the longest.',
+      description: 'Delay of due work in the event loop since the last reading; quantile 1 is the longest.',
       read: () => delays(this.#delay),
     })
     this.#processNames = new Set(processMetrics.map(({ name }) => `${prefix}_${name}`))

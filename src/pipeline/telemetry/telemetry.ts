@@ -381,12 +381,16 @@ export class Telemetry {
     )
   }
 
-  /** Gives up the items that processors still hold: nobody waits for them any more. */
-  abandonHeld(): void {
-    for (const sheet of this.#pipelines.values()) {
+  /** Gives up the items that processors still hold: nobody waits for them any more. Returns how many, by pipeline. */
+  abandonHeld(): Map<string, { readonly what: string; readonly items: number }> {
+    const abandoned = new Map<string, { what: string; items: number }>()
+    for (const [id, sheet] of this.#pipelines) {
+      if (sheet.held === 0) continue
+      abandoned.set(id, { what: sheet.items, items: sheet.held })
       sheet.lost('shutdown', sheet.held)
       sheet.held = 0
     }
+    return abandoned
   }
 
   /** Whether items were sent, and all that came in; first values that differences are counted from need not be. */
@@ -410,7 +414,7 @@ function checkCounter(name: unknown, options: unknown): void {
   const wrong =
     options === undefined || options === null ? describe(options) : `${describe(description)} and ${describe(unit)}`
   throw new TypeError(
-    `\`createCounter\` of ${name} must be given \`{ description, unit }\`, texts of which unit may be left out, not ${wrong}`,
+    `\`createCounter\` of ${name} must be given texts, \`{ description, unit }\` (unit is optional), not ${wrong}`,
   )
 }
 

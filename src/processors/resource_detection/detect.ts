@@ -53,7 +53,7 @@ export async function detect(
       const work = detectOne(detectors[name], config[name] ?? {}, ended.signal, fail)
       return [name, await Promise.race([work, aborted])] as const
     } catch (error) {
-      log.warn('A resource detector found nothing; the pipeline goes on without it.', {
+      log.warn('A resource detector found nothing; the pipeline runs without it.', {
         detector: name,
         error: errorMessage(error),
       })

@@ -5,7 +5,7 @@ import { defineDetector } from './detector.ts'
 import type { Found } from './detector.ts'
 
 export const docker = defineDetector({
-  doc: 'the container this runs in, and what Docker says of it where its socket is mounted',
+  doc: 'the container this runs in, and what Docker reports about it if its socket is mounted',
   attributes: {
     'container.id': { doc: 'From `/proc/self`, without asking Docker.', enabled: true },
     'container.name': { doc: 'Asks Docker.', enabled: true },
@@ -24,7 +24,7 @@ export const docker = defineDetector({
     } catch (error) {
       // In a container, not to be given the socket is the rule.
       if (id === undefined) throw error
-      fail('Docker does not say more than the id of the container.', error)
+      fail('Docker reports nothing more than the id of the container.', error)
       return { 'container.id': id }
     }
   },

@@ -3,7 +3,7 @@ import { readInventory, resourceAttributes } from '../../host/inventory.ts'
 import { defineDetector } from './detector.ts'
 
 export const system = defineDetector({
-  doc: 'what the operating system says of the host',
+  doc: 'what the operating system reports about the host',
   attributes: resourceAttributes,
   settings: {
     root_path: {

@@ -48,7 +48,7 @@ const metrics = {
     on: 'linux',
   },
   'container.cpu.limit': {
-    doc: 'CPUs that may be used. Without a limit there is none.',
+    doc: 'CPUs that may be used. Without a limit there is no data point.',
     unit: '{cpu}',
     type: 'gauge',
     value: 'double',
@@ -91,7 +91,7 @@ const metrics = {
     on: 'linux',
   },
   'container.memory.working_set': {
-    doc: 'Bytes of memory in use without what of the page cache can be given up easily: what counts against the limit.',
+    doc: 'Bytes of memory in use except for page cache that can be reclaimed easily: the part that counts against the limit.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -107,7 +107,7 @@ const metrics = {
     on: 'linux',
   },
   'container.memory.usage.limit': {
-    doc: 'Bytes of memory that may be used. Without a limit there is none.',
+    doc: 'Bytes of memory that may be used. Without a limit there is no data point.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -115,7 +115,7 @@ const metrics = {
     on: 'linux',
   },
   'container.memory.available': {
-    doc: 'Bytes between the working set and the limit. Without a limit there is none.',
+    doc: 'Bytes between the working set and the limit. Without a limit there is no data point.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -151,7 +151,7 @@ const metrics = {
     on: 'linux',
   },
   'container.pids.limit': {
-    doc: 'Processes and threads that there may be. Without a limit there is none.',
+    doc: 'Processes and threads that may exist. Without a limit there is no data point.',
     unit: '{pids}',
     type: 'sum',
     value: 'int',

@@ -69,7 +69,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
     'system.disk.merged': {
-      doc: 'Reads and writes that were joined with one beside them.',
+      doc: 'Reads and writes that were joined with an adjacent one.',
       unit: '{operations}',
       type: 'sum',
       monotonic: true,
@@ -79,7 +79,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
   },
-  overlapping: { attribute: 'device', reason: 'a partition is a device beside its disk' },
+  overlapping: { attribute: 'device', reason: 'a partition is a device of its own, in addition to its disk' },
   settings: {
     include: selectionSettings('devices', 'The only devices to collect, such as `sda`; all when empty.'),
     exclude: selectionSettings('devices', 'Devices to leave out, such as `^loop` as a regular expression.'),

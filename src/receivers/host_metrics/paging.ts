@@ -5,7 +5,7 @@ import type { Scrape } from './scraper.ts'
 
 const metrics = {
   'system.paging.usage': {
-    doc: 'Bytes of swap space in each state. Without `device` where the system does not tell the devices apart.',
+    doc: 'Bytes of swap space in each state. Without `device` where the system does not distinguish the devices.',
     unit: 'By',
     type: 'sum',
     value: 'int',

@@ -137,7 +137,7 @@ export async function* collect(
           ? scraper.linux(settings, root, own, clock)
           : scraper.portable?.(settings, portableSystem)
       if (read === undefined || enabled.length === 0) {
-        log.warn('A scraper finds nothing to read on this operating system.', { scraper: name })
+        log.warn('A scraper has nothing to read on this operating system.', { scraper: name })
         return []
       }
       const aggregations = new Map<string, Aggregation>()

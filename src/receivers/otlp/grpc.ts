@@ -15,14 +15,23 @@ import {
 } from '@grpc/grpc-js'
 import type { ServerInterceptingCallInterface, ServiceDefinition, StatusObject } from '@grpc/grpc-js'
 import { logGrpc } from '../../net/grpc_log.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { services } from '../../otlp/services.ts'
+import { signals } from '../../otlp/signals.ts'
 import { maxMessages } from '../../otlp/wire/check.ts'
 import { decompressed } from './body.ts'
 import type { Decompress } from './body.ts'
 import { Gathered } from './gathered.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
-import { deliverRequest, encodeResponse, encodeStatus, reasons, Refusal, refuseConnection } from './refusal.ts'
+import {
+  deliverRequest,
+  encodeResponse,
+  encodeStatus,
+  noPipeline,
+  reasons,
+  Refusal,
+  refuseConnection,
+} from './refusal.ts'
 import { refusedByPreface } from './refused_connection.ts'
 import type { Receiving } from './receiving.ts'
 
@@ -45,7 +54,6 @@ interface KeepaliveConfig {
 
 const same = (bytes: Buffer): Buffer => bytes
 
-const METHOD = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
 /** Bytes that a call takes without its message: its objects, its stream and its connection. */
 const OVERHEAD = 48 * 1024
 
@@ -55,17 +63,19 @@ interface Message {
   isTaken: boolean
 }
 
-/** The one method there is; its messages are handed on as they come. Source: collector/metrics/v1/metrics_service.proto. */
-const service: ServiceDefinition = {
-  Export: {
-    path: METHOD,
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: same,
-    requestDeserialize: same,
-    responseSerialize: same,
-    responseDeserialize: same,
-  },
+/** A service with the one method that each has; its messages are handed on as they come. */
+function definitionOf(path: string): ServiceDefinition {
+  return {
+    Export: {
+      path,
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: same,
+      requestDeserialize: same,
+      responseSerialize: same,
+      responseDeserialize: same,
+    },
+  }
 }
 
 /** Serves OTLP over gRPC. Resolves when it listens. */
@@ -84,16 +94,21 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
       },
     ],
   })
-  grpc.addService(service, {
-    Export(call: { request: Message }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
-      const bytes = take(call.request)
-      const read = () => MetricBatch.fromOtlp(bytes, maxMessages(bytes.length))
-      deliverRequest(read, context.deliver, 'grpc').then(
-        (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
-        (error: unknown) => callback(statusOf(refused('grpc', error))),
-      )
-    },
-  })
+  for (const { signal, method } of Object.values(services)) {
+    grpc.addService(definitionOf(method), {
+      Export(call: { request: Message }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
+        const bytes = take(call.request)
+        const read = () => {
+          if (!context.takes(signal)) throw noPipeline(signal)
+          return signals[signal].fromOtlp(bytes, maxMessages(bytes.length))
+        }
+        deliverRequest(read, context.deliver, 'grpc').then(
+          (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
+          (error: unknown) => callback(statusOf(refused('grpc', error))),
+        )
+      },
+    })
+  }
   // The sockets are ours, so that both protocols listen, speak TLS and end in the same way.
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
   watch(grpc, receiving)
@@ -266,7 +281,11 @@ function admit(
     .withOnReceiveMessage((_empty, next) => next(message))
     .withOnReceiveHalfClose((next) => {
       complete()
-      next()
+      // grpc-js would say that there is no such method.
+      if (message.bytes === undefined && !message.isTaken && !over) {
+        const part = early.length > 0 || gathered.length > 0
+        refuse(new Refusal('malformed', part ? 'The request ends within its message.' : 'The request has no message.'))
+      } else next()
     })
     .build()
   const responder = new ResponderBuilder()
@@ -356,11 +375,14 @@ function refusedByGrpc(
   }
   if (status === 415) return new Refusal('wrong_type', `content-type must be application/grpc, not ${type}.`)
   if (Number(code) !== UNIMPLEMENTED || details !== undefined) return undefined
-  if (path !== METHOD) return new Refusal('not_found', `There is no method ${path}; metrics are received by ${METHOD}.`)
+  const methods = Object.values(services).map(({ method }) => method)
+  if (!methods.includes(path ?? '')) {
+    return new Refusal('not_found', `There is no method ${path}; OTLP is received by ${methods.join(', ')}.`)
+  }
   return new Refusal('malformed', decodeURIComponent(String(message)))
 }
 
-/** The code for no such method, an unknown compression and no message. */
+/** The code for no such method and an unknown compression. */
 const UNIMPLEMENTED = 12
 
 function statusOf(refusal: Refusal): StatusObject {

@@ -3,12 +3,14 @@ import type { IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { Server, Socket } from 'node:net'
 import { readTarget } from '../../net/target.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import { services } from '../../otlp/services.ts'
+import type { OtlpService } from '../../otlp/services.ts'
+import { signals } from '../../otlp/signals.ts'
 import { maxMessages } from '../../otlp/wire/check.ts'
-import { fromOtlpJson } from '../../otlp/json/read.ts'
 import { matchesWildcards } from '../../text/match.ts'
 import type { Admitted } from './admission.ts'
 import { contentCodings, readBody } from './body.ts'
+import { readJson } from './json_body.ts'
 import { LARGE } from './large_json.ts'
 import { Connections, listen, secured } from './listen.ts'
 import type { Listener, TlsConfig } from './listen.ts'
@@ -16,6 +18,7 @@ import {
   deliverRequest,
   encodeResponse,
   encodeStatus,
+  noPipeline,
   reasons,
   Refusal,
   refuseConnection,
@@ -30,6 +33,8 @@ import type { Receiving } from './receiving.ts'
 export interface HttpConfig {
   readonly endpoint: string
   readonly metrics_url_path: string
+  readonly logs_url_path: string
+  readonly traces_url_path: string
   readonly max_request_body_size: number
   readonly read_header_timeout: number
   readonly read_timeout: number
@@ -85,7 +90,7 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
   // What Node would answer by itself, or not at all: an unknown `Expect`, CONNECT, and what is no request.
   server.on('checkExpectation', handler)
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
-    const refusal = new Refusal('wrong_method', 'Metrics are sent with POST, not CONNECT.')
+    const refusal = new Refusal('wrong_method', 'OTLP is sent with POST, not CONNECT.')
     refuseConnection(socket, refused('http', refusal, socket.remoteAddress))
   })
   server.on('clientError', fail)
@@ -125,8 +130,9 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return admission.answered(admitted)
     const type = mediaType(request)
     try {
-      const partialSuccess = await take(request, type, admitted)
-      const body = type === JSON_TYPE ? responseJson(partialSuccess) : encodeResponse(partialSuccess)
+      const service = serviceOf(request)
+      const partialSuccess = await take(service, request, type, admitted)
+      const body = type === JSON_TYPE ? responseJson(partialSuccess, service) : encodeResponse(partialSuccess)
       admission.answered(admitted)
       answer(response, 200, type, body)
     } catch (error) {
@@ -144,18 +150,33 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     }
   }
 
-  /** Reads the request and hands it on. @throws Refusal */
-  async function take(request: IncomingMessage, type: string, admitted: Admitted): Promise<PartialSuccess | undefined> {
+  /** The service that the path of the request names. @throws Refusal */
+  function serviceOf(request: IncomingMessage): OtlpService {
     const { path } = readTarget(request.url)
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
       throw new Refusal('malformed', 'A request of HTTP/1.1 needs the header Host.')
     }
-    if (path !== config.metrics_url_path) {
-      throw new Refusal('not_found', `There is nothing at ${path}; metrics are received at ${config.metrics_url_path}.`)
+    const service = Object.values(services).find(({ signal }) => config[`${signal}_url_path`] === path)
+    if (service === undefined) {
+      const places = Object.values(services).flatMap(({ signal }) =>
+        context.takes(signal) ? `${signal} are received at ${config[`${signal}_url_path`]}` : [],
+      )
+      throw new Refusal('not_found', `There is nothing at ${path}; ${places.join(', ')}.`)
     }
+    if (!context.takes(service.signal)) throw noPipeline(service.signal)
     if (request.method !== 'POST') {
-      throw new Refusal('wrong_method', `Metrics are sent with POST, not ${request.method}.`)
+      throw new Refusal('wrong_method', `OTLP is sent with POST, not ${request.method}.`)
     }
+    return service
+  }
+
+  /** Reads the request and hands it on. @throws Refusal */
+  async function take(
+    { signal }: OtlpService,
+    request: IncomingMessage,
+    type: string,
+    admitted: Admitted,
+  ): Promise<PartialSuccess | undefined> {
     if (type !== PROTOBUF && type !== JSON_TYPE) {
       throw new Refusal('wrong_type', `Content-Type must be ${PROTOBUF} or ${JSON_TYPE}, not ${type}.`)
     }
@@ -169,8 +190,10 @@ export async function serveHttp(config: HttpConfig, receiving: Receiving): Promi
     const body = await readBody(request, config.max_request_body_size, admission, admitted)
     const limit = maxMessages(body.length)
     const read = () => {
-      if (type === PROTOBUF) return MetricBatch.fromOtlp(body, limit)
-      return body.length < LARGE ? fromOtlpJson(body, limit) : largeJson.read(body, limit)
+      if (type === PROTOBUF) return signals[signal].fromOtlp(body, limit)
+      return body.length < LARGE
+        ? signals[signal].fromOtlp(readJson(signal, body, limit))
+        : largeJson.read(signal, body, limit)
     }
     return deliverRequest(read, context.deliver, 'http')
   }

@@ -1,7 +1,7 @@
 import { parentPort } from 'node:worker_threads'
 import { errorMessage } from '../../errors.ts'
-import { fromOtlpJson } from '../../otlp/json/read.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
+import { readJson } from './json_body.ts'
 import type { Answer, Question } from './large_json.ts'
 
 /*
@@ -10,15 +10,15 @@ import type { Answer, Question } from './large_json.ts'
 
 const port = parentPort!
 
-port.on('message', ({ body, maxMessages }: Question) => {
-  const answer = read(body, maxMessages)
+port.on('message', (question: Question) => {
+  const answer = read(question)
   // The bytes have a buffer of their own, which moves to the other thread without a copy.
   port.postMessage(answer, 'bytes' in answer ? [answer.bytes.buffer as ArrayBuffer] : [])
 })
 
-function read(body: Uint8Array, maxMessages: number): Answer {
+function read({ signal, body, maxMessages }: Question): Answer {
   try {
-    return { bytes: fromOtlpJson(body, maxMessages).toOtlp() }
+    return { bytes: readJson(signal, body, maxMessages) }
   } catch (error) {
     return { message: errorMessage(error), isMalformed: error instanceof MalformedError }
   }

@@ -1,13 +1,15 @@
 import { Worker } from 'node:worker_threads'
 import type { Context } from '../../component/context.ts'
 import { errorMessage } from '../../errors.ts'
-import { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
+import { signals } from '../../otlp/signals.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
 import type { Timer } from '../../time/clock.ts'
 import { busy } from './refusal.ts'
 
 /** A body in OTLP/JSON, and how many messages it may hold. */
 export interface Question {
+  readonly signal: Signal
   readonly body: Uint8Array
   readonly maxMessages: number
 }
@@ -46,10 +48,10 @@ export class LargeJson {
    * The body may not be used any more: where it has a buffer of its own, that moves to the thread.
    * @throws MalformedError @throws Refusal when the thread ends
    */
-  async read(body: Buffer, maxMessages: number): Promise<MetricBatch> {
+  async read(signal: Signal, body: Buffer, maxMessages: number): Promise<Batch> {
     this.context.clock.clearTimeout(this.#idle)
     const buffer = body.buffer as ArrayBuffer
-    const question: Question = { body, maxMessages }
+    const question: Question = { signal, body, maxMessages }
     const answered = new Promise<Uint8Array>((resolve, reject) => this.#asked.push({ resolve, reject }))
     try {
       this.#thread ??= this.#start()
@@ -57,7 +59,7 @@ export class LargeJson {
     } catch (error) {
       this.#fail(error)
     }
-    return MetricBatch.fromOtlp(await answered)
+    return signals[signal].fromOtlp(await answered)
   }
 
   /** Ends the thread. Called when everything is answered; may be called again. */
@@ -96,6 +98,6 @@ export class LargeJson {
         error: errorMessage(error),
       },
     )
-    for (const { reject } of this.#asked.splice(0)) reject(busy('The request could not be read just now.'))
+    for (const { reject } of this.#asked.splice(0)) reject(busy('The request cannot be read at the moment.'))
   }
 }

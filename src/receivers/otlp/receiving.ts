@@ -7,7 +7,7 @@ export type Protocol = 'grpc' | 'http'
 
 /** What both protocols share. */
 export interface Receiving {
-  readonly context: Pick<ReceiverContext, 'clock' | 'deliver' | 'listen' | 'log' | 'signal'>
+  readonly context: Pick<ReceiverContext, 'clock' | 'deliver' | 'listen' | 'log' | 'signal' | 'takes'>
   readonly admission: Admission
   readonly largeJson: LargeJson
   /** Of each protocol. */

@@ -3,7 +3,8 @@ import type { Socket } from 'node:net'
 import protobuf from 'protobufjs/minimal.js'
 import type { ReceiverContext } from '../../component/context.ts'
 import { asDeliveryError, errorMessage } from '../../errors.ts'
-import type { MetricBatch } from '../../otlp/metrics/batch.ts'
+import type { OtlpService } from '../../otlp/services.ts'
+import type { Batch, Signal } from '../../otlp/signal.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
 import { LONG, ownTurn } from '../../time/turns.ts'
 
@@ -15,6 +16,7 @@ export const reasons = {
   malformed: { http: 400, code: 3 },
   incomplete: { http: 400, code: 1 },
   not_found: { http: 404, code: 5 },
+  no_pipeline: { http: 404, code: 12 },
   wrong_method: { http: 405, code: 12 },
   too_slow: { http: 408, code: 4 },
   too_large: { http: 413, code: 8 },
@@ -54,9 +56,9 @@ export function busy(message: string, after = AFTER, options?: ErrorOptions): Re
   return new Refusal('busy', message, options, after)
 }
 
-/** `ExportMetricsPartialSuccess`: data points that were lost, of a request that is not to be sent again, and why. */
+/** The items that were lost of a request that is not to be sent again, and why: `ExportMetricsPartialSuccess` and the like. */
 export interface PartialSuccess {
-  readonly rejectedDataPoints: number
+  readonly rejected: number
   readonly errorMessage: string
 }
 
@@ -65,11 +67,11 @@ export interface PartialSuccess {
  * @throws Refusal when `read` finds it malformed, or when no exporter takes it
  */
 export async function deliverRequest(
-  read: () => MetricBatch | Promise<MetricBatch>,
+  read: () => Batch | Promise<Batch>,
   deliver: ReceiverContext['deliver'],
   transport: 'http' | 'grpc',
 ): Promise<PartialSuccess | undefined> {
-  let batch: MetricBatch
+  let batch: Batch
   try {
     const reading = read()
     // A small request is not to pay for a turn of its own.
@@ -79,26 +81,32 @@ export async function deliverRequest(
     throw error
   }
   // What reads a large request and what processes it take their turns.
-  if (batch.pointCount >= LONG) await ownTurn()
+  if (batch.itemCount >= LONG) await ownTurn()
   try {
     await deliver(batch, transport)
     return undefined
   } catch (error) {
     const known = asDeliveryError(error)
-    if (known?.kind === 'partial') return { rejectedDataPoints: known.rejected, errorMessage: known.message }
+    if (known?.kind === 'partial') return { rejected: known.rejected, errorMessage: known.message }
     throw busy(errorMessage(error), known?.after, { cause: error })
   }
+}
+
+/** A request of a signal for which no pipeline names this receiver. */
+export function noPipeline(signal: Signal): Refusal {
+  const message = `No pipeline takes ${signal} from this receiver; service.pipelines.${signal} would have to name it.`
+  return new Refusal('no_pipeline', message)
 }
 
 const VARINT = 0
 const LENGTH_DELIMITED = 2
 
-/** The protobuf `ExportMetricsServiceResponse`. Source: opentelemetry/proto/collector/metrics/v1/metrics_service.proto. */
+/** The protobuf response of each of the services, whose fields have the same numbers. Source: as of `services`. */
 export function encodeResponse(partialSuccess: PartialSuccess | undefined): Uint8Array {
   if (partialSuccess === undefined) return COMPLETE
   const response = protobuf.Writer.create()
-  response.uint32((1 << 3) | LENGTH_DELIMITED).fork() // ExportMetricsPartialSuccess partial_success = 1;
-  response.uint32((1 << 3) | VARINT).int64(partialSuccess.rejectedDataPoints) // int64 rejected_data_points = 1;
+  response.uint32((1 << 3) | LENGTH_DELIMITED).fork() // Export*PartialSuccess partial_success = 1;
+  response.uint32((1 << 3) | VARINT).int64(partialSuccess.rejected) // int64 rejected_* = 1;
   response.uint32((2 << 3) | LENGTH_DELIMITED).string(partialSuccess.errorMessage) // string error_message = 2;
   return response.ldelim().finish()
 }
@@ -107,10 +115,10 @@ export function encodeResponse(partialSuccess: PartialSuccess | undefined): Uint
 const COMPLETE = new Uint8Array()
 
 /** The same in the JSON mapping of protobuf. */
-export function responseJson(partialSuccess: PartialSuccess | undefined): string {
+export function responseJson(partialSuccess: PartialSuccess | undefined, service: OtlpService): string {
   if (partialSuccess === undefined) return '{}'
-  const { rejectedDataPoints, errorMessage } = partialSuccess
-  return JSON.stringify({ partialSuccess: { rejectedDataPoints: String(rejectedDataPoints), errorMessage } })
+  const { rejected, errorMessage } = partialSuccess
+  return JSON.stringify({ partialSuccess: { [service.rejected]: String(rejected), errorMessage } })
 }
 
 /** The protobuf `google.rpc.Status` of a refusal, with a `RetryInfo` where it may be tried again. Source: google/rpc/*.proto. */
@@ -138,6 +146,7 @@ export function refuseConnection(socket: Socket, refusal: Refusal): void {
   const body = statusJson(refusal)
   const head = [
     `HTTP/1.1 ${http} ${STATUS_CODES[http]}`,
+    ...(refusal.reason === 'wrong_method' ? ['Allow: POST'] : []),
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',

@@ -38,7 +38,7 @@ export function refusedByNode(error: ClientError, socket: Socket, elsewhere: Els
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return socket.bytesRead === 0 ? undefined : new Refusal('too_slow', 'The request did not arrive in time.')
     default:
-      return parsed ? new Refusal('malformed', `This is no request of HTTP/1.1: ${reason}.`) : undefined
+      return parsed ? new Refusal('malformed', `This is not a request of HTTP/1.1: ${reason}.`) : undefined
   }
 }
 
@@ -51,7 +51,7 @@ export function refusedByTls(
 ): Refusal | undefined {
   // A code, whatever the types say.
   const untrusted = socket.authorizationError as unknown as string | null
-  if (untrusted) return tls(`no authority of client_ca_file vouches for the certificate of the client, ${untrusted}`)
+  if (untrusted) return tls(`no authority of client_ca_file has signed the certificate of the client, ${untrusted}`)
   switch (code) {
     case 'ERR_SSL_HTTP_REQUEST':
     case 'ERR_SSL_HTTPS_PROXY_REQUEST':

@@ -31,7 +31,7 @@ const OF_CONNECTIONS: ReadonlySet<Reason> = new Set<Reason>(['wrong_protocol', '
 export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fail: (error: unknown) => void): void {
   const { clock, config, log, meter, onStop, signal } = context
   const refusals = meter.createCounter('refused_requests', {
-    description: 'Requests that were not taken, and connections that came to none, by protocol and reason.',
+    description: 'Requests and connections that were refused, by protocol and reason.',
     unit: '{request}',
   })
   // What clients send differs, and the first of each reason says enough.

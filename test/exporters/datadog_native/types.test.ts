@@ -8,7 +8,6 @@ import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../.
 import type { HistogramPointFields } from '../../../src/otlp/metrics/points.ts'
 import { checkComponent } from '../../../src/pipeline/config/config.ts'
 import { gauge, sum } from '../../../src/testing.ts'
-import { cleanups } from '../../kit/cleanups.ts'
 import { testExporter } from '../../kit/exporting.ts'
 import type { ExporterTest } from '../../kit/exporting.ts'
 import { startIntake } from '../../kit/intake.ts'
@@ -22,7 +21,6 @@ const BOOT = 1_700_000_000_000_000_000n
 let intake: Intake
 beforeEach(async () => {
   intake = await startIntake()
-  cleanups.push(() => intake.close())
 })
 
 function yaml(settings: string): string {
@@ -31,9 +29,7 @@ function yaml(settings: string): string {
 }
 
 async function exporting(settings = ''): Promise<ExporterTest> {
-  const exporter = await testExporter(datadogNative, yaml(settings))
-  cleanups.push(() => exporter.stop())
-  return exporter
+  return testExporter(datadogNative, yaml(settings))
 }
 
 /** Nanoseconds of `seconds` after noon. */
@@ -397,7 +393,6 @@ describe('histograms', () => {
 
   it('are halved where the intake finds them too large, and go to the address of their own', async () => {
     const own = await startIntake({ limits: { wire: 250, raw: 1e6 } })
-    cleanups.push(() => own.close())
     const exporter = await exporting(`sketches: { endpoint: "${own.url}/", compression: none }`)
     const many = ['a', 'b', 'c', 'd', 'e'].map((name) => histogram(name, 10))
     expect(await exporter.deliver(of(...many, gauge('m', 1)))).toMatchObject({ sent: 6, dropped: {} })
@@ -533,7 +528,7 @@ describe('one second in several requests', () => {
     expect([merged, dropped]).toEqual([2, { overwritten: 2 }])
     const warned = exporter.logs.filter(({ level: logged }) => logged === 'warn')
     expect(warned.map(({ fields }) => fields)).toEqual([{ metric: 'met' }])
-    expect(warned[0].message).toContain('which keeps one value a second')
+    expect(warned[0].message).toContain('which stores one value per second')
     expect(warned[0].message).toContain('instrumentation_scope_metadata_as_tags')
   })
 

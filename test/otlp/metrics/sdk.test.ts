@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
-import { fromSdk, readExportResponse } from '../../../src/otlp/metrics/sdk.ts'
-import { ExportMetricsServiceResponse } from '../../kit/otlp_proto.ts'
+import { fromSdk } from '../../../src/otlp/metrics/sdk.ts'
 
 /** `ValueType.INT` of the OpenTelemetry API. */
 const INT = 0
@@ -34,21 +33,5 @@ describe('fromSdk', () => {
     expect(orders.metric.points[0].attributes.toObject()).toEqual({ kind: 'book' })
     expect(latency.metric).toMatchObject({ type: 'histogram', points: [{ count: 1, sum: 2, bucketCounts: [0, 1, 0] }] })
     expect(orders.resource.attributes.has('service.name')).toBe(true)
-  })
-})
-
-describe('readExportResponse', () => {
-  it('reads a partial success in protobuf and in JSON', () => {
-    const partialSuccess = { rejectedDataPoints: 7, errorMessage: 'too old' }
-    const body = ExportMetricsServiceResponse.encode({ partialSuccess }).finish()
-    const outcome = { rejected: 7, message: 'too old' }
-    expect(readExportResponse(body, 'protobuf')).toEqual(outcome)
-    const json = Buffer.from('{"partialSuccess":{"rejectedDataPoints":"7","errorMessage":"too old"}}')
-    expect(readExportResponse(json, 'json')).toEqual(outcome)
-  })
-
-  it('takes an empty answer for success and refuses one that is cut off', () => {
-    expect(readExportResponse(new Uint8Array(), 'protobuf')).toEqual({ rejected: 0, message: '' })
-    expect(() => readExportResponse(Buffer.from([0x0a, 0x05, 0x08]), 'protobuf')).toThrow()
   })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { ExporterComponent } from '../../../src/component/exporter.ts'
+import type { Batch } from '../../../src/otlp/signal.ts'
 import type { Settings } from '../../../src/component/settings.ts'
 import datadogNative from '../../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../../src/exporters/datadog_otlp.ts'
@@ -228,8 +229,8 @@ function pointsOf(requests: readonly Uint8Array[]): string[] {
 const INITIAL_VALUES = fc.constantFrom('auto', 'keep')
 
 /** What Datadog gets of requests, and the balance. */
-async function exported<S extends Settings>(
-  component: ExporterComponent<S>,
+async function exported<S extends Settings, B extends Batch>(
+  component: ExporterComponent<S, B>,
   settings: string,
   requests: readonly Uint8Array[],
   read: (intake: Intake) => string[],

@@ -261,4 +261,24 @@ describe('the protobuf form of a batch', () => {
     expect(point).toMatchObject({ value: 9223372036854775807n, isInt: true, timeUnixNano: 18446744073709551615n })
     expect(meaning(rewritten(bytes))).toEqual(meaning(bytes))
   })
+
+  it('gives the attributes of a point to one of another kind, under whose number they stand', () => {
+    const dataPoints = [{ count: 1, attributes: [{ key: 'a', value: { stringValue: 'b' } }] }]
+    const bytes = referenceEncode({
+      resourceMetrics: [
+        {
+          scopeMetrics: [{ metrics: [{ histogram: { dataPoints } }, { exponentialHistogram: { dataPoints } }] }],
+        },
+      ],
+    })
+    const counts = MetricBatch.fromOtlp(bytes).mapMetrics((metric) =>
+      metric.with({
+        type: 'gauge',
+        points: metric.points.map(({ attributes }) => new NumberPoint({ value: 1, attributes })),
+      }),
+    )
+    for (const { metric } of MetricBatch.fromOtlp(counts.toOtlp()).metrics()) {
+      expect(metric.points[0].attributes.toObject()).toEqual({ a: 'b' })
+    }
+  })
 })

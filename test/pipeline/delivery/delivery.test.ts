@@ -5,7 +5,6 @@ import type { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import type { NumberPoint } from '../../../src/otlp/metrics/points.ts'
 import type { Answer, ValuesRequest } from '../../kit/delivering.ts'
 import { batchOf, deliver, exporter, startDestination, status, valuesOf, valuesRequest } from '../../kit/delivering.ts'
-import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
 import { gone } from '../../kit/garbage.ts'
 import { until } from '../../kit/until.ts'
@@ -144,8 +143,7 @@ describe('delivery', () => {
     async (what) => {
       const destination = await startDestination()
       const events: string[] = []
-      const { path, remove } = await temporaryFolder({})
-      cleanups.push(remove)
+      const { path } = await temporaryFolder({})
       const delivery = deliver(patient(destination.url, events), { queue: { directory: path('queue') } })
       await delivery.open()
       await delivery.offer(large(6000))
@@ -207,7 +205,7 @@ describe('delivery', () => {
     expect(destination.taken).toEqual([[1]])
     expect(destination.attempts()).toBe(4)
     expect(delivery.sheet.balance()).toMatchObject({ sent: 1, dropped: {} })
-    expect(delivery.messages.at(-1)).toContain('takes requests again')
+    expect(delivery.messages.at(-1)).toContain('"event":"destination_recovered"')
   })
 
   it('waits as long as the destination asks for, instead of its own interval', async () => {
@@ -449,7 +447,6 @@ describe('delivery', () => {
 
     it('keeps on disk what was joined and not sent, batch by batch', async () => {
       const [destination, folder] = [await startDestination(), await temporaryFolder({})]
-      cleanups.push(folder.remove)
       destination.answerWith(status(503))
       const queue = { directory: folder.path(''), join_interval: 20 }
       const before = deliver(exporter(destination.url), { queue })
@@ -641,7 +638,6 @@ describe('delivery', () => {
 
   it('leaves what waits for room, and what still comes to it, to the one that takes its place', async () => {
     const [old, next, folder] = [await startDestination(), await startDestination(), await temporaryFolder({})]
-    cleanups.push(folder.remove)
     let answer = (): void => undefined
     old.answerWith((response) => (answer = () => status(200)(response, [])))
     const queue = { num_consumers: 1, queue_size: 1, block_on_overflow: true }

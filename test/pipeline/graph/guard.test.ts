@@ -98,7 +98,7 @@ describe('a guarded function', () => {
     })
     expect(await guarded.send(1, 2)).not.toBe('accepted')
     expect(sheet.balance()).toMatchObject({ dropped: { processor_error: 2 } })
-    expect(messages[0]).toContain('has no text')
+    expect(messages[0]).toContain('without a text')
     expect(guarded.difference()).toBe(0)
     const rejecting = run(() => Promise.reject(thrown))
     await rejecting.send(1)
@@ -129,7 +129,7 @@ describe('a guarded function', () => {
     step.emit(13)
     expect(step.sheet.balance()).toMatchObject({ refused: 2, dropped: { not_now: 1 }, held: 0, handed_on: 1 })
     expect(step.messages).toEqual([
-      'Data points were refused, and what their receiver cannot keep is dropped and counted. {"event":"items_refused","reason":"not_now","error":"not now","items":1}',
+      expect.stringContaining('{"event":"items_refused","reason":"not_now","error":"not now","items":1}'),
     ])
     expect(step.difference()).toBe(0)
   })
@@ -164,15 +164,15 @@ describe('a guarded function', () => {
     )
     await step.send(1, 2, 3, 4)
     expect(step.sheet.balance()).toMatchObject({ filtered: 2, merged: 1, created: 0, handed_on: 1 })
-    await step.send(13)
-    await step.send(14)
+    await step.send(13, 0)
+    await step.send(14, 0)
     await step.send(1, 2, 3)
     expect(step.sheet.balance()).toMatchObject({
       filtered: 4,
       merged: 1,
       created: 4,
-      refused: 1,
-      dropped: { processor_error: 1 },
+      refused: 2,
+      dropped: { processor_error: 2 },
       handed_on: 6,
     })
     expect(step.difference()).toBe(0)
@@ -234,7 +234,7 @@ describe('a guarded function', () => {
     const sent = Array.from({ length: MAX_IN_FLIGHT + 1 }, (_, index) => step.send(index))
     await expect(sent[MAX_IN_FLIGHT]).resolves.toBe('retryable')
     expect(step.sheet.balance()).toMatchObject({ refused: 1, held: MAX_IN_FLIGHT })
-    expect(step.messages).toEqual([expect.stringContaining('never answers')])
+    expect(step.messages).toEqual([expect.stringContaining('"event":"processor_busy"')])
     expect(step.difference()).toBe(0)
     const drained = Promise.all(sent)
     while (step.out.length < MAX_IN_FLIGHT) {
@@ -368,6 +368,20 @@ describe('what a guarded processor hands over', () => {
     expect(step.messages[0]).toContain(
       `\`account.filtered\` must be given a number of items, a whole number from 0, not ${given}`,
     )
+    expect(step.difference()).toBe(0)
+  })
+
+  it('is no more points than the batch has, all calls together', async () => {
+    const step = run((batch, account) => {
+      account.filtered(2)
+      account.filtered(1e9)
+      return batch
+    })
+    await step.send(1, 2, 3)
+    expect(step.messages[0]).toContain(
+      '`account.filtered` must be given at most the 3 data points of the batch in hand, all calls together, not 1000000002',
+    )
+    expect(step.sheet.balance()).toMatchObject({ filtered: 0, dropped: { processor_error: 3 } })
     expect(step.difference()).toBe(0)
   })
 })

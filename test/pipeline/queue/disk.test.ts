@@ -19,7 +19,6 @@ import type { DeliverySettings, ValuesRequest } from '../../kit/delivering.ts'
 
 async function folder(files: Readonly<Record<string, string>> = {}): Promise<string> {
   const made = await temporaryFolder(files)
-  cleanups.push(made.remove)
   return made.path('')
 }
 

@@ -10,10 +10,9 @@ import type { Machine } from '../../../src/pipeline/machine.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
 import { systemDisk } from '../../../src/pipeline/queue/system_disk.ts'
 import type { Disk, DiskFile } from '../../../src/pipeline/queue/files.ts'
-import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
 import { until } from '../../kit/until.ts'
-import { gaugeRequest } from '../../receivers/otlp/receiving.ts'
+import { gaugeRequest } from '../../kit/receiving.ts'
 import { batchOf, deliver, valuesOf, valuesRequest } from '../../kit/delivering.ts'
 import type { ValuesRequest } from '../../kit/delivering.ts'
 import { NEW } from '../../../src/pipeline/queue/segment.ts'
@@ -127,7 +126,6 @@ describe('a queue whose disk fails', () => {
 
   it('leaves no data point without its fate in the balance of a stop while the disk does not answer', async () => {
     const folder = await temporaryFolder({})
-    cleanups.push(folder.remove)
     let answers = true
     const disk: Disk = {
       ...systemDisk,

@@ -7,7 +7,6 @@ import { startProcess, temporaryFolder } from '../../kit/command.ts'
 
 async function folder(): Promise<string> {
   const made = await temporaryFolder({})
-  cleanups.push(made.remove)
   return made.path('')
 }
 

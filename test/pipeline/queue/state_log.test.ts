@@ -7,7 +7,6 @@ import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta/cumulative_to_delta.ts'
 import { NumberPoint } from '../../../src/otlp/metrics/points.ts'
 import { DiskQueue } from '../../../src/pipeline/queue/disk.ts'
-import { cleanups } from '../../kit/cleanups.ts'
 import { temporaryFolder } from '../../kit/command.ts'
 
 const START = 1_500_000_000_000_000_000n
@@ -212,8 +211,7 @@ function countBefore(before: Map<string, Buffer>, { bytes }: Written): number {
 
 /** A folder for each life of a process. */
 async function folders(): Promise<(life: string | number) => string> {
-  const { path, remove } = await temporaryFolder({})
-  cleanups.push(remove)
+  const { path } = await temporaryFolder({})
   return (life) => path(String(life))
 }
 
@@ -235,8 +233,7 @@ const growing = (...series: number[]): Map<number, number> => new Map(series.map
 
 describe('what an exporter remembers, on disk', () => {
   it('is what belongs to the batches in the queue, wherever the process is killed', async () => {
-    const { path, remove } = await temporaryFolder({})
-    cleanups.push(remove)
+    const { path } = await temporaryFolder({})
     let run = 0
     await fc.assert(
       fc.asyncProperty(fc.array(life, { minLength: 1, maxLength: 5 }), async (lives) => {
@@ -357,7 +354,7 @@ describe('what an exporter remembers, on disk', () => {
         await after.end()
         destination.expectAll()
         // Of one that was cut off after a kill nobody knows that there was more.
-        if (ended) expect(after.messages.join('\n')).toContain('What the exporter remembers cannot be')
+        if (ended) expect(after.messages.join('\n')).toContain('"event":"state_disk_failed"')
       }),
       { numRuns: 20 },
     )
@@ -380,7 +377,7 @@ describe('what an exporter remembers, on disk', () => {
     const [whole] = await states()
     await rename(folder(`1/values/${whole}`), folder('1/values/0000000007.state'))
     await writeFile(folder('1/values/0000000003-99.state'), 'no state')
-    expect(await life()).toContain('What the exporter remembers cannot be')
+    expect(await life()).toContain('"event":"state_disk_failed"')
     expect(await states()).toHaveLength(1)
     expect(await life()).toBe('')
     // What no queue wrote is not deleted.

@@ -28,7 +28,8 @@ describe('the balance sheet', () => {
     sheet.dropped('first_value', 2)
     expect(telemetry.allSent).toBe(true)
     telemetry.pipeline('metrics').held = 4
-    telemetry.abandonHeld()
+    telemetry.pipeline('metrics/idle')
+    expect(telemetry.abandonHeld()).toEqual([{ pipeline: 'metrics', text: 'Data points', items: 4 }])
     expect(telemetry.balance().pipelines.metrics).toMatchObject({ held: 0, dropped: { shutdown: 4 } })
     expect(telemetry.allSent).toBe(false)
   })

@@ -10,7 +10,7 @@ import {
 import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
 import rename from '../../../src/processors/rename.ts'
 import { gauge, sum, testProcessor } from '../../../src/testing.ts'
-import { describeBatch } from '../../receivers/host_metrics/scraping.ts'
+import { describeBatch } from '../../kit/scraping.ts'
 import { at, joined, renaming } from './renaming.ts'
 
 const byMethod =

@@ -1,8 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { gzipSync } from 'node:zlib'
 import { request } from 'undici'
-import { cleanups } from '../../kit/cleanups.ts'
-import { startReceiving } from './receiving.ts'
+import { startReceiving } from '../../kit/receiving.ts'
 
 /*
  * Requests that hold more than they seem to.
@@ -44,10 +43,9 @@ const crowded: Readonly<Record<string, Buffer | string>> = {
 }
 
 async function start(): Promise<{ url: string; arrived: (count: number) => Promise<readonly Buffer[]> }> {
-  const { addresses, arrived, stop } = await startReceiving({
+  const { addresses, arrived } = await startReceiving({
     otlp: '{ protocols: { http: { endpoint: "localhost:0" } } }',
   })
-  cleanups.push(stop)
   return { url: `http://${addresses.HTTP}/v1/metrics`, arrived }
 }
 

@@ -8,8 +8,8 @@ import { describe, expect, it } from '@jest/globals'
 import { Client, compressionAlgorithms, credentials } from '@grpc/grpc-js'
 import type { ChannelCredentials, ClientOptions, ServiceError } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
-import { gaugeRequest, startReceiving } from './receiving.ts'
-import type { Receiving, ReceivingOptions } from './receiving.ts'
+import { gaugeRequest, startReceiving } from '../../kit/receiving.ts'
+import type { Receiving, ReceivingOptions } from '../../kit/receiving.ts'
 import { cleanups } from '../../kit/cleanups.ts'
 import { dataFrame, exportHeaders, messagePrefix, preface } from '../../kit/http2_frames.ts'
 import { until } from '../../kit/until.ts'
@@ -19,7 +19,6 @@ const tlsPath = (name: string): string => fileURLToPath(new URL(`../../kit/tls/$
 
 async function start(options: ReceivingOptions): Promise<Receiving & { address: string }> {
   const receiving = await startReceiving(options)
-  cleanups.push(receiving.stop)
   return { ...receiving, address: receiving.addresses.gRPC ?? '' }
 }
 
@@ -102,6 +101,28 @@ describe('the otlp receiver over gRPC', () => {
     const counted = 'refused_requests{component="otlp",protocol="grpc",reason="malformed"}'
     await until(() => pipeline.telemetry.counters()[counted] === 1)
     expect(pipeline.telemetry.balance().pipelines.metrics.accepted).toBe(0)
+  })
+
+  it.each([
+    ['no message', Buffer.alloc(0), 'The request has no message.'],
+    ['a part of a prefix', Buffer.alloc(3), 'The request ends within its message.'],
+    ['a part of a message', Buffer.concat([messagePrefix(9), Buffer.alloc(4)]), 'The request ends within its message.'],
+  ])('refuses a call with %s with INVALID_ARGUMENT', async (_what, body, message) => {
+    const { address, pipeline } = await start({ otlp: grpc() })
+    const session = connectHttp2(`http://${address}`)
+    cleanups.push(() => session.destroy())
+    const stream = session.request({
+      ...{ ':method': 'POST', ':path': EXPORT, te: 'trailers', 'content-type': 'application/grpc' },
+    })
+    const trailers = new Promise<object>((resolve) => {
+      stream.on('response', (headers) => 'grpc-status' in headers && resolve(headers)).on('trailers', resolve)
+    })
+    stream.on('error', () => undefined).resume()
+    stream.end(body)
+    expect(await trailers).toMatchObject({ 'grpc-status': '3', 'grpc-message': encodeURI(message) })
+    expect(pipeline.telemetry.counters()).toEqual({
+      'refused_requests{component="otlp",protocol="grpc",reason="malformed"}': 1,
+    })
   })
 
   it('refuses what is not OTLP with INVALID_ARGUMENT, and says where it is broken', async () => {

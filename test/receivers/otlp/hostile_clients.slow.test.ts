@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
@@ -10,8 +9,9 @@ import { request } from 'undici'
 import { cleanups } from '../../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../../kit/command.ts'
 import { dataFrame, exportHeaders, Http2Reader, messagePrefix, preface } from '../../kit/http2_frames.ts'
+import { listen } from '../../kit/listen.ts'
 import { until } from '../../kit/until.ts'
-import { gaugeRequest } from './receiving.ts'
+import { gaugeRequest } from '../../kit/receiving.ts'
 
 /*
  * Clients that do harm, at the real command.
@@ -45,22 +45,15 @@ exporters: { ${exporter} }
 service: { ${service} pipelines: { metrics: { receivers: [otlp], exporters: [${exporter.split(':', 1)[0]}] } } }
 `,
   })
-  cleanups.push(folder.remove)
   const command = startCommand(['--config', folder.path('pipeline.yaml')], { stdoutTo: '/dev/null' })
-  cleanups.push(() => {
-    command.kill('SIGKILL')
-    return command.ended
-  })
-  await command.waitFor('over gRPC')
-  const portOf = (protocol: string): number =>
-    Number(new RegExp(`over ${protocol} .*127\\.0\\.0\\.1:(\\d+)`).exec(command.stderr())?.[1])
+  const portOf = async (server: string): Promise<number> => Number((await command.address(server)).split(':')[1])
   const mebibytes = (name: string): number => {
     const status = readFileSync(`/proc/${command.pid}/status`, 'utf8')
     return Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024)
   }
   return {
-    http: portOf('HTTP'),
-    grpc: portOf('gRPC'),
+    http: await portOf('otlp_http'),
+    grpc: await portOf('otlp_grpc'),
     stop: () => {
       command.kill('SIGTERM')
       return command.ended
@@ -270,12 +263,10 @@ describe('the otlp receiver and clients that never read their answers', () => {
         if (!isDown) taken += 1
         response.writeHead(isDown ? 503 : 200).end()
       })
-    }).listen(0, '127.0.0.1')
-    cleanups.push(() => destination.close())
-    await once(destination, 'listening')
-    const { port } = destination.address() as AddressInfo
+    })
+    const { url } = await listen(destination)
     const command = await start({
-      exporter: `otlp_http: { endpoint: "http://127.0.0.1:${port}", compression: none }`,
+      exporter: `otlp_http: { endpoint: "${url}", compression: none }`,
       service: 'shutdown_timeout: 8s,',
     })
     const { socket } = await grpcConnection(command.grpc, 0)

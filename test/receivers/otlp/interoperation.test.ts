@@ -9,7 +9,7 @@ import { AggregationTemporality, AggregationType, MeterProvider, MetricReader } 
 import type { PushMetricExporter, ResourceMetrics } from '@opentelemetry/sdk-metrics'
 import { cleanups } from '../../kit/cleanups.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
-import { startReceiving } from './receiving.ts'
+import { startReceiving } from '../../kit/receiving.ts'
 
 /*
  * The official exporters of OpenTelemetry send to our receiver, and what leaves our exporter is what they sent.
@@ -83,8 +83,7 @@ const exporters: readonly [string, (address: { HTTP?: string; gRPC?: string }) =
 describe("OpenTelemetry's own exporter", () => {
   it.each(exporters)('over %s: every metric arrives as it was sent', async (_protocol, make) => {
     const otlp = '{ protocols: { http: { endpoint: "localhost:0" }, grpc: { endpoint: "localhost:0" } } }'
-    const { addresses, arrived, stop } = await startReceiving({ otlp })
-    cleanups.push(stop)
+    const { addresses, arrived } = await startReceiving({ otlp })
     const exporter = make(addresses)
     cleanups.push(() => exporter.shutdown())
     const cumulative = await everyMetric(AggregationTemporality.CUMULATIVE)

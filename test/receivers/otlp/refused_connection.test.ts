@@ -1,15 +1,16 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
-import type { AddressInfo, Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { cleanups } from '../../kit/cleanups.ts'
+import { listen } from '../../kit/listen.ts'
 import { until } from '../../kit/until.ts'
-import { gaugeRequest, startReceiving } from './receiving.ts'
-import type { Receiving } from './receiving.ts'
+import { gaugeRequest, startReceiving } from '../../kit/receiving.ts'
+import type { Receiving } from '../../kit/receiving.ts'
 
 type Protocol = 'HTTP' | 'gRPC'
 
@@ -21,9 +22,7 @@ const MUTUAL = TLS.replace('tls: {', `tls: { client_ca_file: "${tlsPath('ca.pem'
 /** Starts a receiver of both protocols with these settings. */
 async function start(more = ''): Promise<Receiving> {
   const settings = `{ endpoint: "localhost:0"${more && `, ${more}`} }`
-  const receiving = await startReceiving({ otlp: `{ protocols: { http: ${settings}, grpc: ${settings} } }` })
-  cleanups.push(receiving.stop)
-  return receiving
+  return startReceiving({ otlp: `{ protocols: { http: ${settings}, grpc: ${settings} } }` })
 }
 
 /** Expects one refusal, counted under a reason and logged with its likely cause and its client. */
@@ -70,10 +69,8 @@ async function shakeHands({ addresses }: Receiving, protocol: Protocol, options:
 
 /** What a client of TLS 1.2 sends first. */
 async function clientHello(protocol: Protocol): Promise<Buffer> {
-  const server = createServer().listen(0, '127.0.0.1')
-  cleanups.push(() => server.close())
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const server = createServer()
+  const { port } = await listen(server)
   const client = connectTls({ port, host: '127.0.0.1', ALPNProtocols: alpn(protocol), maxVersion: 'TLSv1.2' })
   client.on('error', () => {})
   const [socket] = (await once(server, 'connection')) as [Socket]
@@ -180,7 +177,7 @@ describe('a handshake of TLS', () => {
   })
 
   it.each(protocols)(
-    'is counted when the client shows no certificate, or one that nobody vouches for (%s)',
+    'is counted when the client shows no certificate, or one that no authority has signed (%s)',
     async (protocol) => {
       const without = await start(MUTUAL)
       await shakeHands(without, protocol, {})
@@ -190,7 +187,7 @@ describe('a handshake of TLS', () => {
         cert: readFileSync(tlsPath('server.pem')),
         key: readFileSync(tlsPath('server.key')),
       })
-      await expectRefused(untrusted, protocol, 'tls', 'no authority of client_ca_file vouches for the certificate')
+      await expectRefused(untrusted, protocol, 'tls', 'no authority of client_ca_file has signed the certificate')
     },
   )
 
@@ -246,7 +243,9 @@ describe('what is no request of HTTP/1.1', () => {
     ],
   ])('is answered and counted: %s', async (_what, status, reason, bytes) => {
     const receiving = await start()
-    expect(await send(receiving, 'HTTP', bytes)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*"message":`, 's'))
+    const answer = await send(receiving, 'HTTP', bytes)
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} .*"message":`, 's'))
+    expect(answer.includes('Allow: POST')).toBe(status === 405)
     await until(() => Object.keys(receiving.pipeline.telemetry.counters()).length > 0)
     expect(receiving.pipeline.telemetry.counters()).toEqual({
       [`refused_requests{component="otlp",protocol="http",reason="${reason}"}`]: 1,
@@ -262,7 +261,6 @@ describe('what is no request of HTTP/1.1', () => {
       const receiving = await startReceiving({
         otlp: '{ protocols: { http: { endpoint: "localhost:0", read_timeout: 200ms } } }',
       })
-      cleanups.push(receiving.stop)
       expect(await send(receiving, 'HTTP', bytes)).toMatch(/^HTTP\/1\.1 408 /)
       expect(receiving.pipeline.telemetry.counters()).toEqual({
         'refused_requests{component="otlp",protocol="http",reason="too_slow"}': 1,

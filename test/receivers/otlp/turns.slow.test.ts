@@ -1,7 +1,5 @@
-import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
@@ -9,8 +7,8 @@ import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
 import { toOtlpJsonBytes } from '../../../src/otlp/json/write.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
-import { cleanups } from '../../kit/cleanups.ts'
 import { startCommand, temporaryFolder } from '../../kit/command.ts'
+import { listen } from '../../kit/listen.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 
 /*
@@ -179,16 +177,13 @@ describe('requests of 100,000 data points', () => {
         response.setHeader('content-type', 'application/json')
         response.end('{}')
       })
-    }).listen(0, '127.0.0.1')
-    cleanups.push(() => destination.close())
-    await once(destination, 'listening')
-    const url = `http://127.0.0.1:${(destination.address() as AddressInfo).port}`
+    })
+    const { url } = await listen(destination)
     const ways = [...Object.keys(processors), ...Object.keys(exporters), ...inputs].map((component, index) => ({
       component,
       receiver: `otlp/n${index}`,
     }))
     const folder = await temporaryFolder({})
-    cleanups.push(folder.remove)
     const settingsOf = (exporter: string): string => {
       if (exporter.startsWith('debug')) return `{ ${exporters[exporter]} }`
       const key = exporter.startsWith('datadog') ? 'api_key: "12345678901234567890123456789012",' : ''
@@ -219,6 +214,7 @@ exporters:
 ${lines(Object.fromEntries(Object.keys(exporters).map((exporter) => [exporter, settingsOf(exporter)])))}
 service:
   health: { address: "127.0.0.1:0" }
+  telemetry: { logs: { encoding: json } }
   pipelines:
 ${lines(
   Object.fromEntries(
@@ -232,17 +228,12 @@ ${lines(
 )}`,
     )
     const command = startCommand(['--config', folder.path('pipeline.yaml')], { stdoutTo: '/dev/null' })
-    cleanups.push(() => {
-      command.kill('SIGKILL')
-      return command.ended
-    })
-    await command.waitFor('Answering for the health')
-    const health = /health .*?(127\.0\.0\.1:\d+)/.exec(command.stderr())?.[1]
+    const health = await command.address('health')
     const long = new Set<string>()
     for (const type of Object.keys(types)) {
       const bodies: Buffer[] = []
       for (const { component, receiver } of ways.filter(({ component }) => typesOf(component).includes(type))) {
-        const address = new RegExp(`${receiver}: Listening.*?(127\\.0\\.0\\.1:\\d+)`).exec(command.stderr())?.[1] ?? ''
+        const address = await command.address(component === 'grpc' ? 'otlp_grpc' : 'otlp_http', { component: receiver })
         let exceeds: string | undefined
         // What other work does to the caches of the processor is in the time of the thread: what exceeds the limit does so again.
         for (let turn = 0; turn < 2 || (exceeds !== undefined && turn < TURNS); turn++) {

@@ -10,14 +10,12 @@ import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } 
 import type { DataPoint } from '../points.ts'
 import { readKeyValue, writeKeyValue } from '../../common/attributes_codec.ts'
 import type { BackwardsWriter } from '../../wire/backwards_writer.ts'
-import { readExponentialHistogramPoint, writeExponentialHistogramPoint } from './exponential_histogram_point.ts'
 import {
   LENGTH_DELIMITED,
   messageEnd,
   readFields,
   VARINT,
   view,
-  writeBigFixed64,
   writeMessage,
   writeString,
   writeUint32,
@@ -25,9 +23,7 @@ import {
   writeView,
 } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
-import { readHistogramPoint, writeHistogramPoint } from './histogram_point.ts'
-import { readNumberPoint, writeNumberPoint } from './number_point.ts'
-import { readSummaryPoint, writeSummaryPoint } from './summary_point.ts'
+import { exponentialHistogramPoint, histogramPoint, numberPoint, readNumberPoint, summaryPoint } from './points.ts'
 
 /** `oneof data` of `Metric`, by field number. */
 const metricTypes: Readonly<Record<number, Exclude<MetricType, 'none'>>> = {
@@ -103,11 +99,11 @@ function pointsOf(points: NonNullable<MetricFields['points']>): readonly DataPoi
 const readPoints = {
   gauge: pointsReader((reader, source) => new NumberPoint(view(reader, source, readNumberPoint))),
   sum: pointsReader((reader, source) => new NumberPoint(view(reader, source, readNumberPoint))),
-  histogram: pointsReader((reader, source) => new HistogramPoint(view(reader, source, readHistogramPoint))),
+  histogram: pointsReader((reader, source) => new HistogramPoint(view(reader, source, histogramPoint.read))),
   exponential_histogram: pointsReader(
-    (reader, source) => new ExponentialHistogramPoint(view(reader, source, readExponentialHistogramPoint)),
+    (reader, source) => new ExponentialHistogramPoint(view(reader, source, exponentialHistogramPoint.read)),
   ),
-  summary: pointsReader((reader, source) => new SummaryPoint(view(reader, source, readSummaryPoint))),
+  summary: pointsReader((reader, source) => new SummaryPoint(view(reader, source, summaryPoint.read))),
 }
 
 /** Whether points that are not read yet are those of a metric of this type. */
@@ -182,21 +178,12 @@ function writeData(writer: Writer, metric: Metric): void {
 }
 
 function writePoint(writer: Writer, point: DataPoint): void {
-  writeBigFixed64(writer, 2, point.startTimeUnixNano)
-  writeBigFixed64(writer, 3, point.timeUnixNano)
-  switch (point.kind) {
-    case 'number':
-      writeNumberPoint(writer, point)
-      break
-    case 'histogram':
-      writeHistogramPoint(writer, point)
-      break
-    case 'exponential_histogram':
-      writeExponentialHistogramPoint(writer, point)
-      break
-    case 'summary':
-      writeSummaryPoint(writer, point)
-      break
-  }
-  writeUnknown(writer, point.unknown)
+  pointCodecs[point.kind].writeMade(writer, point)
+}
+
+const pointCodecs = {
+  number: numberPoint,
+  histogram: histogramPoint,
+  exponential_histogram: exponentialHistogramPoint,
+  summary: summaryPoint,
 }

@@ -1,18 +1,17 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
 import { request } from 'undici'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, startCommand, temporaryFolder } from '../kit/command.ts'
 import type { RunningCommand } from '../kit/command.ts'
+import { eventsOf, latestOf } from '../kit/events.ts'
 import type { Intake } from '../kit/intake.ts'
 import { until } from '../kit/until.ts'
-import { gaugeRequest } from '../receivers/otlp/receiving.ts'
-import { startDestination } from './destination.ts'
+import { gaugeRequest } from '../kit/receiving.ts'
+import { startDestination } from '../kit/intake.ts'
 
 /** A folder with a gateway in `pipeline.yaml` whose queue is in `queue`. */
 async function gateway(destination: Intake) {
   const folder = await temporaryFolder({})
-  cleanups.push(folder.remove)
   await writeFile(
     folder.path('pipeline.yaml'),
     `
@@ -34,9 +33,7 @@ async function start(
   args: readonly string[],
 ): Promise<{ command: RunningCommand; send: (value: number) => Promise<number> }> {
   const command = startCommand(args)
-  cleanups.push(() => command.kill('SIGKILL'))
-  await command.waitFor('Listening for OTLP over HTTP')
-  const address = /"address":"([^"]+)"/.exec(command.stderr())?.[1]
+  const address = await command.address('otlp_http')
   return {
     command,
     async send(value) {
@@ -51,7 +48,7 @@ async function start(
   }
 }
 
-/** The values of all requests that the destination took. */
+/** The values of all requests that the destination accepted. */
 function valuesAt({ requests }: Intake): Set<number> {
   const texts = requests.filter(({ status }) => status === 200).map(({ body }) => JSON.stringify(body))
   return new Set(
@@ -94,7 +91,7 @@ describe('a queue on disk', () => {
     expect(Number(restored)).toBeGreaterThan(0)
     expect(sent).toBe(restored)
     const { stderr } = await runCommand(['queue', 'list', folder.path('queue')])
-    expect(stderr).toContain('There is nothing in a queue')
+    expect(stderr).toContain('are empty')
   })
 
   it('is shown, exported and dropped by the command, and used by one process at a time', async () => {
@@ -109,7 +106,7 @@ describe('a queue on disk', () => {
     expect(second.stderr).toMatch(
       /pipeline.yaml:4:3 exporters.otlp_http.sending_queue.directory: is used by another process \(process \d+\)/,
     )
-    expect(second.stderr).not.toMatch(/has started|Listening|Serving|Answering/)
+    expect(eventsOf(second.stderr)).toEqual([])
     const queue = (action: string) => runCommand(['queue', action, folder.path('queue')])
     expect((await queue('list')).stdout).toMatch(
       /^otlp_http: 2 batches, 2 data points, \d+ bytes, the oldest from .*, used by/,
@@ -138,7 +135,7 @@ describe('a queue on disk', () => {
     const yaml = await readFile(folder.path('pipeline.yaml'), 'utf8')
     await writeFile(folder.path('pipeline.yaml'), yaml.replaceAll('otlp_http', 'otlp_http/new'))
     const { command } = await start(['--config', folder.path('pipeline.yaml')])
-    await command.waitFor('an exporter that no pipeline names')
+    await command.logged('queue_unclaimed')
     const lines = command.stderr().split('\n')
     expect(JSON.parse(lines.find((line) => line.includes('an exporter that no pipeline names')) ?? '')).toMatchObject({
       level: 'warn',
@@ -199,7 +196,7 @@ service: { pipelines: { metrics: { exporters: [otlp_http, otlp_http/dead] }, met
     await rm(folder.path('queue'), { recursive: true })
     expect(await send(2)).toBe(200)
     await command.waitFor('was deleted while it was written to')
-    await command.waitFor('The queue uses its directory again.')
+    await command.logged('queue_disk_recovered')
     expect(await send(3)).toBe(200)
     expect((await runCommand(['--config', folder.path('pipeline.yaml')])).code).toBe(78)
     command.kill('SIGKILL')
@@ -215,7 +212,7 @@ service: { pipelines: { metrics: { exporters: [otlp_http, otlp_http/dead] }, met
     const folder = await gateway(destination)
     await writeFile(folder.path('queue'), 'not a folder')
     const { command, send } = await start(['--config', folder.path('pipeline.yaml')])
-    expect(command.stderr()).toContain('The queue cannot use its directory')
+    expect(latestOf(command.stderr(), 'queue_disk_failed')).toBeDefined()
     expect(await send(1)).toBe(200)
     await destination.received(1)
     command.kill('SIGTERM')

@@ -1,15 +1,16 @@
-import { systemClock } from '../../../src/time/clock.ts'
-import type { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
-import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
-import { checkComponent } from '../../../src/pipeline/config/config.ts'
-import { Telemetry } from '../../../src/pipeline/telemetry/telemetry.ts'
-import hostMetrics from '../../../src/receivers/host_metrics.ts'
-import type { PortableSystem } from '../../../src/receivers/host_metrics/portable.ts'
-import { collect } from '../../../src/receivers/host_metrics/receiver.ts'
-import type { HostMetricsConfig } from '../../../src/receivers/host_metrics/receiver.ts'
-import { Root } from '../../../src/receivers/host_metrics/root.ts'
+import { systemClock } from '../../src/time/clock.ts'
+import type { MetricBatch } from '../../src/otlp/metrics/batch.ts'
+import type { DataPoint } from '../../src/otlp/metrics/points.ts'
+import { checkComponent } from '../../src/pipeline/config/config.ts'
+import { Telemetry } from '../../src/pipeline/telemetry/telemetry.ts'
+import hostMetrics from '../../src/receivers/host_metrics.ts'
+import type { PortableSystem } from '../../src/receivers/host_metrics/portable.ts'
+import { collect } from '../../src/receivers/host_metrics/receiver.ts'
+import type { HostMetricsConfig } from '../../src/receivers/host_metrics/receiver.ts'
+import { Root } from '../../src/receivers/host_metrics/root.ts'
+import { cleanups } from './cleanups.ts'
 
-/** The receiver at work, one scrape at a time. */
+/** The receiver at work, one scrape at a time, until the test has ended. */
 export interface Scraping {
   /** The batch of the next scrape. */
   next(): Promise<MetricBatch>
@@ -46,6 +47,11 @@ export async function startScraping(
     portable,
     new Root(own),
   )
+  const stop = async (): Promise<void> => {
+    controller.abort()
+    while ((await batches.next()).done !== true);
+  }
+  cleanups.push(stop)
   return {
     counters: () => telemetry.counters(),
     logs: () => lines.splice(0),
@@ -54,10 +60,7 @@ export async function startScraping(
       if (done === true) throw new Error('The receiver has ended.')
       return value
     },
-    async stop() {
-      controller.abort()
-      while ((await batches.next()).done !== true);
-    },
+    stop,
   }
 }
 

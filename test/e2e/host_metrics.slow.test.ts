@@ -1,13 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { fromOtlpJson } from '../../src/otlp/json/read.ts'
 import { main, runCommand, startProcess, temporaryFolder } from '../kit/command.ts'
-import { valuesOf } from '../receivers/host_metrics/scraping.ts'
-
-const cleanups: (() => Promise<void>)[] = []
-afterAll(async () => {
-  for (const cleanup of cleanups) await cleanup()
-})
+import { valuesOf } from '../kit/scraping.ts'
 
 const onLinux = process.platform === 'linux' ? it : it.skip
 
@@ -20,7 +15,6 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug] } } }
 `,
     })
-    cleanups.push(folder.remove)
     const { code, stdout, stderr } = await runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
     expect([0, 1]).toContain(code)
     expect(stdout).toBe('')
@@ -64,7 +58,6 @@ service: { telemetry: { metrics: { level: none } }, pipelines: { metrics: { rece
       'mounts/.keep': '',
       'host/.keep': '',
     })
-    cleanups.push(folder.remove)
     const FOLDER = folder.path('mounts')
     const scrape = `exec ${process.execPath} ${main} -c ${folder.path('pipeline.yaml')}`
     const steps = `set -e; cd ${FOLDER}; mount -t tmpfs tmpfs .; cd ${FOLDER}; ${script.replace('SCRAPE', scrape)}`

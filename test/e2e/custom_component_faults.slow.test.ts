@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 
 /** Runs a component of a user's own, in `module.mjs`, once, beside the load of this host and with an exporter that prints. */
@@ -20,7 +19,6 @@ service:
     metrics: { receivers: [host_metrics, ${own('receiver')}], processors: [${own('processor')}], exporters: [debug, ${own('exporter')}] }
 `,
   })
-  cleanups.push(folder.remove)
   return runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
 }
 
@@ -64,6 +62,21 @@ describe('a component of a user’s own', () => {
       'whole number from 0, not nothing',
     ],
     [
+      'a number of bytes below 0',
+      'encode: (batch) => [{ items: batch.itemCount, bytes: -1 }], send: async () => {}',
+      'the `bytes` of a request must be a whole number from 0, not a number, -1',
+    ],
+    [
+      'bytes that are no number',
+      'encode: (batch) => [{ items: batch.itemCount, bytes: NaN }], send: async () => {}',
+      'the `bytes` of a request must be a whole number from 0, not a number, NaN',
+    ],
+    [
+      'nothing in place of requests',
+      'encode: () => {}, send: async () => {}',
+      'must return requests, at once: a list of them, or a generator; not nothing',
+    ],
+    [
       'a promise of requests',
       'async encode() { throw new Error("x") }, send: async () => {}',
       'must return requests, at once',
@@ -81,6 +94,7 @@ describe('a component of a user’s own', () => {
   ])('does not end the process where an exporter hands over %s', async (_what, exporter, message) => {
     const { code, stderr } = await runOnce('exporter', `create: () => ({ ${exporter} })`)
     expect({ code, stderr }).toMatchObject({ code: 1 })
+    expect(stderr).toMatch(/ERROR: own: /)
     expect(stderr).toContain(message)
     expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1\b/)
   })
@@ -98,17 +112,29 @@ exporters: { debug: }
 service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], processors: [${processor}], exporters: [debug] } } }
 `
   it.each([
-    ['meter.createCounter("seen")', '`createCounter` of seen must be given `{ description, unit }`, texts of which'],
+    ['meter.createCounter("seen")', '`createCounter` of seen must be given texts, `{ description, unit }`'],
     ['meter.createCounter({ name: "seen" })', '`createCounter` must be given a name, not an object'],
     ['meter.createCounter("seen", { description: "x." }).add("1")', '`add` of the counter seen must be given a finite'],
     ['onStop(meter)', '`onStop` must be given a function, not an object'],
   ])('is a mistake where `create` calls %s', async (call, message) => {
     const module = create('processor', `${call}; return (batch) => batch`)
     const folder = await temporaryFolder({ 'own.mjs': module, 'pipeline.yaml': configuration('', 'own') })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--once', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toMatchObject({ code: 78 })
     expect(stderr).toContain(`pipeline.yaml:4:15 processors.own: its \`create\` failed: ${message}`)
+  })
+
+  it('is a mistake where an exporter has a `state` that cannot be restored', async () => {
+    const state = '{ beginCheckpoint() {}, changes: () => ({ bytes: new Uint8Array(), all: true }) }'
+    const folder = await temporaryFolder({
+      'own.mjs': create('exporter', `return { encode: () => [], send: async () => {}, state: ${state} }`),
+      'pipeline.yaml': configuration('').replaceAll('debug', 'own'),
+    })
+    const { code, stderr } = await runCommand(['validate', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
+    expect({ code, stderr }).toMatchObject({ code: 78 })
+    expect(stderr).toContain(
+      'exporters.own: the `state` of its exporter must have the functions `beginCheckpoint`, `changes` and `restore`; it has no `restore`',
+    )
   })
 
   it.each([
@@ -121,10 +147,9 @@ service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], proce
   ])('is named, where nobody awaits the promise of %s', async (call, message) => {
     const own = create('receiver', `return new rxjs.Observable(() => { ${call} })`)
     const folder = await temporaryFolder({ 'own.mjs': own, 'pipeline.yaml': configuration('own') })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toMatchObject({ code: 70 })
-    expect(stderr).toContain('own: Something failed outside every call of the pipeline, which stops.')
+    expect(stderr).toContain('own: A component failed outside the calls of the pipeline; the pipeline stops.')
     expect(stderr).toContain(message)
     expect(stderr).toContain(`"file":"${folder.path('own.mjs')}:3:`)
   })
@@ -156,7 +181,6 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [own],
     ],
   ])('is a mistake beside all others: %s', async (_where, module, text, message) => {
     const folder = await temporaryFolder({ 'own.mjs': module, 'pipeline.yaml': text })
-    cleanups.push(folder.remove)
     for (const command of ['validate', '--once']) {
       const { code, stderr } = await runCommand([command, '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
       expect({ code, stderr }).toMatchObject({ code: 78 })
@@ -170,7 +194,6 @@ service: { pipelines: { metrics: { receivers: [host_metrics], processors: [own],
       'own.mjs': `setTimeout(() => { throw new Error('late') }); await new Promise((go) => setTimeout(go, 5000))`,
       'pipeline.yaml': yaml,
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['validate', '--config', 'pipeline.yaml'], { cwd: folder.path('.') })
     expect({ code, stderr }).toEqual({ code: 70, stderr: `heka-pipeline: ${folder.path('own.mjs')}:1:26: late\n` })
   })

@@ -1,16 +1,16 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { loadConfig } from '../../../src/pipeline/config/config.ts'
-import { startPipeline } from '../../../src/pipeline/pipeline.ts'
-import type { RunningPipeline } from '../../../src/pipeline/pipeline.ts'
-import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
+import { loadConfig } from '../../src/pipeline/config/config.ts'
+import { startPipeline } from '../../src/pipeline/pipeline.ts'
+import type { RunningPipeline } from '../../src/pipeline/pipeline.ts'
+import { cleanups } from './cleanups.ts'
+import { ExportMetricsServiceRequest } from './otlp_proto.ts'
+import { listen } from './listen.ts'
 
 const FAIL_ON = fileURLToPath(new URL('fail_on.js', import.meta.url))
 
-/** A pipeline from the receiver to a destination on a real socket, which keeps what arrives. */
+/** A pipeline from the receiver to a destination on a real socket, which keeps what arrives, until the test has ended. */
 export interface Receiving {
   /** `127.0.0.1:<port>`, by protocol, as logged. */
   readonly addresses: { readonly HTTP?: string; readonly gRPC?: string }
@@ -34,10 +34,12 @@ export interface ReceivingOptions {
   readonly failOn?: number
   /** The destination answers only after `release`. */
   readonly hold?: boolean
+  /** 4s unless it is given. */
+  readonly shutdownTimeout?: string
 }
 
 export async function startReceiving(options: ReceivingOptions): Promise<Receiving> {
-  const { otlp, exporter = '', failOn, hold = false } = options
+  const { otlp, exporter = '', failOn, hold = false, shutdownTimeout = '4s' } = options
   const bodies: Buffer[] = []
   const held: ServerResponse[] = []
   let holding = hold
@@ -55,16 +57,14 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
       else response.end()
     })
   })
-  destination.listen(0, '127.0.0.1')
-  await once(destination, 'listening')
-  const { port } = destination.address() as AddressInfo
+  const { url, close } = await listen(destination)
 
   const failing = failOn === undefined ? '' : `processors: { fail_on: { value: ${failOn} } }\nmodules: ["${FAIL_ON}"]`
   const text = `
 receivers: { otlp: ${otlp} }
 ${failing}
-exporters: { otlp_http: { endpoint: "http://127.0.0.1:${port}", compression: none${exporter} } }
-service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
+exporters: { otlp_http: { endpoint: "${url}", compression: none${exporter} } }
+service: { shutdown_timeout: ${shutdownTimeout}, pipelines: { metrics: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
 `
   const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
   const logs: string[] = []
@@ -76,9 +76,9 @@ service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], proc
   const opened = new Promise<void>((resolve) => (listening = resolve))
   const write = (message: string, fields: object = {}): void => {
     logs.push(`${message} ${JSON.stringify(fields)}`)
-    const protocol = /^Listening for OTLP over (\w+)$/.exec(message)?.[1]
-    if (protocol === undefined) return
-    addresses[protocol] = (fields as { address: string }).address
+    const { event, server, address } = fields as Record<string, string>
+    if (event !== 'listening') return
+    addresses[server === 'otlp_http' ? 'HTTP' : 'gRPC'] = address
     if (Object.keys(addresses).length === expected) listening()
   }
   const pipeline = startPipeline(config, { log: { debug: write, info: write, warn: write, error: write } })
@@ -87,6 +87,12 @@ service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], proc
     holding = false
     for (const response of held.splice(0)) response.end()
   }
+  const stop = async (): Promise<void> => {
+    release()
+    await pipeline.stop()
+    await close()
+  }
+  cleanups.push(stop)
   return {
     addresses,
     logs,
@@ -97,12 +103,7 @@ service: { shutdown_timeout: 4s, pipelines: { metrics: { receivers: [otlp], proc
       bodies.length >= count
         ? Promise.resolve(bodies)
         : new Promise((resolve) => void waiting.push({ count, resolve })),
-    async stop() {
-      release()
-      await pipeline.stop()
-      destination.closeAllConnections()
-      await new Promise((resolve) => destination.close(resolve))
-    },
+    stop,
   }
 }
 

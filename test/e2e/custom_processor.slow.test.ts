@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { cleanups } from '../kit/cleanups.ts'
 import { runCommand, temporaryFolder } from '../kit/command.ts'
 
 const shipped = fileURLToPath(new URL('../../config/custom-processor', import.meta.url))
@@ -102,10 +101,9 @@ service:
     metrics/b: { receivers: [host_metrics], processors: [mistaken], exporters: [debug] }
 `,
     })
-    cleanups.push(folder.remove)
     const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
     expect(code).toBe(1)
-    expect(stderr).toContain('"error":"something that has no text was thrown"')
+    expect(stderr).toContain('"error":"a value without a text was thrown"')
     expect(stderr).toMatch(/"stack":"TypeError: nothing is where it should be[^"]*broken\.ts:/)
     expect(stderr.match(/accepted 6 = handed on 0 \+ dropped\(processor_error\) 6/g)).toHaveLength(2)
   })
