@@ -96,7 +96,7 @@ describe('a component of a user’s own', () => {
     expect({ code, stderr }).toMatchObject({ code: 1 })
     expect(stderr).toMatch(/ERROR: own: /)
     expect(stderr).toContain(message)
-    expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1$/m)
+    expect(stderr).toMatch(/exporter own: handed in (\d+) = sent 0 \+ dropped\((exporter_error|unaccounted)\) \1\b/)
   })
 })
 
