@@ -311,6 +311,13 @@ function toField(name: string, { number, type, label }: Definition): Field {
 /** The messages of OTLP by their names in the `.proto`. */
 export const schema = types as Readonly<Record<keyof typeof definitions, MessageType>>
 
+/** What stands in front of each field, by message and name. */
+export const tags = Object.fromEntries(
+  Object.values(types).map((type) => [type.name, Object.fromEntries(type.fields.map(({ name, tag }) => [name, tag]))]),
+) as {
+  readonly [Name in keyof typeof definitions]: { readonly [Key in keyof (typeof definitions)[Name]]: number }
+}
+
 /** The name of a field in the `.proto`. */
 export function protoName(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

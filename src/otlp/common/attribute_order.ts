@@ -97,7 +97,7 @@ export class AttributeOrder {
     }
     const writer = protobuf.Writer.create()
     for (const key of this.#orderOf([...byKey.keys()])) {
-      writeMessage(writer, tag >> 3, byKey.get(key) as KeyValue, writeKeyValue)
+      writeMessage(writer, tag, byKey.get(key) as KeyValue, writeKeyValue)
     }
     const bytes = writer.finish()
     return { view: viewOf(bytes), start: 0, end: bytes.length }

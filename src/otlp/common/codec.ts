@@ -1,38 +1,41 @@
-import type { Reader, Writer } from 'protobufjs/minimal.js'
+import type { Reader } from 'protobufjs/minimal.js'
 import { BackwardsWriter } from '../wire/backwards_writer.ts'
-import {
-  LENGTH_DELIMITED,
-  messageEnd,
-  readFields,
-  VARINT,
-  view,
-  writeMessage,
-  writeString,
-  writeUint32,
-  writeUnknown,
-} from '../wire/fields.ts'
+import { schema, tags } from '../schema.ts'
+import { messageEnd, readFields, view } from '../wire/fields.ts'
 import { Interned } from '../wire/interned.ts'
 import { Encoded, readerAt } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
-import { Attributes } from './attributes.ts'
-import type { KeyValue } from './attributes.ts'
-import { readKeyValue, writeKeyValue } from './attributes_codec.ts'
+import { MessageCodec } from '../wire/message_codec.ts'
+import { attributes } from './attributes_codec.ts'
 import type { ResourceEntry, ResourceEntryFields, ScopeEntry, ScopeEntryFields } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
 import { Resource, Scope } from './resource.ts'
 import type { ResourceFields, ScopeFields } from './resource.ts'
 
-/*
- * The protobuf form of what all signals share: requests down to their items, read and written field by field with
- * protobufjs's Reader and Writer. Field numbers are those of opentelemetry-proto 1.x, the same in
- * collector/{metrics,logs,trace}/v1/*_service.proto, {metrics,logs,trace}/v1/*.proto; and those of common/v1/common.proto and
- * resource/v1/resource.proto. Unknown fields of the larger messages are kept as they came.
- */
+/* The protobuf form of what all signals share: requests down to their items, with the scopes and resources around those. */
+
+// The same for all signals: messages of the schema under other names.
+const RESOURCES = tags.ExportMetricsServiceRequest.resourceMetrics
+const inResource = tags.ResourceMetrics
+const inScope = tags.ScopeMetrics
+
+const resourceCodec = new MessageCodec<ResourceFields>(schema.Resource, { attributes }, () => ({
+  attributes: undefined,
+  droppedAttributesCount: undefined,
+  unknown: undefined,
+}))
+const scopeCodec = new MessageCodec<ScopeFields>(schema.InstrumentationScope, { attributes }, () => ({
+  name: undefined,
+  version: undefined,
+  attributes: undefined,
+  droppedAttributesCount: undefined,
+  unknown: undefined,
+}))
 
 const resourcesBefore = new Interned(
-  (source, start, end) => new Resource(new Encoded(source, start, end, readResource)),
+  (source, start, end) => new Resource(new Encoded(source, start, end, resourceCodec.read)),
 )
-const scopesBefore = new Interned((source, start, end) => new Scope(new Encoded(source, start, end, readScope)))
+const scopesBefore = new Interned((source, start, end) => new Scope(new Encoded(source, start, end, scopeCodec.read)))
 
 /** Reads and writes the requests of one signal. */
 export interface Codec<R extends ResourceEntry> {
@@ -47,9 +50,8 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
   function decode(source: Source): readonly R[] {
     const resources: R[] = []
     const reader = readerAt(source.bytes, 0)
-    readFields(reader, reader.len, (field, wire) => {
-      // repeated ResourceMetrics resource_metrics = 1; or ResourceLogs, ResourceSpans
-      if (field !== 1 || wire !== LENGTH_DELIMITED) return false
+    readFields(reader, reader.len, (tag) => {
+      if (tag !== RESOURCES) return false
       resources.push(kind.resourceEntry(view(reader, source, readResourceEntry)))
       return true
     })
@@ -67,16 +69,15 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
     let resource: Resource | undefined
     const scopes: S[] = []
     let schemaUrl = ''
-    const unknown = readFields(reader, end, (field, wire) => {
-      if (wire !== LENGTH_DELIMITED) return false
-      switch (field) {
-        case 1: // Resource resource = 1;
+    const unknown = readFields(reader, end, (tag) => {
+      switch (tag) {
+        case inResource.resource:
           resource = repeated(reader, source, resourcesBefore)
           return true
-        case 2: // repeated ScopeMetrics scope_metrics = 2; or ScopeLogs, ScopeSpans
+        case inResource.scopeMetrics:
           scopes.push(kind.scopeEntry(view(reader, source, readScopeEntry)))
           return true
-        case 3: // string schema_url = 3;
+        case inResource.schemaUrl:
           schemaUrl = reader.string()
           return true
         default:
@@ -91,12 +92,13 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
     const { length } = writer
     if (entry.encoded === undefined) {
       if (entry.unknown !== undefined) writer.copy(entry.unknown)
-      writer.text(3, entry.schemaUrl)
+      writer.text(inResource.schemaUrl, entry.schemaUrl)
       const { scopes } = entry
       for (let index = scopes.length - 1; index >= 0; index--) writeScopeEntry(writer, scopes[index])
-      if (entry.resource !== Resource.empty) writer.repeated(1, entry.resource, writeResource)
+      if (entry.resource !== Resource.empty)
+        writer.repeated(inResource.resource, entry.resource, resourceCodec.writeMade)
     } else writer.copyOf(entry.encoded)
-    writer.head(1, writer.length - length)
+    writer.head(RESOURCES, writer.length - length)
   }
 
   function readScopeEntry(source: Source, start: number, end: number): ScopeEntryFields {
@@ -104,16 +106,15 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
     let scope: Scope | undefined
     const items: I[] = []
     let schemaUrl = ''
-    const unknown = readFields(reader, end, (field, wire) => {
-      if (wire !== LENGTH_DELIMITED) return false
-      switch (field) {
-        case 1: // InstrumentationScope scope = 1;
+    const unknown = readFields(reader, end, (tag) => {
+      switch (tag) {
+        case inScope.scope:
           scope = repeated(reader, source, scopesBefore)
           return true
-        case 2: // repeated Metric metrics = 2; or LogRecord, Span
+        case inScope.metrics:
           items.push(kind.read(reader, source))
           return true
-        case 3: // string schema_url = 3;
+        case inScope.schemaUrl:
           schemaUrl = reader.string()
           return true
         default:
@@ -128,12 +129,12 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
     const { length } = writer
     if (entry.encoded === undefined) {
       if (entry.unknown !== undefined) writer.copy(entry.unknown)
-      writer.text(3, entry.schemaUrl)
+      writer.text(inScope.schemaUrl, entry.schemaUrl)
       const { items } = entry
       for (let index = items.length - 1; index >= 0; index--) kind.write(writer, items[index])
-      if (entry.scope !== Scope.empty) writer.repeated(1, entry.scope, writeScope)
+      if (entry.scope !== Scope.empty) writer.repeated(inScope.scope, entry.scope, scopeCodec.writeMade)
     } else writer.copyOf(entry.encoded)
-    writer.head(2, writer.length - length)
+    writer.head(inResource.scopeMetrics, writer.length - length)
   }
 
   return { decode, encode }
@@ -169,60 +170,4 @@ function repeated<Kind>(reader: Reader, source: Source, before: Interned<Kind>):
   const message = before.of(source, reader.pos, end)
   reader.pos = end
   return message
-}
-
-function readResource(source: Source, start: number, end: number): ResourceFields {
-  const reader = readerAt(source.bytes, start)
-  const attributes: KeyValue[] = []
-  let droppedAttributesCount = 0
-  const unknown = readFields(reader, end, (field, wire) => {
-    if (field === 1 && wire === LENGTH_DELIMITED) {
-      // repeated KeyValue attributes = 1;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
-    } else if (field === 2 && wire === VARINT) {
-      // uint32 dropped_attributes_count = 2;
-      droppedAttributesCount = reader.uint32()
-    } else return false
-    return true
-  })
-  return { attributes: Attributes.from(attributes), droppedAttributesCount, unknown }
-}
-
-function writeResource(writer: Writer, resource: Resource): void {
-  for (const attribute of resource.attributes) writeMessage(writer, 1, attribute, writeKeyValue)
-  writeUint32(writer, 2, resource.droppedAttributesCount)
-  writeUnknown(writer, resource.unknown)
-}
-
-function readScope(source: Source, start: number, end: number): ScopeFields {
-  const reader = readerAt(source.bytes, start)
-  let name = ''
-  let version = ''
-  let droppedAttributesCount = 0
-  const attributes: KeyValue[] = []
-  const unknown = readFields(reader, end, (field, wire) => {
-    if (field === 1 && wire === LENGTH_DELIMITED) {
-      // string name = 1;
-      name = reader.string()
-    } else if (field === 2 && wire === LENGTH_DELIMITED) {
-      // string version = 2;
-      version = reader.string()
-    } else if (field === 3 && wire === LENGTH_DELIMITED) {
-      // repeated KeyValue attributes = 3;
-      attributes.push(readKeyValue(reader, messageEnd(reader)))
-    } else if (field === 4 && wire === VARINT) {
-      // uint32 dropped_attributes_count = 4;
-      droppedAttributesCount = reader.uint32()
-    } else return false
-    return true
-  })
-  return { name, version, attributes: Attributes.from(attributes), droppedAttributesCount, unknown }
-}
-
-function writeScope(writer: Writer, scope: Scope): void {
-  writeString(writer, 1, scope.name)
-  writeString(writer, 2, scope.version)
-  for (const attribute of scope.attributes) writeMessage(writer, 3, attribute, writeKeyValue)
-  writeUint32(writer, 4, scope.droppedAttributesCount)
-  writeUnknown(writer, scope.unknown)
 }

@@ -2,6 +2,7 @@ import { codecOf } from '../common/codec.ts'
 import { encodedIn, single } from '../common/item_kind.ts'
 import type { ItemKind } from '../common/item_kind.ts'
 import { placesOf } from './time_window.ts'
+import { tags } from '../schema.ts'
 import { checkLogs } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
@@ -17,7 +18,7 @@ const kind: ItemKind<LogRecord, ScopeLogs, ResourceLogs> = {
   scopeFields: (scope, records, schemaUrl, unknown) => ({ scope, records, schemaUrl, unknown }),
   check: checkLogs,
   read: (reader, source) => new LogRecord(view(reader, source, logRecord.read)),
-  write: (writer, record) => writer.view(2, record, logRecord.writeMade),
+  write: (writer, record) => writer.view(tags.ScopeLogs.logRecords, record, logRecord.writeMade),
   used: ({ made }) => encodedIn(made),
   moved: (_record, encoded: Encoded<LogRecordFields>) => new LogRecord(encoded),
   placesOf,

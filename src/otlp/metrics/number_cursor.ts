@@ -1,6 +1,9 @@
 import { PointCursor } from './point_cursor.ts'
 
-/** Walks the points of gauges and sums: those that hold attributes, times and a finite value only. */
+/**
+ * Walks the points of gauges and sums: those that hold attributes, times and a finite value only. Its twin with objects is
+ * `numberPoint` in codec/points.ts; the benchmark rows "cumulative to delta" and "OTLP to Datadog" pay for it.
+ */
 export class NumberPointCursor extends PointCursor {
   /** Where the value begins behind its tag. */
   valueAt = -1

@@ -1,6 +1,7 @@
 import { codecOf } from '../common/codec.ts'
 import { encodedIn, single } from '../common/item_kind.ts'
 import type { ItemKind } from '../common/item_kind.ts'
+import { tags } from '../schema.ts'
 import { checkTraces } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
@@ -17,7 +18,7 @@ const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
   scopeFields: (scope, spans, schemaUrl, unknown) => ({ scope, spans, schemaUrl, unknown }),
   check: checkTraces,
   read: (reader, source) => new Span(view(reader, source, span.read)),
-  write: (writer, item) => writer.view(2, item, span.writeMade),
+  write: (writer, item) => writer.view(tags.ScopeSpans.spans, item, span.writeMade),
   used: ({ made }) => encodedIn(made),
   moved: (_span, encoded: Encoded<SpanFields>) => new Span(encoded),
   placesOf,

@@ -1,7 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, Message } from './lazy_message.ts'
-import { LENGTH_DELIMITED } from './fields.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
@@ -47,7 +46,7 @@ export class BackwardsWriter {
   }
 
   /** A string, unless it is empty. */
-  text(field: number, value: string): void {
+  text(tag: number, value: string): void {
     if (value === '') return
     let { length } = value
     let at = this.#make(length)
@@ -57,41 +56,41 @@ export class BackwardsWriter {
       at = this.#make(length)
       this.#bytes.write(value, at)
     }
-    this.head(field, length)
+    this.head(tag, length)
   }
 
   /** A message as it came where it still is what came, else from its fields. */
   view<T extends { readonly encoded: Encoded<object> | undefined }>(
-    field: number,
+    tag: number,
     value: T,
     write: (writer: Writer, value: T) => void,
   ): void {
-    if (value.encoded === undefined) return this.fields(field, value, write)
+    if (value.encoded === undefined) return this.fields(tag, value, write)
     this.copyOf(value.encoded)
-    this.head(field, value.encoded.end - value.encoded.start)
+    this.head(tag, value.encoded.end - value.encoded.start)
   }
 
   /** `view` of a message that may be written again with many requests, and remembers what it was written as. */
-  repeated<T extends Message<object>>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
-    if (value.encoded !== undefined) return this.view(field, value, write)
+  repeated<T extends Message<object>>(tag: number, value: T, write: (writer: Writer, value: T) => void): void {
+    if (value.encoded !== undefined) return this.view(tag, value, write)
     if (value.written === undefined) {
       value.written = Uint8Array.from(this.#write(value, write).finish(true))
     }
     this.copy(value.written)
-    this.head(field, value.written.length)
+    this.head(tag, value.written.length)
   }
 
   /** A message from its fields. */
-  fields<T>(field: number, value: T, write: (writer: Writer, value: T) => void): void {
+  fields<T>(tag: number, value: T, write: (writer: Writer, value: T) => void): void {
     const writer = this.#write(value, write)
     this.copy(writer.finish(true))
-    this.head(field, writer.pos)
+    this.head(tag, writer.pos)
   }
 
   /** What stands before the content of a field, which has been written. */
-  head(field: number, length: number): void {
+  head(tag: number, length: number): void {
     this.#varint(length)
-    this.#varint((field << 3) | LENGTH_DELIMITED)
+    this.#varint(tag)
   }
 
   /** All that was written; the writer is not to be used any more. */

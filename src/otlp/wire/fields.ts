@@ -17,18 +17,13 @@ export const FIXED32 = 5
  * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
  * Returns the skipped fields as they came, or `undefined` when there were none.
  */
-export function readFields(
-  reader: Reader,
-  end: number,
-  read: (field: number, wire: number) => boolean,
-): Uint8Array | undefined {
+export function readFields(reader: Reader, end: number, read: (tag: number) => boolean): Uint8Array | undefined {
   let unknown: Uint8Array[] | undefined
   while (reader.pos < end) {
     const start = reader.pos
     const tag = reader.uint32()
-    const field = tag >>> 3
-    if (field === 0) throw new RangeError(`field number 0 at byte ${start}`)
-    if (read(field, tag & 7)) continue
+    if (tag >>> 3 === 0) throw new RangeError(`field number 0 at byte ${start}`)
+    if (read(tag)) continue
     reader.skipType(tag & 7)
     ;(unknown ??= []).push(reader.buf.slice(start, reader.pos))
   }
@@ -95,62 +90,29 @@ export function narrow(value: bigint): number | bigint {
   return Number.isSafeInteger(number) ? number : value
 }
 
-/** Calls `readItem` for one unpacked item or for each of a packed run. */
-export function readRepeated(reader: Reader, wire: number, readItem: () => void): void {
-  if (wire !== LENGTH_DELIMITED) return readItem()
-  const end = messageEnd(reader)
-  while (reader.pos < end) readItem()
-}
-
 export function writeMessage<T>(
   writer: Writer,
-  field: number,
+  tag: number,
   value: T,
   write: (writer: Writer, value: T) => void,
 ): void {
-  writer.uint32((field << 3) | LENGTH_DELIMITED).fork()
-  write(writer, value)
+  write(writer.uint32(tag).fork(), value)
   writer.ldelim()
 }
 
 /** Writes a message as it came where it still is what came, else from its fields. */
 export function writeView<T extends { readonly encoded: Encoded<object> | undefined }>(
   writer: Writer,
-  field: number,
+  tag: number,
   value: T,
   write: (writer: Writer, value: T) => void,
 ): void {
-  if (value.encoded === undefined) writeMessage(writer, field, value, write)
-  else writer.uint32((field << 3) | LENGTH_DELIMITED).bytes(value.encoded.bytes())
+  if (value.encoded === undefined) writeMessage(writer, tag, value, write)
+  else writer.uint32(tag).bytes(value.encoded.bytes())
 }
 
-export function writeString(writer: Writer, field: number, value: string): void {
-  if (value !== '') writer.uint32((field << 3) | LENGTH_DELIMITED).string(value)
-}
-
-export function writeUint32(writer: Writer, field: number, value: number): void {
-  if (value !== 0) writer.uint32((field << 3) | VARINT).uint32(value)
-}
-
-/** An enum, or any other number whose negative values take ten bytes. */
-export function writeInt32(writer: Writer, field: number, value: number): void {
-  if (value !== 0) writer.uint32((field << 3) | VARINT).int32(value)
-}
-
-export function writeFixed32(writer: Writer, field: number, value: number): void {
-  if (value !== 0) writer.uint32((field << 3) | FIXED32).fixed32(value)
-}
-
-export function writeOptionalDouble(writer: Writer, field: number, value: number | undefined): void {
-  if (value !== undefined) writer.uint32((field << 3) | FIXED64).double(value)
-}
-
-export function writeFixed64(writer: Writer, field: number, value: number | bigint): void {
-  writer.uint32((field << 3) | FIXED64).fixed64(toLong(value))
-}
-
-export function writeBigFixed64(writer: Writer, field: number, value: bigint): void {
-  if (value !== 0n) writeFixed64(writer, field, value)
+export function writeString(writer: Writer, tag: number, value: string): void {
+  if (value !== '') writer.uint32(tag).string(value)
 }
 
 /** The two halves of a 64-bit number, the form protobufjs takes without a loss. */

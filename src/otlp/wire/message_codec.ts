@@ -147,20 +147,20 @@ export const message = <T extends object>(codec: MessageCodec<T>): MemberOf =>
 /** Messages that are read with the one around them. */
 export const messages =
   <T extends object>(codec: MessageCodec<T>): MemberOf =>
-  ({ name, number }) => ({
+  ({ name, tag }) => ({
     read(into, reader, source) {
       const list = (into[name] ??= []) as T[]
       list.push(codec.readAt(reader, messageEnd(reader), source))
     },
     write(writer, values) {
-      for (const value of (values[name] ?? []) as Iterable<T>) writeMessage(writer, number, value, codec.write)
+      for (const value of (values[name] ?? []) as Iterable<T>) writeMessage(writer, tag, value, codec.write)
     },
   })
 
 /** Messages that stay as they stand until somebody looks at them. */
 export const messageRun = <T extends object>(codec: MessageCodec<T>): MemberOf => {
   const read = readerOfRun((reader, end, source: Source) => codec.readAt(reader, end, source))
-  return ({ name, number }) => ({
+  return ({ name, tag }) => ({
     read(into, reader, source) {
       const run = (into[name] ??= new Run(source, read)) as Run<T>
       run.add(reader)
@@ -170,13 +170,14 @@ export const messageRun = <T extends object>(codec: MessageCodec<T>): MemberOf =
     },
     write(writer, values) {
       const list = (values[name] ?? []) as Encoded<readonly T[]> | Iterable<T>
-      writeRepeated(writer, number, list, read, codec.write)
+      writeRepeated(writer, tag, list, read, codec.write)
     },
   })
 }
 
-const plain: MemberOf = (field) => {
-  if (field.type === 'message') throw new TypeError(`${field.name} needs a codec`)
+/** A field as the schema has it; a message, for which there is no codec, stays among the unknown fields. */
+const plain = (field: Field): Member | undefined => {
+  if (field.type === 'message') return undefined
   const list = field.label === 'repeated' ? heldList : held
   return list(forms[field.type])(field)
 }
@@ -196,13 +197,16 @@ export class MessageCodec<Fields extends object> {
     members: Readonly<Record<string, MemberOf>>,
     private readonly create: () => { [Name in keyof Required<Fields>]: Fields[Name] | undefined },
   ) {
+    const all: Member[] = []
     // In the order of their numbers, as other encoders write.
-    const fields = type.fields.toSorted((left, right) => left.number - right.number)
-    this.#members = fields.map((field) => (members[field.name] ?? plain)(field))
-    this.#finishing = this.#members.filter((member) => 'finish' in member)
-    fields.forEach(({ tag, itemTag }, index) => {
-      for (const each of [tag, itemTag]) this.#byTag[each] = this.#members[index]
-    })
+    for (const field of type.fields.toSorted((left, right) => left.number - right.number)) {
+      const member = (members[field.name] ?? plain)(field)
+      if (member === undefined) continue
+      all.push(member)
+      this.#byTag[field.tag] = this.#byTag[field.itemTag] = member
+    }
+    this.#members = all
+    this.#finishing = all.filter((member) => 'finish' in member)
   }
 
   /** Reads the message that stands from `start` to `end`. */

@@ -1,5 +1,5 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
-import { LENGTH_DELIMITED, messageEnd, writeMessage } from './fields.ts'
+import { messageEnd, writeMessage } from './fields.ts'
 import { Encoded, readerAt } from './lazy_message.ts'
 import type { ReadFields, Source } from './lazy_message.ts'
 
@@ -49,17 +49,16 @@ export class Run<T> {
   }
 }
 
-/** Writes the messages of a field: as they came where they came under its number, else each by `write`. */
+/** Writes the messages of a field: as they came where they came under its tag, else each by `write`. */
 export function writeRepeated<T>(
   writer: Writer,
-  field: number,
+  tag: number,
   messages: Encoded<readonly T[]> | Iterable<T>,
   read: ReadFields<readonly T[]>,
   write: (writer: Writer, message: T) => void,
 ): void {
   if (messages instanceof Encoded) {
-    const tag = (field << 3) | LENGTH_DELIMITED
     if (messages.reads(read) && messages.source.bytes[messages.start] === tag) writer.raw(messages.bytes())
-    else writeRepeated(writer, field, messages.decode(), read, write)
-  } else for (const message of messages) writeMessage(writer, field, message, write)
+    else writeRepeated(writer, tag, messages.decode(), read, write)
+  } else for (const message of messages) writeMessage(writer, tag, message, write)
 }

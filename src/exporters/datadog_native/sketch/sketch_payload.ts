@@ -1,6 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Account } from '../../../component/exporter.ts'
 import type { Compression } from '../../../net/compression.ts'
+import { FIXED64, LENGTH_DELIMITED, VARINT } from '../../../otlp/wire/fields.ts'
 import { divideMessages, tagFields } from '../series_v2.ts'
 import type { Series, SeriesWriter } from '../series_format.ts'
 import { likelyLength, requestMaker } from '../body.ts'
@@ -12,10 +13,6 @@ import type { Sketch } from './sketch.ts'
  * The protobuf body of `POST /api/beta/sketches`. Source: agent-payload, proto/metrics/agent_payload.proto, `SketchPayload`.
  * The address is not in Datadog's API reference: it is the Agent's.
  */
-
-const VARINT = 0
-const FIXED64 = 1
-const LENGTH_DELIMITED = 2
 
 // message SketchPayload
 const SKETCHES = (1 << 3) | LENGTH_DELIMITED // repeated Sketch sketches = 1;

@@ -10,52 +10,45 @@ import { ExponentialHistogramPoint, HistogramPoint, NumberPoint, SummaryPoint } 
 import type { DataPoint } from '../points.ts'
 import { readKeyValue, writeKeyValue } from '../../common/attributes_codec.ts'
 import type { BackwardsWriter } from '../../wire/backwards_writer.ts'
-import {
-  LENGTH_DELIMITED,
-  messageEnd,
-  readFields,
-  VARINT,
-  view,
-  writeMessage,
-  writeString,
-  writeUint32,
-  writeUnknown,
-  writeView,
-} from '../../wire/fields.ts'
+import { tags } from '../../schema.ts'
+import { messageEnd, readFields, view, writeMessage, writeString, writeUnknown, writeView } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
 import { exponentialHistogramPoint, histogramPoint, numberPoint, readNumberPoint, summaryPoint } from './points.ts'
 
-/** `oneof data` of `Metric`, by field number. */
-const metricTypes: Readonly<Record<number, Exclude<MetricType, 'none'>>> = {
-  5: 'gauge',
-  7: 'sum',
-  9: 'histogram',
-  10: 'exponential_histogram',
-  11: 'summary',
+type DataType = Exclude<MetricType, 'none'>
+
+/** What each member of `oneof data` is called here, and what the messages of all have in common: points, and what they are. */
+const inMetric = tags.Metric
+const dataTags: Readonly<Record<DataType, number>> = {
+  gauge: inMetric.gauge,
+  sum: inMetric.sum,
+  histogram: inMetric.histogram,
+  exponential_histogram: inMetric.exponentialHistogram,
+  summary: inMetric.summary,
 }
-const metricFields = Object.fromEntries(Object.entries(metricTypes).map(([field, type]) => [type, Number(field)]))
+const dataTypes = new Map(Object.entries(dataTags).map(([type, tag]) => [tag, type as DataType]))
+const inData = tags.Sum
 
 export function readMetric(source: Source, start: number, end: number): MetricFields {
   const reader = readerAt(source.bytes, start)
   const metadata: KeyValue[] = []
   const metric: Mutable<MetricFields> = { type: 'none' }
-  metric.unknown = readFields(reader, end, (field, wire) => {
-    if (wire !== LENGTH_DELIMITED) return false
-    switch (field) {
-      case 1: // string name = 1;
+  metric.unknown = readFields(reader, end, (tag) => {
+    switch (tag) {
+      case inMetric.name:
         metric.name = reader.string()
         return true
-      case 2: // string description = 2;
+      case inMetric.description:
         metric.description = reader.string()
         return true
-      case 3: // string unit = 3;
+      case inMetric.unit:
         metric.unit = reader.string()
         return true
-      case 12: // repeated KeyValue metadata = 12;
+      case inMetric.metadata:
         metadata.push(readKeyValue(reader, messageEnd(reader)))
         return true
       default: {
-        const type = metricTypes[field]
+        const type = dataTypes.get(tag)
         if (type === undefined) return false
         readData(reader, messageEnd(reader), source, type, metric)
         return true
@@ -66,25 +59,19 @@ export function readMetric(source: Source, start: number, end: number): MetricFi
   return metric
 }
 
-/** Gauge, Sum, Histogram, ExponentialHistogram and Summary: points in 1, temporality in 2, monotonicity in 3. */
-function readData(
-  reader: Reader,
-  end: number,
-  source: Source,
-  type: Exclude<MetricType, 'none'>,
-  metric: Mutable<MetricFields>,
-): void {
+/** Gauge, Sum, Histogram, ExponentialHistogram or Summary. */
+function readData(reader: Reader, end: number, source: Source, type: DataType, metric: Mutable<MetricFields>): void {
   const points = new Encoded(source, reader.pos, end, readPoints[type])
   const before = metric.type === type ? metric.points : undefined
   if (metric.type !== type) metric.temporality = metric.monotonic = undefined
   metric.points = before === undefined ? points : [...pointsOf(before), ...points.decode()]
   metric.type = type
-  metric.unknownData = readFields(reader, end, (field, wire) => {
-    if (field === 1 && wire === LENGTH_DELIMITED) {
-      reader.skipType(wire)
-    } else if (field === 2 && wire === VARINT && type !== 'gauge' && type !== 'summary') {
+  metric.unknownData = readFields(reader, end, (tag) => {
+    if (tag === inData.dataPoints) {
+      reader.skipType(tag & 7)
+    } else if (tag === inData.aggregationTemporality && type !== 'gauge' && type !== 'summary') {
       metric.temporality = temporalities[reader.uint32()] ?? 'unspecified'
-    } else if (field === 3 && wire === VARINT && type === 'sum') {
+    } else if (tag === inData.isMonotonic && type === 'sum') {
       metric.monotonic = reader.bool()
     } else return false
     return true
@@ -116,8 +103,8 @@ function pointsReader(makePoint: (reader: Reader, source: Source) => DataPoint):
   return (source, start, end) => {
     const reader = readerAt(source.bytes, start)
     const points: DataPoint[] = []
-    readFields(reader, end, (field, wire) => {
-      if (field !== 1 || wire !== LENGTH_DELIMITED) return false
+    readFields(reader, end, (tag) => {
+      if (tag !== inData.dataPoints) return false
       points.push(makePoint(reader, source))
       return true
     })
@@ -128,17 +115,20 @@ function pointsReader(makePoint: (reader: Reader, source: Source) => DataPoint):
 /** Metric metrics = 2; of ScopeMetrics. */
 export function writeMetric(writer: BackwardsWriter, metric: Metric): void {
   const { encoded, renamed } = metric
-  if (encoded === undefined || renamed === undefined) writer.view(2, metric, writeMetricFields)
+  if (encoded === undefined || renamed === undefined) writer.view(tags.ScopeMetrics.metrics, metric, writeMetricFields)
   else if (encoded.source.regular) writeRenamed(writer, encoded, renamed)
-  else writer.fields(2, metric, writeMetricFields)
+  else writer.fields(tags.ScopeMetrics.metrics, metric, writeMetricFields)
 }
 
 function writeMetricFields(writer: Writer, metric: Metric): void {
-  writeString(writer, 1, metric.name)
-  writeString(writer, 2, metric.description)
-  writeString(writer, 3, metric.unit)
-  if (metric.type !== 'none') writeMessage(writer, metricFields[metric.type], metric, writeData)
-  for (const attribute of metric.metadata) writeMessage(writer, 12, attribute, writeKeyValue)
+  writeString(writer, inMetric.name, metric.name)
+  writeString(writer, inMetric.description, metric.description)
+  writeString(writer, inMetric.unit, metric.unit)
+  if (metric.type !== 'none') {
+    writeData(writer.uint32(dataTags[metric.type]).fork(), metric)
+    writer.ldelim()
+  }
+  for (const attribute of metric.metadata) writeMessage(writer, inMetric.metadata, attribute, writeKeyValue)
   writeUnknown(writer, metric.unknown)
 }
 
@@ -148,32 +138,30 @@ function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<M
   const name = nameIn(source, start, end)
   writer.copyOf({ source, start: name.end, end })
   writer.copyOf({ source, start, end: name.start })
-  writer.text(1, renamed)
-  writer.head(2, writer.length - length)
+  writer.text(inMetric.name, renamed)
+  writer.head(tags.ScopeMetrics.metrics, writer.length - length)
 }
-
-/** The tag of `string name = 1`, with which encoders begin. */
-const NAME = (1 << 3) | LENGTH_DELIMITED
 
 /** Where the name of a metric that is written as encoders do stands, if it has one. */
 function nameIn(source: Source, start: number, end: number): { start: number; end: number } {
-  if (source.bytes[start] === NAME && start < end) return { start, end: behind(source.bytes, start + 1) }
+  if (source.bytes[start] === inMetric.name && start < end) return { start, end: behind(source.bytes, start + 1) }
   const reader = readerAt(source.bytes, start)
   while (reader.pos < end) {
     const { pos } = reader
     const tag = reader.uint32()
     reader.skipType(tag & 7)
-    if (tag >>> 3 === 1) return { start: pos, end: reader.pos }
+    if (tag === inMetric.name) return { start: pos, end: reader.pos }
   }
   return { start, end: start }
 }
 
 function writeData(writer: Writer, metric: Metric): void {
-  for (const point of metric.points) writeView(writer, 1, point, writePoint)
-  if (metric.type !== 'gauge' && metric.type !== 'summary') {
-    writeUint32(writer, 2, temporalities.indexOf(metric.temporality))
+  for (const point of metric.points) writeView(writer, inData.dataPoints, point, writePoint)
+  const temporality = temporalities.indexOf(metric.temporality)
+  if (metric.type !== 'gauge' && metric.type !== 'summary' && temporality !== 0) {
+    writer.uint32(inData.aggregationTemporality).uint32(temporality)
   }
-  if (metric.type === 'sum' && metric.monotonic) writer.uint32((3 << 3) | VARINT).bool(true)
+  if (metric.type === 'sum' && metric.monotonic) writer.uint32(inData.isMonotonic).bool(true)
   writeUnknown(writer, metric.unknownData)
 }
 
