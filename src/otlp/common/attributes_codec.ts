@@ -12,9 +12,11 @@ import {
   writeMessage,
   writeString,
 } from '../wire/fields.ts'
+import { isTextAttribute } from '../wire/check.ts'
 import { Encoded } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
-import { readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
+import type { BackwardsWriter } from '../wire/backwards_writer.ts'
+import { isRunOf, readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
 
 /** Reads attributes that stand side by side in a message of any kind. */
 export const readAttributeRun = readerOfRun(readKeyValue)
@@ -37,6 +39,14 @@ export function writeAttributes(writer: Writer, field: number, attributes: Attri
 }
 
 export function readKeyValue(reader: Reader, end: number): KeyValue {
+  const { buf, pos } = reader
+  if (isTextAttribute(buf, pos, end)) {
+    // Most attributes are a text under a key: half of the time that a record takes whose attributes change.
+    const keyEnd = pos + 2 + buf[pos + 1]
+    const key = textOf(buf, pos + 2, keyEnd)
+    reader.pos = end
+    return { key, value: { stringValue: textOf(buf, keyEnd + 4, end) } }
+  }
   let key = ''
   let value: AnyValue = {}
   readFields(reader, end, (field, wire) => {
@@ -47,6 +57,27 @@ export function readKeyValue(reader: Reader, end: number): KeyValue {
     return true
   })
   return { key, value }
+}
+
+/** `writeAttributes` in front of what is written. */
+export function prependAttributes(writer: BackwardsWriter, field: number, attributes: Attributes): void {
+  const { encoded } = attributes
+  if (encoded !== undefined && isRunOf(encoded, field, readAttributeRun)) return writer.copyOf(encoded)
+  for (const { key, value } of [...attributes].reverse()) {
+    const { length } = writer
+    if ('stringValue' in value) {
+      const before = writer.length
+      if (value.stringValue === '') writer.head(1, 0)
+      else writer.text(1, value.stringValue)
+      writer.head(2, writer.length - before)
+    } else writer.fields(2, value, writeAnyValue)
+    writer.text(1, key)
+    writer.head(field, writer.length - length)
+  }
+}
+
+function textOf(bytes: Uint8Array, start: number, end: number): string {
+  return (bytes as Buffer).toString('utf8', start, end)
 }
 
 export function writeKeyValue(writer: Writer, { key, value }: KeyValue): void {

@@ -1,4 +1,5 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
+import type { BackwardsWriter } from '../wire/backwards_writer.ts'
 import { LENGTH_DELIMITED, view } from '../wire/fields.ts'
 import { Encoded } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
@@ -13,6 +14,14 @@ export function readId(reader: Reader, source: Source): Id {
 
 function hexOf({ bytes }: Source, start: number, end: number): string {
   return bytes.toString('hex', start, end)
+}
+
+/** `writeId` in front of what is written. */
+export function prependId(writer: BackwardsWriter, field: number, id: Id | undefined): void {
+  const { length } = writer
+  if (id instanceof Encoded) writer.copyOf(id)
+  else if (id !== undefined) writer.copy(idBytes(id))
+  if (writer.length > length) writer.head(field, writer.length - length)
 }
 
 export function writeId(writer: Writer, field: number, id: Id | undefined): void {

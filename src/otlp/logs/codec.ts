@@ -1,24 +1,9 @@
-import type { Writer } from 'protobufjs/minimal.js'
 import { toAnyValue } from '../common/attributes.ts'
 import type { AnyValue } from '../common/attributes.ts'
-import { AttributeRun, readAnyValue, writeAnyValue, writeAttributes } from '../common/attributes_codec.ts'
-import { readId, writeId } from '../common/id.ts'
-import {
-  FIXED32,
-  FIXED64,
-  LENGTH_DELIMITED,
-  readBigFixed64,
-  readFields,
-  VARINT,
-  view,
-  writeBigFixed64,
-  writeFixed32,
-  writeInt32,
-  writeMessage,
-  writeString,
-  writeUint32,
-  writeUnknown,
-} from '../wire/fields.ts'
+import { AttributeRun, prependAttributes, readAnyValue, writeAnyValue } from '../common/attributes_codec.ts'
+import { prependId, readId } from '../common/id.ts'
+import { FIXED32, FIXED64, LENGTH_DELIMITED, readBigFixed64, readFields, VARINT, view } from '../wire/fields.ts'
+import type { BackwardsWriter } from '../wire/backwards_writer.ts'
 import type { Mutable } from '../wire/fields.ts'
 import { Encoded, readerAt } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
@@ -75,20 +60,29 @@ function readBody({ bytes }: Source, start: number, end: number): AnyValue {
   return readAnyValue(readerAt(bytes, start), end)
 }
 
-/** Writes a record that is no longer as it came. */
-export function writeLogRecord(writer: Writer, { made = {} }: LogRecord): void {
-  const { body, attributes = Attributes.empty } = made
-  writeBigFixed64(writer, 1, made.timeUnixNano ?? 0n)
-  writeInt32(writer, 2, made.severityNumber ?? 0)
-  writeString(writer, 3, made.severityText ?? '')
-  if (body instanceof Encoded) writer.uint32((5 << 3) | LENGTH_DELIMITED).bytes(body.bytes())
-  else if (body !== undefined) writeMessage(writer, 5, toAnyValue(body), writeAnyValue)
-  writeAttributes(writer, 6, attributes)
-  writeUint32(writer, 7, made.droppedAttributesCount ?? 0)
-  writeFixed32(writer, 8, made.flags ?? 0)
-  writeId(writer, 9, made.traceId)
-  writeId(writer, 10, made.spanId)
-  writeBigFixed64(writer, 11, made.observedTimeUnixNano ?? 0n)
-  writeString(writer, 12, made.eventName ?? '')
-  writeUnknown(writer, made.unknown)
+/** repeated LogRecord log_records = 2; of ScopeLogs. */
+export function writeLogRecord(writer: BackwardsWriter, record: LogRecord): void {
+  const { length } = writer
+  if (record.made === undefined) writer.copyOf(record.encoded as Encoded<LogRecordFields>)
+  else writeFields(writer, record.made)
+  writer.head(2, writer.length - length)
+}
+
+function writeFields(writer: BackwardsWriter, record: LogRecordFields): void {
+  const { body } = record
+  if (record.unknown !== undefined) writer.copy(record.unknown)
+  writer.text(12, record.eventName ?? '')
+  writer.fixed64(11, record.observedTimeUnixNano ?? 0n)
+  prependId(writer, 10, record.spanId)
+  prependId(writer, 9, record.traceId)
+  writer.fixed32(8, record.flags ?? 0)
+  writer.uint32(7, record.droppedAttributesCount ?? 0)
+  prependAttributes(writer, 6, record.attributes ?? Attributes.empty)
+  if (body instanceof Encoded) {
+    writer.copyOf(body)
+    writer.head(5, body.end - body.start)
+  } else if (body !== undefined) writer.fields(5, toAnyValue(body), writeAnyValue)
+  writer.text(3, record.severityText ?? '')
+  writer.enum(2, record.severityNumber ?? 0)
+  writer.fixed64(1, record.timeUnixNano ?? 0n)
 }

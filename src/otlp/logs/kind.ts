@@ -17,7 +17,7 @@ const kind: ItemKind<LogRecord, ScopeLogs, ResourceLogs> = {
   scopeFields: (scope, records, schemaUrl, unknown) => ({ scope, records, schemaUrl, unknown }),
   check: checkLogs,
   read: (reader, source) => new LogRecord(view(reader, source, readLogRecord)),
-  write: (writer, record) => writer.view(2, record, writeLogRecord),
+  write: writeLogRecord,
   used: ({ made }) => encodedIn(made),
   moved: (_record, encoded: Encoded<LogRecordFields>) => new LogRecord(encoded),
   placesOf,

@@ -1,8 +1,8 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from '../common/attributes.ts'
 import type { KeyValue } from '../common/attributes.ts'
-import { AttributeRun, readKeyValue, writeAttributes } from '../common/attributes_codec.ts'
-import { readId, writeId } from '../common/id.ts'
+import { AttributeRun, prependAttributes, readKeyValue, writeAttributes } from '../common/attributes_codec.ts'
+import { prependId, readId, writeId } from '../common/id.ts'
 import {
   FIXED32,
   FIXED64,
@@ -14,15 +14,15 @@ import {
   writeBigFixed64,
   writeFixed32,
   writeInt32,
-  writeMessage,
   writeString,
   writeUint32,
   writeUnknown,
 } from '../wire/fields.ts'
+import type { BackwardsWriter } from '../wire/backwards_writer.ts'
 import type { Mutable } from '../wire/fields.ts'
 import { readerAt } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
-import { readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
+import type { Encoded, Source } from '../wire/lazy_message.ts'
+import { prependRepeated, readerOfRun, Run } from '../wire/repeated.ts'
 import { numberIn, spanKinds, statusCodes } from './span.ts'
 import type { Span, SpanEvent, SpanFields, SpanLink, SpanStatus } from './span.ts'
 
@@ -166,26 +166,32 @@ function readStatus(reader: Reader, end: number): SpanStatus {
   return status
 }
 
-/** Writes a span that is no longer as it came. */
-export function writeSpan(writer: Writer, { made = {} }: Span): void {
-  const { attributes = Attributes.empty, events = [], links = [], status } = made
-  writeId(writer, 1, made.traceId)
-  writeId(writer, 2, made.spanId)
-  writeString(writer, 3, made.traceState ?? '')
-  writeId(writer, 4, made.parentSpanId)
-  writeString(writer, 5, made.name ?? '')
-  writeInt32(writer, 6, numberIn(spanKinds, made.kind ?? 0))
-  writeBigFixed64(writer, 7, made.startTimeUnixNano ?? 0n)
-  writeBigFixed64(writer, 8, made.endTimeUnixNano ?? 0n)
-  writeAttributes(writer, 9, attributes)
-  writeUint32(writer, 10, made.droppedAttributesCount ?? 0)
-  writeRepeated(writer, 11, events, readEvents, writeEvent)
-  writeUint32(writer, 12, made.droppedEventsCount ?? 0)
-  writeRepeated(writer, 13, links, readLinks, writeLink)
-  writeUint32(writer, 14, made.droppedLinksCount ?? 0)
-  if (status !== undefined) writeMessage(writer, 15, status, writeStatus)
-  writeFixed32(writer, 16, made.flags ?? 0)
-  writeUnknown(writer, made.unknown)
+/** repeated Span spans = 2; of ScopeSpans. */
+export function writeSpan(writer: BackwardsWriter, span: Span): void {
+  const { length } = writer
+  if (span.made === undefined) writer.copyOf(span.encoded as Encoded<SpanFields>)
+  else writeFields(writer, span.made)
+  writer.head(2, writer.length - length)
+}
+
+function writeFields(writer: BackwardsWriter, span: SpanFields): void {
+  if (span.unknown !== undefined) writer.copy(span.unknown)
+  writer.fixed32(16, span.flags ?? 0)
+  if (span.status !== undefined) writer.fields(15, span.status, writeStatus)
+  writer.uint32(14, span.droppedLinksCount ?? 0)
+  prependRepeated(writer, 13, span.links ?? [], readLinks, writeLink)
+  writer.uint32(12, span.droppedEventsCount ?? 0)
+  prependRepeated(writer, 11, span.events ?? [], readEvents, writeEvent)
+  writer.uint32(10, span.droppedAttributesCount ?? 0)
+  prependAttributes(writer, 9, span.attributes ?? Attributes.empty)
+  writer.fixed64(8, span.endTimeUnixNano ?? 0n)
+  writer.fixed64(7, span.startTimeUnixNano ?? 0n)
+  writer.enum(6, numberIn(spanKinds, span.kind ?? 0))
+  writer.text(5, span.name ?? '')
+  prependId(writer, 4, span.parentSpanId)
+  writer.text(3, span.traceState ?? '')
+  prependId(writer, 2, span.spanId)
+  prependId(writer, 1, span.traceId)
 }
 
 function writeEvent(writer: Writer, event: SpanEvent): void {

@@ -17,7 +17,7 @@ const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
   scopeFields: (scope, spans, schemaUrl, unknown) => ({ scope, spans, schemaUrl, unknown }),
   check: checkTraces,
   read: (reader, source) => new Span(view(reader, source, readSpan)),
-  write: (writer, span) => writer.view(2, span, writeSpan),
+  write: writeSpan,
   used: ({ made }) => encodedIn(made),
   moved: (_span, encoded: Encoded<SpanFields>) => new Span(encoded),
   placesOf,

@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, Message } from './lazy_message.ts'
-import { LENGTH_DELIMITED } from './fields.ts'
+import { FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './fields.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
@@ -11,6 +11,9 @@ const MAX_NAME = 64
 
 /** What a writer of little writes to, before it is copied. There is one writer at a time. */
 const desk = Buffer.allocUnsafeSlow(65_536)
+
+const scratchBytes = new Uint8Array(8)
+const scratch = new DataView(scratchBytes.buffer)
 
 /**
  * Writes messages from their last byte to their first: the length of one stands before it, and is known when it is to be
@@ -44,6 +47,38 @@ export class BackwardsWriter {
     if (start === end) return
     const at = this.#make(end - start)
     source.bytes.copy(this.#bytes, at, start, end)
+  }
+
+  /** A 64-bit number in eight bytes, unless it is 0. */
+  fixed64(field: number, value: bigint): void {
+    if (value === 0n) return
+    // Buffer's own methods take bigints apart.
+    scratch.setBigUint64(0, value, true)
+    this.copy(scratchBytes)
+    this.#varint((field << 3) | FIXED64)
+  }
+
+  /** A 32-bit number in four bytes, unless it is 0. */
+  fixed32(field: number, value: number): void {
+    if (value === 0) return
+    const at = this.#make(4)
+    this.#bytes.writeUInt32LE(value, at)
+    this.#varint((field << 3) | FIXED32)
+  }
+
+  /** An unsigned 32-bit number, unless it is 0. */
+  uint32(field: number, value: number): void {
+    if (value === 0) return
+    this.#varint(value)
+    this.#varint((field << 3) | VARINT)
+  }
+
+  /** A number of an enum, unless it is 0. */
+  enum(field: number, value: number): void {
+    if (value >= 0) return this.uint32(field, value)
+    // A negative one has 64 bits.
+    this.copy(this.#write(value, (writer, number) => writer.int32(number)).finish(true))
+    this.#varint((field << 3) | VARINT)
   }
 
   /** A string, unless it is empty. */

@@ -249,7 +249,7 @@ function noteKey(end: number): void {
 }
 
 function checkKeyValue(end: number): void {
-  if (isText(buffer, position, end)) {
+  if (isTextAttribute(buffer, position, end)) {
     messageCount += TEXT_ATTRIBUTE
     position = end
   } else checkMessage(KEY_VALUE, end)
@@ -259,7 +259,7 @@ function checkKeyValue(end: number): void {
 const TEXT_ATTRIBUTE = 2
 
 /** Whether it is the attribute that almost all points have, a text under a key, from `start` to `end`; found in few steps. */
-function isText(bytes: Uint8Array, start: number, end: number): boolean {
+export function isTextAttribute(bytes: Uint8Array, start: number, end: number): boolean {
   // string key = 1; AnyValue value = 2; string string_value = 1;
   if (bytes[start] !== 0x0a || bytes[start + 1] > 127) return false
   const at = start + 2 + bytes[start + 1]
@@ -284,7 +284,7 @@ function checkNumberPoint(end: number): void {
         const start = at + 2
         at = start + length
         if (length < 128 && at <= end) {
-          if (isText(bytes, start, at)) {
+          if (isTextAttribute(bytes, start, at)) {
             pointKeys |= keyBit(bytes, start + 2, start + 2 + bytes[start + 1])
             messages += TEXT_ATTRIBUTE
           } else {

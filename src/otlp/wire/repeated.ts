@@ -1,4 +1,5 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
+import type { BackwardsWriter } from './backwards_writer.ts'
 import { LENGTH_DELIMITED, messageEnd, writeMessage } from './fields.ts'
 import { Encoded, readerAt } from './lazy_message.ts'
 import type { ReadFields, Source } from './lazy_message.ts'
@@ -49,6 +50,12 @@ export class Run<T> {
   }
 }
 
+/** Whether messages came under a number of a field, where they may be written again as they stand. */
+export function isRunOf<T>(messages: Encoded<readonly T[]>, field: number, read: ReadFields<readonly T[]>): boolean {
+  const tag = (field << 3) | LENGTH_DELIMITED
+  return messages.reads(read) && messages.source.bytes[messages.start] === tag
+}
+
 /** Writes the messages of a field: as they came where they came under its number, else each by `write`. */
 export function writeRepeated<T>(
   writer: Writer,
@@ -57,9 +64,22 @@ export function writeRepeated<T>(
   read: ReadFields<readonly T[]>,
   write: (writer: Writer, message: T) => void,
 ): void {
-  if (messages instanceof Encoded) {
-    const tag = (field << 3) | LENGTH_DELIMITED
-    if (messages.reads(read) && messages.source.bytes[messages.start] === tag) writer.raw(messages.bytes())
-    else writeRepeated(writer, field, messages.decode(), read, write)
-  } else for (const message of messages) writeMessage(writer, field, message, write)
+  if (messages instanceof Encoded && isRunOf(messages, field, read)) writer.raw(messages.bytes())
+  else for (const message of listOf(messages)) writeMessage(writer, field, message, write)
+}
+
+/** `writeRepeated` in front of what is written. */
+export function prependRepeated<T>(
+  writer: BackwardsWriter,
+  field: number,
+  messages: Repeated<T>,
+  read: ReadFields<readonly T[]>,
+  write: (writer: Writer, message: T) => void,
+): void {
+  if (messages instanceof Encoded && isRunOf(messages, field, read)) writer.copyOf(messages)
+  else for (const message of [...listOf(messages)].reverse()) writer.fields(field, message, write)
+}
+
+function listOf<T>(messages: Encoded<readonly T[]> | Iterable<T>): Iterable<T> {
+  return messages instanceof Encoded ? messages.decode() : messages
 }
