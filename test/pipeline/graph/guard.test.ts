@@ -379,7 +379,7 @@ describe('what a guarded processor hands over', () => {
     })
     await step.send(1, 2, 3)
     expect(step.messages[0]).toContain(
-      '`account.filtered` must be given at most the 3 data points of the batch in hand, all calls together, not 1000000002',
+      '`account.filtered` must be given at most the 3 items of the batch in hand, all calls together, not 1000000002',
     )
     expect(step.sheet.balance()).toMatchObject({ filtered: 0, dropped: { processor_error: 3 } })
     expect(step.difference()).toBe(0)
