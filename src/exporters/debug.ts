@@ -2,14 +2,17 @@ import { defineComponent } from '../component/define.ts'
 import type { Account, ExportRequest } from '../component/exporter.ts'
 import { permanent } from '../errors.ts'
 import type { DeliveryError } from '../errors.ts'
-import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import { toOtlpJson } from '../otlp/json/write.ts'
+import { writeOtlpJson } from '../otlp/json/write.ts'
+import { services } from '../otlp/services.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { toOpenMetrics } from '../text/openmetrics.ts'
 import { PART } from '../otlp/common/parts.ts'
 import { splitBatch } from '../otlp/common/split.ts'
 import { visible, visibleJson } from '../text/terminal.ts'
 import { atOnce, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
+import { recordTable } from './debug/records.ts'
+import { spanTable } from './debug/spans.ts'
 import { toTable } from './debug/table.ts'
 
 interface TextRequest extends ExportRequest {
@@ -21,17 +24,15 @@ interface TextRequest extends ExportRequest {
 /** Columns where standard output is no terminal and so has no width of its own. */
 const DEFAULT_WIDTH = 120
 
-const formats: Record<string, (batch: MetricBatch, account: Account) => Divided<string>> = {
-  table: (batch) => toTable(batch, process.stdout.columns ?? DEFAULT_WIDTH),
-  *otlp_json(batch) {
-    const lines: string[] = []
-    for (const part of splitBatch(batch, LONG)) {
-      lines.push(`${visibleJson(toOtlpJson(part))}\n`)
-      yield
-    }
-    return lines.join('')
+const formats: Record<string, (batch: AnyBatch, account: Account) => Divided<string>> = {
+  table(batch) {
+    const width = process.stdout.columns ?? DEFAULT_WIDTH
+    if (batch.signal === 'metrics') return toTable(batch, width)
+    return batch.signal === 'logs' ? recordTable(batch, width) : spanTable(batch, width)
   },
+  otlp_json: toJsonLines,
   *openmetrics(batch, account) {
+    if (batch.signal !== 'metrics') return yield* toJsonLines(batch)
     const lines: string[] = []
     for (const line of yield* toOpenMetrics(batch, account)) {
       if (lines.push(`${visible(line)}\n`) % PART === 0) yield
@@ -40,21 +41,31 @@ const formats: Record<string, (batch: MetricBatch, account: Account) => Divided<
   },
 }
 
+function* toJsonLines(batch: AnyBatch): Divided<string> {
+  const lines: string[] = []
+  for (const part of splitBatch(batch, LONG)) {
+    lines.push(`${visibleJson(writeOtlpJson(part.toOtlp(), services[part.signal].request))}\n`)
+    yield
+  }
+  return lines.join('')
+}
+
 export default defineComponent({
   kind: 'exporter',
   type: 'debug',
+  signals: ['metrics', 'logs', 'traces'],
   summary: 'Shows what arrives on standard output, for people and for pipes.',
   description: `
 - \`table\`: one table per resource, as wide as the terminal; the attributes of the resource stand above it once. Numbers
-  are rounded to six digits.
-- \`otlp_json\`: each batch as one line of OTLP JSON, a large one as several of 5,000 data points at most; nothing is left out or rounded.
+  are rounded to six digits. A log record or a span is a row.
+- \`otlp_json\`: each batch as one line of OTLP JSON, a large one as several of 5,000 data points, log records or spans at most; nothing is left out or rounded.
 - \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as
   OpenMetrics wants them (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes
   become labels, delta sums are of type \`unknown\`, delta histograms of type \`gaugehistogram\`. What OpenMetrics cannot
   hold is dropped and counted: exponential histograms and metrics without data (\`unsupported_type\`), points without a
   value (\`no_value\`), counters, histograms and summaries with negative or undefined values (\`invalid_value\`),
   metrics that come to the same name with another type (\`conflicting_name\`), and points that come to the same labels
-  and time as another (\`duplicate_point\`). Exemplars are not shown.
+  and time as another (\`duplicate_point\`). Exemplars are not shown. Log records and spans have no such form; they are written as \`otlp_json\`.
 
 Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}\` elsewhere.
 `,
@@ -71,7 +82,7 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
   ],
   create({ config, signal: stopped }) {
     const write = formats[config.format]
-    function* encodeInTurns(batch: MetricBatch, account: Account): Divided<readonly TextRequest[]> {
+    function* encodeInTurns(batch: AnyBatch, account: Account): Divided<readonly TextRequest[]> {
       let dropped = 0
       const text = yield* write(batch, {
         created: (points) => account.created(points),
@@ -82,7 +93,7 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
         },
       })
       yield
-      return [{ items: batch.pointCount - dropped, bytes: Buffer.byteLength(text), text }]
+      return [{ items: batch.itemCount - dropped, bytes: Buffer.byteLength(text), text }]
     }
     return {
       encode: (batch, account) => atOnce(encodeInTurns(batch, account)),

@@ -2,7 +2,7 @@ import type { Batch, SignalType } from '../signal.ts'
 import type { ItemBatch } from './batch.ts'
 import { inParts, writeInParts } from './parts.ts'
 import { splitBatch } from './split.ts'
-import { isBefore, within } from './time_window.ts'
+import { isBefore, within } from './timely.ts'
 
 /** What the pipeline can do with the batches of one class. */
 export function signalType<B extends ItemBatch & Batch>(
