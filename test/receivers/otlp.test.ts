@@ -165,12 +165,13 @@ describe('the otlp receiver over HTTP', () => {
   })
 
   it.each([
-    ['another path', 404, 5, 'metrics are received at /v1/metrics', { path: '/v1/traces' }],
+    ['another path', 404, 5, 'metrics are received at /v1/metrics', { path: '/v1/metric' }],
+    ['a signal without a pipeline', 404, 12, 'No pipeline takes traces from this receiver', { path: '/v1/traces' }],
     ['another method', 405, 12, 'POST', { method: 'GET' }],
-    ['PUT', 405, 12, 'Metrics are sent with POST, not PUT.', { method: 'PUT' }],
-    ['DELETE', 405, 12, 'Metrics are sent with POST, not DELETE.', { method: 'DELETE' }],
-    ['OPTIONS', 405, 12, 'Metrics are sent with POST, not OPTIONS.', { method: 'OPTIONS' }],
-    ['PUT of another type', 405, 12, 'Metrics are sent with POST, not PUT.', { method: 'PUT', type: 'text/plain' }],
+    ['PUT', 405, 12, 'OTLP is sent with POST, not PUT.', { method: 'PUT' }],
+    ['DELETE', 405, 12, 'OTLP is sent with POST, not DELETE.', { method: 'DELETE' }],
+    ['OPTIONS', 405, 12, 'OTLP is sent with POST, not OPTIONS.', { method: 'OPTIONS' }],
+    ['PUT of another type', 405, 12, 'OTLP is sent with POST, not PUT.', { method: 'PUT', type: 'text/plain' }],
     ['no content type', 415, 3, 'application/x-protobuf or application/json', { type: undefined }],
     ['another content type', 415, 3, 'not text/plain', { type: 'text/plain' }],
     [
@@ -291,7 +292,7 @@ describe('the otlp receiver over HTTP', () => {
     const protobufAnswer = await post(url, request)
     const jsonAnswer = await post(url, toOtlpJson(MetricBatch.fromOtlp(request)))
     expect([protobufAnswer.status, jsonAnswer.status]).toEqual([200, 200])
-    const errorMessage = 'A processor failed on these data points.'
+    const errorMessage = 'A processor failed on this data.'
     expect(Response.toObject(Response.decode(protobufAnswer.body), { longs: Number })).toEqual({
       partialSuccess: { rejectedDataPoints: 2, errorMessage },
     })

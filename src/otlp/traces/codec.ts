@@ -11,6 +11,7 @@ import type { SpanEvent, SpanFields, SpanLink, SpanStatus } from './span.ts'
 const word = (words: readonly string[]): Form<string | number> => ({
   read: (reader) => reader.int32(),
   write: (writer, value) => writer.int32(numberIn(words, value)),
+  isDefault: (value) => numberIn(words, value) === 0,
 })
 
 const event = new MessageCodec<SpanEvent>(schema.Event, { timeUnixNano: nanoseconds, attributes }, () => ({

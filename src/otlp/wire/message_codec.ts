@@ -28,6 +28,8 @@ export type MemberOf = (field: Field) => Member
 export interface Form<T> {
   read(reader: Reader, source: Source): T
   write(writer: Writer, value: T): unknown
+  /** Whether proto3 leaves the value out; by default the zero of its type is. */
+  isDefault?(value: T): boolean
 }
 
 function form<T>(read: (reader: Reader) => T, write: (writer: Writer, value: T) => unknown): Form<unknown> {
@@ -111,7 +113,9 @@ export const held =
     },
     write(writer, values) {
       const value = values[name]
-      if (value !== undefined && (label !== 'singular' || !isDefault(value))) form.write(writer.uint32(tag), value as T)
+      if (value === undefined) return
+      const isLeftOut = label === 'singular' && (form.isDefault?.(value as T) ?? isDefault(value))
+      if (!isLeftOut) form.write(writer.uint32(tag), value as T)
     },
   })
 

@@ -63,7 +63,7 @@ describe('the payload of sketches', () => {
       sample('größe', [], sketch([70_000, 0], 350_000)),
     ])
     expect(requests).toHaveLength(1)
-    expect(requests[0]).toMatchObject({ points: 2, bytes: requests[0].body.length, depth: 0 })
+    expect(requests[0]).toMatchObject({ items: 2, bytes: requests[0].body.length, depth: 0 })
     expect(sketches).toEqual([
       {
         ...{ metric: 'request.size', host: 'web-1', tags: ['env:prod', 'route:/users'], distributions: [] },

@@ -29,7 +29,7 @@ describe('the balance sheet', () => {
     expect(telemetry.allSent).toBe(true)
     telemetry.pipeline('metrics').held = 4
     telemetry.pipeline('metrics/idle')
-    expect(telemetry.abandonHeld()).toEqual([{ pipeline: 'metrics', text: 'Data points', items: 4 }])
+    expect(telemetry.abandonHeld()).toEqual(new Map([['metrics', { what: 'Data points', items: 4 }]]))
     expect(telemetry.balance().pipelines.metrics).toMatchObject({ held: 0, dropped: { shutdown: 4 } })
     expect(telemetry.allSent).toBe(false)
   })

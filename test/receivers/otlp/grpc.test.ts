@@ -148,11 +148,23 @@ describe('the otlp receiver over gRPC', () => {
 
   it('knows no other method', async () => {
     const { address, logs, pipeline } = await start({ otlp: grpc() })
-    const traces = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
-    expect(await refusalOf(clientOf(address)(gaugeRequest(1), traces))).toMatchObject({ code: 12 })
+    const profiles = '/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export'
+    expect(await refusalOf(clientOf(address)(gaugeRequest(1), profiles))).toMatchObject({ code: 12 })
     const counted = 'refused_requests{component="otlp",protocol="grpc",reason="not_found"}'
     await until(() => pipeline.telemetry.counters()[counted] === 1)
-    expect(logs).toContainEqual(expect.stringContaining(`There is no method ${traces}`))
+    expect(logs).toContainEqual(expect.stringContaining(`There is no method ${profiles}`))
+  })
+
+  it('does not implement a signal for which no pipeline names it', async () => {
+    const { address, pipeline } = await start({ otlp: grpc() })
+    const traces = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
+    expect(await refusalOf(clientOf(address)(Buffer.alloc(0), traces))).toMatchObject({
+      code: 12,
+      details: expect.stringContaining('No pipeline takes traces') as unknown,
+    })
+    expect(pipeline.telemetry.counters()).toEqual({
+      'refused_requests{component="otlp",protocol="grpc",reason="no_pipeline"}': 1,
+    })
   })
 
   it('lists the codings that it reads when it refuses another', async () => {
