@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import { loadConfig } from '../../src/pipeline/config/config.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
+import type { Signal } from '../../src/otlp/signal.ts'
 import type { RunningPipeline } from '../../src/pipeline/pipeline.ts'
 import { cleanups } from './cleanups.ts'
 import { ExportMetricsServiceRequest } from './otlp_proto.ts'
@@ -30,6 +31,8 @@ export interface ReceivingOptions {
   readonly otlp: string
   /** Settings of the exporter besides where it sends. */
   readonly exporter?: string
+  /** What the pipeline is of; default: `metrics`. */
+  readonly signal?: Signal
   /** A value at which a processor throws. */
   readonly failOn?: number
   /** The destination answers only after `release`. */
@@ -39,7 +42,7 @@ export interface ReceivingOptions {
 }
 
 export async function startReceiving(options: ReceivingOptions): Promise<Receiving> {
-  const { otlp, exporter = '', failOn, hold = false, shutdownTimeout = '4s' } = options
+  const { otlp, signal = 'metrics', exporter = '', failOn, hold = false, shutdownTimeout = '4s' } = options
   const bodies: Buffer[] = []
   const held: ServerResponse[] = []
   let holding = hold
@@ -64,7 +67,7 @@ export async function startReceiving(options: ReceivingOptions): Promise<Receivi
 receivers: { otlp: ${otlp} }
 ${failing}
 exporters: { otlp_http: { endpoint: "${url}", compression: none${exporter} } }
-service: { shutdown_timeout: ${shutdownTimeout}, pipelines: { metrics: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
+service: { shutdown_timeout: ${shutdownTimeout}, pipelines: { ${signal}: { receivers: [otlp], processors: [${failing && 'fail_on'}], exporters: [otlp_http] } } }
 `
   const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
   const logs: string[] = []

@@ -87,6 +87,11 @@ function protobufOf(signal: keyof typeof signals): Buffer {
   return Buffer.from(type.encode(type.fromObject(ids)).finish())
 }
 
+/** Of a resource. */
+interface Entry {
+  readonly resource: { readonly attributes: { key: string }[] }
+}
+
 interface Started {
   readonly http: string
   readonly grpc: string
@@ -189,8 +194,10 @@ describe.each(['logs', 'traces'] as const)('%s that come over OTLP', (signal) =>
     await post(http + path, 'application/x-protobuf', protobufOf(signal))
     await stop()
     const [only] = arrived
-    const [sent, came] = [only.body, protobufOf(signal)].map((bytes) => type.toObject(type.decode(bytes)))
-    const [first] = Object.values(sent)[0]
+    const [sent, came]: Record<string, readonly Entry[]>[] = [only.body, protobufOf(signal)].map((bytes) =>
+      type.toObject(type.decode(bytes)),
+    )
+    const [[first]] = Object.values(sent)
     expect(first.resource.attributes.map(({ key }) => key)).toEqual(['service.name', 'env'])
     first.resource.attributes.pop()
     expect(sent).toEqual(came)
