@@ -97,6 +97,6 @@ class Remains {
   move<Fields>(encoded: Encoded<Fields>): Encoded<Fields> {
     const start = this.#at
     this.#at += encoded.source.bytes.copy(this.#source.bytes, start, encoded.start, encoded.end)
-    return encoded.in(this.#source, start, this.#at)
+    return encoded.movedTo(this.#source, start, this.#at)
   }
 }

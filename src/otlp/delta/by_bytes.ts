@@ -96,7 +96,7 @@ export class ByBytes {
     const cursor = this.#cursor
     const memory = this.#memory
     const { points } = memory
-    if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
+    if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
@@ -131,10 +131,10 @@ export class ByBytes {
     let copy = copies.get(source)
     if (copy === undefined) copies.set(source, (copy = copyOf(source)))
     this.#commit(count, copy.view, now)
-    copy.bytes[metric.shape.temporalityAt] = DELTA
+    copy.bytes[metric.layout.temporalityAt] = DELTA
     const series = { ...numbers }
     for (let index = 0; index < count; index++) series.numbers[numbers.start++] = this.#steps[index * STEP + SERIES]
-    return new Metric(metric.encoded.in(copy), metric.renamed, { ...metric.shape, temporality: 'delta' }, series)
+    return new Metric(metric.encoded.movedTo(copy), metric.renamed, { ...metric.layout, temporality: 'delta' }, series)
   }
 
   /** `#numbers` for histograms, whose points become shorter. */
@@ -147,7 +147,7 @@ export class ByBytes {
     const cursor = this.#histogramCursor
     const memory = this.#memory
     const { points } = memory
-    if (metric.encoded === undefined || metric.shape === undefined || !cursor.open(metric)) return undefined
+    if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
@@ -209,7 +209,7 @@ export class ByBytes {
       writers.set(source, (writer = new HistogramDeltaWriter(source, this.#extremes === 'bounded')))
     const written = writer.write(
       metric.encoded,
-      metric.shape,
+      metric.layout,
       cursor,
       length,
       seriesOf,

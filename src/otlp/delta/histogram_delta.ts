@@ -3,7 +3,7 @@ import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from '../wire/lazy_message.ts'
 import type { Encoded, Source } from '../wire/lazy_message.ts'
-import type { MetricShape } from '../metrics/layout.ts'
+import type { MetricLayout } from '../metrics/layout.ts'
 import type { MetricFields } from '../metrics/metric.ts'
 import type { PointMemory } from './point_memory.ts'
 
@@ -45,7 +45,7 @@ export class HistogramDeltaWriter {
    */
   write(
     metric: Encoded<MetricFields>,
-    { headerEnd }: MetricShape,
+    { headerEnd }: MetricLayout,
     cursor: HistogramCursor,
     points: number,
     series: (index: number) => number,
@@ -81,7 +81,7 @@ export class HistogramDeltaWriter {
     }
     for (const byte of DELTA_FIELD) out[at++] = byte
     this.#at = at
-    return metric.in(this.#source, start, at)
+    return metric.movedTo(this.#source, start, at)
   }
 }
 

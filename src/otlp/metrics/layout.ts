@@ -1,9 +1,9 @@
-import { behind } from '../wire/lazy_message.ts'
+import { fieldEnd } from '../wire/lazy_message.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
 
 /** What one must know of a metric before its points, found without reading a text. Positions are those of its request. */
-export interface MetricShape {
+export interface MetricLayout {
   readonly type: Exclude<MetricType, 'none'>
   readonly temporality: Temporality
   readonly monotonic: boolean
@@ -18,7 +18,7 @@ export interface MetricShape {
 }
 
 /** `oneof data` of `Metric`, by the tags of its fields 5, 7, 9, 10 and 11. */
-const TYPES: MetricShape['type'][] = []
+const TYPES: MetricLayout['type'][] = []
 TYPES[0x2a] = 'gauge'
 TYPES[0x3a] = 'sum'
 TYPES[0x4a] = 'histogram'
@@ -29,19 +29,19 @@ TYPES[0x5a] = 'summary'
 export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']
 
 /**
- * The shape of a metric that is written as encoders do: name, description and unit first, the data last, and nothing else.
+ * The layout of a metric that is written as encoders do: name, description and unit first, the data last, and nothing else.
  * `undefined` for any other, which has to be read.
  */
-export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape | undefined {
+export function layoutOf({ source, start, end }: Encoded<unknown>): MetricLayout | undefined {
   const { bytes, regular } = source
   if (!regular) return undefined
   let at = start
   // string name = 1; string description = 2; string unit = 3;
-  while (at < end && (bytes[at] === 0x0a || bytes[at] === 0x12 || bytes[at] === 0x1a)) at = behind(bytes, at + 1)
-  const type = TYPES[bytes[at]] as MetricShape['type'] | undefined
+  while (at < end && (bytes[at] === 0x0a || bytes[at] === 0x12 || bytes[at] === 0x1a)) at = fieldEnd(bytes, at + 1)
+  const type = TYPES[bytes[at]] as MetricLayout['type'] | undefined
   if (at >= end || type === undefined) return undefined
   const headerEnd = at + 1
-  if (behind(bytes, headerEnd) !== end) return undefined
+  if (fieldEnd(bytes, headerEnd) !== end) return undefined
   at = headerEnd
   while (bytes[at++] > 127);
   const dataStart = at
@@ -51,7 +51,7 @@ export function shapeOf({ source, start, end }: Encoded<unknown>): MetricShape |
   while (at < end) {
     const tag = bytes[at]
     if (tag === 0x0a) {
-      at = behind(bytes, at + 1)
+      at = fieldEnd(bytes, at + 1)
       pointCount++
       continue
     }

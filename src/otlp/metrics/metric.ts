@@ -3,8 +3,8 @@ import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
 import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
 import { Interned } from '../wire/interned.ts'
 import { Encoded, Message } from '../wire/lazy_message.ts'
-import { shapeOf } from './layout.ts'
-import type { MetricShape } from './layout.ts'
+import { layoutOf } from './layout.ts'
+import type { MetricLayout } from './layout.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
 import type { DataPoint } from './points.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
@@ -38,13 +38,13 @@ export class Metric extends Message<MetricFields> {
   private knownName: string | undefined
   private knownPoints: readonly DataPoint[] | undefined
   /** `null`: it has none. */
-  private knownShape: MetricShape | null | undefined
+  private knownLayout: MetricLayout | null | undefined
 
-  /** `shape`: that of the bytes it is made from, where it is known. */
+  /** `layout`: that of the bytes it is made from, where it is known. */
   constructor(
     source: MetricFields | Encoded<MetricFields>,
     renamed?: string,
-    shape?: MetricShape,
+    layout?: MetricLayout,
     series?: SeriesNumbers,
   ) {
     super(source)
@@ -52,15 +52,15 @@ export class Metric extends Message<MetricFields> {
     this.series = series
     this.knownName = renamed
     this.knownPoints = undefined
-    this.knownShape = shape
+    this.knownLayout = layout
   }
 
   /** Where its parts are; `undefined` unless it is as it came, and written as encoders do. */
-  get shape(): MetricShape | undefined {
-    if (this.knownShape === undefined) {
-      this.knownShape = (this.encoded === undefined ? undefined : shapeOf(this.encoded)) ?? null
+  get layout(): MetricLayout | undefined {
+    if (this.knownLayout === undefined) {
+      this.knownLayout = (this.encoded === undefined ? undefined : layoutOf(this.encoded)) ?? null
     }
-    return this.knownShape ?? undefined
+    return this.knownLayout ?? undefined
   }
 
   get name(): string {
@@ -80,20 +80,20 @@ export class Metric extends Message<MetricFields> {
   }
 
   get type(): MetricType {
-    return this.shape?.type ?? this.fields.type
+    return this.layout?.type ?? this.fields.type
   }
 
   get temporality(): Temporality {
-    return this.shape?.temporality ?? this.fields.temporality ?? 'unspecified'
+    return this.layout?.temporality ?? this.fields.temporality ?? 'unspecified'
   }
 
   get monotonic(): boolean {
-    return this.shape?.monotonic ?? this.fields.monotonic ?? false
+    return this.layout?.monotonic ?? this.fields.monotonic ?? false
   }
 
   /** Whether the points still are what came, as bytes. */
   get pointsAsCame(): boolean {
-    return this.shape !== undefined || this.fields.points instanceof Encoded
+    return this.layout !== undefined || this.fields.points instanceof Encoded
   }
 
   get points(): readonly DataPoint[] {
@@ -103,7 +103,7 @@ export class Metric extends Message<MetricFields> {
 
   /** The number of its points, for which they are not read where their bytes tell. */
   get pointCount(): number {
-    return this.shape?.pointCount ?? this.points.length
+    return this.layout?.pointCount ?? this.points.length
   }
 
   get unknown(): Uint8Array | undefined {
@@ -126,7 +126,7 @@ export class Metric extends Message<MetricFields> {
 
   withName(name: string): Metric {
     if (name === this.name) return this
-    return this.encoded === undefined ? this.with({ name }) : new Metric(this.encoded, name, this.shape, this.series)
+    return this.encoded === undefined ? this.with({ name }) : new Metric(this.encoded, name, this.layout, this.series)
   }
 
   withPoints(points: readonly DataPoint[]): Metric {

@@ -47,8 +47,8 @@ export class MetricIndex {
   /** The number of a metric; `TOO_LARGE` or `NO_ROOM` where it is not known and is not to be remembered. */
   numberOf(metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
     // Name and unit are read only of what is new: that takes far longer than to look up their bytes.
-    const { encoded, shape, renamed } = metric
-    if (encoded === undefined || shape === undefined) {
+    const { encoded, layout, renamed } = metric
+    if (encoded === undefined || layout === undefined) {
       const { attributes } = resource
       const isLarge = isTooLarge(metric.name, metric.unit, schemaUrl, attributes.identity, ...textsOf(scope))
       return isLarge ? TOO_LARGE : this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
@@ -65,11 +65,11 @@ export class MetricIndex {
     if (above < 0) return above
     const owner = renamed === undefined ? above : -1 - above
     const { view } = encoded.source
-    const known = this.#metrics.find(owner, view, encoded.start, shape.headerEnd)
+    const known = this.#metrics.find(owner, view, encoded.start, layout.headerEnd)
     if (known >= 0) return known
     if (isTooLarge(metric.name, metric.unit)) return TOO_LARGE
     const identity = this.#identify(metric, resource, scope, schemaUrl)
-    return this.#metrics.add(owner, view, encoded.start, shape.headerEnd, identity)
+    return this.#metrics.add(owner, view, encoded.start, layout.headerEnd, identity)
   }
 
   /** Lets go of the request of the last metric. */

@@ -1,16 +1,16 @@
 import { PART } from '../common/parts.ts'
 import { fieldLength, writeVarint } from '../delta/histogram_delta.ts'
-import { behind, viewOf } from '../wire/lazy_message.ts'
+import { fieldEnd, viewOf } from '../wire/lazy_message.ts'
 import type { Encoded, Source } from '../wire/lazy_message.ts'
-import type { MetricShape } from './layout.ts'
+import type { MetricLayout } from './layout.ts'
 import { Metric } from './metric.ts'
 import type { MetricFields } from './metric.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
 
 /** Metrics of `PART` points at most that together have the points of one. Those of bytes have their own. */
 export function* piecesOf(metric: Metric): Generator<Metric> {
-  const { encoded, shape, renamed, series, pointCount } = metric
-  if (encoded === undefined || shape === undefined) {
+  const { encoded, layout, renamed, series, pointCount } = metric
+  if (encoded === undefined || layout === undefined) {
     const { points } = metric
     for (let start = 0; start < points.length; start += PART) {
       yield metric.withPoints(points.slice(start, start + PART))
@@ -18,18 +18,18 @@ export function* piecesOf(metric: Metric): Generator<Metric> {
     return
   }
   const { bytes } = encoded.source
-  for (let at = shape.dataStart, count = 0; count < pointCount;) {
+  for (let at = layout.dataStart, count = 0; count < pointCount;) {
     const first = count
     const runs: Run[] = []
-    while (at < shape.dataEnd && count - first < PART) {
+    while (at < layout.dataEnd && count - first < PART) {
       if (bytes[at] === POINT) {
-        const end = behind(bytes, at + 1)
+        const end = fieldEnd(bytes, at + 1)
         addRun(runs, at, end)
         at = end
         count++
       } else at += SCALAR
     }
-    const written = writtenMetric(encoded, shape, [{ source: encoded.source, runs }])
+    const written = writtenMetric(encoded, layout, [{ source: encoded.source, runs }])
     yield new Metric(written, renamed, undefined, series && { ...series, start: series.start + first })
   }
 }
@@ -49,10 +49,10 @@ function addRun(runs: Run[], start: number, end: number): void {
 }
 
 /** Where the points of a metric stand. */
-function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, dataEnd }: MetricShape): Run[] {
+function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, dataEnd }: MetricLayout): Run[] {
   const runs: Run[] = []
   for (let at = dataStart; at < dataEnd;) {
-    const end = bytes[at] === POINT ? behind(bytes, at + 1) : at + SCALAR
+    const end = bytes[at] === POINT ? fieldEnd(bytes, at + 1) : at + SCALAR
     if (bytes[at] === POINT) addRun(runs, at, end)
     at = end
   }
@@ -62,7 +62,7 @@ function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, da
 /** A metric like `encoded` that has the points that stand in these bytes, in bytes of its own. */
 function writtenMetric(
   encoded: Encoded<MetricFields>,
-  { headerEnd, temporalityAt, monotonic }: MetricShape,
+  { headerEnd, temporalityAt, monotonic }: MetricLayout,
   points: readonly { readonly source: Source; readonly runs: readonly Run[] }[],
 ): Encoded<MetricFields> {
   const { bytes } = encoded.source
@@ -86,7 +86,7 @@ function writtenMetric(
     pointKeys: sources.reduce((keys, { pointKeys }) => keys | pointKeys, 0),
     plainNumbers: sources.every(({ plainNumbers }) => plainNumbers),
   }
-  return encoded.in(source, 0, written.length)
+  return encoded.movedTo(source, 0, written.length)
 }
 
 /** The metric that has the points of these, which are pieces of one: of bytes where all are. */
@@ -94,23 +94,23 @@ export function joinedMetric(pieces: readonly Metric[]): Metric {
   const [first] = pieces
   if (pieces.length === 1) return first
   const points: { source: Source; runs: Run[] }[] = []
-  for (const { encoded, shape, renamed } of pieces) {
-    if (encoded === undefined || shape === undefined || renamed !== first.renamed) break
-    if (!isSameHead(first, encoded, shape)) break
-    points.push({ source: encoded.source, runs: pointRuns(encoded, shape) })
+  for (const { encoded, layout, renamed } of pieces) {
+    if (encoded === undefined || layout === undefined || renamed !== first.renamed) break
+    if (!isSameHead(first, encoded, layout)) break
+    points.push({ source: encoded.source, runs: pointRuns(encoded, layout) })
   }
-  const { encoded, shape, renamed } = first
-  if (encoded === undefined || shape === undefined || points.length < pieces.length) {
+  const { encoded, layout, renamed } = first
+  if (encoded === undefined || layout === undefined || points.length < pieces.length) {
     return first.with({ points: pieces.flatMap((piece) => piece.points) })
   }
-  return new Metric(writtenMetric(encoded, shape, points), renamed, undefined, joinedNumbers(pieces))
+  return new Metric(writtenMetric(encoded, layout, points), renamed, undefined, joinedNumbers(pieces))
 }
 
 /** Whether a metric has the name, description, unit, type and temporality of another. */
-function isSameHead(first: Metric, { source, start }: Encoded<MetricFields>, shape: MetricShape): boolean {
-  const [encoded, own] = [first.encoded as Encoded<MetricFields>, first.shape as MetricShape]
-  if (own.temporality !== shape.temporality || own.monotonic !== shape.monotonic) return false
-  return encoded.source.bytes.compare(source.bytes, start, shape.headerEnd, encoded.start, own.headerEnd) === 0
+function isSameHead(first: Metric, { source, start }: Encoded<MetricFields>, layout: MetricLayout): boolean {
+  const [encoded, own] = [first.encoded as Encoded<MetricFields>, first.layout as MetricLayout]
+  if (own.temporality !== layout.temporality || own.monotonic !== layout.monotonic) return false
+  return encoded.source.bytes.compare(source.bytes, start, layout.headerEnd, encoded.start, own.headerEnd) === 0
 }
 
 /** The numbers of the series of all pieces, where they stand one behind the other. */

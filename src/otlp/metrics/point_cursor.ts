@@ -53,16 +53,16 @@ export abstract class PointCursor {
   }
 
   /** Goes to the front of the metric's points; `false` when they are not there as bytes, or of other types. */
-  open({ encoded, shape }: Metric): boolean {
+  open({ encoded, layout }: Metric): boolean {
     this.complete = false
-    if (encoded === undefined || shape === undefined || !this.types.includes(shape.type)) return false
+    if (encoded === undefined || layout === undefined || !this.types.includes(layout.type)) return false
     const { source } = encoded
     this.source = source
     this.bytes = source.bytes
     this.view = source.view
     this.attributesLast = source.plainNumbers
-    this.at = shape.dataStart
-    this.dataEnd = shape.dataEnd
+    this.at = layout.dataStart
+    this.dataEnd = layout.dataEnd
     return true
   }
 

@@ -1,7 +1,7 @@
 import type { TimeWindow } from '../common/time_window.ts'
 import type { Source } from '../wire/lazy_message.ts'
-import { behind } from '../wire/lazy_message.ts'
-import type { MetricShape } from './layout.ts'
+import { fieldEnd } from '../wire/lazy_message.ts'
+import type { MetricLayout } from './layout.ts'
 import type { Metric } from './metric.ts'
 
 /** The tags of `fixed64 start_time_unix_nano = 2;` and `fixed64 time_unix_nano = 3;`, the same in every kind of point. */
@@ -10,13 +10,13 @@ const TIME = 0x19
 
 /** Where the points of the metric lie, for which they are not read where their bytes tell; 0 when it has none. */
 export function placesOf(metric: Metric, window: TimeWindow): number {
-  const { encoded, shape } = metric
-  const places = encoded === undefined || shape === undefined ? 0 : walk(encoded.source, shape, window)
+  const { encoded, layout } = metric
+  const places = encoded === undefined || layout === undefined ? 0 : walk(encoded.source, layout, window)
   return places !== 0 ? places : metric.points.reduce((found, point) => found | window.place(point.timeUnixNano), 0)
 }
 
 /** 0 when a time is not found. What it costs: the benchmark row "check, count, look for old points". */
-function walk({ bytes, view }: Source, { dataStart, dataEnd }: MetricShape, window: TimeWindow): number {
+function walk({ bytes, view }: Source, { dataStart, dataEnd }: MetricLayout, window: TimeWindow): number {
   let places = 0
   let at = dataStart
   while (at < dataEnd) {
@@ -44,7 +44,7 @@ function timeOf(bytes: Uint8Array, start: number, end: number): number {
     switch (bytes[at]) {
       case 0x0a: // repeated KeyValue attributes = 1; of an exponential histogram
       case 0x3a: // repeated KeyValue attributes = 7; of a number or a summary
-        at = behind(bytes, at + 1)
+        at = fieldEnd(bytes, at + 1)
         break
       case START:
         at += 9

@@ -1,6 +1,6 @@
 import { WITHIN } from '../common/time_window.ts'
 import type { TimeWindow } from '../common/time_window.ts'
-import { behind } from '../wire/lazy_message.ts'
+import { fieldEnd } from '../wire/lazy_message.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
 import type { Span } from './span.ts'
 
@@ -22,7 +22,7 @@ function endTimeOf({ source: { bytes, view }, start, end }: Encoded<object>): nu
       case 0x1a: // string trace_state = 3;
       case 0x22: // bytes parent_span_id = 4;
       case 0x2a: // string name = 5;
-        at = behind(bytes, at + 1)
+        at = fieldEnd(bytes, at + 1)
         break
       case 0x30: // SpanKind kind = 6;
         if (bytes[at + 1] > 127) return -1

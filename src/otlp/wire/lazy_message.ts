@@ -35,7 +35,7 @@ export function keyBit(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /** Where what the length at `at` speaks of ends. */
-export function behind(bytes: Uint8Array, at: number): number {
+export function fieldEnd(bytes: Uint8Array, at: number): number {
   let length = bytes[at] & 127
   for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
   return at + length
@@ -61,7 +61,7 @@ export class Encoded<Fields> {
   }
 
   /** The message as it stands, changed, in other bytes: by default where it stood, in a copy of its request. */
-  in(source: Source, start = this.start, end = this.end): Encoded<Fields> {
+  movedTo(source: Source, start = this.start, end = this.end): Encoded<Fields> {
     return new Encoded(source, start, end, this.read)
   }
 
@@ -75,7 +75,7 @@ export class Encoded<Fields> {
     const { bytes, regular } = this.source
     if (!regular || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
     let at = this.start + 1
-    const end = behind(bytes, at)
+    const end = fieldEnd(bytes, at)
     while (bytes[at++] > 127);
     return text(this.source, at, end)
   }

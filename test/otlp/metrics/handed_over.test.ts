@@ -123,7 +123,7 @@ describe.each(Object.entries(batches))('a processor that is given a batch of %s'
       'metric "load": points[0].attributes cannot be made: the attribute "at" must be a text',
     ],
     [
-      'an attribute of another shape',
+      'an attribute of another layout',
       (given) =>
         given.mapPoints((point: any) =>
           point.withAttributes(Attributes.from([{ key: 'a', value: { intValue: 'x' } }] as never)),

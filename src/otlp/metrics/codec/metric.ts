@@ -1,7 +1,7 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from '../../common/attributes.ts'
 import type { KeyValue } from '../../common/attributes.ts'
-import { behind, Encoded, readerAt } from '../../wire/lazy_message.ts'
+import { fieldEnd, Encoded, readerAt } from '../../wire/lazy_message.ts'
 import type { ReadFields, Source } from '../../wire/lazy_message.ts'
 import { temporalities } from '../layout.ts'
 import type { MetricType } from '../metric_type.ts'
@@ -144,7 +144,7 @@ function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<M
 
 /** Where the name of a metric that is written as encoders do stands, if it has one. */
 function nameIn(source: Source, start: number, end: number): { start: number; end: number } {
-  if (source.bytes[start] === inMetric.name && start < end) return { start, end: behind(source.bytes, start + 1) }
+  if (source.bytes[start] === inMetric.name && start < end) return { start, end: fieldEnd(source.bytes, start + 1) }
   const reader = readerAt(source.bytes, start)
   while (reader.pos < end) {
     const { pos } = reader
