@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { isMap, parseDocument } from 'yaml'
-import type { Document, YAMLMap } from 'yaml'
+import type { Document, Scalar, YAMLMap } from 'yaml'
 import { isKeyValid } from '../datadog/api_key.ts'
 import { datadogSettings } from '../datadog/settings.ts'
 import { errorMessage } from '../errors.ts'
@@ -30,6 +30,9 @@ const KEYS = {
 
 /** What the destination of an exporter wants before it, of the processors in its file. */
 const NEEDED = 'cumulative_to_delta'
+
+/** Logs and traces go to Datadog by `datadog_otlp`. */
+const METRICS_ONLY = 'datadog_native'
 
 type Preset = keyof typeof PRESETS
 type ExporterType = keyof typeof KEYS
@@ -186,7 +189,7 @@ function presetYaml(choices: Choices, output: string): string {
     const queue = isMap(own) ? own.items.find(({ key }) => String(key) === 'sending_queue') : undefined
     document.set('exporters', sending.get('exporters', true))
     if (queue !== undefined) items.push(queue)
-    document.setIn(['service', 'pipelines', 'metrics', 'exporters', 0], exporter)
+    sendTo(document.getIn(['service', 'pipelines']) as YAMLMap<Scalar, YAMLMap>, exporter)
     if (sending.hasIn(['processors', NEEDED])) {
       document.setIn(['processors', NEEDED], sending.getIn(['processors', NEEDED], true))
       document.addIn(['service', 'pipelines', 'metrics', 'processors'], NEEDED)
@@ -205,6 +208,16 @@ function presetYaml(choices: Choices, output: string): string {
     .toString({ lineWidth: 0 })
     .replaceAll(/\n{3,}/g, '\n\n')
     .trimEnd()}\n`
+}
+
+/** Lets pipelines send to an exporter; those of a signal that it does not serve go. */
+function sendTo(pipelines: YAMLMap<Scalar, YAMLMap>, exporter: ExporterType): void {
+  for (const { key, value } of [...pipelines.items]) {
+    if (key.value !== 'metrics' && exporter === METRICS_ONLY) pipelines.delete(key)
+    else value?.setIn(['exporters', 0], exporter)
+    // It speaks of Datadog.
+    if (!isDatadog(exporter)) key.commentBefore = undefined
+  }
 }
 
 function shipped(name: string): Document {

@@ -40,7 +40,7 @@ service:
       receivers: [host_metrics]
       processors: [tag_merge, hostname_override, filter]
       exporters: [datadog_native]
-    traces:
+    profiles:
       receivers: [host_metrics]
       exporters: [datadog_native]
 `
@@ -81,7 +81,7 @@ describe('heka-pipeline', () => {
       [16, 14, 'NOT_SET_ANYWHERE'],
       [17, 14, '10s'],
       [22, 50, 'filter'],
-      [24, 5, 'traces'],
+      [24, 5, 'profiles'],
     ] as const) {
       expect(lines.find((found) => found.startsWith(at(line, column)))).toContain(text)
     }

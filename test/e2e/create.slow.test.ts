@@ -95,7 +95,7 @@ describe('a module', () => {
     const { code, stderr } = await validated('await new Promise(() => {})\nexport default {}\n')
     expect(code).toBe(78)
     expect(stderr).toContain(
-      'pipeline.yaml:2:11 modules[0]: cannot be loaded: it awaits something at its top level that has not come within 10 s',
+      'pipeline.yaml:2:11 modules[0]: cannot be loaded: it awaits something at its top level that has not settled within 10 s',
     )
   }, 30_000)
 

@@ -255,7 +255,7 @@ ${service(
     await expect(reload()).resolves.toEqual({
       code: 422,
       text: [
-        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: unknown setting; known settings: endpoint, metrics_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
+        'pipeline.yaml:3:43 receivers.otlp.protocols.http.endpiont: unknown setting; known settings: endpoint, metrics_url_path, logs_url_path, traces_url_path, max_request_body_size, read_header_timeout, read_timeout, idle_timeout, tls, cors (did you mean "endpoint"?)',
         'warning: pipeline.yaml:4:38 processors.named: is not used by any pipeline',
         'pipeline.yaml:12:1 logs: unknown section; known sections: receivers, processors, exporters, service, modules',
         '',
