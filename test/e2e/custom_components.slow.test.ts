@@ -21,7 +21,7 @@ const failures: Readonly<Record<string, { code: string; error: string; file: boo
   'throws null': { code: 'setTimeout(() => { throw null }, 300)', error: 'null', file: false },
   'throws what has no text': {
     code: 'setTimeout(() => { throw { get stack() { throw 1 }, get message() { throw 2 } } }, 300)',
-    ...{ error: 'has no text', file: false },
+    ...{ error: 'without a text', file: false },
   },
   'removes the listeners of the process': {
     code: `process.removeAllListeners('uncaughtException'); setTimeout(() => { throw new Error('unguarded') }, 300)`,
@@ -63,10 +63,10 @@ describe('a failure outside every call of the pipeline', () => {
       const { code: exit, stderr } = await runCommand(['--config', folder.path('pipeline.yaml')])
       expect({ exit, stderr }).toMatchObject({ exit: 70 })
       expect(stderr).toContain(error)
-      if (file) expect(stderr).toContain(`ERROR: bad_one: Something failed outside every call of the pipeline`)
+      if (file) expect(stderr).toContain(`ERROR: bad_one: A component failed outside the calls of the pipeline`)
       const own = folder.path('own.mjs')
-      expect(stderr).toContain(file ? `{"file":"${own}:` : `{"perhaps":"bad_one (${own})"}`)
-      expect(stderr.match(/Something failed outside/g)).toHaveLength(1)
+      expect(stderr).toContain(`{"event":"crashed",${file ? `"file":"${own}:` : `"perhaps":"bad_one (${own})"}`}`)
+      expect(stderr.match(/"event":"crashed"/g)).toHaveLength(1)
       const [, accepted, handedOn] = /pipeline metrics: accepted (\d+) = handed on (\d+)$/m.exec(stderr) ?? []
       expect(accepted).toBe(handedOn)
       expect(stderr).toContain(`exporter debug: handed in ${accepted} = sent ${accepted}`)
@@ -89,7 +89,7 @@ export const fail = (): void => void setTimeout((): void => { throw new Error('i
     })
     const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml')])
     expect({ code, stderr }).toMatchObject({ code: 70 })
-    expect(stderr).toContain('ERROR: bad_one, bad_one/2: Something failed')
+    expect(stderr).toContain('ERROR: bad_one, bad_one/2: A component failed outside')
     expect(stderr).toContain(folder.path('inner/fail.ts'))
   })
 })
@@ -100,7 +100,8 @@ describe('a promise that never settles', () => {
       'own.mjs': processor('return new Promise(() => {})'),
       'pipeline.yaml': yaml('./own.mjs', 'processor_timeout: 500ms'),
     })
-    const command = startCommand(['--config', folder.path('pipeline.yaml')])
+    const json = ['--set', 'service.telemetry.logs.encoding=json']
+    const command = startCommand(['--config', folder.path('pipeline.yaml'), ...json])
     await command.logged('processor_timeout')
     await until(() => command.stdout().includes('load_average'))
     command.kill('SIGTERM')
