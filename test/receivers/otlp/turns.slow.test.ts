@@ -214,6 +214,8 @@ exporters:
 ${lines(Object.fromEntries(Object.keys(exporters).map((exporter) => [exporter, settingsOf(exporter)])))}
 service:
   health: { address: "127.0.0.1:0" }
+  # The series of all kinds and exporters.
+  max_remembered_size: 2GiB
   telemetry: { logs: { encoding: json } }
   pipelines:
 ${lines(
