@@ -52,6 +52,18 @@ const rows: readonly Row[] = [
     set: 'exporters.otlp_http.sending_queue.batch.min_size=8192',
     steps: doublings(5_000, 6),
   },
+  {
+    name: '10,000 log records a request',
+    shape: { resources: 10, records: 1000 },
+    compression: 'none',
+    steps: doublings(100_000, 5),
+  },
+  {
+    name: '10 log records a request',
+    shape: { resources: 1, records: 10 },
+    compression: 'none',
+    steps: doublings(5_000, 6),
+  },
 ]
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))

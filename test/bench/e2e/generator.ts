@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
-import { buildRequest, scanRequest } from './request.ts'
-import type { RequestShape } from './request.ts'
+import { buildRequest, scanRequest, signalOf } from './request.ts'
+import type { RequestShape, Signal } from './request.ts'
 
 /*
  * The load, as a process of its own: sends OTLP over HTTP at a steady rate, whatever the answers are. Requests are built once
@@ -48,8 +48,9 @@ process.on('message', (load: Load) => {
 
 async function generate({ port, shape, rate, seconds }: Load): Promise<Sent> {
   const body = buildRequest(shape)
-  const { points: perRequest, stamps } = scanRequest(body)
-  const idle = await Promise.all(Array.from({ length: CONNECTIONS }, () => Connection.open(port, body, stamps)))
+  const signal = signalOf(shape)
+  const { points: perRequest, stamps } = scanRequest(body, signal)
+  const idle = await Promise.all(Array.from({ length: CONNECTIONS }, () => Connection.open(port, signal, body, stamps)))
   const connections = [...idle]
   const cpu = process.cpuUsage()
   const start = Number(process.hrtime.bigint())
@@ -101,8 +102,7 @@ class Connection {
   #refusals = 0
   #settle: { resolve: (refusals: number) => void; reject: (error: Error) => void } | undefined
 
-  private constructor(socket: Socket, port: number, body: Buffer, stamps: readonly number[]) {
-    const head = `POST /v1/metrics HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/x-protobuf\r\ncontent-length: ${body.length}\r\n\r\n`
+  private constructor(socket: Socket, head: string, body: Buffer, stamps: readonly number[]) {
     this.#socket = socket
     this.#request = Buffer.concat([Buffer.from(head), body])
     this.#stamps = stamps.map((offset) => offset + head.length)
@@ -112,9 +112,10 @@ class Connection {
     socket.on('close', () => this.#settle?.reject(new Error('The connection was closed before the answer.')))
   }
 
-  static open(port: number, body: Buffer, stamps: readonly number[]): Promise<Connection> {
+  static open(port: number, signal: Signal, body: Buffer, stamps: readonly number[]): Promise<Connection> {
+    const head = `POST /v1/${signal} HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/x-protobuf\r\ncontent-length: ${body.length}\r\n\r\n`
     return new Promise((resolve, reject) => {
-      const socket = connect(port, '127.0.0.1', () => resolve(new Connection(socket, port, body, stamps)))
+      const socket = connect(port, '127.0.0.1', () => resolve(new Connection(socket, head, body, stamps)))
       socket.once('error', reject)
     })
   }

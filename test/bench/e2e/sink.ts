@@ -1,8 +1,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { gunzipSync } from 'node:zlib'
-import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
+import { ExportLogsServiceRequest, ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 import { scanRequest } from './request.ts'
+import type { Signal } from './request.ts'
 
 /*
  * The destination, as a process of its own: takes OTLP over HTTP, counts points and measures how long each was on its way.
@@ -29,6 +30,7 @@ let last = 0
 let cpu = process.cpuUsage()
 /** The first request since the beginning. */
 let sample: Buffer | undefined
+let signal: Signal = 'metrics'
 
 const server = createServer((request, response) => {
   const chunks: Buffer[] = []
@@ -38,8 +40,9 @@ const server = createServer((request, response) => {
     response.writeHead(200, { 'content-type': 'application/x-protobuf', 'content-length': '0' }).end()
     const wire = Buffer.concat(chunks)
     const body = request.headers['content-encoding'] === 'gzip' ? gunzipSync(wire) : wire
+    signal = request.url === '/v1/logs' ? 'logs' : 'metrics'
     sample ??= body
-    const scan = scanRequest(body)
+    const scan = scanRequest(body, signal)
     points += scan.points
     requests++
     last = arrival
@@ -78,13 +81,13 @@ process.on('message', (message: SinkMessage) => {
 
 /** Whether the work was done at all: names, tags and host. */
 function checkWork(body: Buffer): void {
-  const { resourceMetrics } = ExportMetricsServiceRequest.toObject(ExportMetricsServiceRequest.decode(body)) as {
-    resourceMetrics: {
-      resource: { attributes: { key: string; value: { stringValue: string } }[] }
-      scopeMetrics: { metrics: { name: string }[] }[]
-    }[]
+  interface Entry {
+    readonly resource: { attributes: { key: string; value: { stringValue: string } }[] }
+    readonly scopeMetrics?: { metrics: { name: string }[] }[]
   }
-  for (const { resource, scopeMetrics } of resourceMetrics) {
+  const type = signal === 'logs' ? ExportLogsServiceRequest : ExportMetricsServiceRequest
+  const [entries] = Object.values(type.toObject(type.decode(body))) as (readonly Entry[])[]
+  for (const { resource, scopeMetrics = [] } of entries) {
     const attributes = resource.attributes.map(({ key, value }) => `${key}=${value.stringValue}`).sort()
     const expected =
       'datadog.host.name=bench-host env=prod host.name=bench-host os.type=linux service.name=svc team=platform tier=one'
