@@ -4,13 +4,18 @@ import { inParts } from '../otlp/common/parts.ts'
 import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 
-/** Makes the processor that works on a batch at once, or on a large one in turns, in which it must make the same of it. */
+/**
+ * Makes the processor that works on a batch at once, or on a large one of metrics in turns, in which it must make the same of it. Of log
+ * records and spans it may only change the resources, which takes no time worth a turn.
+ */
 export function inTurns<B extends ItemBatch>(
   atOnce: (batch: B, account: ProcessorAccount) => B,
   divided: (batch: B, account: ProcessorAccount) => Divided<B>,
 ): ProcessBatch<B> {
   return (batch, account) =>
-    batch.itemCount < LONG ? atOnce(batch, account) : new InTurns(divided(batch, account)).result
+    batch.itemCount < LONG || batch.signal !== 'metrics'
+      ? atOnce(batch, account)
+      : new InTurns(divided(batch, account)).result
 }
 
 /** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `cuts` are as of `inParts`. */
