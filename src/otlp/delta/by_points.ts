@@ -61,8 +61,8 @@ export class ByPoints {
     const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
     const ordered = byTime(places)
     this.#noteTimes(ordered, owner, latest, work.now)
-    for (const { point, at, index } of ordered) {
-      differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
+    for (const each of ordered) {
+      differences[each.at][each.index] = this.#difference(metrics[each.at], each, owner, work)
     }
     return differences.map((points) => points.filter((point) => point !== undefined))
   }
@@ -77,9 +77,9 @@ export class ByPoints {
     const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
     const ordered = byTime(places)
     this.#noteTimes(ordered, owner, latest, work.now)
-    for (const [place, { point, at, index }] of ordered.entries()) {
-      if (place % PART === 0) yield
-      differences[at][index] = this.#difference(metrics[at], point, owner, work.now, work.account)
+    for (const [count, each] of ordered.entries()) {
+      if (count % PART === 0) yield
+      differences[each.at][each.index] = this.#difference(metrics[each.at], each, owner, work)
     }
     return differences.map((points) => points.filter((point) => point !== undefined))
   }
@@ -89,21 +89,18 @@ export class ByPoints {
     const last = places.at(-1)?.point.timeUnixNano
     if (last === undefined || !this.#firsts.areNoted) return
     this.#firsts.note(owner, latest ?? last)
-    for (const { point } of places) {
+    for (const place of places) {
+      const { point } = place
       if (this.#firsts.isNoted(owner, point.startTimeUnixNano)) continue
       const series = this.#memory.findPoint(owner, point, now)
+      place.series = series
       if (series >= 0 && this.#memory.knows(series)) this.#firsts.noteStart(owner, point.startTimeUnixNano)
     }
   }
 
-  #difference(
-    metric: Metric,
-    point: CumulativePoint,
-    owner: number,
-    now: number,
-    account: DeltaAccount,
-  ): DataPoint | undefined {
-    const series = this.#memory.findPoint(owner, point, now)
+  #difference(metric: Metric, { point, series: found }: Place, owner: number, work: Work): DataPoint | undefined {
+    const { account, now } = work
+    const series = found ?? this.#memory.findPoint(owner, point, now)
     if (series < 0) return this.refuse(metric, series, 1, account)
     const last = this.#memory.last(series)
     if (last === undefined && !this.#memory.hasRoomFor(point)) return this.refuse(metric, NO_ROOM, 1, account)
@@ -175,13 +172,15 @@ interface Place {
   readonly point: CumulativePoint
   readonly at: number
   readonly index: number
+  /** The number of its series, once it was looked up. */
+  series: number | undefined
 }
 
 /** Adds the points of a metric that hold a value; the others are told to `account`. */
 function addPlaces(places: Place[], metric: Metric, at: number, account: DeltaAccount): void {
   ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
     const missing = missingValue(point)
-    if (missing === undefined) places.push({ point, at, index })
+    if (missing === undefined) places.push({ point, at, index, series: undefined })
     else account.dropped(missing, 1)
   })
 }
