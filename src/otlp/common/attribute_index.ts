@@ -98,6 +98,8 @@ export class AttributeIndex {
   }
 
   #findMeaning(owner: number, view: DataView, start: number, end: number): number {
+    this.#missedCanonical = this.#order.isRecent(view, start, end)
+    if (this.#missedCanonical) return NONE
     const canonical = this.#order.canonical({ view, start, end })
     this.#missedCanonical = canonical.view === view
     if (this.#missedCanonical) return NONE

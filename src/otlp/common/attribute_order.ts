@@ -57,9 +57,14 @@ export class AttributeOrder {
     this.#bytes = 0
   }
 
+  /** Whether attributes are surely in that spelling: `canonical` says so of others, too. Makes no object, since it is asked for every new series. */
+  isRecent(view: DataView, start: number, end: number): boolean {
+    for (const order of this.#recent) if (isInOrder(view, start, end, order)) return true
+    return false
+  }
+
   /** Returns `run` itself where it is that spelling; other bytes stay what they are until the next call. */
   canonical(run: Run): Run {
-    for (const order of this.#recent) if (isInOrder(run, order)) return run
     const count = measure(run)
     return count < 0 ? this.#written(readAll(run), run.view.getUint8(run.start)) : this.#ordered(run, count)
   }
@@ -129,7 +134,7 @@ export class AttributeOrder {
 }
 
 /** Whether these keys stand in this order, each with a text that is written in the only way. Reads words, since it is asked for every new series. */
-function isInOrder({ view, start, end }: Run, { view: own, lengths }: Order): boolean {
+function isInOrder(view: DataView, start: number, end: number, { view: own, lengths }: Order): boolean {
   let at = start
   let key = 0
   for (const length of lengths) {

@@ -2,6 +2,7 @@ import { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { Metric } from '../metrics/metric.ts'
 import { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { PointCursor } from '../metrics/point_cursor.ts'
+import { NO_ROOM } from '../common/remembered_bytes.ts'
 import { grown } from '../wire/bytes_index.ts'
 import { copyOf } from '../wire/lazy_message.ts'
 import type { Source } from '../wire/lazy_message.ts'
@@ -24,6 +25,9 @@ const IS_INT = 4
 const STEP = 5
 /** Of a histogram instead of `VALUE_AT`: the extremes that its difference has. */
 const KEPT = 1
+
+/** The changed metric; `empty` where all its points are left out, and counted; `no_room` where they are not, but have to be refused. */
+type Converted = Metric | 'empty' | 'no_room' | undefined
 
 /** Which extremes differences of histograms have: `DeltaOptions.extremes`. */
 export type ExtremesOfDifferences = 'none' | 'reached' | 'bounded'
@@ -60,7 +64,7 @@ export class ByBytes {
   }
 
   /** The difference of a metric as it stands in its request; as of `#numbers`. */
-  convert(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Metric | 'empty' | undefined {
+  convert(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Converted {
     if (!standsFirst(metric, work.ends)) return undefined
     return this.#numbers(metric, owner, latest, work) ?? this.#histograms(metric, owner, latest, work)
   }
@@ -85,14 +89,14 @@ export class ByBytes {
   /**
    * The metric with its values, starts and temporality changed in a copy of its request, without an object for any point;
    * `undefined`, and nothing done, unless all its points go on from the one before in the ordinary way or are the first of
-   * their series, and none or all are left out.
+   * their series, and none or all are left out or find no room.
    */
   #numbers(
     metric: Metric,
     owner: number,
     latest: bigint | undefined,
     { now, account, copies, numbers }: Work,
-  ): Metric | 'empty' | undefined {
+  ): Converted {
     const cursor = this.#cursor
     const memory = this.#memory
     const { points } = memory
@@ -100,27 +104,38 @@ export class ByBytes {
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
+    let refused = 0
     const notes = this.#firsts.areNoted
     let low = NaN
     let lowStart = NaN
     this.#latest = 0n
     while (cursor.next()) {
       const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
-      if (series < 0 || !points.mark(series, pass) || memory.isWithheld(series)) return undefined
-      const difference = points.differenceTo(series, cursor)
+      if (series !== NO_ROOM && (series < 0 || !points.mark(series, pass) || memory.isWithheld(series)))
+        return undefined
+      const difference = series < 0 ? NaN : points.differenceTo(series, cursor)
       if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
         low = cursor.lowTime()
         lowStart = Number.isNaN(difference) ? NaN : cursor.lowStart()
         this.#seeTimes(owner, cursor, !Number.isNaN(difference))
       }
       if (Number.isNaN(difference)) {
+        if (series < 0) {
+          refused++
+          continue
+        }
         if (points.knows(series) || startsLate(cursor)) return undefined
-        if (!this.#firsts.keeps(cursor.start(), cursor.time())) withheld++
+        if (!this.#firsts.keepsAt(cursor)) withheld++
       }
       this.#step(count++, series, cursor, difference)
     }
-    if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    if (!cursor.complete || (withheld > 0 && withheld < count) || (refused > 0 && count > 0)) return undefined
     this.#firsts.note(owner, latest ?? this.#latest)
+    if (refused > 0) {
+      // Again: until it is noted that the metric was exported, nothing is known of it that could say so.
+      memory.exports.forgot(owner)
+      return 'no_room'
+    }
     if (withheld > 0 && this.#firsts.mayBeNew(owner, this.#latest)) return undefined
     if (withheld > 0) {
       this.#commit(count, metric.encoded.source.view, now)
@@ -138,12 +153,7 @@ export class ByBytes {
   }
 
   /** `#numbers` for histograms, whose points become shorter. */
-  #histograms(
-    metric: Metric,
-    owner: number,
-    latest: bigint | undefined,
-    { now, account, writers }: Work,
-  ): Metric | 'empty' | undefined {
+  #histograms(metric: Metric, owner: number, latest: bigint | undefined, { now, account, writers }: Work): Converted {
     const cursor = this.#histogramCursor
     const memory = this.#memory
     const { points } = memory
@@ -151,6 +161,7 @@ export class ByBytes {
     const pass = this.#nextPass()
     let count = 0
     let withheld = 0
+    let refused = 0
     let length = 0
     const notes = this.#firsts.areNoted
     let low = NaN
@@ -158,6 +169,11 @@ export class ByBytes {
     this.#latest = 0n
     while (cursor.next()) {
       const series = memory.find(owner, cursor.view, cursor.attributesStart, cursor.attributesEnd, now)
+      if (series === NO_ROOM) {
+        this.#latest = later(this.#latest, cursor.time())
+        refused++
+        continue
+      }
       if (series < 0 || memory.isElsewhere(series) || !points.mark(series, pass) || memory.isWithheld(series))
         return undefined
       let kept = KEEPS_MIN | KEEPS_MAX
@@ -170,7 +186,7 @@ export class ByBytes {
         }
       } else {
         if (!cursor.isExact() || startsLate(cursor) || !memory.histograms.hasRoom(cursor)) return undefined
-        if (!this.#firsts.keeps(cursor.start(), cursor.time())) withheld++
+        if (!this.#firsts.keepsAt(cursor)) withheld++
       }
       if (notes && (cursor.lowTime() !== low || cursor.lowStart() !== lowStart)) {
         low = cursor.lowTime()
@@ -184,8 +200,13 @@ export class ByBytes {
       this.#steps[at + KEPT] = kept
       length += fieldLength(lengthOfDifference(cursor, kept))
     }
-    if (!cursor.complete || (withheld > 0 && withheld < count)) return undefined
+    if (!cursor.complete || (withheld > 0 && withheld < count) || (refused > 0 && count > 0)) return undefined
     this.#firsts.note(owner, latest ?? this.#latest)
+    if (refused > 0) {
+      // Again: until it is noted that the metric was exported, nothing is known of it that could say so.
+      memory.exports.forgot(owner)
+      return 'no_room'
+    }
     if (withheld > 0 && this.#firsts.mayBeNew(owner, this.#latest)) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
     const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]
@@ -278,8 +299,7 @@ function later(left: bigint, right: bigint): bigint {
 
 /** Whether the point says that it starts when it ends, or after that. */
 function startsLate(cursor: PointCursor): boolean {
-  const start = cursor.start()
-  return start !== 0n && start >= cursor.time()
+  return cursor.elapsed() === 0 && cursor.start() !== 0n
 }
 
 /**

@@ -1,7 +1,7 @@
 import { systemClock } from '../../time/clock.ts'
 import type { Clock } from '../../time/clock.ts'
 import type { Divided } from '../../time/turns.ts'
-import { rememberedBytes } from '../common/remembered_bytes.ts'
+import { NO_ROOM, rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Memory, RememberedBytes } from '../common/remembered_bytes.ts'
 import type { MetricBatch } from '../metrics/batch.ts'
 import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
@@ -251,7 +251,8 @@ export class CumulativeToDelta implements Memory {
       const [points] = this.#byPoints.differences([metric], owner, group?.latest, work)
       return this.#withDifferences(metric, points, emptied)
     }
-    if (byBytes !== 'empty') return byBytes
+    if (byBytes !== 'empty' && byBytes !== 'no_room') return byBytes
+    if (byBytes === 'no_room') this.#byPoints.refuse(metric, NO_ROOM, metric.pointCount, work.account)
     emptied.add(metric)
     return metric
   }

@@ -1,3 +1,4 @@
+import type { PointCursor } from '../metrics/point_cursor.ts'
 import type { ExportTimes } from './export_times.ts'
 
 /**
@@ -25,6 +26,11 @@ export class FirstValues {
   keeps(start: bigint, time: bigint): boolean {
     if (!this.areNoted) return this.initialValue === 'keep'
     return start > this.processStart && start < time
+  }
+
+  /** `keeps` for the point at a cursor, whose times are only made numbers where they matter. */
+  keepsAt(cursor: PointCursor): boolean {
+    return this.areNoted ? this.keeps(cursor.start(), cursor.time()) : this.initialValue === 'keep'
   }
 
   /** Notes the latest time of the points that came together. */

@@ -185,6 +185,8 @@ describe('points that cannot be used', () => {
   })
 })
 
+const OTHER = { name: 'other', type: 'sum', temporality: 'cumulative', monotonic: true } as const
+
 describe('what is remembered', () => {
   it('is forgotten when a series sends nothing for longer than the ttl', async () => {
     const clock = new VirtualClock(Date.now())
@@ -206,6 +208,30 @@ describe('what is remembered', () => {
     )
     expect(engine.size).toBe(2)
     expect(dropped).toEqual({ first_value: 2, too_many_series: 1 })
+  })
+
+  const asBytes = (batch: MetricBatch) => MetricBatch.fromOtlp(batch.toOtlp())
+  const latency = ({ timeUnixNano, startTimeUnixNano }: NumberPointFields) =>
+    histogram({ timeUnixNano, startTimeUnixNano, count: 2, sum: 2, bucketCounts: [1, 1], explicitBounds: [1] })
+  it.each([
+    ['a counter in objects', counter, (batch: MetricBatch) => batch],
+    ['a counter in bytes', counter, asBytes],
+    ['a histogram in objects', latency, (batch: MetricBatch) => batch],
+    ['a histogram in bytes', latency, asBytes],
+  ])('counts what finds no room, and takes it for nothing new once it finds some: %s', async (_name, one, read) => {
+    const clock = new VirtualClock(Date.now())
+    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 50, maxSeries: 1, clock })
+    const { account, counted } = counting()
+    engine.apply(MetricBatch.of({ metrics: [{ ...OTHER, points: [new NumberPoint(at(0, 1))] }] }), account)
+    for (const seconds of [10, 20, 30, 40]) engine.apply(read(one(at(seconds, 7))), account)
+    expect(counted.dropped).toEqual({ first_value: 1, too_many_series: 4 })
+    await clock.advance(60)
+    engine.apply(MetricBatch.empty, account)
+    const began = at(45, 0).timeUnixNano
+    const after = engine.apply(read(one(at(50, 7, { startTimeUnixNano: began }))), account)
+    expect(after.pointCount).toBe(0)
+    expect(counted.dropped).toEqual({ first_value: 2, too_many_series: 4 })
+    expect(engine.size).toBe(1)
   })
 })
 
