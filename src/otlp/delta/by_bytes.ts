@@ -131,11 +131,7 @@ export class ByBytes {
     }
     if (!cursor.complete || (withheld > 0 && withheld < count) || (refused > 0 && count > 0)) return undefined
     this.#firsts.note(owner, latest ?? this.#latest)
-    if (refused > 0) {
-      // Again: until it is noted that the metric was exported, nothing is known of it that could say so.
-      memory.exports.forgot(owner)
-      return 'no_room'
-    }
+    if (refused > 0) return 'no_room'
     if (withheld > 0 && this.#firsts.mayBeNew(owner, this.#latest)) return undefined
     if (withheld > 0) {
       this.#commit(count, metric.encoded.source.view, now)
@@ -202,11 +198,7 @@ export class ByBytes {
     }
     if (!cursor.complete || (withheld > 0 && withheld < count) || (refused > 0 && count > 0)) return undefined
     this.#firsts.note(owner, latest ?? this.#latest)
-    if (refused > 0) {
-      // Again: until it is noted that the metric was exported, nothing is known of it that could say so.
-      memory.exports.forgot(owner)
-      return 'no_room'
-    }
+    if (refused > 0) return 'no_room'
     if (withheld > 0 && this.#firsts.mayBeNew(owner, this.#latest)) return undefined
     const seriesOf = (index: number): number => this.#steps[index * STEP + SERIES]
     const keptOf = (index: number): number => this.#steps[index * STEP + KEPT]

@@ -211,27 +211,41 @@ describe('what is remembered', () => {
   })
 
   const asBytes = (batch: MetricBatch) => MetricBatch.fromOtlp(batch.toOtlp())
-  const latency = ({ timeUnixNano, startTimeUnixNano }: NumberPointFields) =>
-    histogram({ timeUnixNano, startTimeUnixNano, count: 2, sum: 2, bucketCounts: [1, 1], explicitBounds: [1] })
+  const asTheyAre = (batch: MetricBatch) => batch
+  const latency = ({ timeUnixNano, startTimeUnixNano, attributes }: NumberPointFields) =>
+    histogram({
+      timeUnixNano,
+      startTimeUnixNano,
+      attributes,
+      count: 2,
+      sum: 2,
+      bucketCounts: [1, 1],
+      explicitBounds: [1],
+    })
   it.each([
-    ['a counter in objects', counter, (batch: MetricBatch) => batch],
+    ['a counter in objects', counter, asTheyAre],
     ['a counter in bytes', counter, asBytes],
-    ['a histogram in objects', latency, (batch: MetricBatch) => batch],
+    ['a histogram in objects', latency, asTheyAre],
     ['a histogram in bytes', latency, asBytes],
   ])('counts what finds no room, and takes it for nothing new once it finds some: %s', async (_name, one, read) => {
     const clock = new VirtualClock(Date.now())
-    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 50, maxSeries: 1, clock })
+    const engine = new CumulativeToDelta({ initialValue: 'auto', ttl: 50, maxSeries: 2, clock })
     const { account, counted } = counting()
-    engine.apply(MetricBatch.of({ metrics: [{ ...OTHER, points: [new NumberPoint(at(0, 1))] }] }), account)
-    for (const seconds of [10, 20, 30, 40]) engine.apply(read(one(at(seconds, 7))), account)
-    expect(counted.dropped).toEqual({ first_value: 1, too_many_series: 4 })
-    await clock.advance(60)
-    engine.apply(MetricBatch.empty, account)
-    const began = at(45, 0).timeUnixNano
-    const after = engine.apply(read(one(at(50, 7, { startTimeUnixNano: began }))), account)
-    expect(after.pointCount).toBe(0)
-    expect(counted.dropped).toEqual({ first_value: 2, too_many_series: 4 })
-    expect(engine.size).toBe(1)
+    const other = at(0, 1, { attributes: Attributes.of({ is: 'other' }) })
+    const known = (seconds: number) => engine.apply(read(one(at(seconds, 7))), account)
+    const late = (seconds: number) =>
+      engine.apply(read(one(at(seconds, 7, { attributes: Attributes.of({ is: 'late' }) }))), account)
+    engine.apply(MetricBatch.of({ metrics: [{ ...OTHER, points: [new NumberPoint(other)] }] }), account)
+    known(10)
+    late(10)
+    expect(counted.dropped).toEqual({ first_value: 2, too_many_series: 1 })
+    for (const seconds of [20, 30, 40]) {
+      await clock.advance(30)
+      known(seconds)
+    }
+    expect(late(50).pointCount).toBe(0)
+    expect(counted.dropped).toEqual({ first_value: 3, too_many_series: 1 })
+    expect(engine.size).toBe(2)
   })
 })
 
