@@ -55,7 +55,7 @@ export function excerpt({ request, body }: HttpResponse, length: number): string
 /** The warning about an answer that took a request, and says nothing that can be understood. */
 export const UNREADABLE = 'The destination accepted a request, but its response cannot be read.'
 
-/** Whether an answer that cannot be read is worth a warning: 202 and 204 say by themselves that the request was taken. */
+/** Whether an answer says that the request was taken without anything to read: by its status, or because it is empty. */
 export function saysTaken({ status, body }: HttpResponse): boolean {
   return status === 202 || status === 204 || body.length === 0
 }
@@ -71,16 +71,15 @@ export function retryAfter(headers: HttpResponse['headers'], now: number): numbe
 }
 
 /**
- * Why an answer that took the request does not come from what the request is for, if it does not: no API answers data with a web
- * page, but a sign-in page, a proxy or a wrong address does.
+ * Why an answer that took the request does not come from the API that the request is for, if it does not: no API answers data with a
+ * web page, but a sign-in page, a proxy, a firewall or a wrong address does. With 202 only a page itself is believed to be one:
+ * frameworks give every short text the content type of a page.
  */
 export function webPage(response: HttpResponse): string | undefined {
   const { status, headers, body } = response
-  if (status < 200 || status > 299 || saysTaken(response)) return undefined
-  const type = String(headers['content-type'] ?? '')
-  if (!/^\s*(text\/html|application\/xhtml\+xml)\b/i.test(type) && !PAGE.test(body.toString('latin1', 0, 1024))) {
-    return undefined
-  }
+  if (status < 200 || status > 299 || body.length === 0) return undefined
+  const isHtml = /^\s*(text\/html|application\/xhtml\+xml)\b/i.test(String(headers['content-type'] ?? ''))
+  if (!(isHtml && status !== 202) && !PAGE.test(body.toString('latin1', 0, 1024))) return undefined
   return `${subject(response)} with a web page instead of an answer; perhaps a proxy asks for a login, or the endpoint is wrong: ${excerpt(response, 200)}`
 }
 

@@ -115,6 +115,10 @@ service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], proce
     ['meter.createCounter("seen")', '`createCounter` of seen must be given texts, `{ description, unit }`'],
     ['meter.createCounter({ name: "seen" })', '`createCounter` must be given a name, not an object'],
     ['meter.createCounter("seen", { description: "x." }).add("1")', '`add` of the counter seen must be given a finite'],
+    [
+      'meter.createCounter("seen", { description: "x." }).add(-1)',
+      '`add` of the counter seen must be given a finite number, 0 or more, not a number, -1',
+    ],
     ['onStop(meter)', '`onStop` must be given a function, not an object'],
   ])('is a mistake where `create` calls %s', async (call, message) => {
     const module = create('processor', `${call}; return (batch) => batch`)

@@ -433,13 +433,14 @@ describe('a web page in place of an answer', () => {
     ['by how it begins', { 'content-type': 'application/json' }, page],
     ['behind a byte order mark and a comment', { 'content-type': '' }, '\ufeff <!-- portal --><HTML lang="en">'],
     ['behind a declaration', { 'content-type': 'text/plain' }, '<?xml version="1.0"?>\n<html>'],
-  ])('keeps the request, known %s', async (_, headers, body) => {
+    ['of a firewall that challenges its client', { 'content-type': 'text/html' }, page, 202],
+  ])('keeps the request, known %s', async (_, headers, body, status = 200) => {
     const server = await startIntake()
     const { url } = server
-    server.respondWith({ status: 200, headers, body })
+    server.respondWith({ status, headers, body })
     const error = await failureOf(client()(`${url}/api/v1/series`, request))
     expect(error).toMatchObject({ kind: 'retryable', reason: 'web_page' })
-    expect(error.message).toContain('200 with a web page instead of an answer')
+    expect(error.message).toContain(`${status} with a web page instead of an answer`)
   })
 
   it('is shown by its first 200 characters, without what steers a terminal and without secrets', async () => {
@@ -458,7 +459,7 @@ describe('a web page in place of an answer', () => {
   })
 
   it.each([
-    [202, 'text/html', '<html>'],
+    [202, 'text/html', 'OK'],
     [204, 'text/html', ''],
     [200, 'text/html', ''],
     [404, 'text/html', '<html>'],

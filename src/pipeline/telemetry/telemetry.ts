@@ -330,9 +330,9 @@ export class Telemetry {
         valuesOf(name, { description, unit })
         return {
           add(value, attributes = {}) {
-            if (!Number.isFinite(value)) {
+            if (!(Number.isFinite(value) && value >= 0)) {
               throw new TypeError(
-                `\`add\` of the counter ${name} must be given a finite number, not ${describe(value)}`,
+                `\`add\` of the counter ${name} must be given a finite number, 0 or more, not ${describe(value)}`,
               )
             }
             add(valuesOf(name, { description, unit }), value, attributes)

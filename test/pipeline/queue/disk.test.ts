@@ -481,7 +481,7 @@ describe('a queue on disk', () => {
     await first.drain()
     const queue = { num_consumers: 1, batch: { min_size: 3, max_size: 0, flush_timeout: 300 } }
     const second = await start(destination.url, directory, { queue })
-    await until(() => second.sheet.balance().queued === 1)
+    await until(() => second.sheet.queueStatus?.().oldest !== undefined)
     await rename(join(directory, 'values'), join(directory, 'gone'))
     await Promise.all([second.offer(batchOf(2)), second.offer(batchOf(3))])
     await until(() => destination.attempts() > 1)
