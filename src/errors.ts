@@ -90,7 +90,7 @@ export function asDeliveryError(error: unknown): DeliveryError | undefined {
 }
 
 /** Where in the user's input a configuration value stands. Lines and columns count from 1. */
-export interface Place {
+export interface SourcePosition {
   /** A file name, `--set 1`, an environment variable's name, or `default`. */
   source: string
   line?: number
@@ -100,7 +100,7 @@ export interface Place {
 /** One mistake (or warning) in a configuration. */
 export interface Problem {
   severity: 'error' | 'warning'
-  place: Place
+  place: SourcePosition
   /** The setting, as `exporters.datadog_native/eu.api_key`; empty for the file as a whole. */
   path: string
   /** What is wrong and what would be right, without secrets. */

@@ -39,7 +39,7 @@ export {
   retryable,
   unauthorized,
 } from './errors.ts'
-export type { DeliveryErrorKind, DeliveryErrorOptions, Place, Problem } from './errors.ts'
+export type { DeliveryErrorKind, DeliveryErrorOptions, SourcePosition, Problem } from './errors.ts'
 export type { FormatTypes } from './formats.ts'
 export { Attributes } from './otlp/common/attributes.ts'
 export type { AnyValue, AttributeValue, KeyValue } from './otlp/common/attributes.ts'

@@ -1,6 +1,6 @@
 import type { Clock } from '../time/clock.ts'
 import { Attributes } from '../otlp/common/attributes.ts'
-import { BytesIndex, grown } from '../otlp/wire/bytes_index.ts'
+import { BytesIndex, doubled } from '../otlp/wire/bytes_index.ts'
 import { MetricIndex } from '../otlp/metrics/metric_index.ts'
 import type { Identify } from '../otlp/metrics/metric_index.ts'
 import type { NumberPointCursor } from '../otlp/metrics/number_cursor.ts'
@@ -208,7 +208,7 @@ export class KnownSeries implements Memory {
   add(owner: number, { view, attributesStart, attributesEnd }: PointBytes, series: number, isKept: boolean): number {
     const source = this.#sources.add(owner, view, attributesStart, attributesEnd)
     if (!isKept || !this.keepsSeries(series)) this.#passingSources.add(source)
-    if ((source + 1) * STRIDE > this.#places.length) this.#places = grown(this.#places)
+    if ((source + 1) * STRIDE > this.#places.length) this.#places = doubled(this.#places)
     this.#places[source * STRIDE + SEEN] = this.#second
     this.#places[source * STRIDE + INTERVAL] = 0
     this.assign(source, series)
@@ -244,7 +244,7 @@ export class KnownSeries implements Memory {
     const keeps = isKept && this.#hasRoom(this.series, end - start)
     const series = this.series.add(kind, view, start, end)
     if (!keeps) this.#passingSeries.add(series)
-    while (series >= this.#origins.length) this.#origins = grown(this.#origins)
+    while (series >= this.#origins.length) this.#origins = doubled(this.#origins)
     this.#origins[series] = NONE
     this.#forgetSeries(series)
     return series

@@ -1,4 +1,4 @@
-import { grown } from '../otlp/wire/bytes_index.ts'
+import { doubled } from '../otlp/wire/bytes_index.ts'
 import { nanosecondsBetween } from './sent_seconds.ts'
 import type { SentSeconds } from './sent_seconds.ts'
 
@@ -40,7 +40,7 @@ export class Moments {
     this.series[index] = series
     this.timestamps[index] = timestamp
     if (first < 0) {
-      while (series >= this.first.length) this.first = grown(this.first)
+      while (series >= this.first.length) this.first = doubled(this.first)
       this.first[series] = index
     } else {
       let seconds = this.later.get(series)
@@ -51,8 +51,8 @@ export class Moments {
   }
 
   protected grow(): void {
-    this.series = grown(this.series)
-    this.timestamps = grown(this.timestamps)
+    this.series = doubled(this.series)
+    this.timestamps = doubled(this.timestamps)
   }
 
   private firstOf(series: number): number {
@@ -182,11 +182,11 @@ export class Samples extends Moments {
 
   protected override grow(): void {
     super.grow()
-    this.values = grown(this.values)
-    this.covered = grown(this.covered)
-    this.times = grown(this.times)
-    this.origins = grown(this.origins)
-    this.intervals = grown(this.intervals)
+    this.values = doubled(this.values)
+    this.covered = doubled(this.covered)
+    this.times = doubled(this.times)
+    this.origins = doubled(this.origins)
+    this.intervals = doubled(this.intervals)
   }
 }
 

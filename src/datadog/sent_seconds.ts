@@ -1,4 +1,4 @@
-import { grown } from '../otlp/wire/bytes_index.ts'
+import { doubled } from '../otlp/wire/bytes_index.ts'
 import { RememberedBytes } from '../otlp/common/remembered_bytes.ts'
 
 /** The last seconds of every series, for which it is known whether a count was sent in them. */
@@ -102,8 +102,8 @@ export class SentSeconds {
   /** Of the series nothing is known. */
   forget(series: number): void {
     while (series >= this.#last.length) {
-      this.#last = grown(this.#last)
-      this.#details = grown(this.#details)
+      this.#last = doubled(this.#last)
+      this.#details = doubled(this.#details)
     }
     this.#last[series] = -Infinity
     this.#details[series] = 0
@@ -267,9 +267,9 @@ export class SentSeconds {
     const changed = this.#changed
     const index = changed.count++
     if (index === changed.series.length) {
-      changed.series = grown(changed.series)
-      changed.last = grown(changed.last)
-      changed.details = grown(changed.details)
+      changed.series = doubled(changed.series)
+      changed.last = doubled(changed.last)
+      changed.details = doubled(changed.details)
     }
     changed.series[index] = series
     changed.last[index] = this.#last[series]

@@ -126,7 +126,7 @@ function mib(bytes: number): string {
 }
 
 /** Batches that are kept in memory and may be let go of. */
-export interface Holder {
+export interface Shedder {
   readonly held: Held
   /** Lets go of the oldest. */
   shed(): void
@@ -139,18 +139,18 @@ export interface Held {
 }
 
 /** What takes batches in, or keeps them, needs to know. */
-export type MemoryGuard = Pick<MemoryLimiter, 'holders' | 'isShort'>
+export type MemoryGuard = Pick<MemoryLimiter, 'shedders' | 'isShort'>
 
 export function unlimited(): MemoryGuard {
-  return { holders: new Set(), isShort: () => false }
+  return { shedders: new Set(), isShort: () => false }
 }
 
 /**
- * Says when memory is short: when more than the soft limit is in use. While it is more than the hard limit, holders let go of
+ * Says when memory is short: when more than the soft limit is in use. While it is more than the hard limit, shedders let go of
  * batches. Looks by itself from the first time it is asked until `signal` aborts; without limits, never.
  */
 export class MemoryLimiter {
-  readonly holders = new Set<Holder>()
+  readonly shedders = new Set<Shedder>()
   #limits: Limits | undefined
   #checkInterval = 0
   #used = 0
@@ -231,11 +231,11 @@ export class MemoryLimiter {
    * enough, the next look finds it.
    */
   #shed(part: number): void {
-    const holders = [...this.holders]
-    const age = ({ held: { oldest = Infinity } }: Holder): number => oldest
-    let left = Math.ceil(part * holders.reduce((sum, { held }) => sum + held.batches, 0))
+    const shedders = [...this.shedders]
+    const age = ({ held: { oldest = Infinity } }: Shedder): number => oldest
+    let left = Math.ceil(part * shedders.reduce((sum, { held }) => sum + held.batches, 0))
     if (left === 0) rememberedBytes.shrink(part)
-    for (; left > 0; left -= 1) holders.reduce((first, other) => (age(other) < age(first) ? other : first)).shed()
+    for (; left > 0; left -= 1) shedders.reduce((first, other) => (age(other) < age(first) ? other : first)).shed()
   }
 
   /** Under a load that is too much memory is short again and again: that is one shortage, which is over when it does not come back. */

@@ -46,10 +46,12 @@ export async function rehearse(
   config: PipelineConfig,
   { log, batches }: { readonly log: Logger; readonly batches?: readonly Batch[] },
 ): Promise<Rehearsal> {
-  const stages = new Map([...config.exporters].map(([id, exporter]) => [id, new Stage(exporter)]))
+  const stages = new Map([...config.exporters].map(([id, exporter]) => [id, new Recorder(exporter)]))
   const rehearsed = {
     ...(batches === undefined ? config : fedWith(batches, config)),
-    exporters: new Map([...config.exporters].map(([id, exporter]) => [id, onStage(exporter, stages.get(id) as Stage)])),
+    exporters: new Map(
+      [...config.exporters].map(([id, exporter]) => [id, onStage(exporter, stages.get(id) as Recorder)]),
+    ),
   }
   const pipeline = startPipeline(rehearsed, { log, once: batches === undefined })
   const { failed } = await pipeline.ended
@@ -58,7 +60,7 @@ export async function rehearse(
   const exporters = Array.from(telemetry.exporters, (sheet) => {
     const { exporter, signal } = sheet
     const own = sheet.balance()
-    const result = (stages.get(exporter) as Stage).result(signal, own, log)
+    const result = (stages.get(exporter) as Recorder).result(signal, own, log)
     return { id: deliveryId(exporter, signal), signal, balance: own, equation: sheet.equation(), ...result }
   })
   const pipelines = [...config.pipelines.keys()].map((id) => `pipeline ${id}: ${telemetry.pipeline(id).equation()}`)
@@ -86,7 +88,7 @@ function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineCon
 }
 
 /** The exporter with nobody to send to. Its queue is in memory, because the one on disk may be another process's. */
-function onStage(exporter: ConfiguredExporter, stage: Stage): ConfiguredExporter {
+function onStage(exporter: ConfiguredExporter, stage: Recorder): ConfiguredExporter {
   const { component, delivery } = exporter
   const queue = { ...delivery.sending_queue, directory: undefined, block_on_overflow: true }
   return {
@@ -108,7 +110,7 @@ interface Seen {
 }
 
 /** Watches one exporter. */
-class Stage {
+class Recorder {
   readonly #seen = new Map<Signal, Seen>()
   #exporter: AnyExporter | undefined
   #context: ExporterContext | undefined

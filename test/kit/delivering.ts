@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { request as httpRequest } from 'undici'
 import type { Exporter, ExportRequest } from '../../src/component/exporter.ts'
 import { divisible, partial, permanent, retryable } from '../../src/errors.ts'
-import type { Holder } from '../../src/host/memory_limiter.ts'
+import type { Shedder } from '../../src/host/memory_limiter.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import { Delivery } from '../../src/pipeline/delivery/delivery.ts'
@@ -166,7 +166,7 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
   const messages: string[] = []
   const write = (message: string, fields: object = {}): number => messages.push(`${message} ${JSON.stringify(fields)}`)
   const log = { debug: write, info: write, warn: write, error: write }
-  const memory = { holders: new Set<Holder>(), isShort: () => settings.memoryIsShort?.() ?? false }
+  const memory = { shedders: new Set<Shedder>(), isShort: () => settings.memoryIsShort?.() ?? false }
   const { machine, custom } = settings
   const delivery = new Delivery({ exporter: to, config: configOf(settings), sheet, log, memory, machine, custom })
   delivery.begin()
@@ -175,7 +175,7 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
     messages,
     open: () => delivery.open(),
     /** What may be let go of when memory is short. */
-    holders: memory.holders,
+    shedders: memory.shedders,
     /** Goes on with another exporter and other settings, as a reload does. */
     renew: (to: Exporter, settings: DeliverySettings = {}) => delivery.renew(to, configOf(settings)),
     /** Leaves its place to another delivery, as a reload with another folder does. */

@@ -37,7 +37,7 @@ export function packer(
 
   /** The body of some samples, at most `length` bytes. It lasts until the next is written. */
   function write(start: number, end: number, length: number): Buffer {
-    const room = known.behind(length)
+    const room = known.roomBehind(length)
     const { bytes: out, start: begin } = room
     let at = begin + out.write(format.open, begin, 'latin1')
     let timestamp = NaN

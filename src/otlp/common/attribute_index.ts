@@ -1,4 +1,4 @@
-import { BytesIndex, grown } from '../wire/bytes_index.ts'
+import { BytesIndex, doubled } from '../wire/bytes_index.ts'
 import { MAX_SPELLINGS } from './spellings.ts'
 import type { KeyValue } from './attributes.ts'
 import { MAX_ATTRIBUTES } from './remembered_bytes.ts'
@@ -116,7 +116,7 @@ export class AttributeIndex {
   #add(owner: number, view: DataView, start: number, end: number): number {
     const number = this.#bytes.add(owner, view, start, end)
     if (number >= this.#sets.length) {
-      this.#sets = grown(this.#sets)
+      this.#sets = doubled(this.#sets)
       const spellings = new Uint8Array(this.#sets.length)
       spellings.set(this.#spellings)
       this.#spellings = spellings

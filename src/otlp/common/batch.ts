@@ -41,7 +41,7 @@ export abstract class ItemBatch<
     this.#bytes = bytes
     this.#resources = resources
     // Data that stands twice was counted twice, but only the last counts.
-    this.#itemCount = itemCount ?? (source?.regular === true ? source.items : undefined)
+    this.#itemCount = itemCount ?? (source?.canonical === true ? source.items : undefined)
   }
 
   /** A batch of the same class. The parameters are those of the constructor. */

@@ -4,7 +4,7 @@ import { schema, tags } from '../schema.ts'
 import { messageEnd, readFields, view } from '../wire/fields.ts'
 import { Interned } from '../wire/interned.ts'
 import { Encoded, readerAt } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import { MessageCodec } from '../wire/message_codec.ts'
 import { attributes } from './attributes_codec.ts'
 import type { ResourceEntry, ResourceEntryFields, ScopeEntry, ScopeEntryFields } from './entry.ts'
@@ -40,14 +40,14 @@ const scopesBefore = new Interned((source, start, end) => new Scope(new Encoded(
 /** Reads and writes the requests of one signal. */
 export interface Codec<R extends ResourceEntry> {
   /** Reads a request that has been checked. The messages in it are views that are read when somebody looks inside. */
-  decode(source: Source): readonly R[]
+  decode(source: EncodedRequest): readonly R[]
   encode(resources: readonly R[]): Uint8Array
 }
 
 export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
   kind: ItemKind<I, S, R>,
 ): Codec<R> {
-  function decode(source: Source): readonly R[] {
+  function decode(source: EncodedRequest): readonly R[] {
     const resources: R[] = []
     const reader = readerAt(source.bytes, 0)
     readFields(reader, reader.len, (tag) => {
@@ -64,7 +64,7 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
     return writer.finish()
   }
 
-  function readResourceEntry(source: Source, start: number, end: number): ResourceEntryFields<S> {
+  function readResourceEntry(source: EncodedRequest, start: number, end: number): ResourceEntryFields<S> {
     const reader = readerAt(source.bytes, start)
     let resource: Resource | undefined
     const scopes: S[] = []
@@ -101,7 +101,7 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
     writer.head(RESOURCES, writer.length - length)
   }
 
-  function readScopeEntry(source: Source, start: number, end: number): ScopeEntryFields {
+  function readScopeEntry(source: EncodedRequest, start: number, end: number): ScopeEntryFields {
     const reader = readerAt(source.bytes, start)
     let scope: Scope | undefined
     const items: I[] = []
@@ -165,7 +165,7 @@ export function mergeEncoded(requests: readonly Uint8Array[]): Uint8Array {
 }
 
 /** The message at the reader's position, the same as before where one of its bytes came before. */
-function repeated<Kind>(reader: Reader, source: Source, before: Interned<Kind>): Kind {
+function repeated<Kind>(reader: Reader, source: EncodedRequest, before: Interned<Kind>): Kind {
   const end = messageEnd(reader)
   const message = before.of(source, reader.pos, end)
   reader.pos = end

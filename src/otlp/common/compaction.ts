@@ -1,4 +1,4 @@
-import type { Encoded, Source } from '../wire/lazy_message.ts'
+import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
 import { viewOf } from '../wire/lazy_message.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
@@ -13,7 +13,7 @@ export function compactedResources<I extends Item, S extends ScopeEntry<I>, R ex
   resources: readonly R[],
 ): readonly R[] | undefined {
   const uses = usesOf(kind, resources)
-  const wasteful = new Map<Source, Remains>()
+  const wasteful = new Map<EncodedRequest, Remains>()
   for (const [source, { messages, parts }] of uses) {
     if ((messages + parts) * 2 >= source.bytes.length) continue
     if (parts > 0) return undefined
@@ -56,10 +56,10 @@ interface Use {
 function usesOf<I extends Item, S extends ScopeEntry<I>>(
   kind: Pick<ItemKind<I, S>, 'used'>,
   resources: readonly ResourceEntry<S>[],
-): ReadonlyMap<Source, Use> {
-  const uses = new Map<Source, Use>()
+): ReadonlyMap<EncodedRequest, Use> {
+  const uses = new Map<EncodedRequest, Use>()
   // Most messages are in the request of the one before.
-  let last: Source | undefined
+  let last: EncodedRequest | undefined
   let use: Use = { messages: 0, parts: 0 }
   const note = (encoded: Encoded<unknown> | undefined, as: keyof Use): void => {
     if (encoded === undefined) return
@@ -86,10 +86,10 @@ function usesOf<I extends Item, S extends ScopeEntry<I>>(
 
 /** A copy of what is used of a request, without the rest. */
 class Remains {
-  readonly #source: Source
+  readonly #source: EncodedRequest
   #at = 0
 
-  constructor(source: Source, length: number) {
+  constructor(source: EncodedRequest, length: number) {
     const bytes = Buffer.allocUnsafeSlow(length)
     this.#source = { ...source, bytes, view: viewOf(bytes) }
   }

@@ -1,4 +1,4 @@
-import { Message } from '../wire/lazy_message.ts'
+import { LazyMessage } from '../wire/lazy_message.ts'
 import { Resource, Scope } from './resource.ts'
 
 export interface ScopeEntryFields {
@@ -11,7 +11,7 @@ export interface ScopeEntryFields {
 export abstract class ScopeEntry<
   Item = unknown,
   Fields extends ScopeEntryFields = ScopeEntryFields,
-> extends Message<Fields> {
+> extends LazyMessage<Fields> {
   /** Its items, by the name that they have for every signal. */
   abstract readonly items: readonly Item[]
 
@@ -45,7 +45,7 @@ export interface ResourceEntryFields<S extends ScopeEntry> {
 }
 
 /** What one resource has sent, by scope. Immutable. */
-export abstract class ResourceEntry<S extends ScopeEntry = ScopeEntry> extends Message<ResourceEntryFields<S>> {
+export abstract class ResourceEntry<S extends ScopeEntry = ScopeEntry> extends LazyMessage<ResourceEntryFields<S>> {
   get resource(): Resource {
     return this.fields.resource ?? Resource.empty
   }

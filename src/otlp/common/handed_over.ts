@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 import { Mistake } from '../json/text.ts'
-import { Encoded, Message } from '../wire/lazy_message.ts'
+import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 import { Attributes, isNestedTooDeep, NESTED_TOO_DEEP } from './attributes.ts'
 import type { AttributeValue, KeyValue } from './attributes.ts'
 import { ItemBatch } from './batch.ts'
@@ -152,10 +152,10 @@ export const structure =
     return fields(given, checks, required)
   }
 
-type Kind<Fields extends object, M extends Message<Fields>> = new (fields: Fields) => M
+type Kind<Fields extends object, M extends LazyMessage<Fields>> = new (fields: Fields) => M
 
 /** Checks a message by `check`, which is given its fields. */
-export function message<Fields extends object, M extends Message<Fields>>(
+export function message<Fields extends object, M extends LazyMessage<Fields>>(
   given: unknown,
   Class: Kind<Fields, M>,
   name: string,
@@ -280,7 +280,7 @@ const scopeFields: Checks = { name: text, version: text, ...resourceFields }
  * Checks resources with all that they hold.
  * @param names of the classes of resources and scopes, and of the items in a scope
  */
-export function entryOf<RF extends object, R extends Message<RF>, SF extends object, S extends Message<SF>>(
+export function entryOf<RF extends object, R extends LazyMessage<RF>, SF extends object, S extends LazyMessage<SF>>(
   ResourceEntry: Kind<RF, R>,
   ScopeEntry: Kind<SF, S>,
   names: { readonly resource: string; readonly scope: string; readonly items: string },
@@ -305,7 +305,7 @@ export function isList(value: unknown): value is readonly unknown[] {
 }
 
 function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
-  return Object.prototype.toString.call(value) === '[object Object]' && !(value instanceof Message)
+  return Object.prototype.toString.call(value) === '[object Object]' && !(value instanceof LazyMessage)
 }
 
 /** Of a value nothing but its kind: it may be long, and a secret. */

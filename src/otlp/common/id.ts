@@ -1,6 +1,6 @@
 import { view } from '../wire/fields.ts'
 import { Encoded } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { Form } from '../wire/message_codec.ts'
 
 /** The id of a trace or a span: hexadecimal digits, or bytes of a request. */
@@ -12,7 +12,7 @@ export const id: Form<Id> = {
   write: (writer, value) => writer.bytes(idBytes(value)),
 }
 
-function hexOf({ bytes }: Source, start: number, end: number): string {
+function hexOf({ bytes }: EncodedRequest, start: number, end: number): string {
   return bytes.toString('hex', start, end)
 }
 

@@ -2,14 +2,14 @@ import type { Reader } from 'protobufjs/minimal.js'
 import type { BackwardsWriter } from '../wire/backwards_writer.ts'
 import type { CheckResult } from '../wire/check.ts'
 import { Encoded } from '../wire/lazy_message.ts'
-import type { Message, Source } from '../wire/lazy_message.ts'
+import type { LazyMessage, EncodedRequest } from '../wire/lazy_message.ts'
 import { Attributes } from './attributes.ts'
 import type { ResourceEntry, ResourceEntryFields, ScopeEntry, ScopeEntryFields } from './entry.ts'
 import type { Scope } from './resource.ts'
 import type { TimeWindow } from './time_window.ts'
 
 /** A metric, a log record or a span. */
-export type Item = Message<object>
+export type Item = LazyMessage<object>
 
 /** All that a signal says of its items. Above them all signals are alike, and share the code. */
 export interface ItemKind<
@@ -29,7 +29,7 @@ export interface ItemKind<
    */
   check(bytes: Uint8Array, limit?: number): CheckResult
   /** The item that stands at the reader's position, to be read later. */
-  read(reader: Reader, source: Source): I
+  read(reader: Reader, source: EncodedRequest): I
   /** Writes an item with its tag. */
   write(writer: BackwardsWriter, item: I): void
 

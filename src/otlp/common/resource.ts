@@ -1,5 +1,5 @@
 import { Attributes } from './attributes.ts'
-import { Message } from '../wire/lazy_message.ts'
+import { LazyMessage } from '../wire/lazy_message.ts'
 
 export interface ResourceFields {
   readonly attributes?: Attributes
@@ -9,7 +9,7 @@ export interface ResourceFields {
 }
 
 /** What the telemetry is about: a host, a container, a service. Immutable. */
-export class Resource extends Message<ResourceFields> {
+export class Resource extends LazyMessage<ResourceFields> {
   /** Stands for a resource that was not given, and is not written. */
   static readonly empty = new Resource({})
 
@@ -51,7 +51,7 @@ export interface ScopeFields {
 }
 
 /** The instrumentation that made the telemetry. Immutable. */
-export class Scope extends Message<ScopeFields> {
+export class Scope extends LazyMessage<ScopeFields> {
   /** Stands for a scope that was not given, and is not written. */
   static readonly empty = new Scope({})
 

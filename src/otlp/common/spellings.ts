@@ -1,4 +1,4 @@
-import { BytesIndex, grown } from '../wire/bytes_index.ts'
+import { BytesIndex, doubled } from '../wire/bytes_index.ts'
 import { MAX_ATTRIBUTES, NO_ROOM } from './remembered_bytes.ts'
 import type { RememberedBytes } from './remembered_bytes.ts'
 
@@ -48,7 +48,7 @@ export class Spellings {
     if (!this.remembered.hasRoom(this.#bytes.bytesFor(end - start))) return known.number
     known.spellings++
     const spelling = this.#bytes.add(owner, view, start, end)
-    if (spelling >= this.#numbers.length) this.#numbers = grown(this.#numbers)
+    if (spelling >= this.#numbers.length) this.#numbers = doubled(this.#numbers)
     this.#numbers[spelling] = known.number
     return known.number
   }

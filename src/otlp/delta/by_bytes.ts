@@ -3,9 +3,9 @@ import { Metric } from '../metrics/metric.ts'
 import { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { PointCursor } from '../metrics/point_cursor.ts'
 import { NO_ROOM } from '../common/remembered_bytes.ts'
-import { grown } from '../wire/bytes_index.ts'
+import { doubled } from '../wire/bytes_index.ts'
 import { copyOf } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { FirstValues } from './first_values.ts'
 import { fieldLength, HistogramDeltaWriter, lengthOfDifference } from './histogram_delta.ts'
 import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
@@ -234,8 +234,8 @@ export class ByBytes {
   }
 
   #growSteps(): void {
-    this.#steps = grown(this.#steps)
-    this.#differences = grown(this.#differences)
+    this.#steps = doubled(this.#steps)
+    this.#differences = doubled(this.#differences)
   }
 
   #step(
@@ -298,7 +298,7 @@ function startsLate(cursor: PointCursor): boolean {
  * Whether the metric stands behind all that were changed by their bytes, as those of a request do. The same bytes again, under
  * another name, have no second place in a copy of the request.
  */
-function standsFirst({ encoded }: Metric, ends: Map<Source, number>): boolean {
+function standsFirst({ encoded }: Metric, ends: Map<EncodedRequest, number>): boolean {
   if (encoded === undefined || encoded.start < (ends.get(encoded.source) ?? 0)) return false
   ends.set(encoded.source, encoded.end)
   return true

@@ -56,7 +56,7 @@ export class ByPoints {
 
   /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
   differences(metrics: readonly Metric[], owner: number, latest: bigint | undefined, work: Work): DataPoint[][] {
-    const places: Place[] = []
+    const places: PlacedPoint[] = []
     for (const [at, metric] of metrics.entries()) addPlaces(places, metric, at, work.account)
     const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
     const ordered = byTime(places)
@@ -69,7 +69,7 @@ export class ByPoints {
 
   /** `differences` in turns. */
   *differencesInTurns(metrics: readonly Metric[], owner: number, latest: bigint, work: Work): Divided<DataPoint[][]> {
-    const places: Place[] = []
+    const places: PlacedPoint[] = []
     for (const [at, metric] of metrics.entries()) {
       addPlaces(places, metric, at, work.account)
       yield
@@ -85,7 +85,7 @@ export class ByPoints {
   }
 
   /** Notes times and starts before any point is looked at, so that the order of points of one time does not matter. */
-  #noteTimes(places: readonly Place[], owner: number, latest: bigint | undefined, now: number): void {
+  #noteTimes(places: readonly PlacedPoint[], owner: number, latest: bigint | undefined, now: number): void {
     const last = places.at(-1)?.point.timeUnixNano
     if (last === undefined || !this.#firsts.areNoted) return
     this.#firsts.note(owner, latest ?? last)
@@ -98,7 +98,7 @@ export class ByPoints {
     }
   }
 
-  #difference(metric: Metric, { point, series: found }: Place, owner: number, work: Work): DataPoint | undefined {
+  #difference(metric: Metric, { point, series: found }: PlacedPoint, owner: number, work: Work): DataPoint | undefined {
     const { account, now } = work
     const series = found ?? this.#memory.findPoint(owner, point, now)
     if (series < 0) return this.refuse(metric, series, 1, account)
@@ -168,7 +168,7 @@ export class ByPoints {
 }
 
 /** A point, and which metric it stands in, and where. */
-interface Place {
+interface PlacedPoint {
   readonly point: CumulativePoint
   readonly at: number
   readonly index: number
@@ -177,7 +177,7 @@ interface Place {
 }
 
 /** Adds the points of a metric that hold a value; the others are told to `account`. */
-function addPlaces(places: Place[], metric: Metric, at: number, account: DeltaAccount): void {
+function addPlaces(places: PlacedPoint[], metric: Metric, at: number, account: DeltaAccount): void {
   ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
     const missing = missingValue(point)
     if (missing === undefined) places.push({ point, at, index, series: undefined })
@@ -186,11 +186,11 @@ function addPlaces(places: Place[], metric: Metric, at: number, account: DeltaAc
 }
 
 /** In the order of time; those of one time stay as they are. */
-function byTime(places: readonly Place[]): readonly Place[] {
+function byTime(places: readonly PlacedPoint[]): readonly PlacedPoint[] {
   if (places.every(({ point }, index) => index === 0 || point.timeUnixNano >= places[index - 1].point.timeUnixNano)) {
     return places
   }
-  const byTime = new Map<bigint, Place[]>()
+  const byTime = new Map<bigint, PlacedPoint[]>()
   for (const place of places) {
     const { timeUnixNano } = place.point
     const same = byTime.get(timeUnixNano)
@@ -198,7 +198,7 @@ function byTime(places: readonly Place[]): readonly Place[] {
     else same.push(place)
   }
   // Far quicker than to compare points: there may be a hundred thousand.
-  return Array.from(BigUint64Array.from(byTime.keys()).sort()).flatMap((time) => byTime.get(time) as Place[])
+  return Array.from(BigUint64Array.from(byTime.keys()).sort()).flatMap((time) => byTime.get(time) as PlacedPoint[])
 }
 
 /** Why a point holds no value to work with, as the reason under which it is counted; `undefined` when it does. */

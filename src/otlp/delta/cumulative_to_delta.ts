@@ -8,7 +8,7 @@ import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
 import { joined, partsOf } from '../common/parts.ts'
 import type { Part } from '../common/parts.ts'
 import type { DataPoint } from '../metrics/points.ts'
-import { grown } from '../wire/bytes_index.ts'
+import { doubled } from '../wire/bytes_index.ts'
 import { ByBytes } from './by_bytes.ts'
 import type { ExtremesOfDifferences } from './by_bytes.ts'
 import { ByPoints } from './by_points.ts'
@@ -306,7 +306,7 @@ export class CumulativeToDelta implements Memory {
           const owner = this.#memory.metrics.numberOf(metric, resource, scope, schemaUrl)
           all.push(owner)
           if (owner < 0) continue
-          while (owner >= this.#batches.length) this.#batches = grown(this.#batches)
+          while (owner >= this.#batches.length) this.#batches = doubled(this.#batches)
           if (this.#batches[owner] === this.#batch) repeated = true
           this.#batches[owner] = this.#batch
         }

@@ -2,7 +2,7 @@ import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from '../wire/lazy_message.ts'
-import type { Encoded, Source } from '../wire/lazy_message.ts'
+import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
 import type { MetricLayout } from '../metrics/layout.ts'
 import type { MetricFields } from '../metrics/metric.ts'
 import type { PointMemory } from './point_memory.ts'
@@ -28,15 +28,15 @@ export function fieldLength(length: number): number {
 
 /** Where metrics go whose points became shorter: all of one request find room in as many bytes as that has. */
 export class HistogramDeltaWriter {
-  readonly #source: Source
+  readonly #source: EncodedRequest
   readonly #bounded: boolean
   #at = 0
 
   /** `bounded`: extremes are no wider than the buckets that counted something. */
-  constructor({ bytes, pointKeys }: Source, bounded: boolean) {
+  constructor({ bytes, pointKeys }: EncodedRequest, bounded: boolean) {
     this.#bounded = bounded
     const room = Buffer.allocUnsafe(bytes.length)
-    this.#source = { bytes: room, view: viewOf(room), regular: true, pointKeys, plainNumbers: false }
+    this.#source = { bytes: room, view: viewOf(room), canonical: true, pointKeys, plainNumbers: false }
   }
 
   /**

@@ -1,4 +1,4 @@
-import { grown } from '../wire/bytes_index.ts'
+import { doubled } from '../wire/bytes_index.ts'
 import type { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { RememberedNumber } from './difference.ts'
 import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from '../common/remembered_bytes.ts'
@@ -39,7 +39,7 @@ export class PointMemory {
   /** Makes room for a series, of which nothing is known yet. */
   clear(series: number): void {
     while ((series + 1) * STRIDE > this.#places.length) {
-      this.#places = grown(this.#places)
+      this.#places = doubled(this.#places)
       this.#doubles = new Float64Array(this.#places.buffer)
     }
     this.#places.fill(0, series * STRIDE, (series + 1) * STRIDE)

@@ -1,5 +1,5 @@
 import type { Clock } from '../../time/clock.ts'
-import { grown } from '../wire/bytes_index.ts'
+import { doubled } from '../wire/bytes_index.ts'
 import { viewOf } from '../wire/lazy_message.ts'
 import { Senders } from './senders.ts'
 import { readSenders, writeSenders } from './senders_state.ts'
@@ -61,7 +61,7 @@ export class DeltaState {
   /** Notes that a series has another point; `anew`: with more than another time and values. */
   change(series: number, anew: boolean): void {
     if (this.#checkpoint === 0) return
-    if (this.#changes === this.#changed.length) this.#changed = grown(this.#changed)
+    if (this.#changes === this.#changed.length) this.#changed = doubled(this.#changed)
     this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
   }
 
@@ -122,11 +122,11 @@ export class DeltaState {
   /** Names a series, and its metric, unless that was done; returns whether it did. */
   #name(number: number, now: number): boolean {
     const { metrics, series, points } = this.memory
-    while (number >= this.#named.length) this.#named = grown(this.#named)
+    while (number >= this.#named.length) this.#named = doubled(this.#named)
     if (this.#named[number] === this.#checkpoint) return false
     this.#named[number] = this.#checkpoint
     const owner = series.owner(number)
-    while (owner >= this.#namedMetrics.length) this.#namedMetrics = grown(this.#namedMetrics)
+    while (owner >= this.#namedMetrics.length) this.#namedMetrics = doubled(this.#namedMetrics)
     if (this.#namedMetrics[owner] !== this.#checkpoint) {
       this.#namedMetrics[owner] = this.#checkpoint
       this.#head(METRIC, owner)
@@ -185,7 +185,7 @@ export class DeltaState {
   }
 
   #reserve(places: number): void {
-    while (this.#used + places > this.#words.length) this.#words = grown(this.#words)
+    while (this.#used + places > this.#words.length) this.#words = doubled(this.#words)
   }
 
   /** Takes over what was told at a time, by the monotonic clock. */

@@ -1,6 +1,6 @@
 import type { Metric } from '../metrics/metric.ts'
 import type { SeriesNumbers } from '../metrics/series_numbers.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { HistogramDeltaWriter } from './histogram_delta.ts'
 
 /** A point that is merged will be counted with a later one; if it is not after all, it is created again, and dropped. */
@@ -18,9 +18,9 @@ export interface Work {
   /** Metrics that have no point left. */
   readonly emptied: Set<Metric>
   /** By request: the copy that is changed in place. */
-  readonly copies: Map<Source, Source>
-  readonly writers: Map<Source, HistogramDeltaWriter>
+  readonly copies: Map<EncodedRequest, EncodedRequest>
+  readonly writers: Map<EncodedRequest, HistogramDeltaWriter>
   /** By request: where the last metric that was changed by its bytes ends. */
-  readonly ends: Map<Source, number>
+  readonly ends: Map<EncodedRequest, number>
   readonly numbers: SeriesNumbers & { start: number }
 }

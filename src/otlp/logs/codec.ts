@@ -5,7 +5,7 @@ import { id } from '../common/id.ts'
 import { schema } from '../schema.ts'
 import { view } from '../wire/fields.ts'
 import { Encoded, readerAt } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import { held, MessageCodec, nanoseconds } from '../wire/message_codec.ts'
 import type { MemberOf } from '../wire/message_codec.ts'
 import type { LogRecordFields } from './log_record.ts'
@@ -25,7 +25,7 @@ const body: MemberOf = ({ name, tag }) => ({
   },
 })
 
-function readBody({ bytes }: Source, start: number, end: number): AnyValue {
+function readBody({ bytes }: EncodedRequest, start: number, end: number): AnyValue {
   return readAnyValue(readerAt(bytes, start), end)
 }
 

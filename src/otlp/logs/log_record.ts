@@ -4,7 +4,7 @@ import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
 import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
 import { idBytes, idText } from '../common/id.ts'
 import type { Id } from '../common/id.ts'
-import { Encoded, Message } from '../wire/lazy_message.ts'
+import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 
 export interface LogRecordFields {
   /** When it happened, in nanoseconds since 1970; 0 when not known. */
@@ -31,7 +31,7 @@ export interface LogRecordFields {
 }
 
 /** One log record. Immutable. */
-export class LogRecord extends Message<LogRecordFields> {
+export class LogRecord extends LazyMessage<LogRecordFields> {
   /** In a list, since it may be `undefined`. */
   private knownBody: readonly [AttributeValue] | undefined
 

@@ -8,7 +8,7 @@ const TIME = 0x09
 /** Where the record lies: by its time, or else by that at which it was observed. One without both is nowhere else than within. */
 export function placesOf(record: LogRecord, window: TimeWindow): number {
   const { encoded } = record
-  if (encoded?.source.regular === true && encoded.start < encoded.end) {
+  if (encoded?.source.canonical === true && encoded.start < encoded.end) {
     const { source, start } = encoded
     // The upper half of a time since 1970 is not 0.
     if (source.bytes[start] === TIME && source.view.getUint32(start + 5, true) !== 0) {

@@ -53,7 +53,7 @@ interface AggregateAccount {
 
 /** Points that are as they came were several series for their sender; only changes can have made one of them. */
 function isAggregated(batch: MetricBatch, { resolution }: AggregateOptions): boolean {
-  return resolution === 1n && batch.everyMetric((metric) => metric.pointsAsCame)
+  return resolution === 1n && batch.everyMetric((metric) => metric.pointsUnchanged)
 }
 
 /** Looks at all points of a batch, and then says what became of each. */

@@ -33,8 +33,8 @@ export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'c
  * `undefined` for any other, which has to be read.
  */
 export function layoutOf({ source, start, end }: Encoded<unknown>): MetricLayout | undefined {
-  const { bytes, regular } = source
-  if (!regular) return undefined
+  const { bytes, canonical } = source
+  if (!canonical) return undefined
   let at = start
   // string name = 1; string description = 2; string unit = 3;
   while (at < end && (bytes[at] === 0x0a || bytes[at] === 0x12 || bytes[at] === 0x1a)) at = fieldEnd(bytes, at + 1)

@@ -2,7 +2,7 @@ import { Attributes } from '../common/attributes.ts'
 import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
 import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
 import { Interned } from '../wire/interned.ts'
-import { Encoded, Message } from '../wire/lazy_message.ts'
+import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 import { layoutOf } from './layout.ts'
 import type { MetricLayout } from './layout.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
@@ -30,7 +30,7 @@ const names = new Interned(({ bytes }, start, end) => bytes.toString('utf8', sta
 const nameOf = names.of.bind(names)
 
 /** One metric with its points, all of the kind that `type` says. Immutable. */
-export class Metric extends Message<MetricFields> {
+export class Metric extends LazyMessage<MetricFields> {
   /** Instead of the name in `encoded`. */
   readonly renamed: string | undefined
   /** Of the points in `encoded`, if somebody has looked: who meets the numbers again need not compare bytes. */
@@ -92,7 +92,7 @@ export class Metric extends Message<MetricFields> {
   }
 
   /** Whether the points still are what came, as bytes. */
-  get pointsAsCame(): boolean {
+  get pointsUnchanged(): boolean {
     return this.layout !== undefined || this.fields.points instanceof Encoded
   }
 

@@ -1,7 +1,7 @@
 import { PART } from '../common/parts.ts'
 import { fieldLength, writeVarint } from '../delta/histogram_delta.ts'
 import { fieldEnd, viewOf } from '../wire/lazy_message.ts'
-import type { Encoded, Source } from '../wire/lazy_message.ts'
+import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
 import type { MetricLayout } from './layout.ts'
 import { Metric } from './metric.ts'
 import type { MetricFields } from './metric.ts'
@@ -63,7 +63,7 @@ function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, da
 function writtenMetric(
   encoded: Encoded<MetricFields>,
   { headerEnd, temporalityAt, monotonic }: MetricLayout,
-  points: readonly { readonly source: Source; readonly runs: readonly Run[] }[],
+  points: readonly { readonly source: EncodedRequest; readonly runs: readonly Run[] }[],
 ): Encoded<MetricFields> {
   const { bytes } = encoded.source
   // AggregationTemporality aggregation_temporality = 2; bool is_monotonic = 3;
@@ -79,10 +79,10 @@ function writtenMetric(
   }
   written.set(scalars, at)
   const sources = points.map(({ source }) => source)
-  const source: Source = {
+  const source: EncodedRequest = {
     bytes: written,
     view: viewOf(written),
-    regular: true,
+    canonical: true,
     pointKeys: sources.reduce((keys, { pointKeys }) => keys | pointKeys, 0),
     plainNumbers: sources.every(({ plainNumbers }) => plainNumbers),
   }
@@ -93,7 +93,7 @@ function writtenMetric(
 export function joinedMetric(pieces: readonly Metric[]): Metric {
   const [first] = pieces
   if (pieces.length === 1) return first
-  const points: { source: Source; runs: Run[] }[] = []
+  const points: { source: EncodedRequest; runs: Run[] }[] = []
   for (const { encoded, layout, renamed } of pieces) {
     if (encoded === undefined || layout === undefined || renamed !== first.renamed) break
     if (!isSameHead(first, encoded, layout)) break

@@ -1,6 +1,6 @@
 import { Attributes } from '../common/attributes.ts'
 import { Encoded, viewOf } from '../wire/lazy_message.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { MetricType } from './metric_type.ts'
 import type { Metric } from './metric.ts'
 import { readAttributeRun } from '../common/attributes_codec.ts'
@@ -29,7 +29,7 @@ export abstract class PointCursor {
   /** Where the next field of the metric's data begins. */
   protected at = 0
   private dataEnd = 0
-  private source: Source | undefined
+  private source: EncodedRequest | undefined
   private readonly types: readonly MetricType[]
   /** The last time that was turned into seconds, and what came out: most points of a batch have the same. */
   private lastLow = 0
@@ -43,7 +43,7 @@ export abstract class PointCursor {
   }
 
   /** Takes in the one point that stands from `start` to `end` of a request; `false` when it cannot read it. */
-  openPoint(source: Source, start: number, end: number): boolean {
+  openPoint(source: EncodedRequest, start: number, end: number): boolean {
     this.source = source
     this.bytes = source.bytes
     this.view = source.view
@@ -101,7 +101,7 @@ export abstract class PointCursor {
   attributes(): Attributes {
     if (this.attributesEnd === 0) return Attributes.empty
     const { source, attributesStart, attributesEnd } = this
-    return Attributes.fromWire(new Encoded(source as Source, attributesStart, attributesEnd, readAttributeRun))
+    return Attributes.fromWire(new Encoded(source as EncodedRequest, attributesStart, attributesEnd, readAttributeRun))
   }
 
   /** The `bytesIdentity` of the attributes, without making them. */

@@ -1,5 +1,5 @@
 import { Attributes } from '../common/attributes.ts'
-import { Message } from '../wire/lazy_message.ts'
+import { LazyMessage } from '../wire/lazy_message.ts'
 
 /** Bit of `flags`: the point says that there is no value (staleness). Source: metrics.proto, `DataPointFlags`. */
 export const NO_RECORDED_VALUE = 1
@@ -27,7 +27,7 @@ interface PointFields {
 }
 
 /** What all kinds of points share. Points are immutable; `with...` returns the same point when nothing changes. */
-abstract class Point<Fields extends PointFields> extends Message<Fields> {
+abstract class Point<Fields extends PointFields> extends LazyMessage<Fields> {
   get attributes(): Attributes {
     return this.fields.attributes ?? Attributes.empty
   }

@@ -1,4 +1,4 @@
-import { grown } from '../wire/bytes_index.ts'
+import { doubled } from '../wire/bytes_index.ts'
 
 /**
  * Which series the points of a metric are, in their order, by numbers that `of` stands for: where it is the same, a number is
@@ -37,7 +37,7 @@ export class Renumbering {
 
   set(number: number, own: number): void {
     const current = this.#current
-    while (number >= current.numbers.length) current.numbers = grown(current.numbers)
+    while (number >= current.numbers.length) current.numbers = doubled(current.numbers)
     current.numbers[number] = own + 1
   }
 

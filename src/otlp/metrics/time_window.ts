@@ -1,5 +1,5 @@
 import type { TimeWindow } from '../common/time_window.ts'
-import type { Source } from '../wire/lazy_message.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import { fieldEnd } from '../wire/lazy_message.ts'
 import type { MetricLayout } from './layout.ts'
 import type { Metric } from './metric.ts'
@@ -16,7 +16,7 @@ export function placesOf(metric: Metric, window: TimeWindow): number {
 }
 
 /** 0 when a time is not found. What it costs: the benchmark row "check, count, look for old points". */
-function walk({ bytes, view }: Source, { dataStart, dataEnd }: MetricLayout, window: TimeWindow): number {
+function walk({ bytes, view }: EncodedRequest, { dataStart, dataEnd }: MetricLayout, window: TimeWindow): number {
   let places = 0
   let at = dataStart
   while (at < dataEnd) {

@@ -3,7 +3,7 @@ import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
 import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
 import { idBytes, idText } from '../common/id.ts'
 import type { Id } from '../common/id.ts'
-import { Encoded, Message } from '../wire/lazy_message.ts'
+import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 import type { Repeated } from '../wire/repeated.ts'
 
 /** `enum SpanKind`, by number. */
@@ -74,7 +74,7 @@ export interface SpanFields {
 const UNSET: SpanStatus = { code: 'unset', message: '' }
 
 /** One span. Immutable. */
-export class Span extends Message<SpanFields> {
+export class Span extends LazyMessage<SpanFields> {
   private knownEvents: readonly SpanEvent[] | undefined
   private knownLinks: readonly SpanLink[] | undefined
 

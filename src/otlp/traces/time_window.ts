@@ -7,7 +7,7 @@ import type { Span } from './span.ts'
 /** Where the span lies: by its end. One without an end is nowhere else than within. */
 export function placesOf(span: Span, window: TimeWindow): number {
   const { encoded } = span
-  const at = encoded?.source.regular === true ? endTimeOf(encoded) : -1
+  const at = encoded?.source.canonical === true ? endTimeOf(encoded) : -1
   if (encoded !== undefined && at >= 0) return window.placeAt(encoded.source.view, at)
   return span.endTimeUnixNano === 0n ? WITHIN : window.place(span.endTimeUnixNano)
 }

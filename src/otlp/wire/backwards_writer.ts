@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
-import type { Encoded, Message } from './lazy_message.ts'
+import type { Encoded, LazyMessage } from './lazy_message.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
@@ -71,7 +71,7 @@ export class BackwardsWriter {
   }
 
   /** `view` of a message that may be written again with many requests, and remembers what it was written as. */
-  repeated<T extends Message<object>>(tag: number, value: T, write: (writer: Writer, value: T) => void): void {
+  repeated<T extends LazyMessage<object>>(tag: number, value: T, write: (writer: Writer, value: T) => void): void {
     if (value.encoded !== undefined) return this.view(tag, value, write)
     if (value.written === undefined) {
       value.written = Uint8Array.from(this.#write(value, write).finish(true))

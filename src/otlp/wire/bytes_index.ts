@@ -97,7 +97,7 @@ export class BytesIndex {
    * Room for `length` bytes to write texts to; until a text is added or forgotten, or the next room is asked for. It lies
    * behind the texts, because copying within one array takes a third of copying from one to another.
    */
-  behind(length: number): Room {
+  roomBehind(length: number): Room {
     this.#reserve(length)
     return { bytes: this.#bytes, view: this.#view, start: this.#used }
   }
@@ -128,7 +128,7 @@ export class BytesIndex {
     const length = end - start
     this.remembered?.add(this.bytesFor(length))
     const number = this.#free.pop() ?? this.#count++
-    if ((number + 1) * STRIDE > this.#entries.length) this.#entries = grown(this.#entries)
+    if ((number + 1) * STRIDE > this.#entries.length) this.#entries = doubled(this.#entries)
     this.#reserve(length)
     const entry = number * STRIDE
     this.#entries[entry + OWNER] = owner
@@ -285,7 +285,7 @@ function roomFor(bytes: number): number {
 }
 
 /** The same numbers in an array of twice the size. */
-export function grown<T extends Int32Array | Float64Array>(array: T): T {
+export function doubled<T extends Int32Array | Float64Array>(array: T): T {
   const larger = new (array.constructor as new (length: number) => T)(array.length * 2)
   larger.set(array)
   return larger

@@ -2,7 +2,7 @@ import { protoName, schema } from '../schema.ts'
 import type { Field, MessageType } from '../schema.ts'
 import { LENGTH_DELIMITED, VARINT } from './fields.ts'
 import { keyBit } from './lazy_message.ts'
-import type { Source } from './lazy_message.ts'
+import type { EncodedRequest } from './lazy_message.ts'
 
 /*
  * One pass over an OTLP request that proves its whole nested structure and counts its data points, log records or spans,
@@ -14,7 +14,7 @@ export class MalformedError extends Error {
   override readonly name = 'MalformedError'
 }
 
-export interface CheckResult extends Source {
+export interface CheckResult extends EncodedRequest {
   /** Data points in all metrics, log records or spans. */
   readonly items: number
 }
@@ -106,7 +106,7 @@ const NONE: Uint8Array = new Uint8Array()
 let buffer = NONE
 let position = 0
 let itemCount = 0
-let regular = true
+let canonical = true
 let pointKeys = 0
 let plainNumbers = true
 let depth = 0
@@ -141,7 +141,7 @@ function check(bytes: Uint8Array, request: number, limit: number): CheckResult {
   buffer = bytes
   position = 0
   itemCount = 0
-  regular = true
+  canonical = true
   pointKeys = 0
   plainNumbers = true
   depth = 0
@@ -157,7 +157,7 @@ function check(bytes: Uint8Array, request: number, limit: number): CheckResult {
       bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length),
       view: new DataView(bytes.buffer, byteOffset, length),
       items: itemCount,
-      regular,
+      canonical,
       pointKeys,
       plainNumbers,
     }
@@ -191,7 +191,7 @@ function checkMessage(kind: number, end: number): void {
         const index = number < FIELDS ? table + number : 0
         const slot = slots[index]
         if (slot !== 0) {
-          if ((seen & (1 << slot)) !== 0) regular = false
+          if ((seen & (1 << slot)) !== 0) canonical = false
           seen |= 1 << slot
         }
         const inside = holds[index]
@@ -206,7 +206,7 @@ function checkMessage(kind: number, end: number): void {
         break
       }
       case 3:
-        regular = false
+        canonical = false
         skipGroup(number, end)
         break
       case 5:
@@ -375,7 +375,7 @@ function readTag(end: number): number {
     value |= (byte & 127) << shift
     if (byte < 128) {
       // A tag in more bytes than it needs is valid, and unusual enough not to be relied on.
-      if (position - start > 1 && value < 128) regular = false
+      if (position - start > 1 && value < 128) canonical = false
       return value >>> 0
     }
   }

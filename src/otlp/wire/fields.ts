@@ -1,6 +1,6 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Encoded } from './lazy_message.ts'
-import type { ReadFields, Source } from './lazy_message.ts'
+import type { ReadFields, EncodedRequest } from './lazy_message.ts'
 
 /*
  * What all messages are read and written with: fields, one by one, with protobufjs's Reader and Writer.
@@ -39,7 +39,7 @@ export function messageEnd(reader: Reader): number {
 }
 
 /** The message at the reader's position, to be read later. */
-export function view<Fields>(reader: Reader, source: Source, read: ReadFields<Fields>): Encoded<Fields> {
+export function view<Fields>(reader: Reader, source: EncodedRequest, read: ReadFields<Fields>): Encoded<Fields> {
   const end = messageEnd(reader)
   const encoded = new Encoded(source, reader.pos, end, read)
   reader.pos = end

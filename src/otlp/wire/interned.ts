@@ -1,6 +1,6 @@
 import { BytesIndex } from './bytes_index.ts'
 import { viewOf } from './lazy_message.ts'
-import type { Source } from './lazy_message.ts'
+import type { EncodedRequest } from './lazy_message.ts'
 import { rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Cache } from '../common/remembered_bytes.ts'
 
@@ -22,7 +22,7 @@ export class Interned<Value> implements Cache {
   #values: Value[] = []
   #size = 0
 
-  constructor(private readonly make: (source: Source, start: number, end: number) => Value) {
+  constructor(private readonly make: (source: EncodedRequest, start: number, end: number) => Value) {
     rememberedBytes.addCache(this)
   }
 
@@ -35,7 +35,7 @@ export class Interned<Value> implements Cache {
   }
 
   /** The value that stands from `start` to `end`. */
-  of(source: Source, start: number, end: number): Value {
+  of(source: EncodedRequest, start: number, end: number): Value {
     if (end - start > MAX_LENGTH) return this.make(source, start, end)
     const number = this.#index.find(0, source.view, start, end)
     return number < 0 ? this.#add(source, start, end) : this.#values[number]
@@ -45,7 +45,7 @@ export class Interned<Value> implements Cache {
     return VALUE_BYTES * this.#values.length + BYTE_BYTES * this.#size
   }
 
-  #add(source: Source, start: number, end: number): Value {
+  #add(source: EncodedRequest, start: number, end: number): Value {
     const length = end - start
     if (this.#values.length === MAX_VALUES || this.#size + length > MAX_BYTES) {
       this.clear()
@@ -53,7 +53,7 @@ export class Interned<Value> implements Cache {
     }
     const bytes = Buffer.allocUnsafeSlow(length)
     source.bytes.copy(bytes, 0, start, end)
-    const own = { bytes, view: viewOf(bytes), regular: false, pointKeys: 0, plainNumbers: true }
+    const own = { bytes, view: viewOf(bytes), canonical: false, pointKeys: 0, plainNumbers: true }
     const value = this.make(own, 0, length)
     this.#size += length
     rememberedBytes.add(VALUE_BYTES + BYTE_BYTES * length)

@@ -1,5 +1,5 @@
 import { keyBit } from './lazy_message.ts'
-import type { Encoded, Source } from './lazy_message.ts'
+import type { Encoded, EncodedRequest } from './lazy_message.ts'
 
 const NONE: Buffer = Buffer.alloc(0)
 
@@ -10,7 +10,7 @@ const NONE: Buffer = Buffer.alloc(0)
  */
 export class KeySearch {
   readonly #keys: readonly { readonly bytes: Buffer; readonly bit: number }[]
-  #source: Source | undefined
+  #source: EncodedRequest | undefined
   #bytes = NONE
   /** Of the metric asked about last. */
   #start = 0
@@ -44,7 +44,7 @@ export class KeySearch {
     this.#bytes = NONE
   }
 
-  #begin(source: Source): void {
+  #begin(source: EncodedRequest): void {
     const { bytes, pointKeys } = source
     this.#source = source
     this.#bytes = bytes

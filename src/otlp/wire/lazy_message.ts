@@ -2,14 +2,14 @@ import protobuf from 'protobufjs/minimal.js'
 import type { Reader } from 'protobufjs/minimal.js'
 
 /** A request as it came on the wire, and what `checkMetrics` found out about it. */
-export interface Source {
+export interface EncodedRequest {
   readonly bytes: Buffer
   readonly view: DataView
   /**
    * Whether it is written as encoders do: no singular field twice, no group. What is not is just as valid, but its parts
    * cannot be found without reading the whole.
    */
-  readonly regular: boolean
+  readonly canonical: boolean
   /** The `keyBit` of every key of a point's attribute. */
   readonly pointKeys: number
   /** Whether every number point surely has a time and a finite value, no flags, and nothing behind its attributes. */
@@ -17,7 +17,7 @@ export interface Source {
 }
 
 /** A copy of a request that may be changed in place. */
-export function copyOf(source: Source): Source {
+export function copyOf(source: EncodedRequest): EncodedRequest {
   const bytes = Buffer.from(source.bytes)
   return { ...source, bytes, view: viewOf(bytes) }
 }
@@ -42,7 +42,7 @@ export function fieldEnd(bytes: Uint8Array, at: number): number {
 }
 
 /** Reads the fields of a message that stands from `start` to `end`. */
-export type ReadFields<Fields> = (source: Source, start: number, end: number) => Fields
+export type ReadFields<Fields> = (source: EncodedRequest, start: number, end: number) => Fields
 
 /** The tag of field 1, length-delimited. */
 const FIRST_TEXT = (1 << 3) | 2
@@ -50,7 +50,7 @@ const FIRST_TEXT = (1 << 3) | 2
 /** A message as it stands in its request, and how to read it once somebody looks inside. */
 export class Encoded<Fields> {
   constructor(
-    readonly source: Source,
+    readonly source: EncodedRequest,
     readonly start: number,
     readonly end: number,
     private readonly read: ReadFields<Fields>,
@@ -61,7 +61,7 @@ export class Encoded<Fields> {
   }
 
   /** The message as it stands, changed, in other bytes: by default where it stood, in a copy of its request. */
-  movedTo(source: Source, start = this.start, end = this.end): Encoded<Fields> {
+  movedTo(source: EncodedRequest, start = this.start, end = this.end): Encoded<Fields> {
     return new Encoded(source, start, end, this.read)
   }
 
@@ -71,9 +71,9 @@ export class Encoded<Fields> {
   }
 
   /** The text in field 1 of a message that begins with it, made by `text`; `undefined` when it takes more to know. */
-  firstText(text: (source: Source, start: number, end: number) => string): string | undefined {
-    const { bytes, regular } = this.source
-    if (!regular || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
+  firstText(text: (source: EncodedRequest, start: number, end: number) => string): string | undefined {
+    const { bytes, canonical } = this.source
+    if (!canonical || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
     let at = this.start + 1
     const end = fieldEnd(bytes, at)
     while (bytes[at++] > 127);
@@ -96,7 +96,7 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
 const MADE_SIZE = 128
 
 /** An immutable message, made from its fields or from bytes that are read when a field is. */
-export abstract class Message<Fields extends object> {
+export abstract class LazyMessage<Fields extends object> {
   /** The bytes the message was made from, and still means. */
   readonly encoded: Encoded<Fields> | undefined
   /** The bytes it was written as, if it was, and is likely to be again. */

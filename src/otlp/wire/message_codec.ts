@@ -2,7 +2,7 @@ import type { Reader, Writer } from 'protobufjs/minimal.js'
 import type { Field, MessageType } from '../schema.ts'
 import { messageEnd, readBigFixed64, readFixed64, readVarint64, toLong, writeMessage } from './fields.ts'
 import { Encoded, readerAt } from './lazy_message.ts'
-import type { Source } from './lazy_message.ts'
+import type { EncodedRequest } from './lazy_message.ts'
 import { readerOfRun, Run, writeRepeated } from './repeated.ts'
 
 /*
@@ -15,7 +15,7 @@ type Values = Record<string, unknown>
 /** A field, between bytes and the properties of an object. */
 export interface Member {
   /** Reads what stands behind the tag. */
-  read(into: Values, reader: Reader, source: Source, tag: number): void
+  read(into: Values, reader: Reader, source: EncodedRequest, tag: number): void
   /** Follows the last field of the message. */
   finish?(into: Values): void
   write(writer: Writer, values: Readonly<Values>): void
@@ -26,7 +26,7 @@ export type MemberOf = (field: Field) => Member
 
 /** How a value stands behind its tag. */
 export interface Form<T> {
-  read(reader: Reader, source: Source): T
+  read(reader: Reader, source: EncodedRequest): T
   write(writer: Writer, value: T): unknown
   /** Whether proto3 leaves the value out; by default the zero of its type is. */
   isDefault?(value: T): boolean
@@ -163,7 +163,7 @@ export const messages =
 
 /** Messages that stay as they stand until somebody looks at them. */
 export const messageRun = <T extends object>(codec: MessageCodec<T>): MemberOf => {
-  const read = readerOfRun((reader, end, source: Source) => codec.readAt(reader, end, source))
+  const read = readerOfRun((reader, end, source: EncodedRequest) => codec.readAt(reader, end, source))
   return ({ name, tag }) => ({
     read(into, reader, source) {
       const run = (into[name] ??= new Run(source, read)) as Run<T>
@@ -214,11 +214,11 @@ export class MessageCodec<Fields extends object> {
   }
 
   /** Reads the message that stands from `start` to `end`. */
-  readonly read = (source: Source, start: number, end: number): Fields =>
+  readonly read = (source: EncodedRequest, start: number, end: number): Fields =>
     this.readAt(readerAt(source.bytes, start), end, source)
 
   /** Reads the message that stands from the reader's position to `end`. */
-  readAt(reader: Reader, end: number, source: Source): Fields {
+  readAt(reader: Reader, end: number, source: EncodedRequest): Fields {
     const fields: Values = this.create()
     const byTag = this.#byTag
     let unknown: Uint8Array[] | undefined

@@ -1,13 +1,13 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { messageEnd, writeMessage } from './fields.ts'
 import { Encoded, readerAt } from './lazy_message.ts'
-import type { ReadFields, Source } from './lazy_message.ts'
+import type { ReadFields, EncodedRequest } from './lazy_message.ts'
 
 /** The messages of a repeated field: as they stand in their request, or what they hold. */
 export type Repeated<T> = Encoded<readonly T[]> | readonly T[]
 
 /** Reads the messages of a field that stand side by side. */
-export function readerOfRun<T, From extends Pick<Source, 'bytes'>>(
+export function readerOfRun<T, From extends Pick<EncodedRequest, 'bytes'>>(
   read: (reader: Reader, end: number, source: From) => T,
 ): (source: From, start: number, end: number) => readonly T[] {
   return (source, start, end) => {
@@ -28,7 +28,7 @@ export class Run<T> {
   #read: T[] | undefined
 
   constructor(
-    private readonly source: Source,
+    private readonly source: EncodedRequest,
     private readonly read: ReadFields<readonly T[]>,
   ) {}
 

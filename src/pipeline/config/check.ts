@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { isSetting } from '../../component/settings.ts'
 import type { Format, Setting, Settings } from '../../component/settings.ts'
-import type { Place, Problem } from '../../errors.ts'
+import type { SourcePosition, Problem } from '../../errors.ts'
 import { formats, readText, words } from '../../formats.ts'
 import { isNamedLikeSecret, REDACTED, secretParts, urlCredentials } from '../../text/secrets.ts'
 import { collectorHint } from './collector.ts'
@@ -9,13 +9,13 @@ import { expand } from './expand.ts'
 import type { Expansion } from './expand.ts'
 import { inlineYaml } from './print.ts'
 import { closest } from './suggest.ts'
-import type { Entry, Node } from './yaml.ts'
+import type { YamlEntry, Node } from './yaml.ts'
 
 /** What the checks of one configuration need and gather. */
 export interface Check {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The folder at which relative files in a value of this origin start. */
-  readonly directoryOf: (place: Place) => string
+  readonly directoryOf: (place: SourcePosition) => string
   /** What the files hold that the values name (`readReferences`), or why they cannot be read. */
   readonly files: ReadonlyMap<string, string | Error>
   readonly problems: Problem[]
@@ -36,7 +36,7 @@ export interface Checked {
 
 const UNSET: Checked = { value: undefined, shown: undefined }
 
-export function report(check: Check, place: Place, path: string, message: string, suggestion?: string): void {
+export function report(check: Check, place: SourcePosition, path: string, message: string, suggestion?: string): void {
   check.problems.push({ severity: 'error', place, path, message, ...(suggestion !== undefined && { suggestion }) })
 }
 
@@ -47,7 +47,7 @@ export function report(check: Check, place: Place, path: string, message: string
 export function checkSettings(
   settings: Settings,
   node: Node | undefined,
-  place: Place,
+  place: SourcePosition,
   path: string,
   check: Check,
 ): Checked {
@@ -55,7 +55,7 @@ export function checkSettings(
     report(check, node.place, path, `must be a map of settings, not ${article(node)}`)
     return UNSET
   }
-  const entries = node?.kind === 'map' ? node.entries : new Map<string, Entry>()
+  const entries = node?.kind === 'map' ? node.entries : new Map<string, YamlEntry>()
   checkKeys(entries, Object.keys(settings), path, check)
   const value: Record<string, unknown> = {}
   const shown: Record<string, unknown> = {}
@@ -74,7 +74,7 @@ export function checkSettings(
 
 /** Reports every key that is not allowed. */
 export function checkKeys(
-  entries: ReadonlyMap<string, Entry>,
+  entries: ReadonlyMap<string, YamlEntry>,
   allowed: readonly string[],
   path: string,
   check: Check,
@@ -98,7 +98,7 @@ export function checkKeys(
 /** What to write where an allowed key that holds dots was divided at them. */
 function dottedKeyHint(
   name: string,
-  { source }: Place,
+  { source }: SourcePosition,
   node: Node,
   allowed: readonly string[],
   path: string,
@@ -129,7 +129,13 @@ export function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
 }
 
-function checkSetting(setting: Setting, node: Node | undefined, place: Place, path: string, check: Check): Checked {
+function checkSetting(
+  setting: Setting,
+  node: Node | undefined,
+  place: SourcePosition,
+  path: string,
+  check: Check,
+): Checked {
   const given = node === undefined || (node.kind === 'empty' && !takesEmpty(setting.format)) ? undefined : node
   const set = given ?? environmentNode(setting, check)
   if (set === undefined && setting.changed !== undefined && check.unused !== true) {
@@ -181,7 +187,7 @@ export function nodeOf(value: unknown): Node {
 }
 
 /** Checks a value against its format. */
-export function checkFormat(format: Format, node: Node, place: Place, path: string, check: Check): Checked {
+export function checkFormat(format: Format, node: Node, place: SourcePosition, path: string, check: Check): Checked {
   if (typeof format === 'string' || 'length' in format) {
     if (format !== 'tags') return checkScalar(format, node, path, check)
     return node.kind === 'list' ? checkTagList(node, path, check) : checkTagsText(node, path, check)

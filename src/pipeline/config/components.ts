@@ -2,7 +2,7 @@ import type { Component, ComponentKind } from '../../component/define.ts'
 import type { ExporterComponent, ProcessorBefore } from '../../component/exporter.ts'
 import type { Finding, Settings } from '../../component/settings.ts'
 import { errorMessage } from '../../errors.ts'
-import type { Place } from '../../errors.ts'
+import type { SourcePosition } from '../../errors.ts'
 import type { Batch } from '../../otlp/signal.ts'
 import { withoutExit } from '../../process_exit.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../modules/load.ts'
@@ -13,7 +13,7 @@ import type { Check, Checked } from './check.ts'
 import { collectorHint } from './collector.ts'
 import { declarationMistakes } from './declaration.ts'
 import { closest } from './suggest.ts'
-import type { Entry, MapNode, Node } from './yaml.ts'
+import type { YamlEntry, MapNode, Node } from './yaml.ts'
 
 /** What the modules bring. */
 export interface Custom {
@@ -104,7 +104,7 @@ export async function findComponent(
  */
 export function parseId(
   id: string,
-  place: Place,
+  place: SourcePosition,
   path: string,
   check: Check,
 ): { type: string; name?: string } | undefined {
@@ -131,7 +131,7 @@ export function parseId(
 export async function reportUnknownType(
   kind: ComponentKind,
   type: string,
-  place: Place,
+  place: SourcePosition,
   path: string,
   { components, broken }: Custom,
   check: Check,
@@ -157,7 +157,7 @@ export function settingsOf(component: Component): Component['config'] {
 export function checkComponentSettings(
   component: Component,
   node: Node | undefined,
-  place: Place,
+  place: SourcePosition,
   path: string,
   check: Check,
 ): { settings: { config: unknown; delivery?: DeliveryConfig }; shown: unknown } {
@@ -185,7 +185,7 @@ export function checkComponentSettings(
 export function checkProcessors(
   { component, config }: { readonly component: ExporterComponent<Settings, Batch>; readonly config: unknown },
   processors: readonly ProcessorBefore[],
-  { key, value }: Entry,
+  { key, value }: YamlEntry,
   path: string,
   check: Check,
 ): void {
@@ -200,7 +200,7 @@ export function checkProcessors(
 export function reportFindings(
   findings: readonly Finding[],
   node: Node | undefined,
-  place: Place,
+  place: SourcePosition,
   path: string,
   check: Check,
 ) {
@@ -263,11 +263,11 @@ function* deliveryFindings({
 interface Located {
   /** Unless the setting is not there. */
   readonly node?: Node
-  readonly place: Place
+  readonly place: SourcePosition
 }
 
 /** The setting at a path and where it stands, or the place of the nearest one around it. List items are `[index]` or `.index`. */
-function locate(node: Node | undefined, place: Place, path: string): Located {
+function locate(node: Node | undefined, place: SourcePosition, path: string): Located {
   const rest = path.replace(/^\./, '')
   if (rest === '' || node === undefined) return { node, place }
   if (node.kind === 'map') return locateKey(node, place, rest)
@@ -277,7 +277,7 @@ function locate(node: Node | undefined, place: Place, path: string): Located {
 }
 
 /** Keys may hold dots, so the longest one that fits is taken. */
-function locateKey(node: MapNode, place: Place, path: string): Located {
+function locateKey(node: MapNode, place: SourcePosition, path: string): Located {
   const fits = (key: string) => path.startsWith(key) && (path.length === key.length || '.['.includes(path[key.length]))
   const [key] = [...node.entries.keys()].filter(fits).sort((a, b) => b.length - a.length)
   if (key === undefined) return { place }

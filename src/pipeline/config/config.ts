@@ -4,7 +4,7 @@ import type { ProcessorComponent } from '../../component/processor.ts'
 import type { ReceiverComponent } from '../../component/receiver.ts'
 import type { Settings } from '../../component/settings.ts'
 import { ConfigError } from '../../errors.ts'
-import type { Place, Problem } from '../../errors.ts'
+import type { SourcePosition, Problem } from '../../errors.ts'
 import { memoryLimiterFindings } from '../../host/memory_limiter.ts'
 import { addressesTakenTwice, listenersIn } from './addresses.ts'
 import { checkFormat, checkKeys, checkSettings, join, report } from './check.ts'
@@ -27,7 +27,7 @@ import type { Section } from './pipelines.ts'
 import { printYaml } from './print.ts'
 import { readReferences } from './references.ts'
 import { parseYaml } from './yaml.ts'
-import type { Entry, Node } from './yaml.ts'
+import type { YamlEntry, Node } from './yaml.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
 import { isNameOf, listBuiltins } from '../modules/load.ts'
 import { modulesSetting, pipelineSettings, serviceSettings } from './settings.ts'
@@ -41,7 +41,7 @@ export interface Configured<C extends Component> {
   readonly id: string
   readonly component: C
   /** Where the id stands. */
-  readonly place: Place
+  readonly place: SourcePosition
   /** Every default filled in, durations in milliseconds, sizes in bytes. May be incomplete where `used` is false. */
   readonly config: unknown
   /** Whether a pipeline names it. */
@@ -119,10 +119,10 @@ export async function checkComponent(
 async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig; shown: unknown }> {
   const { env = process.env, baseDirectory = process.cwd() } = input
   const { root, problems, sources, directories } = await readInput(input, baseDirectory)
-  const directoryOf = ({ source }: Place) => directories.get(source) ?? baseDirectory
+  const directoryOf = ({ source }: SourcePosition) => directories.get(source) ?? baseDirectory
   const files = await readReferences(root, { env, directoryOf })
   const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
-  const start: Place = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
+  const start: SourcePosition = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
   if (root.kind !== 'map') {
     if (root.kind === 'empty') report(check, start, '', 'empty configuration file')
     else report(check, root.place, '', 'must be a map of sections, like `receivers:`')
@@ -148,7 +148,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const limiterPath = 'service.memory_limiter'
   if (serviceConfig.memory_limiter !== undefined && !problems.some(({ path }) => path.startsWith(limiterPath))) {
     const findings = memoryLimiterFindings(serviceConfig.memory_limiter)
-    const { key, value } = entriesOf(root, 'service').get('memory_limiter') as Entry
+    const { key, value } = entriesOf(root, 'service').get('memory_limiter') as YamlEntry
     reportFindings([...findings], value, key, limiterPath, check)
   }
   const entries = {
@@ -176,7 +176,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
       .map(({ id, component, config }) => ({ id, type: component.type, config }))
     for (const id of references.exporters) {
       const exporter = exporters.configured.get(id) as ConfiguredExporter
-      checkProcessors(exporter, before, entries.exporters.get(id) as Entry, join('exporters', id), check)
+      checkProcessors(exporter, before, entries.exporters.get(id) as YamlEntry, join('exporters', id), check)
     }
   }
   const listeners = [...receivers.configured].flatMap(([id, { component, config, used }]) =>
@@ -221,7 +221,7 @@ const serviceSection = {
 } as const satisfies Settings
 
 /** The entries of the map below `name`. */
-function entriesOf(node: Node | undefined, name: string, check?: Check): ReadonlyMap<string, Entry> {
+function entriesOf(node: Node | undefined, name: string, check?: Check): ReadonlyMap<string, YamlEntry> {
   const value = node?.kind === 'map' ? node.entries.get(name)?.value : undefined
   if (value?.kind === 'map') return value.entries
   if (value !== undefined && value.kind !== 'empty' && check !== undefined) {
@@ -233,7 +233,7 @@ function entriesOf(node: Node | undefined, name: string, check?: Check): Readonl
 /** Checks the components of one section. */
 async function checkSection(
   section: Section,
-  entries: ReadonlyMap<string, Entry>,
+  entries: ReadonlyMap<string, YamlEntry>,
   used: ReadonlySet<string>,
   custom: Custom,
   check: Check,

@@ -1,5 +1,5 @@
 import type { Component, ComponentKind } from '../../component/define.ts'
-import type { Place } from '../../errors.ts'
+import type { SourcePosition } from '../../errors.ts'
 import type { Signal } from '../../otlp/signal.ts'
 import { SIGNALS } from '../../otlp/signals.ts'
 import type { PipelineReferences } from './settings.ts'
@@ -8,7 +8,7 @@ import type { Check } from './check.ts'
 import { collectorHint } from './collector.ts'
 import { parseId } from './components.ts'
 import { closest } from './suggest.ts'
-import type { Entry } from './yaml.ts'
+import type { YamlEntry } from './yaml.ts'
 
 /** The sections of the configuration that hold components. */
 export const SECTIONS = { receivers: 'receiver', processors: 'processor', exporters: 'exporter' } as const
@@ -18,16 +18,16 @@ export type Section = keyof typeof SECTIONS
 /** Ids of components by section. */
 type Ids = Readonly<Record<Section, ReadonlySet<string>>>
 
-type SectionEntries = Readonly<Record<Section, ReadonlyMap<string, Entry>>>
+type SectionEntries = Readonly<Record<Section, ReadonlyMap<string, YamlEntry>>>
 
 /**
  * Checks what the pipelines name against what is configured, and returns the ids that at least one of them uses.
  * `entries`: the pipelines where they stand; `pipelines`: the same, checked.
  */
 export function checkPipelines(
-  entries: ReadonlyMap<string, Entry>,
+  entries: ReadonlyMap<string, YamlEntry>,
   pipelines: Readonly<Record<string, PipelineReferences | undefined>>,
-  place: Place,
+  place: SourcePosition,
   configured: SectionEntries,
   check: Check,
 ): Ids {
@@ -69,7 +69,7 @@ export function signalsOf({ signals }: Pick<Component, 'signals'>): readonly Sig
   return signals ?? ['metrics']
 }
 
-function checkSignal(id: string, place: Place, path: string, check: Check): void {
+function checkSignal(id: string, place: SourcePosition, path: string, check: Check): void {
   const signal = parseId(id, place, path, check)?.type
   if (signal === undefined || SIGNALS.includes(signal as Signal)) return
   const kinds = SIGNALS.map((known) => `\`${known}\``).join(', ')
@@ -82,7 +82,7 @@ function checkSignal(id: string, place: Place, path: string, check: Check): void
  * Reports the components that do not serve the signal of a pipeline that names them. `typesFor`: the types of a kind that do.
  */
 export async function checkSignals(
-  entries: ReadonlyMap<string, Entry>,
+  entries: ReadonlyMap<string, YamlEntry>,
   pipelines: Readonly<Record<string, PipelineReferences | undefined>>,
   componentOf: (section: Section, id: string) => Component | undefined,
   typesFor: (kind: ComponentKind, signal: Signal) => Promise<readonly string[]>,

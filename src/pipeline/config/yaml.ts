@@ -1,20 +1,20 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml'
 import type { Alias, Document, Node as YamlNode, Pair } from 'yaml'
-import type { Place, Problem } from '../../errors.ts'
+import type { SourcePosition, Problem } from '../../errors.ts'
 
 /**
  * A configuration value that knows where it stands. A scalar is the text in the YAML, not yet read as anything; a
  * `literal` one is from elsewhere, so `${...}` in it means nothing.
  */
 export type Node =
-  | { readonly kind: 'scalar'; readonly place: Place; readonly text: string; readonly literal?: boolean }
-  | { readonly kind: 'empty'; readonly place: Place }
-  | { readonly kind: 'list'; readonly place: Place; readonly items: readonly Node[] }
-  | { readonly kind: 'map'; readonly place: Place; readonly entries: ReadonlyMap<string, Entry> }
+  | { readonly kind: 'scalar'; readonly place: SourcePosition; readonly text: string; readonly literal?: boolean }
+  | { readonly kind: 'empty'; readonly place: SourcePosition }
+  | { readonly kind: 'list'; readonly place: SourcePosition; readonly items: readonly Node[] }
+  | { readonly kind: 'map'; readonly place: SourcePosition; readonly entries: ReadonlyMap<string, YamlEntry> }
 
-export interface Entry {
+export interface YamlEntry {
   /** Where the key stands. */
-  readonly key: Place
+  readonly key: SourcePosition
   readonly value: Node
 }
 
@@ -30,7 +30,7 @@ const MAX_NODES = 100_000
 export function parseYaml(text: string, source: string): { node: Node; broken: Problem[]; problems: Problem[] } {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
-  const placeAt = (offset: number): Place => {
+  const placeAt = (offset: number): SourcePosition => {
     const { line, col } = lines.linePos(offset)
     return { source, line, column: col }
   }
@@ -49,7 +49,7 @@ export function parseYaml(text: string, source: string): { node: Node; broken: P
 }
 
 /** The first syntax error; those after it are mostly its echoes. */
-function syntaxProblems(document: Document, text: string, placeAt: (offset: number) => Place): Problem[] {
+function syntaxProblems(document: Document, text: string, placeAt: (offset: number) => SourcePosition): Problem[] {
   const [error] = document.errors
   if (error === undefined) return []
   const place = placeAt(error.pos[0])
@@ -92,7 +92,7 @@ class NodeBuilder {
 
   constructor(
     document: Document,
-    private readonly placeAt: (offset: number) => Place,
+    private readonly placeAt: (offset: number) => SourcePosition,
     private readonly report: (offset: number, message: string) => void,
   ) {
     this.targets = targetsOf(document)
@@ -125,8 +125,8 @@ class NodeBuilder {
     return { kind: 'empty', place: this.placeAt(offset) }
   }
 
-  private buildEntries(pairs: readonly Pair[], offset: number, aliases: readonly unknown[]): Map<string, Entry> {
-    const entries = new Map<string, Entry>()
+  private buildEntries(pairs: readonly Pair[], offset: number, aliases: readonly unknown[]): Map<string, YamlEntry> {
+    const entries = new Map<string, YamlEntry>()
     const merged: Node[] = []
     for (const pair of pairs) {
       const key = isAlias(pair.key) ? this.targets.get(pair.key) : pair.key
@@ -189,12 +189,12 @@ export function parseSet(set: string, source: string): { node: Node; problems: P
   }
 }
 
-function plain(text: string, place: Place): ReturnType<typeof parseYaml> {
+function plain(text: string, place: SourcePosition): ReturnType<typeof parseYaml> {
   return { node: text === '' ? { kind: 'empty', place } : { kind: 'scalar', place, text }, broken: [], problems: [] }
 }
 
 /** The same node, all of it standing at one place. */
-function at(node: Node, place: Place): Node {
+function at(node: Node, place: SourcePosition): Node {
   if (node.kind === 'list') return { ...node, place, items: node.items.map((item) => at(item, place)) }
   if (node.kind !== 'map') return { ...node, place }
   const entries = Array.from(

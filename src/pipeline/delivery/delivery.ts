@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Account, Exporter, ExporterState, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import { errorMessage, retryable } from '../../errors.ts'
-import type { Held, Holder, MemoryGuard } from '../../host/memory_limiter.ts'
+import type { Held, Shedder, MemoryGuard } from '../../host/memory_limiter.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import { describe } from '../../otlp/common/handed_over.ts'
 import type { Batch, SignalType } from '../../otlp/signal.ts'
@@ -82,7 +82,7 @@ export interface DeliveryOptions {
  * What stands around every exporter, for each of its signals: a bounded queue, batching, sending, and the count of what became of
  * every item. Collection never waits for it.
  */
-export class Delivery implements Holder {
+export class Delivery implements Shedder {
   readonly #queue: Queue
   readonly #log: Logger
   readonly #counting: Counting
@@ -170,7 +170,7 @@ export class Delivery implements Holder {
       due: () => this.pump(),
     })
     shared.join(this)
-    memory.holders.add(this)
+    memory.shedders.add(this)
     // Every consumer listens while it sends or waits.
     setMaxListeners(0, this.#abort.signal, this.#leave.signal)
     this.#sending = this.#newSending()
@@ -392,7 +392,7 @@ export class Delivery implements Holder {
       this.#leaveBehind(batch.itemCount, stored)
     }
     const { kept } = await this.#queue.close(deadline)
-    this.memory.holders.delete(this)
+    this.memory.shedders.delete(this)
     this.#shared.leave(this)
     this.#leaveBehind(kept, true)
     this.#leaveBehind(this.#queued - kept, false)

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { deadline } from '../../time/clock.ts'
 import type { Component } from '../../component/define.ts'
 import { ConfigError } from '../../errors.ts'
-import type { Place } from '../../errors.ts'
+import type { SourcePosition } from '../../errors.ts'
 import { Chain } from './chain.ts'
 import type { Stage } from './chain.ts'
 import { compare } from './changes.ts'
@@ -203,7 +203,7 @@ export class Graph {
 
   /** Opens the queues that are not open yet. @throws ConfigError when another process has the directory of one */
   async #openQueues({ destinations }: Plan, before?: Plan): Promise<void> {
-    const problems = new Map<string, { place: Place; message: string }>()
+    const problems = new Map<string, { place: SourcePosition; message: string }>()
     const opened = [...destinations].flatMap(([id, { configured, deliveries }]) =>
       Array.from(deliveries, async ([signal, delivery]) => {
         if (before?.destinations.get(id)?.deliveries.get(signal) === delivery) return
@@ -240,7 +240,7 @@ export class Graph {
     const { start_timeout: timeout } = config.service
     const starts = fresh.map((receiver) => receiver.start().then(() => late.delete(receiver)))
     await Promise.race([Promise.all(starts), abortOf(deadline(this.options.clock, timeout))])
-    const problems = new Map<string, { place: Place; message: string }>()
+    const problems = new Map<string, { place: SourcePosition; message: string }>()
     for (const receiver of fresh) {
       const { id, place } = receiver.configured
       const message =
@@ -423,7 +423,9 @@ function goneOf(before: Plan, next: Plan, renewed: Promise<unknown>): Gone {
   }
 }
 
-function throwProblems(problems: ReadonlyMap<string, { readonly place: Place; readonly message: string }>): void {
+function throwProblems(
+  problems: ReadonlyMap<string, { readonly place: SourcePosition; readonly message: string }>,
+): void {
   if (problems.size === 0) return
   const all = Array.from(problems, ([path, problem]) => ({ severity: 'error', path, ...problem }) as const)
   throw new ConfigError(inOrder(all, []))

@@ -13,11 +13,11 @@ import type { Logger } from '../../component/logger.ts'
 const PROBE_DELAY = 200
 
 /** Who listens. While it is `leaving`, another may take over its ports. */
-export interface Holder {
+export interface PortOwner {
   readonly leaving: boolean
 }
 
-type Claim = ListenOptions & { readonly holder: Holder }
+type Claim = ListenOptions & { readonly owner: PortOwner }
 
 /**
  * The TCP ports on which receivers listen. At a reload a port passes from the one that goes to the one that comes without being
@@ -33,11 +33,11 @@ export class Ports {
   constructor(private readonly log?: Logger) {}
 
   /** @throws what the system says when nothing can listen there */
-  async listen(holder: Holder, options: ListenOptions): Promise<Listening> {
+  async listen(owner: PortOwner, options: ListenOptions): Promise<Listening> {
     const { host, port: number } = options
     // A name may have addresses of both families, of which the collector takes IPv4, too.
     const ip = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
-    const claim = { ...options, holder }
+    const claim = { ...options, owner }
     const port = this.#passingOn(ip, number) ?? (await this.#bind(ip, number))
     port.claims.push(claim)
     return { address: port.address, close: () => this.#leave(port, claim) }
@@ -124,7 +124,7 @@ class Port {
 
   /** Whether all who have it leave. */
   get isLeft(): boolean {
-    return this.claims.every(({ holder }) => holder.leaving)
+    return this.claims.every(({ owner }) => owner.leaving)
   }
 
   async open(): Promise<void> {

@@ -14,7 +14,7 @@ import type { Disk } from './files.ts'
 import { makeFolder } from './folder.ts'
 import { InUseError } from './lock.ts'
 import { queueFolder, RecordLog } from './record_log.ts'
-import type { Place } from './record_log.ts'
+import type { RecordPosition } from './record_log.ts'
 import { HEADER_SIZE } from './record.ts'
 import type { Segment } from './segment.ts'
 import { count } from './segment.ts'
@@ -51,7 +51,7 @@ export interface QueueEvents {
   recovered(): void
 }
 
-interface Entry {
+interface QueueEntry {
   readonly payload: Uint8Array
   readonly items: number
   /** When it was taken, in milliseconds since 1970. */
@@ -64,11 +64,11 @@ interface Entry {
   readonly change?: Change
 }
 
-interface StoredEntry extends Entry {
-  readonly place: Omit<Place, 'offset'>
+interface StoredEntry extends QueueEntry {
+  readonly place: Omit<RecordPosition, 'offset'>
 }
 
-interface Writing extends Entry {
+interface Writing extends QueueEntry {
   readonly resolve: () => void
 }
 
@@ -111,7 +111,7 @@ export class DiskQueue implements Queue {
   /** To be written, or being so. */
   #writing: Writing[] = []
   /** What the disk could not take. */
-  #memory: Entry[] = []
+  #memory: QueueEntry[] = []
   readonly #heldSize = { records: 0, items: 0, bytes: 0 }
   #memoryItems = 0
   /** By segment and index of their records: batches that must come back as the objects they were. */
@@ -352,7 +352,7 @@ export class DiskQueue implements Queue {
     return (this.#records?.bytes ?? 0) + bytes + records * HEADER_SIZE
   }
 
-  #readBatch({ payload, items }: Entry): Batch | undefined {
+  #readBatch({ payload, items }: QueueEntry): Batch | undefined {
     try {
       const batch = signals[this.#signal].fromOtlp(payload)
       return batch.itemCount === items ? batch : undefined
@@ -361,7 +361,7 @@ export class DiskQueue implements Queue {
     }
   }
 
-  #count(size: Segment['waiting'], { items, payload }: Entry, sign: 1 | -1): void {
+  #count(size: Segment['waiting'], { items, payload }: QueueEntry, sign: 1 | -1): void {
     count(size, { items, length: payload.length }, sign)
   }
 
@@ -377,7 +377,7 @@ export class DiskQueue implements Queue {
     while (this.#writing.length > 0) {
       const group = this.#nextGroup()
       const batches = group.filter(({ items }) => items > 0)
-      let places: Place[]
+      let places: RecordPosition[]
       try {
         places = await this.#append(records, group, batches)
       } catch (error) {
@@ -396,7 +396,7 @@ export class DiskQueue implements Queue {
   }
 
   /** What is remembered is written first, so that there is no record without it, and flushed at the same time. */
-  async #append(records: RecordLog, group: readonly Writing[], batches: readonly Writing[]): Promise<Place[]> {
+  async #append(records: RecordLog, group: readonly Writing[], batches: readonly Writing[]): Promise<RecordPosition[]> {
     if (batches.length > 0) await records.writable()
     await this.#state.write(group, records.end)
     const flushed = this.#state.flush()
@@ -412,7 +412,7 @@ export class DiskQueue implements Queue {
     }
   }
 
-  #write(entry: Entry): Promise<void> {
+  #write(entry: QueueEntry): Promise<void> {
     return new Promise((resolve) => {
       this.#writing.push({ ...entry, resolve })
       this.#commit()
@@ -427,7 +427,7 @@ export class DiskQueue implements Queue {
   }
 
   /** A batch that is next to be read and has room in memory stays there, unless memory is short. */
-  #written(entry: Writing, place: Place): void {
+  #written(entry: Writing, place: RecordPosition): void {
     this.#count(this.#heldSize, entry, -1)
     if (this.#position === undefined) this.#moveTo(place.segment)
     this.#advance()
@@ -442,7 +442,7 @@ export class DiskQueue implements Queue {
     this.#moveTo(segment, offset + HEADER_SIZE + entry.payload.length)
   }
 
-  #keepSame({ segment, index }: Place, batch: Batch): void {
+  #keepSame({ segment, index }: RecordPosition, batch: Batch): void {
     const ofSegment = this.#same.get(segment) ?? new Map<number, Batch>()
     this.#same.set(segment, ofSegment.set(index, batch))
   }
@@ -458,7 +458,7 @@ export class DiskQueue implements Queue {
     return this.#ready.length === 0 && (!this.#hasUnread || this.#unreadable)
   }
 
-  #next(inMemoryOnly: boolean): Entry | StoredEntry | undefined {
+  #next(inMemoryOnly: boolean): QueueEntry | StoredEntry | undefined {
     if (inMemoryOnly) return this.#forget()
     const entry = this.#takeReady() ?? (this.#memoryIsNext ? this.#forget() : undefined)
     this.#readAhead()
@@ -602,13 +602,13 @@ export class DiskQueue implements Queue {
 
   // ---- when the disk fails ----
 
-  #remember(entry: Entry): void {
+  #remember(entry: QueueEntry): void {
     this.#memory.push(entry)
     this.#memoryItems += entry.items
     this.#events.changed()
   }
 
-  #forget(): Entry | undefined {
+  #forget(): QueueEntry | undefined {
     const entry = this.#memory.shift()
     if (entry === undefined) return undefined
     this.#state.abandon()

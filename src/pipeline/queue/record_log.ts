@@ -17,7 +17,7 @@ export interface Appended {
 }
 
 /** Where a record stands. */
-export interface Place {
+export interface RecordPosition {
   readonly segment: Segment
   readonly offset: number
   readonly index: number
@@ -195,11 +195,11 @@ export class RecordLog {
    * Writes a group of records and flushes it once. Resolves with their places.
    * @throws what the file system says; then none of them is in the log
    */
-  async append(group: readonly Appended[], time: number): Promise<Place[]> {
+  async append(group: readonly Appended[], time: number): Promise<RecordPosition[]> {
     const { segment, file } = await this.writable()
     let { size: offset, records: index, items: before } = segment
     const buffers: Uint8Array[] = []
-    const places: Place[] = []
+    const places: RecordPosition[] = []
     for (const { payload, items } of group) {
       buffers.push(encodeHeader(segment.salt, { index, items, before, time }, payload), payload)
       places.push({ segment, offset, index })

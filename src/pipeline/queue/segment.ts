@@ -22,7 +22,7 @@ const SEALED = 0xffff_ffff
 const FLUSHED = 0xffff_fffe
 const GIVEN_UP = 0xffff_fffd
 
-interface Entry {
+interface SegmentEntry {
   readonly index: number
   readonly items: number
   readonly length: number
@@ -59,7 +59,7 @@ export class Segment {
   readonly acknowledged = new Set<number>()
   /** Of all that was given up. */
   readonly #givenUp = { records: 0, items: 0 }
-  #unwritten: Entry[] = []
+  #unwritten: SegmentEntry[] = []
   #file: DiskFile | undefined
   #fileSize = 0
   #writing: Promise<void> | undefined
@@ -171,7 +171,7 @@ export class Segment {
   }
 
   /** Notes that a record need not be sent any more; `writeAcks` writes it down. */
-  acknowledge(entry: Entry): void {
+  acknowledge(entry: SegmentEntry): void {
     this.#unwritten.push(entry)
   }
 
@@ -263,7 +263,7 @@ export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
 }
 
 /** Adds records to what waits, or takes them away with a negative sign; no damage makes that negative. */
-export function count(waiting: Waiting, { items, length }: Pick<Entry, 'items' | 'length'>, sign: 1 | -1): void {
+export function count(waiting: Waiting, { items, length }: Pick<SegmentEntry, 'items' | 'length'>, sign: 1 | -1): void {
   waiting.records = Math.max(0, waiting.records + sign)
   waiting.items = Math.max(0, waiting.items + sign * items)
   waiting.bytes = Math.max(0, waiting.bytes + sign * length)
@@ -281,7 +281,7 @@ export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], p
   await writeAll(file, [Buffer.concat(buffers).subarray(bytesWritten)], position + bytesWritten)
 }
 
-function encodeEntry({ index, items, length }: Entry, salt: number): Buffer {
+function encodeEntry({ index, items, length }: SegmentEntry, salt: number): Buffer {
   const bytes = Buffer.allocUnsafe(ENTRY_SIZE)
   bytes.writeUInt32LE(index, 0)
   bytes.writeUInt32LE(items, 4)
@@ -291,15 +291,15 @@ function encodeEntry({ index, items, length }: Entry, salt: number): Buffer {
 }
 
 interface Entries {
-  readonly entries: Map<number, Entry>
-  readonly sealed: Entry | undefined
-  readonly flushed: Entry | undefined
-  readonly givenUp: Entry | undefined
+  readonly entries: Map<number, SegmentEntry>
+  readonly sealed: SegmentEntry | undefined
+  readonly flushed: SegmentEntry | undefined
+  readonly givenUp: SegmentEntry | undefined
 }
 
 /** The acknowledgements by index, and the others. Entries that are damaged are left out: their records are sent again. */
 function readEntries(bytes: Buffer, salt: number): Entries {
-  const entries = new Map<number, Entry>()
+  const entries = new Map<number, SegmentEntry>()
   for (let offset = 0; offset + ENTRY_SIZE <= bytes.length; offset += ENTRY_SIZE) {
     if (crc32(bytes.subarray(offset, offset + 12), salt) !== bytes.readUInt32LE(offset + 12)) continue
     const [index, items, length] = [0, 4, 8].map((field) => bytes.readUInt32LE(offset + field))

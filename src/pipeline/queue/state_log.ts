@@ -58,7 +58,7 @@ export interface Change {
   readonly checkpoint: Checkpoint
 }
 
-interface Entry extends LogEnd {
+interface StateEntry extends LogEnd {
   readonly number: number
   readonly time: number
   readonly bytes: Buffer
@@ -68,7 +68,7 @@ interface Entry extends LogEnd {
 
 interface StateFile {
   readonly path: string
-  readonly entries: readonly Entry[]
+  readonly entries: readonly StateEntry[]
 }
 
 /**
@@ -414,8 +414,8 @@ async function readStateFile(path: string, disk: Disk): Promise<StateFile> {
 }
 
 /** The entries of a file, but for one at its end that was not written to its end. @throws where one is damaged */
-function readEntries(bytes: Buffer): Entry[] {
-  const entries: Entry[] = []
+function readEntries(bytes: Buffer): StateEntry[] {
+  const entries: StateEntry[] = []
   let offset = 0
   for (let entry = entryAt(bytes, offset); entry !== undefined; entry = entryAt(bytes, offset)) {
     entries.push(entry)
@@ -427,7 +427,7 @@ function readEntries(bytes: Buffer): Entry[] {
   return entries
 }
 
-function entryAt(bytes: Buffer, offset: number): Entry | undefined {
+function entryAt(bytes: Buffer, offset: number): StateEntry | undefined {
   if (offset + HEADER_SIZE > bytes.length || bytes.indexOf(MAGIC, offset) !== offset) return undefined
   const start = offset + HEADER_SIZE
   const end = start + bytes.readUInt32LE(offset + 28)

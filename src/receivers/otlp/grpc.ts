@@ -22,7 +22,7 @@ import { decompressed } from './body.ts'
 import type { Decompress } from './body.ts'
 import { Gathered } from './gathered.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
-import type { Listener, TlsConfig } from './listen.ts'
+import type { Listener, TlsServerConfig } from './listen.ts'
 import {
   deliverRequest,
   encodeResponse,
@@ -35,12 +35,12 @@ import {
 import { refusedByPreface } from './refused_connection.ts'
 import type { Receiving } from './receiving.ts'
 
-export interface GrpcConfig {
+export interface GrpcServerConfig {
   readonly endpoint: string
   readonly max_recv_msg_size_mib: number
   readonly max_concurrent_streams: number
   readonly read_timeout: number
-  readonly tls: TlsConfig | undefined
+  readonly tls: TlsServerConfig | undefined
   readonly keepalive: { readonly server_parameters: KeepaliveConfig }
 }
 
@@ -58,7 +58,7 @@ const same = (bytes: Buffer): Buffer => bytes
 const OVERHEAD = 48 * 1024
 
 /** The message of a call, until it is taken: grpc-js keeps its messages for as long as the call lasts. */
-interface Message {
+interface HeldMessage {
   bytes: Buffer | undefined
   isTaken: boolean
 }
@@ -79,7 +79,7 @@ function definitionOf(path: string): ServiceDefinition {
 }
 
 /** Serves OTLP over gRPC. Resolves when it listens. */
-export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promise<Listener> {
+export async function serveGrpc(config: GrpcServerConfig, receiving: Receiving): Promise<Listener> {
   const { context, refused } = receiving
   logGrpc({ setLogger }, context)
   const connections = new Connections(receiving.maxConnections)
@@ -96,7 +96,10 @@ export async function serveGrpc(config: GrpcConfig, receiving: Receiving): Promi
   })
   for (const { signal, method } of Object.values(services)) {
     grpc.addService(definitionOf(method), {
-      Export(call: { request: Message }, callback: (error: Partial<StatusObject> | null, response?: Buffer) => void) {
+      Export(
+        call: { request: HeldMessage },
+        callback: (error: Partial<StatusObject> | null, response?: Buffer) => void,
+      ) {
         const bytes = take(call.request)
         const read = () => {
           if (!context.takes(signal)) throw noPipeline(signal)
@@ -167,7 +170,7 @@ function keepaliveOptions(keepalive: KeepaliveConfig): Record<string, number> {
   return Object.fromEntries(Object.entries(options).filter(([, milliseconds]) => milliseconds > 0))
 }
 
-function take(message: Message): Buffer {
+function take(message: HeldMessage): Buffer {
   const { bytes = NOTHING } = message
   message.isTaken = true
   message.bytes = undefined
@@ -193,12 +196,12 @@ interface Internals {
  */
 function admit(
   call: ServerInterceptingCallInterface,
-  { max_recv_msg_size_mib: limit, read_timeout: readTimeout }: GrpcConfig,
+  { max_recv_msg_size_mib: limit, read_timeout: readTimeout }: GrpcServerConfig,
   { admission, context: { clock }, refused }: Receiving,
 ): ServerInterceptingCall {
   const { stream, incomingEncoding } = call as unknown as Internals
   const admitted = admission.admit(OVERHEAD)
-  const message: Message = { bytes: undefined, isTaken: false }
+  const message: HeldMessage = { bytes: undefined, isTaken: false }
   const gathered = new Gathered()
   /** Frames that end within the prefix. */
   let early: Buffer = NOTHING

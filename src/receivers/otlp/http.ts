@@ -13,7 +13,7 @@ import { contentCodings, readBody } from './body.ts'
 import { readJson } from './json_body.ts'
 import { LARGE } from './large_json.ts'
 import { Connections, listen, secured } from './listen.ts'
-import type { Listener, TlsConfig } from './listen.ts'
+import type { Listener, TlsServerConfig } from './listen.ts'
 import {
   deliverRequest,
   encodeResponse,
@@ -30,7 +30,7 @@ import { refusedByNode } from './refused_connection.ts'
 import type { ClientError } from './refused_connection.ts'
 import type { Receiving } from './receiving.ts'
 
-export interface HttpConfig {
+export interface HttpServerConfig {
   readonly endpoint: string
   readonly metrics_url_path: string
   readonly logs_url_path: string
@@ -39,7 +39,7 @@ export interface HttpConfig {
   readonly read_header_timeout: number
   readonly read_timeout: number
   readonly idle_timeout: number
-  readonly tls: TlsConfig | undefined
+  readonly tls: TlsServerConfig | undefined
   readonly cors: CorsConfig | undefined
 }
 
@@ -65,7 +65,7 @@ interface Exchange {
 }
 
 /** Serves OTLP over HTTP. Resolves when it listens. */
-export async function serveHttp(config: HttpConfig, receiving: Receiving): Promise<Listener> {
+export async function serveHttp(config: HttpServerConfig, receiving: Receiving): Promise<Listener> {
   const { admission, context, largeJson, refused } = receiving
   const connections = new Connections(receiving.maxConnections)
   /** The latest of each connection. */

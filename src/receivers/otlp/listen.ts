@@ -11,7 +11,7 @@ import type { Refusal } from './refusal.ts'
 import { leftWithoutRequest, refusedByTls } from './refused_connection.ts'
 import type { Protocol, Receiving } from './receiving.ts'
 
-export interface TlsConfig {
+export interface TlsServerConfig {
   readonly cert_file: string
   readonly key_file: string
   readonly client_ca_file: string | undefined
@@ -25,7 +25,7 @@ export interface TlsConfig {
  * @throws naming the setting when a file cannot be read
  */
 export async function secured<S extends SecureServer>(
-  config: TlsConfig,
+  config: TlsServerConfig,
   protocol: Protocol,
   receiving: Receiving,
   connections: Connections,

@@ -3,9 +3,9 @@ import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import { throttled } from '../../throttled.ts'
 import { Admission } from './admission.ts'
-import type { GrpcConfig } from './grpc.ts'
+import type { GrpcServerConfig } from './grpc.ts'
 import { serveHttp } from './http.ts'
-import type { HttpConfig } from './http.ts'
+import type { HttpServerConfig } from './http.ts'
 import { LargeJson } from './large_json.ts'
 import { GRACE } from './listen.ts'
 import type { Listener } from './listen.ts'
@@ -14,7 +14,7 @@ import { busy, Refusal } from './refusal.ts'
 import type { Reason } from './refusal.ts'
 
 export interface OtlpConfig {
-  readonly protocols: { readonly grpc: GrpcConfig | undefined; readonly http: HttpConfig | undefined }
+  readonly protocols: { readonly grpc: GrpcServerConfig | undefined; readonly http: HttpServerConfig | undefined }
   readonly admission: { readonly request_limit_mib: number; readonly max_connections: number }
 }
 

@@ -82,8 +82,8 @@ describe('the parts of a batch', () => {
       const [whole, divided] = [change(batch), atOnce(inParts(batch, change, cuts))]
       expect(toOtlpJson(divided)).toBe(toOtlpJson(whole))
       expect(divided.pointCount).toBe(whole.pointCount)
-      expect(divided.everyMetric((metric) => metric.pointsAsCame)).toBe(
-        whole.everyMetric((metric) => metric.pointsAsCame),
+      expect(divided.everyMetric((metric) => metric.pointsUnchanged)).toBe(
+        whole.everyMetric((metric) => metric.pointsUnchanged),
       )
     })
   })

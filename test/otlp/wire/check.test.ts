@@ -118,11 +118,11 @@ describe.each(signals)('the check of $signal', ({ check, type, requests, items, 
     )
     const empty = Buffer.alloc(0)
     const resource = nest(1, empty)
-    expect(check(nest(1, resource)).regular).toBe(true)
-    expect(check(nest(1, Buffer.concat([resource, resource]))).regular).toBe(false)
+    expect(check(nest(1, resource)).canonical).toBe(true)
+    expect(check(nest(1, Buffer.concat([resource, resource]))).canonical).toBe(false)
     // string string_value = 1; and ArrayValue array_value = 5;
     const value = Buffer.concat([nest(1, empty), nest(5, empty)])
-    expect(check(attributeOfResource(value)).regular).toBe(false)
+    expect(check(attributeOfResource(value)).canonical).toBe(false)
   })
 
   it('takes damaged bytes only where the reference can read them, and else names the place', () => {

@@ -317,17 +317,17 @@ describe('delivery', () => {
     const delivery = deliver(exporter(destination.url), { queue })
     for (const value of [1, 2, 3]) await delivery.offer(batchOf(value))
     const waiting = delivery.offer(batchOf(4))
-    const [holder] = delivery.holders
-    expect(holder?.held).toEqual({ batches: 3, oldest: 0 })
-    holder?.shed()
+    const [shedder] = delivery.shedders
+    expect(shedder?.held).toEqual({ batches: 3, oldest: 0 })
+    shedder?.shed()
     await expect(waiting).resolves.toBe('refused')
-    holder?.shed()
+    shedder?.shed()
     expect(delivery.sheet.balance()).toMatchObject({ handed_in: 3, queued: 1, dropped: { memory_limit: 1 } })
     destination.answerWith(status(200))
     await delivery.drain()
     expect(destination.taken).toEqual([[1], [3]])
     expect(delivery.difference()).toBe(0)
-    expect(delivery.holders.size).toBe(0)
+    expect(delivery.shedders.size).toBe(0)
   })
 
   it('accepts a batch only when it has been sent where there is no queue', async () => {

@@ -112,9 +112,9 @@ describe('a queue on disk', () => {
     const queue = { num_consumers: 1 }
     const delivery = await start(destination.url, directory, { queue, memoryIsShort: () => short })
     for (const value of [1, 2, 3, 4]) await delivery.offer(batchOf(value))
-    const [holder] = delivery.holders
-    expect(holder?.held.batches).toBe(0)
-    holder?.shed()
+    const [shedder] = delivery.shedders
+    expect(shedder?.held.batches).toBe(0)
+    shedder?.shed()
     expect(delivery.sheet.balance()).toMatchObject({ queued: 3, in_flight: 1, dropped: {} })
     short = false
     await delivery.offer(batchOf(5))

@@ -4,7 +4,7 @@ import type { DataPoint } from '../../../otlp/metrics/points.ts'
 const SECOND = 1_000_000_000n
 
 /** What puts a point where it belongs: its time and its attributes. */
-export interface Place {
+export interface PointContext {
   /** Whole seconds since 1970. */
   seconds(): number
   /** The lower 32 bits of the nanoseconds since 1970. */
@@ -14,7 +14,7 @@ export interface Place {
   attributes(): Attributes
 }
 
-export class PlaceOfPoint implements Place {
+export class ContextOfPoint implements PointContext {
   constructor(private readonly point: DataPoint) {}
 
   seconds(): number {

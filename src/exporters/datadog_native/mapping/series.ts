@@ -23,8 +23,8 @@ import { MAX_AROUND_TAG } from '../series_format.ts'
 import type { SeriesFrame, SeriesWriter } from '../series_format.ts'
 import { mapHistogram, NO_TAGS } from './histograms.ts'
 import type { DerivedSample, Explicit, HistogramSettings } from './histograms.ts'
-import { PlaceOfPoint } from './point_context.ts'
-import type { Place } from './point_context.ts'
+import { ContextOfPoint } from './point_context.ts'
+import type { PointContext } from './point_context.ts'
 import { sketchSeries } from '../sketch/sketch_payload.ts'
 import { SketchSamples } from '../sketch/sketch_samples.ts'
 import { mapSummary } from './summaries.ts'
@@ -107,7 +107,7 @@ interface Whole extends Origin {
   /** Points of the metric before it. */
   read: number
   source: number
-  place: Place
+  place: PointContext
 }
 
 /**
@@ -299,7 +299,7 @@ export class SeriesMapper {
         const attributes = finishedAttributes(origin, read) ?? point.attributes
         source = this.#add(origin, kind, bytes, attributes)
       }
-      const place = new PlaceOfPoint(point)
+      const place = new ContextOfPoint(point)
       const covered = isCount ? place.elapsed() : NaN
       const added = this.#put(metric, source, place.seconds(), Number(point.value), place.lowTime(), covered, kept)
       if (!added && isUnclear) return false
@@ -326,7 +326,7 @@ export class SeriesMapper {
       const point = points[whole.read]
       whole.source = this.#wholeOf(origin, bytesOf(point.attributes))
       if (whole.source < 0) continue
-      whole.place = new PlaceOfPoint(point)
+      whole.place = new ContextOfPoint(point)
       if (point.kind === 'summary') this.#addMapped(whole, mapSummary(point, this.#options.summaries))
       else this.#addHistogram(whole, point as HistogramPoint | ExponentialHistogramPoint)
     }

@@ -1,7 +1,7 @@
 import { normalizeTag } from '../../../datadog/names.ts'
 import { anyValueText } from '../../../otlp/common/attributes.ts'
 import type { Attributes } from '../../../otlp/common/attributes.ts'
-import { grown } from '../../../otlp/wire/bytes_index.ts'
+import { doubled } from '../../../otlp/wire/bytes_index.ts'
 
 /** Bytes of a tag that is taken over byte by byte; as in `normalizeTag`, which cuts longer ones. */
 const MAX_LENGTH = 200
@@ -63,7 +63,8 @@ export class TagList {
     if (resource !== this.#resource) this.#begin(resource)
     this.#reset()
     const { encoded } = point
-    const byBytes = encoded?.source.regular === true && this.#addBytes(encoded.source.bytes, encoded.start, encoded.end)
+    const byBytes =
+      encoded?.source.canonical === true && this.#addBytes(encoded.source.bytes, encoded.start, encoded.end)
     this.host = undefined
     if (!byBytes) this.#addTexts(resource, point)
     for (const tag of more) this.#addText(tag)
@@ -215,8 +216,8 @@ export class TagList {
       if (order < 0) break
     }
     if (this.count === starts.length) {
-      this.starts = grown(starts)
-      this.ends = grown(ends)
+      this.starts = doubled(starts)
+      this.ends = doubled(ends)
     }
     for (let index = this.count; index > place; index--) {
       this.starts[index] = this.starts[index - 1]

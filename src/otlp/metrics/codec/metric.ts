@@ -2,7 +2,7 @@ import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from '../../common/attributes.ts'
 import type { KeyValue } from '../../common/attributes.ts'
 import { fieldEnd, Encoded, readerAt } from '../../wire/lazy_message.ts'
-import type { ReadFields, Source } from '../../wire/lazy_message.ts'
+import type { ReadFields, EncodedRequest } from '../../wire/lazy_message.ts'
 import { temporalities } from '../layout.ts'
 import type { MetricType } from '../metric_type.ts'
 import type { Metric, MetricFields } from '../metric.ts'
@@ -29,7 +29,7 @@ const dataTags: Readonly<Record<DataType, number>> = {
 const dataTypes = new Map(Object.entries(dataTags).map(([type, tag]) => [tag, type as DataType]))
 const inData = tags.Sum
 
-export function readMetric(source: Source, start: number, end: number): MetricFields {
+export function readMetric(source: EncodedRequest, start: number, end: number): MetricFields {
   const reader = readerAt(source.bytes, start)
   const metadata: KeyValue[] = []
   const metric: Mutable<MetricFields> = { type: 'none' }
@@ -60,7 +60,13 @@ export function readMetric(source: Source, start: number, end: number): MetricFi
 }
 
 /** Gauge, Sum, Histogram, ExponentialHistogram or Summary. */
-function readData(reader: Reader, end: number, source: Source, type: DataType, metric: Mutable<MetricFields>): void {
+function readData(
+  reader: Reader,
+  end: number,
+  source: EncodedRequest,
+  type: DataType,
+  metric: Mutable<MetricFields>,
+): void {
   const points = new Encoded(source, reader.pos, end, readPoints[type])
   const before = metric.type === type ? metric.points : undefined
   if (metric.type !== type) metric.temporality = metric.monotonic = undefined
@@ -99,7 +105,9 @@ export function holdsPointsOf(points: Encoded<readonly DataPoint[]>, type: Metri
   return types.some((each) => each !== 'none' && points.reads(readPoints[each]))
 }
 
-function pointsReader(makePoint: (reader: Reader, source: Source) => DataPoint): ReadFields<readonly DataPoint[]> {
+function pointsReader(
+  makePoint: (reader: Reader, source: EncodedRequest) => DataPoint,
+): ReadFields<readonly DataPoint[]> {
   return (source, start, end) => {
     const reader = readerAt(source.bytes, start)
     const points: DataPoint[] = []
@@ -116,7 +124,7 @@ function pointsReader(makePoint: (reader: Reader, source: Source) => DataPoint):
 export function writeMetric(writer: BackwardsWriter, metric: Metric): void {
   const { encoded, renamed } = metric
   if (encoded === undefined || renamed === undefined) writer.view(tags.ScopeMetrics.metrics, metric, writeMetricFields)
-  else if (encoded.source.regular) writeRenamed(writer, encoded, renamed)
+  else if (encoded.source.canonical) writeRenamed(writer, encoded, renamed)
   else writer.fields(tags.ScopeMetrics.metrics, metric, writeMetricFields)
 }
 
@@ -143,7 +151,7 @@ function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<M
 }
 
 /** Where the name of a metric that is written as encoders do stands, if it has one. */
-function nameIn(source: Source, start: number, end: number): { start: number; end: number } {
+function nameIn(source: EncodedRequest, start: number, end: number): { start: number; end: number } {
   if (source.bytes[start] === inMetric.name && start < end) return { start, end: fieldEnd(source.bytes, start + 1) }
   const reader = readerAt(source.bytes, start)
   while (reader.pos < end) {

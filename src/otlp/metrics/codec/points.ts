@@ -2,7 +2,7 @@ import { attributeRun, attributes } from '../../common/attributes_codec.ts'
 import { Attributes } from '../../common/attributes.ts'
 import { schema } from '../../schema.ts'
 import { readFixed64, toLong } from '../../wire/fields.ts'
-import type { Source } from '../../wire/lazy_message.ts'
+import type { EncodedRequest } from '../../wire/lazy_message.ts'
 import { MessageCodec, message, messages, nanoseconds } from '../../wire/message_codec.ts'
 import type { MemberOf } from '../../wire/message_codec.ts'
 import { NumberPointCursor } from '../number_cursor.ts'
@@ -130,7 +130,7 @@ export const summaryPoint = new MessageCodec<SummaryPointFields>(
 const cursor = new NumberPointCursor()
 
 /** `numberPoint.read`, by bytes where those are as encoders write them, since most points of most requests are numbers. */
-export function readNumberPoint(source: Source, start: number, end: number): NumberPointFields {
+export function readNumberPoint(source: EncodedRequest, start: number, end: number): NumberPointFields {
   const fields = cursor.openPoint(source, start, end)
     ? {
         attributes: cursor.attributes(),
