@@ -4,15 +4,16 @@ import type { Exporter, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import { asDeliveryError, errorMessage, permanent, retryable, UNAUTHORIZED } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
-import { Linked } from '../../linked_list.ts'
-import type { LinkedList } from '../../linked_list.ts'
 import { outOfAge } from './age.ts'
 import { Circuit } from './circuit.ts'
 import type { Machine } from '../machine.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 import { describe } from '../../otlp/common/handed_over.ts'
+import type { Batch } from '../../otlp/signal.ts'
 import { whole } from '../telemetry/telemetry.ts'
-import type { ExporterSheet } from '../telemetry/telemetry.ts'
+import type { Counting } from './counting.ts'
+import { Attempt, nothing } from './stop.ts'
+import type { Stop } from './stop.ts'
 
 /** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
 const MAX_ELAPSED_TIME = 300_000
@@ -32,65 +33,44 @@ export interface Sent {
   readonly leave: (items: number) => void
 }
 
-/**
- * How the process stops: batches that are stored are tried once more after `leave`, none is after `abort`, which goes with the
- * end of all `attempts`.
- */
-export interface Stop {
-  readonly leave: AbortSignal
-  readonly abort: AbortSignal
-  /** Those under way. Together, because a listener of a signal for each costs more than the attempt. */
-  readonly attempts: LinkedList<Attempt>
-}
-
-const nothing = (): void => undefined
-
-/** One attempt after the other: to make a signal for each would take as long as the rest of a small one. */
-export class Attempt extends Linked<Attempt> {
-  readonly controller = new AbortController()
-  /** How often it is made. */
-  times = 0
-  stop = nothing
-
-  constructor() {
-    super()
-    setMaxListeners(0, this.controller.signal)
-  }
-}
-
 /** How often the signal of one attempt serves another: who listens to it and never stops is to be forgotten some time. */
 const MAX_TIMES = 100
 
 const STOPPING = 'The process is stopping.'
 
+/** Whatever the signal, and whatever it makes of a batch. */
+export type AnyExporter = Exporter<ExportRequest, Batch>
+
 export interface SendingOptions {
-  readonly exporter: Pick<Exporter, 'send'>
+  readonly exporter: AnyExporter
   readonly config: DeliveryConfig
-  readonly sheet: ExporterSheet
-  readonly log: Logger
+  readonly counting: Counting
   readonly stop: Stop
   readonly machine: Pick<Machine, 'clock' | 'random'>
 }
 
-/** Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. */
+/**
+ * Sends the requests of one exporter, each until it is delivered or given up, with a timeout for each attempt. A reload that replaces
+ * the exporter or its settings replaces the whole.
+ */
 export class Sending {
+  readonly exporter: AnyExporter
+  readonly config: DeliveryConfig
   readonly #clock: Clock
   readonly #circuit: Circuit
   readonly #maxElapsedTime: number
   readonly #retired = new AbortController()
   readonly #idle: Attempt[] = []
 
-  private readonly exporter: SendingOptions['exporter']
-  private readonly config: DeliveryConfig
-  private readonly sheet: ExporterSheet
+  private readonly sheet: Counting['sheet']
   private readonly log: Logger
   private readonly stop: Stop
 
-  constructor({ exporter, config, sheet, log, stop, machine: { clock, random } }: SendingOptions) {
+  constructor({ exporter, config, counting, stop, machine: { clock, random } }: SendingOptions) {
     this.exporter = exporter
     this.config = config
-    this.sheet = sheet
-    this.log = log
+    this.sheet = counting.sheet
+    this.log = counting.log
     this.stop = stop
     const { retry_on_failure: retry, sending_queue: queue } = config
     this.#clock = clock

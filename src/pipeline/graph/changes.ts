@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Component } from '../../component/define.ts'
 import type { Configured, PipelineConfig } from '../config/config.ts'
-import type { Leftovers } from '../delivery/delivery.ts'
+import type { Leftovers } from '../delivery/counting.ts'
 
 /** What a reload did, by the paths of the YAML, like `exporters.debug`. */
 export interface Changes {

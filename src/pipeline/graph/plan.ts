@@ -1,13 +1,12 @@
 import { from, take } from 'rxjs'
 import type { Context, ReceiverContext } from '../../component/context.ts'
 import type { Component } from '../../component/define.ts'
-import type { Exporter, ExportRequest } from '../../component/exporter.ts'
 import type { Logger } from '../../component/logger.ts'
 import type { ConfigOf, Settings } from '../../component/settings.ts'
 import { ConfigError, errorMessage } from '../../errors.ts'
 import type { Problem } from '../../errors.ts'
 import type { MemoryGuard } from '../../host/memory_limiter.ts'
-import type { Batch, Signal } from '../../otlp/signal.ts'
+import type { Signal } from '../../otlp/signal.ts'
 import { Stage } from './chain.ts'
 import { isSame } from './changes.ts'
 import { inOrder } from '../config/input.ts'
@@ -16,6 +15,7 @@ import { signalsOf } from '../config/pipelines.ts'
 import { deliveryOf } from '../config/settings.ts'
 import { create } from '../modules/create.ts'
 import { Delivery } from '../delivery/delivery.ts'
+import type { AnyExporter } from '../delivery/sending.ts'
 import { Shared } from '../delivery/shared.ts'
 import type { Health } from '../telemetry/health.ts'
 import { Lifetime } from './lifetime.ts'
@@ -37,8 +37,6 @@ export interface Destination {
   /** What the deliveries have together. */
   readonly shared: Shared
 }
-
-type AnyExporter = Exporter<ExportRequest, Batch>
 
 /** The components that the pipelines of a configuration use. What is not new, another plan has, too. */
 export interface Plan {
