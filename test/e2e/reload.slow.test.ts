@@ -464,6 +464,59 @@ ${service('metrics: { receivers: [internal], exporters: [own] }')}`
     }
   })
 
+  it.each(['prepare', 'encode'])('goes on answering while an exporter is to %s a large batch', async (what) => {
+    const module = `export default { kind: 'exporter', type: 'own', summary: 'Own.',
+  config: { x: { doc: 'x.', format: 'int', default: 1 } },
+  create({ config }) {
+    const encode = (batch) => [{ items: batch.pointCount, bytes: 1 }]
+    function* work(result) {
+      console.log('begun by ' + config.x)
+      for (const end = performance.now() + 2000; performance.now() < end;) yield
+      console.log('ended by ' + config.x)
+      return result
+    }
+    return {
+      encode,
+      async send() {},
+      ${what === 'prepare' ? '*prepareInTurns(batch) { return yield* work(batch) }' : '*encodeInTurns(batch) { return yield* work(encode(batch)) }'},
+      state: {
+        beginCheckpoint() {},
+        changes: () => (console.log('passed on by ' + config.x), { bytes: new Uint8Array(1), all: true }),
+        restore() {},
+      },
+    }
+  } }`
+    const yaml = (own: string): string => `
+modules: [./own.mjs]
+receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
+exporters: { own: { ${own} } }
+${service('metrics: { receivers: [otlp], exporters: [own] }', 'health: { address: "127.0.0.1:0" }')}`
+    const { command, address, write, reload } = await start(yaml('x: 1'), { 'own.mjs': module })
+    const health = await address('health')
+    for (const [round, own] of ['x: 2', 'x: 3, sending_queue: { directory: queue }'].entries()) {
+      const sent = send(await address('otlp_http'), gaugeRequest(...Array.from({ length: 5000 }, () => round)))
+      await command.waitFor(`begun by ${round + 1}`)
+      await write('pipeline.yaml', yaml(own))
+      let isOver = false
+      const answer = reload().finally(() => (isOver = true))
+      const waits: number[] = []
+      while (!isOver) {
+        const asked = performance.now()
+        await (await request(`http://${health}/`)).body.dump()
+        waits.push(performance.now() - asked)
+      }
+      await expect(answer).resolves.toMatchObject({ code: 200 })
+      await expect(sent).resolves.toBe(200)
+      expect(waits.length).toBeGreaterThan(5)
+      expect(Math.max(...waits)).toBeLessThan(1000)
+    }
+    command.kill('SIGTERM')
+    await expect(command.ended).resolves.toBe(0)
+    for (const { left, right } of balances(command.stderr())) expect(left).toBe(right)
+    const events = command.stdout().match(/(ended|passed on) by [12]/g)
+    expect(events).toEqual(['ended by 1', 'passed on by 1', 'ended by 2', 'passed on by 2'])
+  })
+
   it('passes the ports of TLS and gRPC on with other certificates and limits, under load', async () => {
     const destination = await startDestination()
     const yaml = (https: string, grpc: string): string => `

@@ -185,8 +185,7 @@ export function deliver(to: Exporter, settings: DeliverySettings = {}) {
         isHeir: true,
       })
       await heir.open()
-      heir.begin()
-      delivery.bequeath(heir)
+      await delivery.bequeath(heir)
       return {
         offer: (batch: MetricBatch) => offer(heir, batch, true),
         drain: () => heir.drain(AbortSignal.timeout(10_000)),

@@ -12,7 +12,7 @@ import type { Sending } from './sending.ts'
 import type { Shared } from './shared.ts'
 import type { Stop } from './stop.ts'
 
-/** Batches that may wait for room in a full queue, or behind a large one; further ones are refused. */
+/** Batches that may wait for room in a full queue, behind a large one or for a reload; further ones are refused. */
 const MAX_WAITING = 1000
 
 export interface AdmissionOptions {
@@ -22,6 +22,8 @@ export interface AdmissionOptions {
   readonly shared: Shared
   readonly stop: Stop
   readonly sending: () => Sending
+  /** While it returns `true`, batches wait, whatever room there is. */
+  readonly isAtRest: () => boolean
   /** Sends what is left in the queue to grow, as far as there are consumers. */
   readonly flush: () => void
   /** Sends a batch where there is no queue. */
@@ -74,7 +76,8 @@ export class Admission {
 
   /** Takes the batch, lets it wait or refuses it. Ends one branch of the receipt. */
   offer(envelope: Envelope): void {
-    const isBehind = this.#work !== undefined || mustBeWritten(envelope.batch, this.#config)
+    const { isAtRest } = this.options
+    const isBehind = this.#work !== undefined || isAtRest() || mustBeWritten(envelope.batch, this.#config)
     if (!isBehind && this.#waiting.length === 0 && this.#makeRoom(envelope.batch)) this.#take(envelope)
     else if (this.#waiting.length < MAX_WAITING && (isBehind ? !this.#isStopping : this.#mayWait(envelope)))
       this.#waiting.push(envelope)

@@ -91,8 +91,9 @@ export class Consumers {
     try {
       const encoded = known?.requests ?? encoding.encode(timely, sending, inHand.account)
       const requests = encoded instanceof Promise ? await encoded : encoded
+      if (requests === undefined) outcome = 'renewed'
       const again: ExportRequest[] = []
-      for (const request of requests) {
+      for (const request of requests ?? []) {
         if (custom && Number((request as ExportRequest | undefined)?.items) > inHand.open) throw new TypeError(MORE)
         if (outcome === 'settled') outcome = await sending.send(request, sent)
         if (outcome === 'left' || (outcome === 'renewed' && successor().exporter !== exporter)) break

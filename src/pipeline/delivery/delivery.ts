@@ -70,7 +70,6 @@ export class Delivery implements Shedder {
   readonly #stop = new Stop()
   readonly #shared: Shared
   readonly #memory: MemoryGuard
-  #begun = false
   /** Who has what waits in memory here, what waits for room and what still comes. */
   #heir: Delivery | undefined
 
@@ -111,6 +110,7 @@ export class Delivery implements Shedder {
     }))
     const admission = (this.#admission = new Admission({
       ...{ queue, counting, shared, stop, sending },
+      isAtRest: () => this.#handover.isAtRest,
       preparation: new Preparation({ counting, sending, clock, custom }),
       flush: () => batcher.flush(() => this.#consumeAll()),
       consume: (batch, done) => consumers.consume({ batch, stored: false, since: clock.now(), done }),
@@ -122,8 +122,12 @@ export class Delivery implements Shedder {
     const wasEncoded = (batch: Batch): boolean => encoding.has(batch)
     const batcher = (this.#batcher = new Batcher({ queue, config: sending_queue, type, clock, wasEncoded, due: pump }))
     const parts = { queue, counting, admission, batcher, encoding, consumers, stop, pump }
-    this.#handover = new Handover({ ...parts, exporter, config, remembers, machine })
-    this.#draining = new Draining({ ...parts, sending })
+    const begun = (): void => {
+      sheet.queueStatus = this.#config.enabled ? () => this.#status() : undefined
+      pump()
+    }
+    const handover = (this.#handover = new Handover({ ...parts, exporter, config, remembers, machine, begun }))
+    this.#draining = new Draining({ ...parts, handover })
     if (!isHeir) this.#handover.keepState()
     this.#shared = shared
     this.#memory = memory
@@ -154,10 +158,6 @@ export class Delivery implements Shedder {
     }
   }
 
-  #showQueue(): void {
-    this.#counting.sheet.queueStatus = this.#config.enabled ? () => this.#status() : undefined
-  }
-
   /** Of the queue, as if batches left it only when they are delivered or given up. */
   #status(): QueueStatus {
     const status = this.#queue.status()
@@ -170,11 +170,9 @@ export class Delivery implements Shedder {
     return this.#queue.bytesOnDisk
   }
 
-  /** Sends from now on what it has and is offered. */
+  /** Sends from now on what it has and is offered. Not for an heir, which begins when it has inherited. */
   begin(): void {
-    this.#begun = true
-    this.#showQueue()
-    this.pump()
+    this.#handover.begin()
   }
 
   /** Opens the queue; batches may be offered before. @throws InUseError when another process has its directory */
@@ -228,7 +226,7 @@ export class Delivery implements Shedder {
 
   /** Returns `false` where nothing is to be sent now. */
   #consumeAll(): boolean {
-    if (!this.#begun || this.#stop.abort.aborted) return false
+    if (this.#handover.isAtRest || this.#stop.abort.aborted) return false
     while (this.#shared.consumers < this.#config.num_consumers) {
       const taken = this.#draining.isLeaving ? this.#batcher.nextInMemory() : this.#batcher.next()
       if (taken === undefined) break
@@ -247,22 +245,22 @@ export class Delivery implements Shedder {
 
   /**
    * Goes on with another exporter and other settings, which may not say another `sending_queue.directory`. What waits, or has to be
-   * sent again, is for the new one; what was delivered in part stays with the old one. Resolves when that has nothing in hand.
+   * sent again, is for the new one; what was delivered in part stays with the old one. A large batch that is being prepared or encoded is
+   * ended first, in turns. Resolves when the old one has nothing in hand.
    */
   renew(exporter: AnyExporter, config: DeliveryConfig): Promise<void> {
-    const renewed = this.#handover.renew(exporter, config)
-    this.#showQueue()
-    return renewed
+    return this.#handover.renew(exporter, config)
   }
 
   /**
    * Leaves what waits in memory or for room, or has to be sent again, to the delivery that takes this one's place and has its sheet. What
-   * is on disk stays there: it is to be drained. What still comes is for the heir, too: only its exporter remembers what was before.
+   * is on disk stays there: it is to be drained. What still comes is for the heir, too: only its exporter remembers what was before. Resolves
+   * when the heir has all that and has begun, which waits for a large batch as `renew` does.
    */
-  bequeath(heir: Delivery): void {
-    this.#handover.bequeath(heir.#handover)
+  bequeath(heir: Delivery): Promise<void> {
     this.#heir = heir
     for (const envelope of this.#admission.takeWaiting()) heir.offer(envelope)
+    return this.#handover.bequeath(heir.#handover)
   }
 
   /**

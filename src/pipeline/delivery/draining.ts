@@ -3,7 +3,7 @@ import type { Admission } from './admission.ts'
 import type { Batcher } from './batcher.ts'
 import type { Consumers } from './consumers.ts'
 import type { Counting, Leftovers } from './counting.ts'
-import type { Sending } from './sending.ts'
+import type { Handover } from './handover.ts'
 import type { Stop } from './stop.ts'
 
 export interface DrainingOptions {
@@ -13,7 +13,7 @@ export interface DrainingOptions {
   readonly batcher: Batcher
   readonly consumers: Consumers
   readonly stop: Stop
-  readonly sending: () => Sending
+  readonly handover: Handover
   /** Starts consumers. */
   readonly pump: () => void
 }
@@ -43,15 +43,20 @@ export class Draining {
   }
 
   async #drain(deadline: AbortSignal): Promise<Leftovers> {
-    const { queue, counting, admission, batcher, stop, sending } = this.options
+    const { queue, counting, admission, batcher, stop, handover } = this.options
+    const hurry = (): void => handover.hurry()
+    deadline.addEventListener('abort', hurry)
+    if (deadline.aborted) hurry()
+    await handover.settled()
     // What came is taken as far as there is room.
     for (let { work } = admission; work !== undefined; { work } = admission) {
       if (deadline.aborted) work.finish()
       else await work.result
     }
+    deadline.removeEventListener('abort', hurry)
     stop.begin()
     batcher.hurry()
-    sending().hurry()
+    handover.sending.hurry()
     for (const envelope of admission.takeWaiting()) admission.refuse(envelope)
     await this.#idle(deadline)
     batcher.stop()

@@ -62,16 +62,18 @@ export class Encoding {
   }
 
   /**
-   * Encodes a batch. Others have turns before and while a large one is encoded; the batches that come after it wait.
+   * Encodes a batch. Others have turns before and while a large one is encoded; the batches that come after it wait. Resolves with
+   * `undefined` when the batch is for another exporter by then.
    * @throws what `encode` throws, or a TypeError where that returns no requests
    */
-  encode(batch: Batch, sending: Sending, account: Account): Requests | Promise<Requests> {
+  encode(batch: Batch, sending: Sending, account: Account): Requests | Promise<Requests | undefined> {
     const before = this.#turn
     const isLong = batch.itemCount >= LONG
     if (!isLong && before === undefined) return this.#encode(batch, sending, account)
     const encoded = (async () => {
       await before
       if (isLong) await ownTurn()
+      if (sending.isRetired) return undefined
       return this.#encode(batch, sending, account)
     })()
     const end = (): void => {

@@ -3,6 +3,7 @@ import type { Logger } from '../../component/logger.ts'
 import { errorMessage } from '../../errors.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 import type { Machine } from '../machine.ts'
+import type { InTurns } from '../../time/turns.ts'
 import type { Queue, Taken } from '../queue/queue.ts'
 import { changesOf } from '../queue/state_log.ts'
 import type { Admission } from './admission.ts'
@@ -31,6 +32,8 @@ export interface HandoverOptions {
   readonly machine: Pick<Machine, 'clock' | 'random'>
   /** Starts consumers. */
   readonly pump: () => void
+  /** Called when this begins, and again after each hand-over. */
+  readonly begun: () => void
 }
 
 /**
@@ -39,6 +42,10 @@ export interface HandoverOptions {
  */
 export class Handover {
   #sending: Sending
+  /** Nothing is begun: not before the start, and not while a hand-over waits. */
+  #isAtRest = true
+  /** The hand-over that waits, from or to this delivery. */
+  #waiting: Promise<void> | undefined
   /** The delivery that has taken the place of this one. */
   #heir: Handover | undefined
 
@@ -57,33 +64,68 @@ export class Handover {
     return { exporter: sending.exporter, encoding: options.encoding }
   }
 
+  get isAtRest(): boolean {
+    return this.#isAtRest
+  }
+
+  /** Resolves when no hand-over waits. */
+  async settled(): Promise<void> {
+    await this.#waiting
+  }
+
+  begin(): void {
+    this.#isAtRest = false
+    this.options.begun()
+  }
+
   /** As of `Delivery`. */
   async renew(exporter: AnyExporter, config: DeliveryConfig): Promise<void> {
-    const { batcher, consumers, pump } = this.options
-    this.#finish()
-    const ended = consumers.ended()
-    this.#passOn(exporter)
-    this.#replaceSending({ exporter, config })
-    batcher.configure(config.sending_queue)
-    this.keepState()
-    pump()
+    const { batcher, consumers } = this.options
+    let ended: Promise<void> | undefined
+    await this.#handOver(() => {
+      ended = consumers.ended()
+      this.#passOn(exporter)
+      this.#replaceSending({ exporter, config })
+      batcher.configure(config.sending_queue)
+      this.keepState()
+    })
     await ended
   }
 
-  /** As of `Delivery`, but for the batches that wait for room. */
-  bequeath(heir: Handover): void {
+  /** As of `Delivery`, but for the batches that wait for room. The heir begins when it has all. */
+  bequeath(heir: Handover): Promise<void> {
     const { queue, batcher } = this.options
-    const { sending_queue } = this.#sending.config
-    this.#finish()
-    // What the folder remembers is over from now on.
-    queue.configure(sending_queue, undefined)
-    this.#passOn(heir.sending.exporter)
-    heir.keepState()
-    this.#heir = heir
-    if (sending_queue.directory !== undefined) return
-    this.#sending.retire()
-    for (const taken of batcher.takeReady()) this.takeBack(taken)
-    for (let taken = queue.shift(); taken !== undefined; taken = queue.shift()) this.takeBack(taken)
+    const bequeathed = this.#handOver(() => {
+      const { sending_queue } = this.#sending.config
+      // What the folder remembers is over from now on.
+      queue.configure(sending_queue, undefined)
+      this.#passOn(heir.sending.exporter)
+      heir.keepState()
+      this.#heir = heir
+      if (sending_queue.directory === undefined) {
+        this.#sending.retire()
+        for (const taken of batcher.takeReady()) this.takeBack(taken)
+        for (let taken = queue.shift(); taken !== undefined; taken = queue.shift()) this.takeBack(taken)
+      }
+    }).then(() => heir.begin())
+    heir.#waiting = bequeathed
+    return bequeathed
+  }
+
+  /** Calls `act` once no large batch is prepared or encoded: in the midst of one nobody can take over what the exporter remembers. */
+  #handOver(act: () => void): Promise<void> {
+    const before = this.#waiting
+    this.#isAtRest = true
+    const work = (): InTurns<unknown> | undefined => this.options.admission.work ?? this.options.encoding.work
+    const handOver = async (): Promise<void> => {
+      await before
+      // The one before has let it go on.
+      this.#isAtRest = true
+      for (let current = work(); current !== undefined; current = work()) await Promise.allSettled([current.result])
+      act()
+      this.begin()
+    }
+    return (this.#waiting = handOver())
   }
 
   /** Lets what is in hand and nowhere on the disk go back to the queue, which can write it again. */
@@ -117,8 +159,8 @@ export class Handover {
     queue.configure(sending_queue, isKept ? betweenBatches(exporter.state, isWithin) : undefined)
   }
 
-  /** Does now what is left of a large batch, in whose midst nobody can take over what the exporter remembers. */
-  #finish(): void {
+  /** Does now what is left of a large batch, for a hand-over that has no more time. */
+  hurry(): void {
     this.options.admission.work?.finish()
     this.options.encoding.work?.finish()
   }

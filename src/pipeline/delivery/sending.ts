@@ -90,6 +90,10 @@ export class Sending {
     this.hurry()
   }
 
+  get isRetired(): boolean {
+    return this.#retired.signal.aborted
+  }
+
   /**
    * Sends one request until it is delivered or given up, and counts what became of its items. Rejects only where the request does
    * not say how many it holds.
@@ -185,7 +189,7 @@ export class Sending {
   }
 
   #isRenewed(isWhole: () => boolean): boolean {
-    return this.#retired.signal.aborted && isWhole()
+    return this.isRetired && isWhole()
   }
 
   /**

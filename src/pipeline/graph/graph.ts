@@ -30,7 +30,7 @@ interface Gone {
   readonly stages: readonly (readonly Stage[])[]
   /** By the path of the exporter, with the signal as in `deliveryId`. */
   readonly deliveries: ReadonlyMap<string, Delivery>
-  /** Resolves when the exporters that were replaced have nothing in hand. */
+  /** Resolves when the exporters that were replaced have nothing in hand, and heirs have what they inherit. */
   readonly renewed: Promise<unknown>
   /** Of exporters. */
   readonly lifetimes: readonly Lifetime[]
@@ -281,10 +281,9 @@ export class Graph {
       const isSame = old?.exporter === exporter && isDeepStrictEqual(old.configured.delivery, configured.delivery)
       for (const [signal, delivery] of deliveries) {
         const predecessor = old?.deliveries.get(signal)
-        if (predecessor !== delivery) {
-          delivery.begin()
-          predecessor?.bequeath(delivery)
-        } else if (!isSame) renewals.push(delivery.renew(exporter, deliveryOf(configured, signal)))
+        if (predecessor === undefined) delivery.begin()
+        else if (predecessor !== delivery) renewals.push(predecessor.bequeath(delivery))
+        else if (!isSame) renewals.push(delivery.renew(exporter, deliveryOf(configured, signal)))
       }
     }
     const chains = new Map<string, Chain>()

@@ -121,7 +121,7 @@ describe('delivery', () => {
   })
 
   it.each(['prepare', 'encode'])(
-    'ends to %s a large batch before a reload passes on what was remembered',
+    'ends in turns to %s a large batch before a reload passes on what was remembered',
     async (what) => {
       const [destination, next] = [await startDestination(), await startDestination()]
       const events: string[] = []
@@ -129,14 +129,65 @@ describe('delivery', () => {
       const offers = [large(6000), batchOf(1)].map((batch) => delivery.offer(batch))
       await until(() => events.includes(`begin to ${what} 6000`))
       events.length = 0
-      await delivery.renew(patient(next.url, events))
-      expect(await Promise.all(offers)).toEqual(['accepted', 'accepted'])
+      const renewed = delivery.renew(patient(next.url, events))
+      offers.push(delivery.offer(batchOf(1, 2)))
+      while (!events.includes(`end to ${what} 6000`)) {
+        events.push('turn')
+        expect(delivery.difference()).toBe(0)
+        await turn()
+      }
+      await renewed
+      expect(await Promise.all(offers)).toEqual(['accepted', 'accepted', 'accepted'])
       await delivery.drain()
-      expect(events.slice(0, 2)).toEqual([`end to ${what} 6000`, 'state'])
-      expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([1, 6000])
+      expect(events.filter((event) => event === 'turn').length).toBeGreaterThan(2)
+      const order = [`end to ${what} 6000`, 'state', 'prepare 2']
+      expect(events.filter((event) => order.includes(event)).slice(0, 3)).toEqual(order)
+      expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([1, 2, 6000])
       expect(delivery.difference()).toBe(0)
     },
   )
+
+  it('lets a reload come before the large batches that wait behind one', async () => {
+    const [destination, next] = [await startDestination(), await startDestination()]
+    const [before, after]: string[][] = [[], []]
+    const delivery = deliver(patient(destination.url, before))
+    const offers = [large(6000), large(7000)].map((batch) => delivery.offer(batch))
+    await until(() => before.length > 0)
+    await delivery.renew(patient(next.url, after))
+    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted'])
+    await delivery.drain()
+    expect(before).not.toContain('begin to prepare 7000')
+    expect(after).toContain('end to prepare 7000')
+    expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([6000, 7000])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('does not encode with the exporter before what a reload has given to the next one', async () => {
+    const [destination, next] = [await startDestination(), await startDestination()]
+    const [before, after]: string[][] = [[], []]
+    const delivery = deliver(patient(destination.url, before))
+    for (const size of [6000, 7000]) await delivery.offer(large(size))
+    await until(() => before.includes('begin to encode 6000'))
+    await delivery.renew(patient(next.url, after))
+    await delivery.drain()
+    expect(before).not.toContain('begin to encode 7000')
+    expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([6000, 7000])
+    expect(delivery.difference()).toBe(0)
+  })
+
+  it('does at once, for a stop that has no time left, what a reload waits for', async () => {
+    const [destination, next] = [await startDestination(), await startDestination()]
+    const events: string[] = []
+    const delivery = deliver(patient(destination.url, events))
+    const offers = [large(6000), batchOf(1)].map((batch) => delivery.offer(batch))
+    await until(() => events.includes('begin to prepare 6000'))
+    const renewed = delivery.renew(patient(next.url, events))
+    await delivery.drain(0)
+    await renewed
+    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted'])
+    expect(delivery.sheet.balance()).toMatchObject({ handed_in: 6001, queued: 0, in_flight: 0 })
+    expect(delivery.difference()).toBe(0)
+  })
 
   it.each(['prepare', 'encode'])(
     'tells a folder nothing of what is remembered while it begins to %s a large batch',
@@ -161,16 +212,22 @@ describe('delivery', () => {
     },
   )
 
-  it('leaves a large batch that is prepared to the delivery that takes its place', async () => {
+  it('leaves a large batch that is prepared to the delivery that takes its place, before what came meanwhile', async () => {
     const [destination, next] = [await startDestination(), await startDestination()]
-    const events: string[] = []
-    const delivery = deliver(patient(destination.url, events))
+    const [before, after]: string[][] = [[], []]
+    const delivery = deliver(patient(destination.url, before))
     const offers = [large(6000), batchOf(1)].map((batch) => delivery.offer(batch))
-    await until(() => events.includes('begin to prepare 6000'))
-    const heir = await delivery.bequeath(patient(next.url, events))
-    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted'])
+    await until(() => before.includes('begin to prepare 6000'))
+    const bequeathed = delivery.bequeath(patient(next.url, after))
+    await turn()
+    offers.push(delivery.offer(batchOf(1, 2)))
+    const heir = await bequeathed
+    expect(await Promise.all(offers)).toEqual(['accepted', 'accepted', 'accepted'])
     await Promise.all([delivery.drain(), heir.drain()])
-    expect([...destination.taken, ...next.taken].map(({ length }) => length).sort()).toEqual([1, 6000])
+    expect(before.at(-1)).toBe('state')
+    expect(after.filter((event) => event.startsWith('prepare'))).toEqual(['prepare 1', 'prepare 2'])
+    expect(destination.taken).toEqual([])
+    expect(next.taken.map(({ length }) => length).sort()).toEqual([1, 2, 6000])
     expect(delivery.difference()).toBe(0)
   })
 
