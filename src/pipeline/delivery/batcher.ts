@@ -89,7 +89,7 @@ export class Batcher {
   /** The next batch that would be lost with the process. */
   nextInMemory(): Taken | undefined {
     const place = this.#ready.findIndex(({ stored }) => !stored)
-    return place === -1 ? this.#queue.shift(true) : this.#ready.splice(place, 1)[0]
+    return place === -1 ? this.#queue.shiftHeld() : this.#ready.splice(place, 1)[0]
   }
 
   /** The next batch to send; `undefined` when there is nothing to send yet. */

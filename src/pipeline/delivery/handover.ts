@@ -143,7 +143,7 @@ export class Handover {
     if (stored || next === undefined) return this.options.batcher.putBack(taken)
     this.options.counting.queue(-batch.itemCount)
     next.options.counting.queue(batch.itemCount)
-    const written = next.options.queue.push(batch, true)
+    const written = next.options.queue.pushAgain(batch)
     if (written === undefined) done()
     else void written.then(done)
     next.options.pump()

@@ -1,5 +1,8 @@
 import type { FolderLock } from './lock.ts'
 
+/** Milliseconds between attempts on a disk, or a part of a queue, that failed. */
+export const RETRY_INTERVAL = 1000
+
 /** What queues do to the disk. No link is followed. A simulation puts a disk of its own in its place. */
 export interface Disk {
   /** Makes a folder and those above it. Resolves with the first that it made. */

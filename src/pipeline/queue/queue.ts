@@ -14,14 +14,17 @@ export interface Queue {
   fits(batch: Batch, ahead?: Iterable<Batch>): boolean
   /**
    * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
-   * cannot write keeps batches in memory. `isSame`: `shift` is to return this very object, because a delivery or an exporter
-   * remembers what it has done with it.
+   * cannot write keeps batches in memory.
    */
-  push(batch: Batch, isSame?: boolean): Promise<void> | undefined
+  push(batch: Batch): Promise<void> | undefined
+  /** `push` for a batch that was taken out of a queue before. `shift` returns this very object: a delivery or an exporter knows it by that. */
+  pushAgain(batch: Batch): Promise<void> | undefined
   /** Keeps, as `push` does, what the exporter remembers of a batch of which it left nothing. */
   note(): Promise<void> | undefined
-  /** Takes the oldest batch out, or the oldest that is in memory only; `undefined` when there is none, or none yet. */
-  shift(inMemoryOnly?: boolean): Taken | undefined
+  /** Takes the oldest batch out; `undefined` when there is none, or none yet. */
+  shift(): Taken | undefined
+  /** Takes out the oldest batch that is in memory only. */
+  shiftHeld(): Taken | undefined
   /** Drops the oldest batch that stands in the way of `batch`. Returns its items; `undefined` when there is none. */
   dropOldest(batch: Batch): number | undefined
   /** What is in memory only. */
@@ -123,6 +126,10 @@ export class MemoryQueue implements Queue {
     this.#items += batch.itemCount
   }
 
+  pushAgain(batch: Batch): undefined {
+    this.push(batch)
+  }
+
   note(): undefined {}
 
   shift(): Taken | undefined {
@@ -137,6 +144,10 @@ export class MemoryQueue implements Queue {
     this.#size -= this.#sizeOf(batch)
     this.#items -= batch.itemCount
     return { batch, stored: false, since, done: () => undefined }
+  }
+
+  shiftHeld(): Taken | undefined {
+    return this.shift()
   }
 
   dropOldest(): number | undefined {

@@ -36,6 +36,17 @@ interface Aside {
   readonly restored: boolean
 }
 
+export interface RecordLogOptions {
+  readonly folder: string
+  readonly segmentSize: number
+  readonly log: Logger
+  readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'>
+  /** Called with errors when nobody waits for what failed: acknowledging, deleting. */
+  readonly failed: (error: unknown) => void
+  /** Called with the segments that an earlier process left, before those in which nothing is to be sent any more are deleted. */
+  readonly found?: (segments: readonly Segment[], end: LogEnd) => Promise<void>
+}
+
 /** The folder of an exporter's queue below the directory of its settings. */
 export function queueFolder(directory: string, id: string): string {
   return join(directory, encodeURIComponent(id))
@@ -62,28 +73,12 @@ export class RecordLog {
   #setAsideBytes = 0
   readonly #setAside = new Set<string>()
 
-  /** @param failed told of errors when nobody waits for what failed: acknowledging, deleting */
-  private constructor(
-    private readonly folder: string,
-    private readonly segmentSize: number,
-    private readonly log: Logger,
-    private readonly failed: (error: unknown) => void,
-    private readonly machine: Pick<Machine, 'clock' | 'disk' | 'random'>,
-  ) {}
+  private constructor(private readonly options: RecordLogOptions) {}
 
-  /**
-   * Reads what an earlier process left behind. `found` is told of it before that of which nothing is to be sent any more is deleted.
-   * @throws what the file system says
-   */
-  static async open(
-    folder: string,
-    segmentSize: number,
-    log: Logger,
-    failed: (error: unknown) => void,
-    machine: Pick<Machine, 'clock' | 'disk' | 'random'>,
-    found?: (segments: readonly Segment[], end: LogEnd) => Promise<void>,
-  ): Promise<RecordLog> {
-    const opened = new RecordLog(folder, segmentSize, log, failed, machine)
+  /** Reads what an earlier process left behind. @throws what the file system says */
+  static async open(options: RecordLogOptions): Promise<RecordLog> {
+    const opened = new RecordLog(options)
+    const { folder, machine, found } = options
     await deleteOrphans(folder, machine.disk)
     for (const segment of await listSegments(folder, machine.disk)) {
       opened.#sequence = segment.sequence + 1
@@ -91,7 +86,7 @@ export class RecordLog {
         await opened.#restore(segment)
         opened.#insert(segment)
       } catch (error) {
-        opened.setAside(segment, error, false)
+        opened.setAside(segment, error, { restored: false })
       }
     }
     await found?.(opened.segments, opened.end)
@@ -104,7 +99,7 @@ export class RecordLog {
     for (const damage of contents?.damages ?? []) {
       if (damage.torn) {
         const bytes = damage.end - damage.start
-        this.log.info('The last write of an earlier process was not finished, and is cut off.', {
+        this.options.log.info('The last write of an earlier process was not finished, and is cut off.', {
           file: segment.path,
           bytes,
         })
@@ -120,17 +115,20 @@ export class RecordLog {
 
   /**
    * Leaves out a segment that cannot be read, until `readmit` can.
-   * @param restored whether it was among the segments
+   * @param known.restored whether it was among the segments
    */
-  setAside(segment: Segment, error: unknown, restored = true): void {
+  setAside(segment: Segment, error: unknown, { restored }: Pick<Aside, 'restored'>): void {
     const message = errorMessage(error)
-    this.log.error('A part of the queue on disk cannot be read. It stays there and is tried again; the rest is sent.', {
-      event: 'queue_unreadable',
-      file: segment.path,
-      error: message,
-    })
+    this.options.log.error(
+      'A part of the queue on disk cannot be read. It stays there and is tried again; the rest is sent.',
+      {
+        event: 'queue_unreadable',
+        file: segment.path,
+        error: message,
+      },
+    )
     this.#aside.set(segment, {
-      since: new Date(this.machine.clock.now()),
+      since: new Date(this.options.machine.clock.now()),
       message: `${segment.path}: ${message}`,
       restored,
     })
@@ -152,7 +150,7 @@ export class RecordLog {
    * Tries again to read what could not be.
    * @param readmitted called with what is among the segments again, in the moment when it is, and whether it is new there
    */
-  async readmit(readmitted: (segment: Segment, isNew: boolean) => void): Promise<void> {
+  async readmit(readmitted: (segment: Segment, how: { readonly isNew: boolean }) => void): Promise<void> {
     for (const [segment, { restored }] of this.#aside) {
       try {
         if (restored) await this.read(segment, segment.readTo, segment.size)
@@ -162,7 +160,7 @@ export class RecordLog {
       }
       this.#insert(segment)
       this.#aside.delete(segment)
-      readmitted(segment, !restored)
+      readmitted(segment, { isNew: !restored })
     }
   }
 
@@ -234,14 +232,14 @@ export class RecordLog {
   }
 
   async #writable(): Promise<Active> {
-    if (this.#active !== undefined && this.#active.segment.size < this.segmentSize) return this.#active
+    if (this.#active !== undefined && this.#active.segment.size < this.options.segmentSize) return this.#active
     await this.retire()
-    const { disk, random } = this.machine
+    const { disk, random } = this.options.machine
     // A file that can be neither used nor deleted keeps its number: nobody must take it for the one that came after it.
-    const segment = new Segment(disk, this.folder, this.#sequence++, random() * 2 ** 32)
+    const segment = new Segment(disk, this.options.folder, this.#sequence++, random() * 2 ** 32)
     const file = await disk.open(segment.path, NEW)
     try {
-      await disk.syncFolder(this.folder)
+      await disk.syncFolder(this.options.folder)
     } catch (error) {
       await file.close()
       await disk.unlink(segment.path).catch(() => undefined)
@@ -312,7 +310,7 @@ export class RecordLog {
       await Promise.all(this.#background)
       await this.retry()
     } catch (error) {
-      this.failed(error)
+      this.options.failed(error)
     }
     for (const segment of [...this.segments, ...this.#aside.keys()]) await segment.close().catch(() => undefined)
   }
@@ -331,21 +329,21 @@ export class RecordLog {
 
   #inBackground(act: () => Promise<void>): void {
     const done = act()
-      .catch(this.failed)
+      .catch(this.options.failed)
       .finally(() => this.#background.delete(done))
     this.#background.add(done)
   }
 
   /** Copies what is damaged, for its segment is deleted once the rest is sent. @throws where that fails: the segment must stay then */
   async #keepDamaged(segment: Segment, from: number, { start, end, header }: Damage, bytes: Buffer): Promise<void> {
-    const file = join(this.folder, CORRUPT, `${segment.name}-${from + start}`)
+    const file = join(this.options.folder, CORRUPT, `${segment.name}-${from + start}`)
     if (this.#setAside.has(file)) return
     const length = end - start
     const details = { bytes: length, ...(header !== undefined && { items: header.items }) }
     // A disk that fails again and again must not fill up with what is of no use.
-    if (this.#setAsideBytes + length > this.segmentSize) {
+    if (this.#setAsideBytes + length > this.options.segmentSize) {
       this.#setAside.add(file)
-      this.log.error(
+      this.options.log.error(
         'A part of the queue on disk is damaged. Enough is set aside already, so this part is dropped; the rest is sent.',
         {
           event: 'queue_damaged',
@@ -356,9 +354,9 @@ export class RecordLog {
       return
     }
     try {
-      await makeFolder(join(this.folder, CORRUPT), this.machine.disk)
+      await makeFolder(join(this.options.folder, CORRUPT), this.options.machine.disk)
       // Not emptied by opening it: it may turn out to belong to somebody else.
-      const copy = await this.machine.disk.open(file, constants.O_WRONLY | constants.O_CREAT)
+      const copy = await this.options.machine.disk.open(file, constants.O_WRONLY | constants.O_CREAT)
       try {
         await writeAll(copy, [bytes.subarray(start, end)], 0)
         await copy.truncate(length)
@@ -372,7 +370,7 @@ export class RecordLog {
     }
     this.#setAside.add(file)
     this.#setAsideBytes += length
-    this.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
+    this.options.log.error('A part of the queue on disk is damaged. It is set aside, and the rest is sent.', {
       event: 'queue_damaged',
       file,
       ...details,

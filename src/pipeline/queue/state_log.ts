@@ -71,6 +71,15 @@ interface StateFile {
   readonly entries: readonly StateEntry[]
 }
 
+export interface StateLogOptions {
+  readonly folder: string
+  /** Bytes of a file before the exporter begins another checkpoint, however little it remembers. */
+  readonly minSize: number
+  readonly state: ExporterState | undefined
+  readonly log: Logger
+  readonly machine: Pick<Machine, 'clock' | 'disk'>
+}
+
 /**
  * What an exporter remembers of what it prepared, in files beside the log of records. An entry is written before the records
  * it belongs to, and counts only if they are there: so what is remembered after a crash is neither more nor less than what the
@@ -92,15 +101,10 @@ export class StateLog {
   /** Files that are to be deleted, those that could not be included. */
   readonly #undeleted = new Set<string>()
   #deleting: Promise<unknown> = Promise.resolve()
+  #state: ExporterState | undefined
 
-  /** @param minSize bytes of a file before the exporter begins another checkpoint, however little it remembers */
-  constructor(
-    private readonly folder: string,
-    private readonly minSize: number,
-    private state: ExporterState | undefined,
-    private readonly log: Logger,
-    private readonly machine: Pick<Machine, 'clock' | 'disk'>,
-  ) {
+  constructor(private readonly options: StateLogOptions) {
+    this.#state = options.state
     this.#beginCheckpoint()
   }
 
@@ -108,14 +112,14 @@ export class StateLog {
   take(): Change | undefined {
     this.#hasTold = true
     const { whole, size } = this.#checkpoint
-    if (whole !== undefined && size > Math.max(this.minSize, 2 * whole)) this.#beginCheckpoint()
+    if (whole !== undefined && size > Math.max(this.options.minSize, 2 * whole)) this.#beginCheckpoint()
     return this.#changes()
   }
 
   /** Goes on with another exporter, to which that before it has given what it remembered. */
   renew(state: ExporterState | undefined): void {
     if (state === undefined) this.abandon()
-    this.state = state
+    this.#state = state
     this.#beginCheckpoint()
   }
 
@@ -125,14 +129,16 @@ export class StateLog {
    * @throws what the file system says where the files cannot be listed: a new one must come after all that are there
    */
   async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
-    const names = (await this.machine.disk.readdir(this.folder)).filter((name) => NAME.test(name)).sort()
-    const paths = names.map((name) => join(this.folder, name))
+    const names = (await this.options.machine.disk.readdir(this.options.folder))
+      .filter((name) => NAME.test(name))
+      .sort()
+    const paths = names.map((name) => join(this.options.folder, name))
     this.#fileNumber = Number(NAME.exec(names.at(-1) ?? '')?.[1] ?? 0) + 1
     const foreign = new Set<string>()
     try {
       const read = async (path: string): Promise<StateFile> => {
         try {
-          return await readStateFile(path, this.machine.disk)
+          return await readStateFile(path, this.options.machine.disk)
         } catch (error) {
           if (error instanceof ForeignError) foreign.add(path)
           throw error
@@ -168,7 +174,7 @@ export class StateLog {
       const list = buffers.get(checkpoint) ?? []
       buffers.set(checkpoint, list)
       list.push(
-        encodeHeader(this.#number++, { sequence: end.sequence, records }, this.machine.clock.now(), bytes),
+        encodeHeader(this.#number++, { sequence: end.sequence, records }, this.options.machine.clock.now(), bytes),
         bytes,
       )
       const { size } = this.#pending.get(checkpoint) ?? checkpoint
@@ -229,7 +235,7 @@ export class StateLog {
   /** Deletes what could not be deleted before: a process that finds it would take it for what is remembered. @throws what the file system says */
   async retry(): Promise<void> {
     for (const path of this.#undeleted) {
-      await this.machine.disk.unlink(path).catch(ignoreMissing)
+      await this.options.machine.disk.unlink(path).catch(ignoreMissing)
       this.#undeleted.delete(path)
     }
   }
@@ -240,15 +246,15 @@ export class StateLog {
     for (const { file, path, size } of this.#checkpoints) {
       await file?.close().catch(() => undefined)
       if (path !== undefined)
-        await this.machine.disk.rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
+        await this.options.machine.disk.rename(path, path.replace(/\.state$/, `-${size}.state`)).catch(() => undefined)
     }
   }
 
   /** Moves what no queue wrote to where it is not taken for what is remembered. */
   async #setAside(path: string): Promise<void> {
-    const { clock, disk } = this.machine
-    await makeFolder(join(this.folder, CORRUPT), disk)
-    await disk.rename(path, join(this.folder, CORRUPT, `${basename(path)}-${clock.now()}`))
+    const { clock, disk } = this.options.machine
+    await makeFolder(join(this.options.folder, CORRUPT), disk)
+    await disk.rename(path, join(this.options.folder, CORRUPT, `${basename(path)}-${clock.now()}`))
   }
 
   async #restore(files: readonly StateFile[], segments: readonly Segment[]): Promise<void> {
@@ -266,7 +272,7 @@ export class StateLog {
     const last = [...kept].at(-1)
     for (const { path, entries } of files) {
       // From now on a segment that is not there may be one that never got its records.
-      await cut(this.machine.disk, path, entries.findLast((entry) => kept.has(entry))?.end ?? 0)
+      await cut(this.options.machine.disk, path, entries.findLast((entry) => kept.has(entry))?.end ?? 0)
     }
     if (last === undefined || this.#hasTold) return
     for (const { sequence, records } of segments) {
@@ -274,12 +280,12 @@ export class StateLog {
         throw new Error('it ends before the batches in the queue do')
       }
     }
-    const now = this.machine.clock.now()
+    const now = this.options.machine.clock.now()
     const checkpoints = files.map(({ entries }) => {
       const records = entries.filter((entry) => kept.has(entry) && entry.bytes.length > 0)
       return records.map(({ bytes, time }) => ({ bytes, age: Math.max(0, now - time) }))
     })
-    this.state?.restore(checkpoints)
+    this.#state?.restore(checkpoints)
     this.#number = last.number + 1
   }
 
@@ -297,9 +303,9 @@ export class StateLog {
   }
 
   #changes(): Change | undefined {
-    if (this.state === undefined) return undefined
+    if (this.#state === undefined) return undefined
     try {
-      return { ...changesOf(this.state, this.#checkpoint), checkpoint: this.#checkpoint }
+      return { ...changesOf(this.#state, this.#checkpoint), checkpoint: this.#checkpoint }
     } catch (error) {
       this.#forget(error)
       return undefined
@@ -309,7 +315,7 @@ export class StateLog {
   #beginCheckpoint(): void {
     this.#checkpoint = newCheckpoint()
     try {
-      this.state?.beginCheckpoint()
+      this.#state?.beginCheckpoint()
     } catch (error) {
       this.#forget(error)
     }
@@ -317,18 +323,18 @@ export class StateLog {
 
   /** The exporter failed to say what changed; what it remembers is not kept from now on. */
   #forget(error: unknown): void {
-    this.state = undefined
+    this.#state = undefined
     this.#failed(error)
   }
 
   async #fileOf(checkpoint: Checkpoint): Promise<DiskFile> {
     if (checkpoint.file !== undefined) return checkpoint.file
-    checkpoint.path = join(this.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
-    checkpoint.file = await this.machine.disk.open(checkpoint.path, NEW)
+    checkpoint.path = join(this.options.folder, `${String(this.#fileNumber++).padStart(10, '0')}.state`)
+    checkpoint.file = await this.options.machine.disk.open(checkpoint.path, NEW)
     // It may have been abandoned meanwhile. Otherwise it is listed before anything can fail, so that its file is closed.
     if (checkpoint.abandoned) this.#delete([checkpoint])
     else this.#checkpoints.push(checkpoint)
-    await this.machine.disk.syncFolder(this.folder)
+    await this.options.machine.disk.syncFolder(this.options.folder)
     return checkpoint.file
   }
 
@@ -344,9 +350,9 @@ export class StateLog {
   }
 
   #failed(error: unknown): void {
-    this.log.warn(
+    this.options.log.warn(
       'The state of the exporter cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
-      { event: 'state_disk_failed', directory: this.folder, error: errorMessage(error) },
+      { event: 'state_disk_failed', directory: this.options.folder, error: errorMessage(error) },
     )
     this.abandon()
   }

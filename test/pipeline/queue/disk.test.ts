@@ -58,7 +58,10 @@ describe('a log of records', () => {
     const write = (): void => {}
     const directory = await folder()
     const log = { debug: write, info: write, warn: write, error: write }
-    const records = await RecordLog.open(directory, 2 ** 20, log, (error) => expect(error).toBeUndefined(), thisMachine)
+    const records = await RecordLog.open({
+      ...{ folder: directory, segmentSize: 2 ** 20, log, machine: thisMachine },
+      failed: (error) => expect(error).toBeUndefined(),
+    })
     const [one, other] = await Promise.all([records.writable(), records.writable()])
     expect(other.segment).toBe(one.segment)
     expect(records.segments).toEqual([one.segment])

@@ -264,7 +264,7 @@ service: { shutdown_timeout: 200ms, pipelines: { metrics: { receivers: [otlp], e
     const large = batchOf(...Array.from({ length: 10_000 }, (_, index) => index))
     for (let pushed = 0; pushed < 3; pushed++) await settled(Promise.resolve(first.push(large)))
     const handedOut = batchOf(1)
-    await settled(Promise.resolve(first.push(handedOut, true)))
+    await settled(Promise.resolve(first.pushAgain(handedOut)))
     await settled(Promise.resolve(first.push(batchOf(2))))
     const taken: Batch[] = []
     for (let seconds = 0; taken.length < 5 && seconds < 60; seconds++) {
