@@ -76,10 +76,8 @@ async function measureState(id: string, points: number, deliverers: number, kept
   }
   const events = { changed: drain, restored: () => {}, lost: () => {}, recovered: () => {} }
   const config = { queue_size: undefined, sizer: 'requests', max_disk_size: 4 * 2 ** 30 } as const
-  const queue = new DiskQueue({
-    ...{ directory: folder, exporter: id, config, events, log: quiet },
-    state: kept ? engine.state : undefined,
-  })
+  const queue = new DiskQueue({ directory: folder, exporter: id, config, events, log: quiet })
+  if (kept) queue.configure(config, engine.state)
   await queue.open()
   const account = { created: () => {}, merged: () => {}, dropped: () => {} }
   for (const next of requests) engine.apply(next(), account)

@@ -51,8 +51,6 @@ export interface DiskQueueOptions {
   readonly exporter: string
   readonly signal?: Signal
   readonly config: Limits
-  /** What is remembered beside the batches. */
-  readonly state?: ExporterState
   readonly events: QueueEvents
   readonly log: Logger
   readonly memoryIsShort?: () => boolean
@@ -84,17 +82,17 @@ export class DiskQueue implements Queue {
   readonly #heldSize: Waiting = { records: 0, items: 0, bytes: 0 }
   #lastRecovered: Date | undefined
   #config: Limits
-  readonly #options: Required<Omit<DiskQueueOptions, 'state'>>
+  readonly #options: Required<DiskQueueOptions>
 
-  constructor({ state, ...given }: DiskQueueOptions) {
-    const { signal = 'metrics', memoryIsShort = () => false, bytesBeside = () => 0, machine = thisMachine } = given
-    const { directory, exporter, config, events, log } = given
+  constructor(given: DiskQueueOptions) {
+    const { directory, exporter, config, events, log, signal = 'metrics' } = given
+    const { memoryIsShort = () => false, bytesBeside = () => 0, machine = thisMachine } = given
     const { clock } = machine
     this.#options = { ...given, signal, memoryIsShort, bytesBeside, machine }
     this.#config = config
     const folder = (this.#folder = queueFolder(directory, deliveryId(exporter, signal)))
     this.#segmentSize = Math.min(SEGMENT_SIZE, Math.ceil(config.max_disk_size / 8))
-    this.#state = new StateLog({ folder, minSize: this.#segmentSize, state, log, machine })
+    this.#state = new StateLog({ folder, minSize: this.#segmentSize, log, machine })
     this.#writer = new GroupWriter({
       ...{ state: this.#state, groupSize: this.#segmentSize, clock },
       written: (entry, position) => {

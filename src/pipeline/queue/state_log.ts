@@ -75,7 +75,6 @@ export interface StateLogOptions {
   readonly folder: string
   /** Bytes of a file before the exporter begins another checkpoint, however little it remembers. */
   readonly minSize: number
-  readonly state: ExporterState | undefined
   readonly log: Logger
   readonly machine: Pick<Machine, 'clock' | 'disk'>
 }
@@ -103,10 +102,7 @@ export class StateLog {
   #deleting: Promise<unknown> = Promise.resolve()
   #state: ExporterState | undefined
 
-  constructor(private readonly options: StateLogOptions) {
-    this.#state = options.state
-    this.#beginCheckpoint()
-  }
+  constructor(private readonly options: StateLogOptions) {}
 
   /** What changed since it was last asked; `undefined` where the exporter has no memory. */
   take(): Change | undefined {
@@ -116,7 +112,7 @@ export class StateLog {
     return this.#changes()
   }
 
-  /** Goes on with another exporter, to which that before it has given what it remembered. */
+  /** Goes on with an exporter, which has what the one before it remembered. */
   renew(state: ExporterState | undefined): void {
     if (state === undefined) this.abandon()
     this.#state = state

@@ -75,7 +75,9 @@ function remembering() {
   return {
     start: (machine: Machine): DiskQueue => {
       restored = []
-      return new DiskQueue({ directory: '/queue', exporter: 'values', config, state, events, log, machine })
+      const queue = new DiskQueue({ directory: '/queue', exporter: 'values', config, events, log, machine })
+      queue.configure(config, state)
+      return queue
     },
     /** The number that was told last. */
     told: () => told,

@@ -108,7 +108,8 @@ class Life {
     const events = { changed: () => {}, restored: () => {}, lost: () => {}, recovered: () => {} }
     const write = (message: string, fields: object = {}): number => this.messages.push(message + JSON.stringify(fields))
     const log = { debug: write, info: write, warn: write, error: write }
-    this.#queue = new DiskQueue({ directory, exporter: 'values', config, state: this.#engine.state, events, log })
+    this.#queue = new DiskQueue({ directory, exporter: 'values', config, events, log })
+    this.#queue.configure(config, this.#engine.state)
   }
 
   get problem(): string | undefined {
