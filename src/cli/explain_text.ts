@@ -91,7 +91,7 @@ function groupLines({ host, tags, series }: Group, width: number): string[] {
       width,
     ),
   )
-  const rows = series.map((one, index) => toRow(one, series[index - 1]?.name === one.name))
+  const rows = series.map((one, index) => toRow(one, { isAgain: series[index - 1]?.name === one.name }))
   const widthOf = (column: 'name' | 'type' | 'value' | 'unit' | 'interval', title: string): number =>
     Math.max(title.length, ...rows.map((row) => row[column].length))
   const [typeWidth, valueWidth] = [widthOf('type', 'TYPE'), widthOf('value', 'LAST VALUE')]
@@ -131,12 +131,15 @@ interface Row {
   readonly details: readonly string[]
 }
 
-/** `again`: the series before it has the same name, which stands once. */
-function toRow({ name, type, unit = '', tags, from, values }: ExplainedSeries, again: boolean): Row {
+/** `isAgain`: the series before it has the same name, which stands once. */
+function toRow(
+  { name, type, unit = '', tags, from, values }: ExplainedSeries,
+  { isAgain }: { readonly isAgain: boolean },
+): Row {
   const { value, interval } = values[values.length - 1]
   const { count = NaN, ...figures } = typeof value === 'number' ? { count: value } : value
   return {
-    name: again ? '' : visible(name),
+    name: isAgain ? '' : visible(name),
     type,
     value: numberText(count),
     unit: visible(unit),
@@ -144,7 +147,7 @@ function toRow({ name, type, unit = '', tags, from, values }: ExplainedSeries, a
     details: [
       ...Object.entries(figures).map(([figure, number]) => `${figure} ${numberText(number)}`),
       ...tags.filter(isOwn).map(tagText),
-      ...(again ? [] : sourceWords(from.length === 1 && from[0] === name ? undefined : from)),
+      ...(isAgain ? [] : sourceWords(from.length === 1 && from[0] === name ? undefined : from)),
     ],
   }
 }

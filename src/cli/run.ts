@@ -24,11 +24,11 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   let begin: (reload: () => unknown) => void
   const begun = new Promise<() => unknown>((resolve) => (begin = resolve))
   let sayEnd: (second: Signal) => void = () => undefined
-  const asked = firstSignal(
+  const asked = firstSignal({
     once,
-    () => void begun.then((reload) => reload()),
-    (second) => sayEnd(second),
-  )
+    reload: () => void begun.then((reload) => reload()),
+    sayEnd: (second) => sayEnd(second),
+  })
   const watch = watchdog()
   const load = async () => {
     const config = await loadConfig(await configInput(options))
@@ -79,11 +79,17 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   return reason.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
 }
 
+interface Signals {
+  readonly once: boolean
+  readonly reload: () => void
+  readonly sayEnd: (second: Signal) => void
+}
+
 /**
  * Resolves with the first signal to stop. The second one ends the process, for which `sayEnd` is called before, and every hang-up that is
  * none calls `reload`.
  */
-function firstSignal(once: boolean, reload: () => void, sayEnd: (second: Signal) => void): Promise<Signal> {
+function firstSignal({ once, reload, sayEnd }: Signals): Promise<Signal> {
   const terminal = isatty(0)
   const stopsOnHangUp = (): boolean => once || process.platform === 'win32' || (terminal && !isatty(0))
   return new Promise((resolve) => {

@@ -103,8 +103,8 @@ filter:
     }
   },
   create({ config }) {
-    const include = config.include === undefined ? undefined : filterBy(config.include, true)
-    const exclude = config.exclude === undefined ? undefined : filterBy(config.exclude, false)
+    const include = config.include === undefined ? undefined : filterBy(config.include, { keep: true })
+    const exclude = config.exclude === undefined ? undefined : filterBy(config.exclude, { keep: false })
     return partByPart((batch: MetricBatch) => {
       const included = include === undefined ? batch : include(batch)
       return exclude === undefined ? included : exclude(included)
@@ -112,8 +112,8 @@ filter:
   },
 })
 
-/** Keeps what a selection matches, or (`keep` false) drops it. Data points are looked at only when it speaks of them. */
-function filterBy(selection: Selection, keep: boolean): (batch: MetricBatch) => MetricBatch {
+/** Keeps what a selection matches, or drops it. Data points are looked at only when it speaks of them. */
+function filterBy(selection: Selection, { keep }: { readonly keep: boolean }): (batch: MetricBatch) => MetricBatch {
   const matches = textMatcher(selection.match_type)
   const names = selection.metric_names.map(matches)
   const hasAttributes = attributeMatcher(selection.attributes, matches)

@@ -74,7 +74,7 @@ const MOST_PAIRS = 20_000
 export function inV8(expression: RE2JS): RegExp | undefined {
   const { prog: program, cond } = expression.re2() as { prog: Program; cond: number }
   const anchored = (cond & EMPTY_BEGIN_TEXT) !== 0
-  if (program.inst.length > MOST_INSTRUCTIONS || !hasOneWay(program, anchored)) return undefined
+  if (program.inst.length > MOST_INSTRUCTIONS || !hasOneWay(program, { anchored })) return undefined
   // V8 also finds nothing between the two halves of a character beyond U+FFFF.
   if (!anchored && expression.test('')) return undefined
   const tree = treeOf(expression.pattern())
@@ -175,7 +175,7 @@ const LATER = -1
  * places where two ways can part, for one in which they meet again after the same characters. Conditions like `$` and
  * `\b` count as fulfilled, so that there are rather more ways than there are.
  */
-function hasOneWay({ inst: program, start }: Program, anchored: boolean): boolean {
+function hasOneWay({ inst: program, start }: Program, { anchored }: { readonly anchored: boolean }): boolean {
   const taking = new Map<number, Ranges>([[LATER, [0, 0x10ffff]]])
   const next = new Map<number, readonly number[]>()
   for (const [place, { op, out, arg, runes }] of program.entries()) {

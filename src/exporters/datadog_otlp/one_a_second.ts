@@ -82,7 +82,7 @@ export class OneASecond {
     this.#known.begin(batch, this.#options.ttl)
     try {
       this.#begin()
-      const finished = this.#addAll(batch, false) ?? this.#addSingle(aggregate(batch, account, SINGLE))
+      const finished = this.#addAll(batch, { single: false }) ?? this.#addSingle(aggregate(batch, account, SINGLE))
       return this.#settle(account) ? this.#result(finished) : finished
     } finally {
       this.#end(batch)
@@ -94,7 +94,7 @@ export class OneASecond {
     this.#known.begin(batch, this.#options.ttl)
     try {
       this.#begin()
-      const added = yield* this.#addInTurns(batch, false)
+      const added = yield* this.#addInTurns(batch, { single: false })
       const { of, parts, finished } = added ?? (yield* this.#addSingleInTurns(batch, account))
       if (!this.#settle(account)) return joined(of, parts, finished)
       const results: MetricBatch[] = []
@@ -125,11 +125,11 @@ export class OneASecond {
     this.#taken = 0
   }
 
-  *#addInTurns(batch: MetricBatch, single: boolean): Divided<Added | undefined> {
+  *#addInTurns(batch: MetricBatch, how: Adding): Divided<Added | undefined> {
     const parts: Part<MetricBatch>[] = []
     const finished: MetricBatch[] = []
     for (const part of partsOf(batch)) {
-      const added = this.#addAll(part.batch, single)
+      const added = this.#addAll(part.batch, how)
       if (added === undefined) return undefined
       parts.push(part)
       finished.push(added)
@@ -141,19 +141,19 @@ export class OneASecond {
   /** Begins again, with one point a second of each source. */
   #addSingle(batch: MetricBatch): MetricBatch {
     this.#begin()
-    return this.#addAll(batch, true) as MetricBatch
+    return this.#addAll(batch, { single: true }) as MetricBatch
   }
 
   *#addSingleInTurns(batch: MetricBatch, account: Account): Divided<Added> {
     this.#begin()
-    return (yield* this.#addInTurns(yield* aggregateInTurns(batch, account, SINGLE), true)) as Added
+    return (yield* this.#addInTurns(yield* aggregateInTurns(batch, account, SINGLE), { single: true })) as Added
   }
 
   /**
    * The batch as it is sent, with all of its points added to `#points`. `single`: each source has one point a second. Else it is `undefined` where
    * points of a sum that goes up and down meet, because of one source only the latest counts.
    */
-  #addAll(batch: MetricBatch, single: boolean): MetricBatch | undefined {
+  #addAll(batch: MetricBatch, { single }: Adding): MetricBatch | undefined {
     const finished = this.#options.finish(batch)
     const sent = [...finished.metrics()]
     let index = 0
@@ -181,7 +181,8 @@ export class OneASecond {
     const series = this.#known.seriesOf(source)
     const second = secondOf(point)
     const place = this.#placesOfWholes[this.#wholes.find(series, second)]
-    const both = place === undefined ? undefined : combine(metric, this.#points[place] as DataPoint, point, true)
+    const both =
+      place === undefined ? undefined : combine(metric, this.#points[place] as DataPoint, point, { ofSeveral: true })
     if (both === undefined) this.#placesOfWholes[this.#wholes.add(series, second)] = this.#points.length - 1
     else {
       this.#points[place] = both
@@ -211,7 +212,7 @@ export class OneASecond {
     const place = this.#places[this.#samples.find(series, second)]
     const before = this.#points[place] as DataPoint
     // Summaries are totals here: of one source the latest counts.
-    const both = metric.type === 'summary' && isSame ? undefined : combine(metric, before, point, true)
+    const both = metric.type === 'summary' && isSame ? undefined : combine(metric, before, point, { ofSeveral: true })
     this.#points[place] = both ?? (point.timeUnixNano >= before.timeUnixNano ? point : before)
     this.#leave(!isSame && (both === undefined || metric.type === 'gauge') ? 'overwritten' : 'merged', metric.name)
     return kind === COUNT || metric.type !== 'sum'
@@ -230,7 +231,9 @@ export class OneASecond {
     const { joined, moved, lost } = this.#known.settle(samples)
     for (const [index, into] of joined) {
       const target = places[into]
-      points[target] = combine(COUNTS, points[places[index]] as DataPoint, points[target] as DataPoint, true)
+      points[target] = combine(COUNTS, points[places[index]] as DataPoint, points[target] as DataPoint, {
+        ofSeveral: true,
+      })
       points[places[index]] = undefined
     }
     for (const [index, second] of moved) {
@@ -263,6 +266,10 @@ export class OneASecond {
     const { buffer, byteOffset, length } = createHash('sha256').update(text).digest()
     return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2, isKept)
   }
+}
+
+interface Adding {
+  readonly single: boolean
 }
 
 /** The parts of a batch, and each as it is sent. */

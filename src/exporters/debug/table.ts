@@ -33,7 +33,7 @@ function* resourceTable({ resource, scopes }: ResourceMetrics, width: number): D
   const rows: Row[] = []
   for (const metric of metrics) {
     for (const [index, point] of metric.points.entries()) {
-      rows.push(rowOf(metric, point, index === 0))
+      rows.push(rowOf(metric, point, { isFirst: index === 0 }))
       if (rows.length % PART === 0) yield
     }
   }
@@ -57,7 +57,7 @@ function* resourceTable({ resource, scopes }: ResourceMetrics, width: number): D
   return `${lines.join('\n')}\n\n`
 }
 
-function rowOf(metric: Metric, point: DataPoint, isFirst: boolean): Row {
+function rowOf(metric: Metric, point: DataPoint, { isFirst }: { readonly isFirst: boolean }): Row {
   const [value = '-', ...more] = valueTexts(point)
   return {
     name: isFirst ? visible(metric.name) : '',

@@ -26,14 +26,20 @@ const WHOLE = -1
 type Scopes = ScopeEntry<Item>
 type Resources = ResourceEntry<Scopes>
 
+/** How a batch is divided. */
+export interface Cutting {
+  /** Whether a part may hold some points of a metric rather than all; it does unless this says no. */
+  readonly cuts: boolean
+}
+
 /**
  * What `change` makes of the batch, done part by part. It must treat each item and point without regard to others, keep their order, and
- * may leave out points, items, scopes and resources. `cuts`: whether it may be given some points of a metric rather than all.
+ * may leave out points, items, scopes and resources.
  */
-export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, cuts = true): Divided<B> {
+export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, how?: Cutting): Divided<B> {
   const parts: Part<B>[] = []
   const results: B[] = []
-  for (const part of partsOf(batch, cuts)) {
+  for (const part of partsOf(batch, how)) {
     parts.push(part)
     results.push(change(part.batch))
     yield
@@ -53,7 +59,7 @@ export function* writeInParts(batch: ItemBatch): Divided<void> {
 }
 
 /** The parts of a batch, in order: together they hold exactly its items, each once. */
-export function* partsOf<B extends ItemBatch>(batch: B, cuts = true): Generator<Part<B>> {
+export function* partsOf<B extends ItemBatch>(batch: B, how: Cutting = { cuts: true }): Generator<Part<B>> {
   let small: Resources[] = []
   let size = 0
   const take = (): Part<B> => {
@@ -65,7 +71,7 @@ export function* partsOf<B extends ItemBatch>(batch: B, cuts = true): Generator<
   for (const [place, entry] of batch.resources.entries()) {
     const own = sizeOf(entry, batch.kind)
     if (small.length > 0 && size + own > PART) yield take()
-    if (own > PART) yield* partsOfResource(batch, entry, place, cuts)
+    if (own > PART) yield* partsOfResource(batch, entry, place, how)
     else {
       small.push(entry)
       size += own
@@ -88,7 +94,7 @@ function* partsOfResource<B extends ItemBatch>(
   batch: B,
   entry: Resources,
   resource: number,
-  cuts: boolean,
+  { cuts }: Cutting,
 ): Generator<Part<B>> {
   const { kind } = batch
   for (const [scope, whole] of entry.scopes.entries()) {

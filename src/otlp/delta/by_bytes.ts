@@ -205,7 +205,8 @@ export class ByBytes {
     for (let index = 0; index < count; index++) {
       const series = seriesOf(index)
       points.see(series, now)
-      this.#state.change(series, !points.knows(series))
+      if (points.knows(series)) this.#state.change(series)
+      else this.#state.begin(series)
     }
     cursor.open(metric)
     if (withheld > 0) {
@@ -264,10 +265,12 @@ export class ByBytes {
       const series = steps[at + SERIES]
       const difference = this.#differences[index]
       const [valueAt, startAt, timeAt] = [steps[at + VALUE_AT], steps[at + START_AT], steps[at + TIME_AT]]
-      if (Number.isNaN(difference)) points.begin(series, view, valueAt, startAt, timeAt, steps[at + IS_INT] === 1)
+      if (Number.isNaN(difference))
+        points.begin(series, { view, valueAt, startAt, timeAt, isInt: steps[at + IS_INT] === 1 })
       else points.replace(series, view, valueAt, startAt, timeAt, difference)
       points.see(series, now)
-      this.#state.change(series, Number.isNaN(difference))
+      if (Number.isNaN(difference)) this.#state.begin(series)
+      else this.#state.change(series)
     }
   }
 

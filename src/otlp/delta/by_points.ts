@@ -115,7 +115,7 @@ export class ByPoints {
       return undefined
     }
     this.#memory.points.see(series, now)
-    this.#state.change(series, true)
+    this.#state.begin(series)
     if (result === 'several_writers') this.#rules.severalWriters?.(metric)
     if (typeof result !== 'string') return this.#withExtremes(result, last === undefined ? undefined : point)
     if (point.kind === 'summary') {

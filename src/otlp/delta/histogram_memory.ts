@@ -60,16 +60,25 @@ export class HistogramMemory {
     })
   }
 
-  /** What is remembered as numbers, a view; all but the bounds unless `whole`. */
-  numbers(series: number, whole: boolean): Float64Array | undefined {
+  /** What is remembered as numbers, a view. */
+  numbers(series: number): Float64Array | undefined {
+    return this.#points.get(series)
+  }
+
+  /** `numbers` without the bounds. */
+  counts(series: number): Float64Array | undefined {
     const point = this.#points.get(series)
-    return whole ? point : point?.subarray(0, FIRST + point[BUCKETS])
+    return point?.subarray(0, FIRST + point[BUCKETS])
   }
 
   /** Takes over what `numbers` gave. */
-  take(series: number, numbers: Float64Array, whole: boolean): void {
-    if (whole) this.#put(series, numbers)
-    else this.#points.get(series)?.set(numbers)
+  take(series: number, numbers: Float64Array): void {
+    this.#put(series, numbers)
+  }
+
+  /** Takes over what `counts` gave, for a point whose bounds are the same. */
+  takeCounts(series: number, counts: Float64Array): void {
+    this.#points.get(series)?.set(counts)
   }
 
   /** Whether the cursor's point has the buckets of what is remembered, and none of its numbers has gone back. */
@@ -121,7 +130,8 @@ export class HistogramMemory {
 
   /**
    * Takes over the cursor's point, which goes on from what is remembered, and writes the differences to `out`, where each
-   * field stands `shift` behind its place in the point. `bounded`: extremes are no wider than the buckets that counted.
+   * field stands `shift` behind its place in the point. `bounded`: extremes are no wider than the buckets that counted. Runs for each point of
+   * the rows `delta` of `npm run bench`, so its parameters have no names.
    */
   replace(
     series: number,

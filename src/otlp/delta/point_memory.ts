@@ -24,6 +24,18 @@ const INT = 2
 /** The value is no number and is remembered elsewhere. */
 const OTHER = 3
 
+/** Places of a series that are copied together. */
+export interface Places {
+  readonly first: number
+  readonly end: number
+}
+/** A number with its time, or with its start as well. */
+export const NUMBER_AND_TIME: Places = { first: VALUE, end: START }
+export const WHOLE_NUMBER: Places = { first: VALUE, end: PASS }
+/** The time of a point whose value is remembered elsewhere, or its start as well. */
+export const POINT_TIME: Places = { first: TIME, end: START }
+export const POINT_TIMES: Places = { first: TIME, end: PASS }
+
 /** Where the times of a point are; `startAt`: -1 when it has no start. */
 interface Times {
   readonly view: DataView
@@ -122,19 +134,30 @@ export class PointMemory {
     return this.#places[series * STRIDE + KIND] === INT
   }
 
-  /** Copies the time, and the value before and the start behind it where asked for, to `at` in `to`; returns where they end. */
-  copy(series: number, to: Int32Array, at: number, value: boolean, start: boolean): number {
-    const end = series * STRIDE + (start ? START + 2 : START)
-    for (let from = series * STRIDE + (value ? VALUE : TIME); from < end; from++) to[at++] = this.#places[from]
+  /** Copies these places to `at` in `to`; returns where they end there. */
+  copy(series: number, { first, end }: Places, to: Int32Array, at: number): number {
+    const own = series * STRIDE
+    for (let place = first; place < end; place++) to[at++] = this.#places[own + place]
     return at
   }
 
-  /** Takes over what `copy` gave. `isInt` tells a number that is new; one without a value is remembered elsewhere. */
-  take(series: number, from: Int32Array, at: number, value: boolean, start: boolean, isInt?: boolean): void {
-    const end = series * STRIDE + (start ? START + 2 : START)
-    for (let to = series * STRIDE + (value ? VALUE : TIME); to < end; to++) this.#places[to] = from[at++]
-    if (!value) this.#places[series * STRIDE + KIND] = OTHER
-    else if (isInt !== undefined) this.#places[series * STRIDE + KIND] = isInt ? INT : DOUBLE
+  /** Takes over what `copy` gave; a number is of the kind that it was before. */
+  take(series: number, { first, end }: Places, from: Int32Array, at: number): void {
+    const own = series * STRIDE
+    for (let place = first; place < end; place++) this.#places[own + place] = from[at++]
+    if (first === TIME) this.#places[own + KIND] = OTHER
+  }
+
+  /** Takes over a `WHOLE_NUMBER` that `copy` gave for an int. */
+  takeInt(series: number, from: Int32Array, at: number): void {
+    this.take(series, WHOLE_NUMBER, from, at)
+    this.#places[series * STRIDE + KIND] = INT
+  }
+
+  /** Takes over a `WHOLE_NUMBER` that `copy` gave for a double. */
+  takeDouble(series: number, from: Int32Array, at: number): void {
+    this.take(series, WHOLE_NUMBER, from, at)
+    this.#places[series * STRIDE + KIND] = DOUBLE
   }
 
   forget(series: number): void {
@@ -176,7 +199,10 @@ export class PointMemory {
     return difference >= 0 && difference <= Number.MAX_SAFE_INTEGER ? difference : NaN
   }
 
-  /** Takes over the number at these places, and writes the difference and where it starts in their stead. */
+  /**
+   * Takes over the number at these places, and writes the difference and where it starts in their stead. Runs for each point of the rows
+   * `delta` of `npm run bench`, so its parameters have no names.
+   */
   replace(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, difference: number): void {
     const places = this.#places
     const at = series * STRIDE
@@ -204,12 +230,12 @@ export class PointMemory {
   }
 
   /** Takes over the number at these places as the first of its series. */
-  begin(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, isInt: boolean): void {
+  begin(series: number, point: Times & { readonly valueAt: number; readonly isInt: boolean }): void {
     const at = series * STRIDE
-    this.#places[at + VALUE] = view.getInt32(valueAt, true)
-    this.#places[at + VALUE + 1] = view.getInt32(valueAt + 4, true)
-    this.beginTimes(series, { view, timeAt, startAt })
-    this.#places[at + KIND] = isInt ? INT : DOUBLE
+    this.#places[at + VALUE] = point.view.getInt32(point.valueAt, true)
+    this.#places[at + VALUE + 1] = point.view.getInt32(point.valueAt + 4, true)
+    this.beginTimes(series, point)
+    this.#places[at + KIND] = point.isInt ? INT : DOUBLE
   }
 
   /** `begin` for a point whose value is remembered elsewhere. */

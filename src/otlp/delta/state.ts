@@ -3,6 +3,7 @@ import { doubled } from '../wire/bytes_index.ts'
 import { viewOf } from '../wire/lazy_message.ts'
 import { Senders } from './senders.ts'
 import { readSenders, writeSenders } from './senders_state.ts'
+import { NUMBER_AND_TIME, POINT_TIME, POINT_TIMES, WHOLE_NUMBER } from './point_memory.ts'
 import type { SeriesMemory } from './series_memory.ts'
 
 /*
@@ -58,11 +59,20 @@ export class DeltaState {
     private readonly clock: Clock,
   ) {}
 
-  /** Notes that a series has another point; `anew`: with more than another time and values. */
-  change(series: number, anew: boolean): void {
+  /** Notes that a series has another point, which differs from the one before only in its time and values. */
+  change(series: number): void {
+    this.#note(series * 2)
+  }
+
+  /** Notes that a series has another point, which differs from the one before in more. */
+  begin(series: number): void {
+    this.#note(series * 2 + 1)
+  }
+
+  #note(change: number): void {
     if (this.#checkpoint === 0) return
     if (this.#changes === this.#changed.length) this.#changed = doubled(this.#changed)
-    this.#changed[this.#changes++] = series * 2 + (anew ? 1 : 0)
+    this.#changed[this.#changes++] = change
   }
 
   /** Forgets the series for which `isGone` says so, and their numbers; returns how many points were withheld of these. */
@@ -89,13 +99,13 @@ export class DeltaState {
       const number = this.#changed[index] >> 1
       if (!this.memory.knows(number)) continue
       const named = this.#name(number, now)
-      this.#tell(number, named || (this.#changed[index] & 1) === 1)
+      this.#tell(number, { whole: named || (this.#changed[index] & 1) === 1 })
     }
     let left = Math.max(SLICE, this.#changes * 4)
     this.#changes = 0
     for (; left > 0 && this.#next < series.end; this.#next++) {
       if (!this.memory.knows(this.#next) || !this.#name(this.#next, now)) continue
-      this.#tell(this.#next, true)
+      this.#tell(this.#next, { whole: true })
       left--
     }
     const bytes = this.#used === 1 ? new Uint8Array() : new Uint8Array(this.#words.slice(0, this.#used).buffer)
@@ -139,10 +149,10 @@ export class DeltaState {
     return true
   }
 
-  #tell(series: number, whole: boolean): void {
+  #tell(series: number, what: { readonly whole: boolean }): void {
     const last = this.memory.isElsewhere(series) ? this.memory.last(series) : undefined
-    if (last === undefined) this.#tellPoint(series, whole)
-    if (!whole && last === undefined) return
+    if (last === undefined) this.#tellPoint(series, what)
+    if (!what.whole && last === undefined) return
     const senders = this.memory.sendersOf(series) ?? (last && new Senders(last))
     if (senders === undefined) return
     if (last !== undefined) senders.last = last
@@ -150,16 +160,18 @@ export class DeltaState {
     this.#putBytes(writeSenders(senders))
   }
 
-  #tellPoint(series: number, whole: boolean): void {
+  #tellPoint(series: number, { whole }: { readonly whole: boolean }): void {
     const { points, histograms } = this.memory
-    const numbers = histograms.numbers(series, whole)
+    const numbers = whole ? histograms.numbers(series) : histograms.counts(series)
     if (numbers === undefined) this.#head(whole ? (points.isInt(series) ? INT : DOUBLE) : NUMBER, series)
     else {
       this.#head(whole ? HISTOGRAM : BUCKETS, series)
       this.#put(numbers.length * 2)
     }
     this.#reserve(MOST_PLACES)
-    this.#used = points.copy(series, this.#words, this.#used, numbers === undefined, whole)
+    const number = whole ? WHOLE_NUMBER : NUMBER_AND_TIME
+    const times = whole ? POINT_TIMES : POINT_TIME
+    this.#used = points.copy(series, numbers === undefined ? number : times, this.#words, this.#used)
     if (numbers === undefined) return
     this.#reserve(numbers.length * 2)
     this.#words.set(new Int32Array(numbers.buffer, numbers.byteOffset, numbers.length * 2), this.#used)
@@ -227,17 +239,17 @@ export class DeltaState {
     if (kind === INT || kind === DOUBLE || kind === HISTOGRAM) this.memory.isPlain(series)
     switch (kind) {
       case INT:
+        return points.takeInt(series, words, at)
       case DOUBLE:
-        return points.take(series, words, at, true, true, kind === INT)
+        return points.takeDouble(series, words, at)
       case NUMBER:
-        return points.take(series, words, at, true, false)
+        return points.take(series, NUMBER_AND_TIME, words, at)
       case HISTOGRAM:
-      case BUCKETS: {
-        const whole = kind === HISTOGRAM
-        points.take(series, words, at + 1, false, whole)
-        const from = at + 1 + (whole ? 4 : 2)
-        return histograms.take(series, new Float64Array(words.slice(from, from + words[at]).buffer), whole)
-      }
+        points.take(series, POINT_TIMES, words, at + 1)
+        return histograms.take(series, numbersAt(words, at + 5, words[at]))
+      case BUCKETS:
+        points.take(series, POINT_TIME, words, at + 1)
+        return histograms.takeCounts(series, numbersAt(words, at + 3, words[at]))
       case POINT:
       case SENDERS: {
         const senders = readSenders(bytesAt(at))
@@ -246,6 +258,10 @@ export class DeltaState {
       }
     }
   }
+}
+
+function numbersAt(words: Int32Array, from: number, length: number): Float64Array {
+  return new Float64Array(words.slice(from, from + length).buffer)
 }
 
 /** How many places an item takes behind its first. */

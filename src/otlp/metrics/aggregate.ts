@@ -87,7 +87,7 @@ class Aggregation {
         const time = point.timeUnixNano / resolution
         const first = groups.get(identity)
         const group = first?.time === time ? first : first?.later?.get(time)
-        const result = group && combine(metric, group.result, point, ofSeveral)
+        const result = group && combine(metric, group.result, point, { ofSeveral })
         if (group !== undefined && result !== undefined) {
           group.result = result
           this.#groupsOfPoints.push('gone')
@@ -137,7 +137,7 @@ export function combine(
   { type, temporality }: Pick<Metric, 'type' | 'temporality'>,
   earlier: DataPoint,
   later: DataPoint,
-  ofSeveral: boolean,
+  { ofSeveral }: { readonly ofSeveral: boolean },
 ): DataPoint | undefined {
   const latest = later.timeUnixNano >= earlier.timeUnixNano ? later : earlier
   if (type === 'gauge') return latest

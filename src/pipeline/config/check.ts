@@ -64,7 +64,7 @@ export function checkSettings(
     const at = entry?.key ?? place
     const below = join(path, name)
     const checked = isSetting(setting)
-      ? checkSetting(setting, entry?.value, at, below, inside(check, isSecret(name, setting)))
+      ? checkSetting(setting, entry?.value, at, below, { ...check, secret: check.secret || isSecret(name, setting) })
       : checkSettings(setting, entry?.value, at, below, check)
     value[name] = checked.value
     if (checked.shown !== undefined) shown[name] = checked.shown
@@ -198,7 +198,7 @@ export function checkFormat(format: Format, node: Node, place: SourcePosition, p
   if (node.kind !== 'map') return wrongKind(format, node, path, check)
   const items = Array.from(node.entries, ([name, { key, value }]) => {
     if (name.includes('${')) report(check, key, join(path, name), 'only values are expanded, not keys')
-    const inner = inside(check, isNamedLikeSecret(name) && holdsText(format.map))
+    const inner = { ...check, secret: check.secret || (isNamedLikeSecret(name) && holdsText(format.map)) }
     return [name, checkFormat(format.map, value, key, join(path, name), inner)] as const
   })
   return {
@@ -293,10 +293,6 @@ function holdsText(format: Format): boolean {
   if (typeof format === 'string') return format === 'string' || format === 'url'
   if ('length' in format || 'settings' in format) return false
   return holdsText('list' in format ? format.list : format.map)
-}
-
-function inside(check: Check, secret: boolean): Check {
-  return secret ? { ...check, secret } : check
 }
 
 type ScalarNode = Extract<Node, { kind: 'scalar' }>

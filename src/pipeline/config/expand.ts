@@ -38,14 +38,14 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
   const mistakes: { message: string; unset: boolean }[] = []
   const unbraced: string[] = []
   const pieces: string[] = []
-  const expanded = expandUntil(text, 0, false)
+  const expanded = expandUntil(text, 0)
   return { text: expanded.text, mistakes, unbraced, pieces }
 
-  /** Expands up to the end, or up to the brace that closes a default. */
-  function expandUntil(source: string, start: number, inner: boolean): { text: string; end: number } {
+  /** Expands up to the end, or up to `closing`, which closes a default. */
+  function expandUntil(source: string, start: number, closing?: '}'): { text: string; end: number } {
     let result = ''
     let position = start
-    while (position < source.length && !(inner && source[position] === '}')) {
+    while (position < source.length && source[position] !== closing) {
       if (source.startsWith('$$', position)) {
         result += '$'
         position += 2
@@ -70,7 +70,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
   function expandReference(source: string, start: number): { text: string; end: number } {
     const [head, scheme, name, operator] = /^\$\{(?:(\w+):)?((?:(?!:[-+?])[^{}$])*)(:[-+?])?/.exec(source.slice(start))!
     const before = [mistakes.length, unbraced.length]
-    const rest = expandUntil(source, start + head.length, true)
+    const rest = expandUntil(source, start + head.length, '}')
     if (source[rest.end] !== '}') {
       mistakes.push({
         message: `\`${source.slice(start)}\` has no closing brace; a dollar itself is written $$`,
@@ -84,7 +84,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
       pieces.push(text)
       return { text, end }
     }
-    const fail = (message: string, unset = false) => {
+    const fail = (message: string, { unset } = { unset: false }) => {
       mistakes.push({ message, unset })
       return { text: '', end }
     }
@@ -98,7 +98,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     if (VARIABLE.exec(name)?.[0] !== name) return fail(`"${name}" is not the name of an environment variable`)
     const value = surroundings.env[name]
     if (operator === undefined) {
-      return value === undefined ? fail(`the environment variable ${name} is not set`, true) : put(value)
+      return value === undefined ? fail(`the environment variable ${name} is not set`, { unset: true }) : put(value)
     }
     const isSet = value !== undefined && value !== ''
     if (operator === (isSet ? ':+' : ':-')) return { text: rest.text, end }
@@ -106,15 +106,15 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
       ;[mistakes.length, unbraced.length] = before // of the text, which is not needed
       return isSet ? put(value) : { text: '', end }
     }
-    return fail(`the environment variable ${name} is not set: ${rest.text}`, true)
+    return fail(`the environment variable ${name} is not set: ${rest.text}`, { unset: true })
   }
 
-  function readFile(path: string, fail: (message: string, unset: boolean) => unknown): string {
+  function readFile(path: string, fail: (message: string, how: { unset: boolean }) => unknown): string {
     const file = resolve(surroundings.directory, path)
     try {
       return surroundings.read(file).replace(/\r?\n$/, '')
     } catch (error) {
-      fail(`${file} ${errorMessage(error)}`, true)
+      fail(`${file} ${errorMessage(error)}`, { unset: true })
       return ''
     }
   }

@@ -50,7 +50,10 @@ export function checkPipelines(
       }
       for (const [index, reference] of ids?.entries() ?? []) {
         if (reference === undefined) continue
-        const mistake = referenceMistake(reference, section, ids!.indexOf(reference) < index, configured)
+        const mistake: [message: string, suggestion?: string] | undefined =
+          ids!.indexOf(reference) < index
+            ? [`references ${SECTIONS[section]} "${reference}" multiple times`]
+            : referenceMistake(reference, section, configured)
         if (mistake === undefined) used[section].add(reference)
         else report(check, places[index] ?? key, `${join(path, section)}[${index}]`, ...mistake)
       }
@@ -111,11 +114,9 @@ export async function checkSignals(
 function referenceMistake(
   id: string,
   section: Section,
-  repeated: boolean,
   configured: SectionEntries,
 ): [message: string, suggestion?: string] | undefined {
   const kind: ComponentKind = SECTIONS[section]
-  if (repeated) return [`references ${kind} "${id}" multiple times`]
   if (configured[section].has(id)) return undefined
   const message = `references ${kind} "${id}" which is not configured`
   const type = id.split('/', 1)[0]

@@ -15,6 +15,15 @@ import type { PipelineSheet, ProcessorSheet } from '../telemetry/telemetry.ts'
 
 type Processor = ProcessorComponent<Settings, Batch>
 
+export interface StageOptions {
+  readonly configured: Configured<Processor>
+  readonly created: ReturnType<Processor['create']>
+  readonly lifetime: Lifetime
+  readonly log: Logger
+  readonly report: Context['report']
+  readonly clock: Clock
+}
+
 /** One processor of one pipeline, created and perhaps not running yet. */
 export class Stage {
   readonly #input = new Subject<Envelope>()
@@ -24,21 +33,22 @@ export class Stage {
   /** Where its output goes. */
   next: (envelope: Envelope) => void = () => undefined
 
-  constructor(
-    readonly configured: Configured<Processor>,
-    private readonly created: ReturnType<Processor['create']>,
-    readonly lifetime: Lifetime,
-    private readonly log: Logger,
-    private readonly report: Context['report'],
-    private readonly clock: Clock,
-  ) {}
+  constructor(private readonly options: StageOptions) {}
+
+  get configured(): Configured<Processor> {
+    return this.options.configured
+  }
+
+  get lifetime(): Lifetime {
+    return this.options.lifetime
+  }
 
   /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. `timeout`: `service.processor_timeout`. */
   join(sheet: PipelineSheet, counts: ProcessorSheet, timeout: number): void {
     this.#timeout = timeout
     if (this.#counts !== undefined) return
     this.#counts = counts
-    const { created, configured, log, report, clock } = this
+    const { created, configured, log, report, clock } = this.options
     const { changes } = configured.component
     const custom = !isBuiltin(configured.component)
     const guarded = this.#input.pipe(

@@ -66,7 +66,7 @@ export function guard(
       const step =
         typeof processor === 'function'
           ? new FunctionStep(processor, output, ledger, guarded)
-          : new OperatorStep(processor, output, ledger, guarded.custom)
+          : new OperatorStep(processor, output, ledger, guarded)
       return source.subscribe({ next: (envelope) => step.take(envelope), complete: () => step.complete() })
     })
 }
@@ -327,7 +327,7 @@ class OperatorStep implements Step {
     private readonly processor: ProcessorOperator<Batch>,
     private readonly output: Subscriber<Envelope>,
     private readonly ledger: Ledger,
-    private readonly custom: boolean,
+    private readonly guarded: { readonly custom: boolean },
   ) {}
 
   take(envelope: Envelope): void {
@@ -356,7 +356,7 @@ class OperatorStep implements Step {
     this.#input = input
     const emitted = defer(() => this.processor.operator(input))
     // What is no batch ends the operator, as a throw does.
-    const checked = this.custom ? emitted.pipe(map((batch) => emittedBatch(batch, this.ledger.sheet))) : emitted
+    const checked = this.guarded.custom ? emitted.pipe(map((batch) => emittedBatch(batch, this.ledger.sheet))) : emitted
     checked.subscribe({
       next: (batch) => this.#emit(batch),
       error: (error: unknown) => this.#fail(error),

@@ -193,7 +193,8 @@ class Planner {
     const { context, lifetime } = this.#context(configured)
     const created = this.#create(configured, context)
     const log = componentLogger(this.options.log, configured.id, pipeline)
-    return created && new Stage(configured, created, lifetime, log, context.report, this.options.clock)
+    const { report } = context
+    return created && new Stage({ configured, created, lifetime, log, report, clock: this.options.clock })
   }
 
   #context({ id, component, config }: Configured<Component>): {

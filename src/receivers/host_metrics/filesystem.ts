@@ -86,7 +86,7 @@ export const filesystem = defineScraper({
     const selected = mountSelector(config)
     const unanswered = new Set<string>()
     return async (scrape) => {
-      for (const mount of readMounts(scrape, root, config.include_virtual_filesystems)) {
+      for (const mount of readMounts(scrape, root, config)) {
         const { mountpoint } = mount
         if (!selected(mount) || unanswered.has(mountpoint)) continue
         if (unanswered.size >= MAX_UNANSWERED) {
@@ -137,7 +137,11 @@ function mountSelector(config: FilesystemConfig): (mount: Pick<Mount, 'device' |
 }
 
 /** The mounts of the host. Where one was mounted over another, only the upper one can be asked. */
-function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: boolean): Iterable<Mount> {
+function readMounts(
+  scrape: Scrape<typeof metrics>,
+  root: Root,
+  { include_virtual_filesystems }: Pick<FilesystemConfig, 'include_virtual_filesystems'>,
+): Iterable<Mount> {
   const mounts = new Map<string, Mount>()
   // A type with a block device has no `nodev` in front. A ZFS pool has devices too, which the kernel does not know of.
   const physical = new Set(['zfs', ...(root.text('proc/filesystems').match(/(?<=^\t).+$/gm) ?? [])])
@@ -148,7 +152,7 @@ function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: 
     if (separator === -1 || device === undefined) throw new MalformedField('the type and device are missing')
     const mountpoint = unescapePath(fields[4])
     mounts.delete(mountpoint)
-    if (!includeVirtual && (!physical.has(type) || device === 'none')) return
+    if (!include_virtual_filesystems && (!physical.has(type) || device === 'none')) return
     mounts.set(mountpoint, {
       number: fields[2],
       // What the first root file system is called tells nothing; its number leads to its name.

@@ -4,6 +4,7 @@ import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { toOtlpJson } from '../../../src/otlp/json/write.ts'
 import type { Metric } from '../../../src/otlp/metrics/metric.ts'
 import { inParts, PART, partsOf } from '../../../src/otlp/common/parts.ts'
+import type { Cutting } from '../../../src/otlp/common/parts.ts'
 import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
 import { atOnce } from '../../../src/time/turns.ts'
 import { runs } from '../../kit/fuzzing.ts'
@@ -48,7 +49,7 @@ describe('the parts of a batch', () => {
   it('are the same batch again where nothing changed', () => {
     property((batch) => {
       expect(atOnce(inParts(batch, (part) => part))).toBe(batch)
-      expect(atOnce(inParts(batch, (part) => part, false))).toBe(batch)
+      expect(atOnce(inParts(batch, (part) => part, { cuts: false }))).toBe(batch)
     })
   })
 
@@ -61,7 +62,7 @@ describe('the parts of a batch', () => {
   })
 
   const isEven = (point: DataPoint): boolean => point.startTimeUnixNano % 2n === 0n
-  it.each<[string, (batch: MetricBatch) => MetricBatch, cuts?: boolean]>([
+  it.each<[string, (batch: MetricBatch) => MetricBatch, how?: Cutting]>([
     [
       'changes points',
       (batch) =>
@@ -76,10 +77,10 @@ describe('the parts of a batch', () => {
       'changes resources',
       (batch) => batch.mapResources((resource) => resource.withAttributes(resource.attributes.with({ a: 'b' }))),
     ],
-    ['renames metrics', (batch) => batch.mapMetrics((metric) => metric.withName(`a.${metric.name}`)), false],
-  ])('become the same as the batch at once by what %s', (_, change, ...[cuts]) => {
+    ['renames metrics', (batch) => batch.mapMetrics((metric) => metric.withName(`a.${metric.name}`)), { cuts: false }],
+  ])('become the same as the batch at once by what %s', (_, change, ...[how]) => {
     property((batch) => {
-      const [whole, divided] = [change(batch), atOnce(inParts(batch, change, cuts))]
+      const [whole, divided] = [change(batch), atOnce(inParts(batch, change, how))]
       expect(toOtlpJson(divided)).toBe(toOtlpJson(whole))
       expect(divided.pointCount).toBe(whole.pointCount)
       expect(divided.everyMetric((metric) => metric.pointsUnchanged)).toBe(
