@@ -42,7 +42,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   const config = await Promise.race([load(), asked])
   if (typeof config === 'string') return ExitCode.ok
   const secrets = new Set(config.secrets)
-  const log = await createLogger(config.service.telemetry.logs, secrets)
+  const log = createLogger(config.service.telemetry.logs, secrets)
   sayEnd = (second) =>
     log.warn(`${second} came while the process was stopping, which ends at once; what waits in memory only is lost.`)
   const profile = profileIn(config)
@@ -55,10 +55,9 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   })
   const reload = reloader({
     ...{ load, pipeline, log, secrets },
-    atNextStart: (next) =>
-      profileIn(next) === profile ? [] : [`service.profile, now ${profileIn(next)},`],
+    atNextStart: (next) => (profileIn(next) === profile ? [] : [`service.profile, now ${profileIn(next)},`]),
     configure: async ({ service }) => {
-      await log.configure(service.telemetry.logs)
+      log.configure(service.telemetry.logs)
       await servers.configure(service)
     },
   })
