@@ -70,8 +70,8 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
         pipelines: [...config.pipelines.keys()].join(', '),
         profile,
       })
-      if (!once && profile === 'agent' && !hasAgentFlags) log.info(flagsMissing(), { event: 'agent_flags_missing' })
-      if (profile === 'gateway' && hasAgentFlags) log.warn(TOO_SLOW, { event: 'agent_flags_in_gateway' })
+      if (!once && profile === 'agent' && !hasAgentFlags) log.info(flagsMissing(), { event: 'profile_flags' })
+      if (profile === 'gateway' && hasAgentFlags) log.warn(TOO_SLOW, { event: 'profile_flags' })
       return once ? undefined : servers.configure(config.service)
     },
     () => undefined,

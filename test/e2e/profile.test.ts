@@ -42,8 +42,8 @@ describe('the profile of the process', () => {
 
   it('says which flags are missing where Node.js cannot take them on by itself', async () => {
     const { command } = await started(configuration(['host_metrics']))
-    if (canReplaceItself) return expect(command.stderr()).not.toContain('agent_flags_missing')
-    await command.logged('agent_flags_missing')
+    if (canReplaceItself) return expect(command.stderr()).not.toContain('profile_flags')
+    await command.logged('profile_flags')
     expect(command.stderr()).toContain(`Start it with: node ${FLAGS.join(' ')} `)
   })
 
