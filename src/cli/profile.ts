@@ -8,8 +8,15 @@ import { hasStopped } from './signals.ts'
  * quarter less memory for it, and is still fast enough (docs/footprint.md). V8 takes these flags only on the command line.
  */
 
-/** What Node.js is started with in the profile `agent`. */
-export const AGENT_FLAGS: readonly string[] = ['--lite-mode', '--max-semi-space-size=1']
+/** What Node.js is started with in the profile `agent`. `--lite-mode` saves little more, and leaves no WebAssembly, in which undici reads answers. */
+export const AGENT_FLAGS: readonly string[] = [
+  '--max-semi-space-size=1',
+  '--no-opt',
+  '--no-maglev',
+  '--no-sparkplug',
+  '--optimize-for-size',
+  '--single-threaded-gc',
+]
 
 /** Whether this process was started with them. */
 export const hasAgentFlags = AGENT_FLAGS.every((flag) => execArgv.includes(flag))

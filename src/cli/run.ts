@@ -97,7 +97,8 @@ function flagsMissing(): string {
   return `The profile is agent, but Node.js ${process.version} was started without the flags for it, so that it takes a quarter more memory. Start it with: node ${AGENT_FLAGS.join(' ')} ${process.argv[1]}`
 }
 
-const TOO_SLOW = `Node.js was started with ${AGENT_FLAGS[0]}, but the profile is gateway, which handles a tenth of the data with it.`
+const TOO_SLOW =
+  'Node.js was started with the flags of an agent, but the profile is gateway, which handles a tenth of the data with them.'
 
 /**
  * Resolves with the first signal to stop. The second one ends the process, for which `sayEnd` is called before, and every hang-up that is

@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { loadavg, release } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AGENT_FLAGS } from '../../src/cli/profile.ts'
 
 /*
  * `npm run footprint`: the memory of the idle command, as a process of its own, by version of Node.js and by profile, all side by side.
@@ -52,9 +53,7 @@ interface Started {
 const version = (node: string): string => execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
 /** What a Node.js that cannot replace itself is given. */
 const flagsOf = (node: string): readonly string[] =>
-  execFileSync(node, ['-p', 'typeof process.execve'], { encoding: 'utf8' }).trim() === 'function'
-    ? []
-    : ['--lite-mode', '--max-semi-space-size=1']
+  execFileSync(node, ['-p', 'typeof process.execve'], { encoding: 'utf8' }).trim() === 'function' ? [] : AGENT_FLAGS
 
 const rows = nodes.flatMap((node): Row[] => {
   const agent = ['--config', file('datadog_native.yaml')]

@@ -4,7 +4,7 @@ import { startCommand, temporaryFolder } from '../kit/command.ts'
 
 /** Whether this Node.js can replace itself, as 22.15 and later can. */
 const canReplaceItself = 'execve' in process && process.platform !== 'win32'
-const FLAGS = ['--lite-mode', '--max-semi-space-size=1']
+const FLAGS = ['--max-semi-space-size=1', '--no-opt']
 
 const RECEIVERS = {
   host_metrics: '{ scrapers: { load: } }',
@@ -44,7 +44,7 @@ describe('the profile of the process', () => {
     const { command } = await started(configuration(['host_metrics']))
     if (canReplaceItself) return expect(command.stderr()).not.toContain('profile_flags')
     await command.logged('profile_flags')
-    expect(command.stderr()).toContain(`Start it with: node ${FLAGS.join(' ')} `)
+    expect(command.stderr()).toContain(`Start it with: node ${FLAGS.join(' ')} --no-maglev `)
   })
 
   it('stays until the next start where a reload changes the receivers, which the reload says', async () => {
