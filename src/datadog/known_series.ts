@@ -60,6 +60,8 @@ export function bytesOf({ identityBytes }: Attributes): PointBytes {
  * a series as its sender knows it, by the bytes it comes as; several become one series where what tells them apart is not sent.
  *
  * What is too large to be remembered, or finds no room, is only known within its batch, so that it is sent as if it came for the first time.
+ *
+ * What runs for each point of the rows `OTLP to Datadog` of `npm run bench` has parameters without names.
  */
 export class KnownSeries implements Memory {
   /** Datadog's series, by kind and what they are written as. */

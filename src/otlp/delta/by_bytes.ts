@@ -220,7 +220,7 @@ export class ByBytes {
     const { source } = metric.encoded
     let writer = writers.get(source)
     if (writer === undefined)
-      writers.set(source, (writer = new HistogramDeltaWriter(source, this.#extremes === 'bounded')))
+      writers.set(source, (writer = new HistogramDeltaWriter(source, { bounded: this.#extremes === 'bounded' })))
     const written = writer.write(
       metric.encoded,
       metric.layout,

@@ -33,7 +33,7 @@ export class HistogramDeltaWriter {
   #at = 0
 
   /** `bounded`: extremes are no wider than the buckets that counted something. */
-  constructor({ bytes, pointKeys }: EncodedRequest, bounded: boolean) {
+  constructor({ bytes, pointKeys }: EncodedRequest, { bounded }: { readonly bounded: boolean }) {
     this.#bounded = bounded
     const room = Buffer.allocUnsafe(bytes.length)
     this.#source = { bytes: room, view: viewOf(room), canonical: true, pointKeys, plainNumbers: false }

@@ -131,7 +131,7 @@ export class HistogramMemory {
   /**
    * Takes over the cursor's point, which goes on from what is remembered, and writes the differences to `out`, where each
    * field stands `shift` behind its place in the point. `bounded`: extremes are no wider than the buckets that counted. Runs for each point of
-   * the rows `delta` of `npm run bench`, so its parameters have no names.
+   * the row `cumulative to delta` of `npm run bench`, so its parameters have no names.
    */
   replace(
     series: number,

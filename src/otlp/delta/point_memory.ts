@@ -200,8 +200,8 @@ export class PointMemory {
   }
 
   /**
-   * Takes over the number at these places, and writes the difference and where it starts in their stead. Runs for each point of the rows
-   * `delta` of `npm run bench`, so its parameters have no names.
+   * Takes over the number at these places, and writes the difference and where it starts in their stead. Runs for each point of the row
+   * `cumulative to delta` of `npm run bench`, so its parameters have no names.
    */
   replace(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, difference: number): void {
     const places = this.#places
