@@ -1,6 +1,6 @@
 import { NO_ROOM, TOO_LARGE } from '../common/remembered_bytes.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
-import { metricInBytes } from '../metrics/batch.ts'
+import { MadePoints } from '../metrics/made_points.ts'
 import type { Metric } from '../metrics/metric.ts'
 import { PART } from '../common/parts.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from '../metrics/points.ts'
@@ -74,15 +74,20 @@ export class ByPoints {
       if (places.length >= LONG) metric.forget()
       yield
     }
-    const differences = metrics.map(({ pointCount }) => new Array<DataPoint | undefined>(pointCount))
+    const starts = [0]
+    for (const { pointCount } of metrics) starts.push((starts.at(-1) as number) + pointCount)
+    const differences = new MadePoints(metrics[0], starts.at(-1))
     const ordered = byTime(places)
     yield* this.#noteTimes(ordered, owner, latest, work.now)
     for (const few of blocksOf(ordered)) {
-      for (const each of few) differences[each.at][each.index] = this.#difference(metrics[each.at], each, owner, work)
-      if (ordered.length >= LONG) putInBytes(differences, few, metrics[0])
+      for (const each of few) {
+        const difference = this.#difference(metrics[each.at], each, owner, work)
+        if (difference !== undefined) differences.set(starts[each.at] + each.index, difference)
+      }
+      if (ordered.length >= LONG) forgetPoints(few)
       yield
     }
-    return differences.map((points) => points.filter((point) => point !== undefined))
+    return metrics.map((_, at) => differences.all(starts[at], starts[at + 1]))
   }
 
   /** Notes times and starts before any point is looked at, so that the order of points of one time does not matter. */
@@ -97,7 +102,7 @@ export class ByPoints {
         place.series = series
         if (series >= 0 && this.#memory.knows(series)) this.#firsts.noteStart(owner, place.start)
       }
-      if (places.length >= LONG) for (const { point } of few) point.forget()
+      if (places.length >= LONG) forgetPoints(few)
       yield
     }
   }
@@ -197,17 +202,9 @@ function* blocksOf(places: readonly PlacedPoint[]): Generator<readonly PlacedPoi
   for (let start = 0; start < places.length; start += PART) yield places.slice(start, start + PART)
 }
 
-/** Puts bytes in the place of differences that are objects, and lets go of what was read of their points. */
-function putInBytes(
-  differences: readonly (DataPoint | undefined)[][],
-  places: readonly PlacedPoint[],
-  metric: Metric,
-): void {
+/** Lets go of what was read of points, which is read again. */
+function forgetPoints(places: readonly PlacedPoint[]): void {
   for (const { point } of places) point.forget()
-  const made = places.filter(({ at, index }) => differences[at][index] !== undefined)
-  const points = made.map(({ at, index }) => differences[at][index] as DataPoint)
-  const written = metricInBytes(metric.with({ points })).points
-  for (const [place, { at, index }] of made.entries()) differences[at][index] = written[place]
 }
 
 /** In the order of time; those of one time stay as they are. */
