@@ -46,8 +46,11 @@ export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, 
 /** Does the work of `toOtlp` part by part, and leaves it little to do. */
 export function* writeInParts(batch: ItemBatch): Divided<void> {
   if (batch.isWritten) return
-  // Where only resources changed, all else is copied as it came, in no time worth a turn.
-  if (batch.resources.every(({ scopes }) => scopes.every(({ encoded }) => encoded !== undefined))) {
+  // Where only a few resources changed, all else is copied as it came, in no time worth a turn.
+  if (
+    batch.resources.length < PART &&
+    batch.resources.every(({ scopes }) => scopes.every(({ encoded }) => encoded !== undefined))
+  ) {
     batch.toOtlp()
     return
   }
