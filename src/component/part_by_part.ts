@@ -6,15 +6,15 @@ import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 
 /**
- * Makes the processor that works on a batch at once, or on a large one of metrics in turns, in which it must make the same of it. Of log
- * records and spans it may only change the resources, which takes no time worth a turn.
+ * Makes the processor that works on a batch at once, or on a large one in turns, in which it must make the same of it. Of log records and spans
+ * it may only change the resources, which takes no time worth a turn unless there are many.
  */
 export function inTurns<B extends ItemBatch>(
   atOnce: (batch: B, account: ProcessorAccount) => B,
   divided: (batch: B, account: ProcessorAccount) => Divided<B>,
 ): ProcessBatch<B> {
   return (batch, account) =>
-    batch.itemCount < LONG || batch.signal !== 'metrics'
+    batch.itemCount < LONG || (batch.signal !== 'metrics' && batch.resources.length < LONG)
       ? atOnce(batch, account)
       : new InTurns(divided(batch, account)).result
 }

@@ -335,6 +335,15 @@ describe('rename: metrics of many data points', () => {
   })
 
   it.each([
+    '{ include: a, operations: [{ action: aggregate_labels, label_set: [path], aggregation_type: max }] }',
+    '{ include: a, match_type: regexp, action: combine, new_name: b, aggregation_type: max }',
+  ])('stay apart where their labels differ: %s', async (transform) => {
+    const numbered = joined(...Array.from({ length: 6000 }, (_, index) => sum('a', index, { path: `/${index}` }, at)))
+    const lines = pointsOf(await renamed([transform], numbered))
+    expect(lines).toEqual(pointsOf(await renamed(['{ include: a, new_name: b }'], numbered)))
+  })
+
+  it.each([
     '{ include: a, operations: [{ action: aggregate_labels, label_set: [host], aggregation_type: sum }] }',
     '{ include: a, match_type: regexp, action: combine, new_name: a, aggregation_type: sum, operations: [{ action: aggregate_labels, label_set: [host], aggregation_type: sum }] }',
   ])('are aggregated over all of them: %s', async (transform) => {

@@ -9,7 +9,7 @@ import { aggregate, aggregateInTurns, combine } from '../../otlp/metrics/aggrega
 import { anyValueText } from '../../otlp/common/attributes.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import type { Metric } from '../../otlp/metrics/metric.ts'
-import { joined, partsOf } from '../../otlp/common/parts.ts'
+import { forget, inBytes, joined, partsOf } from '../../otlp/common/parts.ts'
 import type { Part } from '../../otlp/common/parts.ts'
 import type { DataPoint } from '../../otlp/metrics/points.ts'
 import { scopeIdentity } from '../../otlp/common/resource.ts'
@@ -82,7 +82,7 @@ export class OneASecond {
     this.#known.begin(batch, this.#options.ttl)
     try {
       this.#begin()
-      const finished = this.#addAll(batch, { single: false }) ?? this.#addSingle(aggregate(batch, account, SINGLE))
+      const finished = this.#add(batch, { single: false }) ?? this.#addSingle(aggregate(batch, account, SINGLE))
       return this.#settle(account) ? this.#result(finished) : finished
     } finally {
       this.#end(batch)
@@ -100,7 +100,8 @@ export class OneASecond {
       const results: MetricBatch[] = []
       for (const part of finished) {
         yield
-        results.push(this.#result(part))
+        results.push(inBytes(this.#result(part), part))
+        forget(part)
       }
       return joined(of, parts, results)
     } finally {
@@ -129,10 +130,11 @@ export class OneASecond {
     const parts: Part<MetricBatch>[] = []
     const finished: MetricBatch[] = []
     for (const part of partsOf(batch)) {
-      const added = this.#addAll(part.batch, how)
-      if (added === undefined) return undefined
+      const sent = inBytes(this.#options.finish(part.batch), part.batch)
+      if (!this.#addAll(part.batch, sent, how)) return undefined
+      forget(sent)
       parts.push(part)
-      finished.push(added)
+      finished.push(sent)
       yield
     }
     return { of: batch, parts, finished }
@@ -141,7 +143,7 @@ export class OneASecond {
   /** Begins again, with one point a second of each source. */
   #addSingle(batch: MetricBatch): MetricBatch {
     this.#begin()
-    return this.#addAll(batch, { single: true }) as MetricBatch
+    return this.#add(batch, { single: true }) as MetricBatch
   }
 
   *#addSingleInTurns(batch: MetricBatch, account: Account): Divided<Added> {
@@ -149,12 +151,17 @@ export class OneASecond {
     return (yield* this.#addInTurns(yield* aggregateInTurns(batch, account, SINGLE), { single: true })) as Added
   }
 
+  /** The batch as it is sent, once all of its points are added; `undefined` where they are not. */
+  #add(batch: MetricBatch, how: Adding): MetricBatch | undefined {
+    const finished = this.#options.finish(batch)
+    return this.#addAll(batch, finished, how) ? finished : undefined
+  }
+
   /**
-   * The batch as it is sent, with all of its points added to `#points`. `single`: each source has one point a second. Else it is `undefined` where
+   * Adds all points of the batch to `#points`, as they are sent. `single`: each source has one point a second. Else it returns `false` where
    * points of a sum that goes up and down meet, because of one source only the latest counts.
    */
-  #addAll(batch: MetricBatch, { single }: Adding): MetricBatch | undefined {
-    const finished = this.#options.finish(batch)
+  #addAll(batch: MetricBatch, finished: MetricBatch, { single }: Adding): boolean {
     const sent = [...finished.metrics()]
     let index = 0
     for (const { metric, resource, scope, schemaUrl } of batch.metrics()) {
@@ -170,11 +177,11 @@ export class OneASecond {
         }
         this.#points.push(points[at])
         if (kind === WHOLE) this.#addWhole(metric, points[at], source)
-        else if (!this.#add(metric, points[at], source, kind) && !single) return undefined
+        else if (!this.#addPoint(metric, points[at], source, kind) && !single) return false
       }
       index++
     }
-    return finished
+    return true
   }
 
   #addWhole(metric: Metric, point: DataPoint, source: number): void {
@@ -191,7 +198,7 @@ export class OneASecond {
   }
 
   /** `false` when a point of a sum that goes up and down met another. */
-  #add(metric: Metric, point: DataPoint, source: number, kind: Kind): boolean {
+  #addPoint(metric: Metric, point: DataPoint, source: number, kind: Kind): boolean {
     const known = this.#known
     const series = known.seriesOf(source)
     const second = secondOf(point)

@@ -82,9 +82,9 @@ export abstract class ItemBatch<
     return resources === this.#resources ? this : this.like(resources, undefined, undefined, itemCount)
   }
 
-  /** A batch of the same signal, made from its bytes. */
-  withBytes(bytes: Uint8Array): this {
-    return this.like(undefined, bytes, this.kind.check(bytes))
+  /** A batch of the same signal, made from its bytes. `pointsChanged`: as of `EncodedRequest`. */
+  withBytes(bytes: Uint8Array, pointsChanged = false): this {
+    return this.like(undefined, bytes, { ...this.kind.check(bytes), pointsChanged })
   }
 
   /** The number of data points, log records or spans. */

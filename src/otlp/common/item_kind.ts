@@ -46,6 +46,9 @@ export interface ItemKind<
   /** The item, whose bytes were copied to `encoded`. */
   moved(item: I, encoded: Encoded<object>): I
 
+  /** Whether what it counts is objects, rather than bytes that are read when somebody looks at them. */
+  holdsObjects(item: I): boolean
+
   /** Where what it counts lies: `BEFORE`, `WITHIN`, `AFTER`, or several of them; 0 when there is nothing. */
   placesOf(item: I, window: TimeWindow): number
   /** What is left of an item that lies in several places. */
@@ -58,6 +61,7 @@ export const single = {
   cut: <I>(item: I): I => item,
   piecesOf: <I>(item: I): readonly I[] => [item],
   joined: <I>([item]: readonly I[]): I => item,
+  holdsObjects: (item: Item): boolean => item.encoded === undefined,
   timely: <I>(item: I): I => item,
 }
 

@@ -2,6 +2,7 @@ import type { Divided } from '../../time/turns.ts'
 import type { ItemBatch } from './batch.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
+import { filterShared, mapShared } from './shared_lists.ts'
 
 /*
  * Large batches are worked on part by part, so that others have a turn in between (docs/decisions/0203-turns.md).
@@ -40,8 +41,9 @@ export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, 
   const parts: Part<B>[] = []
   const results: B[] = []
   for (const part of partsOf(batch, how)) {
+    const changed = change(part.batch)
     parts.push(part)
-    results.push(change(part.batch))
+    results.push(changed === part.batch ? changed : inBytes(changed, part.batch))
     yield
   }
   return joined(batch, parts, results)
@@ -50,16 +52,29 @@ export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, 
 /** Does the work of `toOtlp` part by part, and leaves it little to do. */
 export function* writeInParts(batch: ItemBatch): Divided<void> {
   if (batch.isWritten) return
-  // Where only resources changed, all else is copied as it came, in no time worth a turn.
-  if (batch.resources.every(({ scopes }) => scopes.every(({ encoded }) => encoded !== undefined))) {
+  // Where only a few resources changed, all else is copied as it came, in no time worth a turn.
+  if (
+    batch.resources.length < PART &&
+    batch.resources.every(({ scopes }) => scopes.every(({ encoded }) => encoded !== undefined))
+  ) {
     batch.toOtlp()
     return
   }
   batch.writtenAs(yield* inParts(batch, (part) => part.withBytes(part.toOtlp())))
 }
 
-/** The parts of a batch, in order: together they hold exactly its items, each once. */
+/**
+ * The parts of a batch, in order: together they hold exactly its items, each once. What was read of one is forgotten before the next, so
+ * that no more than its objects live at a time.
+ */
 export function* partsOf<B extends ItemBatch>(batch: B, how: Cutting = { cuts: true }): Generator<Part<B>> {
+  for (const part of divide(batch, how)) {
+    yield part
+    forget(part.batch)
+  }
+}
+
+function* divide<B extends ItemBatch>(batch: B, how: Cutting): Generator<Part<B>> {
   let small: Resources[] = []
   let size = 0
   const take = (): Part<B> => {
@@ -176,6 +191,28 @@ function* runsOf(
     while (end < to && parts[end][of] === parts[first][of]) end++
     yield [first, end]
   }
+}
+
+/**
+ * A batch that was made of `before`, with bytes in the place of objects of its own: there are many for each point, and the garbage collector
+ * takes long while they live.
+ */
+export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
+  const { kind } = batch
+  const given = new Set(itemsOf(before))
+  const isMade = (item: Item): boolean => kind.holdsObjects(item) && !given.has(item)
+  const made = batch.mapScopes((scope) => scope.withItems(filterShared(scope.items, isMade)))
+  const written = itemsOf(made.resources.length === 0 ? made : made.withBytes(made.toOtlp(), true))
+  if (written.length === 0) return batch
+  let next = 0
+  return batch.mapScopes((scope) =>
+    scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
+  )
+}
+
+/** Lets go of what was read of the items of a batch, which is read again when somebody asks. */
+export function forget(batch: ItemBatch): void {
+  for (const item of itemsOf(batch)) item.forget()
 }
 
 function itemsOf(batch: ItemBatch): readonly Item[] {

@@ -1,8 +1,10 @@
 import { NO_ROOM, TOO_LARGE } from '../common/remembered_bytes.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
+import { MadePoints } from '../metrics/made_points.ts'
 import type { Metric } from '../metrics/metric.ts'
 import { PART } from '../common/parts.ts'
 import type { DataPoint, ExponentialHistogramPoint, HistogramPoint } from '../metrics/points.ts'
+import { atOnce, LONG } from '../../time/turns.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { ExtremesOfDifferences } from './by_bytes.ts'
 import { countedFromZero, remembered } from './difference.ts'
@@ -56,45 +58,52 @@ export class ByPoints {
 
   /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
   differences(metrics: readonly Metric[], owner: number, latest: bigint | undefined, work: Work): DataPoint[][] {
-    const places: PlacedPoint[] = []
-    for (const [at, metric] of metrics.entries()) addPlaces(places, metric, at, work.account)
-    const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
-    const ordered = byTime(places)
-    this.#noteTimes(ordered, owner, latest, work.now)
-    for (const each of ordered) {
-      differences[each.at][each.index] = this.#difference(metrics[each.at], each, owner, work)
-    }
-    return differences.map((points) => points.filter((point) => point !== undefined))
+    return atOnce(this.differencesInTurns(metrics, owner, latest, work))
   }
 
   /** `differences` in turns. */
-  *differencesInTurns(metrics: readonly Metric[], owner: number, latest: bigint, work: Work): Divided<DataPoint[][]> {
+  *differencesInTurns(
+    metrics: readonly Metric[],
+    owner: number,
+    latest: bigint | undefined,
+    work: Work,
+  ): Divided<DataPoint[][]> {
     const places: PlacedPoint[] = []
     for (const [at, metric] of metrics.entries()) {
       addPlaces(places, metric, at, work.account)
+      if (places.length >= LONG) metric.forget()
       yield
     }
-    const differences = metrics.map(({ points }) => new Array<DataPoint | undefined>(points.length))
+    const starts = [0]
+    for (const { pointCount } of metrics) starts.push((starts.at(-1) as number) + pointCount)
+    const differences = new MadePoints(metrics[0], starts.at(-1))
     const ordered = byTime(places)
-    this.#noteTimes(ordered, owner, latest, work.now)
-    for (const [count, each] of ordered.entries()) {
-      if (count % PART === 0) yield
-      differences[each.at][each.index] = this.#difference(metrics[each.at], each, owner, work)
+    yield* this.#noteTimes(ordered, owner, latest, work.now)
+    for (const few of blocksOf(ordered)) {
+      for (const each of few) {
+        const difference = this.#difference(metrics[each.at], each, owner, work)
+        if (difference !== undefined) differences.set(starts[each.at] + each.index, difference)
+      }
+      if (ordered.length >= LONG) forgetPoints(few)
+      yield
     }
-    return differences.map((points) => points.filter((point) => point !== undefined))
+    return metrics.map((_, at) => differences.all(starts[at], starts[at + 1]))
   }
 
   /** Notes times and starts before any point is looked at, so that the order of points of one time does not matter. */
-  #noteTimes(places: readonly PlacedPoint[], owner: number, latest: bigint | undefined, now: number): void {
-    const last = places.at(-1)?.point.timeUnixNano
+  *#noteTimes(places: readonly PlacedPoint[], owner: number, latest: bigint | undefined, now: number): Divided<void> {
+    const last = places.at(-1)?.time
     if (last === undefined || !this.#firsts.areNoted) return
     this.#firsts.note(owner, latest ?? last)
-    for (const place of places) {
-      const { point } = place
-      if (this.#firsts.isNoted(owner, point.startTimeUnixNano)) continue
-      const series = this.#memory.findPoint(owner, point, now)
-      place.series = series
-      if (series >= 0 && this.#memory.knows(series)) this.#firsts.noteStart(owner, point.startTimeUnixNano)
+    for (const few of blocksOf(places)) {
+      for (const place of few) {
+        if (this.#firsts.isNoted(owner, place.start)) continue
+        const series = this.#memory.findPoint(owner, place.point, now)
+        place.series = series
+        if (series >= 0 && this.#memory.knows(series)) this.#firsts.noteStart(owner, place.start)
+      }
+      if (places.length >= LONG) forgetPoints(few)
+      yield
     }
   }
 
@@ -170,6 +179,8 @@ export class ByPoints {
 /** A point, and which metric it stands in, and where. */
 interface PlacedPoint {
   readonly point: CumulativePoint
+  readonly time: bigint
+  readonly start: bigint
   readonly at: number
   readonly index: number
   /** The number of its series, once it was looked up. */
@@ -180,21 +191,29 @@ interface PlacedPoint {
 function addPlaces(places: PlacedPoint[], metric: Metric, at: number, account: DeltaAccount): void {
   ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
     const missing = missingValue(point)
-    if (missing === undefined) places.push({ point, at, index, series: undefined })
-    else account.dropped(missing, 1)
+    if (missing !== undefined) return account.dropped(missing, 1)
+    const { timeUnixNano: time, startTimeUnixNano: start } = point
+    places.push({ point, time, start, at, index, series: undefined })
   })
+}
+
+/** As many as are worked on before others have a turn, one after the other. */
+function* blocksOf(places: readonly PlacedPoint[]): Generator<readonly PlacedPoint[]> {
+  for (let start = 0; start < places.length; start += PART) yield places.slice(start, start + PART)
+}
+
+/** Lets go of what was read of points, which is read again. */
+function forgetPoints(places: readonly PlacedPoint[]): void {
+  for (const { point } of places) point.forget()
 }
 
 /** In the order of time; those of one time stay as they are. */
 function byTime(places: readonly PlacedPoint[]): readonly PlacedPoint[] {
-  if (places.every(({ point }, index) => index === 0 || point.timeUnixNano >= places[index - 1].point.timeUnixNano)) {
-    return places
-  }
+  if (places.every(({ time }, index) => index === 0 || time >= places[index - 1].time)) return places
   const byTime = new Map<bigint, PlacedPoint[]>()
   for (const place of places) {
-    const { timeUnixNano } = place.point
-    const same = byTime.get(timeUnixNano)
-    if (same === undefined) byTime.set(timeUnixNano, [place])
+    const same = byTime.get(place.time)
+    if (same === undefined) byTime.set(place.time, [place])
     else same.push(place)
   }
   // Far quicker than to compare points: there may be a hundred thousand.

@@ -5,7 +5,7 @@ import { NO_ROOM, rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Memory, RememberedBytes } from '../common/remembered_bytes.ts'
 import type { MetricBatch } from '../metrics/batch.ts'
 import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
-import { joined, partsOf } from '../common/parts.ts'
+import { forget, inBytes, joined, partsOf } from '../common/parts.ts'
 import type { Part } from '../common/parts.ts'
 import type { DataPoint } from '../metrics/points.ts'
 import { doubled } from '../wire/bytes_index.ts'
@@ -207,7 +207,8 @@ export class CumulativeToDelta implements Memory {
           const owner = owners[index++]
           return this.#convert(metric, owner, repeated.get(owner), work)
         })
-        results.push(withoutEmptied(converted, work))
+        results.push(inBytes(withoutEmptied(converted, work), part.batch))
+        forget(part.batch)
         yield
       }
       return joined(batch, parts, results)

@@ -1,5 +1,6 @@
 import { ItemBatch } from '../common/batch.ts'
 import type { EntryInit } from '../common/batch.ts'
+import { inBytes } from '../common/parts.ts'
 import type { Resource, Scope } from '../common/resource.ts'
 import { mapShared, mapSome } from '../common/shared_lists.ts'
 import type { CheckResult } from '../wire/check.ts'
@@ -157,4 +158,9 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
 /** Changes a batch of metrics, and leaves those of other signals as they are. */
 export function changeMetrics<B extends ItemBatch>(batch: B, change: (batch: MetricBatch) => MetricBatch): B {
   return batch instanceof MetricBatch ? (change(batch) as ItemBatch as B) : batch
+}
+
+/** The metric with bytes in the place of objects: `inBytes` for one. */
+export function metricInBytes(metric: Metric): Metric {
+  return inBytes(MetricBatch.of({ metrics: [metric] }), MetricBatch.empty).resources[0].scopes[0].metrics[0]
 }

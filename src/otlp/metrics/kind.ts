@@ -23,6 +23,7 @@ const kind: ItemKind<Metric, ScopeMetrics, ResourceMetrics> = {
   joined: joinedMetric,
   used: (metric) => metric.points.map((point) => point.encoded ?? point.attributes.encoded),
   moved: (metric, encoded: Encoded<MetricFields>) => new Metric(encoded, metric.renamed, undefined, metric.series),
+  holdsObjects: ({ holdsObjects }) => holdsObjects,
   placesOf,
   timely: (metric, keep) => metric.withPoints(metric.points.filter(({ timeUnixNano }) => keep(timeUnixNano))),
 }

@@ -91,9 +91,15 @@ export class Metric extends LazyMessage<MetricFields> {
     return this.layout?.monotonic ?? this.fields.monotonic ?? false
   }
 
-  /** Whether the points still are what came, as bytes. */
+  /** Whether the points still are what came. */
   get pointsUnchanged(): boolean {
-    return this.layout !== undefined || this.fields.points instanceof Encoded
+    const bytes = this.layout === undefined ? this.fields.points : this.encoded
+    return bytes instanceof Encoded && !bytes.source.pointsChanged
+  }
+
+  /** Whether its points are objects, rather than bytes that are read when somebody looks at them. */
+  get holdsObjects(): boolean {
+    return this.encoded === undefined && !(this.fields.points instanceof Encoded)
   }
 
   get points(): readonly DataPoint[] {
@@ -104,6 +110,13 @@ export class Metric extends LazyMessage<MetricFields> {
   /** The number of its points, for which they are not read where their bytes tell. */
   get pointCount(): number {
     return this.layout?.pointCount ?? this.points.length
+  }
+
+  /** Whoever still holds its points has points that are read again, too. */
+  override forget(): void {
+    for (const point of this.knownPoints ?? []) point.forget()
+    this.knownPoints = undefined
+    super.forget()
   }
 
   get unknown(): Uint8Array | undefined {

@@ -85,6 +85,7 @@ function writtenMetric(
     canonical: true,
     pointKeys: sources.reduce((keys, { pointKeys }) => keys | pointKeys, 0),
     plainNumbers: sources.every(({ plainNumbers }) => plainNumbers),
+    pointsChanged: sources.some(({ pointsChanged }) => pointsChanged),
   }
   return encoded.movedTo(source, 0, written.length)
 }

@@ -160,6 +160,7 @@ function check(bytes: Uint8Array, request: number, limit: number): CheckResult {
       canonical,
       pointKeys,
       plainNumbers,
+      pointsChanged: false,
     }
   } finally {
     buffer = NONE

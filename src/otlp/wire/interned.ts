@@ -53,7 +53,8 @@ export class Interned<Value> implements Cache {
     }
     const bytes = Buffer.allocUnsafeSlow(length)
     source.bytes.copy(bytes, 0, start, end)
-    const own = { bytes, view: viewOf(bytes), canonical: false, pointKeys: 0, plainNumbers: true }
+    const view = viewOf(bytes)
+    const own = { bytes, view, canonical: false, pointKeys: 0, plainNumbers: true, pointsChanged: false }
     const value = this.make(own, 0, length)
     this.#size += length
     rememberedBytes.add(VALUE_BYTES + BYTE_BYTES * length)

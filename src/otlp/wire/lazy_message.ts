@@ -14,6 +14,8 @@ export interface EncodedRequest {
   readonly pointKeys: number
   /** Whether every number point surely has a time and a finite value, no flags, and nothing behind its attributes. */
   readonly plainNumbers: boolean
+  /** Whether it was written here, of data points that somebody changed. */
+  readonly pointsChanged: boolean
 }
 
 /** A copy of a request that may be changed in place. */
@@ -122,6 +124,11 @@ export abstract class LazyMessage<Fields extends object> {
   /** About as many bytes as it takes. */
   get expectedSize(): number {
     return this.encoded === undefined ? MADE_SIZE : this.encoded.end - this.encoded.start
+  }
+
+  /** Lets go of what was read of its bytes, which is read again when a field is asked for. */
+  forget(): void {
+    if (this.encoded !== undefined) this.read = undefined
   }
 
   protected get fields(): Fields {

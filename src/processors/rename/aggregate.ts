@@ -1,5 +1,6 @@
 import { Attributes } from '../../otlp/common/attributes.ts'
 import { addDistributions } from '../../otlp/metrics/distributions.ts'
+import { MadePoints } from '../../otlp/metrics/made_points.ts'
 import type { Metric } from '../../otlp/metrics/metric.ts'
 import { addInts, storable } from '../../otlp/metrics/number_values.ts'
 import type { NumberValue } from '../../otlp/metrics/number_values.ts'
@@ -7,7 +8,9 @@ import { NumberPointCursor } from '../../otlp/metrics/number_cursor.ts'
 import { PART } from '../../otlp/common/parts.ts'
 import { NumberPoint } from '../../otlp/metrics/points.ts'
 import type { DataPoint } from '../../otlp/metrics/points.ts'
+import { piecesOf } from '../../otlp/metrics/pieces.ts'
 import { rememberedBytes } from '../../otlp/common/remembered_bytes.ts'
+import { LONG } from '../../time/turns.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { AggregationType } from './settings.ts'
 
@@ -57,33 +60,42 @@ export function aggregateBy(
       byTime.set(time, started)
       groups.push(started)
     }
-    const points: NumberPoint[] = []
-    for (const samples of groups) if (points.push(combine(samples, type)) % PART === 0) yield
+    const points = new MadePoints(metric)
+    for (const samples of groups) {
+      points.set(points.length, combine(samples, type))
+      if (points.length % PART === 0) yield
+    }
     // The number of series goes up and down, whatever they count.
-    return metric.with({ points, monotonic: metric.monotonic && type !== 'count' })
+    return metric.with({ points: points.all(), monotonic: metric.monotonic && type !== 'count' })
   }
 }
 
 /** Adds the points of histograms and summaries; those that cannot be added, as their bounds differ, stay two. */
 function* addAlike(metric: Metric, change: (attributes: Attributes) => Attributes): Divided<Metric> {
-  let read = 0
-  const points: DataPoint[] = []
+  const points = new MadePoints(metric)
   const places = new Map<string, number[]>()
-  for (const original of metric.points) {
-    if (++read % PART === 0) yield
-    const point = original.withAttributes(change(original.attributes))
-    const key = `${point.timeUnixNano} ${point.attributes.identity}`
-    const alike = places.get(key) ?? []
-    const added = alike.some((place) => {
-      const sum = addPoints(points[place], point)
-      if (sum !== undefined) points[place] = sum
-      return sum !== undefined
-    })
-    if (added) continue
-    places.set(key, [...alike, points.length])
-    points.push(point)
+  for (const piece of fewOf(metric)) {
+    for (const original of piece.points) {
+      const point = original.withAttributes(change(original.attributes))
+      const key = `${point.timeUnixNano} ${point.attributes.identity}`
+      const alike = places.get(key) ?? []
+      const added = alike.some((place) => {
+        const sum = addPoints(points.at(place), point)
+        if (sum !== undefined) points.set(place, sum)
+        return sum !== undefined
+      })
+      if (added) continue
+      places.set(key, [...alike, points.length])
+      points.set(points.length, point)
+    }
+    yield
   }
-  return metric.withPoints(points)
+  return metric.withPoints(points.all())
+}
+
+/** A metric, or the pieces of a large one, of which no more than one is to be read at a time. */
+export function fewOf(metric: Metric): Iterable<Metric> {
+  return metric.pointCount < LONG ? [metric] : piecesOf(metric)
 }
 
 function addPoints(first: DataPoint, second: DataPoint): DataPoint | undefined {
@@ -148,10 +160,13 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
       isReading = false
       return
     }
-    for (const point of metric.points as readonly NumberPoint[]) {
-      const attributes = changed(point.attributes.bytesIdentity, { attributes: () => point.attributes })
-      const { timeUnixNano: time, startTimeUnixNano: start, value, isInt } = point
-      yield { attributes, time, start, value, isInt, point }
+    for (const piece of fewOf(metric)) {
+      for (const point of piece.points as readonly NumberPoint[]) {
+        const attributes = changed(point.attributes.bytesIdentity, { attributes: () => point.attributes })
+        const { timeUnixNano: time, startTimeUnixNano: start, value, isInt } = point
+        yield { attributes, time, start, value, isInt, point }
+      }
+      if (piece !== metric) piece.forget()
     }
     isReading = false
   }

@@ -1,9 +1,9 @@
+import { MadePoints } from '../../otlp/metrics/made_points.ts'
 import type { Metric } from '../../otlp/metrics/metric.ts'
 import { PART } from '../../otlp/common/parts.ts'
-import type { DataPoint } from '../../otlp/metrics/points.ts'
 import { RegularExpression } from '../../text/regular_expression.ts'
 import type { Divided } from '../../time/turns.ts'
-import { aggregateBy } from './aggregate.ts'
+import { aggregateBy, fewOf } from './aggregate.ts'
 import type { Transform } from './settings.ts'
 
 /** Whether the values of two metrics mean the same, so that they can stand in one. */
@@ -27,14 +27,17 @@ export function combinationOf({
   const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const aggregate = aggregateBy((attributes) => attributes, aggregation_type)
   return function* (metrics) {
-    const points: DataPoint[] = []
+    const points = new MadePoints(metrics[0])
     for (const metric of metrics) {
       const labels = expression === undefined ? {} : labelsOf(expression, metric.name, submatch_case)
-      for (const point of metric.points) {
-        if (points.push(point.withAttributes(point.attributes.with(labels))) % PART === 0) yield
+      for (const piece of fewOf(metric)) {
+        for (const point of piece.points) {
+          points.set(points.length, point.withAttributes(point.attributes.with(labels)))
+          if (points.length % PART === 0) yield
+        }
       }
     }
-    return yield* aggregate(metrics[0].with({ name, points }))
+    return yield* aggregate(metrics[0].with({ name, points: points.all() }))
   }
 }
 

@@ -1,5 +1,6 @@
 import { anyValueText, Attributes } from '../../otlp/common/attributes.ts'
 import type { KeyValue } from '../../otlp/common/attributes.ts'
+import { metricInBytes } from '../../otlp/metrics/batch.ts'
 import type { Metric } from '../../otlp/metrics/metric.ts'
 import { storable } from '../../otlp/metrics/number_values.ts'
 import { joinedMetric, piecesOf } from '../../otlp/metrics/pieces.ts'
@@ -60,7 +61,8 @@ function pointByPoint(change: Operate['atOnce']): Operate {
     *inTurns(metric, deleted) {
       const changed: Metric[] = []
       for (const piece of piecesOf(metric)) {
-        changed.push(change(piece, deleted))
+        changed.push(metricInBytes(change(piece, deleted)))
+        piece.forget()
         yield
       }
       return joinedMetric(changed)

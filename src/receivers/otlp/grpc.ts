@@ -3,7 +3,6 @@ import type { Http2Server, IncomingHttpHeaders, ServerHttp2Stream } from 'node:h
 import { createServer } from 'node:net'
 import type { Server, Socket } from 'node:net'
 import { createServer as createSecureServer } from 'node:tls'
-import { gunzipSync, inflateSync } from 'node:zlib'
 import {
   Metadata,
   Server as GrpcServer,
@@ -18,8 +17,8 @@ import { logGrpc } from '../../net/grpc_log.ts'
 import { services } from '../../otlp/services.ts'
 import { signals } from '../../otlp/signals.ts'
 import { maxMessages } from '../../otlp/wire/check.ts'
-import { decompressed } from './body.ts'
-import type { Decompress } from './body.ts'
+import { decompressed, deflate, gzip } from './body.ts'
+import type { Coding } from './body.ts'
 import { Gathered } from './gathered.ts'
 import { Connections, GRACE, listen, secured } from './listen.ts'
 import type { Listener, TlsServerConfig } from './listen.ts'
@@ -61,6 +60,9 @@ const OVERHEAD = 48 * 1024
 interface HeldMessage {
   bytes: Buffer | undefined
   isTaken: boolean
+  /** @throws Refusal */
+  decompress: (wire: Buffer) => Buffer | Promise<Buffer>
+  readonly connection: object
 }
 
 /** A service with the one method that each has; its messages are handed on as they come. */
@@ -100,12 +102,17 @@ export async function serveGrpc(config: GrpcServerConfig, receiving: Receiving):
         call: { request: HeldMessage },
         callback: (error: Partial<StatusObject> | null, response?: Buffer) => void,
       ) {
+        const { connection, decompress } = call.request
         const bytes = take(call.request)
-        const read = () => {
-          if (!context.takes(signal)) throw noPipeline(signal)
-          return signals[signal].fromOtlp(bytes, maxMessages(bytes.length))
+        const request = {
+          connection,
+          decompress() {
+            if (!context.takes(signal)) throw noPipeline(signal)
+            return decompress(bytes)
+          },
+          read: (message: Buffer) => signals[signal].fromOtlp(message, maxMessages(message.length)),
         }
-        deliverRequest(read, context.deliver, 'grpc').then(
+        deliverRequest(request, context.deliver, 'grpc').then(
           (partialSuccess) => callback(null, Buffer.from(encodeResponse(partialSuccess))),
           (error: unknown) => callback(statusOf(refused('grpc', error))),
         )
@@ -201,7 +208,8 @@ function admit(
 ): ServerInterceptingCall {
   const { stream, incomingEncoding } = call as unknown as Internals
   const admitted = admission.admit(OVERHEAD)
-  const message: HeldMessage = { bytes: undefined, isTaken: false }
+  const connection = stream.session ?? stream
+  const message: HeldMessage = { bytes: undefined, isTaken: false, decompress: same, connection }
   const gathered = new Gathered()
   /** Frames that end within the prefix. */
   let early: Buffer = NOTHING
@@ -246,10 +254,14 @@ function admit(
     }
     const wire = gathered.take()
     message.bytes = wire.subarray(PREFIX)
-    const decompress = decompressors[incomingEncoding]
-    if (wire[0] === 1 && decompress !== undefined) {
-      message.bytes = decompressed(message.bytes, decompress, limit * 2 ** 20, () => tooLarge(limit))
-      admission.hold(admitted, message.bytes.length)
+    const coding = codings[incomingEncoding]
+    if (wire[0] === 1 && coding !== undefined) {
+      message.decompress = (compressed) =>
+        decompressed(compressed, coding, {
+          limit: limit * 2 ** 20,
+          tooLarge: () => tooLarge(limit),
+          hold: (bytes) => admission.hold(admitted, bytes),
+        })
     }
     readFrame(EMPTY_MESSAGE)
   }
@@ -303,8 +315,8 @@ function admit(
     })
     .build()
   try {
-    if (!codings.includes(incomingEncoding)) {
-      const taken = codings.join(', ')
+    if (!names.includes(incomingEncoding)) {
+      const taken = names.join(', ')
       throw new Refusal('unsupported_coding', `grpc-encoding must be one of ${taken}, not ${incomingEncoding}.`)
     }
     admission.hold(admitted, 0)
@@ -314,14 +326,14 @@ function admit(
   return new ServerInterceptingCall(call, responder)
 }
 
-const decompressors: Readonly<Record<string, Decompress | undefined>> = { gzip: gunzipSync, deflate: inflateSync }
+const codings: Readonly<Record<string, Coding | undefined>> = { gzip, deflate }
 
 /** Source: gRPC over HTTP2, "Compressed-Flag"; compression.md, which names the code. @throws Refusal */
 function checkFlag(flag: number, encoding: string): void {
   if (flag > 1) {
     throw new Refusal('wrong_compressed_flag', `The compressed flag of a message must be 0 or 1, not ${flag}.`)
   }
-  if (flag === 1 && decompressors[encoding] === undefined) {
+  if (flag === 1 && codings[encoding] === undefined) {
     const message = 'The compressed flag of the message is 1, and no grpc-encoding says how it is compressed.'
     throw new Refusal('wrong_compressed_flag', message)
   }
@@ -331,8 +343,8 @@ function tooLarge(limit: number): Refusal {
   return new Refusal('too_large', `The message is larger than max_recv_msg_size_mib, ${limit} MiB.`)
 }
 
-/** The message codings that are read. */
-const codings = ['identity', ...Object.keys(decompressors)]
+/** The message codings that are read, by name. */
+const names = ['identity', ...Object.keys(codings)]
 
 /** Source: gRPC over HTTP2, "Content-Type". */
 const GRPC_TYPE = /^application\/grpc(?:$|[+;])/
@@ -390,7 +402,7 @@ const UNIMPLEMENTED = 12
 
 function statusOf(refusal: Refusal): StatusObject {
   const metadata = new Metadata()
-  if (refusal.reason === 'unsupported_coding') metadata.set('grpc-accept-encoding', codings.join(','))
+  if (refusal.reason === 'unsupported_coding') metadata.set('grpc-accept-encoding', names.join(','))
   metadata.set('grpc-status-details-bin', Buffer.from(encodeStatus(refusal)))
   return { code: reasons[refusal.reason].code, details: refusal.message, metadata }
 }

@@ -187,15 +187,15 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
         `JSON must be in UTF-8 (RFC 8259, 8.1), not in the charset ${charset} of Content-Type.`,
       )
     }
-    const body = await readBody(request, config.max_request_body_size, admission, admitted)
-    const limit = maxMessages(body.length)
-    const read = () => {
+    const decompress = await readBody(request, config.max_request_body_size, admission, admitted)
+    const read = (body: Buffer) => {
+      const limit = maxMessages(body.length)
       if (type === PROTOBUF) return signals[signal].fromOtlp(body, limit)
       return body.length < LARGE
         ? signals[signal].fromOtlp(readJson(signal, body, limit))
         : largeJson.read(signal, body, limit)
     }
-    return deliverRequest(read, context.deliver, 'http')
+    return deliverRequest({ connection: request.socket, decompress, read }, context.deliver, 'http')
   }
 
   function answer(response: ServerResponse, status: number, type: string, body: string | Uint8Array): void {

@@ -62,28 +62,61 @@ export interface PartialSuccess {
   readonly errorMessage: string
 }
 
+/** A request that has arrived. Both steps may throw a `Refusal`, and take turns where it is large. */
+export interface Arrived {
+  readonly connection: object
+  readonly decompress: () => Buffer | Promise<Buffer>
+  /** @throws MalformedError */
+  readonly read: (body: Buffer) => Batch | Promise<Batch>
+}
+
+/** By connection: the end of the work on the latest of its requests that take turns. */
+const works = new WeakMap<object, Promise<void>>()
+
+/** Does the work behind that for the requests of the connection that came before, so that their data stays in order. */
+function inOrder<T>(connection: object, work: () => T | Promise<T>): T | Promise<T> {
+  const before = works.get(connection)
+  const result = before === undefined ? work() : before.then(work)
+  if (!(result instanceof Promise)) return result
+  const end = (): void => {
+    if (works.get(connection) === ended) works.delete(connection)
+  }
+  const ended = result.then(end, end)
+  works.set(connection, ended)
+  return result
+}
+
 /**
  * Hands on what a request carries. Resolves when it is taken, with what was lost of it, if anything.
- * @throws Refusal when `read` finds it malformed, or when no exporter takes it
+ * @throws Refusal when it is malformed, or when no exporter takes it
  */
 export async function deliverRequest(
-  read: () => Batch | Promise<Batch>,
+  { connection, decompress, read }: Arrived,
   deliver: ReceiverContext['deliver'],
   transport: 'http' | 'grpc',
 ): Promise<PartialSuccess | undefined> {
-  let batch: Batch
-  try {
-    const reading = read()
+  const handOn = (batch: Batch) => ({ taken: deliver(batch, transport) })
+  const work = () => {
     // A small request is not to pay for a turn of its own.
-    batch = reading instanceof Promise ? await reading : reading
+    const body = decompress()
+    const batch = body instanceof Promise ? body.then(read) : read(body)
+    if (!(batch instanceof Promise) && batch.itemCount < LONG) return handOn(batch)
+    return Promise.resolve(batch).then(async (large) => {
+      // What reads a large request and what processes it take their turns.
+      if (large.itemCount >= LONG) await ownTurn()
+      return handOn(large)
+    })
+  }
+  let handedOn: { readonly taken: Promise<void> }
+  try {
+    const working = inOrder(connection, work)
+    handedOn = working instanceof Promise ? await working : working
   } catch (error) {
     if (error instanceof MalformedError) throw new Refusal('malformed', error.message, { cause: error })
     throw error
   }
-  // What reads a large request and what processes it take their turns.
-  if (batch.itemCount >= LONG) await ownTurn()
   try {
-    await deliver(batch, transport)
+    await handedOn.taken
     return undefined
   } catch (error) {
     const known = asDeliveryError(error)

@@ -89,3 +89,40 @@ describe('the parts of a batch', () => {
     })
   })
 })
+
+describe('the objects of a batch that is worked on part by part', () => {
+  const histogram = (points: number): object => ({
+    name: 'h',
+    histogram: { dataPoints: Array.from({ length: points }, (_, count) => ({ count, bucketCounts: [count] })) },
+  })
+  const batchOf = (...metrics: readonly object[]): MetricBatch => {
+    const fields = ExportMetricsServiceRequest.fromObject({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] })
+    return MetricBatch.fromOtlp(ExportMetricsServiceRequest.encode(fields).finish())
+  }
+  const tagged = (batch: MetricBatch): MetricBatch =>
+    batch.mapPoints((point) => point.withAttributes(point.attributes.with({ a: 'b' })))
+
+  it('become bytes where they were changed, which say so', () => {
+    const batch = batchOf(histogram(3000), histogram(10))
+    const changed = atOnce(inParts(batch, tagged))
+    expect(toOtlpJson(changed)).toBe(toOtlpJson(tagged(batch)))
+    for (const { metric } of changed.metrics()) {
+      expect([metric.holdsObjects, metric.pointsUnchanged]).toEqual([false, false])
+      expect(metric.withName('n').pointsUnchanged).toBe(false)
+      expect(metric.with({ unit: 's' }).pointsUnchanged).toBe(false)
+    }
+  })
+
+  it('are forgotten where they were only read', () => {
+    const batch = batchOf(histogram(600), histogram(600), histogram(600))
+    const read: DataPoint[] = []
+    const reading = (part: MetricBatch): MetricBatch => {
+      for (const { metric } of part.metrics()) read.push(...metric.points)
+      return part
+    }
+    expect(atOnce(inParts(batch, reading))).toBe(batch)
+    const again = Array.from(batch.metrics()).flatMap(({ metric }) => metric.points)
+    expect(again).toHaveLength(1800)
+    expect(again.filter((point, index) => point === read[index])).toEqual([])
+  })
+})

@@ -1,4 +1,4 @@
-import { performance, PerformanceObserver } from 'node:perf_hooks'
+import { performance } from 'node:perf_hooks'
 import { clearInterval, setInterval } from 'node:timers'
 import { appendFileSync, readFileSync } from 'node:fs'
 import { defineComponent } from 'heka-pipeline'
@@ -9,8 +9,8 @@ const INTERVAL = 5
 const SHORT = 20
 
 /**
- * Writes how long turns of the event loop take to a file, a line for each long one: when it ended, its milliseconds, and how many of them the
- * garbage collector took. The time in which the system gave the processor to others does not count.
+ * Writes how long turns of the event loop take to a file, a line for each long one: when it ended, and its milliseconds. The time in which the
+ * system gave the processor to others does not count.
  */
 export default defineComponent({
   kind: 'processor',
@@ -21,28 +21,18 @@ export default defineComponent({
   create: ({ config, onStop }) => {
     // Linux, fs/proc: nanoseconds that the thread has run.
     const running = () => Number(readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ', 1)[0]) / 1e6
-    let collected = 0
-    const collections = new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) collected += duration
-    })
     let [before, ran] = [performance.now(), running()]
     const look = () => {
       const [now, runs] = [performance.now(), running()]
       const turn = Math.min(now - before - INTERVAL, runs - ran)
-      for (const { duration } of collections.takeRecords()) collected += duration
-      if (turn > SHORT) appendFileSync(config.file, `${Date.now()} ${Math.round(turn)} ${Math.round(collected)}\n`)
-      collected = 0
+      if (turn > SHORT) appendFileSync(config.file, `${Date.now()} ${Math.round(turn)}\n`)
       ;[before, ran] = [now, runs]
     }
     let timer
     return (batch) => {
       if (timer === undefined) {
-        collections.observe({ entryTypes: ['gc'] })
         timer = setInterval(look, INTERVAL)
-        onStop(() => {
-          clearInterval(timer)
-          collections.disconnect()
-        })
+        onStop(() => clearInterval(timer))
         ;[before, ran] = [performance.now(), running()]
       }
       return batch

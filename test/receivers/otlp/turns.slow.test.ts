@@ -14,12 +14,12 @@ import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 /*
  * How long requests of 100,000 data points hold the event loop of the real command, in each of its stages (docs/decisions/0203-turns.md).
  * The processor `turns` in turns.js measures there: a timer that is due every 5 ms says how long nobody else had a turn, and the system
- * how long the thread was running meanwhile. The lesser of both counts, so that other work on the machine does not. What the garbage
- * collector takes at a time is no work of a stage and cannot be divided: it does not count either, and depends on the whole heap.
+ * how long the thread was running meanwhile. The lesser of both counts, so that other work on the machine does not; nothing else is taken off.
+ * The garbage collector counts as far as it runs on this thread: it also has threads of its own.
  */
 
-/** Milliseconds that nothing may hold it: 100 on a quiet machine, and half as much again on one that is busy or slower. */
-const LIMIT = 150
+/** Milliseconds that nothing may hold it. */
+const LIMIT = 100
 const POINTS = 100_000
 /** Requests of a kind at most, of which all but the first have to exceed the limit for the test to fail. */
 const TURNS = 5
@@ -123,11 +123,26 @@ const exporters: Readonly<Record<string, string>> = {
   'debug/openmetrics': 'format: openmetrics',
 }
 /** How a request comes where it is not protobuf in gzip over HTTP. */
-const inputs: readonly string[] = ['json', 'grpc']
+const inputs: readonly string[] = ['json', 'json in gzip', 'grpc']
+/** All that work on points, behind each other and beside each other. */
+const TOGETHER = 'together'
+
+/** The pipeline that a component is measured in. */
+function pipelineOf(component: string, receiver: string): string {
+  const steps =
+    component === TOGETHER
+      ? 'tag_merge/all, cumulative_to_delta'
+      : component in processors
+        ? component
+        : 'tag_merge/all'
+  const all = 'datadog_native, datadog_otlp, otlp_http'
+  const ends = component === TOGETHER ? all : component in exporters ? component : 'otlp_http'
+  return `{ receivers: [${receiver}], processors: [turns, ${steps}], exporters: [${ends}] }`
+}
 
 /** Types of data that a component has each its own work with. */
 function typesOf(component: string): readonly string[] {
-  if (inputs.includes(component)) return Object.keys(types)
+  if (component === TOGETHER || inputs.includes(component)) return Object.keys(types)
   if (/^(datadog|otlp)/.test(component)) return Object.keys(types)
   if (/^(cumulative|rename)/.test(component)) return ['sum', 'histogram', 'exponentialHistogram']
   return component.startsWith('debug') ? ['histogram', 'summary'] : ['histogram']
@@ -143,13 +158,16 @@ async function send(way: string, address: string, body: Buffer): Promise<string>
       client.makeUnaryRequest(path, same, same, body, (error) => resolve(error === null ? TAKEN : error.message))
     }).finally(() => client.close())
   }
-  const isJson = way === 'json'
-  const headers = isJson
-    ? { 'content-type': 'application/json' }
-    : { 'content-type': 'application/x-protobuf', 'content-encoding': 'gzip' }
+  const isJson = way.startsWith('json')
+  const plain = isJson ? toOtlpJsonBytes(MetricBatch.fromOtlp(body)) : body
+  const type = { 'content-type': isJson ? 'application/json' : 'application/x-protobuf' }
   const answer = await request(`http://${address}/v1/metrics`, {
-    ...{ method: 'POST', headers },
-    body: isJson ? toOtlpJsonBytes(MetricBatch.fromOtlp(body)) : gzipSync(body, { level: 1 }),
+    method: 'POST',
+    // A connection that the receiver is about to close would be used again.
+    reset: true,
+    ...(way === 'json'
+      ? { headers: type, body: plain }
+      : { headers: { ...type, 'content-encoding': 'gzip' }, body: gzipSync(plain, { level: 1 }) }),
   })
   const text = await answer.body.text()
   return answer.statusCode === 200 && (text === '' || text === '{}') ? TAKEN : `${answer.statusCode} ${text}`
@@ -171,70 +189,68 @@ async function idle(pid: number): Promise<void> {
 }
 
 describe('requests of 100,000 data points', () => {
-  it(`hold the event loop for less than ${LIMIT} ms in every stage`, async () => {
-    const destination = createServer((incoming, response) => {
-      incoming.resume().on('end', () => {
-        response.setHeader('content-type', 'application/json')
-        response.end('{}')
+  const promise = `hold the event loop for less than ${LIMIT} ms in every stage, %s`
+  it.each(Object.keys(types))(
+    promise,
+    async (type) => {
+      const destination = createServer((incoming, response) => {
+        incoming.resume().on('end', () => {
+          response.setHeader('content-type', 'application/json')
+          response.end('{}')
+        })
       })
-    })
-    const { url } = await listen(destination)
-    const ways = [...Object.keys(processors), ...Object.keys(exporters), ...inputs].map((component, index) => ({
-      component,
-      receiver: `otlp/n${index}`,
-    }))
-    const folder = await temporaryFolder({})
-    const settingsOf = (exporter: string): string => {
-      if (exporter.startsWith('debug')) return `{ ${exporters[exporter]} }`
-      const key = exporter.startsWith('datadog') ? 'api_key: "12345678901234567890123456789012",' : ''
-      const queue = exporter.endsWith('disk') ? `sending_queue: { directory: "${folder.path('queue')}" },` : ''
-      return `{ endpoint: "${url}", ${key} ${queue} ${exporters[exporter]} }`
-    }
-    const turns = folder.path('turns')
-    const lines = (record: object): string =>
-      Object.entries(record)
-        .map(([key, value]) => `  ${key}: ${String(value)}\n`)
-        .join('')
-    await writeFile(turns, '')
-    const listensOn = (way: string): string => {
-      const most = way === 'grpc' ? 'max_recv_msg_size_mib: 100' : 'max_request_body_size: 100MiB'
-      return `{ protocols: { ${way === 'grpc' ? 'grpc' : 'http'}: { endpoint: "127.0.0.1:0", ${most} } } }`
-    }
-    await writeFile(
-      folder.path('pipeline.yaml'),
-      `
+      const { url } = await listen(destination)
+      const components = [...Object.keys(processors), ...Object.keys(exporters), ...inputs, TOGETHER]
+      const measured = components.filter((component) => typesOf(component).includes(type))
+      const ways = measured.map((component, index) => ({ component, receiver: `otlp/n${index}` }))
+      const measuredOf = <T>(all: Readonly<Record<string, T>>) =>
+        Object.fromEntries(Object.entries(all).filter(([component]) => measured.includes(component)))
+      const folder = await temporaryFolder({})
+      const settingsOf = (exporter: string): string => {
+        if (exporter.startsWith('debug')) return `{ ${exporters[exporter]} }`
+        const key = exporter.startsWith('datadog') ? 'api_key: "12345678901234567890123456789012",' : ''
+        const queue = exporter.endsWith('disk') ? `sending_queue: { directory: "${folder.path('queue')}" },` : ''
+        return `{ endpoint: "${url}", ${key} ${queue} ${exporters[exporter]} }`
+      }
+      const turns = folder.path('turns')
+      const lines = (record: object): string =>
+        Object.entries(record)
+          .map(([key, value]) => `  ${key}: ${String(value)}\n`)
+          .join('')
+      await writeFile(turns, '')
+      const listensOn = (way: string): string => {
+        const most = way === 'grpc' ? 'max_recv_msg_size_mib: 100' : 'max_request_body_size: 100MiB'
+        return `{ protocols: { ${way === 'grpc' ? 'grpc' : 'http'}: { endpoint: "127.0.0.1:0", ${most} } } }`
+      }
+      await writeFile(
+        folder.path('pipeline.yaml'),
+        `
 modules: ["${fileURLToPath(new URL('turns.js', import.meta.url))}"]
 receivers:
 ${lines(Object.fromEntries(ways.map(({ component, receiver }) => [receiver, listensOn(component)])))}
 processors:
   turns: { file: "${turns}" }
   tag_merge/all: { tags: ["host:z"] }
-${lines(processors)}
+${lines(measuredOf(processors))}
 exporters:
-${lines(Object.fromEntries(Object.keys(exporters).map((exporter) => [exporter, settingsOf(exporter)])))}
+${lines(Object.fromEntries(Object.keys(measuredOf(exporters)).map((exporter) => [exporter, settingsOf(exporter)])))}
 service:
   health: { address: "127.0.0.1:0" }
-  # The series of all kinds and exporters.
+  # The series of all exporters.
   max_remembered_size: 2GiB
   telemetry: { logs: { encoding: json } }
   pipelines:
 ${lines(
   Object.fromEntries(
-    ways.map(({ component, receiver }, index) => [
-      `  metrics/n${index}`,
-      component in processors
-        ? `{ receivers: [${receiver}], processors: [turns, ${component}], exporters: [otlp_http] }`
-        : `{ receivers: [${receiver}], processors: [turns, tag_merge/all], exporters: [${inputs.includes(component) ? 'otlp_http' : component}] }`,
-    ]),
+    ways.map(({ component, receiver }, index) => [`  metrics/n${index}`, pipelineOf(component, receiver)]),
   ),
 )}`,
-    )
-    const command = startCommand(['--config', folder.path('pipeline.yaml')], { stdoutTo: '/dev/null' })
-    const health = await command.address('health')
-    const long = new Set<string>()
-    for (const type of Object.keys(types)) {
+      )
+      const command = startCommand(['--config', folder.path('pipeline.yaml')], { stdoutTo: '/dev/null' })
+      const health = await command.address('health')
+      const long = new Set<string>()
       const bodies: Buffer[] = []
-      for (const { component, receiver } of ways.filter(({ component }) => typesOf(component).includes(type))) {
+      for (const { component, receiver } of ways) {
         const address = await command.address(component === 'grpc' ? 'otlp_grpc' : 'otlp_http', { component: receiver })
         let exceeds: string | undefined
         // What other work does to the caches of the processor is in the time of the thread: what exceeds the limit does so again.
@@ -250,16 +266,16 @@ ${lines(
           expect([component, type, answer, alive.statusCode]).toEqual([component, type, TAKEN, 200])
           await idle(command.pid)
           for (const line of (await readFile(turns, 'utf8')).split('\n')) {
-            const [at, milliseconds, collected] = line.split(' ').map(Number)
+            const [at, milliseconds] = line.split(' ').map(Number)
             // The first requests also compile what they run through.
-            if (at > begun && milliseconds - collected > LIMIT && turn > 0)
-              exceeds = `${component} ${type}: ${milliseconds} ms`
+            if (at > begun && milliseconds > LIMIT && turn > 0) exceeds = `${component} ${type}: ${milliseconds} ms`
           }
         }
         if (exceeds !== undefined) long.add(exceeds)
       }
-    }
-    expect(command.stderr()).not.toMatch(/"level":"(error|warn)"/)
-    expect([...long]).toEqual([])
-  }, 600_000)
+      expect(command.stderr()).not.toMatch(/"level":"(error|warn)"/)
+      expect([...long]).toEqual([])
+    },
+    600_000,
+  )
 })
