@@ -1,4 +1,4 @@
-import { cp, readdir, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -198,6 +198,30 @@ describe('pipelines of several signals', () => {
       ['traces', 4],
     ])
     expect(balanceIn(command.stderr())).toContain('Spans of exporter post: handed in 4 = sent 4')
+  })
+
+  it('come and go in any number without a warning of the runtime', async () => {
+    const { url } = await startServer()
+    const { file } = await configured(url, THREE)
+    const ids = ['post', 'post/2', 'post/3', 'post/4', 'post/5']
+    const wide = (text: string): string =>
+      text
+        .replace(/^ {2}(post: )(.*)$/m, (_line, _key, settings) =>
+          ids.map((id) => `  ${id}: ${String(settings)}`).join('\n'),
+        )
+        .replace('logs/loud: {', 'traces: { receivers: [door], exporters: [post] }, logs/loud: {')
+        .replaceAll('exporters: [post]', `exporters: [${ids.join(', ')}]`)
+    const narrow = await readFile(file, 'utf8')
+    await writeFile(file, wide(narrow))
+    const { command, stop } = await start(file)
+    for (const [times, text] of [narrow, wide(narrow)].entries()) {
+      await writeFile(file, text)
+      command.kill('SIGHUP')
+      await until(() => command.stderr().split('The configuration was reloaded.').length === times + 2)
+    }
+    await stop()
+    expect(balanceIn(command.stderr())).toContain('Log records of exporter post/5: handed in 0 = sent 0')
+    expect(command.stderr()).not.toContain('Warning')
   })
 
   it('leave out what is too old for their signal, as the exporter declares it', async () => {

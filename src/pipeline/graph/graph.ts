@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import { deadline } from '../../time/clock.ts'
 import type { Component } from '../../component/define.ts'
@@ -316,6 +317,8 @@ export class Graph {
   async #giveAway(gone: Gone, patience: number): Promise<Pick<Changes, 'unreleased' | 'leftovers'>> {
     this.#patience = new AbortController()
     const { signal } = this.#patience
+    // Each delivery listens, and each wait for a part of it.
+    setMaxListeners(0, signal)
     const timer = this.options.clock.setTimeout(() => this.#patience.abort(), patience)
     const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(signal)])
     const retire = async (lifetime: Lifetime): Promise<void> => {
