@@ -217,9 +217,9 @@ describe('an explanation', () => {
   })
 
   it('says of which metrics points are dropped, and counts what Datadog bills', async () => {
-    const { droppedMetrics, explanation } = await rehearsed('datadog_native: { api_key: good-key }', rounds)
+    const { droppedNames, explanation } = await rehearsed('datadog_native: { api_key: good-key }', rounds)
     expect(
-      Object.fromEntries([...droppedMetrics].map(([reason, metrics]) => [reason, Object.fromEntries(metrics)])),
+      Object.fromEntries([...droppedNames].map(([reason, metrics]) => [reason, Object.fromEntries(metrics)])),
     ).toEqual({
       not_finite: { nothing: 4 },
       first_value: { requests: 2, 'system.cpu.time': 4 },

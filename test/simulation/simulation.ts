@@ -6,6 +6,7 @@ import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
 import type { Signal } from '../../src/otlp/signal.ts'
 import { SIGNALS } from '../../src/otlp/signals.ts'
+import type { PipelineConfig } from '../../src/pipeline/config/config.ts'
 import { deliveryId } from '../../src/pipeline/delivery/id.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import type { RunningPipeline } from '../../src/pipeline/pipeline.ts'
@@ -132,6 +133,8 @@ export class Simulation {
   #uncertain = false
   /** Whether a configuration of this life splits batches. */
   #splits = false
+  /** Pipelines of the process, as long as no reload is at work on them. */
+  #pipelines: PipelineConfig['pipelines'] | undefined
   /** Signals of the exporter on disk, as the pipeline is now. */
   #signals: ReadonlySet<Signal> = new Set()
   /** Those among them that it has had all this life. */
@@ -235,6 +238,7 @@ export class Simulation {
     const note = (what: string): void => life.note(`client: ${way} ${ids.join(',')} ${what}`)
     note('sent')
     this.#waiting.add(request)
+    const isPiped = this.#pipelines?.has(`${signal}/${route}`)
     life.inputs.get(`otlp/${route}`)!(batchOf(signal, route, ids)).then(
       () => {
         note('acknowledged')
@@ -244,8 +248,10 @@ export class Simulation {
         for (const id of ids) acknowledged.add(id)
       },
       (error: unknown) => {
-        note(`refused: ${(error as Error).message}`)
+        const { message } = error as Error
+        note(`refused: ${message}`)
         this.#waiting.delete(request)
+        if (isPiped === true && message.startsWith('No pipeline')) this.#failure ??= error as Error
         // Items that were lost by a fault, and counted, are not sent again.
         const isLost = error instanceof DeliveryError && error.kind === 'partial'
         if (!isLost && this.#random.chance(0.8)) this.#again.push(request)
@@ -298,15 +304,19 @@ export class Simulation {
       this.#whole.delete(signal)
     }
     if (added.length > 0 && !this.#isClean) this.#lastUnclean = life.number
+    const before = this.#pipelines
+    this.#pipelines = undefined
     const reload = this.#pipeline.reload(plan.config).then(
       () => {
         life.note('reloaded')
         if (life.over) return
+        this.#pipelines = plan.config.pipelines
         this.#signals = next
         for (const signal of changed) this.#did(`reload: a signal ${next.has(signal) ? 'comes' : 'goes'}`)
       },
       (error: unknown) => {
         life.note(`not reloaded: ${(error as Error).message}`)
+        if (!life.over) this.#pipelines ??= before
         if (error instanceof ConfigError || /already/.test((error as Error).message)) return
         throw error
       },
@@ -372,6 +382,7 @@ export class Simulation {
     this.#disk.failed = false
     for (const destination of this.#all) destination.answered = { metrics: 0, logs: 0, traces: 0 }
     this.#signals = signalsOf(config, DISK)
+    this.#pipelines = config.pipelines
     this.#onDisk = { bytes: 0, restored: 0 }
     const write = (level: string) => (message: string, fields?: object) =>
       life.note(`${level}: ${message} ${JSON.stringify(fields ?? {})}`)
