@@ -200,6 +200,19 @@ describe('pipelines of several signals', () => {
     expect(balanceIn(command.stderr())).toContain('Spans of exporter post: handed in 4 = sent 4')
   })
 
+  it('say what a reload that takes them away leaves on disk', async () => {
+    const { url, answerWith } = await startServer()
+    const { file, change } = await configured(url, THREE, '{ directory: queue }')
+    const { command, send, stop } = await start(file)
+    answerWith(503)
+    expect(await send('logs', 3)).toBe('taken')
+    await change('{ metrics: { receivers: [door], exporters: [post] } }')
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was reloaded.')
+    await command.waitFor('exporters.post:logs: log records that stay in the queue on disk: 5')
+    await stop()
+  })
+
   it('come and go in any number without a warning of the runtime', async () => {
     const { url } = await startServer()
     const { file } = await configured(url, THREE)
