@@ -103,6 +103,8 @@ export class DiskQueue implements Queue {
   readonly #state: StateLog
   #opening: Promise<void> | undefined
   #closed = false
+  /** Whether `close` has said what is kept: what the disk answers afterwards is for the next process to find. */
+  #isOver = false
   /** All that waits, in the three places below and on disk. */
   readonly #waiting = { records: 0, items: 0, bytes: 0 }
   /** Next to be handed out; the records before `#position`. */
@@ -273,6 +275,7 @@ export class DiskQueue implements Queue {
     await Promise.race([this.#finish(), patience])
     deadline.removeEventListener('abort', hurry)
     clock.clearTimeout(timer)
+    this.#isOver = true
     return { kept: this.#waiting.items - this.#heldSize.items }
   }
 
@@ -320,6 +323,7 @@ export class DiskQueue implements Queue {
 
   /** Counts what an earlier process left. */
   #restored(segments: readonly Segment[]): void {
+    if (this.#isOver) return
     let restored = 0
     for (const { waiting } of segments) {
       this.#waiting.records += waiting.records
@@ -524,7 +528,7 @@ export class DiskQueue implements Queue {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return this.#cannotRead(records, segment, error)
     }
     // What was dropped meanwhile to make room is not handed out.
-    if (this.#position !== position) return
+    if (this.#position !== position || this.#isOver) return
     this.#moveTo(segment, size)
     const same = this.#same.get(segment)
     for (const { index, items, length, payload, time } of found) {
