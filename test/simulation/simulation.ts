@@ -319,7 +319,7 @@ export class Simulation {
       (error: unknown) => {
         life.note(`not reloaded: ${(error as Error).message}`)
         if (!life.over) this.#pipelines ??= before
-        if (error instanceof ConfigError || /already/.test((error as Error).message)) return
+        if (error instanceof ConfigError || /already|is stopping/.test((error as Error).message)) return
         throw error
       },
     )
