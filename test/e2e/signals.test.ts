@@ -160,6 +160,22 @@ describe('pipelines of several signals', () => {
     ])
   })
 
+  it('are exported from their queues as OTLP/JSON', async () => {
+    const { url, answerWith } = await startServer()
+    const pipelines =
+      '{ logs: { receivers: [door], exporters: [post] }, traces: { receivers: [door], exporters: [post] } }'
+    const { folder, file } = await configured(url, pipelines, '{ directory: queue }')
+    answerWith(503)
+    const { send, stop } = await start(file)
+    expect([await send('logs', 1), await send('traces', 2)]).toEqual(['taken', 'taken'])
+    await stop()
+    const { stdout } = await runCommand(['queue', 'export', folder.path('queue')])
+    const lines = stdout.trim().split('\n')
+    expect(lines.map((line) => Object.keys(JSON.parse(line) as object)[0])).toEqual(['resourceLogs', 'resourceSpans'])
+    const inspected = await runCommand(['queue', 'inspect', folder.path('queue')])
+    expect(inspected.stdout).toMatch(/^post:logs\n {2}\S+ {2}1 log record .*\npost:traces\n {2}\S+ {2}2 spans .*\n$/)
+  })
+
   it('find what a version that had only metrics left on disk', async () => {
     const { url, taken } = await startServer()
     const { folder, file } = await configured(url, THREE, '{ directory: queue }')
