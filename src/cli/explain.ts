@@ -45,7 +45,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
       return ExitCode.usage
     }
   }
-  const log: Logger = await createLogger({ level: 'warn', encoding: 'console' }, config.secrets)
+  const log: Logger = createLogger({ level: 'warn', encoding: 'console' }, config.secrets)
   const piped = new Set(Array.from(config.pipelines.values(), ({ signal }) => signal))
   for (const signal of new Set(batches?.map((batch) => batch.signal))) {
     if (!piped.has(signal))
