@@ -181,8 +181,8 @@ datadog_otlp:
         const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
         const sent = bodies.map(({ length }) => ({ to: withoutSecrets(urls[received.signal]), rawBytes: length }))
         if (received.signal !== 'metrics') {
-          const { fromOtlp, merge } = signals[received.signal]
-          const items = merge(bodies.map((body) => fromOtlp(body)))
+          const type = signals[received.signal]
+          const items = type.merge(bodies.map((body) => type.fromOtlp(body)))
           return { values: [], sent: items, requests: sent, notSent: [], billedMetrics: undefined }
         }
         const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf, scopeTags: scopeTagger(config) })

@@ -241,9 +241,13 @@ ${pipelines.join('\n')}
     const isWhole = this.signals.every((signal) =>
       ['pipeline', 'exporter'].every((kind) => lines.some((line) => line[1] === itemsOf(signal) && line[2] === kind)),
     )
-    if (child.exitCode !== 0 || !isWhole || lines.some(([, , , left, right]) => sum(left) !== sum(right))) {
+    // A process that still waits for a name to be resolved when all is done kills itself.
+    const isInOrder = child.exitCode === 0 || child.signalCode === 'SIGKILL'
+    if (!isInOrder || !isWhole || lines.some(([, , , left, right]) => sum(left) !== sum(right))) {
       this.balanced = false
-      console.error(`ended with ${child.exitCode}; its log ends with:\n${this.#stderr.slice(-2000)}`)
+      console.error(
+        `ended with ${child.exitCode ?? child.signalCode}; its log ends with:\n${this.#stderr.slice(-2000)}`,
+      )
     }
     for (const [, items, kind, , right] of lines) {
       const signal = SIGNALS.find((known) => itemsOf(known) === items)!
