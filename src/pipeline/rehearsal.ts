@@ -166,11 +166,11 @@ class Recorder {
         requests,
       })
       if (explanation !== undefined && !isExplanation(explanation)) {
-        explanation = undefined
         throw new TypeError('`explain` must return `{ values, requests, notSent, billedMetrics }`')
       }
       if (explanation?.sent !== undefined) type.handedOver(explanation.sent)
     } catch (error) {
+      explanation = undefined
       log.error(`The exporter ${this.#context?.id} failed to explain its requests.`, { error: errorMessage(error) })
     }
     const droppedNames = Object.keys(balance.dropped).length === 0 ? new Map() : this.#droppedNames(received)
