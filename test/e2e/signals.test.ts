@@ -216,6 +216,25 @@ describe('pipelines of several signals', () => {
     expect(balanceIn(command.stderr())).toContain('Spans of exporter post: handed in 4 = sent 4')
   })
 
+  it('keep their account when they went, and a reload that would bring them back fails', async () => {
+    const { url, taken } = await startServer()
+    const { file, change } = await configured(url, THREE)
+    const { command, send, stop } = await start(file)
+    expect(await send('logs', 3)).toBe('taken')
+    await until(() => taken.length === 2)
+    await change('{ metrics: { receivers: [door], exporters: [post] } }')
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was reloaded.')
+    await change(THREE.replace('logs: { receivers: [door]', 'logs: { receivers: [door, otlp]'))
+    const text = await readFile(file, 'utf8')
+    const busy = `{ door: , otlp: { protocols: { http: { endpoint: "${new URL(url).host}" } } } }`
+    await writeFile(file, text.replace('{ door: }', busy))
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was not reloaded')
+    await stop()
+    expect(balanceIn(command.stderr())).toContain('Log records of exporter post: handed in 5 = sent 5')
+  })
+
   it('say what a reload that takes them away leaves on disk', async () => {
     const { url, answerWith } = await startServer()
     const { file, change } = await configured(url, THREE, '{ directory: queue }')

@@ -261,9 +261,9 @@ export class Graph {
         const old = before.destinations.get(id)?.deliveries.get(signal)
         if (old === delivery) continue
         await delivery.drain(AbortSignal.abort())
-        if (old === undefined) this.options.telemetry.forgetExporter(id, signal)
       }
     }
+    for (const sheet of next.sheets) this.options.telemetry.forget(sheet)
   }
 
   /** Leads the data through the components of a plan, all at once. Returns what it no longer comes to. */
