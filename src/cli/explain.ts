@@ -1,8 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import type { Logger } from '../component/logger.ts'
 import { errorMessage } from '../errors.ts'
-import { MetricBatch } from '../otlp/metrics/batch.ts'
-import { fromOtlpJson } from '../otlp/json/read.ts'
+import { jsonMessage } from '../otlp/json/messages.ts'
+import { readOtlpJson } from '../otlp/json/read.ts'
+import { toOtlpJson } from '../otlp/json/write.ts'
+import { services } from '../otlp/services.ts'
+import type { Batch } from '../otlp/signal.ts'
+import { SIGNALS, signals } from '../otlp/signals.ts'
 import { matchesWildcards } from '../text/match.ts'
 import { loadConfig } from '../pipeline/config/config.ts'
 import { closest } from '../pipeline/config/suggest.ts'
@@ -12,6 +16,7 @@ import { hidingSecrets } from '../text/secrets.ts'
 import { visible, visibleJson } from '../text/terminal.ts'
 import { ExitCode } from './exit.ts'
 import { filtered, namesOf, report } from './explain_report.ts'
+import type { ExporterReport } from './explain_report.ts'
 import { explanationText } from './explain_text.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
@@ -31,7 +36,7 @@ export interface ExplainOptions {
 export async function explain(options: ConfigOptions & ExplainOptions): Promise<number> {
   const { from, only, format } = options
   const config = await loadConfig(await configInput(options))
-  let batches: readonly MetricBatch[] | undefined
+  let batches: readonly Batch[] | undefined
   if (from !== undefined) {
     try {
       batches = readRequests(await readFile(from))
@@ -41,16 +46,22 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
     }
   }
   const log: Logger = createLogger({ level: 'warn', encoding: 'console' }, config.secrets)
+  const piped = new Set(Array.from(config.pipelines.values(), ({ signal }) => signal))
+  for (const signal of new Set(batches?.map((batch) => batch.signal))) {
+    if (!piped.has(signal))
+      process.stderr.write(`${from} has ${signals[signal].items}, and no pipeline takes ${signal}.\n`)
+  }
   const { pipelines, exporters, failed } = await rehearse(config, { log, batches })
   if (exporters.every(({ balance }) => balance.handed_in === 0)) {
     process.stderr.write(
-      `Nothing came to the exporters. ${from === undefined ? 'Data of a file may: --from FILE.' : `Is there a data point in ${from}?`}\n`,
+      `Nothing came to the exporters. ${from === undefined ? 'Data of a file may: --from FILE.' : `Is there a data point, log record or span in ${from}?`}\n`,
     )
   }
   const aged = exporters.filter(({ balance }) => (balance.dropped.too_old ?? 0) > 0)
   if (from !== undefined && aged.length > 0) {
-    const younger = aged.map(({ id }) => `--set exporters.${id}.max_age=0s`).join(' ')
-    process.stderr.write(`Points of ${from} are older than max_age; what would be sent if they were not: ${younger}\n`)
+    const ids = new Set(aged.map(({ exporter }) => exporter))
+    const younger = Array.from(ids, (id) => `--set exporters.${id}.max_age=0s`).join(' ')
+    process.stderr.write(`Data of ${from} is older than max_age; what would be sent if it were not: ${younger}\n`)
   }
   const reports = exporters.map(report)
   const shown =
@@ -66,7 +77,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   const redact = hidingSecrets(config.secrets)
   const text =
     format === 'json'
-      ? visibleJson(redact(`${JSON.stringify({ pipelines, exporters: shown }, null, 2)}\n`))
+      ? visibleJson(redact(`${JSON.stringify({ pipelines, exporters: shown.map(toJson) }, null, 2)}\n`))
       : redact(explanationText(pipelines, shown, process.stdout.columns ?? DEFAULT_WIDTH))
   process.stdout.write(text)
   return failed ? ExitCode.failure : ExitCode.ok
@@ -75,32 +86,41 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
 /** Columns where standard output is no terminal. */
 const DEFAULT_WIDTH = 120
 
+/** The log records and spans of a report as OTLP/JSON. */
+function toJson(shown: ExporterReport): object {
+  return { ...shown, sent: shown.sent && (JSON.parse(toOtlpJson(shown.sent)) as object) }
+}
+
 /** OTLP/JSON: a request a line, or one document. Throws an Error that says where it is wrong. */
-function readRequests(file: Buffer): readonly MetricBatch[] {
+function readRequests(file: Buffer): readonly Batch[] {
   const lines = file.toString('utf8').split('\n')
   const first = lines.find((line) => line.trim() !== '')
   if (first === undefined) throw new Error('is empty')
-  if (!isComplete(first)) return [readRequest(file.toString('utf8'))]
+  if (!isComplete(first)) return readRequest(file.toString('utf8'))
   return lines.flatMap((line, index) => {
     if (line.trim() === '') return []
     try {
-      return [readRequest(line)]
+      return readRequest(line)
     } catch (error) {
       throw new Error(`line ${index + 1}: ${errorMessage(error)}`, { cause: error })
     }
   })
 }
 
-/** Other JSON would be a request without any metrics, since what is not known is passed over. */
-function readRequest(json: string): MetricBatch {
-  const batch = fromOtlpJson(json)
+/** The request of whichever signal. Other JSON would be one without any items, since what is not known is passed over. */
+function readRequest(json: string): readonly Batch[] {
+  const batches = SIGNALS.map((signal) => signals[signal].fromOtlp(readOtlpJson(json, services[signal].request)))
   const keys = Object.keys(JSON.parse(json) as object)
-  if (!keys.some((key) => key === 'resourceMetrics' || key === 'resource_metrics')) {
+  if (!keys.some((key) => TOPS.some((top) => top.has(key)))) {
     const found = keys.length === 0 ? 'nothing' : keys.slice(0, 5).join(', ')
-    throw new Error(`is not OTLP/JSON of metrics: that has resourceMetrics at its top, and this has ${found}`)
+    const wanted = TOPS.map((top) => [...top.keys()][0]).join(', ')
+    throw new Error(`is not OTLP/JSON: that has one of ${wanted} at its top, and this has ${found}`)
   }
-  return batch
+  return batches.filter(({ itemCount }) => itemCount > 0)
 }
+
+/** What requests hold, by its key in JSON; of each signal. */
+const TOPS = SIGNALS.map((signal) => jsonMessage(services[signal].request).byKey)
 
 function isComplete(json: string): boolean {
   try {

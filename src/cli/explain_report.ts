@@ -1,4 +1,5 @@
 import type { Explanation, ExplainedValue } from '../component/explain.ts'
+import type { Batch, Signal } from '../otlp/signal.ts'
 import type { RehearsedExporter } from '../pipeline/rehearsal.ts'
 
 /** A series as the destination would store it, with all its values in the order in which they would be sent. */
@@ -9,15 +10,17 @@ export interface ExplainedSeries extends Omit<ExplainedValue, 'time' | 'value' |
 /** What is shown of an exporter. */
 export interface ExporterReport {
   readonly id: string
+  readonly signal: Signal
   readonly equation: string
   readonly balance: RehearsedExporter['balance']
   readonly requests: readonly {
     readonly to?: string
+    /** Data points, log records or spans. */
     readonly points: number
     readonly bytes: number
     readonly raw_bytes?: number
   }[]
-  /** Data points by reason, and of which metrics. */
+  /** Items by reason, and of which metrics or spans. */
   readonly dropped: readonly {
     readonly reason: string
     readonly points: number
@@ -27,13 +30,16 @@ export interface ExporterReport {
   readonly billed_metrics: number | undefined
   /** `undefined` where the exporter explains nothing. */
   readonly series: readonly ExplainedSeries[] | undefined
+  /** Log records or spans that would be sent, or that the requests are made of where the exporter explains nothing. */
+  readonly sent: Batch | undefined
 }
 
 /** What is shown of an exporter that was rehearsed. */
 export function report(exporter: RehearsedExporter): ExporterReport {
-  const { id, equation, balance, requests, explanation, droppedMetrics } = exporter
+  const { id, signal, equation, balance, requests, prepared, explanation, droppedNames } = exporter
   return {
     id,
+    signal,
     equation,
     balance,
     requests: requests.map(({ items, bytes }, index) => {
@@ -41,12 +47,13 @@ export function report(exporter: RehearsedExporter): ExporterReport {
       return { to, points: items, bytes, raw_bytes: rawBytes }
     }),
     dropped: Object.entries(balance.dropped).map(([reason, points]) => {
-      const metrics = [...(droppedMetrics.get(reason) ?? [])].sort(([, left], [, right]) => right - left)
+      const metrics = [...(droppedNames.get(reason) ?? [])].sort(([, left], [, right]) => right - left)
       return { reason, points, metrics: Object.fromEntries(metrics) }
     }),
     not_sent: explanation?.notSent ?? [],
     billed_metrics: explanation?.billedMetrics,
     series: explanation && seriesOf(explanation.values),
+    sent: signal === 'metrics' ? undefined : (explanation?.sent ?? prepared),
   }
 }
 
@@ -61,7 +68,7 @@ function seriesOf(values: readonly ExplainedValue[]): readonly ExplainedSeries[]
   return [...series.values()].sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0))
 }
 
-/** The report with what concerns a name for which `only` says so. */
+/** The report with what concerns a name of metrics for which `only` says so. */
 export function filtered(whole: ExporterReport, only: (name: string) => boolean): ExporterReport {
   const series = whole.series?.filter(({ name, from }) => [name, ...from].some(only))
   const dropped = whole.dropped.flatMap((drop) => {
@@ -69,7 +76,7 @@ export function filtered(whole: ExporterReport, only: (name: string) => boolean)
     const points = metrics.reduce((sum, [, count]) => sum + count, 0)
     return metrics.length === 0 ? [] : [{ ...drop, points, metrics: Object.fromEntries(metrics) }]
   })
-  return { ...whole, series, dropped }
+  return { ...whole, series, dropped, sent: undefined }
 }
 
 /** All names in a report: those that are sent, and those they were made from. */

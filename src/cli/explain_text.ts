@@ -1,4 +1,10 @@
+import { recordTable } from '../exporters/debug/records.ts'
+import { spanTable } from '../exporters/debug/spans.ts'
+import { itemsText } from '../otlp/signals.ts'
+import type { Signal } from '../otlp/signal.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { cut, numberText, visible, wrap } from '../text/terminal.ts'
+import { atOnce } from '../time/turns.ts'
 import type { ExplainedSeries, ExporterReport } from './explain_report.ts'
 
 /** Requests, and metrics of one reason, that are shown; of more only how many. */
@@ -19,10 +25,10 @@ export function explanationText(
 }
 
 function exporterLines(exporter: ExporterReport, width: number): string[] {
-  const { id, equation, requests, dropped, not_sent: notSent, billed_metrics: billed, series } = exporter
+  const { id, signal, equation, requests, dropped, not_sent: notSent, billed_metrics: billed, series, sent } = exporter
   const lines = indented('', `exporter ${id}: ${equation}`.split(' '), width)
   const add = (title: string, words: readonly string[]): void => void lines.push(...indented(title, words, width))
-  for (const request of requests.slice(0, MAX_SHOWN)) add('', requestText(request).split(' '))
+  for (const request of requests.slice(0, MAX_SHOWN)) add('', requestText(request, signal).split(' '))
   if (requests.length > MAX_SHOWN) add('', [`and ${requests.length - MAX_SHOWN} more requests`])
   if (requests.length === 0) add('', ['nothing would be sent'])
   if (billed !== undefined) add('', [`billed as about ${numberText(billed)} custom metrics`])
@@ -30,7 +36,7 @@ function exporterLines(exporter: ExporterReport, width: number): string[] {
     const shown = Object.entries(metrics).slice(0, MAX_SHOWN)
     const more = Object.keys(metrics).length - shown.length
     const names = shown.map(([name, count]) => `${visible(name)} ${numberText(count)}`)
-    add(`dropped ${reason} ${numberText(points)}: `, [
+    add(`dropped ${reason} ${numberText(points)}${names.length === 0 ? '' : ': '}`, [
       ...names.map((name, index) => (index < names.length - 1 ? `${name},` : name)),
       ...(more > 0 ? [`and ${more} more`] : []),
     ])
@@ -38,13 +44,25 @@ function exporterLines(exporter: ExporterReport, width: number): string[] {
   for (const { attribute, value, reason } of notSent) {
     add('', ['no tag:', `${visible(attribute)}=${visible(cut(value, 40))}`, `(${visible(reason)})`])
   }
-  if (series === undefined) add('', ['it does not explain its requests'])
+  const made = sent === undefined || sent.itemCount === 0 ? '' : ', which are made of this:'
+  if (series === undefined) add('', [`it does not explain its requests${made}`])
   for (const group of groups(series ?? [])) lines.push('', ...groupLines(group, width))
+  if (sent !== undefined && sent.itemCount > 0) lines.push('', ...itemTable(sent as AnyBatch, width))
   return lines
 }
 
-function requestText({ to, points, bytes, raw_bytes: raw }: ExporterReport['requests'][number]): string {
-  const size = `${numberText(points)} ${points === 1 ? 'point' : 'points'} in ${numberText(bytes)} bytes`
+/** As the exporter `debug` shows them. */
+function itemTable(batch: AnyBatch, width: number): string[] {
+  if (batch.signal === 'metrics') return []
+  const table = atOnce(batch.signal === 'logs' ? recordTable(batch, width) : spanTable(batch, width))
+  return table.trimEnd().split('\n')
+}
+
+function requestText(
+  { to, points, bytes, raw_bytes: raw }: ExporterReport['requests'][number],
+  signal: Signal,
+): string {
+  const size = `${itemsText(signal, points, numberText(points))} in ${numberText(bytes)} bytes`
   const compressed = raw === undefined || raw === bytes ? '' : ` (${numberText(raw)} before compression)`
   return to === undefined ? `request of ${size}` : `POST ${to}: ${size}${compressed}`
 }

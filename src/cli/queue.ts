@@ -1,10 +1,8 @@
 import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Batch } from '../otlp/signal.ts'
-import { signals } from '../otlp/signals.ts'
-import { TraceBatch } from '../otlp/traces/batch.ts'
+import { itemsText, namesIn, signals } from '../otlp/signals.ts'
 import { toOtlpJson } from '../otlp/json/write.ts'
 import { InUseError } from '../pipeline/queue/lock.ts'
 import { dropQueue, findQueues, storedRecords } from '../pipeline/queue/stored.ts'
@@ -51,7 +49,7 @@ async function* list(queues: readonly StoredQueue[]): AsyncGenerator<string> {
       break
     }
     const use = queue.inUse ? ', used by a process' : ''
-    yield `${queue.id}: ${counted(records, 'batch', 'batches')}, ${counted(items, itemOf(queue))}, ${bytes} bytes${since}${use}\n`
+    yield `${queue.id}: ${batchesText(records)}, ${itemsText(queue.signal, items)}, ${bytes} bytes${since}${use}\n`
   }
 }
 
@@ -59,7 +57,7 @@ async function* inspect(queues: readonly StoredQueue[]): AsyncGenerator<string> 
   for (const queue of queues) {
     yield `${queue.id}\n`
     for await (const { time: taken, items, length, payload } of storedRecords(queue)) {
-      yield `  ${time(taken)}  ${counted(items, itemOf(queue))}  ${length} bytes  ${namesIn(batchOf(queue, payload))}\n`
+      yield `  ${time(taken)}  ${itemsText(queue.signal, items)}  ${length} bytes  ${namesText(batchOf(queue, payload))}\n`
     }
   }
 }
@@ -75,9 +73,7 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
   for (const queue of queues) {
     try {
       const { records, items } = await dropQueue(queue)
-      process.stdout.write(
-        `${queue.id}: dropped ${counted(records, 'batch', 'batches')}, ${counted(items, itemOf(queue))}\n`,
-      )
+      process.stdout.write(`${queue.id}: dropped ${batchesText(records)}, ${itemsText(queue.signal, items)}\n`)
     } catch (error) {
       if (!(error instanceof InUseError)) throw error
       process.stderr.write(`${queue.id}: ${error.message}; stop it first\n`)
@@ -90,31 +86,20 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
 /** The names that are shown of a batch with many metrics. */
 const NAMES = 5
 
-/** What the queue holds, one of it. */
-function itemOf({ signal }: StoredQueue): string {
-  return signals[signal].items.replace(/s$/, '')
-}
-
 function batchOf({ signal }: StoredQueue, payload: Uint8Array): Batch {
   return signals[signal].fromOtlp(payload)
 }
 
-/** Of metrics and spans; records have none. */
-function namesIn(batch: Batch): string {
-  const names = [...new Set(namesOf(batch))]
+function namesText(batch: Batch): string {
+  const names = [...new Set(namesIn(batch))]
   const more = names.length > NAMES ? ` and ${names.length - NAMES} more` : ''
   return visible(names.slice(0, NAMES).join(', ')) + more
-}
-
-function* namesOf(batch: Batch): Generator<string> {
-  if (batch instanceof MetricBatch) for (const { metric } of batch.metrics()) yield metric.name
-  if (batch instanceof TraceBatch) for (const { span } of batch.spans()) yield span.name
 }
 
 function time(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }
 
-function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`
+function batchesText(count: number): string {
+  return `${count} ${count === 1 ? 'batch' : 'batches'}`
 }

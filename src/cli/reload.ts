@@ -1,5 +1,7 @@
 import { ConfigError, errorMessage, formatProblem } from '../errors.ts'
 import type { Answer } from '../net/process_server.ts'
+import { signals } from '../otlp/signals.ts'
+import { readDeliveryId } from '../pipeline/delivery/id.ts'
 import type { Changes } from '../pipeline/graph/changes.ts'
 import type { PipelineConfig } from '../pipeline/config/config.ts'
 import type { ProcessLogger } from '../pipeline/log.ts'
@@ -72,12 +74,15 @@ function partsOf({ kept, changed, added, removed }: Changes): [what: string, pat
 
 function remarksOf({ atNextStart, leftovers, unreleased }: Changes): string[] {
   const inside = unreleased.map(
-    (path) => `${path}: did not release all data points in time; they are released later, or stay until the stop`,
+    (path) => `${path}: did not release everything in time; the rest is released later, or stays until the stop`,
   )
-  const left = Object.entries(leftovers).flatMap(([path, { kept, dropped }]) => [
-    ...(kept > 0 ? [`${path}: data points that stay in the queue on disk: ${kept}`] : []),
-    ...(dropped > 0 ? [`${path}: data points that could not be sent in time and are dropped: ${dropped}`] : []),
-  ])
+  const left = Object.entries(leftovers).flatMap(([path, { kept, dropped }]) => {
+    const { items } = signals[readDeliveryId(path).signal]
+    return [
+      ...(kept > 0 ? [`${path}: ${items} that stay in the queue on disk: ${kept}`] : []),
+      ...(dropped > 0 ? [`${path}: ${items} that could not be sent in time and are dropped: ${dropped}`] : []),
+    ]
+  })
   return [...inside, ...left, ...atNextStart.map((path) => `${path} takes effect at the next start.`)]
 }
 

@@ -1,3 +1,5 @@
+import type { Batch } from '../otlp/signal.ts'
+
 /** A tag as the destination stores it. */
 export interface ExplainedTag {
   readonly tag: string
@@ -25,8 +27,10 @@ export interface ExplainedValue {
 
 /** What an exporter says of its requests to whoever wants to know what would be sent. */
 export interface Explanation {
-  /** Read from the bytes of the requests. */
+  /** Of metrics, read from the bytes of the requests. */
   readonly values: readonly ExplainedValue[]
+  /** Log records or spans, read from them likewise. */
+  readonly sent?: Batch
   /** Where each request goes, and its bytes before compression, in the order of the requests. */
   readonly requests: readonly { readonly to: string; readonly rawBytes: number }[]
   /** Resource attributes that do not become tags, each with a value of it. */

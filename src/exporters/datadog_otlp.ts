@@ -20,6 +20,7 @@ import { completeHistograms } from '../otlp/metrics/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
 import { inParts } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
+import { signals } from '../otlp/signals.ts'
 import { noRoomReport } from '../throttled.ts'
 import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 import { OneASecond } from './datadog_otlp/one_a_second.ts'
@@ -179,7 +180,11 @@ datadog_otlp:
       explain({ received, requests }) {
         const bodies = (requests as readonly OtlpRequest[]).map(({ body }) => decompress(body, config.compression))
         const sent = bodies.map(({ length }) => ({ to: withoutSecrets(urls[received.signal]), rawBytes: length }))
-        if (received.signal !== 'metrics') return { values: [], requests: sent, notSent: [], billedMetrics: undefined }
+        if (received.signal !== 'metrics') {
+          const type = signals[received.signal]
+          const items = type.merge(bodies.map((body) => type.fromOtlp(body)))
+          return { values: [], sent: items, requests: sent, notSent: [], billedMetrics: undefined }
+        }
         const origins = new TagOrigins(received, { ...config, chosen, finish, tagsOf, scopeTags: scopeTagger(config) })
         const handedIn = Array.from(received.metrics(), ({ metric }) => metric.name)
         const before = namesBefore(config.host_metrics_names, undefined, handedIn)

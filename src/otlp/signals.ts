@@ -22,6 +22,19 @@ export const signals: Readonly<Record<Signal, SignalType>> = { metrics, logs, tr
 
 export const SIGNALS = Object.keys(signals) as readonly Signal[]
 
+/** So many items, for people: `1 log record`. `count`: how the number is written. */
+export function itemsText(signal: Signal, items: number, count = String(items)): string {
+  const { items: many } = signals[signal]
+  return `${count} ${items === 1 ? many.replace(/s$/, '') : many}`
+}
+
+/** The names in a batch, of each metric or span; log records have none. */
+export function* namesIn(given: Batch): Generator<string> {
+  const batch = given as AnyBatch
+  if (batch.signal === 'metrics') for (const { metric } of batch.metrics()) yield metric.name
+  if (batch.signal === 'traces') for (const { span } of batch.spans()) yield span.name
+}
+
 /**
  * What a component of a user's own handed over, as a batch of one of `allowed`, in which everything is what it has to be.
  * @throws TypeError that says what is not

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Component } from '../component/define.ts'
 import type { Logger } from '../component/logger.ts'
 import { defaultRememberedSize, MemoryLimiter } from '../host/memory_limiter.ts'
@@ -108,6 +109,8 @@ export function startPipeline(
     const { log } = options
     health.stopping()
     const deadline = new AbortController()
+    // The deliveries of each exporter and signal listen.
+    setMaxListeners(0, deadline.signal)
     const timer = clock.setTimeout(() => deadline.abort(), timeout)
     const late = new AbortController()
     await Promise.race([

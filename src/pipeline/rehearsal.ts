@@ -4,9 +4,9 @@ import type { Exporter, ExporterComponent, ExportRequest } from '../component/ex
 import type { Logger } from '../component/logger.ts'
 import type { ReceiverComponent } from '../component/receiver.ts'
 import { errorMessage } from '../errors.ts'
-import { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Batch, Signal } from '../otlp/signal.ts'
-import { SIGNALS, signals } from '../otlp/signals.ts'
+import { namesIn, SIGNALS, signals } from '../otlp/signals.ts'
+import type { AnyBatch } from '../otlp/signals.ts'
 import { withinAge } from './delivery/age.ts'
 import type { ConfiguredExporter, PipelineConfig } from './config/config.ts'
 import { deliveryOf } from './config/settings.ts'
@@ -18,19 +18,23 @@ import type { ExporterBalance } from './telemetry/telemetry.ts'
 export interface RehearsedExporter {
   /** As in `deliveryId`. */
   readonly id: string
+  /** Its id in the YAML. */
+  readonly exporter: string
   readonly signal: Signal
   readonly balance: ExporterBalance
   /** The same in words. */
   readonly equation: string
-  /** By reason: how many data points of which metrics, each taken by itself. */
-  readonly droppedMetrics: ReadonlyMap<string, ReadonlyMap<string, number>>
+  /** By reason: how many data points of which metrics, or spans of which name, each taken by itself; none of log records. */
+  readonly droppedNames: ReadonlyMap<string, ReadonlyMap<string, number>>
   readonly requests: readonly ExportRequest[]
+  /** What the requests were made of. */
+  readonly prepared: Batch
   /** `undefined` when the exporter explains nothing. */
   readonly explanation: Explanation | undefined
 }
 
 export interface Rehearsal {
-  /** What the processors of each pipeline did to the number of data points, in words. */
+  /** What the processors of each pipeline did to the number of items, in words. */
   readonly pipelines: readonly string[]
   readonly exporters: readonly RehearsedExporter[]
   /** Whether a receiver failed. */
@@ -61,15 +65,16 @@ export async function rehearse(
     const { exporter, signal } = sheet
     const own = sheet.balance()
     const result = (stages.get(exporter) as Recorder).result(signal, own, log)
-    return { id: deliveryId(exporter, signal), signal, balance: own, equation: sheet.equation(), ...result }
+    return { id: deliveryId(exporter, signal), exporter, signal, balance: own, equation: sheet.equation(), ...result }
   })
   const pipelines = [...config.pipelines.keys()].map((id) => `pipeline ${id}: ${telemetry.pipeline(id).equation()}`)
   return { pipelines, exporters, failed }
 }
 
-/** The one receiver of all pipelines; it gives batches that are there already to those of their signal. */
+/** The one receiver of all pipelines; it gives batches that are there already to those of their signal, as far as there are any. */
 function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineConfig {
   const id = 'from'
+  const taken = new Set(Array.from(config.pipelines.values(), ({ signal }) => signal))
   const component: ReceiverComponent = {
     kind: 'receiver',
     type: id,
@@ -79,7 +84,7 @@ function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineCon
     create: ({ deliver }) =>
       defer(async () => {
         // What nobody takes is in the balance.
-        for (const batch of batches) if (batch.itemCount > 0) await deliver(batch).catch(() => undefined)
+        for (const batch of batches) if (taken.has(batch.signal)) await deliver(batch).catch(() => undefined)
       }).pipe(ignoreElements()),
   }
   const receiver = { id, component, config: {}, place: { source: id }, used: true }
@@ -149,36 +154,37 @@ class Recorder {
     signal: Signal,
     balance: ExporterBalance,
     log: Logger,
-  ): Pick<RehearsedExporter, 'requests' | 'explanation' | 'droppedMetrics'> {
-    const { received, prepared, requests } = this.#seenOf(signal)
+  ): Pick<RehearsedExporter, 'requests' | 'prepared' | 'explanation' | 'droppedNames'> {
+    const { received, requests, ...seen } = this.#seenOf(signal)
     const type = signals[signal]
+    const prepared = type.merge(seen.prepared)
     let explanation: Explanation | undefined
     try {
       explanation = this.#exporter?.explain?.({
         received: type.merge(received),
-        prepared: type.merge(prepared),
+        prepared,
         requests,
       })
       if (explanation !== undefined && !isExplanation(explanation)) {
-        explanation = undefined
         throw new TypeError('`explain` must return `{ values, requests, notSent, billedMetrics }`')
       }
+      if (explanation?.sent !== undefined) type.handedOver(explanation.sent)
     } catch (error) {
+      explanation = undefined
       log.error(`The exporter ${this.#context?.id} failed to explain its requests.`, { error: errorMessage(error) })
     }
-    const droppedMetrics = Object.keys(balance.dropped).length === 0 ? new Map() : this.#droppedMetrics(received)
-    return { requests, explanation, droppedMetrics }
+    const droppedNames = Object.keys(balance.dropped).length === 0 ? new Map() : this.#droppedNames(received)
+    return { requests, prepared, explanation, droppedNames }
   }
 
-  /** Asks a new exporter about every metric by itself, since of all together only the reasons are known. */
-  #droppedMetrics(received: readonly Batch[]): RehearsedExporter['droppedMetrics'] {
+  /** Asks a new exporter about every name by itself, since of all together only the reasons are known. */
+  #droppedNames(received: readonly Batch[]): RehearsedExporter['droppedNames'] {
     const dropped = new Map<string, Map<string, number>>()
-    const batchesOf = new Map<string, MetricBatch[]>()
+    const batchesOf = new Map<string, Batch[]>()
     for (const batch of received) {
-      if (!(batch instanceof MetricBatch)) continue
-      for (const name of new Set(Array.from(batch.metrics(), ({ metric }) => metric.name))) {
+      for (const name of new Set(namesIn(batch))) {
         const batches = batchesOf.get(name) ?? []
-        batches.push(batch.filterMetrics((metric) => metric.name === name))
+        batches.push(partOf(batch, name))
         batchesOf.set(name, batches)
       }
     }
@@ -207,6 +213,13 @@ class Recorder {
     }
     return dropped
   }
+}
+
+/** The metrics or spans of a name. */
+function partOf(given: Batch, name: string): Batch {
+  const batch = given as AnyBatch
+  if (batch.signal === 'metrics') return batch.filterMetrics((metric) => metric.name === name)
+  return batch.signal === 'traces' ? batch.filterSpans((span) => span.name === name) : batch
 }
 
 function isExplanation({ values, requests, notSent }: Explanation): boolean {

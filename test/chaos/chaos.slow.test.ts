@@ -4,7 +4,7 @@ import { startProcess } from '../kit/command.ts'
 
 const program = fileURLToPath(new URL('chaos.ts', import.meta.url))
 
-it('loses no acknowledged point when it is killed, stopped or reloaded under load or refused, and its sheets balance', async () => {
+it('loses no acknowledged item of any signal when it is killed, stopped or reloaded under load or refused, and its sheets balance', async () => {
   const chaos = startProcess(process.execPath, ['--import', 'jiti/register', program, '--short'])
   const code = await chaos.ended
   expect(chaos.stderr()).toBe('')

@@ -4,6 +4,9 @@ import { cpus, release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs, promisify } from 'node:util'
+import { SIGNALS } from '../../src/otlp/signals.ts'
+import { deliveryId } from '../../src/pipeline/delivery/id.ts'
+import { queueFolder } from '../../src/pipeline/queue/record_log.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Answer } from '../kit/intake.ts'
 import { CounterStand } from './counters.ts'
@@ -12,10 +15,11 @@ import { PATIENCE, Stand, until } from './stand.ts'
 import type { Settings } from './stand.ts'
 
 /*
- * The real command with its queue on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short] [--seconds N]`. Every data point
- * has a value of its own, so that what is lost and what comes twice is counted exactly. The seed decides what is random here; when
- * the machine does what in between differs from run to run. Ends with 1 if a point that was acknowledged neither arrived nor
- * was counted as dropped, or a sheet does not balance. What the machine does not let happen is said to be skipped.
+ * The real command with its queues on disk under faults: `npm run chaos -- [--seed N] [--only NAME] [--short] [--seconds N]`. Metrics,
+ * logs and traces come over HTTP and gRPC, each item with a number of its own, so that what is lost and what comes twice is counted
+ * exactly. The seed decides what is random here; when the machine does what in between differs from run to run. Ends with 1 if an
+ * item that was acknowledged neither arrived nor was counted as dropped, if one came to the place of another signal, or if a balance
+ * does not hold. What the machine does not let happen is said to be skipped.
  */
 
 const { values: options } = parseArgs({
@@ -40,13 +44,13 @@ function randomOf(name: string): () => number {
   }
 }
 
-/** The intake answers so to every request while `points` are accepted, and then as it should. */
-function answering(answer: Answer, points = 200) {
+/** The intake answers so to every request while `items` are accepted, and then as it should. */
+function answering(answer: Answer, items = 200) {
   return async (stand: Stand): Promise<void> => {
     stand.intake.respondBy(() => answer)
     await stand.start()
     stand.load()
-    await stand.accepted(points)
+    await stand.accepted(items)
     stand.intake.respondBy(undefined)
     await stand.drain()
   }
@@ -92,10 +96,12 @@ function damaged(damage: (file: string, size: number, random: () => number) => P
     await stand.accepted(300)
     await stand.rest()
     await stand.kill()
-    const folder = join(stand.folder, 'queue', 'otlp_http')
-    const [first] = (await readdir(folder)).filter((name) => name.endsWith('.log')).sort()
-    if (first === undefined) throw new Error(`there is no segment in ${folder}`)
-    await damage(join(folder, first), (await stat(join(folder, first))).size, stand.random)
+    for (const signal of SIGNALS) {
+      const folder = queueFolder(join(stand.folder, 'queue'), deliveryId('otlp_http', signal))
+      const [first] = (await readdir(folder)).filter((name) => name.endsWith('.log')).sort()
+      if (first === undefined) throw new Error(`there is no segment in ${folder}`)
+      await damage(join(folder, first), (await stat(join(folder, first))).size, stand.random)
+    }
     stand.intake.respondBy(undefined)
     await stand.start()
     await stand.drain()
@@ -142,6 +148,8 @@ const SETTINGS: readonly Settings[] = [
   { processors: 'metric_prefix' },
   { processors: 'resource_detection, metric_prefix', more: 'encoding: json' },
   { otlp: ', read_timeout: 9s' },
+  { signals: ['metrics', 'logs'], service: 'shutdown_timeout: 1s' },
+  { signals: ['traces'], processors: 'resource_detection', service: 'shutdown_timeout: 1s' },
 ]
 
 /** Mistakes of every step in which a reload can fail. */
@@ -328,7 +336,7 @@ for (const [name, scenario] of chosen) {
   await standing(name, async (stand) => {
     await scenario(stand)
     const { accepted, delivered, twice, lost } = stand.tally()
-    const reasons = [...stand.dropped].map(([reason, points]) => `${reason} ${points}`).join(', ')
+    const reasons = [...stand.dropped()].map(([reason, items]) => `${reason} ${items}`).join(', ')
     const title = TIMES[name] ?? name
     console.log(
       `| ${title} | ${accepted} | ${delivered} | ${twice} | ${reasons} | ${lost} | ${stand.balanced ? 'holds' : 'BROKEN'} |`,

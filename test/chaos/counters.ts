@@ -1,3 +1,4 @@
+import type { Signal } from '../../src/otlp/signal.ts'
 import { Stand, until } from './stand.ts'
 import type { Tally } from './stand.ts'
 
@@ -23,10 +24,18 @@ export class CounterStand extends Stand {
   readonly #start = Math.floor(Date.now() / 1000) - 1800
 
   override start(): Promise<void> {
-    return super.start({ exporter: 'datadog_native', more: 'api_key: any' })
+    return super.start({ exporter: 'datadog_native', more: 'api_key: any', signals: this.signals })
   }
 
-  protected override metric({ number, sender }: { readonly number: number; readonly sender: number }): object {
+  protected override get signals(): readonly Signal[] {
+    return ['metrics']
+  }
+
+  override signalOf(): Signal {
+    return 'metrics'
+  }
+
+  protected override item({ number, sender }: { readonly number: number; readonly sender: number }): object {
     const counter = (this.#counters[sender] ??= { count: FIRST, second: this.#start, number, known: false })
     const answered = this.acknowledged.has(counter.number)
     counter.known ||= answered

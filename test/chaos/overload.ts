@@ -3,7 +3,11 @@ import { createServer } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { request } from 'undici'
 import { listen } from '../kit/listen.ts'
-import { ExportMetricsServiceRequest } from '../kit/otlp_proto.ts'
+import { services } from '../../src/otlp/services.ts'
+import type { Signal } from '../../src/otlp/signal.ts'
+import { SIGNALS } from '../../src/otlp/signals.ts'
+import { requestOf } from './items.ts'
+import { sumOf } from './stand.ts'
 import type { Stand } from './stand.ts'
 
 /** Requests a second that the destination takes, and that come. */
@@ -13,8 +17,8 @@ const SENT = 10 * TAKEN
 /** Requests to the destination at once. */
 const CONSUMERS = 4
 
-/** Data points of a request, of some 100 bytes each. */
-const POINTS = 1000
+/** Data points, log records or spans of a request, of some 100 bytes each. */
+const ITEMS = 1000
 
 /** Requests on their way at once; clients that wait send no more. */
 const CLIENTS = 500
@@ -30,26 +34,46 @@ export const overloads: Readonly<Record<string, string>> = {
 export const heading = `| Overload | Limit | Memory at most | Slowest /healthz | Slowest OTLP answer | Accepted | Delivered | Refused | Dropped by reason | Lost | Balance |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |`
 
-/** A request of `count` data points. */
-function encode(count: number, name: string): Uint8Array {
-  const dataPoints = Array.from({ length: count }, (_, index) => ({
-    asDouble: index,
-    timeUnixNano: String(BigInt(Date.now()) * 1_000_000n),
+/** A request of `count` items. */
+function encode(signal: Signal, count: number, name: string): Uint8Array {
+  const timeUnixNano = String(BigInt(Date.now()) * 1_000_000n)
+  const all = Array.from({ length: count }, (_, index) => ({
+    timeUnixNano,
     attributes: ['service', 'instance', 'route'].map((key) => ({ key, value: { stringValue: `${key}-${index}` } })),
   }))
-  const message = { resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name, gauge: { dataPoints } }] }] }] }
-  return ExportMetricsServiceRequest.encode(ExportMetricsServiceRequest.fromObject(message)).finish()
+  switch (signal) {
+    case 'metrics': {
+      const dataPoints = all.map((item, asDouble) => ({ ...item, asDouble }))
+      return requestOf(signal, [{ name, gauge: { dataPoints } }])
+    }
+    case 'logs':
+      return requestOf(
+        signal,
+        all.map((item) => ({ ...item, body: { stringValue: name } })),
+      )
+    case 'traces':
+      return requestOf(
+        signal,
+        all.map((item) => ({ ...item, name, endTimeUnixNano: timeUnixNano })),
+      )
+  }
 }
 
-const most = encode(POINTS - 1, 'load')
+const most = Object.fromEntries(SIGNALS.map((signal) => [signal, encode(signal, ITEMS - 1, 'load')])) as Readonly<
+  Record<Signal, Uint8Array>
+>
 
 /** A message of protobuf goes on behind its end. */
-function requestOf(number: number): Uint8Array {
-  return Buffer.concat([most, encode(1, `number ${number}.`)])
+function numbered(signal: Signal, number: number): Uint8Array {
+  return Buffer.concat([most[signal], encode(signal, 1, `number ${number}.`)])
 }
 
-function numberOf(body: Buffer): number {
-  return Number(/number (\d+)\./.exec(body.subarray(most.length).toString('latin1'))?.[1])
+/** The number that a request carries. @throws where it came to the place of another signal */
+function numberOf(path: string, body: Buffer, stand: Stand): number {
+  const signal = SIGNALS.find((known) => services[known].path === path)!
+  const number = Number(/number (\d+)\./.exec(body.subarray(most[signal].length).toString('latin1'))?.[1])
+  if (stand.signalOf(number) !== signal) throw new Error(`the request ${number} came to ${path}`)
+  return number
 }
 
 /** Sends for `seconds` and prints what became of it. Returns whether all is as promised. */
@@ -59,7 +83,7 @@ export async function overload(name: string, queue: string, stand: Stand, second
     const chunks: Buffer[] = []
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
     incoming.on('end', () => {
-      const number = numberOf(Buffer.concat(chunks))
+      const number = numberOf(incoming.url ?? '', Buffer.concat(chunks), stand)
       stand.delivered.set(number, (stand.delivered.get(number) ?? 0) + 1)
       setTimeout(() => response.end(), delay)
     })
@@ -96,7 +120,7 @@ export async function overload(name: string, queue: string, stand: Stand, second
   const send = async (): Promise<void> => {
     onTheWay += 1
     await timed('otlp', async () => {
-      if (!(await stand.send(number, requestOf(number++)))) refused += 1
+      if (!(await stand.send(number, numbered(stand.signalOf(number), number++)))) refused += 1
     })
     onTheWay -= 1
   }
@@ -112,17 +136,18 @@ export async function overload(name: string, queue: string, stand: Stand, second
   await stand.drain()
   intake.close()
   intake.closeAllConnections()
-  const dropped = [...stand.dropped.values()].reduce((sum, points) => sum + points, 0)
-  const lost = Math.max(0, stand.missing() * POINTS - dropped)
-  const reasons = [...stand.dropped].map(([reason, points]) => `${reason} ${points}`).join(', ')
+  const lost = SIGNALS.map((signal) =>
+    Math.max(0, stand.missing(signal) * ITEMS - sumOf(stand.dropped(signal))),
+  ).reduce((sum, items) => sum + items, 0)
+  const reasons = [...stand.dropped()].map(([reason, items]) => `${reason} ${items}`).join(', ')
   const cells = [
     name,
     `${LIMIT} MiB`,
     `${Math.round(anonymous / 1024)} MiB (${Math.round(resident / 1024)} with files)`,
     ...[slowest.health, slowest.otlp].map((milliseconds) => `${Math.round(milliseconds)} ms`),
-    stand.acknowledged.size * POINTS,
-    stand.delivered.size * POINTS,
-    refused * POINTS,
+    stand.acknowledged.size * ITEMS,
+    stand.delivered.size * ITEMS,
+    refused * ITEMS,
     reasons,
     lost,
     stand.balanced ? 'holds' : 'BROKEN',

@@ -634,7 +634,7 @@ ${service(`metrics: { receivers: [otlp], processors: [${processors}], exporters:
     const unanswered = send(receiver, gaugeRequest(8)).catch(() => 'the process has ended')
     await command.waitFor('inside')
     await expect(change({ otlp_http: toAlive })).resolves.toContain(
-      'processors.never: did not release all data points in time; they are released later, or stay until the stop\n',
+      'processors.never: did not release everything in time; the rest is released later, or stays until the stop\n',
     )
 
     command.kill('SIGTERM')

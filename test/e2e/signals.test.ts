@@ -1,4 +1,4 @@
-import { cp, readdir, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
@@ -160,6 +160,22 @@ describe('pipelines of several signals', () => {
     ])
   })
 
+  it('are exported from their queues as OTLP/JSON', async () => {
+    const { url, answerWith } = await startServer()
+    const pipelines =
+      '{ logs: { receivers: [door], exporters: [post] }, traces: { receivers: [door], exporters: [post] } }'
+    const { folder, file } = await configured(url, pipelines, '{ directory: queue }')
+    answerWith(503)
+    const { send, stop } = await start(file)
+    expect([await send('logs', 1), await send('traces', 2)]).toEqual(['taken', 'taken'])
+    await stop()
+    const { stdout } = await runCommand(['queue', 'export', folder.path('queue')])
+    const lines = stdout.trim().split('\n')
+    expect(lines.map((line) => Object.keys(JSON.parse(line) as object)[0])).toEqual(['resourceLogs', 'resourceSpans'])
+    const inspected = await runCommand(['queue', 'inspect', folder.path('queue')])
+    expect(inspected.stdout).toMatch(/^post:logs\n {2}\S+ {2}1 log record .*\npost:traces\n {2}\S+ {2}2 spans .*\n$/)
+  })
+
   it('find what a version that had only metrics left on disk', async () => {
     const { url, taken } = await startServer()
     const { folder, file } = await configured(url, THREE, '{ directory: queue }')
@@ -198,6 +214,62 @@ describe('pipelines of several signals', () => {
       ['traces', 4],
     ])
     expect(balanceIn(command.stderr())).toContain('Spans of exporter post: handed in 4 = sent 4')
+  })
+
+  it('keep their account when they went, and a reload that would bring them back fails', async () => {
+    const { url, taken } = await startServer()
+    const { file, change } = await configured(url, THREE)
+    const { command, send, stop } = await start(file)
+    expect(await send('logs', 3)).toBe('taken')
+    await until(() => taken.length === 2)
+    await change('{ metrics: { receivers: [door], exporters: [post] } }')
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was reloaded.')
+    await change(THREE.replace('logs: { receivers: [door]', 'logs: { receivers: [door, otlp]'))
+    const text = await readFile(file, 'utf8')
+    const busy = `{ door: , otlp: { protocols: { http: { endpoint: "${new URL(url).host}" } } } }`
+    await writeFile(file, text.replace('{ door: }', busy))
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was not reloaded')
+    await stop()
+    expect(balanceIn(command.stderr())).toContain('Log records of exporter post: handed in 5 = sent 5')
+  })
+
+  it('say what a reload that takes them away leaves on disk', async () => {
+    const { url, answerWith } = await startServer()
+    const { file, change } = await configured(url, THREE, '{ directory: queue }')
+    const { command, send, stop } = await start(file)
+    answerWith(503)
+    expect(await send('logs', 3)).toBe('taken')
+    await change('{ metrics: { receivers: [door], exporters: [post] } }')
+    command.kill('SIGHUP')
+    await command.waitFor('The configuration was reloaded.')
+    await command.waitFor('exporters.post:logs: log records that stay in the queue on disk: 5')
+    await stop()
+  })
+
+  it('come and go in any number without a warning of the runtime', async () => {
+    const { url } = await startServer()
+    const { file } = await configured(url, THREE)
+    const ids = ['post', 'post/2', 'post/3', 'post/4', 'post/5']
+    const wide = (text: string): string =>
+      text
+        .replace(/^ {2}(post: )(.*)$/m, (_line, _key, settings) =>
+          ids.map((id) => `  ${id}: ${String(settings)}`).join('\n'),
+        )
+        .replace('logs/loud: {', 'traces: { receivers: [door], exporters: [post] }, logs/loud: {')
+        .replaceAll('exporters: [post]', `exporters: [${ids.join(', ')}]`)
+    const narrow = await readFile(file, 'utf8')
+    await writeFile(file, wide(narrow))
+    const { command, stop } = await start(file)
+    for (const [times, text] of [narrow, wide(narrow)].entries()) {
+      await writeFile(file, text)
+      command.kill('SIGHUP')
+      await until(() => command.stderr().split('The configuration was reloaded.').length === times + 2)
+    }
+    await stop()
+    expect(balanceIn(command.stderr())).toContain('Log records of exporter post/5: handed in 0 = sent 0')
+    expect(command.stderr()).not.toContain('Warning')
   })
 
   it('leave out what is too old for their signal, as the exporter declares it', async () => {

@@ -7,7 +7,12 @@ import { fileURLToPath } from 'node:url'
 import zlib from 'node:zlib'
 import protobuf from 'protobufjs'
 import { Arrivals } from './arrivals.ts'
-import { ExportMetricsServiceRequest, ExportMetricsServiceResponse } from './otlp_proto.ts'
+import {
+  ExportLogsServiceRequest,
+  ExportMetricsServiceRequest,
+  ExportMetricsServiceResponse,
+  ExportTraceServiceRequest,
+} from './otlp_proto.ts'
 import { listen } from './listen.ts'
 import { readSketches } from './sketch_payload.ts'
 import type { ReceivedSketch } from './sketch_payload.ts'
@@ -17,6 +22,12 @@ const SKETCHES = '/api/beta/sketches'
 const MetricPayload = new protobuf.Root()
   .loadSync(definitions, { keepCase: true })
   .lookupType('datadog.agentpayload.MetricPayload')
+/** The requests of OTLP by their paths. */
+const OTLP: Readonly<Record<string, protobuf.Type | undefined>> = {
+  '/v1/metrics': ExportMetricsServiceRequest,
+  '/v1/logs': ExportLogsServiceRequest,
+  '/v1/traces': ExportTraceServiceRequest,
+}
 const PLAIN = { longs: Number, defaults: true } as const
 
 /** A series of either version of the API, in the fields they share. */
@@ -78,6 +89,8 @@ const LIMITS: Readonly<Record<string, { wire: number; raw: number }>> = {
   '/api/v1/series': { wire: 3_200_000, raw: 62_914_560 },
   '/api/v2/series': { wire: 512_000, raw: 5_242_880 },
   '/v1/metrics': { wire: 512_000, raw: 5_242_880 },
+  '/v1/logs': { wire: 512_000, raw: 5_242_880 },
+  '/v1/traces': { wire: 512_000, raw: 5_242_880 },
   // Not documented: what the Agent keeps to.
   [SKETCHES]: { wire: 2_621_440, raw: 4_194_304 },
   '/intake': { wire: 5_242_880, raw: 5_242_880 },
@@ -196,8 +209,9 @@ function parse(path: string, contentType: string, raw: Buffer): unknown {
   if (path === '/api/v1/validate') return undefined
   if (contentType.startsWith('application/json')) return JSON.parse(raw.toString('utf8'))
   if (path === SKETCHES) return readSketches(raw)
-  const type = path === '/v1/metrics' ? ExportMetricsServiceRequest : MetricPayload
-  return type.toObject(type.decode(raw), { ...PLAIN, longs: path === '/v1/metrics' ? String : Number })
+  const otlp = OTLP[path]
+  const type = otlp ?? MetricPayload
+  return type.toObject(type.decode(raw), { ...PLAIN, longs: otlp === undefined ? Number : String })
 }
 
 /** Datadog's own answer. */

@@ -9,4 +9,6 @@ export const ExportMetricsServiceResponse = root.lookupType('opentelemetry.proto
 export const Metric = root.lookupType('opentelemetry.proto.Metric')
 export const ExportLogsServiceRequest = root.lookupType('opentelemetry.proto.ExportLogsServiceRequest')
 export const ExportTraceServiceRequest = root.lookupType('opentelemetry.proto.ExportTraceServiceRequest')
+export const LogRecord = root.lookupType('opentelemetry.proto.LogRecord')
+export const Span = root.lookupType('opentelemetry.proto.Span')
 export const ExportLogsServiceResponse = root.lookupType('opentelemetry.proto.ExportLogsServiceResponse')

@@ -141,7 +141,7 @@ export const metric = fc
 export const request = requestOf(['resourceMetrics', 'scopeMetrics', 'metrics'], fc.array(metric, { maxLength: 3 }))
 
 const uint32 = fc.nat(2 ** 32 - 1)
-const logRecord = fc.record(
+export const logRecord = fc.record(
   {
     timeUnixNano: nanoseconds,
     observedTimeUnixNano: nanoseconds,
@@ -161,7 +161,7 @@ export const logsRequest = requestOf(['resourceLogs', 'scopeLogs', 'logRecords']
 
 const named = { timeUnixNano: nanoseconds, name: fc.string(), attributes, droppedAttributesCount: uint32 }
 const context = { traceId: bytes, spanId: bytes, traceState: fc.string(), flags: uint32 }
-const span = fc.record(
+export const span = fc.record(
   {
     ...context,
     parentSpanId: bytes,

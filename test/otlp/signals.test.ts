@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { Writer } from 'protobufjs'
 import type { Type } from 'protobufjs'
 import { Attributes } from '../../src/otlp/common/attributes.ts'
 import { splitBatch } from '../../src/otlp/common/split.ts'
@@ -15,8 +16,13 @@ import { TraceBatch } from '../../src/otlp/traces/batch.ts'
 import { Span } from '../../src/otlp/traces/span.ts'
 import { atOnce } from '../../src/time/turns.ts'
 import { runs } from '../kit/fuzzing.ts'
-import { ExportLogsServiceRequest, ExportTraceServiceRequest } from '../kit/otlp_proto.ts'
-import { logsRequest, traceRequest } from '../kit/otlp_requests.ts'
+import {
+  ExportLogsServiceRequest,
+  ExportTraceServiceRequest,
+  LogRecord as ReferenceRecord,
+  Span as ReferenceSpan,
+} from '../kit/otlp_proto.ts'
+import { logRecord, logsRequest, span, traceRequest } from '../kit/otlp_requests.ts'
 
 type AnyBatch = LogBatch | TraceBatch
 type Change = (item: LogRecord | Span) => LogRecord | Span
@@ -29,6 +35,10 @@ const each = [
     json: schema.ExportLogsServiceRequest,
     request: logsRequest as fc.Arbitrary<object>,
     levels: ['resourceLogs', 'scopeLogs', 'logRecords'] as const,
+    item: logRecord as fc.Arbitrary<object>,
+    itemReference: ReferenceRecord,
+    timeOf: ({ timeUnixNano, observedTimeUnixNano }: Record<string, unknown>) =>
+      BigInt((timeUnixNano === '0' ? observedTimeUnixNano : timeUnixNano) as string),
     read: (bytes: Uint8Array): AnyBatch => LogBatch.fromOtlp(bytes),
     items: (batch: AnyBatch) => [...(batch as LogBatch).records()].map(({ record }) => record),
     change: (batch: AnyBatch, change: Change): AnyBatch =>
@@ -42,6 +52,9 @@ const each = [
     json: schema.ExportTraceServiceRequest,
     request: traceRequest as fc.Arbitrary<object>,
     levels: ['resourceSpans', 'scopeSpans', 'spans'] as const,
+    item: span as fc.Arbitrary<object>,
+    itemReference: ReferenceSpan,
+    timeOf: ({ endTimeUnixNano }: Record<string, unknown>) => BigInt(endTimeUnixNano as string),
     read: (bytes: Uint8Array): AnyBatch => TraceBatch.fromOtlp(bytes),
     items: (batch: AnyBatch) => [...(batch as TraceBatch).spans()].map(({ span }) => span),
     change: (batch: AnyBatch, change: Change): AnyBatch =>
@@ -66,18 +79,25 @@ interface Entry {
   [scopes: string]: unknown
 }
 
-/** A length-delimited field of a message that is shorter than 128 bytes. */
+/** A length-delimited field. */
 function nest(field: number, ...inner: Uint8Array[]): Buffer {
-  const content = Buffer.concat(inner)
-  return Buffer.concat([Buffer.from([(field << 3) | 2, content.length]), content])
+  const written = Writer.create()
+    .uint32((field << 3) | 2)
+    .bytes(Buffer.concat(inner))
+  return Buffer.from(written.finish())
 }
 
-describe.each(each)('a batch of $signal', ({ signal, reference, json, request, levels, read, items, change, keep }) => {
+describe.each(each)('a batch of $signal', (one) => {
+  const { signal, reference, json, request, levels, read, items, change, keep } = one
   const [resources, scopes, lists] = levels
-  const itemsIn = (bytes: Uint8Array): Record<string, unknown>[] =>
-    meaning(reference, bytes)[resources].flatMap((entry) =>
-      (entry[scopes] as Record<string, Record<string, unknown>[]>[]).flatMap((scope) => scope[lists]),
+  /** Each item with what stands around it. */
+  const placedIn = (bytes: Uint8Array): { item: Record<string, unknown>; around: unknown }[] =>
+    meaning(reference, bytes)[resources].flatMap(({ resource, schemaUrl, [scopes]: inner }) =>
+      (inner as Record<string, unknown>[]).flatMap(({ [lists]: all, ...scope }) =>
+        (all as Record<string, unknown>[]).map((item) => ({ item, around: { resource, schemaUrl, scope } })),
+      ),
     )
+  const itemsIn = (bytes: Uint8Array): Record<string, unknown>[] => placedIn(bytes).map(({ item }) => item)
   /** Every message is written again, from its fields. */
   const rewritten = (batch: AnyBatch): Uint8Array => {
     const changed = change(batch, (item) => item.with({}))
@@ -141,21 +161,53 @@ describe.each(each)('a batch of $signal', ({ signal, reference, json, request, l
         const all = values.map((value) => encode(reference, value))
         const type = signals[signal]
         const merged = type.merge(all.map(read)) as AnyBatch
-        const before = all.flatMap(itemsIn)
-        expect(itemsIn(merged.toOtlp())).toEqual(before)
+        const before = all.flatMap(placedIn)
+        expect(placedIn(merged.toOtlp())).toEqual(before)
         const parts = type.split(merged, size) as readonly AnyBatch[]
-        expect(parts.flatMap((part) => itemsIn(part.toOtlp()))).toEqual(before)
+        expect(parts.flatMap((part) => placedIn(part.toOtlp()))).toEqual(before)
         for (const part of parts) expect(part.itemCount).toBeLessThanOrEqual(size)
         // Few of each request stay, some changed.
         let place = 0
         const few = keep(merged, () => place++ % 3 === 0)
-        const expected = before.filter((_item, index) => index % 3 === 0)
-        expect(itemsIn(few.compacted().toOtlp())).toEqual(expected)
+        const expected = before.filter((_placed, index) => index % 3 === 0)
+        expect(placedIn(few.compacted().toOtlp())).toEqual(expected)
         const changed = change(few, (item) => item.with({}))
         atOnce(type.writeInTurns(changed))
-        expect(itemsIn(changed.compacted().toOtlp())).toEqual(expected)
+        expect(placedIn(changed.compacted().toOtlp())).toEqual(expected)
       }),
       runs(100),
+    )
+  })
+
+  it('keeps what the reference finds within a window of time, also of items whose fields stand twice', () => {
+    const scalars = one.item.map((item) => ({ ...item, body: undefined, status: undefined }))
+    const twins = fc.array(fc.tuple(one.item, scalars), { maxLength: 2 })
+    const nanoseconds = fc.bigInt(0n, 2n ** 64n - 1n)
+    fc.assert(
+      fc.property(request, twins, fc.array(nanoseconds, { minLength: 1, maxLength: 5 }), (value, pairs, random) => {
+        const odd = pairs.map((pair) =>
+          nest(1, nest(1), nest(2, nest(1), nest(2, ...pair.map((item) => encode(one.itemReference, item))))),
+        )
+        const bytes = Buffer.concat([encode(reference, value), ...odd])
+        const placed = placedIn(bytes)
+        // Its own times too: the ends of a window belong to it.
+        const times = [...random, ...placed.map(({ item }) => one.timeOf(item))].sort((a, b) => (a < b ? -1 : 1))
+        const [from, to] = [times[times.length >> 2], times[(times.length * 3) >> 2]]
+        const isIn = (time: bigint): boolean => time === 0n || (time >= from && time <= to)
+        const expected = placed.filter(({ item }) => isIn(one.timeOf(item)))
+        const outside = placed.map(({ item }) => one.timeOf(item)).filter((time) => !isIn(time))
+        const early = outside.filter((time) => time < from).length
+        for (const batch of [read(bytes), read(rewritten(read(bytes)))]) {
+          const dropped = { [BEFORE]: 0, [AFTER]: 0 }
+          const left = within(batch, new TimeWindow(from, to), (place, count) => {
+            dropped[place as keyof typeof dropped] += count
+          })
+          expect(placedIn(left.toOtlp())).toEqual(expected)
+          expect(dropped).toEqual({ [BEFORE]: early, [AFTER]: outside.length - early })
+          expect(isBefore(batch, new TimeWindow(from, to))).toBe(early === placed.length)
+        }
+      }),
+      runs(200),
     )
   })
 

@@ -4,12 +4,14 @@ import type { Logger } from '../../src/component/logger.ts'
 import datadogNative from '../../src/exporters/datadog_native.ts'
 import datadogOtlp from '../../src/exporters/datadog_otlp.ts'
 import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { LogBatch } from '../../src/otlp/logs/batch.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from '../../src/otlp/metrics/points.ts'
 import { loadConfig } from '../../src/pipeline/config/config.ts'
 import { rehearse } from '../../src/pipeline/rehearsal.ts'
 import type { RehearsedExporter } from '../../src/pipeline/rehearsal.ts'
-import { gauge, sum } from '../../src/testing.ts'
+import { gauge, logRecord, sum } from '../../src/testing.ts'
+import { temporaryFolder } from '../kit/command.ts'
 import { testExporter } from '../kit/exporting.ts'
 import { startIntake } from '../kit/intake.ts'
 import type { Intake } from '../kit/intake.ts'
@@ -217,14 +219,42 @@ describe('an explanation', () => {
   })
 
   it('says of which metrics points are dropped, and counts what Datadog bills', async () => {
-    const { droppedMetrics, explanation } = await rehearsed('datadog_native: { api_key: good-key }', rounds)
+    const { droppedNames, explanation } = await rehearsed('datadog_native: { api_key: good-key }', rounds)
     expect(
-      Object.fromEntries([...droppedMetrics].map(([reason, metrics]) => [reason, Object.fromEntries(metrics)])),
+      Object.fromEntries([...droppedNames].map(([reason, metrics]) => [reason, Object.fromEntries(metrics)])),
     ).toEqual({
       not_finite: { nothing: 4 },
       first_value: { requests: 2, 'system.cpu.time': 4 },
     })
     // Of each service six series of numbers, three of a summary, and two distributions of five each; the Agent's are free.
     expect(explanation?.billedMetrics).toBe(2 * (6 + 3 + 2 * 5))
+  })
+
+  it('of a custom exporter that would send what is no batch is left out, and the log says why', async () => {
+    const folder = await temporaryFolder({
+      'sink.js': `export default {
+        kind: 'exporter', type: 'sink', signals: ['logs'], summary: 'Takes everything.', config: {},
+        create: () => ({
+          encode: (batch) => [{ items: batch.itemCount, bytes: 1 }],
+          send: async () => undefined,
+          explain: () => ({ values: [], requests: [{ to: 'sink', rawBytes: 1 }], notSent: [], sent: [] }),
+        }),
+      }`,
+    })
+    const text = `
+modules: ["${folder.path('sink.js')}"]
+receivers: { otlp: { protocols: { http: } } }
+exporters: { sink: }
+service: { pipelines: { logs: { receivers: [otlp], exporters: [sink] } } }
+`
+    const config = await loadConfig({ files: [{ name: 'pipeline.yaml', text }], env: {} })
+    const errors: unknown[] = []
+    const heard: Logger = { ...log, error: (_message, fields) => void errors.push(fields) }
+    const records = [logRecord('It works.')]
+    const { exporters } = await rehearse(config, { log: heard, batches: [LogBatch.of({ records })] })
+    expect(exporters).toMatchObject([{ id: 'sink:logs', exporter: 'sink', explanation: undefined }])
+    expect(exporters[0].prepared.itemCount).toBe(1)
+    expect(errors).toEqual([{ error: 'must be a LogBatch, not a list' }])
+    await folder.remove()
   })
 })

@@ -1,7 +1,10 @@
 import { concatMap, delay, from, mergeMap, NEVER, of } from 'rxjs'
 import type { ProcessorComponent } from '../../src/component/processor.ts'
 import type { ReceiverComponent } from '../../src/component/receiver.ts'
+import type { Settings } from '../../src/component/settings.ts'
 import { retryable } from '../../src/errors.ts'
+import type { Batch } from '../../src/otlp/signal.ts'
+import { SIGNALS, signals } from '../../src/otlp/signals.ts'
 import type { Random } from '../kit/random.ts'
 import type { Life } from './life.ts'
 
@@ -10,6 +13,7 @@ export function simulatedReceiver(life: () => Life): ReceiverComponent {
   return {
     kind: 'receiver',
     type: 'simulated',
+    signals: SIGNALS,
     summary: 'Delivers what the simulation sends.',
     config: {},
     create({ id, deliver }) {
@@ -20,11 +24,12 @@ export function simulatedReceiver(life: () => Life): ReceiverComponent {
 }
 
 /** Processors that take their time, fail and hold what they are given. */
-export function simulatedProcessors(random: Random): Readonly<Record<string, ProcessorComponent>> {
+export function simulatedProcessors(random: Random): Readonly<Record<string, ProcessorComponent<Settings, Batch>>> {
   return {
     slow: {
       kind: 'processor',
       type: 'slow',
+      signals: SIGNALS,
       summary: 'Takes its time.',
       config: {},
       create:
@@ -37,6 +42,7 @@ export function simulatedProcessors(random: Random): Readonly<Record<string, Pro
     failing: {
       kind: 'processor',
       type: 'failing',
+      signals: SIGNALS,
       summary: 'Fails at times.',
       config: {},
       create: () => (batch) => {
@@ -48,6 +54,7 @@ export function simulatedProcessors(random: Random): Readonly<Record<string, Pro
     holding: {
       kind: 'processor',
       type: 'holding',
+      signals: SIGNALS,
       changes: 'holds',
       summary: 'Holds each batch for a while.',
       config: {},
@@ -58,16 +65,11 @@ export function simulatedProcessors(random: Random): Readonly<Record<string, Pro
     splitting: {
       kind: 'processor',
       type: 'splitting',
+      signals: SIGNALS,
       summary: 'Makes two batches of one.',
       config: {},
       create: () => ({
-        operator: concatMap((batch) => {
-          let first = true
-          const take = (): boolean => !(first = !first)
-          const half = batch.filterPoints(take)
-          first = true
-          return from([half, batch.filterPoints(() => !take())])
-        }),
+        operator: concatMap((batch) => from(signals[batch.signal].split(batch, Math.ceil(batch.itemCount / 2)))),
       }),
     },
   }

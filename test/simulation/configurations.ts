@@ -1,31 +1,64 @@
-import type { ProcessorComponent } from '../../src/component/processor.ts'
 import type { ReceiverComponent } from '../../src/component/receiver.ts'
+import type { Signal } from '../../src/otlp/signal.ts'
+import { SIGNALS } from '../../src/otlp/signals.ts'
 import { loadConfig } from '../../src/pipeline/config/config.ts'
 import type { PipelineConfig } from '../../src/pipeline/config/config.ts'
 import type { Random } from '../kit/random.ts'
+import type { simulatedProcessors } from './components.ts'
+import { routes } from './items.ts'
+import type { Route } from './items.ts'
 
 interface SimulatedComponents {
   readonly receiver: ReceiverComponent
-  readonly processors: Readonly<Record<string, ProcessorComponent>>
+  readonly processors: ReturnType<typeof simulatedProcessors>
+}
+
+/** A configuration as the simulation needs to know it. */
+export interface Plan {
+  readonly text: string
+  readonly config: PipelineConfig
+  /** What all signals of an exporter may take together. */
+  readonly consumers: number
+  readonly diskSize: number
+  /** Whether batches are split. */
+  readonly splits: boolean
+}
+
+/** Processors by route. What an operator holds is acknowledged, and gone when the process dies. */
+const STEPS: Readonly<Record<Route | 'deltas', readonly string[]>> = {
+  disk: ['slow', 'failing'],
+  deltas: ['slow'],
+  memory: ['slow', 'failing', 'holding', 'splitting'],
+  fan: ['failing', 'slow', 'splitting'],
 }
 
 /** Read once: to check a configuration takes longer than most simulations. */
 const known = new Map<string, Promise<PipelineConfig>>()
 
-/** A configuration of many, as YAML and with the components of the simulation in it. */
-export async function configOf(
+/**
+ * A configuration of many, as YAML and with the components of the simulation in it. Each route has one, two or three signals, or
+ * `all` of them.
+ */
+export async function planOf(
   random: Random,
   { receiver, processors }: SimulatedComponents,
-): Promise<{ text: string; config: PipelineConfig }> {
-  const text = textOf(random)
-  const chosen = (names: readonly string[]): string[] => names.filter(() => random.chance(0.3))
-  // What an operator holds is acknowledged, and gone when the process dies.
-  const steps: Record<string, string[]> = {
-    'metrics/disk': chosen(['slow', 'failing']),
-    'metrics/deltas': chosen(['slow']),
-    'metrics/memory': chosen(['slow', 'failing', 'holding', 'splitting']),
-    'metrics/fan': chosen(['failing', 'slow', 'splitting']),
+  { all = false } = {},
+): Promise<Plan> {
+  const { text, ...limits } = textOf(random)
+  const steps = new Map<string, string[]>()
+  for (const route of routes) {
+    const drawn = SIGNALS.filter(() => all || random.chance(0.5))
+    for (const signal of drawn.length > 0 ? drawn : [random.pick(SIGNALS)]) {
+      steps.set(
+        `${signal}/${route}`,
+        STEPS[route].filter(() => random.chance(0.3)),
+      )
+    }
   }
+  steps.set(
+    'metrics/deltas',
+    STEPS.deltas.filter(() => random.chance(0.3)),
+  )
   let loaded = known.get(text)
   if (loaded === undefined) {
     loaded = loadConfig({ files: [{ name: 'simulation.yaml', text }], env: {}, baseDirectory: '/' })
@@ -34,7 +67,8 @@ export async function configOf(
   const config = await loaded
   const place = { source: 'simulation' }
   return {
-    text: `${text}${JSON.stringify(steps)}`,
+    ...limits,
+    text: `${text}${JSON.stringify(Object.fromEntries(steps))}`,
     config: {
       ...config,
       receivers: new Map(
@@ -43,26 +77,40 @@ export async function configOf(
       processors: new Map(
         Object.entries(processors).map(([id, component]) => [id, { id, component, config: {}, place, used: true }]),
       ),
-      pipelines: new Map(
-        Array.from(config.pipelines, ([id, pipeline]) => [id, { ...pipeline, processors: steps[id] }]),
-      ),
+      pipelines: new Map(Array.from(steps, ([id, names]) => [id, { ...config.pipelines.get(id)!, processors: names }])),
     },
   }
 }
 
-function textOf(random: Random): string {
+/** The signals of the pipelines that name an exporter. */
+export function signalsOf({ pipelines }: PipelineConfig, exporter: string): ReadonlySet<Signal> {
+  return new Set(
+    [...pipelines.values()].filter(({ exporters }) => exporters.includes(exporter)).map(({ signal }) => signal),
+  )
+}
+
+const MIB = 2 ** 20
+
+function textOf(random: Random): Pick<Plan, 'text' | 'consumers' | 'diskSize' | 'splits'> {
   const retry = random.pick([
     '{ initial_interval: 100ms, max_interval: 1s }',
     '{ initial_interval: 5s, max_interval: 30s }',
   ])
-  const batch = random.pick(['', ', batch: { min_size: 20, max_size: 50, flush_timeout: 1s }'])
+  const splits = random.chance(0.5)
+  const batch = splits ? ', batch: { min_size: 20, max_size: 50, flush_timeout: 1s }' : ''
   const blocks = random.pick(['', ', block_on_overflow: true'])
   const consumers = random.pick([1, 10])
   const timeout = random.pick(['1s', '5s'])
-  const disk = random.pick(['max_disk_size: 1MiB', 'queue_size: 20'])
+  const diskSize = random.pick([1, 2]) * MIB
+  const disk = `max_disk_size: ${diskSize / MIB}MiB${random.pick(['', ', queue_size: 20'])}`
   const memory = random.pick(['queue_size: 5', 'queue_size: 5, on_full: drop_oldest', 'queue_size: 100, sizer: items'])
   const delivery = `timeout: ${timeout}, retry_on_failure: ${retry}`
-  return `
+  const ids = routes.flatMap((route) => SIGNALS.map((signal) => [route, signal] as const))
+  const exporters = { disk: 'otlp_http/disk', memory: 'otlp_http/memory', fan: 'otlp_http/disk, otlp_http/memory' }
+  const pipelines = ids.map(
+    ([route, signal]) => `    ${signal}/${route}: { receivers: [otlp/${route}], exporters: [${exporters[route]}] }`,
+  )
+  const text = `
 receivers:
   otlp/disk: &clients { protocols: { http: { endpoint: 'localhost:0' } } }
   otlp/memory: *clients
@@ -79,9 +127,8 @@ service:
   shutdown_timeout: ${random.pick(['1s', '30s'])}
   telemetry: { metrics: { level: none } }
   pipelines:
-    metrics/disk: { receivers: [otlp/disk], exporters: [otlp_http/disk] }
-    metrics/memory: { receivers: [otlp/memory], exporters: [otlp_http/memory] }
-    metrics/fan: { receivers: [otlp/fan], exporters: [otlp_http/disk, otlp_http/memory] }
+${pipelines.join('\n')}
     metrics/deltas: { receivers: [otlp/deltas], exporters: [datadog_native/deltas] }
 `
+  return { text, consumers, diskSize, splits }
 }

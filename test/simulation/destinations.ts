@@ -1,16 +1,20 @@
-import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
-import type { NumberPoint } from '../../src/otlp/metrics/points.ts'
+import { services } from '../../src/otlp/services.ts'
+import type { Signal } from '../../src/otlp/signal.ts'
+import { SIGNALS, signals } from '../../src/otlp/signals.ts'
+import type { AnyBatch } from '../../src/otlp/signals.ts'
 import type { Random } from '../kit/random.ts'
+import { itemsOf } from './items.ts'
+import type { Route } from './items.ts'
 import type { Answer, Destination } from './network.ts'
 
 /** What a destination answers at a time. */
 export const moods = ['taking', 'unavailable', 'throttling', 'unauthorized', 'small', 'refusing'] as const
 export type Mood = (typeof moods)[number]
 
-/** Data points that a destination takes at once while it is `small`. */
+/** Items that a destination takes at once while it is `small`. */
 const SMALL = 3
 
-/** What became of a data point when it came last. */
+/** What became of an item when it came last. */
 export interface Arrival {
   /** The number of the process that sent it. */
   readonly life: number
@@ -18,38 +22,41 @@ export interface Arrival {
   answered: boolean
 }
 
-/** A destination that keeps what it takes, each data point by what makes it the same if it comes again. */
-abstract class SimulatedDestination<Point> implements Destination {
+/** A destination that keeps what it takes, each item by what makes it the same if it comes again. */
+abstract class SimulatedDestination<Item> implements Destination {
   mood: Mood = 'taking'
-  /** Data points of the requests that were taken, as their senders know. */
-  answered = 0
+  /** Items of the requests that were taken, as their senders know. */
+  answered: Record<Signal, number> = { metrics: 0, logs: 0, traces: 0 }
   /** Whether a request was ever too large. */
   divided = false
 
   constructor(private readonly random: Random) {}
 
-  protected abstract read(body: Buffer): readonly Point[]
-  /** Keeps the points. Returns what is to happen when their sender knows. */
-  protected abstract keep(points: readonly Point[], late: boolean): () => void
-  protected abstract refuse(points: readonly Point[]): void
+  protected abstract signalOf(path: string): Signal
+  /** @throws where something in it does not belong here */
+  protected abstract read(body: Buffer, signal: Signal): readonly Item[]
+  /** Keeps the items. Returns what is to happen when their sender knows. */
+  protected abstract keep(items: readonly Item[], late: boolean): () => void
+  protected abstract refuse(items: readonly Item[]): void
 
-  take(_path: string, body: Buffer, late: boolean): Answer {
-    const points = this.read(body)
-    const status = this.#status(points.length)
-    const known = status === 200 ? this.keep(points, late) : () => undefined
+  take(path: string, body: Buffer, late: boolean): Answer {
+    const signal = this.signalOf(path)
+    const items = this.read(body, signal)
+    const status = this.#status(items.length)
+    const known = status === 200 ? this.keep(items, late) : () => undefined
     const waits = status !== 200 && this.random.chance(0.5)
     return {
       status,
       headers: waits ? { 'retry-after': String(this.random.below(20)) } : {},
       arrived: () => {
         known()
-        if (status === 200) this.answered += points.length
-        if (status === 400) this.refuse(points)
+        if (status === 200) this.answered[signal] += items.length
+        if (status === 400) this.refuse(items)
       },
     }
   }
 
-  #status(points: number): number {
+  #status(items: number): number {
     switch (this.mood) {
       case 'taking':
         return 200
@@ -60,7 +67,7 @@ abstract class SimulatedDestination<Point> implements Destination {
       case 'unauthorized':
         return 401
       case 'small':
-        if (points <= SMALL) return 200
+        if (items <= SMALL) return 200
         this.divided = true
         return 413
       case 'refusing':
@@ -69,23 +76,34 @@ abstract class SimulatedDestination<Point> implements Destination {
   }
 }
 
-/** A destination of OTLP. Each data point has a value that no other has. */
+/** A destination of OTLP. It knows which clients' items may come to it. */
 export class OtlpDestination extends SimulatedDestination<number> {
   readonly taken = new Map<number, Arrival>()
-  /** Points that it refused for good, as their sender knows. */
+  /** Items that it refused for good, as their sender knows. */
   readonly refused = new Set<number>()
 
-  /** @param repeated called when a point comes again, with what became of it before */
+  /** @param repeated called when an item comes again, with what became of it before */
   constructor(
     random: Random,
+    private readonly routes: readonly Route[],
     private readonly life: () => number,
     private readonly repeated: (id: number, before: Arrival) => void,
   ) {
     super(random)
   }
 
-  protected read(body: Buffer): number[] {
-    return idsOf(MetricBatch.fromOtlp(body))
+  protected signalOf(path: string): Signal {
+    const signal = SIGNALS.find((known) => services[known].path === path)
+    if (signal === undefined) throw new Error(`a request came to ${path}`)
+    return signal
+  }
+
+  protected read(body: Buffer, signal: Signal): number[] {
+    return itemsOf(signals[signal].fromOtlp(body) as AnyBatch).map(({ id, route }) => {
+      if (!this.routes.includes(route))
+        throw new Error(`item ${id} of ${signal} came from ${route} to the exporter of ${this.routes[0]}`)
+      return id
+    })
   }
 
   protected keep(ids: readonly number[], late: boolean): () => void {
@@ -103,17 +121,6 @@ export class OtlpDestination extends SimulatedDestination<number> {
   }
 }
 
-/** The values of a batch. @throws where one is not as it was sent */
-function idsOf(batch: MetricBatch): number[] {
-  return [...batch.metrics()].flatMap(({ metric }) =>
-    metric.points.map((point) => {
-      const { value, attributes } = point as NumberPoint
-      if (attributes.text('id') !== String(value)) throw new Error(`the data point ${String(value)} was changed`)
-      return Number(value)
-    }),
-  )
-}
-
 interface Count {
   readonly counter: string
   readonly second: number
@@ -129,12 +136,17 @@ export class DatadogDestination extends SimulatedDestination<Count> {
     return [...(this.#counts.get(counter)?.values() ?? [])].reduce((sum, value) => sum + value, 0)
   }
 
+  protected signalOf(): Signal {
+    return 'metrics'
+  }
+
   protected read(body: Buffer): Count[] {
     const { series } = JSON.parse(body.toString()) as {
       series: { tags: string[]; points: [second: number, value: number][] }[]
     }
     return series.flatMap(({ tags, points }) => {
-      const counter = tags.find((tag) => tag.startsWith('counter:'))!
+      const counter = tags.find((tag) => tag.startsWith('counter:'))
+      if (counter === undefined) throw new Error(`a series came to Datadog that is no counter: ${tags.join(', ')}`)
       return points.map(([second, value]) => ({ counter, second, value }))
     })
   }

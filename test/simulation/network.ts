@@ -25,17 +25,31 @@ export class SimulatedNetwork {
   /** Requests on their way. */
   readonly #travelling = new Set<() => void>()
 
-  /** @param destinations by host */
+  /** Requests whose senders wait for the answer. */
+  readonly #open = new Set<Controller>()
+
+  /**
+   * @param destinations by host
+   * @param failed called when a destination is given what it must not get
+   */
   constructor(
     private readonly random: Random,
     private readonly destinations: ReadonlyMap<string, Destination>,
+    private readonly failed: (error: Error) => void,
   ) {}
+
+  /** How many requests to a host a process waits for. */
+  open(host: string, life: Life): number {
+    let count = 0
+    for (const controller of this.#open) if (controller.host === host && controller.life === life) count += 1
+    return count
+  }
 
   /** The network as one process uses it. */
   of(life: Life): Network {
     const dispatcher = {
       dispatch: (options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): boolean => {
-        void this.#exchange(life, options, handler)
+        this.#exchange(life, options, handler).catch(this.failed)
         return true
       },
     }
@@ -52,9 +66,11 @@ export class SimulatedNetwork {
     const { random } = this
     const { host } = new URL(String(options.origin))
     const body = Buffer.from(options.body as Uint8Array)
-    const controller = new Controller()
+    const controller = new Controller(host, life, () => this.#open.delete(controller))
+    this.#open.add(controller)
     const fail = (code: string): void => {
       if (controller.aborted) return
+      controller.ended()
       life.note(`${host}: ${code}`)
       handler.onResponseError?.(controller, Object.assign(new Error(code), { code }))
     }
@@ -75,6 +91,7 @@ export class SimulatedNetwork {
     if (this.weather === 'silent' && random.chance(0.8)) return
     if (this.weather === 'flaky' && random.chance(0.2)) return fail('UND_ERR_SOCKET')
     if (controller.aborted) return
+    controller.ended()
     arrived()
     handler.onResponseStart?.(controller, status, headers, '')
     handler.onResponseEnd?.(controller, {})
@@ -91,9 +108,17 @@ class Controller implements Dispatcher.DispatchController {
   readonly paused = false
   reason: Error | null = null
 
+  /** @param ended called when its sender waits no more */
+  constructor(
+    readonly host: string,
+    readonly life: Life,
+    readonly ended: () => void,
+  ) {}
+
   abort(reason: Error): void {
     this.aborted = true
     this.reason = reason
+    this.ended()
   }
 
   pause(): void {}

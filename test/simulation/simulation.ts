@@ -1,25 +1,28 @@
 import { createHash } from 'node:crypto'
-import type { ExporterBalance, PipelineBalance } from '../../src/pipeline/telemetry/telemetry.ts'
-import { DeliveryError } from '../../src/errors.ts'
+import { ConfigError, DeliveryError } from '../../src/errors.ts'
 import { Attributes } from '../../src/otlp/common/attributes.ts'
+import { rememberedBytes } from '../../src/otlp/common/remembered_bytes.ts'
 import { MetricBatch } from '../../src/otlp/metrics/batch.ts'
 import { NumberPoint } from '../../src/otlp/metrics/points.ts'
-import { rememberedBytes } from '../../src/otlp/common/remembered_bytes.ts'
-import { ConfigError } from '../../src/errors.ts'
+import type { Signal } from '../../src/otlp/signal.ts'
+import { SIGNALS } from '../../src/otlp/signals.ts'
+import type { PipelineConfig } from '../../src/pipeline/config/config.ts'
+import { deliveryId } from '../../src/pipeline/delivery/id.ts'
 import { startPipeline } from '../../src/pipeline/pipeline.ts'
 import type { RunningPipeline } from '../../src/pipeline/pipeline.ts'
+import type { ExporterBalance, ExporterSheet, PipelineBalance } from '../../src/pipeline/telemetry/telemetry.ts'
 import { Random } from '../kit/random.ts'
 import { simulatedProcessors, simulatedReceiver } from './components.ts'
-import { configOf } from './configurations.ts'
+import { planOf, signalsOf } from './configurations.ts'
+import type { Plan } from './configurations.ts'
 import { DatadogDestination, moods, OtlpDestination } from './destinations.ts'
 import type { Arrival } from './destinations.ts'
 import { diskWeathers, SimulatedDisk } from './disk.ts'
+import { batchOf, routes, START } from './items.ts'
+import type { Route } from './items.ts'
 import { Life } from './life.ts'
 import { networkWeathers, SimulatedNetwork } from './network.ts'
 import type { Destination } from './network.ts'
-
-/** The time at which every simulation begins: 2026-01-01T00:00:00Z. */
-const START = 1_767_225_600_000
 
 /** Virtual milliseconds. */
 const MINUTE = 60_000
@@ -32,9 +35,12 @@ const FIRST = 1000
 
 const COUNTERS = 3
 
-/** Where clients send: the receivers of the configuration. */
-const routes = ['disk', 'memory', 'fan'] as const
-type Route = (typeof routes)[number]
+const DISK = 'otlp_http/disk'
+const MEMORY = 'otlp_http/memory'
+const DELTAS = 'datadog_native/deltas'
+
+/** Bytes that one batch may take on disk beyond `max_disk_size`, since an empty queue accepts it. */
+const LARGEST_BATCH = 160_000
 
 /** What a simulation showed. */
 export interface Outcome {
@@ -53,6 +59,7 @@ export class BrokenPromise extends Error {
 /** What a client sent. */
 interface Request {
   readonly route: Route
+  readonly signal: Signal
   readonly ids: readonly number[]
 }
 
@@ -66,10 +73,21 @@ interface Counter {
   sending: boolean
 }
 
+/** Of which signal, and by which way: of these the promises are kept one by one. */
+type Way = `${Route} ${Signal}`
+
+/** What a signal of the exporter on disk has left for the next life. */
+interface Kept {
+  readonly items: number
+  /** Whether batches were split, which are kept as a whole until all of it was sent. */
+  readonly split: boolean
+}
+
 /**
  * The pipeline as it is - graph, guard, delivery, queue, retry - on a virtual clock, with a disk and a network that the seed rules, and
- * with clients that know what they sent. After every moment in which something happened the balance has to hold; in the end, what
- * was acknowledged has to have arrived. Not one real timer, socket or file is used, so that one seed is one course of events.
+ * with clients that send metrics, logs and traces and know what they sent. After every moment in which something happened the balance of
+ * each signal has to hold; in the end, acknowledged items have to have arrived, where they belong. Not one real timer, socket or file is
+ * used, so that one seed is one course of events.
  */
 export class Simulation {
   readonly #random: Random
@@ -90,9 +108,9 @@ export class Simulation {
   #pipeline!: RunningPipeline
   #now = START
   #nextId = 1
-  /** Points that were sent again by their client, which did not know whether they were taken. */
+  /** Items that were sent again by their client, which did not know whether they were taken. */
   readonly #resent = new Set<number>()
-  readonly #acknowledged: Record<Route, Set<number>> = { disk: new Set(), memory: new Set(), fan: new Set() }
+  readonly #acknowledged = new Map<Way, Set<number>>()
   /** What clients will send again. */
   readonly #again: Request[] = []
   /** Requests without an answer in this life. */
@@ -104,17 +122,29 @@ export class Simulation {
     answered: true,
     sending: false,
   }))
-  /** The last life that ended in a way after which points come again. */
+  /** The last life in which something happened after which items come again. */
   #lastUnclean = 0
-  /** Points that may be missing, by exporter: those dropped and counted, and those that were in memory when the process died. */
-  readonly #excused = { disk: 0, memory: 0, fan: 0 }
-  /** What the life before kept, if the next has to restore just that. */
-  #kept: number | undefined
+  /** Items that may be missing: those dropped and counted, and those that were in memory when the process died. */
+  readonly #excused = new Map<Way, number>()
+  /** What the exporter on disk has to restore of a signal when it gets that again, where this is known. */
+  readonly #kept = new Map<Signal, Kept>()
   #powerLost = false
   /** Whether a life ended in which counts were sent that a failing disk knows nothing of. */
   #uncertain = false
   /** Whether a configuration of this life splits batches. */
   #splits = false
+  /** Pipelines of the process, as long as no reload is at work on them. */
+  #pipelines: PipelineConfig['pipelines'] | undefined
+  /** Signals of the exporter on disk, as the pipeline is now. */
+  #signals: ReadonlySet<Signal> = new Set()
+  /** Those among them that it has had all this life. */
+  #whole = new Set<Signal>()
+  /** The most that configurations of this life allow its signals together. */
+  #limits = { consumers: 0, diskSize: 0 }
+  /** What each takes on disk. */
+  #onDisk: ReadonlyMap<Signal, number> = new Map()
+  /** The most that they took when one of them was just opened. */
+  #found = 0
 
   constructor(readonly seed: number) {
     const random = (this.#random = new Random(seed))
@@ -123,8 +153,8 @@ export class Simulation {
     const life = (): number => this.#life.number
     const repeated = (id: number, before: Arrival): void => this.#repeated(id, before)
     this.#destinations = {
-      disk: new OtlpDestination(random, life, repeated),
-      memory: new OtlpDestination(random, life, repeated),
+      disk: new OtlpDestination(random, ['disk', 'fan'], life, repeated),
+      memory: new OtlpDestination(random, ['memory', 'fan'], life, repeated),
     }
     this.#datadog = new DatadogDestination(random)
     const { disk, memory } = this.#destinations
@@ -135,6 +165,7 @@ export class Simulation {
         ['memory.test', memory],
         ['datadog.test', this.#datadog],
       ]),
+      (error) => (this.#failure ??= error),
     )
     this.#components = { receiver: simulatedReceiver(() => this.#life), processors: simulatedProcessors(random) }
     this.#life = this.#newLife(1)
@@ -162,7 +193,7 @@ export class Simulation {
   async #step(): Promise<void> {
     const random = this.#random
     const dice = random.below(100)
-    if (dice < 50) for (let times = 1 + random.below(5); times > 0; times--) this.#send()
+    if (dice < 50) for (let times = random.chance(0.1) ? 25 : 1 + random.below(5); times > 0; times--) this.#send()
     else if (dice < 65) this.#count()
     else if (dice < 73) this.#change('network', () => (this.#network.weather = random.pick(networkWeathers)))
     else if (dice < 80)
@@ -190,35 +221,42 @@ export class Simulation {
     this.#did(`mood: ${destination.mood}`)
   }
 
-  /** A client sends points that nobody has sent, or those of which it does not know whether they were taken. */
+  /** A client sends items that nobody has sent, or those of which it does not know whether they were taken. */
   #send(): void {
     const random = this.#random
     const again = random.chance(0.3) ? this.#again.shift() : undefined
-    const route = again?.route ?? random.pick(routes)
-    const ids = again?.ids ?? Array.from({ length: 1 + random.below(12) }, () => this.#nextId++)
-    this.#request(route, ids)
+    const fresh = (): Request => ({
+      route: random.pick(routes),
+      signal: random.pick(SIGNALS),
+      ids: Array.from({ length: 1 + random.below(12) }, () => this.#nextId++),
+    })
+    this.#request(again ?? fresh())
   }
 
-  #request(route: Route, ids: readonly number[]): void {
+  #request(request: Request): void {
     const life = this.#life
-    life.note(`client: ${route} ${ids.join(',')}`)
-    const waiting = { route, ids }
-    this.#waiting.add(waiting)
-    const later = (): void => {
-      this.#waiting.delete(waiting)
-      if (this.#random.chance(0.8)) this.#again.push({ route, ids })
-    }
-    life.inputs.get(`otlp/${route}`)!(batchOf(ids)).then(
+    const { route, signal, ids } = request
+    const way: Way = `${route} ${signal}`
+    const note = (what: string): void => life.note(`client: ${way} ${ids.join(',')} ${what}`)
+    note('sent')
+    this.#waiting.add(request)
+    const isPiped = this.#pipelines?.has(`${signal}/${route}`)
+    life.inputs.get(`otlp/${route}`)!(batchOf(signal, route, ids)).then(
       () => {
-        life.note(`client: ${route} ${ids.join(',')} acknowledged`)
-        this.#waiting.delete(waiting)
-        for (const id of ids) this.#acknowledged[route].add(id)
+        note('acknowledged')
+        this.#waiting.delete(request)
+        const acknowledged = this.#acknowledged.get(way) ?? new Set<number>()
+        this.#acknowledged.set(way, acknowledged)
+        for (const id of ids) acknowledged.add(id)
       },
       (error: unknown) => {
-        life.note(`client: ${route} ${ids.join(',')} refused: ${(error as Error).message}`)
-        // What was lost by a fault, and counted, is not sent again.
-        if (error instanceof DeliveryError && error.kind === 'partial') this.#waiting.delete(waiting)
-        else later()
+        const { message } = error as Error
+        note(`refused: ${message}`)
+        this.#waiting.delete(request)
+        if (isPiped === true && message.startsWith('No pipeline')) this.#failure ??= error as Error
+        // Items that were lost by a fault, and counted, are not sent again.
+        const isLost = error instanceof DeliveryError && error.kind === 'partial'
+        if (!isLost && this.#random.chance(0.8)) this.#again.push(request)
       },
     )
   }
@@ -256,14 +294,32 @@ export class Simulation {
   }
 
   async #reload(): Promise<void> {
-    const { text, config } = await this.#newConfig()
+    const life = this.#life
+    const plan = await this.#newPlan()
     this.#did('reload')
-    this.#life.note(text)
-    const reload = this.#pipeline.reload(config).then(
-      () => this.#life.note('reloaded'),
+    life.note(plan.text)
+    const next = signalsOf(plan.config, DISK)
+    const added = SIGNALS.filter((signal) => next.has(signal) && !this.#signals.has(signal))
+    const changed = SIGNALS.filter((signal) => next.has(signal) !== this.#signals.has(signal))
+    for (const signal of changed) {
+      this.#kept.delete(signal)
+      this.#whole.delete(signal)
+    }
+    if (added.length > 0 && !this.#isClean) this.#lastUnclean = life.number
+    const before = this.#pipelines
+    this.#pipelines = undefined
+    const reload = this.#pipeline.reload(plan.config).then(
+      () => {
+        life.note('reloaded')
+        if (life.over) return
+        this.#pipelines = plan.config.pipelines
+        this.#signals = next
+        for (const signal of changed) this.#did(`reload: a signal ${next.has(signal) ? 'comes' : 'goes'}`)
+      },
       (error: unknown) => {
-        this.#life.note(`not reloaded: ${(error as Error).message}`)
-        if (error instanceof ConfigError || /already/.test((error as Error).message)) return
+        life.note(`not reloaded: ${(error as Error).message}`)
+        if (!life.over) this.#pipelines ??= before
+        if (error instanceof ConfigError || /already|is stopping/.test((error as Error).message)) return
         throw error
       },
     )
@@ -278,10 +334,11 @@ export class Simulation {
   async #crash(how: 'kill' | 'power'): Promise<void> {
     this.#did(`crash: ${how}`)
     const { exporters, pipelines } = this.#pipeline.telemetry.balance()
-    const held = (id: string): number => pipelines[id]?.held ?? 0
-    const waits = ({ queued, in_flight }: ExporterBalance): number => queued + in_flight
-    this.#excused.memory += waits(exporters['otlp_http/memory']) + held('metrics/memory')
-    this.#excused.fan += held('metrics/fan')
+    for (const signal of SIGNALS) {
+      const held = (route: Route): number => pipelines[`${signal}/${route}`]?.held ?? 0
+      this.#excuse('memory', signal, waitsIn(exporters[deliveryId(MEMORY, signal)]) + held('memory'))
+      this.#excuse('fan', signal, held('fan'))
+    }
     this.#endLife()
     this.#lastUnclean = this.#life.number
     this.#network.senderDied()
@@ -290,7 +347,7 @@ export class Simulation {
       this.#disk.losePower()
     }
     this.#leaveUnanswered()
-    this.#kept = undefined
+    this.#kept.clear()
     await this.#start()
   }
 
@@ -306,10 +363,10 @@ export class Simulation {
   }
 
   /** The process stops in good order, and another starts. */
-  async #restart(): Promise<void> {
+  async #restart(options?: { readonly all: boolean }): Promise<void> {
     this.#did('restart')
     await this.#stop()
-    await this.#start()
+    await this.#start(options)
   }
 
   #setClock(): void {
@@ -318,13 +375,18 @@ export class Simulation {
     this.#did('clock set')
   }
 
-  async #start(): Promise<void> {
-    const { text, config } = await this.#newConfig()
+  async #start(options?: { readonly all: boolean }): Promise<void> {
+    this.#limits = { consumers: 0, diskSize: 0 }
+    const { text, config, splits } = await this.#newPlan(options)
     this.#life = this.#newLife(this.#life.number + (this.#life.over ? 1 : 0))
     const life = this.#life
     life.note(text)
     this.#disk.failed = false
-    for (const destination of this.#all) destination.answered = 0
+    for (const destination of this.#all) destination.answered = { metrics: 0, logs: 0, traces: 0 }
+    this.#signals = signalsOf(config, DISK)
+    this.#pipelines = config.pipelines
+    this.#onDisk = new Map()
+    this.#found = 0
     const write = (level: string) => (message: string, fields?: object) =>
       life.note(`${level}: ${message} ${JSON.stringify(fields ?? {})}`)
     this.#pipeline = startPipeline(config, {
@@ -335,14 +397,17 @@ export class Simulation {
       random: this.#random.next,
     })
     await this.#until('the pipeline to start', this.#pipeline.started, MINUTE)
-    const { restored } = this.#pipeline.telemetry.exporter('otlp_http/disk').balance()
-    if (this.#kept !== undefined && !this.#disk.failed && this.#disk.weather === 'fine') {
-      // What was split is kept as a whole until all of it was sent.
-      const holds = this.#splits ? restored >= this.#kept : restored === this.#kept
-      expect(holds, `${restored} data points were restored of ${this.#kept} that were kept`)
+    const { exporters } = this.#pipeline.telemetry.balance()
+    for (const signal of this.#signals) {
+      const kept = this.#kept.get(signal)
+      this.#kept.delete(signal)
+      if (kept === undefined || this.#disk.failed || this.#disk.weather !== 'fine') continue
+      const { restored } = exporters[deliveryId(DISK, signal)]
+      const holds = kept.split ? restored >= kept.items : restored === kept.items
+      expect(holds, `${restored} items of ${signal} were restored of ${kept.items} that were kept`)
     }
-    this.#kept = undefined
-    this.#splits = text.includes('max_size')
+    this.#splits = splits
+    this.#whole = new Set(this.#signals)
   }
 
   async #stop(): Promise<void> {
@@ -350,29 +415,43 @@ export class Simulation {
     const stopped = this.#pipeline.stop()
     await this.#until('the stop to end', stopped, 2 * MINUTE)
     const { exporters } = await stopped
-    const isClean = !this.#disk.failed && this.#disk.weather === 'fine' && !this.#destinations.disk.divided
-    if (!isClean || this.#splits) this.#lastUnclean = life.number
-    this.#kept = isClean ? exporters['otlp_http/disk'].kept : undefined
+    if (!this.#isClean || this.#splits) this.#lastUnclean = life.number
+    if (this.#isClean) {
+      for (const signal of this.#whole)
+        this.#kept.set(signal, { items: exporters[deliveryId(DISK, signal)].kept, split: this.#splits })
+    } else this.#kept.clear()
     this.#endLife()
     this.#leaveUnanswered()
   }
 
+  /** Whether what was sent of the queues on disk is noted there. */
+  get #isClean(): boolean {
+    return !this.#disk.failed && this.#disk.weather === 'fine' && !this.#destinations.disk.divided
+  }
+
   /** Whether the disk failed in this life: what it did not take waits in memory meanwhile, and is written when it works again. */
   #hadProblem(exporter: string): boolean {
-    const { problem, recovered } = this.#pipeline.telemetry.queues()[exporter]
+    const { problem, recovered } = this.#pipeline.telemetry.queues()[exporter] ?? {}
     return problem !== undefined || recovered !== undefined
+  }
+
+  #excuse(route: Route, signal: Signal, items: number): void {
+    const way: Way = `${route} ${signal}`
+    this.#excused.set(way, (this.#excused.get(way) ?? 0) + items)
   }
 
   /** Adds up what this life dropped and counted. */
   #endLife(): void {
     const { exporters, pipelines } = this.#pipeline.telemetry.balance()
-    this.#uncertain ||= this.#pipeline.telemetry.queues()['datadog_native/deltas'].problem !== undefined
+    this.#uncertain ||= this.#pipeline.telemetry.queues()[DELTAS].problem !== undefined
     const dropped = (balance: ExporterBalance | PipelineBalance | undefined): number => total(balance?.dropped ?? {})
-    this.#excused.disk += exporters['otlp_http/disk'].dropped.shutdown ?? 0
-    const { queued, in_flight } = exporters['otlp_http/disk']
-    if (this.#hadProblem('otlp_http/disk')) this.#excused.disk += queued + in_flight
-    this.#excused.memory += dropped(exporters['otlp_http/memory']) + dropped(pipelines['metrics/memory'])
-    this.#excused.fan += dropped(exporters['otlp_http/disk']) + dropped(pipelines['metrics/fan'])
+    for (const signal of SIGNALS) {
+      const [disk, memory] = [deliveryId(DISK, signal), deliveryId(MEMORY, signal)]
+      this.#excuse('disk', signal, exporters[disk]?.dropped.shutdown ?? 0)
+      if (this.#hadProblem(disk)) this.#excuse('disk', signal, waitsIn(exporters[disk]))
+      this.#excuse('memory', signal, dropped(exporters[memory]) + dropped(pipelines[`${signal}/memory`]))
+      this.#excuse('fan', signal, dropped(exporters[disk]) + dropped(pipelines[`${signal}/fan`]))
+    }
     this.#now = this.#life.clock.now()
     this.#life.over = true
   }
@@ -427,28 +506,49 @@ export class Simulation {
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure
     const { telemetry } = this.#pipeline
-    const { exporters, pipelines } = telemetry.balance()
-    for (const [id, { accepted, created, dropped, ...rest }] of Object.entries(pipelines)) {
+    for (const [id, sheet] of telemetry.pipelines) {
+      const { accepted, created, dropped, ...rest } = sheet.balance()
       const holds = accepted + created === total(rest) + total(dropped)
-      if (!holds || !isPositive(rest))
-        broken(`the balance does not hold: pipeline ${id}: ${telemetry.pipeline(id).equation()}`)
+      if (!holds || !isPositive(rest)) broken(`the balance does not hold: pipeline ${id}: ${sheet.equation()}`)
     }
-    for (const [id, { handed_in, restored, created, dropped, ...rest }] of Object.entries(exporters)) {
+    for (const sheet of telemetry.exporters) {
+      const { handed_in, restored, created, dropped, ...rest } = sheet.balance()
       const holds = handed_in + restored + created === total(rest) + total(dropped)
-      if (!holds || !isPositive(rest))
-        broken(`the balance does not hold: exporter ${id}: ${telemetry.exporter(id).equation()}`)
+      const id = deliveryId(sheet.exporter, sheet.signal)
+      if (!holds || !isPositive(rest)) broken(`the balance does not hold: exporter ${id}: ${sheet.equation()}`)
+      const destination = Object.entries(this.#destinations).find(
+        ([name]) => sheet.exporter === `otlp_http/${name}`,
+      )?.[1]
+      const answered = destination?.answered[sheet.signal] ?? rest.sent
+      expect(rest.sent === answered, `${rest.sent} items count as sent by ${id}, and ${answered} were answered for`)
     }
-    for (const [name, { answered }] of Object.entries(this.#destinations)) {
-      const { sent } = telemetry.exporter(`otlp_http/${name}`).balance()
-      expect(sent === answered, `${sent} data points count as sent to ${name}, which answered for ${answered}`)
+    this.#checkShared()
+  }
+
+  /** The signals of an exporter share its consumers and its room on disk. */
+  #checkShared(): void {
+    const { consumers, diskSize } = this.#limits
+    for (const name of Object.keys(this.#destinations)) {
+      const open = this.#network.open(`${name}.test`, this.#life)
+      expect(open <= consumers, `${open} requests to ${name} at once, where num_consumers is ${consumers}`)
     }
+    const bytesOf = ({ queueStatus }: ExporterSheet): number => queueStatus?.().bytes_on_disk ?? 0
+    const onDisk = new Map(this.#pipeline.telemetry.sheetsOf(DISK).map((sheet) => [sheet.signal, bytesOf(sheet)]))
+    const before = this.#onDisk
+    this.#onDisk = onDisk
+    const bytes = total([...onDisk.values()])
+    // A queue that was just opened holds what an earlier one left.
+    const isOpened = [...onDisk].some(([signal, bytes]) => bytes > LARGEST_BATCH && (before.get(signal) ?? 0) === 0)
+    if (isOpened) this.#found = Math.max(this.#found, bytes)
+    const most = Math.max(diskSize, this.#found) + SIGNALS.length * LARGEST_BATCH
+    expect(bytes <= most || this.#disk.failed, `${bytes} bytes on disk, where max_disk_size is ${diskSize}`)
   }
 
   #repeated(id: number, before: Arrival): void {
     // What a failing disk did not flush was written again elsewhere, and both may be there after the power was lost.
     const isTwice = this.#powerLost && !this.#calm
     const mayRepeat = isTwice || !before.answered || before.life <= this.#lastUnclean || this.#resent.has(id)
-    if (!mayRepeat) this.#failure ??= new Error(`the data point ${id} was sent twice without a reason`)
+    if (!mayRepeat) this.#failure ??= new Error(`item ${id} was sent twice without a reason`)
   }
 
   get #all() {
@@ -467,6 +567,11 @@ export class Simulation {
         this.#sendCounter(index)
         await this.#drained()
       }
+    }
+    // Signals that no pipeline has now may have left something on disk.
+    if (this.#signals.size < SIGNALS.length) {
+      await this.#restart({ all: true })
+      await this.#drained()
     }
     await this.#stop()
     this.#compare()
@@ -487,19 +592,21 @@ export class Simulation {
 
   #compare(): void {
     const { disk, memory } = this.#destinations
-    const missing = (route: Route, { taken, refused }: OtlpDestination): number[] =>
-      [...this.#acknowledged[route]].filter((id) => !taken.has(id) && !refused.has(id))
-    for (const [route, destination, excused] of [
-      ['disk', disk, this.#excused.disk],
-      ['memory', memory, this.#excused.memory],
-      ['fan', disk, this.#excused.disk + this.#excused.fan],
-      ['fan', memory, this.#excused.memory + this.#excused.fan],
-    ] as const) {
-      const lost = missing(route, destination)
-      expect(
-        lost.length <= excused,
-        `of ${route}, ${lost.length} acknowledged data points neither arrived nor were counted (${excused} were): ${lost.join(', ')}`,
-      )
+    for (const signal of SIGNALS) {
+      for (const [route, destination, excuses] of [
+        ['disk', disk, ['disk']],
+        ['memory', memory, ['memory']],
+        ['fan', disk, ['disk', 'fan']],
+        ['fan', memory, ['memory', 'fan']],
+      ] as const) {
+        const acknowledged = [...(this.#acknowledged.get(`${route} ${signal}`) ?? [])]
+        const lost = acknowledged.filter((id) => !destination.taken.has(id) && !destination.refused.has(id))
+        const excused = total(excuses.map((excuse) => this.#excused.get(`${excuse} ${signal}`) ?? 0))
+        expect(
+          lost.length <= excused,
+          `of ${route}, ${lost.length} acknowledged items of ${signal} neither arrived nor were counted (${excused} were): ${lost.join(', ')}`,
+        )
+      }
     }
     for (const [index, { count }] of this.#counters.entries()) {
       const delivered = this.#datadog.sum(`counter:${index}`)
@@ -513,28 +620,20 @@ export class Simulation {
     }
   }
 
-  async #newConfig() {
-    const made = await configOf(this.#random, this.#components)
-    this.#splits ||= made.text.includes('max_size')
-    return made
+  async #newPlan(options?: { readonly all: boolean }): Promise<Plan> {
+    const plan = await planOf(this.#random, this.#components, options)
+    this.#splits ||= plan.splits
+    this.#limits = {
+      consumers: Math.max(this.#limits.consumers, plan.consumers),
+      diskSize: Math.max(this.#limits.diskSize, plan.diskSize),
+    }
+    return plan
   }
 
   #did(what: string): void {
     this.#life.note(what)
     this.#done[what] = (this.#done[what] ?? 0) + 1
   }
-}
-
-/** Every fourth is so large that a few of them fill a segment of the queue. */
-function batchOf(ids: readonly number[]): MetricBatch {
-  const points = ids.map((id) => {
-    const attributes = Attributes.of({ id: String(id) })
-    return new NumberPoint({ value: id, attributes, timeUnixNano: BigInt(START) * 1_000_000n })
-  })
-  const resource = { padding: '-'.repeat(ids[0] % 4 === 0 ? 50_000 : 0) }
-  return MetricBatch.fromOtlp(
-    MetricBatch.of({ resource, metrics: [{ name: 'simulated', type: 'gauge', points }] }).toOtlp(),
-  )
 }
 
 function counterBatch(index: number, { count, second }: Counter): MetricBatch {
@@ -547,6 +646,10 @@ function counterBatch(index: number, { count, second }: Counter): MetricBatch {
   })
   const metric = { name: 'counted', type: 'sum', temporality: 'cumulative', monotonic: true, points: [point] } as const
   return MetricBatch.fromOtlp(MetricBatch.of({ metrics: [metric] }).toOtlp())
+}
+
+function waitsIn(balance: ExporterBalance | undefined): number {
+  return (balance?.queued ?? 0) + (balance?.in_flight ?? 0)
 }
 
 function total(numbers: readonly number[] | Readonly<Record<string, number>>): number {

@@ -29,6 +29,7 @@ import { readReferences } from './references.ts'
 import { parseYaml } from './yaml.ts'
 import type { YamlEntry, Node } from './yaml.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
+import { readDeliveryId } from '../delivery/id.ts'
 import { isNameOf, listBuiltins } from '../modules/load.ts'
 import { modulesSetting, pipelineSettings, serviceSettings } from './settings.ts'
 import type { DeliveryConfig, PipelineReferences, ServiceConfig } from './settings.ts'
@@ -244,6 +245,7 @@ async function checkSection(
     const path = join(section, id)
     const type = parseId(id, key, path, check)?.type
     if (type === undefined) continue
+    if (section === 'exporters') checkDeliveryId(id, key, path, check)
     const component = await findComponent(SECTIONS[section], type, custom)
     if (component === undefined) {
       await reportUnknownType(SECTIONS[section], type, key, path, custom, check)
@@ -258,6 +260,14 @@ async function checkSection(
     shown[id] = checked.shown
   }
   return { configured, shown }
+}
+
+/** An exporter that is called like a signal of another would have its queue in the same folder, and its balance under the same name. */
+function checkDeliveryId(id: string, place: SourcePosition, path: string, check: Check): void {
+  const { exporter, signal } = readDeliveryId(id)
+  if (exporter === id) return
+  const message = `must not end in ":${signal}", since the queue of exporter "${exporter}" for ${signal} has this name`
+  report(check, place, path, `${message}; use another, like "${exporter}_${signal}"`)
 }
 
 function throwErrors(problems: readonly Problem[]): void {

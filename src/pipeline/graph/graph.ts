@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { isDeepStrictEqual } from 'node:util'
 import { deadline } from '../../time/clock.ts'
 import type { Component } from '../../component/define.ts'
@@ -261,9 +262,9 @@ export class Graph {
         const old = before.destinations.get(id)?.deliveries.get(signal)
         if (old === delivery) continue
         await delivery.drain(AbortSignal.abort())
-        if (old === undefined) this.options.telemetry.forgetExporter(id, signal)
       }
     }
+    for (const sheet of next.sheets) this.options.telemetry.forget(sheet)
   }
 
   /** Leads the data through the components of a plan, all at once. Returns what it no longer comes to. */
@@ -316,6 +317,8 @@ export class Graph {
   async #giveAway(gone: Gone, patience: number): Promise<Pick<Changes, 'unreleased' | 'leftovers'>> {
     this.#patience = new AbortController()
     const { signal } = this.#patience
+    // Each delivery listens, and each wait for a part of it.
+    setMaxListeners(0, signal)
     const timer = this.options.clock.setTimeout(() => this.#patience.abort(), patience)
     const within = (work: Promise<unknown>): Promise<unknown> => Promise.race([work, abortOf(signal)])
     const retire = async (lifetime: Lifetime): Promise<void> => {

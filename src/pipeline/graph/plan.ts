@@ -26,7 +26,7 @@ import type { Machine } from '../machine.ts'
 import type { Ports } from './ports.ts'
 import { Receiver } from './receiver.ts'
 import type { Source } from './receiver.ts'
-import type { Telemetry } from '../telemetry/telemetry.ts'
+import type { ExporterSheet, Telemetry } from '../telemetry/telemetry.ts'
 
 /** An exporter with the deliveries around it, one for each signal; each may outlive the settings of the other. */
 export interface Destination {
@@ -47,6 +47,8 @@ export interface Plan {
   readonly destinations: ReadonlyMap<string, Destination>
   /** Of the components that are new. */
   readonly lifetimes: readonly Lifetime[]
+  /** Of the deliveries that no plan had before, to be forgotten if this one is not to be. */
+  readonly sheets: readonly ExporterSheet[]
 }
 
 export interface PlanOptions extends Machine {
@@ -77,6 +79,7 @@ export function createPlan(config: PipelineConfig, before: Plan | undefined, opt
 
 class Planner {
   readonly #lifetimes: Lifetime[] = []
+  readonly #sheets: ExporterSheet[] = []
   /** What could not be created, by path: a processor is created once for each of its pipelines. */
   readonly #problems = new Map<string, Problem>()
 
@@ -104,12 +107,12 @@ class Planner {
         for (const [signal, delivery] of deliveries) {
           const before = this.before?.destinations.get(id)?.deliveries.get(signal)
           if (before !== delivery) void delivery.drain(AbortSignal.abort())
-          if (before === undefined) this.options.telemetry.forgetExporter(id, signal)
         }
       }
+      for (const sheet of this.#sheets) this.options.telemetry.forget(sheet)
       throw new ConfigError(inOrder([...this.#problems.values()], []))
     }
-    return { config, receivers, stages, destinations, lifetimes: this.#lifetimes }
+    return { config, receivers, stages, destinations, lifetimes: this.#lifetimes, sheets: this.#sheets }
   }
 
   #destination(configured: ConfiguredExporter, signals: ReadonlySet<Signal>): Destination | undefined {
@@ -135,9 +138,12 @@ class Planner {
   ): Delivery {
     const { id, component } = configured
     const { memory, telemetry, log } = this.options
+    const isNew = !telemetry.sheetsOf(id).some((sheet) => sheet.signal === signal)
+    const sheet = telemetry.exporter(id, signal)
+    if (isNew) this.#sheets.push(sheet)
     return new Delivery({
       ...{ exporter, shared, memory, machine: this.options, config: deliveryOf(configured, signal) },
-      sheet: telemetry.exporter(id, signal),
+      sheet,
       log: componentLogger(log, id),
       remembers: signalsOf(component)[0] === signal,
       isHeir: this.before?.destinations.get(id)?.deliveries.has(signal) === true,

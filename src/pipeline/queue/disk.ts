@@ -76,6 +76,8 @@ export class DiskQueue implements Queue {
   readonly #fallback: Fallback
   #opening: Promise<void> | undefined
   #closed = false
+  /** Whether `close` has said what is kept: what the disk answers afterwards is for the next process to find. */
+  #isOver = false
   /** All that waits, in memory and on disk. */
   readonly #waiting: Waiting = { records: 0, items: 0, bytes: 0 }
   /** What is to be written, or could not be. */
@@ -233,6 +235,8 @@ export class DiskQueue implements Queue {
     this.#closed = true
     this.#fallback.close()
     await patiently(this.#finish(this.#reader?.close()), this.#options.machine.clock, deadline)
+    this.#isOver = true
+    this.#reader?.abandon()
     return { kept: this.#waiting.items - this.#heldSize.items }
   }
 
@@ -296,6 +300,7 @@ export class DiskQueue implements Queue {
 
   /** Counts what an earlier process left. */
   #restored(segments: readonly Segment[]): void {
+    if (this.#isOver) return
     let restored = 0
     for (const { waiting } of segments) {
       this.#waiting.records += waiting.records

@@ -131,6 +131,11 @@ export class ReadAhead {
     await this.#reading
   }
 
+  /** Hands out nothing of what is still being read. */
+  abandon(): void {
+    this.#position = undefined
+  }
+
   get #hasUnread(): boolean {
     return this.#position !== undefined && this.#position.segment.waiting.records > 0
   }
@@ -176,7 +181,7 @@ export class ReadAhead {
       // A file that is not there any more is read as empty.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return this.#cannotRead(segment, error)
     }
-    // What was dropped meanwhile to make room is not handed out.
+    // What was dropped meanwhile to make room, or is read after the end, is not handed out.
     if (this.#position !== position) return
     this.#moveTo(segment, size)
     const same = this.#same.get(segment)

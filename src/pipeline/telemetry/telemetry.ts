@@ -307,9 +307,9 @@ export class Telemetry {
     return [...this.exporters].filter((sheet) => sheet.exporter === exporter)
   }
 
-  /** An exporter that never was to get batches of the signal. */
-  forgetExporter(id: string, signal: Signal): void {
-    this.#exporters.delete(deliveryId(id, signal))
+  /** Takes back a sheet of which nothing came. */
+  forget({ exporter, signal }: ExporterSheet): void {
+    this.#exporters.delete(deliveryId(exporter, signal))
   }
 
   /** The meter of one component: its counters carry its id. What it counts before `begin` counts from then on. */

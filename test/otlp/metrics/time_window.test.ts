@@ -4,6 +4,7 @@ import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { TimeWindow } from '../../../src/otlp/common/time_window.ts'
 import { placesOf } from '../../../src/otlp/metrics/time_window.ts'
 import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
+import { runs } from '../../kit/fuzzing.ts'
 import { request as anyRequest } from '../../kit/otlp_requests.ts'
 
 describe('a time window', () => {
@@ -26,6 +27,7 @@ describe('a time window', () => {
           expect(asBytes).toEqual(points.map((times) => times.reduce((found, time) => found | window.place(time), 0)))
         },
       ),
+      runs(100),
     )
   })
 })

@@ -77,7 +77,7 @@ describe.each(signals)('the check of $signal', ({ check, type, requests, items, 
         const bytes = encode(value)
         const read = decode(bytes)
         const count = [...find(read, items)].reduce<number>((sum, list) => sum + (list as unknown[]).length, 0)
-        expect(check(bytes)).toMatchObject({ items: count, regular: true })
+        expect(check(bytes)).toMatchObject({ items: count, canonical: true })
         // The request itself is none of them.
         const messages = messagesIn(read) - 1
         expect(check(bytes, messages).items).toBe(count)
@@ -111,7 +111,7 @@ describe.each(signals)('the check of $signal', ({ check, type, requests, items, 
         // Requests in a row are one with the resources of both.
         expect(check(Buffer.concat([one, two]))).toMatchObject({
           items: check(one).items + check(two).items,
-          regular: true,
+          canonical: true,
         })
       }),
       runs(50),
@@ -120,6 +120,10 @@ describe.each(signals)('the check of $signal', ({ check, type, requests, items, 
     const resource = nest(1, empty)
     expect(check(nest(1, resource)).canonical).toBe(true)
     expect(check(nest(1, Buffer.concat([resource, resource]))).canonical).toBe(false)
+    // An item or metric whose field 1 stands twice, as 64 bits.
+    const time = Buffer.from('090000000000000001', 'hex')
+    expect(check(nest(1, nest(2, nest(2, time)))).canonical).toBe(true)
+    expect(check(nest(1, nest(2, nest(2, Buffer.concat([time, time]))))).canonical).toBe(false)
     // string string_value = 1; and ArrayValue array_value = 5;
     const value = Buffer.concat([nest(1, empty), nest(5, empty)])
     expect(check(attributeOfResource(value)).canonical).toBe(false)

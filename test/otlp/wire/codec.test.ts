@@ -70,6 +70,7 @@ describe('the protobuf form of a batch', () => {
         const bytes = referenceEncode(value)
         expect(MetricBatch.fromOtlp(bytes).toOtlp()).toBe(bytes)
       }),
+      runs(100),
     )
   })
 
@@ -146,6 +147,7 @@ describe('the protobuf form of a batch', () => {
           meaning(batch.mapPoints(without).toOtlp()),
         )
       }),
+      runs(100),
     )
     const plain = MetricBatch.fromOtlp(
       referenceEncode({

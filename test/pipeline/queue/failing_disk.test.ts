@@ -126,6 +126,30 @@ describe('a queue whose disk fails', () => {
     expect(second.sheet.balance()).toMatchObject({ kept: 3, queued: 0, dropped: {} })
   })
 
+  it('counts nothing that it finds once its stop has ended without an answer of the disk', async () => {
+    const disk = new SimulatedDisk(new Random(1))
+    const before = machineOf(disk)
+    const first = deliver(exporting(unavailable).exporter, { queue, machine: before.machine })
+    await before.settled(first.open())
+    await before.settled(first.offer(batchOf(1, 2, 3)))
+    await before.settled(first.drain(0))
+    before.die()
+    let answer = (): void => undefined
+    const answered = new Promise<void>((resolve) => (answer = resolve))
+    const after = machineOf(disk, (own) => ({ lock: (folder) => answered.then(() => own.lock(folder)) }))
+    const second = deliver(exporting(unavailable).exporter, { queue, machine: after.machine })
+    await after.settled(second.open())
+    await after.settled(second.drain(0))
+    answer()
+    await after.settled(after.machine.clock.sleep(10_000))
+    expect(second.sheet.balance()).toMatchObject({ restored: 0, kept: 0, queued: 0, dropped: {} })
+    // It has let go of the folder.
+    const third = deliver(exporting(unavailable).exporter, { queue, machine: after.machine })
+    await after.settled(third.open())
+    expect(third.sheet.restored).toBe(3)
+    await after.settled(third.drain(0))
+  })
+
   it('leaves no data point without its fate in the balance of a stop while the disk does not answer', async () => {
     const folder = await temporaryFolder({})
     let answers = true
