@@ -1,6 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, LazyMessage } from './lazy_message.ts'
+import { varintLength, writeVarint } from './wire_format.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
@@ -89,12 +90,29 @@ export class BackwardsWriter {
 
   /** What stands before the content of a field, which has been written. */
   head(tag: number, length: number): void {
-    this.#varint(length)
-    this.#varint(tag)
+    this.number(length)
+    this.number(tag)
+  }
+
+  varint(tag: number, value: number): void {
+    this.number(value)
+    this.number(tag)
+  }
+
+  double(tag: number, value: number): void {
+    const at = this.#make(8)
+    this.#bytes.writeDoubleLE(value, at)
+    this.number(tag)
+  }
+
+  /** A varint without a tag: a whole number from 0 to 2^53 - 1, as in packed lists. */
+  number(value: number): void {
+    const at = this.#make(varintLength(value))
+    writeVarint(this.#bytes, at, value)
   }
 
   /** All that was written; the writer is not to be used any more. */
-  finish(): Uint8Array {
+  finish(): Buffer {
     const written = this.#bytes.subarray(this.#start)
     return this.#bytes !== desk && this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
   }
@@ -114,15 +132,6 @@ export class BackwardsWriter {
       this.#bytes[at + index] = code
     }
     return true
-  }
-
-  #varint(value: number): void {
-    let size = 1
-    for (let rest = value >>> 7; rest > 0; rest >>>= 7) size += 1
-    let at = this.#make(size)
-    let rest = value
-    for (; size > 1; size--, rest >>>= 7) this.#bytes[at++] = (rest & 127) | 128
-    this.#bytes[at] = rest
   }
 
   /** Makes room before what is written, and returns where it begins. */

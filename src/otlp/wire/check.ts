@@ -1,6 +1,6 @@
 import { protoName, schema } from '../schema.ts'
 import type { Field, MessageType } from '../schema.ts'
-import { LENGTH_DELIMITED, VARINT } from './fields.ts'
+import { LENGTH_DELIMITED, VARINT } from './wire_format.ts'
 import { keyBit } from './lazy_message.ts'
 import type { EncodedRequest } from './lazy_message.ts'
 
