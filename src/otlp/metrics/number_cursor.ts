@@ -1,4 +1,7 @@
+import type { MetricType } from './metric_type.ts'
 import { PointCursor } from './point_cursor.ts'
+
+const NUMBERS: readonly MetricType[] = ['gauge', 'sum']
 
 /**
  * Walks the points of gauges and sums: those that hold attributes, times and a finite value only. Its twin with objects is
@@ -10,7 +13,7 @@ export class NumberPointCursor extends PointCursor {
   isInt = false
 
   constructor() {
-    super(['gauge', 'sum'])
+    super(NUMBERS)
   }
 
   /** The value as a number, which an int beyond 2^53 only comes close to. */
@@ -42,6 +45,7 @@ export class NumberPointCursor extends PointCursor {
             at = attributesEnd = end
             continue
           }
+          // `attribute`.
           let length = bytes[at + 1]
           let from = at + 2
           if (length > 127) {
