@@ -244,13 +244,15 @@ export class SeriesMapper {
         const surrounding: Surrounding = { resource: finished[at].resource.attributes, scope, given: undefined }
         for (let index = 0; index < metrics.length; index++) {
           const metric = metrics[index]
-          const isWhole = metric.type !== 'gauge' && metric.type !== 'sum'
-          const isCount = metric.type === 'sum' && metric.temporality === 'delta'
+          // Once, since it is looked for in the bytes.
+          const { type } = metric
+          const isWhole = type !== 'gauge' && type !== 'sum'
+          const isCount = type === 'sum' && metric.temporality === 'delta'
           const kind = isWhole ? WHOLE : isCount ? COUNT : GAUGE
           const owner = this.#known.ownerOf(kind, metric, enclosing)
           const origin = { metric, finished: finished[at].scopes[within].metrics[index], surrounding, owner }
           if (isWhole) this.#addWhole(origin, histogram)
-          else if (!this.#addNumbers(origin, isCount, cursor)) return false
+          else if (!this.#addNumbers(origin, isCount, type === 'sum' ? 'sum' : 'latest', cursor)) return false
         }
       }
     }
@@ -258,10 +260,9 @@ export class SeriesMapper {
   }
 
   /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `#addAll`. */
-  #addNumbers(origin: Origin, isCount: boolean, cursor: NumberPointCursor): boolean {
+  #addNumbers(origin: Origin, isCount: boolean, kept: Kept, cursor: NumberPointCursor): boolean {
     const { metric, owner } = origin
     const kind = isCount ? COUNT : GAUGE
-    const kept = metric.type === 'sum' ? 'sum' : 'latest'
     const isUnclear = kept === 'sum' && !isCount && !this.#single
     const { series } = metric
     if (series !== undefined) this.#renumbered.begin(series.of)
