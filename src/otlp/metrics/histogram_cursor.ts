@@ -110,3 +110,13 @@ export class HistogramCursor extends PointCursor {
 export function uint64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true)
 }
+
+/** The number at a place; NaN where there is none. */
+export function double(view: DataView, at: number): number {
+  return at < 0 ? NaN : view.getFloat64(at, true)
+}
+
+/** A sum or an extreme for which NaN says that it was not taken. */
+export function taken(figure: number): number | undefined {
+  return Number.isNaN(figure) ? undefined : figure
+}

@@ -87,8 +87,14 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
 /** Bytes of a message that was made here, about. */
 const MADE_SIZE = 128
 
+/** What the fields of every message have in common. */
+export interface MessageFields {
+  /** Fields this version does not know, as they came. */
+  readonly unknown?: Uint8Array
+}
+
 /** An immutable message, made from its fields or from bytes that are read when a field is. */
-export abstract class LazyMessage<Fields extends object> {
+export abstract class LazyMessage<Fields extends MessageFields> {
   /** The bytes the message was made from, and still means. */
   readonly encoded: Encoded<Fields> | undefined
   /** The bytes it was written as, if it was, and is likely to be again. */
@@ -109,6 +115,10 @@ export abstract class LazyMessage<Fields extends object> {
   /** What it was made of, if not of bytes. */
   get made(): Fields | undefined {
     return this.encoded === undefined ? this.read : undefined
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
   }
 
   /** About as many bytes as it takes. */
