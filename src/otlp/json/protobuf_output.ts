@@ -2,7 +2,7 @@ import {
   fieldEnd,
   FIXED32,
   FIXED64,
-  lastVarint,
+  varintLow,
   LENGTH_DELIMITED,
   readVarint,
   varintEnd,
@@ -61,7 +61,8 @@ export class ProtobufOutput {
   }
 
   tag(tag: number): void {
-    this.at = writeVarint(this.bytes, this.at, tag)
+    if (tag < 128) this.bytes[this.at++] = tag
+    else this.at = writeVarint(this.bytes, this.at, tag)
   }
 
   fixed32(value: number): void {
@@ -100,7 +101,9 @@ export class ProtobufOutput {
     const length = this.at - start
     const needed = varintLength(length)
     if (needed !== width) this.move(start, needed - width)
-    writeVarint(this.bytes, start - width, length)
+    const at = start - width
+    if (length < 128) this.bytes[at] = length
+    else writeVarint(this.bytes, at, length)
     return needed
   }
 
@@ -115,7 +118,7 @@ export class ProtobufOutput {
     while (at < this.at) {
       const field = at
       at = readVarint(bytes, at)
-      const { low: tag } = lastVarint
+      const tag = varintLow
       const wireType = tag & 7
       if (wireType === FIXED64) at += 8
       else if (wireType === FIXED32) at += 4

@@ -9,7 +9,8 @@ import {
   fieldEnd,
   FIXED32,
   FIXED64,
-  lastVarint,
+  varintLow,
+  varintHigh,
   LENGTH_DELIMITED,
   readVarint,
   VARINT,
@@ -372,8 +373,8 @@ function readNumber(): number {
 
 function readLong(): void {
   at = readVarint(bytes, at)
-  low = lastVarint.low
-  high = lastVarint.high
+  low = varintLow
+  high = varintHigh
 }
 
 /** Goes over a value; over a group with all that is in it. */

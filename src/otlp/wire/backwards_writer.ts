@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, LazyMessage } from './lazy_message.ts'
-import { varintLength, writeVarint } from './wire_format.ts'
+import { MAX_VARINT, writeVarintBefore } from './wire_format.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
@@ -19,19 +19,19 @@ const desk = Buffer.allocUnsafeSlow(65_536)
 export class BackwardsWriter {
   #bytes: Buffer
   /** Where what is written begins. */
-  #start: number
+  at: number
   /** For what is no copy. */
   #forwards: Writer | undefined
 
   /** @param size about as many bytes as will be written */
   constructor(size: number) {
     this.#bytes = size > desk.length ? Buffer.allocUnsafe(size) : desk
-    this.#start = this.#bytes.length
+    this.at = this.#bytes.length
   }
 
   /** Bytes that are written. */
   get length(): number {
-    return this.#bytes.length - this.#start
+    return this.#bytes.length - this.at
   }
 
   copy(bytes: Uint8Array): void {
@@ -52,7 +52,7 @@ export class BackwardsWriter {
     let { length } = value
     let at = this.#make(length)
     if (!this.#ascii(value, at)) {
-      this.#start += length
+      this.at += length
       length = Buffer.byteLength(value)
       at = this.#make(length)
       this.#bytes.write(value, at)
@@ -90,31 +90,36 @@ export class BackwardsWriter {
 
   /** What stands before the content of a field, which has been written. */
   head(tag: number, length: number): void {
-    this.number(length)
-    this.number(tag)
+    this.#varint(length)
+    this.#varint(tag)
   }
 
   varint(tag: number, value: number): void {
-    this.number(value)
-    this.number(tag)
+    this.#varint(value)
+    this.#varint(tag)
   }
 
   double(tag: number, value: number): void {
     const at = this.#make(8)
     this.#bytes.writeDoubleLE(value, at)
-    this.number(tag)
+    this.#varint(tag)
   }
 
-  /** A varint without a tag: a whole number from 0 to 2^53 - 1, as in packed lists. */
-  number(value: number): void {
-    const at = this.#make(varintLength(value))
-    writeVarint(this.#bytes, at, value)
+  /** Makes room for so many bytes before what is written, for a loop that writes them itself and moves `at` to them. */
+  reserve(length: number): Buffer {
+    if (length <= this.at) return this.#bytes
+    const grown = Buffer.allocUnsafe(2 * this.#bytes.length + length)
+    const start = grown.length - this.length
+    this.#bytes.copy(grown, start, this.at)
+    this.#bytes = grown
+    this.at = start
+    return grown
   }
 
   /** All that was written; the writer is not to be used any more. */
   finish(): Buffer {
-    const written = this.#bytes.subarray(this.#start)
-    return this.#bytes !== desk && this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+    const written = this.#bytes.subarray(this.at)
+    return this.#bytes !== desk && this.at * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
   }
 
   #write<T>(value: T, write: (writer: Writer, value: T) => void): Writer {
@@ -134,15 +139,14 @@ export class BackwardsWriter {
     return true
   }
 
+  #varint(value: number): void {
+    this.reserve(MAX_VARINT)
+    this.at = writeVarintBefore(this.#bytes, this.at, value)
+  }
+
   /** Makes room before what is written, and returns where it begins. */
   #make(length: number): number {
-    if (length > this.#start) {
-      const grown = Buffer.allocUnsafe(2 * this.#bytes.length + length)
-      const start = grown.length - this.length
-      this.#bytes.copy(grown, start, this.#start)
-      this.#bytes = grown
-      this.#start = start
-    }
-    return (this.#start -= length)
+    this.reserve(length)
+    return (this.at -= length)
   }
 }

@@ -8,15 +8,24 @@ export const FIXED64 = 1
 export const LENGTH_DELIMITED = 2
 export const FIXED32 = 5
 
+/** The bytes of a varint at most. */
+export const MAX_VARINT = 10
+
 /** The bytes of a whole number from 0 to 2^53 - 1 as a varint. */
 export function varintLength(value: number): number {
-  let length = 1
-  for (let limit = 128; value >= limit; limit *= 128) length++
+  if (value < 2 ** 7) return 1
+  if (value < 2 ** 14) return 2
+  let length = 3
+  for (let limit = 2 ** 21; value >= limit; limit *= 128) length++
   return length
 }
 
 /** Writes a whole number from 0 to 2^53 - 1 at `at`; returns where it ends. */
 export function writeVarint(out: Uint8Array, at: number, value: number): number {
+  if (value < 128) {
+    out[at] = value
+    return at + 1
+  }
   let end = at
   let rest = value
   // `>>` takes 31 bits.
@@ -24,6 +33,22 @@ export function writeVarint(out: Uint8Array, at: number, value: number): number 
   for (; rest > 127; rest >>= 7) out[end++] = (rest & 127) | 128
   out[end++] = rest
   return end
+}
+
+/** Writes a whole number from 0 to 2^53 - 1 that ends at `end`; returns where it begins. */
+export function writeVarintBefore(out: Uint8Array, end: number, value: number): number {
+  if (value < 2 ** 7) {
+    out[end - 1] = value
+    return end - 1
+  }
+  if (value < 2 ** 14) {
+    out[end - 1] = value >> 7
+    out[end - 2] = (value & 127) | 128
+    return end - 2
+  }
+  const start = end - varintLength(value)
+  writeVarint(out, start, value)
+  return start
 }
 
 /** The end of the varint at `at`. */
@@ -40,25 +65,25 @@ export function fieldEnd(bytes: Uint8Array, at: number): number {
   return at + length
 }
 
-/** The number that `readVarint` read last, as two unsigned halves. */
-export const lastVarint = { low: 0, high: 0 }
+/** The number that `readVarint` read last, as two unsigned halves: a result of its own would be an object for each number. */
+export let varintLow = 0
+export let varintHigh = 0
 
-/** Reads the varint of up to 64 bits at `at` into `lastVarint`; returns where it ends. */
+/** Reads the varint of up to 64 bits at `at` into `varintLow` and `varintHigh`; returns where it ends. */
 export function readVarint(bytes: Uint8Array, at: number): number {
-  let low = 0
-  let high = 0
-  for (let end = at, shift = 0; shift < 70; shift += 7) {
+  let end = at
+  varintLow = varintHigh = 0
+  for (let shift = 0; shift < 70; shift += 7) {
     const byte = bytes[end++]
     const part = byte & 127
-    if (shift < 28) low |= part << shift
+    if (shift < 28) varintLow |= part << shift
     else if (shift === 28) {
-      low |= part << 28
-      high = part >>> 4
-    } else high |= part << (shift - 32)
-    if (byte > 127) continue
-    lastVarint.low = low >>> 0
-    lastVarint.high = high >>> 0
-    return end
+      varintLow |= part << 28
+      varintHigh = part >>> 4
+    } else varintHigh |= part << (shift - 32)
+    if (byte < 128) break
   }
-  throw new RangeError(`the varint at byte ${at} is longer than ten bytes`)
+  varintLow >>>= 0
+  varintHigh >>>= 0
+  return end
 }

@@ -2,7 +2,7 @@ import protobuf from 'protobufjs/minimal.js'
 import type { Account } from '../../../component/exporter.ts'
 import type { Compression } from '../../../net/compression.ts'
 import { BackwardsWriter } from '../../../otlp/wire/backwards_writer.ts'
-import { FIXED64, LENGTH_DELIMITED, VARINT } from '../../../otlp/wire/wire_format.ts'
+import { FIXED64, LENGTH_DELIMITED, VARINT, writeVarintBefore } from '../../../otlp/wire/wire_format.ts'
 import { divideMessages, tagFields } from '../series_v2.ts'
 import type { Series, SeriesWriter } from '../series_format.ts'
 import { likelyLength, requestMaker } from '../body.ts'
@@ -96,8 +96,8 @@ export function sketchPacker(
 }
 
 /** The tags and lengths of the messages of a sample, its times and its numbers, about. */
-const REST = 60
-/** A key and its count, about. */
+const REST = 64
+/** A key and its count, about; and each of them at most. */
 const BIN = 3
 
 /** All samples as one payload, and where each ends in it: any run of them is a payload, too. */
@@ -106,8 +106,12 @@ export function writeSketches(samples: readonly SketchSample[]): {
   readonly ends: Uint32Array
 } {
   let size = 0
-  for (const { encoded, sketch } of samples) size += encoded.length + REST + BIN * (sketch.end - sketch.start)
-  const writer = new BackwardsWriter(size)
+  let most = 0
+  for (const { encoded, sketch } of samples) {
+    size += encoded.length + REST + BIN * binsOf(sketch)
+    most = Math.max(most, binsOf(sketch))
+  }
+  const writer = new BackwardsWriter(size + BIN * most)
   const ends = new Uint32Array(samples.length)
   for (let index = samples.length - 1; index >= 0; index--) {
     ends[index] = writer.length
@@ -118,24 +122,37 @@ export function writeSketches(samples: readonly SketchSample[]): {
   return { bytes: writer.finish(), ends }
 }
 
+/** The bins of a payload, where what one cannot hold is several. */
+function binsOf({ start, end, count }: Sketch): number {
+  return end - start + Math.floor(count / MAX_BIN_COUNT)
+}
+
 function writeSketch(writer: BackwardsWriter, { encoded, timestamp, sketch }: SketchSample): void {
   const { keys, counts, start, end } = sketch
   const behind = writer.length
+  const most = BIN * binsOf(sketch)
+  let out = writer.reserve(most)
+  let { at } = writer
   for (let index = end - 1; index >= start; index--) {
     // In front of the full bins stands the rest, as the Agent writes them.
     let count = counts[index]
-    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) writer.number(MAX_BIN_COUNT)
-    writer.number(count)
+    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarintBefore(out, at, MAX_BIN_COUNT)
+    at = writeVarintBefore(out, at, count)
   }
+  writer.at = at
   writer.head(N, writer.length - behind)
   const behindKeys = writer.length
+  out = writer.reserve(most)
+  at = writer.at
   for (let index = end - 1; index >= start; index--) {
     const key = keys[index]
     // sint32: small numbers of either sign in few bytes.
     const zigzag = (key << 1) ^ (key >> 31)
-    writer.number(zigzag)
-    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT) writer.number(zigzag)
+    at = writeVarintBefore(out, at, zigzag)
+    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT)
+      at = writeVarintBefore(out, at, zigzag)
   }
+  writer.at = at
   writer.head(K, writer.length - behindKeys)
   writer.double(SUM, sketch.sum)
   writer.double(AVG, sketch.average)
