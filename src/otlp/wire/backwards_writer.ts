@@ -1,6 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, LazyMessage } from './lazy_message.ts'
+import { viewOf } from './lazy_message.ts'
 import { MAX_VARINT, writeVarintBefore } from './wire_format.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
@@ -18,6 +19,7 @@ const desk = Buffer.allocUnsafeSlow(65_536)
  */
 export class BackwardsWriter {
   #bytes: Buffer
+  #view: DataView | undefined
   /** Where what is written begins. */
   at: number
   /** For what is no copy. */
@@ -90,19 +92,19 @@ export class BackwardsWriter {
 
   /** What stands before the content of a field, which has been written. */
   head(tag: number, length: number): void {
-    this.#varint(length)
-    this.#varint(tag)
+    this.varint(tag, length)
   }
 
   varint(tag: number, value: number): void {
-    this.#varint(value)
-    this.#varint(tag)
+    const out = this.reserve(2 * MAX_VARINT)
+    this.at = writeVarintBefore(out, writeVarintBefore(out, this.at, value), tag)
   }
 
   double(tag: number, value: number): void {
-    const at = this.#make(8)
-    this.#bytes.writeDoubleLE(value, at)
-    this.#varint(tag)
+    const out = this.reserve(8 + MAX_VARINT)
+    this.#view ??= viewOf(out)
+    this.#view.setFloat64(this.at - 8, value, true)
+    this.at = writeVarintBefore(out, this.at - 8, tag)
   }
 
   /** Makes room for so many bytes before what is written, for a loop that writes them itself and moves `at` to them. */
@@ -112,6 +114,7 @@ export class BackwardsWriter {
     const start = grown.length - this.length
     this.#bytes.copy(grown, start, this.at)
     this.#bytes = grown
+    this.#view = undefined
     this.at = start
     return grown
   }
@@ -137,11 +140,6 @@ export class BackwardsWriter {
       this.#bytes[at + index] = code
     }
     return true
-  }
-
-  #varint(value: number): void {
-    this.reserve(MAX_VARINT)
-    this.at = writeVarintBefore(this.#bytes, this.at, value)
   }
 
   /** Makes room before what is written, and returns where it begins. */

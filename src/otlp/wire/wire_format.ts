@@ -13,10 +13,10 @@ export const MAX_VARINT = 10
 
 /** The bytes of a whole number from 0 to 2^53 - 1 as a varint. */
 export function varintLength(value: number): number {
-  if (value < 2 ** 7) return 1
-  if (value < 2 ** 14) return 2
+  if (value < 128) return 1
+  if (value < 16_384) return 2
   let length = 3
-  for (let limit = 2 ** 21; value >= limit; limit *= 128) length++
+  for (let limit = 2_097_152; value >= limit; limit *= 128) length++
   return length
 }
 
@@ -37,11 +37,11 @@ export function writeVarint(out: Uint8Array, at: number, value: number): number 
 
 /** Writes a whole number from 0 to 2^53 - 1 that ends at `end`; returns where it begins. */
 export function writeVarintBefore(out: Uint8Array, end: number, value: number): number {
-  if (value < 2 ** 7) {
+  if (value < 128) {
     out[end - 1] = value
     return end - 1
   }
-  if (value < 2 ** 14) {
+  if (value < 16_384) {
     out[end - 1] = value >> 7
     out[end - 2] = (value & 127) | 128
     return end - 2

@@ -128,31 +128,14 @@ function binsOf({ start, end, count }: Sketch): number {
 }
 
 function writeSketch(writer: BackwardsWriter, { encoded, timestamp, sketch }: SketchSample): void {
-  const { keys, counts, start, end } = sketch
-  const behind = writer.length
   const most = BIN * binsOf(sketch)
+  const behind = writer.length
   let out = writer.reserve(most)
-  let { at } = writer
-  for (let index = end - 1; index >= start; index--) {
-    // In front of the full bins stands the rest, as the Agent writes them.
-    let count = counts[index]
-    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarintBefore(out, at, MAX_BIN_COUNT)
-    at = writeVarintBefore(out, at, count)
-  }
-  writer.at = at
+  writer.at = writeCounts(out, writer.at, sketch)
   writer.head(N, writer.length - behind)
   const behindKeys = writer.length
   out = writer.reserve(most)
-  at = writer.at
-  for (let index = end - 1; index >= start; index--) {
-    const key = keys[index]
-    // sint32: small numbers of either sign in few bytes.
-    const zigzag = (key << 1) ^ (key >> 31)
-    at = writeVarintBefore(out, at, zigzag)
-    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT)
-      at = writeVarintBefore(out, at, zigzag)
-  }
-  writer.at = at
+  writer.at = writeKeys(out, writer.at, sketch)
   writer.head(K, writer.length - behindKeys)
   writer.double(SUM, sketch.sum)
   writer.double(AVG, sketch.average)
@@ -163,4 +146,30 @@ function writeSketch(writer: BackwardsWriter, { encoded, timestamp, sketch }: Sk
   writer.head(DOGSKETCHES, writer.length - behind)
   writer.copy(encoded)
   writer.head(SKETCHES, writer.length - behind)
+}
+
+/** Writes what the bins count in front of `behind`; returns where it begins. The benchmark row of sketches needs the loops apart. */
+function writeCounts(out: Buffer, behind: number, { counts, start, end }: Sketch): number {
+  let at = behind
+  for (let index = end - 1; index >= start; index--) {
+    // In front of the full bins stands the rest, as the Agent writes them.
+    let count = counts[index]
+    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarintBefore(out, at, MAX_BIN_COUNT)
+    at = writeVarintBefore(out, at, count)
+  }
+  return at
+}
+
+/** `writeCounts` for the keys of the bins. */
+function writeKeys(out: Buffer, behind: number, { keys, counts, start, end }: Sketch): number {
+  let at = behind
+  for (let index = end - 1; index >= start; index--) {
+    const key = keys[index]
+    // sint32: small numbers of either sign in few bytes.
+    const zigzag = (key << 1) ^ (key >> 31)
+    at = writeVarintBefore(out, at, zigzag)
+    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT)
+      at = writeVarintBefore(out, at, zigzag)
+  }
+  return at
 }
