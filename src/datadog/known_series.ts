@@ -2,7 +2,7 @@ import type { Clock } from '../time/clock.ts'
 import { Attributes } from '../otlp/common/attributes.ts'
 import { BytesIndex, doubled } from '../otlp/wire/bytes_index.ts'
 import { MetricIndex } from '../otlp/metrics/metric_index.ts'
-import type { Identify } from '../otlp/metrics/metric_index.ts'
+import type { Enclosing, Identify } from '../otlp/metrics/metric_index.ts'
 import type { NumberPointCursor } from '../otlp/metrics/number_cursor.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
 import {
@@ -16,7 +16,6 @@ import {
 } from '../otlp/common/remembered_bytes.ts'
 import type { Memory, RememberedBytes } from '../otlp/common/remembered_bytes.ts'
 import { scopeIdentity } from '../otlp/common/resource.ts'
-import type { Resource, Scope } from '../otlp/common/resource.ts'
 import { readAttributeRun } from '../otlp/common/attributes_codec.ts'
 import type { Kept, Samples, Settled } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
@@ -131,10 +130,8 @@ export class KnownSeries implements Memory {
     return swept
   }
 
-  /** Lets go of the request that the batch came in. */
   end(batch: object): void {
     this.#isWithin = false
-    this.#metrics.end()
     this.#sent.end(batch, this.#passingSeries)
     if (this.#isFull) this.full()
     this.#isFull = false
@@ -176,9 +173,9 @@ export class KnownSeries implements Memory {
   }
 
   /** What stands for the sources of a metric and kind. */
-  ownerOf(kind: Kind, metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
-    const number = this.#metrics.numberOf(metric, resource, scope, schemaUrl)
-    return (number >= 0 ? number : this.#passingOf(identify(metric, resource, scope, schemaUrl), number)) * KINDS + kind
+  ownerOf(kind: Kind, metric: Metric, enclosing: Enclosing): number {
+    const number = this.#metrics.numberOf(metric, enclosing)
+    return (number >= 0 ? number : this.#passingOf(identify(metric, enclosing), number)) * KINDS + kind
   }
 
   /** Whether an owner is known beyond the batch. */
@@ -390,7 +387,7 @@ export class KnownSeries implements Memory {
   }
 }
 
-const identify: Identify = ({ type, name }, resource, scope, schemaUrl) =>
+const identify: Identify = ({ type, name }, { resource, scope, schemaUrl }) =>
   [type, name, resource.attributes.identity, scopeIdentity(scope, schemaUrl)].join('\n')
 
 const ZERO = '0'.charCodeAt(0)

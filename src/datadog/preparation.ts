@@ -49,11 +49,11 @@ export function preparation(
   close(): void
 } {
   const differences = new CumulativeToDelta(options)
-  const numbers = new NumberPointCursor()
-  const histograms = new HistogramCursor()
   const merging = { resolution: 1n, overwritten }
   const sendable = (batch: MetricBatch, account: Account): MetricBatch => {
-    const all = batch
+    const numbers = new NumberPointCursor()
+    const histograms = new HistogramCursor()
+    return batch
       .filterMetrics((metric) => {
         const reason = refuses(metric)
         if (reason !== undefined && metric.pointCount > 0) account.dropped(reason, metric.pointCount)
@@ -70,9 +70,6 @@ export function preparation(
             ? metric.encoded?.source.plainNumbers !== true && !numbers.reads(metric)
             : !histograms.reads(metric),
       )
-    numbers.end()
-    histograms.end()
-    return all
   }
   return {
     prepare: (batch, account) => differences.apply(aggregate(sendable(batch, account), account, merging), account),

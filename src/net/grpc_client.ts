@@ -4,6 +4,7 @@ import protobuf from 'protobufjs/minimal.js'
 import type { Context } from '../component/context.ts'
 import type { ConfigOf, Finding, Settings } from '../component/settings.ts'
 import { DeliveryError, divisible, errorMessage, permanent, retryable, unauthorized } from '../errors.ts'
+import { LENGTH_DELIMITED } from '../otlp/wire/wire_format.ts'
 import { logGrpc } from './grpc_log.ts'
 import { checkOwnedHeaders } from './headers.ts'
 import { watchPem } from './pem.ts'
@@ -301,7 +302,7 @@ function messagesOf(message: Uint8Array, field: number): Uint8Array[] {
   const found: Uint8Array[] = []
   while (reader.pos < reader.len) {
     const tag = reader.uint32()
-    if (tag === ((field << 3) | 2)) found.push(reader.bytes())
+    if (tag === ((field << 3) | LENGTH_DELIMITED)) found.push(reader.bytes())
     else reader.skipType(tag & 7)
   }
   return found

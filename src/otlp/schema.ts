@@ -1,4 +1,4 @@
-import { FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './wire/fields.ts'
+import { FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './wire/wire_format.ts'
 
 /*
  * Every message of OTLP for metrics, logs and traces, once: the check of bytes, JSON and the objects take what they know of

@@ -1,3 +1,4 @@
+import { writeNumber } from '../../text/digits.ts'
 import { momentOf, writeMoment } from './series_format.ts'
 import type { SeriesFormat } from './series_format.ts'
 
@@ -54,27 +55,6 @@ export const v1: SeriesFormat = {
 }
 
 const COMMA = ','.charCodeAt(0)
-const MINUS = '-'.charCodeAt(0)
-const ZERO = '0'.charCodeAt(0)
 const QUOTE = '"'.charCodeAt(0)
 const BRACKET = ']'.charCodeAt(0)
 const BRACE = '}'.charCodeAt(0)
-
-/** As `JSON.stringify`; whole numbers, which most are, without making a text. */
-function writeNumber(out: Buffer, at: number, value: number): number {
-  let rest = Math.abs(value)
-  if (rest > 999_999_999 || rest !== Math.floor(rest)) {
-    return at + out.write(JSON.stringify(value), at, 'latin1')
-  }
-  let end = at
-  if (value < 0) out[end++] = MINUS
-  let digits = 1
-  for (let limit = 10; limit <= rest; limit *= 10) digits++
-  end += digits
-  for (let place = end - 1; digits > 0; place--, digits--) {
-    const tenth = Math.floor(rest / 10)
-    out[place] = ZERO + rest - tenth * 10
-    rest = tenth
-  }
-  return end
-}

@@ -1,11 +1,9 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
+import { FIXED64, LENGTH_DELIMITED, VARINT, writeVarint } from '../../otlp/wire/wire_format.ts'
 import { momentOf, writeMoment } from './series_format.ts'
 import type { SeriesFormat, SeriesWriter } from './series_format.ts'
 
-const VARINT = 0
-const FIXED64 = 1
-const LENGTH_DELIMITED = 2
 const HOST = 'host'
 /** repeated MetricSeries series = 1; */
 const SERIES = (1 << 3) | LENGTH_DELIMITED
@@ -82,13 +80,4 @@ const V2_TYPES = { count: 1, gauge: 3 } as const
 
 function writeString(writer: Writer, field: number, value: string): void {
   writer.uint32((field << 3) | LENGTH_DELIMITED).string(value)
-}
-
-/** `value`: less than 2^31. */
-function writeVarint(out: Uint8Array, at: number, value: number): number {
-  let end = at
-  let rest = value
-  for (; rest > 127; rest >>= 7) out[end++] = (rest & 127) | 128
-  out[end++] = rest
-  return end
 }

@@ -164,9 +164,10 @@ export class OneASecond {
   #addAll(batch: MetricBatch, finished: MetricBatch, { single }: Adding): boolean {
     const sent = [...finished.metrics()]
     let index = 0
-    for (const { metric, resource, scope, schemaUrl } of batch.metrics()) {
+    for (const received of batch.metrics()) {
+      const { metric } = received
       const kind = kindOf(metric)
-      const owner = this.#known.ownerOf(kind, metric, resource, scope, schemaUrl)
+      const owner = this.#known.ownerOf(kind, metric, received)
       const { points } = sent[index].metric
       for (let at = 0; at < points.length; at++) {
         const bytes = bytesOf(metric.points[at].attributes)

@@ -158,7 +158,7 @@ function isInOrder(view: DataView, start: number, end: number, { view: own, leng
 
 /**
  * Notes where the attributes are, when each is written as this package does and is of a kind that is common; returns how many
- * there are, or -1.
+ * there are, or -1. Of varints it takes the shortest only, unlike wire_format.ts. For the benchmark rows of ever-new series.
  */
 function measure({ view, start, end }: Run): number {
   let count = 0

@@ -1,17 +1,31 @@
 import { LazyMessage } from '../wire/lazy_message.ts'
+import type { MessageFields } from '../wire/lazy_message.ts'
 import { Resource, Scope } from './resource.ts'
 
-export interface ScopeEntryFields {
-  readonly scope?: Scope
+interface EntryFields extends MessageFields {
   readonly schemaUrl?: string
-  readonly unknown?: Uint8Array
+}
+
+abstract class Entry<Fields extends EntryFields> extends LazyMessage<Fields> {
+  get schemaUrl(): string {
+    return this.fields.schemaUrl ?? ''
+  }
+
+  /** One of the same class. */
+  protected like(fields: Fields): this {
+    return new (this.constructor as new (fields: Fields) => this)(fields)
+  }
+}
+
+export interface ScopeEntryFields extends EntryFields {
+  readonly scope?: Scope
 }
 
 /** The items of one scope: metrics, log records or spans. Immutable. */
 export abstract class ScopeEntry<
   Item = unknown,
   Fields extends ScopeEntryFields = ScopeEntryFields,
-> extends LazyMessage<Fields> {
+> extends Entry<Fields> {
   /** Its items, by the name that they have for every signal. */
   abstract readonly items: readonly Item[]
 
@@ -19,47 +33,26 @@ export abstract class ScopeEntry<
     return this.fields.scope ?? Scope.empty
   }
 
-  get schemaUrl(): string {
-    return this.fields.schemaUrl ?? ''
-  }
-
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
   withScope(scope: Scope): this {
     return scope === this.scope ? this : this.like({ ...this.fields, scope })
   }
 
   abstract withItems(items: readonly Item[]): this
-
-  /** One of the same class. */
-  protected abstract like(fields: Fields): this
 }
 
-export interface ResourceEntryFields<S extends ScopeEntry> {
+export interface ResourceEntryFields<S extends ScopeEntry> extends EntryFields {
   readonly resource?: Resource
   readonly scopes?: readonly S[]
-  readonly schemaUrl?: string
-  readonly unknown?: Uint8Array
 }
 
 /** What one resource has sent, by scope. Immutable. */
-export abstract class ResourceEntry<S extends ScopeEntry = ScopeEntry> extends LazyMessage<ResourceEntryFields<S>> {
+export abstract class ResourceEntry<S extends ScopeEntry = ScopeEntry> extends Entry<ResourceEntryFields<S>> {
   get resource(): Resource {
     return this.fields.resource ?? Resource.empty
   }
 
   get scopes(): readonly S[] {
     return this.fields.scopes ?? []
-  }
-
-  get schemaUrl(): string {
-    return this.fields.schemaUrl ?? ''
-  }
-
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
   }
 
   withResource(resource: Resource): this {
@@ -69,7 +62,4 @@ export abstract class ResourceEntry<S extends ScopeEntry = ScopeEntry> extends L
   withScopes(scopes: readonly S[]): this {
     return scopes === this.scopes ? this : this.like({ ...this.fields, scopes })
   }
-
-  /** One of the same class. */
-  protected abstract like(fields: ResourceEntryFields<S>): this
 }

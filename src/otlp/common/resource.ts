@@ -1,32 +1,21 @@
-import { Attributes } from './attributes.ts'
-import { LazyMessage } from '../wire/lazy_message.ts'
+import { Attributed } from './attributed.ts'
+import type { AttributedFields } from './attributed.ts'
 
-export interface ResourceFields {
-  readonly attributes?: Attributes
+export interface ResourceFields extends AttributedFields {
   readonly droppedAttributesCount?: number
-  /** Fields this version does not know, as they came. */
-  readonly unknown?: Uint8Array
 }
 
 /** What the telemetry is about: a host, a container, a service. Immutable. */
-export class Resource extends LazyMessage<ResourceFields> {
+export class Resource extends Attributed<ResourceFields> {
   /** Stands for a resource that was not given, and is not written. */
   static readonly empty = new Resource({})
-
-  get attributes(): Attributes {
-    return this.fields.attributes ?? Attributes.empty
-  }
 
   get droppedAttributesCount(): number {
     return this.fields.droppedAttributesCount ?? 0
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
-  withAttributes(attributes: Attributes): Resource {
-    return attributes === this.attributes ? this : new Resource({ ...this.fields, attributes })
+  override with(fields: Partial<ResourceFields>): this {
+    return new Resource({ ...this.fields, ...fields }) as this
   }
 }
 
@@ -42,16 +31,14 @@ export function perResource(change: (resource: Resource) => Resource): (resource
   }
 }
 
-export interface ScopeFields {
+export interface ScopeFields extends AttributedFields {
   readonly name?: string
   readonly version?: string
-  readonly attributes?: Attributes
   readonly droppedAttributesCount?: number
-  readonly unknown?: Uint8Array
 }
 
 /** The instrumentation that made the telemetry. Immutable. */
-export class Scope extends LazyMessage<ScopeFields> {
+export class Scope extends Attributed<ScopeFields> {
   /** Stands for a scope that was not given, and is not written. */
   static readonly empty = new Scope({})
 
@@ -63,20 +50,12 @@ export class Scope extends LazyMessage<ScopeFields> {
     return this.fields.version ?? ''
   }
 
-  get attributes(): Attributes {
-    return this.fields.attributes ?? Attributes.empty
-  }
-
   get droppedAttributesCount(): number {
     return this.fields.droppedAttributesCount ?? 0
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
-  withAttributes(attributes: Attributes): Scope {
-    return attributes === this.attributes ? this : new Scope({ ...this.fields, attributes })
+  override with(fields: Partial<ScopeFields>): this {
+    return new Scope({ ...this.fields, ...fields }) as this
   }
 }
 

@@ -1,6 +1,5 @@
-import { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { Metric } from '../metrics/metric.ts'
-import { NumberPointCursor } from '../metrics/number_cursor.ts'
+import type { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { PointCursor } from '../metrics/point_cursor.ts'
 import { NO_ROOM } from '../common/remembered_bytes.ts'
 import { doubled } from '../wire/bytes_index.ts'
@@ -41,8 +40,6 @@ export class ByBytes {
   readonly #state: DeltaState
   readonly #firsts: FirstValues
   readonly #extremes: ExtremesOfDifferences
-  readonly #cursor = new NumberPointCursor()
-  readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
   /** By point: what it grew by; NaN for the first of a series. */
   #differences = new Float64Array(64)
@@ -57,12 +54,6 @@ export class ByBytes {
     this.#extremes = extremes
   }
 
-  /** Lets go of the request that was read last. */
-  end(): void {
-    this.#cursor.end()
-    this.#histogramCursor.end()
-  }
-
   /** The difference of a metric as it stands in its request; as of `#numbers`. */
   convert(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Converted {
     if (!standsFirst(metric, work.ends)) return undefined
@@ -70,13 +61,13 @@ export class ByBytes {
   }
 
   /** The earliest and the latest time of its points. */
-  times(metric: Metric): [bigint, bigint] {
+  times(metric: Metric, work: Work): [bigint, bigint] {
     let [first, last] = [2n ** 64n, 0n]
     const take = (time: bigint): void => {
       if (time < first) first = time
       last = later(last, time)
     }
-    const cursor = metric.type === 'sum' ? this.#cursor : this.#histogramCursor
+    const cursor = metric.type === 'sum' ? work.cursor : work.histogramCursor
     let complete = false
     if (cursor.open(metric)) {
       while (cursor.next()) take(cursor.time())
@@ -95,9 +86,8 @@ export class ByBytes {
     metric: Metric,
     owner: number,
     latest: bigint | undefined,
-    { now, account, copies, numbers }: Work,
+    { now, account, copies, numbers, cursor }: Work,
   ): Converted {
-    const cursor = this.#cursor
     const memory = this.#memory
     const { points } = memory
     if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined
@@ -149,8 +139,8 @@ export class ByBytes {
   }
 
   /** `#numbers` for histograms, whose points become shorter. */
-  #histograms(metric: Metric, owner: number, latest: bigint | undefined, { now, account, writers }: Work): Converted {
-    const cursor = this.#histogramCursor
+  #histograms(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Converted {
+    const { now, account, writers, histogramCursor: cursor } = work
     const memory = this.#memory
     const { points } = memory
     if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined

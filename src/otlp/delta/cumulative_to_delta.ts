@@ -4,7 +4,10 @@ import type { Divided } from '../../time/turns.ts'
 import { NO_ROOM, rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Memory, RememberedBytes } from '../common/remembered_bytes.ts'
 import type { MetricBatch } from '../metrics/batch.ts'
+import { HistogramCursor } from '../metrics/histogram_cursor.ts'
+import type { Enclosing } from '../metrics/metric_index.ts'
 import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
+import { NumberPointCursor } from '../metrics/number_cursor.ts'
 import { forget, inBytes, joined, partsOf } from '../common/parts.ts'
 import type { Part } from '../common/parts.ts'
 import type { DataPoint } from '../metrics/points.ts'
@@ -164,7 +167,7 @@ export class CumulativeToDelta implements Memory {
         const entries = groups[next++]
         const found = this.#ownersOf(entries, chosen)
         owners = found.all
-        repeated = found.repeated ? this.#repeated([{ entries, owners }]) : NOTHING_REPEATED
+        repeated = found.repeated ? this.#repeated([{ entries, owners }], work) : NOTHING_REPEATED
         index = 0
       }
       const owner = owners[index++]
@@ -232,6 +235,8 @@ export class CumulativeToDelta implements Memory {
       writers: new Map(),
       ends: new Map(),
       numbers: { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 },
+      cursor: new NumberPointCursor(),
+      histogramCursor: new HistogramCursor(),
     }
   }
 
@@ -259,9 +264,6 @@ export class CumulativeToDelta implements Memory {
   }
 
   #endBatch(): void {
-    // They must not keep the request until the next comes.
-    this.#byBytes.end()
-    this.#memory.metrics.end()
     if (this.#byPoints.isFull) this.#full?.()
   }
 
@@ -299,12 +301,13 @@ export class CumulativeToDelta implements Memory {
     let repeated = false
     for (const { resource, scopes } of entries) {
       for (const { scope, schemaUrl, metrics } of scopes) {
+        const enclosing: Enclosing = { resource, scope, schemaUrl }
         for (const metric of metrics) {
           if (!this.#isConvertible(metric) || !chosen(metric)) {
             all.push(NONE)
             continue
           }
-          const owner = this.#memory.metrics.numberOf(metric, resource, scope, schemaUrl)
+          const owner = this.#memory.metrics.numberOf(metric, enclosing)
           all.push(owner)
           if (owner < 0) continue
           while (owner >= this.#batches.length) this.#batches = doubled(this.#batches)
@@ -317,9 +320,9 @@ export class CumulativeToDelta implements Memory {
   }
 
   /** By number, the metrics that come several times. */
-  #repeated(parts: readonly Owned[]): Map<number, Repeated> {
+  #repeated(parts: readonly Owned[], work: Work): Map<number, Repeated> {
     const groups = new Map<number, Repeated>()
-    for (const part of parts) this.#addRepeated(part, groups)
+    for (const part of parts) this.#addRepeated(part, groups, work)
     return groups
   }
 
@@ -327,7 +330,7 @@ export class CumulativeToDelta implements Memory {
   *#repeatedInTurns(parts: readonly Owned[], work: Work): Divided<Map<number, Repeated>> {
     const groups = new Map<number, Repeated>()
     for (const part of parts) {
-      this.#addRepeated(part, groups)
+      this.#addRepeated(part, groups, work)
       yield
     }
     for (const [owner, group] of groups) {
@@ -337,14 +340,14 @@ export class CumulativeToDelta implements Memory {
     return groups
   }
 
-  #addRepeated({ entries, owners }: Owned, groups: Map<number, Repeated>): void {
+  #addRepeated({ entries, owners }: Owned, groups: Map<number, Repeated>, work: Work): void {
     let index = 0
     for (const { scopes } of entries) {
       for (const { metrics } of scopes) {
         for (const metric of metrics) {
           const owner = owners[index++]
           if (owner < 0) continue
-          const [first, last] = this.#byBytes.times(metric)
+          const [first, last] = this.#byBytes.times(metric, work)
           const group = groups.get(owner)
           if (group === undefined) groups.set(owner, { metrics: [metric], latest: last, unordered: false })
           else {

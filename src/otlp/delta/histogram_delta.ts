@@ -2,6 +2,7 @@ import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import type { HistogramMemory } from './histogram_memory.ts'
 import { viewOf } from '../wire/lazy_message.ts'
+import { varintLength, writeVarint } from '../wire/wire_format.ts'
 import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
 import type { MetricLayout } from '../metrics/layout.ts'
 import type { MetricFields } from '../metrics/metric.ts'
@@ -104,18 +105,4 @@ function copyWithout(
     from = extreme + EXTREME - 1
   }
   return at + bytes.copy(out, at, from, pointEnd)
-}
-
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest > 127; rest >>>= 7) length++
-  return length
-}
-
-export function writeVarint(out: Buffer, at: number, value: number): number {
-  let rest = value
-  let end = at
-  for (; rest > 127; rest >>>= 7) out[end++] = (rest & 127) | 128
-  out[end++] = rest
-  return end
 }

@@ -1,4 +1,4 @@
-import { uint64 } from '../metrics/histogram_cursor.ts'
+import { double, taken, uint64 } from '../metrics/histogram_cursor.ts'
 import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { HistogramPoint } from '../metrics/points.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
@@ -193,15 +193,6 @@ function writeBounded(
   const upper = upperAt < boundsEnd ? view.getFloat64(upperAt, true) : Infinity
   if (minAt >= 0) out.setFloat64(shift(minAt), Math.min(Math.max(lower, least), greatest), true)
   if (maxAt >= 0) out.setFloat64(shift(maxAt), Math.max(Math.min(upper, greatest), least), true)
-}
-
-/** NaN where there is none. */
-function double(view: DataView, at: number): number {
-  return at < 0 ? NaN : view.getFloat64(at, true)
-}
-
-function taken(figure: number): number | undefined {
-  return Number.isNaN(figure) ? undefined : figure
 }
 
 /** Writes how much a number has grown; returns the number. */

@@ -1,6 +1,7 @@
 import { doubled } from '../wire/bytes_index.ts'
 import type { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { RememberedNumber } from './difference.ts'
+import { narrow } from '../wire/fields.ts'
 import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from '../common/remembered_bytes.ts'
 
 /*
@@ -263,9 +264,4 @@ export class PointMemory {
     this.#places[at] = Number(BigInt.asIntN(32, value))
     this.#places[at + 1] = Number(BigInt.asIntN(32, value >> 32n))
   }
-}
-
-function narrow(value: bigint): number | bigint {
-  const number = Number(value)
-  return Number.isSafeInteger(number) ? number : value
 }

@@ -4,12 +4,11 @@ import type { CumulativePoint, Remembered } from './difference.ts'
 import { ExportTimes } from './export_times.ts'
 import { HistogramMemory } from './histogram_memory.ts'
 import { MetricIndex } from '../metrics/metric_index.ts'
-import type { Metric } from '../metrics/metric.ts'
+import type { Identify } from '../metrics/metric_index.ts'
 import { POINT_BYTES, PointMemory } from './point_memory.ts'
 import { MAX_ATTRIBUTES, NO_ROOM, oldestOf, TOO_LARGE } from '../common/remembered_bytes.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
 import { scopeIdentity } from '../common/resource.ts'
-import type { Resource, Scope } from '../common/resource.ts'
 import { Senders } from './senders.ts'
 
 /** The tag of the field of attributes in a point. */
@@ -215,7 +214,7 @@ export class SeriesMemory {
 }
 
 /** What makes a metric of a resource and scope one. */
-function seriesIdentity({ type, name, unit }: Metric, resource: Resource, scope: Scope, schemaUrl: string): string {
+const seriesIdentity: Identify = ({ type, name, unit }, { resource, scope, schemaUrl }) => {
   const own = [type, name, unit].map((part) => `${part.length}:${part}`).join('')
   return `${own}\n${scopeIdentity(scope, schemaUrl)}\n${resource.attributes.identity}`
 }

@@ -1,4 +1,6 @@
+import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import type { Metric } from '../metrics/metric.ts'
+import type { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { SeriesNumbers } from '../metrics/series_numbers.ts'
 import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { HistogramDeltaWriter } from './histogram_delta.ts'
@@ -23,4 +25,6 @@ export interface Work {
   /** By request: where the last metric that was changed by its bytes ends. */
   readonly ends: Map<EncodedRequest, number>
   readonly numbers: SeriesNumbers & { start: number }
+  readonly cursor: NumberPointCursor
+  readonly histogramCursor: HistogramCursor
 }

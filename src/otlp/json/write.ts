@@ -3,8 +3,20 @@ import type { MessageType } from '../schema.ts'
 import type { Batch } from '../signal.ts'
 import { jsonMessage } from './messages.ts'
 import type { JsonField, JsonMessage } from './messages.ts'
-import { MINUS, QUOTE, ZERO } from './text.ts'
+import { MINUS, QUOTE } from './text.ts'
 import { viewOf } from '../wire/lazy_message.ts'
+import {
+  fieldEnd,
+  FIXED32,
+  FIXED64,
+  varintLow,
+  varintHigh,
+  LENGTH_DELIMITED,
+  readVarint,
+  VARINT,
+  varintEnd,
+} from '../wire/wire_format.ts'
+import { writeDigits, writeNumber, writePadded } from '../../text/digits.ts'
 
 /*
  * The JSON form of OTLP, written from protobuf: no value becomes an object on the way. Sources:
@@ -251,7 +263,7 @@ function writeScalar(field: JsonField): boolean {
         low = view.getUint32(at, true)
         at += 4
       }
-      writeDigits(low)
+      written = writeDigits(output, written, low)
       break
     case 'fixed64':
     case 'sfixed64':
@@ -264,25 +276,25 @@ function writeScalar(field: JsonField): boolean {
       break
     case 'int64':
     case 'uint64':
-      if (!absent) readVarint()
+      if (!absent) readLong()
       writeLong(field.type === 'int64')
       break
     case 'bool':
-      if (!absent) readVarint()
+      if (!absent) readLong()
       writeRaw(low === 0 && high === 0 ? 'false' : 'true')
       break
     case 'uint32':
-      if (!absent) readVarint()
+      if (!absent) readLong()
       high = 0
-      writeDigits(low)
+      written = writeDigits(output, written, low)
       break
     case 'sint32':
-      if (!absent) readVarint()
+      if (!absent) readLong()
       high = 0
       writeDouble((low >>> 1) ^ -(low & 1))
       break
     case 'enum':
-      if (!absent) readVarint()
+      if (!absent) readLong()
       writeDouble(low | 0)
       break
     case 'message':
@@ -315,13 +327,9 @@ function writeRaw(text: string): void {
 
 /** JSON has no NaN and no infinities; proto3 writes them as text. */
 function writeDouble(value: number): void {
-  if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
-    if (value < 0) output[written++] = MINUS
-    writeDigits(Math.abs(value))
-  } else if (Number.isFinite(value)) {
-    const text = Object.is(value, -0) ? '-0' : String(value)
-    for (let index = 0; index < text.length; index++) output[written++] = text.charCodeAt(index)
-  } else writeRaw(`"${value}"`)
+  if (Object.is(value, -0)) output[written++] = MINUS
+  if (Number.isFinite(value)) written = writeNumber(output, written, value)
+  else writeRaw(`"${value}"`)
 }
 
 const BILLION = 1e9
@@ -333,38 +341,16 @@ function writeLong(signed: boolean): void {
   const most = negative ? (~high + (low === 0 ? 1 : 0)) >>> 0 : high
   output[written++] = QUOTE
   if (negative) output[written++] = MINUS
-  if (most < 0x200000) writeDigits(most * 2 ** 32 + least)
+  if (most < 0x200000) written = writeDigits(output, written, most * 2 ** 32 + least)
   else {
     // Divided by a billion in steps of 16 bits, each exact in a JavaScript number.
     const upper = (most % BILLION) * 65536 + (least >>> 16)
     const lower = (upper % BILLION) * 65536 + (least & 65535)
-    writeDigits(
-      Math.floor(most / BILLION) * 2 ** 32 + Math.floor(upper / BILLION) * 65536 + Math.floor(lower / BILLION),
-    )
-    digits(lower % BILLION, 9)
+    const billions =
+      Math.floor(most / BILLION) * 2 ** 32 + Math.floor(upper / BILLION) * 65536 + Math.floor(lower / BILLION)
+    written = writePadded(output, writeDigits(output, written, billions), lower % BILLION, 9)
   }
   output[written++] = QUOTE
-}
-
-/** Writes an integer from 0 to 2^53 - 1. */
-function writeDigits(value: number): void {
-  let width = 1
-  for (let power = 10; power <= value; power *= 10) width++
-  if (width <= 9) digits(value, width)
-  else {
-    digits(Math.floor(value / BILLION), width - 9)
-    digits(value % BILLION, 9)
-  }
-}
-
-function digits(value: number, width: number): void {
-  written += width
-  let rest = value | 0
-  for (let index = 1; index <= width; index++) {
-    const next = (rest / 10) | 0
-    output[written - index] = ZERO + rest - next * 10
-    rest = next
-  }
 }
 
 function room(more: number): void {
@@ -381,34 +367,22 @@ function readNumber(): number {
     at++
     return byte
   }
-  readVarint()
+  readLong()
   return low
 }
 
-function readVarint(): void {
-  low = high = 0
-  for (let shift = 0; shift < 70; shift += 7) {
-    const byte = bytes[at++]
-    const part = byte & 0x7f
-    if (shift < 28) low |= part << shift
-    else if (shift === 28) {
-      low |= part << 28
-      high = part >>> 4
-    } else if (shift < 64) high |= part << (shift - 32)
-    if (byte < 0x80) break
-  }
-  low >>>= 0
-  high >>>= 0
+function readLong(): void {
+  at = readVarint(bytes, at)
+  low = varintLow
+  high = varintHigh
 }
 
 /** Goes over a value; over a group with all that is in it. */
 function skip(wire: number): void {
-  if (wire === 2) {
-    const length = readNumber()
-    at += length
-  } else if (wire === 1) at += 8
-  else if (wire === 5) at += 4
-  else if (wire === 0) while (bytes[at++] > 0x7f);
+  if (wire === LENGTH_DELIMITED) at = fieldEnd(bytes, at)
+  else if (wire === FIXED64) at += 8
+  else if (wire === FIXED32) at += 4
+  else if (wire === VARINT) at = varintEnd(bytes, at)
   else if (wire === 3) {
     for (let tag = readNumber(); (tag & 7) !== 4; tag = readNumber()) skip(tag & 7)
   }

@@ -1,12 +1,12 @@
-import { Attributes, fromAnyValue } from '../common/attributes.ts'
+import { Traced } from '../common/attributed.ts'
+import type { TracedFields } from '../common/attributed.ts'
+import { fromAnyValue } from '../common/attributes.ts'
 import type { AnyValue, AttributeValue } from '../common/attributes.ts'
 import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
-import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
-import { idBytes, idText } from '../common/id.ts'
-import type { Id } from '../common/id.ts'
-import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
+import type { ScopeEntryFields } from '../common/entry.ts'
+import { Encoded } from '../wire/lazy_message.ts'
 
-export interface LogRecordFields {
+export interface LogRecordFields extends TracedFields {
   /** When it happened, in nanoseconds since 1970; 0 when not known. */
   readonly timeUnixNano?: bigint
   /** When it was first seen by something that collects, in nanoseconds since 1970. */
@@ -16,22 +16,12 @@ export interface LogRecordFields {
   /** As the source calls it. */
   readonly severityText?: string
   readonly body?: AttributeValue | Encoded<AnyValue>
-  readonly attributes?: Attributes
-  readonly droppedAttributesCount?: number
-  /** W3C trace flags in the lowest 8 bits. */
-  readonly flags?: number
-  /** 32 hexadecimal digits. */
-  readonly traceId?: Id
-  /** 16 hexadecimal digits. */
-  readonly spanId?: Id
   /** What makes the record an event. */
   readonly eventName?: string
-  /** Fields this version does not know, as they came. */
-  readonly unknown?: Uint8Array
 }
 
 /** One log record. Immutable. */
-export class LogRecord extends LazyMessage<LogRecordFields> {
+export class LogRecord extends Traced<LogRecordFields> {
   /** In a list, since it may be `undefined`. */
   private knownBody: readonly [AttributeValue] | undefined
 
@@ -65,51 +55,12 @@ export class LogRecord extends LazyMessage<LogRecordFields> {
     return this.knownBody[0]
   }
 
-  get attributes(): Attributes {
-    return this.fields.attributes ?? Attributes.empty
-  }
-
-  get droppedAttributesCount(): number {
-    return this.fields.droppedAttributesCount ?? 0
-  }
-
-  get flags(): number {
-    return this.fields.flags ?? 0
-  }
-
-  /** Hexadecimal digits; '' when it is not there. */
-  get traceId(): string {
-    return idText(this.fields.traceId)
-  }
-
-  get traceIdBytes(): Uint8Array {
-    return idBytes(this.fields.traceId)
-  }
-
-  /** Hexadecimal digits; '' when it is not there. */
-  get spanId(): string {
-    return idText(this.fields.spanId)
-  }
-
-  get spanIdBytes(): Uint8Array {
-    return idBytes(this.fields.spanId)
-  }
-
   get eventName(): string {
     return this.fields.eventName ?? ''
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
-  /** A copy in which the given fields are replaced. */
-  with(fields: Partial<LogRecordFields>): LogRecord {
-    return new LogRecord({ ...this.fields, ...fields })
-  }
-
-  withAttributes(attributes: Attributes): LogRecord {
-    return attributes === this.attributes ? this : this.with({ attributes })
+  override with(fields: Partial<LogRecordFields>): this {
+    return new LogRecord({ ...this.fields, ...fields }) as this
   }
 }
 
@@ -134,15 +85,7 @@ export class ScopeLogs extends ScopeEntry<LogRecord, ScopeLogsFields> {
   override withItems(records: readonly LogRecord[]): this {
     return this.withRecords(records)
   }
-
-  protected override like(fields: ScopeLogsFields): this {
-    return new ScopeLogs(fields) as this
-  }
 }
 
 /** The log records of one resource. Immutable. */
-export class ResourceLogs extends ResourceEntry<ScopeLogs> {
-  protected override like(fields: ResourceEntryFields<ScopeLogs>): this {
-    return new ResourceLogs(fields) as this
-  }
-}
+export class ResourceLogs extends ResourceEntry<ScopeLogs> {}

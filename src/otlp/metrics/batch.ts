@@ -112,16 +112,12 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
     keys: Iterable<string> | KeySearch,
     change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint,
   ): MetricBatch {
-    const search = keys instanceof KeySearch ? keys : new KeySearch(keys)
-    try {
-      return this.mapMetrics((metric, resource) =>
-        metric.encoded !== undefined && !search.mayBeIn(metric.encoded)
-          ? metric
-          : metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
-      )
-    } finally {
-      search.end()
-    }
+    const mayBeIn = (keys instanceof KeySearch ? keys : new KeySearch(keys)).mayBeIn()
+    return this.mapMetrics((metric, resource) =>
+      metric.encoded !== undefined && !mayBeIn(metric.encoded)
+        ? metric
+        : metric.withPoints(mapShared(metric.points, (point) => change(point, metric, resource))),
+    )
   }
 
   /**

@@ -1,4 +1,8 @@
+import { fieldEnd, varintEnd } from '../wire/wire_format.ts'
+import type { MetricType } from './metric_type.ts'
 import { PointCursor } from './point_cursor.ts'
+
+const HISTOGRAMS: readonly MetricType[] = ['histogram']
 
 /**
  * Walks the points of histograms with explicit bounds: those that hold no exemplars, no flags, and a finite sum if any. Its twin
@@ -20,7 +24,7 @@ export class HistogramCursor extends PointCursor {
   boundsEnd = 0
 
   constructor() {
-    super(['histogram'])
+    super(HISTOGRAMS)
   }
 
   /** Whether every count is less than 2^53. */
@@ -56,26 +60,15 @@ export class HistogramCursor extends PointCursor {
           if (at < 0) return false
           continue
         case 0x32: // repeated fixed64 bucket_counts = 6;
-        case 0x3a: {
-          // repeated double explicit_bounds = 7;
-          const tag = bytes[at++]
-          let packed = bytes[at++]
-          if (packed > 127) {
-            if (bytes[at] > 127) return false
-            packed = (packed & 127) | (bytes[at++] << 7)
-          }
-          if (tag === 0x32) {
-            if (this.bucketsEnd !== 0) return false
-            this.bucketsStart = at
-            this.bucketsEnd = at + packed
-          } else {
-            if (this.boundsEnd !== 0) return false
-            this.boundsStart = at
-            this.boundsEnd = at + packed
-          }
-          at += packed
+          if (this.bucketsEnd !== 0) return false
+          this.bucketsStart = varintEnd(bytes, at + 1)
+          at = this.bucketsEnd = fieldEnd(bytes, at + 1)
           continue
-        }
+        case 0x3a: // repeated double explicit_bounds = 7;
+          if (this.boundsEnd !== 0) return false
+          this.boundsStart = varintEnd(bytes, at + 1)
+          at = this.boundsEnd = fieldEnd(bytes, at + 1)
+          continue
         case 0x11: // fixed64 start_time_unix_nano = 2;
           if (this.startAt >= 0) return false
           this.startAt = at + 1
@@ -116,4 +109,14 @@ export class HistogramCursor extends PointCursor {
 /** The number at a place; beyond 2^53 only close to it. */
 export function uint64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true)
+}
+
+/** The number at a place; NaN where there is none. */
+export function double(view: DataView, at: number): number {
+  return at < 0 ? NaN : view.getFloat64(at, true)
+}
+
+/** A sum or an extreme for which NaN says that it was not taken. */
+export function taken(figure: number): number | undefined {
+  return Number.isNaN(figure) ? undefined : figure
 }

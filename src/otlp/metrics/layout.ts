@@ -1,5 +1,5 @@
-import { fieldEnd } from '../wire/lazy_message.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
+import { fieldEnd, varintEnd } from '../wire/wire_format.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
 
 /** What one must know of a metric before its points, found without reading a text. Positions are those of its request. */
@@ -42,9 +42,8 @@ export function layoutOf({ source, start, end }: Encoded<unknown>): MetricLayout
   if (at >= end || type === undefined) return undefined
   const headerEnd = at + 1
   if (fieldEnd(bytes, headerEnd) !== end) return undefined
-  at = headerEnd
-  while (bytes[at++] > 127);
-  const dataStart = at
+  const dataStart = varintEnd(bytes, headerEnd)
+  at = dataStart
   let temporalityAt = -1
   let monotonicAt = -1
   let pointCount = 0

@@ -1,6 +1,6 @@
 import { Attributes } from '../common/attributes.ts'
 import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
-import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
+import type { ScopeEntryFields } from '../common/entry.ts'
 import { Interned } from '../wire/interned.ts'
 import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 import { layoutOf } from './layout.ts'
@@ -119,10 +119,6 @@ export class Metric extends LazyMessage<MetricFields> {
     super.forget()
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
   get unknownData(): Uint8Array | undefined {
     return this.fields.unknownData
   }
@@ -168,15 +164,7 @@ export class ScopeMetrics extends ScopeEntry<Metric, ScopeMetricsFields> {
   override withItems(metrics: readonly Metric[]): this {
     return this.withMetrics(metrics)
   }
-
-  protected override like(fields: ScopeMetricsFields): this {
-    return new ScopeMetrics(fields) as this
-  }
 }
 
 /** The metrics of one resource. Immutable. */
-export class ResourceMetrics extends ResourceEntry<ScopeMetrics> {
-  protected override like(fields: ResourceEntryFields<ScopeMetrics>): this {
-    return new ResourceMetrics(fields) as this
-  }
-}
+export class ResourceMetrics extends ResourceEntry<ScopeMetrics> {}

@@ -6,8 +6,18 @@ import { scopeIdentity } from '../common/resource.ts'
 import type { Resource, Scope } from '../common/resource.ts'
 import { Spellings } from '../common/spellings.ts'
 
-/** The text that two metrics share exactly when they are to have one number. `schemaUrl` is that of the scope. */
-export type Identify = (metric: Metric, resource: Resource, scope: Scope, schemaUrl: string) => string
+/** The resource and scope that metrics of a batch stand under. One index may look them up, once for all of the metrics. */
+export interface Enclosing {
+  readonly resource: Resource
+  readonly scope: Scope
+  /** That of the scope. */
+  readonly schemaUrl: string
+  /** As of the index, once it was asked. */
+  number?: number
+}
+
+/** The text that two metrics share exactly when they are to have one number. */
+export type Identify = (metric: Metric, enclosing: Enclosing) => string
 
 const TOP = 0
 const NONE = -1
@@ -28,11 +38,6 @@ export class MetricIndex {
   /** By their scope, and a name. */
   readonly #names: Spellings
   readonly #metrics: Spellings
-  /** The resource and scope that were asked for last, and the number of the scope. */
-  #resource: Resource | undefined
-  #scope: Scope | undefined
-  #schemaUrl = ''
-  #above = NONE
 
   /** `beside`: bytes that whoever uses the numbers takes for each. */
   constructor(identify: Identify, remembered: RememberedBytes, beside = 0) {
@@ -45,36 +50,26 @@ export class MetricIndex {
   }
 
   /** The number of a metric; `TOO_LARGE` or `NO_ROOM` where it is not known and is not to be remembered. */
-  numberOf(metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
+  numberOf(metric: Metric, enclosing: Enclosing): number {
     // Name and unit are read only of what is new: that takes far longer than to look up their bytes.
     const { encoded, layout, renamed } = metric
     if (encoded === undefined || layout === undefined) {
-      const { attributes } = resource
-      const isLarge = isTooLarge(metric.name, metric.unit, schemaUrl, attributes.identity, ...textsOf(scope))
-      return isLarge ? TOO_LARGE : this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
+      const { resource, scope, schemaUrl } = enclosing
+      const texts = [metric.name, metric.unit, schemaUrl, resource.attributes.identity, ...textsOf(scope)]
+      return isTooLarge(...texts) ? TOO_LARGE : this.numberOfIdentity(this.#identify(metric, enclosing))
     }
-    if (resource !== this.#resource || scope !== this.#scope || schemaUrl !== this.#schemaUrl) {
-      this.#above = this.#scopeOf(resource, scope, schemaUrl)
-      this.#resource = resource
-      this.#scope = scope
-      this.#schemaUrl = schemaUrl
-    }
-    const above = renamed === undefined ? this.#above : between(this.#names, this.#above, renamed)
+    enclosing.number ??= this.#scopeOf(enclosing)
+    const above = renamed === undefined ? enclosing.number : between(this.#names, enclosing.number, renamed)
     // What has no room for its resource may be known all the same.
-    if (above === NO_ROOM) return this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
+    if (above === NO_ROOM) return this.numberOfIdentity(this.#identify(metric, enclosing))
     if (above < 0) return above
     const owner = renamed === undefined ? above : -1 - above
     const { view } = encoded.source
     const known = this.#metrics.find(owner, view, encoded.start, layout.headerEnd)
     if (known >= 0) return known
     if (isTooLarge(metric.name, metric.unit)) return TOO_LARGE
-    const identity = this.#identify(metric, resource, scope, schemaUrl)
+    const identity = this.#identify(metric, enclosing)
     return this.#metrics.add(owner, view, encoded.start, layout.headerEnd, identity)
-  }
-
-  /** Lets go of the request of the last metric. */
-  end(): void {
-    this.#resource = this.#scope = undefined
   }
 
   /** What `identify` said of the metric with a number. */
@@ -87,9 +82,8 @@ export class MetricIndex {
     return this.#metrics.numberOfText(identity)
   }
 
-  /** Forgets the metrics that are not among these. The numbers will be used again. */
+  /** Forgets the metrics that are not among these. The numbers will be used again: not to be called within a batch. */
   keep(metrics: ReadonlySet<number>): void {
-    this.end()
     const { above: scopes, between: names } = divided(this.#metrics.keep(metrics))
     this.#names.keep(names)
     for (const name of names) scopes.add(aboveIn(this.#names.text(name)))
@@ -100,7 +94,7 @@ export class MetricIndex {
     this.#resources.keep(resources)
   }
 
-  #scopeOf(resource: Resource, scope: Scope, schemaUrl: string): number {
+  #scopeOf({ resource, scope, schemaUrl }: Enclosing): number {
     const ofResource = find(this.#resources, TOP, resource.encoded, () => [resource.attributes.identity])
     const above = schemaUrl === '' ? ofResource : between(this.#schemas, ofResource, schemaUrl)
     if (above < 0) return above

@@ -1,4 +1,8 @@
+import { fieldEnd } from '../wire/wire_format.ts'
+import type { MetricType } from './metric_type.ts'
 import { PointCursor } from './point_cursor.ts'
+
+const NUMBERS: readonly MetricType[] = ['gauge', 'sum']
 
 /**
  * Walks the points of gauges and sums: those that hold attributes, times and a finite value only. Its twin with objects is
@@ -10,7 +14,7 @@ export class NumberPointCursor extends PointCursor {
   isInt = false
 
   constructor() {
-    super(['gauge', 'sum'])
+    super(NUMBERS)
   }
 
   /** The value as a number, which an int beyond 2^53 only comes close to. */
@@ -35,24 +39,11 @@ export class NumberPointCursor extends PointCursor {
     let valueAt = -1
     while (at < end) {
       switch (bytes[at]) {
-        case 0x3a: {
-          // repeated KeyValue attributes = 7; one behind the other.
-          if (this.attributesLast) {
-            attributesStart = at
-            at = attributesEnd = end
-            continue
-          }
-          let length = bytes[at + 1]
-          let from = at + 2
-          if (length > 127) {
-            if (bytes[from] > 127) return false
-            length = (length & 127) | (bytes[from++] << 7)
-          }
+        case 0x3a: // repeated KeyValue attributes = 7; one behind the other.
           if (attributesEnd === 0) attributesStart = at
           else if (attributesEnd !== at) return false
-          at = attributesEnd = from + length
+          at = attributesEnd = this.attributesLast ? end : fieldEnd(bytes, at + 1)
           continue
-        }
         case 0x11: // fixed64 start_time_unix_nano = 2;
           if (startAt >= 0) return false
           startAt = at + 1

@@ -1,7 +1,7 @@
 import { PART } from '../common/parts.ts'
-import { fieldLength, writeVarint } from '../delta/histogram_delta.ts'
-import { fieldEnd, viewOf } from '../wire/lazy_message.ts'
+import { viewOf } from '../wire/lazy_message.ts'
 import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
+import { fieldEnd, varintLength, writeVarint } from '../wire/wire_format.ts'
 import type { MetricLayout } from './layout.ts'
 import { Metric } from './metric.ts'
 import type { MetricFields } from './metric.ts'
@@ -71,7 +71,7 @@ function writtenMetric(
   let length = scalars.length
   for (const { runs } of points) for (const [start, end] of runs) length += end - start
   const head = headerEnd - encoded.start
-  const written = Buffer.allocUnsafe(head - 1 + fieldLength(length))
+  const written = Buffer.allocUnsafe(head + varintLength(length) + length)
   bytes.copy(written, 0, encoded.start, headerEnd)
   let at = writeVarint(written, head, length)
   for (const { source, runs } of points) {

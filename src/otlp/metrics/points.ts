@@ -1,5 +1,6 @@
-import { Attributes } from '../common/attributes.ts'
-import { LazyMessage } from '../wire/lazy_message.ts'
+import { Attributed } from '../common/attributed.ts'
+import type { AttributedFields } from '../common/attributed.ts'
+import type { Attributes } from '../common/attributes.ts'
 
 /** Bit of `flags`: the point says that there is no value (staleness). Source: metrics.proto, `DataPointFlags`. */
 export const NO_RECORDED_VALUE = 1
@@ -15,23 +16,17 @@ export interface Exemplar {
   readonly unknown?: Uint8Array
 }
 
-interface PointFields {
-  readonly attributes?: Attributes
+interface PointFields extends AttributedFields {
   /** Nanoseconds since 1970. */
   readonly timeUnixNano?: bigint
   /** Nanoseconds since 1970; 0 when not known. */
   readonly startTimeUnixNano?: bigint
   readonly flags?: number
   readonly exemplars?: readonly Exemplar[]
-  readonly unknown?: Uint8Array
 }
 
-/** What all kinds of points share. Points are immutable; `with...` returns the same point when nothing changes. */
-abstract class Point<Fields extends PointFields> extends LazyMessage<Fields> {
-  get attributes(): Attributes {
-    return this.fields.attributes ?? Attributes.empty
-  }
-
+/** What all kinds of points share. */
+abstract class Point<Fields extends PointFields> extends Attributed<Fields> {
   get timeUnixNano(): bigint {
     return this.fields.timeUnixNano ?? 0n
   }
@@ -48,20 +43,9 @@ abstract class Point<Fields extends PointFields> extends LazyMessage<Fields> {
     return this.fields.exemplars ?? []
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
   /** Whether the point carries a value at all. */
   get hasValue(): boolean {
     return (this.flags & NO_RECORDED_VALUE) === 0
-  }
-
-  /** A copy in which the given fields are replaced. */
-  abstract with(fields: Partial<Fields>): this
-
-  withAttributes(attributes: Attributes): this {
-    return attributes === this.attributes ? this : this.with({ attributes } as Partial<Fields>)
   }
 }
 
@@ -89,19 +73,15 @@ export class NumberPoint extends Point<NumberPointFields> {
   }
 }
 
-export interface HistogramPointFields extends PointFields {
+interface DistributionFields extends PointFields {
   readonly count?: number | bigint
   readonly sum?: number
   readonly min?: number
   readonly max?: number
-  readonly bucketCounts?: readonly (number | bigint)[]
-  readonly explicitBounds?: readonly number[]
 }
 
-/** A point of a histogram with explicit bounds. */
-export class HistogramPoint extends Point<HistogramPointFields> {
-  readonly kind = 'histogram'
-
+/** What histograms of either kind share. */
+abstract class DistributionPoint<Fields extends DistributionFields> extends Point<Fields> {
   get count(): number | bigint {
     return this.fields.count ?? 0
   }
@@ -117,6 +97,16 @@ export class HistogramPoint extends Point<HistogramPointFields> {
   get max(): number | undefined {
     return this.fields.max
   }
+}
+
+export interface HistogramPointFields extends DistributionFields {
+  readonly bucketCounts?: readonly (number | bigint)[]
+  readonly explicitBounds?: readonly number[]
+}
+
+/** A point of a histogram with explicit bounds. */
+export class HistogramPoint extends DistributionPoint<HistogramPointFields> {
+  readonly kind = 'histogram'
 
   get bucketCounts(): readonly (number | bigint)[] {
     return this.fields.bucketCounts ?? []
@@ -138,11 +128,7 @@ export interface Buckets {
   readonly unknown?: Uint8Array
 }
 
-export interface ExponentialHistogramPointFields extends PointFields {
-  readonly count?: number | bigint
-  readonly sum?: number
-  readonly min?: number
-  readonly max?: number
+export interface ExponentialHistogramPointFields extends DistributionFields {
   /** base = 2^(2^-scale) */
   readonly scale?: number
   readonly zeroCount?: number | bigint
@@ -152,24 +138,8 @@ export interface ExponentialHistogramPointFields extends PointFields {
 }
 
 /** A point of a histogram whose bucket bounds are powers of a base. */
-export class ExponentialHistogramPoint extends Point<ExponentialHistogramPointFields> {
+export class ExponentialHistogramPoint extends DistributionPoint<ExponentialHistogramPointFields> {
   readonly kind = 'exponential_histogram'
-
-  get count(): number | bigint {
-    return this.fields.count ?? 0
-  }
-
-  get sum(): number | undefined {
-    return this.fields.sum
-  }
-
-  get min(): number | undefined {
-    return this.fields.min
-  }
-
-  get max(): number | undefined {
-    return this.fields.max
-  }
 
   get scale(): number {
     return this.fields.scale ?? 0

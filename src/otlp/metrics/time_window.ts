@@ -1,6 +1,6 @@
 import type { TimeWindow } from '../common/time_window.ts'
 import type { EncodedRequest } from '../wire/lazy_message.ts'
-import { fieldEnd } from '../wire/lazy_message.ts'
+import { fieldEnd } from '../wire/wire_format.ts'
 import type { MetricLayout } from './layout.ts'
 import type { Metric } from './metric.ts'
 
@@ -25,6 +25,7 @@ function walk({ bytes, view }: EncodedRequest, { dataStart, dataEnd }: MetricLay
       at += 2
       continue
     }
+    // `fieldEnd`.
     let length = bytes[++at] & 127
     for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
     // Almost every point begins with its start and its time, or with its time.

@@ -1,9 +1,11 @@
-import { Attributes } from '../common/attributes.ts'
+import { Traced } from '../common/attributed.ts'
+import type { TracedFields } from '../common/attributed.ts'
+import type { Attributes } from '../common/attributes.ts'
 import { ResourceEntry, ScopeEntry } from '../common/entry.ts'
-import type { ResourceEntryFields, ScopeEntryFields } from '../common/entry.ts'
+import type { ScopeEntryFields } from '../common/entry.ts'
 import { idBytes, idText } from '../common/id.ts'
 import type { Id } from '../common/id.ts'
-import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
+import { Encoded } from '../wire/lazy_message.ts'
 import type { Repeated } from '../wire/repeated.ts'
 
 /** `enum SpanKind`, by number. */
@@ -42,17 +44,11 @@ export interface SpanStatus {
   readonly unknown?: Uint8Array
 }
 
-export interface SpanFields {
-  /** 32 hexadecimal digits. */
-  readonly traceId?: Id
-  /** 16 hexadecimal digits. */
-  readonly spanId?: Id
+export interface SpanFields extends TracedFields {
   /** 16 hexadecimal digits; none for the root of a trace. */
   readonly parentSpanId?: Id
   /** As in the W3C header `tracestate`. */
   readonly traceState?: string
-  /** W3C trace flags in the lowest 8 bits; source: trace.proto, `SpanFlags`. */
-  readonly flags?: number
   readonly name?: string
   /** A number where this version has no word for it. */
   readonly kind?: SpanKind | number
@@ -60,21 +56,17 @@ export interface SpanFields {
   readonly startTimeUnixNano?: bigint
   /** Nanoseconds since 1970. */
   readonly endTimeUnixNano?: bigint
-  readonly attributes?: Attributes
-  readonly droppedAttributesCount?: number
   readonly events?: Repeated<SpanEvent>
   readonly droppedEventsCount?: number
   readonly links?: Repeated<SpanLink>
   readonly droppedLinksCount?: number
   readonly status?: SpanStatus
-  /** Fields this version does not know, as they came. */
-  readonly unknown?: Uint8Array
 }
 
 const UNSET: SpanStatus = { code: 'unset', message: '' }
 
 /** One span. Immutable. */
-export class Span extends LazyMessage<SpanFields> {
+export class Span extends Traced<SpanFields> {
   private knownEvents: readonly SpanEvent[] | undefined
   private knownLinks: readonly SpanLink[] | undefined
 
@@ -82,24 +74,6 @@ export class Span extends LazyMessage<SpanFields> {
     super(source)
     this.knownEvents = undefined
     this.knownLinks = undefined
-  }
-
-  /** Hexadecimal digits; '' when it is not there. */
-  get traceId(): string {
-    return idText(this.fields.traceId)
-  }
-
-  get traceIdBytes(): Uint8Array {
-    return idBytes(this.fields.traceId)
-  }
-
-  /** Hexadecimal digits; '' when it is not there. */
-  get spanId(): string {
-    return idText(this.fields.spanId)
-  }
-
-  get spanIdBytes(): Uint8Array {
-    return idBytes(this.fields.spanId)
   }
 
   /** Hexadecimal digits; '' for the root of a trace. */
@@ -113,10 +87,6 @@ export class Span extends LazyMessage<SpanFields> {
 
   get traceState(): string {
     return this.fields.traceState ?? ''
-  }
-
-  get flags(): number {
-    return this.fields.flags ?? 0
   }
 
   get name(): string {
@@ -141,14 +111,6 @@ export class Span extends LazyMessage<SpanFields> {
     return this.fields.endTimeUnixNano ?? 0n
   }
 
-  get attributes(): Attributes {
-    return this.fields.attributes ?? Attributes.empty
-  }
-
-  get droppedAttributesCount(): number {
-    return this.fields.droppedAttributesCount ?? 0
-  }
-
   get events(): readonly SpanEvent[] {
     return (this.knownEvents ??= listOf(this.fields.events))
   }
@@ -169,17 +131,8 @@ export class Span extends LazyMessage<SpanFields> {
     return this.fields.status ?? UNSET
   }
 
-  get unknown(): Uint8Array | undefined {
-    return this.fields.unknown
-  }
-
-  /** A copy in which the given fields are replaced. */
-  with(fields: Partial<SpanFields>): Span {
-    return new Span({ ...this.fields, ...fields })
-  }
-
-  withAttributes(attributes: Attributes): Span {
-    return attributes === this.attributes ? this : this.with({ attributes })
+  override with(fields: Partial<SpanFields>): this {
+    return new Span({ ...this.fields, ...fields }) as this
   }
 }
 
@@ -213,15 +166,7 @@ export class ScopeSpans extends ScopeEntry<Span, ScopeSpansFields> {
   override withItems(spans: readonly Span[]): this {
     return this.withSpans(spans)
   }
-
-  protected override like(fields: ScopeSpansFields): this {
-    return new ScopeSpans(fields) as this
-  }
 }
 
 /** The spans of one resource. Immutable. */
-export class ResourceSpans extends ResourceEntry<ScopeSpans> {
-  protected override like(fields: ResourceEntryFields<ScopeSpans>): this {
-    return new ResourceSpans(fields) as this
-  }
-}
+export class ResourceSpans extends ResourceEntry<ScopeSpans> {}

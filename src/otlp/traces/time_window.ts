@@ -1,7 +1,7 @@
 import { WITHIN } from '../common/time_window.ts'
 import type { TimeWindow } from '../common/time_window.ts'
-import { fieldEnd } from '../wire/lazy_message.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
+import { fieldEnd } from '../wire/wire_format.ts'
 import type { Span } from './span.ts'
 
 /** Where the span lies: by its end. One without an end is nowhere else than within. */

@@ -1,6 +1,8 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, LazyMessage } from './lazy_message.ts'
+import { viewOf } from './lazy_message.ts'
+import { MAX_VARINT, writeVarintBefore } from './wire_format.ts'
 
 /** Of a buffer, one part in so many may be left empty. */
 const MOST_WASTE = 8
@@ -17,20 +19,21 @@ const desk = Buffer.allocUnsafeSlow(65_536)
  */
 export class BackwardsWriter {
   #bytes: Buffer
+  #view: DataView | undefined
   /** Where what is written begins. */
-  #start: number
+  at: number
   /** For what is no copy. */
   #forwards: Writer | undefined
 
   /** @param size about as many bytes as will be written */
   constructor(size: number) {
     this.#bytes = size > desk.length ? Buffer.allocUnsafe(size) : desk
-    this.#start = this.#bytes.length
+    this.at = this.#bytes.length
   }
 
   /** Bytes that are written. */
   get length(): number {
-    return this.#bytes.length - this.#start
+    return this.#bytes.length - this.at
   }
 
   copy(bytes: Uint8Array): void {
@@ -51,7 +54,7 @@ export class BackwardsWriter {
     let { length } = value
     let at = this.#make(length)
     if (!this.#ascii(value, at)) {
-      this.#start += length
+      this.at += length
       length = Buffer.byteLength(value)
       at = this.#make(length)
       this.#bytes.write(value, at)
@@ -89,14 +92,37 @@ export class BackwardsWriter {
 
   /** What stands before the content of a field, which has been written. */
   head(tag: number, length: number): void {
-    this.#varint(length)
-    this.#varint(tag)
+    this.varint(tag, length)
+  }
+
+  varint(tag: number, value: number): void {
+    const out = this.reserve(2 * MAX_VARINT)
+    this.at = writeVarintBefore(out, writeVarintBefore(out, this.at, value), tag)
+  }
+
+  double(tag: number, value: number): void {
+    const out = this.reserve(8 + MAX_VARINT)
+    this.#view ??= viewOf(out)
+    this.#view.setFloat64(this.at - 8, value, true)
+    this.at = writeVarintBefore(out, this.at - 8, tag)
+  }
+
+  /** Makes room for so many bytes before what is written, for a loop that writes them itself and moves `at` to them. */
+  reserve(length: number): Buffer {
+    if (length <= this.at) return this.#bytes
+    const grown = Buffer.allocUnsafe(2 * this.#bytes.length + length)
+    const start = grown.length - this.length
+    this.#bytes.copy(grown, start, this.at)
+    this.#bytes = grown
+    this.#view = undefined
+    this.at = start
+    return grown
   }
 
   /** All that was written; the writer is not to be used any more. */
-  finish(): Uint8Array {
-    const written = this.#bytes.subarray(this.#start)
-    return this.#bytes !== desk && this.#start * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+  finish(): Buffer {
+    const written = this.#bytes.subarray(this.at)
+    return this.#bytes !== desk && this.at * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
   }
 
   #write<T>(value: T, write: (writer: Writer, value: T) => void): Writer {
@@ -116,24 +142,9 @@ export class BackwardsWriter {
     return true
   }
 
-  #varint(value: number): void {
-    let size = 1
-    for (let rest = value >>> 7; rest > 0; rest >>>= 7) size += 1
-    let at = this.#make(size)
-    let rest = value
-    for (; size > 1; size--, rest >>>= 7) this.#bytes[at++] = (rest & 127) | 128
-    this.#bytes[at] = rest
-  }
-
   /** Makes room before what is written, and returns where it begins. */
   #make(length: number): number {
-    if (length > this.#start) {
-      const grown = Buffer.allocUnsafe(2 * this.#bytes.length + length)
-      const start = grown.length - this.length
-      this.#bytes.copy(grown, start, this.#start)
-      this.#bytes = grown
-      this.#start = start
-    }
-    return (this.#start -= length)
+    this.reserve(length)
+    return (this.at -= length)
   }
 }

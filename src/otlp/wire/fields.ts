@@ -1,17 +1,13 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Encoded } from './lazy_message.ts'
 import type { ReadFields, EncodedRequest } from './lazy_message.ts'
+import { varintLow, varintHigh, readVarint } from './wire_format.ts'
 
 /*
  * What all messages are read and written with: fields, one by one, with protobufjs's Reader and Writer.
  */
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-
-export const VARINT = 0
-export const FIXED64 = 1
-export const LENGTH_DELIMITED = 2
-export const FIXED32 = 5
 
 /**
  * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
@@ -49,40 +45,30 @@ export function view<Fields>(reader: Reader, source: EncodedRequest, read: ReadF
 /** Eight bytes between the halves of a number and a bigint. */
 const eight = new DataView(new ArrayBuffer(8))
 
-export function readBigFixed64(reader: Reader, signed: boolean): bigint {
-  eight.setUint32(0, reader.fixed32(), true)
-  eight.setUint32(4, reader.fixed32(), true)
+function bigOf(low: number, high: number, signed: boolean): bigint {
+  eight.setUint32(0, low, true)
+  eight.setUint32(4, high, true)
   return signed ? eight.getBigInt64(0, true) : eight.getBigUint64(0, true)
+}
+
+export function readBigFixed64(reader: Reader, signed: boolean): bigint {
+  return bigOf(reader.fixed32(), reader.fixed32(), signed)
 }
 
 /** A 64-bit number: a JavaScript number where it is safe, else a bigint. */
 export function readFixed64(reader: Reader, signed = false): number | bigint {
-  const { pos } = reader
-  const low = reader.fixed32()
-  const high = reader.fixed32()
+  return numberOf(reader.fixed32(), reader.fixed32(), signed)
+}
+
+function numberOf(low: number, high: number, signed: boolean): number | bigint {
   // Up to 2^53 it takes no bigint, which would cost most of reading a histogram.
-  if (high < 0x200000) return high * 4294967296 + low
-  reader.pos = pos
-  return narrow(readBigFixed64(reader, signed))
+  return high < 0x200000 ? high * 4294967296 + low : narrow(bigOf(low, high, signed))
 }
 
 export function readVarint64(reader: Reader, signed: boolean): number | bigint {
-  const { pos } = reader
-  let small = 0
-  for (let scale = 1; scale < 2 ** 49 && reader.pos < reader.len; scale *= 128) {
-    const byte = reader.buf[reader.pos++]
-    small += (byte & 0x7f) * scale
-    if (byte < 0x80) return small
-  }
-  reader.pos = pos
-  let value = 0n
-  for (let shift = 0n; shift < 70n; shift += 7n) {
-    if (reader.pos >= reader.len) throw new RangeError('a varint runs past the end of the data')
-    const byte = reader.buf[reader.pos++]
-    value |= BigInt(byte & 0x7f) << shift
-    if (byte < 0x80) return narrow(signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value))
-  }
-  throw new RangeError('a varint is longer than ten bytes')
+  reader.pos = readVarint(reader.buf, reader.pos)
+  if (reader.pos > reader.len) throw new RangeError('a varint runs past the end of the data')
+  return numberOf(varintLow, varintHigh, signed)
 }
 
 export function narrow(value: bigint): number | bigint {

@@ -1,5 +1,6 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Reader } from 'protobufjs/minimal.js'
+import { fieldEnd, LENGTH_DELIMITED, varintEnd } from './wire_format.ts'
 
 /** A request as it came on the wire, and what `checkMetrics` found out about it. */
 export interface EncodedRequest {
@@ -36,18 +37,11 @@ export function keyBit(bytes: Uint8Array, start: number, end: number): number {
     : 1 << ((length * 5 + bytes[start] * 3 + bytes[end - 1] * 7 + bytes[start + (length >> 1)]) & 31)
 }
 
-/** Where what the length at `at` speaks of ends. */
-export function fieldEnd(bytes: Uint8Array, at: number): number {
-  let length = bytes[at] & 127
-  for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
-  return at + length
-}
-
 /** Reads the fields of a message that stands from `start` to `end`. */
 export type ReadFields<Fields> = (source: EncodedRequest, start: number, end: number) => Fields
 
 /** The tag of field 1, length-delimited. */
-const FIRST_TEXT = (1 << 3) | 2
+const FIRST_TEXT = (1 << 3) | LENGTH_DELIMITED
 
 /** A message as it stands in its request, and how to read it once somebody looks inside. */
 export class Encoded<Fields> {
@@ -76,10 +70,8 @@ export class Encoded<Fields> {
   firstText(text: (source: EncodedRequest, start: number, end: number) => string): string | undefined {
     const { bytes, canonical } = this.source
     if (!canonical || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
-    let at = this.start + 1
-    const end = fieldEnd(bytes, at)
-    while (bytes[at++] > 127);
-    return text(this.source, at, end)
+    const at = this.start + 1
+    return text(this.source, varintEnd(bytes, at), fieldEnd(bytes, at))
   }
 
   /** The bytes of the message, without its tag and length. A view, not a copy. */
@@ -97,8 +89,14 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
 /** Bytes of a message that was made here, about. */
 const MADE_SIZE = 128
 
+/** What the fields of every message have in common. */
+export interface MessageFields {
+  /** Fields this version does not know, as they came. */
+  readonly unknown?: Uint8Array
+}
+
 /** An immutable message, made from its fields or from bytes that are read when a field is. */
-export abstract class LazyMessage<Fields extends object> {
+export abstract class LazyMessage<Fields extends MessageFields> {
   /** The bytes the message was made from, and still means. */
   readonly encoded: Encoded<Fields> | undefined
   /** The bytes it was written as, if it was, and is likely to be again. */
@@ -119,6 +117,10 @@ export abstract class LazyMessage<Fields extends object> {
   /** What it was made of, if not of bytes. */
   get made(): Fields | undefined {
     return this.encoded === undefined ? this.read : undefined
+  }
+
+  get unknown(): Uint8Array | undefined {
+    return this.fields.unknown
   }
 
   /** About as many bytes as it takes. */

@@ -119,7 +119,6 @@ function least(left: bigint, right: bigint): bigint {
  * read by its bytes is, and the attributes that came before are not changed again.
  */
 function sampleReader(change: (attributes: Attributes) => Attributes): (metric: Metric) => Generator<Sample> {
-  const cursor = new NumberPointCursor()
   const byBytes = new Map<string, Attributes>()
   const byIdentity = new Map<string, Attributes>()
   let taken = 0
@@ -150,13 +149,13 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
   return function* (metric) {
     if (byBytes.size >= MAX_REMEMBERED || taken > MAX_BYTES) cache.clear()
     isReading = true
+    const cursor = new NumberPointCursor()
     if (cursor.reads(metric) && cursor.open(metric)) {
       while (cursor.next()) {
         const attributes = changed(cursor.bytesIdentity(), cursor)
         const { isInt } = cursor
         yield { attributes, time: cursor.time(), start: cursor.start(), value: cursor.exactValue(), isInt }
       }
-      cursor.end()
       isReading = false
       return
     }

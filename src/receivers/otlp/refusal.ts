@@ -6,6 +6,7 @@ import { asDeliveryError, errorMessage } from '../../errors.ts'
 import type { OtlpService } from '../../otlp/services.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
 import { MalformedError } from '../../otlp/wire/check.ts'
+import { LENGTH_DELIMITED, VARINT } from '../../otlp/wire/wire_format.ts'
 import { LONG, ownTurn } from '../../time/turns.ts'
 
 /**
@@ -130,9 +131,6 @@ export function noPipeline(signal: Signal): Refusal {
   const message = `No pipeline takes ${signal} from this receiver; service.pipelines.${signal} would have to name it.`
   return new Refusal('no_pipeline', message)
 }
-
-const VARINT = 0
-const LENGTH_DELIMITED = 2
 
 /** The protobuf response of each of the services, whose fields have the same numbers. Source: as of `services`. */
 export function encodeResponse(partialSuccess: PartialSuccess | undefined): Uint8Array {

@@ -58,10 +58,11 @@ describe('a resource that comes again', () => {
 
   it('stays known to an index of metrics as long as it comes', () => {
     const remembered = new RememberedBytes()
-    const index = new MetricIndex(({ name }, resource) => `${name} ${resource.attributes.identity}`, remembered)
+    const index = new MetricIndex(({ name }, { resource }) => `${name} ${resource.attributes.identity}`, remembered)
     const numberOf = (host: string, name?: string): number => {
-      const [{ metric, resource, scope, schemaUrl }] = request(host).metrics()
-      return index.numberOf(name === undefined ? metric : metric.withName(name), resource, scope, schemaUrl)
+      const [received] = request(host).metrics()
+      const { metric } = received
+      return index.numberOf(name === undefined ? metric : metric.withName(name), received)
     }
     numberOf('gone')
     const number = numberOf('kept')

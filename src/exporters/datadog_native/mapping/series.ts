@@ -14,6 +14,7 @@ import type { BytesIndex } from '../../../otlp/wire/bytes_index.ts'
 import { NumberPointCursor } from '../../../otlp/metrics/number_cursor.ts'
 import { viewOf } from '../../../otlp/wire/lazy_message.ts'
 import type { Metric } from '../../../otlp/metrics/metric.ts'
+import type { Enclosing } from '../../../otlp/metrics/metric_index.ts'
 import { partsOf } from '../../../otlp/common/parts.ts'
 import type { ExponentialHistogramPoint, HistogramPoint, NumberPoint } from '../../../otlp/metrics/points.ts'
 import type { Scope } from '../../../otlp/common/resource.ts'
@@ -81,11 +82,12 @@ const KEPT: Readonly<Record<DerivedSample['suffix'], Kept>> = {
 /** The longest that suffix and tags of a derived sample can be. */
 const MAX_VARIANT = 4096
 
-/** What a resource gives to all of its series. */
-interface ResourceTags {
-  readonly attributes: Attributes
-  readonly host: string | undefined
-  readonly tags: KeyedTags
+/** The resource and scope of metrics as they are sent, and what they give to all of their series, once a series is new. */
+interface Surrounding {
+  readonly resource: Attributes
+  readonly scope: Scope
+  given:
+    { readonly host: string | undefined; readonly tags: KeyedTags; readonly ofScope: readonly string[] } | undefined
 }
 
 /** A metric, and what its series have in common. */
@@ -93,8 +95,7 @@ interface Origin {
   readonly metric: Metric
   /** The same with the exporter's own host and tags, as are the attributes of its resource. */
   readonly finished: Metric
-  readonly resource: Attributes
-  readonly scope: Scope
+  readonly surrounding: Surrounding
   /** Of the sources that are its points. */
   readonly owner: number
 }
@@ -122,12 +123,8 @@ export class SeriesMapper {
   readonly sketches = new SketchSamples()
   readonly #options: SeriesOptions
   readonly #known: KnownSeries
-  readonly #cursor = new NumberPointCursor()
-  readonly #histogram = new WireHistogram()
   /** Sources by the numbers that `CumulativeToDelta` gave them. */
   readonly #renumbered = new Renumbering()
-  #lastResource: ResourceTags | undefined
-  #lastScope: { readonly scope: Scope; readonly tags: readonly string[] } | undefined
   /** What series of a metric have in common, by owner. */
   readonly #frames = new Map<number, SeriesFrame>()
   #frameBytes = 0
@@ -213,12 +210,8 @@ export class SeriesMapper {
     if (this.#frames.size > MAX_NAMES || this.#frameBytes > MAX_FRAMES) this.#clearFrames()
   }
 
-  /** It must not keep the batch that it was given. */
   #end(batch: MetricBatch): void {
-    this.#cursor.end()
-    this.#histogram.cursor.end()
     this.#known.end(batch)
-    this.#lastResource = this.#lastScope = undefined
     if (this.#written.length > MAX_WRITTEN) this.#makeWritten(4096)
   }
 
@@ -242,11 +235,15 @@ export class SeriesMapper {
   #addAll(batch: MetricBatch): boolean {
     this.sketches.collect()
     const finished = this.#options.finish(batch).resources
+    const cursor = new NumberPointCursor()
+    const histogram = new WireHistogram()
     const { resources } = batch
     for (let at = 0; at < resources.length; at++) {
       const { resource, scopes } = resources[at]
       for (let within = 0; within < scopes.length; within++) {
         const { scope, schemaUrl, metrics } = scopes[within]
+        const enclosing: Enclosing = { resource, scope, schemaUrl }
+        const surrounding: Surrounding = { resource: finished[at].resource.attributes, scope, given: undefined }
         for (let index = 0; index < metrics.length; index++) {
           const metric = metrics[index]
           // Once, since it is looked for in the bytes.
@@ -254,11 +251,10 @@ export class SeriesMapper {
           const isWhole = type !== 'gauge' && type !== 'sum'
           const isCount = type === 'sum' && metric.temporality === 'delta'
           const kind = isWhole ? WHOLE : isCount ? COUNT : GAUGE
-          const owner = this.#known.ownerOf(kind, metric, resource, scope, schemaUrl)
-          const last = finished[at].scopes[within].metrics[index]
-          const origin = { metric, finished: last, resource: finished[at].resource.attributes, scope, owner }
-          if (isWhole) this.#addWhole(origin)
-          else if (!this.#addNumbers(origin, isCount, type === 'sum' ? 'sum' : 'latest')) return false
+          const owner = this.#known.ownerOf(kind, metric, enclosing)
+          const origin = { metric, finished: finished[at].scopes[within].metrics[index], surrounding, owner }
+          if (isWhole) this.#addWhole(origin, histogram)
+          else if (!this.#addNumbers(origin, isCount, type === 'sum' ? 'sum' : 'latest', cursor)) return false
         }
       }
     }
@@ -266,9 +262,8 @@ export class SeriesMapper {
   }
 
   /** The points of a gauge or a sum, by their bytes as far as the cursor reads them. `false` as of `#addAll`. */
-  #addNumbers(origin: Origin, isCount: boolean, kept: Kept): boolean {
+  #addNumbers(origin: Origin, isCount: boolean, kept: Kept, cursor: NumberPointCursor): boolean {
     const { metric, owner } = origin
-    const cursor = this.#cursor
     const kind = isCount ? COUNT : GAUGE
     const isUnclear = kept === 'sum' && !isCount && !this.#single
     const { series } = metric
@@ -311,11 +306,10 @@ export class SeriesMapper {
   }
 
   /** The points of a histogram of either kind or of a summary, by their bytes as far as the cursor reads them. */
-  #addWhole(origin: Origin): void {
-    const { metric, finished, resource, scope, owner } = origin
-    const histogram = this.#histogram
+  #addWhole(origin: Origin, histogram: WireHistogram): void {
+    const { metric, finished, surrounding, owner } = origin
     const { cursor } = histogram
-    const whole: Whole = { metric, finished, resource, scope, owner, read: 0, source: NONE, place: cursor }
+    const whole: Whole = { metric, finished, surrounding, owner, read: 0, source: NONE, place: cursor }
     if (cursor.open(metric)) {
       for (; cursor.next(); whole.read++) {
         histogram.read()
@@ -486,11 +480,17 @@ export class SeriesMapper {
   }
 
   /** Fills `#tags`; returns the host. */
-  #fillTags({ resource, scope }: Origin, point: Attributes, more: readonly string[]): string | undefined {
-    const { host, tags } = this.#ofResource(resource)
-    const ofScope = this.#ofScope(scope)
+  #fillTags({ surrounding }: Origin, point: Attributes, more: readonly string[]): string | undefined {
+    const { host, tags, ofScope } = (surrounding.given ??= this.#givenBy(surrounding))
     this.#tags.fill(tags, point, ofScope.length === 0 ? more : [...ofScope, ...more])
     return this.#tags.host ?? host
+  }
+
+  #givenBy({ resource, scope }: Surrounding): NonNullable<Surrounding['given']> {
+    const { host } = resolveHost(resource)
+    const tags = [...resourceTags(resource, this.#options.chosen, host)]
+    const ofScope = Array.from(this.#options.scopeTags(scope), ([key, value]) => normalizeTag(key, value))
+    return { host, tags: tags.map(([key, value]) => [key, normalizeTag(key, value)]), ofScope }
   }
 
   /** `measured`: the metric in whose unit the values are, if they have one. `undefined`: Datadog takes no such name. */
@@ -528,25 +528,6 @@ export class SeriesMapper {
     const named = unitName(metric?.unit ?? '')
     this.#units.set(name, named)
     return named
-  }
-
-  /** The host and the tags of a resource, by key. The last one is asked for again and again. */
-  #ofResource(attributes: Attributes): ResourceTags {
-    if (this.#lastResource?.attributes !== attributes) {
-      const { host } = resolveHost(attributes)
-      const tags = [...resourceTags(attributes, this.#options.chosen, host)]
-      this.#lastResource = { attributes, host, tags: tags.map(([key, value]) => [key, normalizeTag(key, value)]) }
-    }
-    return this.#lastResource
-  }
-
-  /** The tags of a scope. The last one is asked for again and again. */
-  #ofScope(scope: Scope): readonly string[] {
-    if (this.#lastScope?.scope !== scope) {
-      const tags = Array.from(this.#options.scopeTags(scope), ([key, value]) => normalizeTag(key, value))
-      this.#lastScope = { scope, tags }
-    }
-    return this.#lastScope.tags
   }
 }
 

@@ -2,6 +2,8 @@ import { normalizeTag } from '../../../datadog/names.ts'
 import { anyValueText } from '../../../otlp/common/attributes.ts'
 import type { Attributes } from '../../../otlp/common/attributes.ts'
 import { doubled } from '../../../otlp/wire/bytes_index.ts'
+import { fieldEnd, varintLow, varintHigh, readVarint, varintEnd } from '../../../otlp/wire/wire_format.ts'
+import { writeDigits } from '../../../text/digits.ts'
 
 /** Bytes of a tag that is taken over byte by byte; as in `normalizeTag`, which cuts longer ones. */
 const MAX_LENGTH = 200
@@ -112,12 +114,8 @@ export class TagList {
   #addBytes(bytes: Buffer, start: number, end: number): boolean {
     let keys = 0
     for (let at = start; at < end;) {
-      let length = bytes[++at]
-      if (length > 127) {
-        if (bytes[++at] > 127) return false
-        length = (length & 127) | (bytes[at] << 7)
-      }
-      const attributeEnd = ++at + length
+      const attributeEnd = fieldEnd(bytes, at + 1)
+      at = varintEnd(bytes, at + 1)
       // KeyValue { string key = 1; AnyValue value = 2; }, in this order and nothing else.
       if (bytes[at] !== 0x0a || bytes[at + 1] > 127) return false
       const keyStart = at + 2
@@ -172,16 +170,9 @@ export class TagList {
       case 0x10: // bool bool_value = 2;
         if (end - start !== 2) return -1
         return to + this.bytes.write(bytes[start + 1] === 0 ? 'false' : 'true', to, 'latin1')
-      case 0x18: {
-        // int64 int_value = 3; which takes ten bytes where it is negative.
-        if (end - start > 6) return -1
-        let value = 0
-        for (let place = end - 1; place > start; place--) {
-          if (bytes[place] > 127 !== place < end - 1) return -1
-          value = value * 128 + (bytes[place] & 127)
-        }
-        return to + this.bytes.write(String(value), to, 'latin1')
-      }
+      case 0x18: // int64 int_value = 3; which takes ten bytes where it is negative.
+        if (end - start > 6 || readVarint(bytes, start + 1) !== end) return -1
+        return writeDigits(this.bytes, to, varintHigh * 2 ** 32 + varintLow)
       default:
         return -1
     }
@@ -239,9 +230,7 @@ export class TagList {
 
 /** Where what the length at `at` speaks of begins; -1 unless it reaches to `end`. */
 function behindLength(bytes: Uint8Array, at: number, end: number): number {
-  const length = bytes[at]
-  if (length < 128) return at + 1 + length === end ? at + 1 : -1
-  return at + 2 + ((length & 127) | (bytes[at + 1] << 7)) === end ? at + 2 : -1
+  return fieldEnd(bytes, at) === end ? varintEnd(bytes, at) : -1
 }
 
 function sameBytes(

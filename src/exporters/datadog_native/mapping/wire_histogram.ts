@@ -1,4 +1,4 @@
-import { HistogramCursor, uint64 } from '../../../otlp/metrics/histogram_cursor.ts'
+import { double, HistogramCursor, taken, uint64 } from '../../../otlp/metrics/histogram_cursor.ts'
 import type { Explicit } from './histograms.ts'
 
 /** The point of a histogram at which its cursor stands. Used again for every point. */
@@ -14,15 +14,15 @@ export class WireHistogram implements Explicit {
   explicitBounds: Float64Array = new Float64Array()
 
   get sum(): number | undefined {
-    return known(this.ownSum)
+    return taken(this.ownSum)
   }
 
   get min(): number | undefined {
-    return known(this.ownMin)
+    return taken(this.ownMin)
   }
 
   get max(): number | undefined {
-    return known(this.ownMax)
+    return taken(this.ownMax)
   }
 
   /** Takes over what the point says. */
@@ -41,14 +41,6 @@ export class WireHistogram implements Explicit {
       this.explicitBounds[index] = view.getFloat64(at, true)
     }
   }
-}
-
-function double(view: DataView, at: number): number {
-  return at < 0 ? NaN : view.getFloat64(at, true)
-}
-
-function known(figure: number): number | undefined {
-  return Number.isNaN(figure) ? undefined : figure
 }
 
 /** Most histograms of a batch have as many buckets as the one before. */

@@ -1,7 +1,8 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Account } from '../../../component/exporter.ts'
 import type { Compression } from '../../../net/compression.ts'
-import { FIXED64, LENGTH_DELIMITED, VARINT } from '../../../otlp/wire/fields.ts'
+import { BackwardsWriter } from '../../../otlp/wire/backwards_writer.ts'
+import { FIXED64, LENGTH_DELIMITED, VARINT, writeVarintBefore } from '../../../otlp/wire/wire_format.ts'
 import { divideMessages, tagFields } from '../series_v2.ts'
 import type { Series, SeriesWriter } from '../series_format.ts'
 import { likelyLength, requestMaker } from '../body.ts'
@@ -94,122 +95,81 @@ export function sketchPacker(
   }
 }
 
-/** The tags and lengths of the messages of a sample, its times and its numbers, at most. */
-const REST = 100
-/** A key and its count at most. */
-const BIN = 6
+/** The tags and lengths of the messages of a sample, its times and its numbers, about. */
+const REST = 64
+/** A key and its count, about; and each of them at most. */
+const BIN = 3
 
 /** All samples as one payload, and where each ends in it: any run of them is a payload, too. */
 export function writeSketches(samples: readonly SketchSample[]): {
   readonly bytes: Buffer
   readonly ends: Uint32Array
 } {
+  let size = 0
   let most = 0
   for (const { encoded, sketch } of samples) {
-    most += encoded.length + REST + BIN * (sketch.end - sketch.start + Math.floor(sketch.count / MAX_BIN_COUNT))
+    size += encoded.length + REST + BIN * binsOf(sketch)
+    most = Math.max(most, binsOf(sketch))
   }
+  const writer = new BackwardsWriter(size + BIN * most)
   const ends = new Uint32Array(samples.length)
-  const writer = new BackwardWriter(most)
   for (let index = samples.length - 1; index >= 0; index--) {
-    ends[index] = writer.at
+    ends[index] = writer.length
     writeSketch(writer, samples[index])
   }
-  const start = writer.at
-  for (let index = 0; index < ends.length; index++) ends[index] -= start
-  return { bytes: writer.out.subarray(start), ends }
+  const { length } = writer
+  for (let index = 0; index < ends.length; index++) ends[index] = length - ends[index]
+  return { bytes: writer.finish(), ends }
 }
 
-/** Writes from the end to the front, so that the length of a message is known where it has to stand. */
-class BackwardWriter {
-  readonly out: Buffer
-  at: number
-  private readonly view: DataView
-
-  constructor(length: number) {
-    this.out = Buffer.allocUnsafe(length)
-    this.view = new DataView(this.out.buffer, this.out.byteOffset, length)
-    this.at = length
-  }
-
-  byte(value: number): void {
-    this.out[--this.at] = value
-  }
-
-  bytes(value: Uint8Array): void {
-    this.at -= value.length
-    this.out.set(value, this.at)
-  }
-
-  double(tag: number, value: number): void {
-    this.at -= 8
-    this.view.setFloat64(this.at, value, true)
-    this.byte(tag)
-  }
-
-  varint(value: number): void {
-    this.at = writeVarint(this.out, this.at, value)
-  }
-
-  /** The tag and length of what stands from here to `end`. */
-  wrap(tag: number, end: number): void {
-    this.varint(end - this.at)
-    this.byte(tag)
-  }
+/** The bins of a payload, where what one cannot hold is several. */
+function binsOf({ start, end, count }: Sketch): number {
+  return end - start + Math.floor(count / MAX_BIN_COUNT)
 }
 
-/** Writes a whole number from 0 that ends at `end`; returns where it begins. */
-function writeVarint(out: Buffer, end: number, value: number): number {
-  if (value < 128) {
-    out[end - 1] = value
-    return end - 1
-  }
-  if (value < 16_384) {
-    out[end - 1] = value >> 7
-    out[end - 2] = (value & 127) | 128
-    return end - 2
-  }
-  let length = 2
-  for (let rest = Math.floor(value / 16_384); rest > 0; rest = Math.floor(rest / 128)) length++
-  const start = end - length
-  let rest = value
-  for (let at = start; at < end - 1; at++, rest = Math.floor(rest / 128)) out[at] = (rest % 128) | 128
-  out[end - 1] = rest
-  return start
-}
-
-function writeSketch(writer: BackwardWriter, { encoded, timestamp, sketch }: SketchSample): void {
-  const { keys, counts, start, end } = sketch
-  const { out } = writer
-  const last = writer.at
-  let at = last
-  for (let index = end - 1; index >= start; index--) {
-    // In front of the full bins stands the rest, as the Agent writes them.
-    let count = counts[index]
-    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarint(out, at, MAX_BIN_COUNT)
-    at = writeVarint(out, at, count)
-  }
-  writer.at = at
-  writer.wrap(N, last)
-  const endOfKeys = writer.at
-  at = endOfKeys
-  for (let index = end - 1; index >= start; index--) {
-    const key = keys[index]
-    // sint32: small numbers of either sign in few bytes.
-    const zigzag = (key << 1) ^ (key >> 31)
-    at = writeVarint(out, at, zigzag)
-    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT) at = writeVarint(out, at, zigzag)
-  }
-  writer.at = at
-  writer.wrap(K, endOfKeys)
+function writeSketch(writer: BackwardsWriter, { encoded, timestamp, sketch }: SketchSample): void {
+  const most = BIN * binsOf(sketch)
+  const behind = writer.length
+  let out = writer.reserve(most)
+  writer.at = writeCounts(out, writer.at, sketch)
+  writer.head(N, writer.length - behind)
+  const behindKeys = writer.length
+  out = writer.reserve(most)
+  writer.at = writeKeys(out, writer.at, sketch)
+  writer.head(K, writer.length - behindKeys)
   writer.double(SUM, sketch.sum)
   writer.double(AVG, sketch.average)
   writer.double(MAX, sketch.max)
   writer.double(MIN, sketch.min)
-  writer.varint(sketch.count)
-  writer.byte(CNT)
-  writer.varint(timestamp)
-  writer.byte(TS)
-  writer.wrap(DOGSKETCHES, last)
-  writer.bytes(encoded)
-  writer.wrap(SKETCHES, last)
+  writer.varint(CNT, sketch.count)
+  writer.varint(TS, timestamp)
+  writer.head(DOGSKETCHES, writer.length - behind)
+  writer.copy(encoded)
+  writer.head(SKETCHES, writer.length - behind)
+}
+
+/** Writes what the bins count in front of `behind`; returns where it begins. The benchmark row of sketches needs the loops apart. */
+function writeCounts(out: Buffer, behind: number, { counts, start, end }: Sketch): number {
+  let at = behind
+  for (let index = end - 1; index >= start; index--) {
+    // In front of the full bins stands the rest, as the Agent writes them.
+    let count = counts[index]
+    for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarintBefore(out, at, MAX_BIN_COUNT)
+    at = writeVarintBefore(out, at, count)
+  }
+  return at
+}
+
+/** `writeCounts` for the keys of the bins. */
+function writeKeys(out: Buffer, behind: number, { keys, counts, start, end }: Sketch): number {
+  let at = behind
+  for (let index = end - 1; index >= start; index--) {
+    const key = keys[index]
+    // sint32: small numbers of either sign in few bytes.
+    const zigzag = (key << 1) ^ (key >> 31)
+    at = writeVarintBefore(out, at, zigzag)
+    for (let more = counts[index] - MAX_BIN_COUNT; more > 0; more -= MAX_BIN_COUNT)
+      at = writeVarintBefore(out, at, zigzag)
+  }
+  return at
 }

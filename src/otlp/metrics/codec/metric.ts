@@ -1,7 +1,7 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Attributes } from '../../common/attributes.ts'
 import type { KeyValue } from '../../common/attributes.ts'
-import { fieldEnd, Encoded, readerAt } from '../../wire/lazy_message.ts'
+import { Encoded, readerAt } from '../../wire/lazy_message.ts'
 import type { ReadFields, EncodedRequest } from '../../wire/lazy_message.ts'
 import { temporalities } from '../layout.ts'
 import type { MetricType } from '../metric_type.ts'
@@ -13,6 +13,7 @@ import type { BackwardsWriter } from '../../wire/backwards_writer.ts'
 import { tags } from '../../schema.ts'
 import { messageEnd, readFields, view, writeMessage, writeString, writeUnknown, writeView } from '../../wire/fields.ts'
 import type { Mutable } from '../../wire/fields.ts'
+import { fieldEnd } from '../../wire/wire_format.ts'
 import { exponentialHistogramPoint, histogramPoint, numberPoint, readNumberPoint, summaryPoint } from './points.ts'
 
 type DataType = Exclude<MetricType, 'none'>

@@ -127,11 +127,10 @@ export const summaryPoint = new MessageCodec<SummaryPointFields>(
   }),
 )
 
-const cursor = new NumberPointCursor()
-
 /** `numberPoint.read`, by bytes where those are as encoders write them, since most points of most requests are numbers. */
 export function readNumberPoint(source: EncodedRequest, start: number, end: number): NumberPointFields {
-  const fields = cursor.openPoint(source, start, end)
+  const cursor = new NumberPointCursor()
+  return cursor.openPoint(source, start, end)
     ? {
         attributes: cursor.attributes(),
         startTimeUnixNano: cursor.start(),
@@ -143,6 +142,4 @@ export function readNumberPoint(source: EncodedRequest, start: number, end: numb
         isInt: cursor.isInt,
       }
     : numberPoint.read(source, start, end)
-  cursor.end()
-  return fields
 }
