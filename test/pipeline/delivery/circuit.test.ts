@@ -97,7 +97,7 @@ describe('a circuit', () => {
     await delivery.offer(batchOf(1))
     await until(() => asked)
     for (let value = 2; value < 20; value += 1) await delivery.offer(batchOf(value))
-    await until(() => destination.taken.length === 19)
+    await until(() => delivery.sheet.sent === 19)
     await delivery.drain(1)
     expect(delivery.sheet.balance()).toMatchObject({ sent: 19, dropped: { shutdown: 1 } })
   })
