@@ -131,7 +131,7 @@ const TOGETHER = 'together'
 function pipelineOf(component: string, receiver: string): string {
   const steps =
     component === TOGETHER
-      ? 'tag_merge/all, cumulative_to_delta'
+      ? 'tag_merge/all, cumulative_to_delta/all'
       : component in processors
         ? component
         : 'tag_merge/all'
@@ -231,6 +231,7 @@ ${lines(Object.fromEntries(ways.map(({ component, receiver }) => [receiver, list
 processors:
   turns: { file: "${turns}" }
   tag_merge/all: { tags: ["host:z"] }
+  cumulative_to_delta/all: {}
 ${lines(measuredOf(processors))}
 exporters:
 ${lines(Object.fromEntries(Object.keys(measuredOf(exporters)).map((exporter) => [exporter, settingsOf(exporter)])))}
