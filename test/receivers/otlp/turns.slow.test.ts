@@ -131,11 +131,11 @@ const TOGETHER = 'together'
 function pipelineOf(component: string, receiver: string): string {
   const steps =
     component === TOGETHER
-      ? 'tag_merge/all, cumulative_to_delta'
+      ? 'tag_merge/all, cumulative_to_delta/all'
       : component in processors
         ? component
         : 'tag_merge/all'
-  const all = 'datadog_native, datadog_otlp, otlp_http'
+  const all = 'datadog_native/all, datadog_otlp/all, otlp_http'
   const ends = component === TOGETHER ? all : component in exporters ? component : 'otlp_http'
   return `{ receivers: [${receiver}], processors: [turns, ${steps}], exporters: [${ends}] }`
 }
@@ -210,7 +210,7 @@ describe('requests of 100,000 data points', () => {
         if (exporter.startsWith('debug')) return `{ ${exporters[exporter]} }`
         const key = exporter.startsWith('datadog') ? 'api_key: "12345678901234567890123456789012",' : ''
         const queue = exporter.endsWith('disk') ? `sending_queue: { directory: "${folder.path('queue')}" },` : ''
-        return `{ endpoint: "${url}", ${key} ${queue} ${exporters[exporter]} }`
+        return `{ endpoint: "${url}", ${key} ${queue} ${exporters[exporter] ?? ''} }`
       }
       const turns = folder.path('turns')
       const lines = (record: object): string =>
@@ -231,9 +231,13 @@ ${lines(Object.fromEntries(ways.map(({ component, receiver }) => [receiver, list
 processors:
   turns: { file: "${turns}" }
   tag_merge/all: { tags: ["host:z"] }
+  cumulative_to_delta/all: {}
 ${lines(measuredOf(processors))}
 exporters:
 ${lines(Object.fromEntries(Object.keys(measuredOf(exporters)).map((exporter) => [exporter, settingsOf(exporter)])))}
+  # They would have seen the same series before.
+  datadog_native/all: ${settingsOf('datadog_native/all')}
+  datadog_otlp/all: ${settingsOf('datadog_otlp/all')}
 service:
   health: { address: "127.0.0.1:0" }
   # The series of all exporters.
