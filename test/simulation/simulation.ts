@@ -14,7 +14,7 @@ import type { ExporterBalance, ExporterSheet, PipelineBalance } from '../../src/
 import { Random } from '../kit/random.ts'
 import { simulatedProcessors, simulatedReceiver } from './components.ts'
 import { planOf, signalsOf } from './configurations.ts'
-import type { Plan } from './configurations.ts'
+import type { Plan, PlanOptions } from './configurations.ts'
 import { DatadogDestination, moods, OtlpDestination } from './destinations.ts'
 import type { Arrival } from './destinations.ts'
 import { diskWeathers, SimulatedDisk } from './disk.ts'
@@ -295,8 +295,9 @@ export class Simulation {
 
   async #reload(): Promise<void> {
     const life = this.#life
-    const plan = await this.#newPlan()
-    this.#did('reload')
+    const broken = this.#random.chance(0.2)
+    const plan = await this.#newPlan({ broken })
+    this.#did(broken ? 'reload: broken' : 'reload')
     life.note(plan.text)
     const next = signalsOf(plan.config, DISK)
     const added = SIGNALS.filter((signal) => next.has(signal) && !this.#signals.has(signal))
@@ -363,7 +364,7 @@ export class Simulation {
   }
 
   /** The process stops in good order, and another starts. */
-  async #restart(options?: { readonly all: boolean }): Promise<void> {
+  async #restart(options?: PlanOptions): Promise<void> {
     this.#did('restart')
     await this.#stop()
     await this.#start(options)
@@ -375,7 +376,7 @@ export class Simulation {
     this.#did('clock set')
   }
 
-  async #start(options?: { readonly all: boolean }): Promise<void> {
+  async #start(options?: PlanOptions): Promise<void> {
     this.#limits = { consumers: 0, diskSize: 0 }
     const { text, config, splits } = await this.#newPlan(options)
     this.#life = this.#newLife(this.#life.number + (this.#life.over ? 1 : 0))
@@ -620,7 +621,7 @@ export class Simulation {
     }
   }
 
-  async #newPlan(options?: { readonly all: boolean }): Promise<Plan> {
+  async #newPlan(options?: PlanOptions): Promise<Plan> {
     const plan = await planOf(this.#random, this.#components, options)
     this.#splits ||= plan.splits
     this.#limits = {
