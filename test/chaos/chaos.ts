@@ -263,7 +263,7 @@ const scenarios: Readonly<Record<string, (stand: Stand) => Promise<void>>> = {
     stand.intake.respondBy(undefined)
     await stand.drain()
   },
-  'a long outage': answering({ drop: true }, options.short ? 200 : 20_000),
+  'a long outage': answering({ drop: true }, options.short ? 200 : 10_000),
   ...Object.fromEntries(
     [401, 408, 413, 429, 500, 503].map((status) => [`the intake answers ${status}`, answering({ status })]),
   ),

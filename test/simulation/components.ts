@@ -1,4 +1,4 @@
-import { concatMap, delay, from, mergeMap, NEVER, of } from 'rxjs'
+import { concatMap, delay, from, mergeMap, NEVER, of, throwError } from 'rxjs'
 import type { ProcessorComponent } from '../../src/component/processor.ts'
 import type { ReceiverComponent } from '../../src/component/receiver.ts'
 import type { Settings } from '../../src/component/settings.ts'
@@ -21,6 +21,16 @@ export function simulatedReceiver(life: () => Life): ReceiverComponent {
       return NEVER
     },
   }
+}
+
+/** A receiver with which no reload succeeds. */
+export const brokenReceiver: ReceiverComponent = {
+  kind: 'receiver',
+  type: 'broken',
+  signals: SIGNALS,
+  summary: 'Fails to start.',
+  config: {},
+  create: () => throwError(() => new Error('It cannot start.')),
 }
 
 /** Processors that take their time, fail and hold what they are given. */

@@ -4,6 +4,7 @@ import { SIGNALS } from '../../src/otlp/signals.ts'
 import { loadConfig } from '../../src/pipeline/config/config.ts'
 import type { PipelineConfig } from '../../src/pipeline/config/config.ts'
 import type { Random } from '../kit/random.ts'
+import { brokenReceiver } from './components.ts'
 import type { simulatedProcessors } from './components.ts'
 import { routes } from './items.ts'
 import type { Route } from './items.ts'
@@ -32,17 +33,23 @@ const STEPS: Readonly<Record<Route | 'deltas', readonly string[]>> = {
   fan: ['failing', 'slow', 'splitting'],
 }
 
+const BROKEN = 'broken'
+
 /** Read once: to check a configuration takes longer than most simulations. */
 const known = new Map<string, Promise<PipelineConfig>>()
 
-/**
- * A configuration of many, as YAML and with the components of the simulation in it. Each route has one, two or three signals, or
- * `all` of them.
- */
+export interface PlanOptions {
+  /** Each route has all signals, instead of one, two or three. */
+  readonly all?: boolean
+  /** No reload to it succeeds. */
+  readonly broken?: boolean
+}
+
+/** A configuration of many, as YAML and with the components of the simulation in it. */
 export async function planOf(
   random: Random,
   { receiver, processors }: SimulatedComponents,
-  { all = false } = {},
+  { all = false, broken = false }: PlanOptions = {},
 ): Promise<Plan> {
   const { text, ...limits } = textOf(random)
   const steps = new Map<string, string[]>()
@@ -71,13 +78,20 @@ export async function planOf(
     text: `${text}${JSON.stringify(Object.fromEntries(steps))}`,
     config: {
       ...config,
-      receivers: new Map(
-        Array.from(config.receivers, ([id, each]) => [id, { ...each, config: {}, component: receiver }]),
-      ),
+      receivers: new Map([
+        ...Array.from(config.receivers, ([id, each]) => [id, { ...each, config: {}, component: receiver }] as const),
+        [BROKEN, { id: BROKEN, component: brokenReceiver, config: {}, place, used: broken }],
+      ]),
       processors: new Map(
         Object.entries(processors).map(([id, component]) => [id, { id, component, config: {}, place, used: true }]),
       ),
-      pipelines: new Map(Array.from(steps, ([id, names]) => [id, { ...config.pipelines.get(id)!, processors: names }])),
+      pipelines: new Map(
+        Array.from(steps, ([id, names]) => {
+          const pipeline = config.pipelines.get(id)!
+          const receivers = broken ? [...pipeline.receivers, BROKEN] : pipeline.receivers
+          return [id, { ...pipeline, receivers, processors: names }]
+        }),
+      ),
     },
   }
 }

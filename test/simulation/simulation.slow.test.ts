@@ -12,6 +12,6 @@ it('keeps every promise with hundreds of seeds, in which every fault occurs', as
     ...['disk: fine', 'disk: flaky', 'disk: full', 'disk: read-only', 'disk: slow', 'disk: stuck'],
     ...['mood: refusing', 'mood: small', 'mood: taking', 'mood: throttling', 'mood: unauthorized', 'mood: unavailable'],
     ...['network: down', 'network: fine', 'network: flaky', 'network: silent', 'network: slow'],
-    ...['reload', 'restart'],
+    ...['reload', 'reload: a signal comes', 'reload: a signal goes', 'reload: broken', 'restart'],
   ])
 }, 300_000)
