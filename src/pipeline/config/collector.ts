@@ -1,9 +1,9 @@
-/** Something the collector has and this version has not, and what does its work here. */
+/** A feature of the Collector that this version does not have, and its replacement here. */
 interface Hint {
-  /** The path in the configuration; names of components left out. */
+  /** The path in the configuration, without the names of components. */
   readonly path: RegExp
   readonly message: string
-  /** What to write instead, as one line of YAML: a section, or a setting of the exporter. A test loads it. */
+  /** One line of YAML to write instead: a section, or a setting of the exporter. A test loads it. */
   readonly instead?: string
 }
 
@@ -11,7 +11,7 @@ const exporter = (settings: string) => `exporters: { datadog_native: ${settings}
 
 const MODULE = 'a custom component from `modules` can do it'
 
-/** The first that fits counts. */
+/** The first match is used. */
 export const collectorHints: readonly Hint[] = [
   {
     path: /^extensions$/,
@@ -153,7 +153,7 @@ export const collectorHints: readonly Hint[] = [
   },
 ]
 
-/** What to do instead of a component or setting of the collector that this version does not have. */
+/** The advice for a component or setting of the Collector that this version does not have. */
 export function collectorHint(path: string): string | undefined {
   const hint = collectorHints.find((each) => each.path.test(path))
   if (hint === undefined) return undefined

@@ -18,7 +18,7 @@ const KEYS_OF_KIND = {
 const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
 const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret', 'changed']
 
-/** What is wrong with what a module exports as a component; nothing when it is a component. */
+/** The mistakes in a declaration that a module exports as a component; empty if there is none. */
 export function* declarationMistakes(exported: unknown): Generator<string, void> {
   if (!isObject(exported)) {
     yield 'a component must be an object'
@@ -84,7 +84,7 @@ function* settingsMistakes(settings: Record<string, unknown>, path: string): Gen
   }
 }
 
-/** Whether it is no group, all of whose entries are objects that are settings or groups themselves. */
+/** Whether it is a setting: a group is an object whose entries are all settings or groups. */
 function isMeantAsSetting(entry: Record<string, unknown>): boolean {
   if (isSetting(entry as unknown as Setting | Settings)) return true
   const names = Object.keys(entry)

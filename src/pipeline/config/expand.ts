@@ -3,11 +3,11 @@ import { errorMessage } from '../../errors.ts'
 
 export interface Expansion {
   readonly text: string
-  /** What could not be expanded. `unset`: a variable or file that another environment may well have. */
+  /** A reference that could not be expanded. `unset`: a variable or file that another environment may have. */
   readonly mistakes: readonly { readonly message: string; readonly unset: boolean }[]
-  /** Names of variables that stand behind a dollar without braces, as a shell or an older collector takes them. */
+  /** Names of variables after a dollar without braces, as a shell or an older Collector expands them. */
   readonly unbraced: readonly string[]
-  /** What variables and files put in. */
+  /** The values of variables and files. */
   readonly pieces: readonly string[]
 }
 
@@ -16,20 +16,20 @@ const VARIABLE = /^[A-Za-z_]\w*/
 
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Where relative files start. */
+  /** The folder that relative files start from. */
   readonly directory: string
-  /** What a file holds. @throws an Error that says of the file why that is not known */
+  /** The contents of a file. @throws an Error that says why the file cannot be read */
   readonly read: (file: string) => string
 }
 
 /**
- * Puts environment variables and files into the text of a scalar. What is put in is text and never looked at again.
+ * Expands environment variables and files in the text of a scalar. Inserted text is not expanded again.
  *
  * - `${env:NAME}`: the variable. Unset without a default is a mistake.
- * - `${env:NAME:-text}`: the text where the variable is unset or empty, as in a shell. May hold further `${...}`.
- * - `${env:NAME:+text}`: the text where the variable is set and not empty, otherwise nothing. May hold further `${...}`.
- * - `${env:NAME:?message}`: the message where it is unset or empty.
- * - `${file:path}`: what the file holds, without the line break at its end.
+ * - `${env:NAME:-text}`: the text if the variable is unset or empty, as in a shell. May hold further `${...}`.
+ * - `${env:NAME:+text}`: the text if the variable is set and not empty, otherwise nothing. May hold further `${...}`.
+ * - `${env:NAME:?message}`: the variable; if it is unset or empty, a mistake with the message.
+ * - `${file:path}`: the contents of the file, without the line break at its end.
  * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself, also before a name, as in the collector today
  *   (go.opentelemetry.io/collector/confmap 1.71, expand.go).
  */
@@ -62,7 +62,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     return { text: result, end: position }
   }
 
-  /** Not every dollar before a word means one: `$name` may stand for a group of a regular expression. */
+  /** Not every dollar before a word is a reference: `$name` may stand for a group of a regular expression. */
   function isVariable(name: string): boolean {
     return name === name.toUpperCase() || surroundings.env[name] !== undefined
   }

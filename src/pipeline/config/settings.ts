@@ -4,7 +4,7 @@ import { readText } from '../../formats.ts'
 import { memoryLimiterSettings } from '../../host/memory_limiter.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
 
-/** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
+/** The settings that every exporter has in addition to its own, for the delivery around it, with the Collector's keys and numbers. */
 export const deliverySettings = {
   timeout: {
     doc: 'How long one attempt to send a request may take.',
@@ -144,7 +144,7 @@ function inWords(own: Exclude<BySignal, string>): string {
   return [...each, ...(each.length < 3 ? ['`0s` for others'] : [])].join(', ')
 }
 
-/** The settings of the delivery of one signal, of which those that the YAML leaves unset may have a default of its own. */
+/** The settings of the delivery of one signal; those that the YAML leaves unset may have a default for the signal. */
 export function deliveryOf(
   { component, delivery }: { readonly component: Declared; readonly delivery: DeliveryConfig },
   signal: Signal,
@@ -158,13 +158,13 @@ export function deliveryOf(
   }
 }
 
-/** Of a duration that is checked. */
+/** Of a checked duration. */
 function milliseconds(text = '0s'): number {
   const read = readText('duration', text)
   return 'mistake' in read ? 0 : (read.value as number)
 }
 
-/** The `service` section, beside `pipelines`. */
+/** The `service` section, except `pipelines`. */
 export const serviceSettings = {
   telemetry: {
     logs: {
