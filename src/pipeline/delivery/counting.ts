@@ -6,7 +6,7 @@ import { whole } from '../telemetry/telemetry.ts'
 import type { ExporterSheet } from '../telemetry/telemetry.ts'
 import { outOfAge } from './age.ts'
 
-/** Counts what an exporter says of its batches, and what it does not say. */
+/** Counts the items that an exporter reports of its batches, and those that it does not report. */
 export class Counting {
   constructor(
     readonly sheet: ExporterSheet,
@@ -19,12 +19,12 @@ export class Counting {
     logDropped(this.log, reason, items, this.sheet.items)
   }
 
-  /** Says that items are left out because of their time, which is counted elsewhere. */
+  /** Reports that items are left out because of their time; they are counted elsewhere. */
   outOfAge(reason: Parameters<typeof outOfAge>[1], items: number): void {
     this.log.warn(outOfAge(this.sheet.items, reason), { event: 'items_out_of_age', items })
   }
 
-  /** Items that an exporter neither passed on nor said anything about are lost; this is a fault of the exporter. */
+  /** Items that an exporter neither passed on nor accounted for are lost; this is a fault of the exporter. */
   difference(reason: string, items: number): void {
     if (items === 0) return
     if (items < 0) {
@@ -38,9 +38,9 @@ export class Counting {
   }
 }
 
-/** What an exporter says while it prepares a batch. Each change in the number of those that wait is given to `queued`. */
+/** The account of an exporter while it prepares a batch. Each change in the number of waiting items is given to `queued`. */
 export class Preparing {
-  /** Items that are to be in the result. */
+  /** Items that the result has to hold. */
   #left: number
 
   constructor(
@@ -68,7 +68,7 @@ export class Preparing {
     },
   }
 
-  /** The result has so many items. */
+  /** The result holds this many items. */
   end(items: number): void {
     this.queued(items - this.#left)
     this.counting.difference('unaccounted', this.#left - items)

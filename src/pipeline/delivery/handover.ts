@@ -9,7 +9,7 @@ import { changesOf } from '../queue/state_log.ts'
 
 const NOTHING = new Uint8Array()
 
-/** Gives an exporter what the one before it remembers. */
+/** Gives an exporter the memory of the previous one. */
 export function passOn(from: ExporterState | undefined, to: ExporterState | undefined, log: Logger): void {
   if (from === undefined || to === undefined || from === to) return
   try {
@@ -33,7 +33,7 @@ export function passOn(from: ExporterState | undefined, to: ExporterState | unde
 
 /** The memory as a queue may keep it: while a batch is being worked on, nothing of it. */
 export function betweenBatches(state: ExporterState, isWithin: () => boolean): ExporterState {
-  /** Whether all was returned since `beginCheckpoint`: what changes meanwhile comes later. */
+  /** Whether everything was returned since `beginCheckpoint`: changes made meanwhile come later. */
   let all = false
   return {
     beginCheckpoint() {
