@@ -8,23 +8,22 @@ type LogSettings = ServiceConfig['telemetry']['logs']
 
 /** The logger of a process, and of all its components. */
 export interface ProcessLogger extends Logger {
-  /** Writes what comes from now on in another way. */
+  /** Writes all later lines in another way. */
   configure(settings: LogSettings): Promise<void>
 }
 
 /** The levels, the least severe first. */
 const LEVELS: readonly LogSettings['level'][] = ['debug', 'info', 'warn', 'error']
 
-/** How lines are written now. */
+/** The way in which lines are written now. */
 interface Writing {
   least: number
   format: (line: string) => string
 }
 
 /**
- * Makes the process's logger: one line a message on `output`, readable or as a JSON object.
- * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line and in
- * whichever way it is written there.
+ * Makes the process's logger: one line for each message on `output`, readable or as a JSON object. Every occurrence of
+ * a secret, also of one that is added later, is written as `[REDACTED]`, wherever and however it is written in a line.
  */
 export async function createLogger(
   settings: LogSettings,
@@ -56,7 +55,7 @@ async function prettyFormat(output: object): Promise<(line: string) => string> {
   return (line) => pretty(literal(visibleJson(line)))
 }
 
-/** JSON whose texts are what their own escapes look like: a line break is a backslash and an `n`. */
+/** JSON in which each text looks like its own escape: a line break is a backslash and an `n`. */
 function literal(json: string): string {
   return json.replace(/\\./g, (escape) => (/[bfnrtu]$/.test(escape) ? `\\${escape}` : escape))
 }
@@ -85,7 +84,7 @@ function adapt(logger: ReturnType<typeof pino>, writing: Writing): LoggerWithChi
   }
 }
 
-/** A logger whose messages carry the component they come from, and the pipeline where it may be in several. */
+/** A logger whose messages name their component, and the pipeline if it may be in several. */
 export function componentLogger(log: Logger, component: string, pipeline?: string): Logger {
   const place = pipeline === undefined ? { component } : { component, pipeline }
   return 'child' in log ? (log as LoggerWithChildren).child(place) : log

@@ -14,7 +14,7 @@ import { deliveryId } from './delivery/id.ts'
 import { startPipeline } from './pipeline.ts'
 import type { ExporterBalance } from './telemetry/telemetry.ts'
 
-/** What an exporter would have sent of one signal. */
+/** The requests that an exporter would have sent for one signal. */
 export interface RehearsedExporter {
   /** As in `deliveryId`. */
   readonly id: string
@@ -22,15 +22,15 @@ export interface RehearsedExporter {
   readonly balance: ExporterBalance
   /** The same in words. */
   readonly equation: string
-  /** By reason: how many data points of which metrics, each taken by itself. */
+  /** By reason: how many data points of which metrics, each metric taken by itself. */
   readonly droppedMetrics: ReadonlyMap<string, ReadonlyMap<string, number>>
   readonly requests: readonly ExportRequest[]
-  /** `undefined` when the exporter explains nothing. */
+  /** `undefined` if the exporter explains nothing. */
   readonly explanation: Explanation | undefined
 }
 
 export interface Rehearsal {
-  /** What the processors of each pipeline did to the number of data points, in words. */
+  /** The changes that the processors of each pipeline made to the number of data points, in words. */
   readonly pipelines: readonly string[]
   readonly exporters: readonly RehearsedExporter[]
   /** Whether a receiver failed. */
@@ -38,8 +38,9 @@ export interface Rehearsal {
 }
 
 /**
- * Runs a pipeline up to its exporters and sends nothing: no exporter's `send` is called, and no queue on disk is opened. Every
- * pipeline gets `batches`, or, without them, what its receivers collect in two scrapes a second apart.
+ * Runs a pipeline up to its exporters and sends nothing: no exporter's `send` is called, and no queue on disk is
+ * opened. Every pipeline gets `batches` or, without them, the data that its receivers collect in two scrapes a second
+ * apart.
  * @throws ConfigError as `startPipeline`
  */
 export async function rehearse(
@@ -67,7 +68,7 @@ export async function rehearse(
   return { pipelines, exporters, failed }
 }
 
-/** The one receiver of all pipelines; it gives batches that are there already to those of their signal. */
+/** The one receiver of all pipelines; it gives existing batches to the pipelines of their signal. */
 function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineConfig {
   const id = 'from'
   const component: ReceiverComponent = {
@@ -78,7 +79,7 @@ function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineCon
     config: {},
     create: ({ deliver }) =>
       defer(async () => {
-        // What nobody takes is in the balance.
+        // Batches that no pipeline takes appear in the balance.
         for (const batch of batches) if (batch.itemCount > 0) await deliver(batch).catch(() => undefined)
       }).pipe(ignoreElements()),
   }
@@ -87,7 +88,7 @@ function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineCon
   return { ...config, receivers: new Map([[id, receiver]]), pipelines: new Map(pipelines) }
 }
 
-/** The exporter with nobody to send to. Its queue is in memory, because the one on disk may be another process's. */
+/** The exporter without a destination. Its queue is in memory, because the one on disk may belong to another process. */
 function onStage(exporter: ConfiguredExporter, stage: Recorder): ConfiguredExporter {
   const { component, delivery } = exporter
   const queue = { ...delivery.sending_queue, directory: undefined, block_on_overflow: true }
@@ -102,14 +103,14 @@ type ExporterContext = Parameters<ExporterComponent['create']>[0]
 
 type AnyExporter = Exporter<ExportRequest, Batch>
 
-/** What an exporter was given of a signal, and what it made of that. */
+/** The input of an exporter for one signal, and the requests that it made of it. */
 interface Seen {
   readonly received: Batch[]
   readonly prepared: Batch[]
   readonly requests: ExportRequest[]
 }
 
-/** Watches one exporter. */
+/** Records one exporter. */
 class Recorder {
   readonly #seen = new Map<Signal, Seen>()
   #exporter: AnyExporter | undefined
@@ -121,7 +122,7 @@ class Recorder {
   enter(context: ExporterContext): AnyExporter {
     this.#context = context
     const exporter = this.configured.component.create(context)
-    // Whoever creates it says what is wrong with it.
+    // The code that creates it reports its mistakes.
     if (typeof exporter?.encode !== 'function' || typeof exporter.send !== 'function') return exporter
     this.#exporter = exporter
     return {
@@ -170,7 +171,7 @@ class Recorder {
     return { requests, explanation, droppedMetrics }
   }
 
-  /** Asks a new exporter about every metric by itself, since of all together only the reasons are known. */
+  /** Asks a new exporter about every metric by itself, because for all of them together only the reasons are known. */
   #droppedMetrics(received: readonly Batch[]): RehearsedExporter['droppedMetrics'] {
     const dropped = new Map<string, Map<string, number>>()
     const batchesOf = new Map<string, MetricBatch[]>()
@@ -198,7 +199,7 @@ class Recorder {
           const now = this.#context!.clock.now()
           const near = withinAge(batch, { ...delivery, max_age: 0 }, now, account.dropped)
           const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, now, account.dropped)
-          // A generator makes only what is asked for.
+          // A generator makes only the requests that are asked for.
           if (timely.itemCount > 0) Array.from(exporter.encode(timely, account))
         } catch {
           account.dropped('exporter_error', batch.itemCount)

@@ -14,8 +14,9 @@ import { itemsOf } from './telemetry.ts'
 import type { ExporterSheet, PipelineSheet, ProcessorSheet, ReceiverSheet, Telemetry } from './telemetry.ts'
 
 /*
- * The metrics of the pipeline itself, in instruments of the OpenTelemetry SDK that read the sheets when they are asked. What the
- * collector has too is called as in its `documentation.md` files and on its port 8888 (v0.165.0): names, labels and units.
+ * The metrics of the pipeline itself, in instruments of the OpenTelemetry SDK that read the sheets when they are asked.
+ * Metrics that the Collector also has are named as in its `documentation.md` files and on its port 8888 (v0.165.0):
+ * names, labels and units.
  */
 
 type Attributes = Readonly<Record<string, string>>
@@ -32,7 +33,7 @@ interface Instrument {
   readonly read: (telemetry: Telemetry) => Iterable<Value>
 }
 
-/** Instruments by name, with what each reads of a source; `undefined` where a source has no such value. */
+/** Instruments by name, with the value that each reads from a source; `undefined` if a source has no such value. */
 type Table<S> = Readonly<
   Record<
     string,
@@ -45,7 +46,7 @@ type Table<S> = Readonly<
   >
 >
 
-/** The instruments of a table, each with a value for every source that there is at the time. */
+/** The instruments of a table, each with a value for every source that exists at the time. */
 function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [S, Attributes]>, table: Table<S>) {
   return Object.entries(table).map(([name, [kind, unit, description, read]]): Instrument => {
     const values = function* (telemetry: Telemetry): Generator<Value> {
@@ -58,14 +59,14 @@ function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [
   })
 }
 
-/** What the collector calls the items of a signal, in names and as a unit. */
+/** The Collector's word for the items of a signal, in names and as a unit. */
 const ITEMS: Readonly<Record<Signal, readonly [name: string, unit: string]>> = {
   metrics: ['metric_points', '{datapoints}'],
   logs: ['log_records', '{records}'],
   traces: ['spans', '{spans}'],
 }
 
-/** As the collector names and measures what is counted of a signal. */
+/** The Collector's name and unit for a count of a signal. */
 function named(name: string, signal: Signal): Pick<Instrument, 'name' | 'unit'> {
   const [items, unit] = ITEMS[signal]
   return { name: `${name}_${items}`, unit }
@@ -73,7 +74,7 @@ function named(name: string, signal: Signal): Pick<Instrument, 'name' | 'unit'> 
 
 /**
  * The instruments of a table for each signal, with a value for every sheet of it: `receiver_accepted` is
- * `receiver_accepted_metric_points`, and `that were taken` goes on from `Data points`.
+ * `receiver_accepted_metric_points`, and `that were taken` continues `Data points`.
  */
 function instrumentsOfItems<S extends { readonly signal: Signal }>(
   sheets: (telemetry: Telemetry) => Iterable<readonly [S, Attributes]>,
@@ -141,7 +142,7 @@ const pipelines = instrumentsOfItems<PipelineSheet>(
   },
 )
 
-/** handed in + restored + created = sent + rejected + merged + dropped + kept + queued + in flight; and what the collector counts */
+/** handed in + restored + created = sent + rejected + merged + dropped + kept + queued + in flight; and the Collector's counts */
 const exporters = instrumentsOfItems<ExporterSheet>(
   ({ exporters }) => Array.from(exporters, (sheet) => [sheet, { exporter: sheet.exporter }]),
   {
@@ -287,7 +288,10 @@ const instruments = [
   ...[...requests, ...queues, ...memory, ...processMetrics],
 ]
 
-/** Milliseconds between two looks at the event loop. A delay as long is always seen; at 10 there would be ten times the wake-ups. */
+/**
+ * Milliseconds between two checks of the event loop. A delay of this length is always seen; at 10 there would be ten
+ * times as many wake-ups.
+ */
 const RESOLUTION = 100
 
 /** One for all readers: a process is one instance. */
@@ -301,7 +305,7 @@ export class OwnMetrics {
   readonly #processNames: ReadonlySet<string>
   readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION })
 
-  /** @param prefix what the names begin with; the monitoring of the event loop ends when `signal` is aborted */
+  /** @param prefix the beginning of the names; the monitoring of the event loop ends when `signal` is aborted */
   constructor(
     private readonly telemetry: Telemetry,
     private readonly prefix: string,
@@ -327,13 +331,13 @@ export class OwnMetrics {
     signal.addEventListener('abort', () => void this.#delay.disable(), { once: true })
   }
 
-  /** @throws what reading throws */
+  /** @throws errors of reading */
   async collect(): Promise<MetricBatch> {
     this.#observeComponents()
     const { resourceMetrics, errors } = await this.#reader.collect()
     if (errors.length > 0) throw errors[0]
     const [start, processStart] = [this.telemetry.start, this.telemetry.clock.timeOrigin].map(nanoseconds)
-    // To the SDK a sum starts when it was first read; all that was counted before would then be lost on whoever takes differences.
+    // To the SDK, a sum starts at its first reading; a reader that takes differences would lose everything counted before.
     return fromSdk(resourceMetrics).mapPoints((point, { name, type }) =>
       point.kind === 'number' && type === 'sum'
         ? point.with({ startTimeUnixNano: this.#processNames.has(name) ? processStart : start })
@@ -341,7 +345,7 @@ export class OwnMetrics {
     )
   }
 
-  /** Components may make their counters at any time. */
+  /** Components may create their counters at any time. */
   #observeComponents(): void {
     for (const { component, name, description, unit = '', values } of this.telemetry.componentCounters) {
       const { kind, type } = component
@@ -365,14 +369,14 @@ export class OwnMetrics {
   }
 }
 
-/** Nothing is read but when it is asked for. */
+/** Nothing is read before it is asked for. */
 class PullReader extends MetricReader {
   protected override async onForceFlush(): Promise<void> {}
 
   protected override async onShutdown(): Promise<void> {}
 }
 
-/** Node counts the time from one look to the next, in nanoseconds. */
+/** Node counts the time from one check to the next, in nanoseconds. */
 function delays(histogram: IntervalHistogram): Value[] {
   if (histogram.count === 0) return []
   const seconds = (value: number): number => Math.max(0, value / 1e9 - RESOLUTION / 1000)
