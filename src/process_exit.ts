@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url'
 
 /*
- * `process.exit` in a component would lose everything that is on its way, so from the first look at a component on it ends the
- * process only where this package calls it.
+ * `process.exit` in a component would lose all data in flight. So, once the first component is loaded, it ends the
+ * process only if this package calls it.
  */
 
 let guarded = false

@@ -12,7 +12,7 @@ export abstract class ScopeEntry<
   Item = unknown,
   Fields extends ScopeEntryFields = ScopeEntryFields,
 > extends LazyMessage<Fields> {
-  /** Its items, by the name that they have for every signal. */
+  /** Its items, by the field name that all signals share. */
   abstract readonly items: readonly Item[]
 
   get scope(): Scope {
@@ -44,7 +44,7 @@ export interface ResourceEntryFields<S extends ScopeEntry> {
   readonly unknown?: Uint8Array
 }
 
-/** What one resource has sent, by scope. Immutable. */
+/** The data of one resource, by scope. Immutable. */
 export abstract class ResourceEntry<S extends ScopeEntry = ScopeEntry> extends LazyMessage<ResourceEntryFields<S>> {
   get resource(): Resource {
     return this.fields.resource ?? Resource.empty

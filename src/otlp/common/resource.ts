@@ -4,13 +4,13 @@ import { LazyMessage } from '../wire/lazy_message.ts'
 export interface ResourceFields {
   readonly attributes?: Attributes
   readonly droppedAttributesCount?: number
-  /** Fields this version does not know, as they came. */
+  /** Fields that this version does not know, as they came. */
   readonly unknown?: Uint8Array
 }
 
-/** What the telemetry is about: a host, a container, a service. Immutable. */
+/** The subject of the telemetry: a host, a container, a service. Immutable. */
 export class Resource extends LazyMessage<ResourceFields> {
-  /** Stands for a resource that was not given, and is not written. */
+  /** Stands for an absent resource, which is not written. */
   static readonly empty = new Resource({})
 
   get attributes(): Attributes {
@@ -30,7 +30,7 @@ export class Resource extends LazyMessage<ResourceFields> {
   }
 }
 
-/** A change to resources that is made once for each of those that come again. */
+/** A change to resources that is computed once for each resource that occurs again. */
 export function perResource(change: (resource: Resource) => Resource): (resource: Resource) => Resource {
   const changes = new WeakMap<Resource, Resource>()
   return (resource) => {
@@ -52,7 +52,7 @@ export interface ScopeFields {
 
 /** The instrumentation that made the telemetry. Immutable. */
 export class Scope extends LazyMessage<ScopeFields> {
-  /** Stands for a scope that was not given, and is not written. */
+  /** Stands for an absent scope, which is not written. */
   static readonly empty = new Scope({})
 
   get name(): string {
@@ -81,7 +81,7 @@ export class Scope extends LazyMessage<ScopeFields> {
 }
 
 /**
- * A text that two scopes share exactly when they are one: by name, version, schema URL and attributes, in whatever order.
+ * A text that two scopes share exactly if they are the same by name, version, schema URL and attributes, in any order.
  * Source: OpenTelemetry specification, metrics/data-model.md, "the instrumentation scope".
  */
 export function scopeIdentity({ name, version, attributes }: Scope, schemaUrl: string): string {

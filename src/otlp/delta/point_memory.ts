@@ -4,8 +4,8 @@ import type { RememberedNumber } from './difference.ts'
 import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from '../common/remembered_bytes.ts'
 
 /*
- * What is remembered of a series, in 32-bit places: when it was seen and at what interval (0: not known), in milliseconds, its value
- * (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
+ * The memory of a series, in 32-bit words: when it was last seen and at what interval (0: not known), in milliseconds,
+ * its value (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
  */
 const SEEN = 0
 const INTERVAL = 1
@@ -15,7 +15,7 @@ const START = 6
 const PASS = 8
 const KIND = 9
 const STRIDE = 10
-/** What a series takes, as the array grows twofold. */
+/** Bytes that a series takes, as the array grows twofold. */
 export const POINT_BYTES = 60
 
 const NOTHING = 0
@@ -24,19 +24,19 @@ const INT = 2
 /** The value is no number and is remembered elsewhere. */
 const OTHER = 3
 
-/** Where the times of a point are; `startAt`: -1 when it has no start. */
+/** The positions of the times of a point; `startAt`: -1 if it has no start. */
 interface Times {
   readonly view: DataView
   readonly timeAt: number
   readonly startAt: number
 }
 
-/** The last points and times of many series, by their number, in one array instead of an object for each. */
+/** The last points and times of many series, by number, in one array instead of an object for each. */
 export class PointMemory {
   #places = new Int32Array(64 * STRIDE)
   #doubles = new Float64Array(this.#places.buffer)
 
-  /** Makes room for a series, of which nothing is known yet. */
+  /** Makes room for a series that nothing is known of yet. */
   clear(series: number): void {
     while ((series + 1) * STRIDE > this.#places.length) {
       this.#places = doubled(this.#places)
@@ -49,28 +49,28 @@ export class PointMemory {
     return this.#places[series * STRIDE + KIND] !== NOTHING
   }
 
-  /** Milliseconds since the series was seen, of times as in `see`. */
+  /** Milliseconds since the series was seen, on the clock of `see`. */
   age(series: number, now: number): number {
     return (now - this.#places[series * STRIDE + SEEN]) | 0
   }
 
-  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. What is older than 24 days seems to be younger. */
+  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. Ages of more than 24 days appear smaller. */
   see(series: number, now: number): void {
     const places = this.#places
     const at = series * STRIDE
     const gap = (now - places[at + SEEN]) | 0
-    // The first that is seen after `clear` says nothing of an interval.
+    // The first occurrence after `clear` says nothing about an interval.
     if (gap > 0 && places[at + KIND] !== NOTHING) places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
     places[at + SEEN] = now
   }
 
-  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  /** Whether the series has missed enough to be forgotten for another, or nothing is known of it anyway. */
   mayGo(series: number, now: number): boolean {
     const interval = this.#places[series * STRIDE + INTERVAL]
     return this.age(series, now) > MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL : interval)
   }
 
-  /** Marks the series; `false` when it was marked with this number already. */
+  /** Marks the series; `false` if it already has this mark. */
   mark(series: number, pass: number): boolean {
     const at = series * STRIDE + PASS
     if (this.#places[at] === pass) return false
@@ -78,7 +78,7 @@ export class PointMemory {
     return true
   }
 
-  /** `undefined` when nothing is known, or no number. */
+  /** `undefined` if nothing is known, or the value is not a number. */
   get(series: number): RememberedNumber | undefined {
     const at = series * STRIDE
     const kind = this.#places[at + KIND]
@@ -117,19 +117,19 @@ export class PointMemory {
     this.#places[at + KIND] = OTHER
   }
 
-  /** Whether a number that is remembered is an int. */
+  /** Whether a remembered number is an int. */
   isInt(series: number): boolean {
     return this.#places[series * STRIDE + KIND] === INT
   }
 
-  /** Copies the time, and the value before and the start behind it where asked for, to `at` in `to`; returns where they end. */
+  /** Copies the time, and on request the value before and the start behind it, to `at` in `to`; returns the end. */
   copy(series: number, to: Int32Array, at: number, value: boolean, start: boolean): number {
     const end = series * STRIDE + (start ? START + 2 : START)
     for (let from = series * STRIDE + (value ? VALUE : TIME); from < end; from++) to[at++] = this.#places[from]
     return at
   }
 
-  /** Takes over what `copy` gave. `isInt` tells a number that is new; one without a value is remembered elsewhere. */
+  /** Takes over the result of `copy`. `isInt` is given for a number that is new; a value that is not given is remembered elsewhere. */
   take(series: number, from: Int32Array, at: number, value: boolean, start: boolean, isInt?: boolean): void {
     const end = series * STRIDE + (start ? START + 2 : START)
     for (let to = series * STRIDE + (value ? VALUE : TIME); to < end; to++) this.#places[to] = from[at++]
@@ -141,7 +141,7 @@ export class PointMemory {
     this.#places[series * STRIDE + KIND] = NOTHING
   }
 
-  /** Whether the point at these times is a later one of the same run: it says the same start, and another time than that. */
+  /** Whether the point at these times is a later one of the same run: it has the same start, and a time other than that. */
   precedes(series: number, { view, timeAt, startAt }: Times): boolean {
     if (startAt < 0) return false
     const places = this.#places
@@ -158,8 +158,8 @@ export class PointMemory {
   }
 
   /**
-   * The difference between the cursor's point and what is remembered; NaN unless it goes on from that and has grown. Beyond
-   * 2^53 a difference is left to those who count exactly.
+   * The difference between the cursor's point and the remembered one; NaN unless the point continues from that and has
+   * grown. Beyond 2^53 a difference is left to the code that counts exactly.
    */
   differenceTo(series: number, cursor: NumberPointCursor): number {
     const { view, isInt, valueAt } = cursor
@@ -176,7 +176,7 @@ export class PointMemory {
     return difference >= 0 && difference <= Number.MAX_SAFE_INTEGER ? difference : NaN
   }
 
-  /** Takes over the number at these places, and writes the difference and where it starts in their stead. */
+  /** Takes over the number at these positions, and replaces it by the difference and its start. */
   replace(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, difference: number): void {
     const places = this.#places
     const at = series * STRIDE
@@ -190,7 +190,7 @@ export class PointMemory {
     }
   }
 
-  /** Writes the time that is remembered as the start in `out`, and takes over the time in `view`. */
+  /** Writes the remembered time as the start in `out`, and takes over the time in `view`. */
   replaceTimes(series: number, view: DataView, timeAt: number, out: DataView, startAt: number): void {
     const places = this.#places
     const at = series * STRIDE
@@ -203,7 +203,7 @@ export class PointMemory {
     places[at + TIME + 1] = timeHigh
   }
 
-  /** Takes over the number at these places as the first of its series. */
+  /** Takes over the number at these positions as the first of its series. */
   begin(series: number, view: DataView, valueAt: number, startAt: number, timeAt: number, isInt: boolean): void {
     const at = series * STRIDE
     this.#places[at + VALUE] = view.getInt32(valueAt, true)
@@ -222,7 +222,7 @@ export class PointMemory {
     this.#places[at + KIND] = OTHER
   }
 
-  /** Takes the time between a point and the next into the interval: what was held back comes all at once. 2^20 ns are about a millisecond. */
+  /** Includes the time between a point and the next in the interval, because delayed data comes all at once. 2^20 ns are about a millisecond. */
   #moveOn(at: number, timeLow: number, timeHigh: number): void {
     const places = this.#places
     const gap = ((timeHigh - places[at + TIME + 1]) << 12) + (timeLow >>> 20) - (places[at + TIME] >>> 20)
