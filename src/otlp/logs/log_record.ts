@@ -7,13 +7,13 @@ import type { Id } from '../common/id.ts'
 import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 
 export interface LogRecordFields {
-  /** When it happened, in nanoseconds since 1970; 0 when not known. */
+  /** When it happened, in nanoseconds since 1970; 0 if not known. */
   readonly timeUnixNano?: bigint
-  /** When it was first seen by something that collects, in nanoseconds since 1970. */
+  /** When it was first observed by a collection system, in nanoseconds since 1970. */
   readonly observedTimeUnixNano?: bigint
-  /** From 1, the finest trace, to 24, the most fatal; 0 when not known. Source: logs.proto, `SeverityNumber`. */
+  /** From 1, the finest trace, to 24, the most fatal; 0 if not known. Source: logs.proto, `SeverityNumber`. */
   readonly severityNumber?: number
-  /** As the source calls it. */
+  /** The source's own name for it. */
   readonly severityText?: string
   readonly body?: AttributeValue | Encoded<AnyValue>
   readonly attributes?: Attributes
@@ -24,15 +24,15 @@ export interface LogRecordFields {
   readonly traceId?: Id
   /** 16 hexadecimal digits. */
   readonly spanId?: Id
-  /** What makes the record an event. */
+  /** The name of the event, which makes the record an event. */
   readonly eventName?: string
-  /** Fields this version does not know, as they came. */
+  /** Fields that this version does not know, as they came. */
   readonly unknown?: Uint8Array
 }
 
 /** One log record. Immutable. */
 export class LogRecord extends LazyMessage<LogRecordFields> {
-  /** In a list, since it may be `undefined`. */
+  /** In a list, because it may be `undefined`. */
   private knownBody: readonly [AttributeValue] | undefined
 
   constructor(source: LogRecordFields | Encoded<LogRecordFields>) {
@@ -56,7 +56,7 @@ export class LogRecord extends LazyMessage<LogRecordFields> {
     return this.fields.severityText ?? ''
   }
 
-  /** A text, mostly; else any value in plain JavaScript. */
+  /** Mostly a text; otherwise any value in plain JavaScript. */
   get body(): AttributeValue {
     if (this.knownBody === undefined) {
       const { body } = this.fields
@@ -77,7 +77,7 @@ export class LogRecord extends LazyMessage<LogRecordFields> {
     return this.fields.flags ?? 0
   }
 
-  /** Hexadecimal digits; '' when it is not there. */
+  /** Hexadecimal digits; '' if it is absent. */
   get traceId(): string {
     return idText(this.fields.traceId)
   }
@@ -86,7 +86,7 @@ export class LogRecord extends LazyMessage<LogRecordFields> {
     return idBytes(this.fields.traceId)
   }
 
-  /** Hexadecimal digits; '' when it is not there. */
+  /** Hexadecimal digits; '' if it is absent. */
   get spanId(): string {
     return idText(this.fields.spanId)
   }

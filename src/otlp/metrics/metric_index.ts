@@ -6,35 +6,35 @@ import { scopeIdentity } from '../common/resource.ts'
 import type { Resource, Scope } from '../common/resource.ts'
 import { Spellings } from '../common/spellings.ts'
 
-/** The text that two metrics share exactly when they are to have one number. `schemaUrl` is that of the scope. */
+/** The text that two metrics share exactly if they have to get one number. `schemaUrl` is that of the scope. */
 export type Identify = (metric: Metric, resource: Resource, scope: Scope, schemaUrl: string) => string
 
 const TOP = 0
 const NONE = -1
 
 /**
- * Numbers metrics by what `identify` says of them. Those that came as bytes are found again by the bytes of their resource, of
- * their scope, and of their name, description and unit, so that no text is made of them.
+ * Numbers metrics by the result of `identify`. Metrics that came as bytes are found again by the bytes of their
+ * resource, of their scope, and of their name, description and unit, so that no text is made of them.
  *
- * An owner, whose bytes stand behind its own, is a number of the level above; or, less than 0, that of what stands between the two:
- * the schema URL of a scope, which is not in its bytes but behind the metrics, or the other name of a metric.
+ * An owner whose bytes precede the key is a number of the level above; a negative one is the number of a part between
+ * the two: the schema URL of a scope, which is not in its bytes but behind the metrics, or the other name of a metric.
  */
 export class MetricIndex {
   readonly #identify: Identify
   readonly #resources: Spellings
-  /** By their resource, and a schema URL. */
+  /** By resource, together with a schema URL. */
   readonly #schemas: Spellings
   readonly #scopes: Spellings
-  /** By their scope, and a name. */
+  /** By scope, together with a name. */
   readonly #names: Spellings
   readonly #metrics: Spellings
-  /** The resource and scope that were asked for last, and the number of the scope. */
+  /** The resource and scope of the last call, and the number of the scope. */
   #resource: Resource | undefined
   #scope: Scope | undefined
   #schemaUrl = ''
   #above = NONE
 
-  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  /** `beside`: bytes that the owner of the numbers takes for each. */
   constructor(identify: Identify, remembered: RememberedBytes, beside = 0) {
     this.#identify = identify
     this.#resources = new Spellings(remembered)
@@ -44,9 +44,9 @@ export class MetricIndex {
     this.#metrics = new Spellings(remembered, beside)
   }
 
-  /** The number of a metric; `TOO_LARGE` or `NO_ROOM` where it is not known and is not to be remembered. */
+  /** The number of a metric; `TOO_LARGE` or `NO_ROOM` if it is not known and is not to be remembered. */
   numberOf(metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
-    // Name and unit are read only of what is new: that takes far longer than to look up their bytes.
+    // Name and unit are read only for new metrics: reading takes far longer than looking up their bytes.
     const { encoded, layout, renamed } = metric
     if (encoded === undefined || layout === undefined) {
       const { attributes } = resource
@@ -60,7 +60,7 @@ export class MetricIndex {
       this.#schemaUrl = schemaUrl
     }
     const above = renamed === undefined ? this.#above : between(this.#names, this.#above, renamed)
-    // What has no room for its resource may be known all the same.
+    // A metric may be known although there is no room for its resource.
     if (above === NO_ROOM) return this.numberOfIdentity(this.#identify(metric, resource, scope, schemaUrl))
     if (above < 0) return above
     const owner = renamed === undefined ? above : -1 - above
@@ -72,22 +72,22 @@ export class MetricIndex {
     return this.#metrics.add(owner, view, encoded.start, layout.headerEnd, identity)
   }
 
-  /** Lets go of the request of the last metric. */
+  /** Releases the request of the last metric. */
   end(): void {
     this.#resource = this.#scope = undefined
   }
 
-  /** What `identify` said of the metric with a number. */
+  /** The result of `identify` for the metric with a number. */
   identity(number: number): string {
     return this.#metrics.text(number)
   }
 
-  /** The number of the metric of which `identify` says so; or `NO_ROOM`. */
+  /** The number of the metric with this result of `identify`; or `NO_ROOM`. */
   numberOfIdentity(identity: string): number {
     return this.#metrics.numberOfText(identity)
   }
 
-  /** Forgets the metrics that are not among these. The numbers will be used again. */
+  /** Forgets the metrics that are not among these. Their numbers will be used again. */
   keep(metrics: ReadonlySet<number>): void {
     this.end()
     const { above: scopes, between: names } = divided(this.#metrics.keep(metrics))
@@ -110,7 +110,7 @@ export class MetricIndex {
   }
 }
 
-/** The number of what stands from `start` to `end`, below `owner`, of which `texts` are the parts of `text`. */
+/** The number of the bytes from `start` to `end`, below `owner`, whose `texts` are the parts of `text`. */
 function find(
   spellings: Spellings,
   owner: number,
@@ -125,7 +125,7 @@ function find(
   return spellings.add(owner, encoded.source.view, encoded.start, encoded.end, text())
 }
 
-/** The number of a text below a number, which may say that there is none. */
+/** The number of a text below another number, which may say that there is none. */
 function between(spellings: Spellings, above: number, text: string): number {
   if (above < 0) return above
   return isTooLarge(text) ? TOO_LARGE : spellings.numberOfText(`${above}\n${text}`)
@@ -136,7 +136,7 @@ function aboveIn(text: string): number {
   return Number.parseInt(text, 10)
 }
 
-/** Owners by what they are. */
+/** Owners by their identity. */
 function divided(owners: ReadonlySet<number>): { above: Set<number>; between: Set<number> } {
   const all = [...owners]
   return {

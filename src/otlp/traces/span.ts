@@ -36,7 +36,7 @@ export interface SpanLink {
 }
 
 export interface SpanStatus {
-  /** A number where this version has no word for it. */
+  /** A number if this version has no name for it. */
   readonly code: StatusCode | number
   readonly message: string
   readonly unknown?: Uint8Array
@@ -54,7 +54,7 @@ export interface SpanFields {
   /** W3C trace flags in the lowest 8 bits; source: trace.proto, `SpanFlags`. */
   readonly flags?: number
   readonly name?: string
-  /** A number where this version has no word for it. */
+  /** A number if this version has no name for it. */
   readonly kind?: SpanKind | number
   /** Nanoseconds since 1970. */
   readonly startTimeUnixNano?: bigint
@@ -67,7 +67,7 @@ export interface SpanFields {
   readonly links?: Repeated<SpanLink>
   readonly droppedLinksCount?: number
   readonly status?: SpanStatus
-  /** Fields this version does not know, as they came. */
+  /** Fields that this version does not know, as they came. */
   readonly unknown?: Uint8Array
 }
 
@@ -84,7 +84,7 @@ export class Span extends LazyMessage<SpanFields> {
     this.knownLinks = undefined
   }
 
-  /** Hexadecimal digits; '' when it is not there. */
+  /** Hexadecimal digits; '' if it is absent. */
   get traceId(): string {
     return idText(this.fields.traceId)
   }
@@ -93,7 +93,7 @@ export class Span extends LazyMessage<SpanFields> {
     return idBytes(this.fields.traceId)
   }
 
-  /** Hexadecimal digits; '' when it is not there. */
+  /** Hexadecimal digits; '' if it is absent. */
   get spanId(): string {
     return idText(this.fields.spanId)
   }
@@ -183,7 +183,7 @@ export class Span extends LazyMessage<SpanFields> {
   }
 }
 
-/** The number of a word, or the number itself where there is no word for it. */
+/** The number of a name, or the number itself if it has no name. */
 export function numberIn(words: readonly string[], value: string | number): number {
   return typeof value === 'number' ? value : words.indexOf(value)
 }

@@ -3,7 +3,7 @@ import { Encoded } from './lazy_message.ts'
 import type { ReadFields, EncodedRequest } from './lazy_message.ts'
 
 /*
- * What all messages are read and written with: fields, one by one, with protobufjs's Reader and Writer.
+ * The base for reading and writing all messages: fields, one by one, with protobufjs's Reader and Writer.
  */
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -14,8 +14,8 @@ export const LENGTH_DELIMITED = 2
 export const FIXED32 = 5
 
 /**
- * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
- * Returns the skipped fields as they came, or `undefined` when there were none.
+ * Calls `read` for each field up to `end`; a field that it does not take (it returns `false`) is skipped. Returns the
+ * skipped fields as they came, or `undefined` if there were none.
  */
 export function readFields(reader: Reader, end: number, read: (tag: number) => boolean): Uint8Array | undefined {
   let unknown: Uint8Array[] | undefined
@@ -55,12 +55,12 @@ export function readBigFixed64(reader: Reader, signed: boolean): bigint {
   return signed ? eight.getBigInt64(0, true) : eight.getBigUint64(0, true)
 }
 
-/** A 64-bit number: a JavaScript number where it is safe, else a bigint. */
+/** A 64-bit number: a JavaScript number if it is safe, otherwise a bigint. */
 export function readFixed64(reader: Reader, signed = false): number | bigint {
   const { pos } = reader
   const low = reader.fixed32()
   const high = reader.fixed32()
-  // Up to 2^53 it takes no bigint, which would cost most of reading a histogram.
+  // Up to 2^53 no bigint is made, which would cost most of the time of reading a histogram.
   if (high < 0x200000) return high * 4294967296 + low
   reader.pos = pos
   return narrow(readBigFixed64(reader, signed))
@@ -100,7 +100,7 @@ export function writeMessage<T>(
   writer.ldelim()
 }
 
-/** Writes a message as it came where it still is what came, else from its fields. */
+/** Writes a message as it came if it is unchanged, otherwise from its fields. */
 export function writeView<T extends { readonly encoded: Encoded<object> | undefined }>(
   writer: Writer,
   tag: number,
@@ -115,7 +115,7 @@ export function writeString(writer: Writer, tag: number, value: string): void {
   if (value !== '') writer.uint32(tag).string(value)
 }
 
-/** The two halves of a 64-bit number, the form protobufjs takes without a loss. */
+/** The two halves of a 64-bit number, the form that protobufjs takes without a loss. */
 export function toLong(value: number | bigint): { low: number; high: number; unsigned: boolean } {
   if (typeof value === 'number' && Number.isSafeInteger(value)) {
     return { low: value | 0, high: Math.floor(value / 2 ** 32) | 0, unsigned: false }

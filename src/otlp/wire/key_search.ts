@@ -4,17 +4,17 @@ import type { Encoded, EncodedRequest } from './lazy_message.ts'
 const NONE: Buffer = Buffer.alloc(0)
 
 /**
- * Finds out by their bytes which metrics may have points with an attribute of one of some keys, without reading them.
- * Metrics are best asked about in the order in which they stand: then each key is looked for only once in a request, which it
- * holds until `end`.
+ * Finds out from their bytes which metrics may have points with an attribute under one of some keys, without reading
+ * them. Metrics are best checked in the order in which they are in the request: then each key is searched for only once
+ * in a request, which is held until `end`.
  */
 export class KeySearch {
   readonly #keys: readonly { readonly bytes: Buffer; readonly bit: number }[]
   #source: EncodedRequest | undefined
   #bytes = NONE
-  /** Of the metric asked about last. */
+  /** The position of the metric that was checked last. */
   #start = 0
-  /** The keys that may be there at all, each with the first place where its bytes stand behind the last metric asked about. */
+  /** The keys that may occur at all, each with its first position behind the metric that was checked last. */
   #candidates: { readonly bytes: Buffer; next: number }[] = []
 
   constructor(keys: Iterable<string>) {
@@ -24,7 +24,7 @@ export class KeySearch {
     })
   }
 
-  /** `false` only when no point of the metric has an attribute of one of the keys. */
+  /** `false` only if no point of the metric has an attribute with one of the keys. */
   mayBeIn({ source, start, end }: Encoded<object>): boolean {
     if (this.#source !== source || start < this.#start) this.#begin(source)
     this.#start = start

@@ -1,18 +1,18 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Reader } from 'protobufjs/minimal.js'
 
-/** A request as it came on the wire, and what `checkMetrics` found out about it. */
+/** A request as it came on the wire, with the findings of `checkMetrics`. */
 export interface EncodedRequest {
   readonly bytes: Buffer
   readonly view: DataView
   /**
-   * Whether it is written as encoders do: no singular field twice, no group. What is not is just as valid, but its parts
-   * cannot be found without reading the whole.
+   * Whether it is written in the usual way: no singular field twice, no group. Any other is just as valid, but its
+   * parts cannot be found without reading the whole.
    */
   readonly canonical: boolean
   /** The `keyBit` of every key of a point's attribute. */
   readonly pointKeys: number
-  /** Whether every number point surely has a time and a finite value, no flags, and nothing behind its attributes. */
+  /** Whether every number point certainly has a time and a finite value, no flags, and nothing behind its attributes. */
   readonly plainNumbers: boolean
 }
 
@@ -26,7 +26,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
-/** One of 32 bits for a text in UTF-8: different bits are certainly different texts. */
+/** One of 32 bits for a text in UTF-8: different bits certainly mean different texts. */
 export function keyBit(bytes: Uint8Array, start: number, end: number): number {
   const length = end - start
   return length === 0
@@ -34,20 +34,20 @@ export function keyBit(bytes: Uint8Array, start: number, end: number): number {
     : 1 << ((length * 5 + bytes[start] * 3 + bytes[end - 1] * 7 + bytes[start + (length >> 1)]) & 31)
 }
 
-/** Where what the length at `at` speaks of ends. */
+/** The end of the content whose length is at `at`. */
 export function fieldEnd(bytes: Uint8Array, at: number): number {
   let length = bytes[at] & 127
   for (let shift = 7; bytes[at++] > 127; shift += 7) length |= (bytes[at] & 127) << shift
   return at + length
 }
 
-/** Reads the fields of a message that stands from `start` to `end`. */
+/** Reads the fields of a message from `start` to `end`. */
 export type ReadFields<Fields> = (source: EncodedRequest, start: number, end: number) => Fields
 
 /** The tag of field 1, length-delimited. */
 const FIRST_TEXT = (1 << 3) | 2
 
-/** A message as it stands in its request, and how to read it once somebody looks inside. */
+/** A message in its request, with the function that reads it on first access. */
 export class Encoded<Fields> {
   constructor(
     readonly source: EncodedRequest,
@@ -60,17 +60,17 @@ export class Encoded<Fields> {
     return this.read(this.source, this.start, this.end)
   }
 
-  /** The message as it stands, changed, in other bytes: by default where it stood, in a copy of its request. */
+  /** The changed message, in other bytes: by default at the same position, in a copy of its request. */
   movedTo(source: EncodedRequest, start = this.start, end = this.end): Encoded<Fields> {
     return new Encoded(source, start, end, this.read)
   }
 
-  /** Whether it is read by `read`, which tells what kind of message it is. */
+  /** Whether it is read by `read`, which identifies the kind of message. */
   reads(read: ReadFields<Fields>): boolean {
     return this.read === read
   }
 
-  /** The text in field 1 of a message that begins with it, made by `text`; `undefined` when it takes more to know. */
+  /** The text in field 1 of a message that begins with it, made by `text`; `undefined` if finding it takes more. */
   firstText(text: (source: EncodedRequest, start: number, end: number) => string): string | undefined {
     const { bytes, canonical } = this.source
     if (!canonical || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
@@ -92,14 +92,14 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
   return reader
 }
 
-/** Bytes of a message that was made here, about. */
+/** The approximate bytes of a message that was made here. */
 const MADE_SIZE = 128
 
-/** An immutable message, made from its fields or from bytes that are read when a field is. */
+/** An immutable message, made from its fields or from bytes that are read when a field is accessed. */
 export abstract class LazyMessage<Fields extends object> {
-  /** The bytes the message was made from, and still means. */
+  /** The bytes the message was made from, if they are still valid. */
   readonly encoded: Encoded<Fields> | undefined
-  /** The bytes it was written as, if it was, and is likely to be again. */
+  /** The bytes it was written as, if it was, and is likely to be written again. */
   written: Uint8Array | undefined
   private read: Fields | undefined
 
@@ -114,12 +114,12 @@ export abstract class LazyMessage<Fields extends object> {
     }
   }
 
-  /** What it was made of, if not of bytes. */
+  /** The fields it was made of, if not from bytes. */
   get made(): Fields | undefined {
     return this.encoded === undefined ? this.read : undefined
   }
 
-  /** About as many bytes as it takes. */
+  /** The approximate bytes that it takes. */
   get expectedSize(): number {
     return this.encoded === undefined ? MADE_SIZE : this.encoded.end - this.encoded.start
   }

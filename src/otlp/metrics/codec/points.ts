@@ -129,7 +129,7 @@ export const summaryPoint = new MessageCodec<SummaryPointFields>(
 
 const cursor = new NumberPointCursor()
 
-/** `numberPoint.read`, by bytes where those are as encoders write them, since most points of most requests are numbers. */
+/** `numberPoint.read`, by bytes if they are written in the usual way, because most points of most requests are numbers. */
 export function readNumberPoint(source: EncodedRequest, start: number, end: number): NumberPointFields {
   const fields = cursor.openPoint(source, start, end)
     ? {
