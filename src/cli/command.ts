@@ -11,7 +11,7 @@ import type { QueueAction } from './queue.ts'
 import { exitCodeOf, onSignal } from './signals.ts'
 
 /*
- * The heka-pipeline command. Each subcommand is a file of its own, loaded when it is asked for.
+ * The heka-pipeline command. Each subcommand has a file of its own, loaded when the subcommand is run.
  */
 
 function append(value: string, previous: readonly string[] = []): readonly string[] {
@@ -41,7 +41,7 @@ function withConfig(command: Command): Command {
         'makes the configuration from the variables of the Heka Insights Agent; files are laid over it',
       )
       .option('--variables-file <file>', 'a file of variables, used where the environment does not set them')
-      // The name before: Node.js takes it for an option of its own, and answers by itself where the file is missing.
+      // The old name of the option: Node.js has one of the same name, and answers itself if the file is missing.
       .addOption(new Option('--env-file <file>').hideHelp())
   )
 }
@@ -82,18 +82,18 @@ const program = withConfig(new Command('heka-pipeline'))
   .hook('preAction', async (_program, command) => {
     const excess = command.args.at(command.registeredArguments.length)
     if (excess !== undefined) await refuse(command, excess)
-    // Running a pipeline ends in its own way; all else ends as if the signal had killed it.
+    // A running pipeline handles the signal itself; all other commands end as if the signal had killed them.
     if (command !== program) onSignal((signal) => void end(exitCodeOf(signal)))
   })
   .action(async ({ once = false }: { once?: boolean }) => {
     const { run } = await import('./run.ts')
     process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
-    // Everything is counted by now: whoever does not read our output any more cannot keep the process.
+    // Everything is counted by now: an output that is no longer read must not keep the process.
     const { systemClock } = await import('../time/clock.ts')
     systemClock.setTimeout(() => void end(), 1000).unref()
   })
 
-/** @throws CommanderError that says what an argument too many may have been meant for */
+/** @throws CommanderError that suggests what an extra argument may have been meant for */
 async function refuse(command: Command, excess: string): Promise<never> {
   const isFile = /\.ya?ml$/.test(excess)
   if (command === program && !isFile) {
@@ -184,7 +184,7 @@ withConfig(program.command('explain'))
 let hasFailed = false
 
 process.on('uncaughtException', (error) => {
-  // A pipeline that runs has a listener of its own, which stops it.
+  // A running pipeline has a listener of its own, which stops it.
   if (process.listenerCount('uncaughtException') > 1 || hasFailed) return
   hasFailed = true
   void moduleIn(stackOf(error)).then((place) => {
@@ -193,10 +193,10 @@ process.on('uncaughtException', (error) => {
   })
 })
 
-// It throws, and what nobody catches is such a failure.
+// It throws; an uncaught error is such a failure.
 forbidExit(() => undefined)
 
-/** Where in a custom module a stack leads. */
+/** The position in a custom module that a stack leads to. */
 async function moduleIn(stack: string): Promise<string | undefined> {
   const { customModules } = await import('../pipeline/modules/load.ts')
   const modules = customModules()
@@ -204,15 +204,15 @@ async function moduleIn(stack: string): Promise<string | undefined> {
   return place && place.file + place.position
 }
 
-/** Without the stack, which says nothing to whoever wrote the configuration. */
+/** Without the stack, which does not help the author of the configuration. */
 function writeFault(error: unknown, place?: string): void {
   const where = place === undefined ? '' : `${place}: `
   process.stderr.write(`heka-pipeline: ${visible(where + errorMessage(error))}\n`)
 }
 
 for (const stream of [process.stdout, process.stderr]) {
-  // Whoever read our output has gone, as in `| head`, or the disk it goes to is full. A pipeline may have other
-  // destinations and goes on; what writes to standard output hears of it itself.
+  // The reader of our output has gone, as in `| head`, or its disk is full. A pipeline may have other destinations and
+  // goes on; the exporter that writes to standard output handles the error itself.
   stream.on('error', () => undefined)
 }
 
@@ -230,5 +230,5 @@ try {
   }
 }
 
-// All is done, and once it is written the process ends: a timer that a module has started does not keep it.
+// The process ends once the output is written: a timer started by a module does not keep it alive.
 process.stdout.write('', () => process.stderr.write('', () => void end()))

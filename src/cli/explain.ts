@@ -17,9 +17,9 @@ import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
 
 export interface ExplainOptions {
-  /** A file of OTLP/JSON to take instead of what the receivers collect. */
+  /** A file of OTLP/JSON to use instead of the receivers' data. */
   readonly from?: string
-  /** The metric that is asked about, by the name it is sent under or made from. */
+  /** The name of the metric to explain: one that is sent, or one that such a metric is made from. */
   readonly only?: string
   readonly format: 'text' | 'json'
 }
@@ -72,10 +72,10 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   return failed ? ExitCode.failure : ExitCode.ok
 }
 
-/** Columns where standard output is no terminal. */
+/** Columns if standard output is no terminal. */
 const DEFAULT_WIDTH = 120
 
-/** OTLP/JSON: a request a line, or one document. Throws an Error that says where it is wrong. */
+/** OTLP/JSON: a request a line, or one document. Throws an Error that says where the mistake is. */
 function readRequests(file: Buffer): readonly MetricBatch[] {
   const lines = file.toString('utf8').split('\n')
   const first = lines.find((line) => line.trim() !== '')
@@ -91,7 +91,7 @@ function readRequests(file: Buffer): readonly MetricBatch[] {
   })
 }
 
-/** Other JSON would be a request without any metrics, since what is not known is passed over. */
+/** Any other JSON would be a request without metrics, because unknown keys are ignored. */
 function readRequest(json: string): MetricBatch {
   const batch = fromOtlpJson(json)
   const keys = Object.keys(JSON.parse(json) as object)

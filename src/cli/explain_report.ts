@@ -1,12 +1,12 @@
 import type { Explanation, ExplainedValue } from '../component/explain.ts'
 import type { RehearsedExporter } from '../pipeline/rehearsal.ts'
 
-/** A series as the destination would store it, with all its values in the order in which they would be sent. */
+/** A series as the destination would store it, with all its values in the order of sending. */
 export interface ExplainedSeries extends Omit<ExplainedValue, 'time' | 'value' | 'interval'> {
   readonly values: readonly Pick<ExplainedValue, 'time' | 'value' | 'interval'>[]
 }
 
-/** What is shown of an exporter. */
+/** The report on an exporter. */
 export interface ExporterReport {
   readonly id: string
   readonly equation: string
@@ -17,7 +17,7 @@ export interface ExporterReport {
     readonly bytes: number
     readonly raw_bytes?: number
   }[]
-  /** Data points by reason, and of which metrics. */
+  /** Data points by reason, with their metrics. */
   readonly dropped: readonly {
     readonly reason: string
     readonly points: number
@@ -25,11 +25,11 @@ export interface ExporterReport {
   }[]
   readonly not_sent: Explanation['notSent']
   readonly billed_metrics: number | undefined
-  /** `undefined` where the exporter explains nothing. */
+  /** `undefined` if the exporter explains nothing. */
   readonly series: readonly ExplainedSeries[] | undefined
 }
 
-/** What is shown of an exporter that was rehearsed. */
+/** The report on an exporter after a rehearsal. */
 export function report(exporter: RehearsedExporter): ExporterReport {
   const { id, equation, balance, requests, explanation, droppedMetrics } = exporter
   return {
@@ -61,7 +61,7 @@ function seriesOf(values: readonly ExplainedValue[]): readonly ExplainedSeries[]
   return [...series.values()].sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0))
 }
 
-/** The report with what concerns a name for which `only` says so. */
+/** The report reduced to the names for which `only` returns true. */
 export function filtered(whole: ExporterReport, only: (name: string) => boolean): ExporterReport {
   const series = whole.series?.filter(({ name, from }) => [name, ...from].some(only))
   const dropped = whole.dropped.flatMap((drop) => {
@@ -72,7 +72,7 @@ export function filtered(whole: ExporterReport, only: (name: string) => boolean)
   return { ...whole, series, dropped }
 }
 
-/** All names in a report: those that are sent, and those they were made from. */
+/** All names in a report: those that are sent, and those that they were made from. */
 export function namesOf({ series = [], dropped }: ExporterReport): readonly string[] {
   return [
     ...series.flatMap(({ name, from }) => [name, ...from]),

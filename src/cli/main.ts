@@ -1,5 +1,5 @@
 #!/usr/bin/env node
 import './signals.ts'
 
-// Not a static import: those are loaded before anything here runs.
+// Not a static import: those are loaded before any code here runs.
 await import('./command.ts')

@@ -36,7 +36,7 @@ export async function queueCommand(action: QueueAction, directory: string): Prom
   if (action === 'drop') return drop(queues)
   const lines = { list, inspect, export: exportLines }[action](queues)
   await pipeline(Readable.from(lines), process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {
-    // Whoever read it has seen enough.
+    // The reader has seen enough.
     if (error.code !== 'EPIPE') throw error
   })
   return ExitCode.ok
@@ -87,10 +87,10 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
   return code
 }
 
-/** The names that are shown of a batch with many metrics. */
+/** The names that are shown for a batch with many metrics. */
 const NAMES = 5
 
-/** What the queue holds, one of it. */
+/** One of the queue's items, in words. */
 function itemOf({ signal }: StoredQueue): string {
   return signals[signal].items.replace(/s$/, '')
 }
@@ -99,7 +99,7 @@ function batchOf({ signal }: StoredQueue, payload: Uint8Array): Batch {
   return signals[signal].fromOtlp(payload)
 }
 
-/** Of metrics and spans; records have none. */
+/** For metrics and spans; records have no names. */
 function namesIn(batch: Batch): string {
   const names = [...new Set(namesOf(batch))]
   const more = names.length > NAMES ? ` and ${names.length - NAMES} more` : ''

@@ -1,6 +1,6 @@
 import type { Logger } from './logger.ts'
 
-/** What is left out by design, in every pipeline that is well. */
+/** Items left out by design, in every healthy pipeline. */
 const USUAL: Readonly<Record<string, string>> = {
   first_value:
     'The first values of cumulative series have no previous value to be counted from; `initial_value: keep` sends them as if counted from zero.',
@@ -8,7 +8,7 @@ const USUAL: Readonly<Record<string, string>> = {
   no_observations: 'Histograms without an observation are left out.',
 }
 
-/** What is wrong and what would be right. */
+/** The problem and its remedy. */
 const WRONG: Readonly<Record<string, string>> = {
   not_finite: 'Data points whose value is NaN or infinite cannot be sent. Send finite numbers.',
   no_timestamp: 'Data points without a time cannot be sent. Their sender has to set `timeUnixNano`.',
@@ -39,16 +39,16 @@ const WRONG: Readonly<Record<string, string>> = {
   duplicate_point: 'Data points get the same labels and time as others. Send an attribute that distinguishes them.',
 }
 
-/** What the texts call the items, which may be others. */
+/** The word for the items in the messages, which may be replaced. */
 const DATA_POINTS = 'Data points'
 
-/** Said where it is found, with the name of the metric or the setting. */
+/** Logged where the problem is found, with the name of the metric or the setting. */
 const SAID: ReadonlySet<string> = new Set([
   ...['attributes_too_large', 'overwritten', 'several_writers', 'too_many_series', 'too_old', 'too_new'],
 ])
 
 /**
- * Logs why so many `items`, called `what`, were left out for `reason`. The logger is throttled: they may be in every batch.
+ * Logs why this many `items`, called `what`, were left out for `reason`. The logger is throttled: they may be in every batch.
  */
 export function logDropped(log: Logger, reason: string, items: number, what = DATA_POINTS): void {
   if (items === 0 || SAID.has(reason)) return

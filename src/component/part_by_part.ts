@@ -5,8 +5,8 @@ import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 
 /**
- * Makes the processor that works on a batch at once, or on a large one of metrics in turns, in which it must make the same of it. Of log
- * records and spans it may only change the resources, which takes no time worth a turn.
+ * Makes a processor that handles a batch at once, or a large batch of metrics in turns with the same result. It may
+ * only change the resources of log records and spans, which takes no time worth a turn.
  */
 export function inTurns<B extends ItemBatch>(
   atOnce: (batch: B, account: ProcessorAccount) => B,
@@ -18,7 +18,7 @@ export function inTurns<B extends ItemBatch>(
       : new InTurns(divided(batch, account)).result
 }
 
-/** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `cuts` are as of `inParts`. */
+/** Makes a processor that applies `change` to a batch, or to the parts of a large one. `change` and `cuts` as in `inParts`. */
 export function partByPart<B extends ItemBatch>(change: (batch: B) => B, cuts = true): ProcessBatch<B> {
   return inTurns(change, (batch) => inParts(batch, change, cuts))
 }
