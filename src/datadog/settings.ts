@@ -25,10 +25,10 @@ const SITES = [
   'us2.ddog-gov.com',
 ] as const
 
-/** Of the intake that is told of hosts. */
+/** The intake for host metadata. */
 export const INTAKE_PATH = '/intake'
 
-/** Milliseconds; the same as in the collector's Datadog exporter. */
+/** Milliseconds; the same as in the Collector's Datadog exporter. */
 const SHORTEST_PERIOD = 300_000
 
 /** The settings that both Datadog exporters have. */
@@ -130,10 +130,10 @@ export const datadogSettings = {
   ...httpSettings,
 } as const satisfies Settings
 
-/** The metrics that the Agent's are made of: by their names alone a metric of a host is recognised. */
+/** The metrics that the Agent's metrics are made from: a host metric is recognised by its name alone. */
 const HOST_METRICS = [...new Set(agentMetrics.flatMap(({ metrics }) => metrics.flatMap(({ from }) => from)))]
 
-/** Warns of a processor that renames metrics of hosts before the exporter can recognise them by their names. */
+/** Warns of a processor that renames host metrics, so that the exporter cannot recognise them. */
 export function* checkNames(
   { host_metrics_names: names }: { readonly host_metrics_names: HostMetricsNames },
   processors: readonly ProcessorBefore[],
