@@ -206,7 +206,7 @@ datadog_native:
     ])
     const post = httpClient(context)
     const log = throttled(context.log, clock)
-    /** Of what was mapped last. */
+    /** For the batch that was mapped last. */
     const packers = (account: Account) => {
       const { samples, series } = mapper
       return [
@@ -271,7 +271,7 @@ datadog_native:
   },
 })
 
-/** Of cumulative metrics Datadog gets differences; without a temporality nobody knows what a value is. */
+/** Cumulative metrics are sent to Datadog as differences; without a temporality, the meaning of a value is unknown. */
 function refusal({ type, temporality }: Metric): string | undefined {
   if (type === 'gauge' || type === 'summary') return undefined
   if (type === 'none') return 'unsupported_type'

@@ -25,8 +25,8 @@ import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 import { OneASecond } from './datadog_otlp/one_a_second.ts'
 
 /**
- * 500,000 bytes keep below each of the limits that Datadog's documentation has named for this intake (500 KB, 512 KiB);
- * raw as its recommended collector configuration splits.
+ * 500,000 bytes are below each of the limits that Datadog's documentation has named for this intake (500 KB, 512 KiB);
+ * the raw limit is the one at which its recommended Collector configuration splits.
  */
 const LIMITS = { wire: 500_000, raw: 4_194_304 }
 
@@ -161,7 +161,7 @@ datadog_otlp:
       state: joinStates(differences.state, oneASecond.state),
       encode(batch, account) {
         if (batch.signal !== 'metrics') return otlp.encode(owned(batch), account)
-        // Datadog refuses histograms that have not one count more than bounds.
+        // Datadog refuses histograms whose counts are not one more than their bounds.
         return otlp.encode(completeHistograms(oneASecond.apply(batch, account)), account)
       },
       *encodeInTurns(batch, account) {

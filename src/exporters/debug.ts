@@ -17,11 +17,11 @@ import { toTable } from './debug/table.ts'
 
 interface TextRequest extends ExportRequest {
   readonly text: string
-  /** The one time it is written, from the first attempt on. */
+  /** The single write, from the first attempt on. */
   written?: Promise<void>
 }
 
-/** Columns where standard output is no terminal and so has no width of its own. */
+/** Columns if standard output is not a terminal and so has no width of its own. */
 const DEFAULT_WIDTH = 120
 
 const formats: Record<string, (batch: AnyBatch, account: Account) => Divided<string>> = {
@@ -98,23 +98,23 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
     return {
       encode: (batch, account) => atOnce(encodeInTurns(batch, account)),
       encodeInTurns,
-      // A reader that is slow is waited for by every attempt: what is on its way must not be written again.
+      // Every attempt waits for a slow reader: text on its way must not be written again.
       send: (request: TextRequest) => (request.written ??= writeOut(request.text, stopped)),
     }
   },
 })
 
-/** When the text before has been taken, or refused. All exporters of this type share standard output. */
+/** When the previous text has been taken, or refused. All exporters of this type share standard output. */
 let before: Promise<unknown> = Promise.resolve()
 let listening = false
 
 /**
- * Writes one text after the other; resolves when this one has been taken by the terminal, file or pipe. What has not been
- * begun when `stopped` is aborted is not written.
+ * Writes one text after the other; resolves when the terminal, file or pipe has taken this one. A text that has not
+ * been begun when `stopped` is aborted is not written.
  */
 function writeOut(text: string, stopped: AbortSignal): Promise<void> {
   if (!listening) {
-    // The stream reports each error once more as an event, which would end the process if nobody listened.
+    // The stream reports each error once more as an event, which would end the process without a listener.
     process.stdout.on('error', () => undefined)
     listening = true
   }

@@ -59,7 +59,7 @@ otlp/gateway:
     const call = grpcClient(context)
     const log = throttled(context.log, context.clock)
     const limits = { raw: context.config.max_request_size }
-    // gRPC compresses by itself, what the receiver says it can read.
+    // gRPC compresses the messages itself, in a way that the receiver says it can read.
     const options = { encoding: 'proto', compression: 'none', limits } as const
     return {
       encode: (batch, account) => toOtlpRequests(batch, options, account),

@@ -8,7 +8,7 @@ const CLOSE = ']}'
 export const v1: SeriesFormat = {
   path: '/api/v1/series',
   contentType: 'application/json',
-  // Raw as the Datadog Agent, which keeps each compression short.
+  // The raw limit of the Datadog Agent, which keeps each compression short.
   limits: { wire: 3_200_000, raw: 4_194_304 },
   maxPoints: Infinity,
   open: OPEN,
@@ -24,7 +24,7 @@ export const v1: SeriesFormat = {
     for (let index = 0; index < count; index++) {
       if (index > 0) out[end++] = COMMA
       out[end++] = QUOTE
-      // Nothing that JSON has another form for is in a normalised tag.
+      // A normalised tag has no characters that JSON escapes.
       for (let from = starts[index]; from < ends[index]; from++) out[end++] = bytes[from]
       out[end++] = QUOTE
     }
@@ -60,7 +60,7 @@ const QUOTE = '"'.charCodeAt(0)
 const BRACKET = ']'.charCodeAt(0)
 const BRACE = '}'.charCodeAt(0)
 
-/** As `JSON.stringify`; whole numbers, which most are, without making a text. */
+/** As `JSON.stringify`; whole numbers, which most values are, without making a text. */
 function writeNumber(out: Buffer, at: number, value: number): number {
   let rest = Math.abs(value)
   if (rest > 999_999_999 || rest !== Math.floor(rest)) {

@@ -1,12 +1,12 @@
 import { HistogramCursor, uint64 } from '../../../otlp/metrics/histogram_cursor.ts'
 import type { Explicit } from './histograms.ts'
 
-/** The point of a histogram at which its cursor stands. Used again for every point. */
+/** The histogram point at the position of a cursor. The object is used again for every point. */
 export class WireHistogram implements Explicit {
   readonly cursor = new HistogramCursor()
   readonly kind = 'histogram'
   count = 0
-  /** NaN where the point has none: a field that may be `undefined` would be an object for each number. */
+  /** NaN if the point has none: a field that may be `undefined` would be an object for each number. */
   private ownSum = NaN
   private ownMin = NaN
   private ownMax = NaN
@@ -25,7 +25,7 @@ export class WireHistogram implements Explicit {
     return known(this.ownMax)
   }
 
-  /** Takes over what the point says. */
+  /** Takes over the data of the point. */
   read(): void {
     const { cursor } = this
     const { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd } = cursor
@@ -51,7 +51,7 @@ function known(figure: number): number | undefined {
   return Number.isNaN(figure) ? undefined : figure
 }
 
-/** Most histograms of a batch have as many buckets as the one before. */
+/** Most histograms of a batch have as many buckets as the previous one. */
 function ofLength(array: Float64Array, length: number): Float64Array {
   return array.length === length ? array : new Float64Array(length)
 }

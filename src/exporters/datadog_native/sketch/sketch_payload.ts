@@ -32,7 +32,7 @@ const SUM = (6 << 3) | FIXED64 // double sum = 6;
 const K = (7 << 3) | LENGTH_DELIMITED // repeated sint32 k = 7;
 const N = (8 << 3) | LENGTH_DELIMITED // repeated uint32 n = 8;
 
-/** What Datadog knows a distribution by, once for all its samples. */
+/** The identity of a distribution at Datadog, once for all its samples. */
 export const sketchSeries: SeriesWriter<Pick<Series, 'metric' | 'host'>> = {
   frame({ metric, host }) {
     const head = protobuf.Writer.create()
@@ -45,7 +45,7 @@ export const sketchSeries: SeriesWriter<Pick<Series, 'metric' | 'host'>> = {
 
 /** The distribution of one series in one second. */
 export interface SketchSample {
-  /** As `sketchSeries` writes it. */
+  /** The series, as written by `sketchSeries`. */
   readonly encoded: Uint8Array
   /** Seconds since 1970. */
   readonly timestamp: number
@@ -54,12 +54,12 @@ export interface SketchSample {
 
 export const SKETCHES_PATH = '/api/beta/sketches'
 
-/** The intake of distributions. Its address and limits are the Agent's, since Datadog does not document it. */
+/** The intake of distributions. Its address and limits are the Agent's, because Datadog does not document it. */
 export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
   return { path: SKETCHES_PATH, contentType: 'application/x-protobuf', limits, divide: divideMessages }
 }
 
-/** Samples that are written together, so that it takes no long time. */
+/** The number of samples that are written together, few enough to be quick. */
 const TOGETHER = 10_000
 
 /** `packer` for distributions. One that is too large for any request is reported to `account`. */
@@ -94,12 +94,12 @@ export function sketchPacker(
   }
 }
 
-/** The tags and lengths of the messages of a sample, its times and its numbers, at most. */
+/** The most bytes of the tags and lengths of the messages of a sample, its times and its numbers. */
 const REST = 100
-/** A key and its count at most. */
+/** The most bytes of a key and its count. */
 const BIN = 6
 
-/** All samples as one payload, and where each ends in it: any run of them is a payload, too. */
+/** All samples as one payload, and the end of each in it: any run of them is a payload, too. */
 export function writeSketches(samples: readonly SketchSample[]): {
   readonly bytes: Buffer
   readonly ends: Uint32Array
@@ -119,7 +119,7 @@ export function writeSketches(samples: readonly SketchSample[]): {
   return { bytes: writer.out.subarray(start), ends }
 }
 
-/** Writes from the end to the front, so that the length of a message is known where it has to stand. */
+/** Writes from the end to the front, so that the length of a message is known when it has to be written. */
 class BackwardWriter {
   readonly out: Buffer
   at: number
@@ -150,14 +150,14 @@ class BackwardWriter {
     this.at = writeVarint(this.out, this.at, value)
   }
 
-  /** The tag and length of what stands from here to `end`. */
+  /** Writes the tag and length of the content from here to `end`. */
   wrap(tag: number, end: number): void {
     this.varint(end - this.at)
     this.byte(tag)
   }
 }
 
-/** Writes a whole number from 0 that ends at `end`; returns where it begins. */
+/** Writes a whole number from 0 that ends at `end`; returns its start. */
 function writeVarint(out: Buffer, end: number, value: number): number {
   if (value < 128) {
     out[end - 1] = value
@@ -183,7 +183,7 @@ function writeSketch(writer: BackwardWriter, { encoded, timestamp, sketch }: Ske
   const last = writer.at
   let at = last
   for (let index = end - 1; index >= start; index--) {
-    // In front of the full bins stands the rest, as the Agent writes them.
+    // The remainder comes before the full bins, as the Agent writes them.
     let count = counts[index]
     for (; count > MAX_BIN_COUNT; count -= MAX_BIN_COUNT) at = writeVarint(out, at, MAX_BIN_COUNT)
     at = writeVarint(out, at, count)
