@@ -4,7 +4,7 @@ import { readCpu } from './cpu.ts'
 import type { Cpu } from './cpu.ts'
 import type { HostFiles } from './files.ts'
 
-/** Whom to ask. */
+/** The sources of the attributes. */
 export interface Host {
   readonly root: HostFiles
   readonly platform: NodeJS.Platform
@@ -15,15 +15,15 @@ export interface Host {
 interface ResourceAttribute {
   readonly doc: string
   readonly enabled: boolean
-  /** `undefined` where the system does not say. */
+  /** `undefined` if the system does not report it. */
   read(host: Host): AttributeValue | Promise<AttributeValue>
 }
 
-/** The words of the semantic conventions for `os.type` and `host.arch`, where they differ from those of Node.js. */
+/** The words of the semantic conventions for `os.type` and `host.arch`, if they differ from those of Node.js. */
 const OS_TYPES: Partial<Record<string, string>> = { win32: 'windows', sunos: 'solaris' }
 const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', ia32: 'x86', arm: 'arm32' }
 
-/** What can be said of the host, by the names of the OpenTelemetry semantic conventions. */
+/** The attributes of the host, by the names of the OpenTelemetry semantic conventions. */
 export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
   'host.name': {
     doc: 'Name of the host; below a `root_path`, the one in its `/etc/hostname`.',
@@ -98,7 +98,7 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
   },
 }
 
-/** Reads the given attributes. One that cannot be read is told to `fail` and left out, as is one that is empty. */
+/** Reads the given attributes. One that cannot be read is reported to `fail` and left out; an empty one is left out, too. */
 export async function readInventory(
   names: readonly string[],
   host: Host,
@@ -116,7 +116,7 @@ export async function readInventory(
   return inventory
 }
 
-/** On Linux from its files, which need no `lscpu` and have the words of the CPU, also where the host stands below a folder. */
+/** On Linux from its files, which need no `lscpu` and hold the CPU's own names, also if the host is below a folder. */
 export async function identifyCpu({ root, platform, information }: Host): Promise<Cpu> {
   if (platform === 'linux') return readCpu(root)
   const { vendor, family, model, stepping, cache } = await (await information()).cpu()
@@ -124,7 +124,7 @@ export async function identifyCpu({ root, platform, information }: Host): Promis
   return { vendor, family, model, name: os.cpus()[0]?.model, stepping, l2: cache.l2 || undefined }
 }
 
-/** On Linux from the file that describes the distribution, since the host may stand below a folder. */
+/** On Linux from the file that describes the distribution, because the host may be below a folder. */
 async function osRelease({ root, platform, information }: Host): Promise<{ description?: string; version?: string }> {
   if (platform !== 'linux') {
     const { distro, release } = await (await information()).osInfo()

@@ -73,7 +73,7 @@ export const grpcSettings = {
 
 export type GrpcConfig = ConfigOf<typeof grpcSettings>
 
-/** The rules of the gRPC settings that their formats cannot say. */
+/** The rules of the gRPC settings that their formats cannot express. */
 export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Finding> {
   if (ENDPOINT.exec(endpoint) === null) {
     const [, base, slash] = /^((?:https?:\/\/)?(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?)(\/)/i.exec(endpoint) ?? []
@@ -102,15 +102,14 @@ export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Fi
 const ENDPOINT = /^(?:(https?):\/\/|dns:\/\/\/)?((?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5})\/?$/i
 
 /**
- * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer. Throws `retryable`,
- * `permanent` or `divisible`, by what the OTLP specification says of each status code.
+ * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer.
+ * Throws `retryable`, `permanent` or `divisible`, as the OTLP specification defines each status code.
  */
 export type UnaryCall = (method: string, message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
 /**
- * Makes a client. gRPC is loaded and the connection opened with the first call,
- * and closed when the component stops. When its TLS files change, a new connection takes the place of the old one, on which
- * the calls in hand still end.
+ * Makes a client. gRPC is loaded and the connection opened with the first call, and closed when the component stops.
+ * When its TLS files change, a new connection replaces the old one, on which the calls in progress still end.
  */
 export function grpcClient(
   context: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
@@ -157,7 +156,7 @@ async function open({
   log,
   signal,
 }: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connection> {
-  // The default export, because a bundled CommonJS module has no other.
+  // The default export, because a bundled CommonJS module has no named ones.
   const grpc = (await import('@grpc/grpc-js')).default
   logGrpc(grpc, { clock, log })
   const read = (): Promise<Pem> => readTls(config.tls)
@@ -204,10 +203,10 @@ function makeClient(
   )
 }
 
-/** How an address is reached: directly, or through the proxy of the environment. @throws DeliveryError `retryable` */
+/** The route to an address: direct, or through the proxy of the environment. @throws DeliveryError `retryable` */
 function route(address: string, authority: string | undefined): { target: string; options: ChannelOptions } {
   const proxy = grpcProxyFromEnvironment(new URL(`https://${address}`))
-  // By rules of its own, grpc-js would choose another one.
+  // grpc-js has rules of its own, and would choose another one.
   const options: ChannelOptions = { 'grpc.enable_http_proxy': 0 }
   if (authority !== undefined) options['grpc.default_authority'] = authority
   if (proxy === undefined) return { target: address, options }
@@ -244,7 +243,7 @@ const RETRYABLE = new Map([
 ])
 /** PERMISSION_DENIED and UNAUTHENTICATED. */
 const CREDENTIALS = [7, 16]
-/** Retried only where the server says when; also the answer to a message beyond the server's limit. */
+/** Retried only if the server says when; also the answer to a message beyond the server's limit. */
 const RESOURCE_EXHAUSTED = 8
 
 function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
@@ -265,18 +264,18 @@ function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
   return permanent(message, { reason: 'refused', cause: error })
 }
 
-/** What answered in place of a gRPC server, by the words of grpc-js for it, if something did: the request says nothing about it. */
+/** The thing that answered instead of a gRPC server, by grpc-js's message, if there was one: its answer says nothing about the request. */
 function notOfGrpc({ details }: ServiceError): string | undefined {
   if (/^Received HTTP status code 3\d\d$/.test(details))
     return 'gRPC follows no redirects; set the endpoint to the receiver'
-  // Text in place of the length of a message, of which four bytes are more than any server takes.
+  // Text in place of the length of a message; its four bytes make a larger number than any server accepts.
   const [, length] = /^Received message larger than max \((\d+) vs/.exec(details) ?? []
   return Number(length) >= 0x20202020 ? 'a text instead of an answer, perhaps a web page' : undefined
 }
 
 /**
- * The milliseconds to wait that a `google.rpc.RetryInfo` in the status asks for. Source: googleapis, google/rpc/status.proto
- * and error_details.proto; google/protobuf/any.proto and duration.proto.
+ * The wait in milliseconds that a `google.rpc.RetryInfo` in the status asks for. Source: googleapis,
+ * google/rpc/status.proto and error_details.proto; google/protobuf/any.proto and duration.proto.
  */
 function retryDelay(metadata: Metadata | undefined): number | undefined {
   const [status] = metadata?.get('grpc-status-details-bin') ?? []
@@ -290,7 +289,7 @@ function retryDelay(metadata: Metadata | undefined): number | undefined {
       return duration === undefined ? undefined : milliseconds(duration)
     }
   } catch {
-    // Not a google.rpc.Status: the status code alone counts.
+    // Not a google.rpc.Status: only the status code counts.
   }
   return undefined
 }

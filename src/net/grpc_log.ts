@@ -4,8 +4,9 @@ import { cut } from '../text/terminal.ts'
 import { throttled } from '../throttled.ts'
 
 /**
- * Lets grpc-js write to our log instead of standard error, at most a line a minute of each severity. It has one logger a process: the
- * component that opened last gets what it reports. Its tracing, which somebody has to ask for by `GRPC_TRACE`, is not held back.
+ * Makes grpc-js write to our log instead of standard error, at most a line a minute for each severity. grpc-js has one
+ * logger per process: the component that opened last gets its messages. Its tracing, which has to be enabled with
+ * `GRPC_TRACE`, is not limited.
  */
 export function logGrpc(
   { setLogger }: Pick<typeof Grpc, 'setLogger'>,
@@ -13,7 +14,7 @@ export function logGrpc(
 ): void {
   const quiet = throttled(log, clock)
   const problem = (texts: unknown[]): object => {
-    // The value that follows came from a client, and may be a secret.
+    // The following value came from a client, and may be a secret.
     const text = texts
       .map(String)
       .join(' ')
@@ -27,5 +28,5 @@ export function logGrpc(
   })
 }
 
-/** Characters of a text that are logged. */
+/** The most characters of a text that are logged. */
 const LONGEST = 1000

@@ -39,7 +39,7 @@ export function* checkTls(tls: TlsConfig): Generator<Finding> {
   }
 }
 
-/** Reads the files that the TLS settings name. Throws with the name of the setting when one cannot be read. */
+/** Reads the files of the TLS settings. Throws an error with the name of the setting if one cannot be read. */
 export function readTls(tls: TlsConfig): Promise<Pem> {
   return readPem('tls', {
     ca: ['ca_file', tls.ca_file],
