@@ -136,7 +136,7 @@ cumulative_to_delta:
   },
 })
 
-/** What a selection asks of a metric: nothing of its name or type where it names none. */
+/** The test of a selection; it does not check names or types if the selection has none. */
 function testsOf({ match_type, metrics, metric_types }: Selection): ((metric: Metric) => boolean)[] {
   const named = matchesName({ match_type, metrics })
   return [

@@ -112,7 +112,10 @@ filter:
   },
 })
 
-/** Keeps what a selection matches, or (`keep` false) drops it. Data points are looked at only when it speaks of them. */
+/**
+ * Keeps the data that a selection matches, or drops it if `keep` is false. Data points are only looked at if the
+ * selection is about them.
+ */
 function filterBy(selection: Selection, keep: boolean): (batch: MetricBatch) => MetricBatch {
   const matches = textMatcher(selection.match_type)
   const names = selection.metric_names.map(matches)

@@ -103,7 +103,7 @@ export const transform = {
 export type Transform = ConfigOf<typeof transform>
 export type Operation = ConfigOf<typeof operation>
 
-/** The settings that an action needs, and those it may have. It takes no others. */
+/** The settings that an action requires, and those that it allows. It accepts no others. */
 interface Takes<Setting> {
   readonly needed: readonly Setting[]
   readonly optional?: readonly Setting[]
@@ -132,7 +132,7 @@ const OPERATIONS: Readonly<Record<Operation['action'], Takes<keyof Operation>>> 
 /** The operations that may change some data points of a metric and leave the others as they are. */
 const PARTIAL: readonly Operation['action'][] = ['update_label', 'toggle_scalar_data_type', 'experimental_scale_value']
 
-/** What is wrong with a transform that the formats of its settings cannot say. */
+/** The mistakes in a transform that the formats of its settings cannot express. */
 export function* checkTransform(transform: Transform, path: string): Generator<Finding> {
   const { include, match_type, experimental_match_labels: labels, action, new_name, new_unit, operations } = transform
   yield* checkTaken(
@@ -191,7 +191,7 @@ function* checkOperation(operation: Operation, path: string): Generator<Finding>
   }
 }
 
-/** Finds the settings that an action needs and that are missing, and those that it does not take. */
+/** Finds missing settings that an action requires, and settings that it does not accept. */
 function* checkTaken<S extends object>(
   settings: S,
   action: string,

@@ -29,8 +29,8 @@ interface Circumstances {
 }
 
 /**
- * Asks the detectors, all at once; `config` has the settings of each. Never throws: resolves with what each of them found, and `undefined` for one that could
- * not be asked or did not answer in time, which is logged.
+ * Asks all detectors at once; `config` has the settings of each. Never throws: resolves with the findings of each, and
+ * with `undefined` for one that could not be asked or did not answer in time, which is logged.
  */
 export async function detect(
   names: readonly DetectorName[],

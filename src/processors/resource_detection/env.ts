@@ -29,7 +29,7 @@ export const env = defineDetector({
   },
 })
 
-/** @throws when a part is not `key=value`: then, says the specification, nothing of it counts */
+/** @throws if a part is not `key=value`: the specification says that the whole value is ignored then */
 function parseAttributes(text: string): Record<string, string> {
   const parts = text.split(',').filter((part) => part.trim() !== '')
   return Object.fromEntries(

@@ -40,7 +40,7 @@ function setting<const Names extends readonly string[]>(doc: string, ...env: Nam
   return { doc, format: 'string', default: undefined, env } as const
 }
 
-/** The UID of the pod this process runs in, from its cgroup (version 1) or from what the kubelet mounts. */
+/** The UID of the pod that this process runs in, from its cgroup (version 1) or from the files that the kubelet mounts. */
 export function podUid(files: HostFiles): string | undefined {
   const groups = files.optionalText('proc/self/cgroup') ?? ''
   const mounts = files.optionalText('proc/self/mountinfo') ?? ''
