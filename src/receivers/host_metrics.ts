@@ -82,7 +82,7 @@ export default defineComponent({
   *check({ collection_interval, root_path, scrapers: configured }) {
     if (collection_interval === 0) yield { path: 'collection_interval', message: 'must be more than 0s' }
     if (root_path !== undefined && !isFolder(root_path)) {
-      // Only a warning: what runs is often checked elsewhere.
+      // Only a warning: a configuration is often checked on another machine than the one that runs it.
       yield { path: 'root_path', message: `${root_path} is not a folder here`, severity: 'warning' }
     }
     if (Object.values(configured).every((scraper) => scraper === undefined)) {

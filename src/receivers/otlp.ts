@@ -22,7 +22,7 @@ const tls = {
   default: undefined,
 } as const
 
-/** The built one, also where this file is not: both lie one folder deep in the package. */
+/** The built file, even if this file is not built: both are one folder deep in the package. */
 const JSON_THREAD = new URL('../../dist/receivers/otlp/json_thread.js', import.meta.url)
 
 export default defineComponent({

@@ -174,10 +174,10 @@ const metrics = {
 
 type ContainerScrape = Scrape<typeof metrics>
 
-/** Reads the files of one controller and records what they say. What they lack, it leaves out. */
+/** Reads the files of one controller and records their figures. It leaves out figures that they lack. */
 type Part = (scrape: ContainerScrape, group: ControlGroup) => void
 
-/** The container this process itself runs in, whatever `root_path` says: a group has no other way to be seen from within. */
+/** The container that this process itself runs in, whatever `root_path` says: other groups cannot be seen from within. */
 export const container = defineScraper({
   doc: 'The container this process runs in, or the service, by its control group (version 1 or 2): CPU time and throttling, memory, disks, processes, pressure. Independent of `root_path`. Sums begin with the first process of the container.',
   metrics,
@@ -292,7 +292,7 @@ function recordDisks(scrape: ContainerScrape, group: ControlGroup, own: Root): v
     // 8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
     forEachLine(scrape, 'io.stat', group.text('io.stat') ?? '', ([number, ...fields], figure) => {
       const bytes = new Map(fields.map((field) => field.split('=') as [string, string]))
-      // Of a disk that was never used only the number is there.
+      // If a disk was never used, its line has only the number.
       if (!bytes.has('rbytes')) return
       for (const direction of ['read', 'write']) {
         record(
@@ -304,7 +304,7 @@ function recordDisks(scrape: ContainerScrape, group: ControlGroup, own: Root): v
     })
     return
   }
-  // 8:0 Read 4096, with a total behind them.
+  // 8:0 Read 4096, with a total behind the lines.
   const file = 'blkio.throttle.io_service_bytes'
   forEachLine(scrape, file, group.text(`${file}_recursive`) ?? group.text(file) ?? '', ([number, operation, bytes]) => {
     if (operation === 'Read' || operation === 'Write') record(number, operation.toLowerCase(), whole(bytes))

@@ -3,7 +3,10 @@ import { atLeast, forEachLine } from './proc_text.ts'
 import { defineScraper } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
-/** The unit of the amounts in `/proc/diskstats`, whatever the disk's own. Source: the kernel's `Documentation/admin-guide/iostats.rst`. */
+/**
+ * The unit of the amounts in `/proc/diskstats`, whatever the disk's own is. Source: the kernel's
+ * `Documentation/admin-guide/iostats.rst`.
+ */
 const SECTOR_BYTES = 512
 
 export const disk = defineScraper({

@@ -8,19 +8,19 @@ import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
-/** How long a mount may take to answer, in milliseconds. One that is alive takes microseconds. */
+/** How long a mount may take to answer, in milliseconds. A working one takes microseconds. */
 const MOUNT_TIMEOUT = 1000
 
-/** A question without an answer holds one of the four threads of Node.js; names are resolved and files are read on the others. */
+/** An unanswered call holds one of the four threads of Node.js; names are resolved and files are read on the others. */
 const MAX_UNANSWERED = 2
 
-/** Types behind which there is another machine that may not answer. `autofs` mounts one when asked. */
+/** Types that depend on another machine, which may not answer. `autofs` mounts one when it is read. */
 const NETWORK_TYPES =
   /^(nfs4?|cifs|smb[23]?|smbfs|ncpfs|afs|coda|9p|ceph|glusterfs|lustre|gpfs|beegfs|orangefs|davfs2?|webdav|autofs|fuse\.(sshfs|glusterfs|cephfs|ceph-fuse|s3fs|rclone|gcsfuse|davfs2?|curlftpfs|smbnetfs|juicefs|mfs.*))$/i
 /** `host:/folder` and `//host/share`. */
 const NETWORK_DEVICES = /^([^/]+:\/|\/\/)/
 
-/** What statfs calls the types whose files may have other device numbers than their mount. Source: `<linux/magic.h>`. */
+/** The statfs numbers of the types whose files may have other device numbers than their mount. Source: `<linux/magic.h>`. */
 const BTRFS = 0x9123683en
 const OVERLAY = 0x794c7630n
 
@@ -136,10 +136,10 @@ function mountSelector(config: FilesystemConfig): (mount: Pick<Mount, 'device' |
     (network || !(NETWORK_TYPES.test(mount.type) || NETWORK_DEVICES.test(mount.device)))
 }
 
-/** The mounts of the host. Where one was mounted over another, only the upper one can be asked. */
+/** The mounts of the host. If one was mounted over another, only the upper one can be read. */
 function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: boolean): Iterable<Mount> {
   const mounts = new Map<string, Mount>()
-  // A type with a block device has no `nodev` in front. A ZFS pool has devices too, which the kernel does not know of.
+  // A type with a block device has no `nodev` in front. A ZFS pool has devices, too, but the kernel does not know them.
   const physical = new Set(['zfs', ...(root.text('proc/filesystems').match(/(?<=^\t).+$/gm) ?? [])])
   forEachLine(scrape, '/proc/1/mountinfo', root.textOfInit('mountinfo'), (fields) => {
     // 36 35 98:0 /root /mountpoint rw,noatime master:1 ... - ext3 /dev/device rw. Source: proc_pid_mountinfo(5).
@@ -151,7 +151,7 @@ function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: 
     if (!includeVirtual && (!physical.has(type) || device === 'none')) return
     mounts.set(mountpoint, {
       number: fields[2],
-      // What the first root file system is called tells nothing; its number leads to its name.
+      // The name of the first root file system is not useful; its number leads to the device's name.
       device:
         device === '/dev/root' ? `/dev/${root.linkName(`sys/dev/block/${fields[2]}`) ?? 'root'}` : unescapePath(device),
       mountpoint,
@@ -163,9 +163,9 @@ function readMounts(scrape: Scrape<typeof metrics>, root: Root, includeVirtual: 
 }
 
 /**
- * What a mount says of itself. Its path may lead elsewhere: to what was mounted over it, or, in another mount namespace than that
- * of the list, to the folder it is mounted on there.
- * @throws when the path leads to another file system
+ * The size and use of a mount. Its path may lead elsewhere: to a file system that was mounted over it or, in another
+ * mount namespace than that of the list, to the folder that it is mounted on there.
+ * @throws if the path leads to another file system
  */
 async function ask({ mountpoint, number, type }: Mount, path: string): Promise<BigIntStatsFs> {
   const stats = await statfs(path, { bigint: true })
@@ -191,7 +191,7 @@ function record(scrape: Scrape<typeof metrics>, mount: Mount, stats: BigIntStats
   const [blocks, bfree, files, ffree] = [stats.blocks, stats.bfree, stats.files, stats.ffree].map((count) =>
     BigInt.asUintN(64, count),
   )
-  // Less than 0 where what is reserved is in use, too. Source: gnulib, lib/fsusage.c.
+  // Less than 0 if reserved space is in use, too. Source: gnulib, lib/fsusage.c.
   const bavail = max0(BigInt.asIntN(64, stats.bavail))
   const used = max0(blocks - bfree) * stats.bsize
   const free = bavail * stats.bsize

@@ -130,7 +130,7 @@ export const memory = defineScraper({
     let pageSize: number | undefined
     return (scrape) => {
       const text = root.text('proc/meminfo')
-      /** Bytes, and plain numbers for what has no unit; NaN for what is not understood. */
+      /** Bytes, and plain numbers for figures without a unit; NaN for those that are not understood. */
       const values: Record<string, number | undefined> = {}
       forEachLine(scrape, '/proc/meminfo', text, ([key, value, unit], figure) => {
         values[key] = figure(() => Number(whole(value, unit === 'kB' ? 1024 : 1)))
@@ -141,10 +141,10 @@ export const memory = defineScraper({
       }
       const [total, free, buffered] = [needed('MemTotal'), needed('MemFree'), needed('Buffers')]
       const { 'SReclaimable:': reclaimable = 0, 'SUnreclaim:': unreclaimable } = values
-      // The collector's rule: reclaimable slabs count as cached.
+      // The Collector's rule: reclaimable slabs count as cached.
       const cached = needed('Cached') + reclaimable
       const rest = total - free - buffered - cached
-      // Linux before 3.14 does not say what is available.
+      // Linux before 3.14 does not report the available memory.
       const { 'MemAvailable:': available = total - rest } = values
       const used = Math.max(0, config.use_linux_mem_available ? total - available : rest)
       const states = { used, free, buffered, cached, slab_reclaimable: reclaimable, slab_unreclaimable: unreclaimable }
@@ -177,7 +177,7 @@ export const memory = defineScraper({
   portable(_config, { information }) {
     return async (scrape) => {
       const { total, free, available } = await information.mem()
-      // What is not free but can be had at once holds copies of files: the kernels call it inactive.
+      // Memory that is not free but can be used at once holds copies of files: the kernels call it inactive.
       const states = { used: total - available, free, inactive: Math.max(0, available - free) }
       for (const [state, bytes] of Object.entries(states)) {
         scrape.record('system.memory.usage', bytes, { state })
@@ -189,8 +189,8 @@ export const memory = defineScraper({
 })
 
 /**
- * The kernel tells every process the page size in its auxiliary vector, pairs of machine words; asking `getconf` would
- * cost a process.
+ * The kernel passes the page size to every process in its auxiliary vector, pairs of machine words; calling `getconf`
+ * would take a process.
  */
 function readPageSize(root: Root): number {
   const vector = root.bytes('proc/self/auxv')
@@ -200,7 +200,7 @@ function readPageSize(root: Root): number {
   throw new Error('/proc/self/auxv does not say the page size.')
 }
 
-/** All of Node.js 20's Linux builds but 32-bit ARM have words of 64 bits. */
+/** All Linux builds of Node.js 20 except 32-bit ARM have 64-bit words. */
 function readWord(bytes: Buffer, offset: number): bigint {
   return endianness() === 'LE' ? bytes.readBigUInt64LE(offset) : bytes.readBigUInt64BE(offset)
 }

@@ -1,6 +1,6 @@
 import type { MetricDeclaration, Scraper } from './scraper.ts'
 
-/** The part of the receiver's page that follows from the tables of its scrapers, in Markdown. */
+/** The part of the receiver's page that is generated from the tables of its scrapers, in Markdown. */
 export function describeScrapers(scrapers: Readonly<Record<string, Scraper>>): string {
   const tables = Object.entries(scrapers).map(
     ([name, { doc, metrics }]) => `### ${name}

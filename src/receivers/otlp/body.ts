@@ -14,19 +14,19 @@ const decompressors: ReadonlyMap<string, Decompress> = new Map<string, Decompres
   ['gzip', zlib.gunzipSync],
   // RFC 9110, 8.4.1.3.
   ['x-gzip', zlib.gunzipSync],
-  // The zlib format of RFC 1950, as HTTP means it.
+  // The zlib format of RFC 1950, as in HTTP.
   ['deflate', zlib.inflateSync],
-  // The collector's name of the same.
+  // The Collector's name for the same.
   ['zlib', zlib.inflateSync],
   ...(zstdDecompressSync === undefined ? [] : ([['zstd', zstdDecompressSync]] as const)),
 ])
 
-/** The content codings that this version of Node takes, for `Accept-Encoding`. */
+/** The content codings that this version of Node accepts, for `Accept-Encoding`. */
 export const contentCodings: readonly string[] = [...decompressors.keys()]
 
 /**
- * Reads a body of at most `limit` bytes, both on the wire and decompressed. What a refused client still sends is
- * thrown away as it comes.
+ * Reads a body of at most `limit` bytes, both on the wire and decompressed. Data that a refused client still sends is
+ * discarded.
  * @throws Refusal
  */
 export async function readBody(
@@ -87,7 +87,7 @@ function receive(request: IncomingMessage, limit: number, admission: Admission, 
   })
 }
 
-/** Never makes more than `limit` bytes, whatever the body claims. @throws Refusal */
+/** Never makes more than `limit` bytes, whatever the body claims to hold. @throws Refusal */
 export function decompressed(wire: Uint8Array, decompress: Decompress, limit: number, tooLarge: () => Refusal): Buffer {
   try {
     return decompress(wire, { maxOutputLength: limit })

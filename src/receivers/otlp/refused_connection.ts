@@ -5,22 +5,22 @@ import { Refusal } from './refusal.ts'
 import type { Protocol, Receiving } from './receiving.ts'
 
 /*
- * Why a connection comes to no request: its client speaks another protocol, does not get through the handshake of TLS, or sends
- * what cannot be read.
+ * Why a connection ends without a request: its client uses another protocol, fails the TLS handshake, or sends
+ * unreadable data.
  */
 
-/** What Node reports of a connection: an error of its HTTP parser, of TLS, or of the socket. */
+/** An error that Node reports of a connection: of its HTTP parser, of TLS, or of the socket. */
 export interface ClientError extends Error {
   readonly code?: string
-  /** What the parser or TLS says, in a few words of its own. */
+  /** The message of the parser or TLS, in a few words of its own. */
   readonly reason?: string
-  /** What the parser could not read. */
+  /** The bytes that the parser could not read. */
   readonly rawPacket?: Buffer
 }
 
 type Elsewhere = Receiving['elsewhere']
 
-/** What Node's HTTP server refused; `undefined` where the client has only left, or sent nothing. */
+/** The reason why Node's HTTP server refused it; `undefined` if the client only left, or sent nothing. */
 export function refusedByNode(error: ClientError, socket: Socket, elsewhere: Elsewhere): Refusal | undefined {
   const { code = '', reason, rawPacket } = error
   const parsed = code.startsWith('HPE_')
@@ -42,7 +42,7 @@ export function refusedByNode(error: ClientError, socket: Socket, elsewhere: Els
   }
 }
 
-/** What the handshake of TLS refused; `undefined` where the client has only left, or sent nothing. */
+/** The reason why the TLS handshake failed; `undefined` if the client only left, or sent nothing. */
 export function refusedByTls(
   { code = '', reason }: ClientError,
   socket: TLSSocket,
@@ -71,12 +71,12 @@ export function refusedByTls(
   }
 }
 
-/** Clients that check the certificate after the handshake, as those of Node do, do not say why they leave. */
+/** Clients that check the certificate after the handshake, as those of Node do, give no reason when they leave. */
 export function leftWithoutRequest(): Refusal {
   return tls('the client left before its first request; it may not accept the certificate of cert_file')
 }
 
-/** What cannot be HTTP/2, by the first bytes of a connection; `undefined` for what can. */
+/** The reason why the first bytes of a connection cannot be HTTP/2; `undefined` if they can. */
 export function refusedByPreface(bytes: Buffer, elsewhere: Elsewhere): Refusal | undefined {
   const length = Math.min(bytes.length, PREFACE.length)
   if (bytes.subarray(0, length).equals(PREFACE.subarray(0, length))) return undefined
@@ -84,7 +84,7 @@ export function refusedByPreface(bytes: Buffer, elsewhere: Elsewhere): Refusal |
   return /^[A-Z]+ /.test(bytes.toString('latin1')) ? otherProtocol('grpc', elsewhere) : notHttp2()
 }
 
-/** What a client of HTTP/2 sends first. Source: RFC 9113, 3.4. */
+/** The first bytes of an HTTP/2 client. Source: RFC 9113, 3.4. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
 /** A connection that turns out not to be HTTP/2. */
