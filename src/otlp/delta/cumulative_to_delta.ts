@@ -385,11 +385,10 @@ export class CumulativeToDelta implements Memory {
   }
 
   #isConvertible(metric: Metric): boolean {
-    if (metric.type === 'summary') return this.#summaries
+    const { type } = metric
+    if (type === 'summary') return this.#summaries
     if (metric.temporality !== 'cumulative') return false
-    return metric.type === 'sum'
-      ? metric.monotonic
-      : metric.type === 'histogram' || metric.type === 'exponential_histogram'
+    return type === 'sum' ? metric.monotonic : type === 'histogram' || type === 'exponential_histogram'
   }
 }
 

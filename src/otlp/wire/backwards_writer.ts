@@ -19,7 +19,7 @@ export class BackwardsWriter {
   #bytes: Buffer
   /** The start of the written bytes. */
   #start: number
-  /** For what is no copy. */
+  /** For bytes that are not a copy. */
   #forwards: Writer | undefined
 
   /** @param size about as many bytes as will be written */

@@ -4,7 +4,7 @@ import { errorMessage } from '../../errors.ts'
 import { changesOf } from '../queue/state_log.ts'
 
 /*
- * What an exporter remembers, on its way to another exporter or to the queue.
+ * The memory of an exporter, on its way to another exporter or to the queue.
  */
 
 const NOTHING = new Uint8Array()

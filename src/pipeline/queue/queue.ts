@@ -22,7 +22,7 @@ export interface Queue {
   note(): Promise<void> | undefined
   /** Takes the oldest batch out, or the oldest that is in memory only; `undefined` if there is none, or none yet. */
   shift(inMemoryOnly?: boolean): Taken | undefined
-  /** Drops the oldest batch that `batch` has no room because of. Returns its items; `undefined` if there is none. */
+  /** Drops the oldest batch, to make room for `batch`. Returns its items; `undefined` if there is none that would help. */
   dropOldest(batch: Batch): number | undefined
   /** The data that is in memory only. */
   readonly held: Held

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
  *    4  index          4   its place in the segment, from 0
  *    8  items          4   data points, log records or spans of the batch
  *   12  length         4   bytes behind the header
- *   16  before         4   items of the records before it in the segment, so that those of a lost one can be told
+ *   16  before         4   items of the records before it in the segment, so that those of a lost one are known
  *   20  time           8   milliseconds since 1970 as a double, when it was taken
  *   28  payload CRC    4
  *   32  header CRC     4   of the 32 bytes before, started with the salt of the segment

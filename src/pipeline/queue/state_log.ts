@@ -16,7 +16,7 @@ import { ignoreMissing, NEW, writeAll } from './segment.ts'
 const NAME = /^(\d{10})(?:-(\d+))?\.state$/
 
 /*
- * An entry: a header of 36 bytes, all numbers little endian, and what the exporter returned with one batch.
+ * An entry: a header of 36 bytes, all numbers little endian, and the bytes that the exporter returned with one batch.
  *
  *    0  magic      4   `HEKS`
  *    4  number     8   of the entry, as a double; those of all files are one behind the other

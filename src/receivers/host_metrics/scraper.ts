@@ -53,7 +53,7 @@ export interface Scrape<M extends MetricTable = MetricTable> {
   ): void
   /** Says that the sums recorded after this began this many seconds after the boot, if they did not begin with it. */
   beginsAfterBoot(seconds: number): void
-  /** Whether the metric is enabled, for what is costly to read. */
+  /** Whether the metric is enabled, for figures that are costly to read. */
   wants(name: keyof M & string): boolean
   /**
    * Reports that a part could not be read; the rest of the scrape goes on. Counted each time, logged once per cause.

@@ -248,14 +248,16 @@ export class SeriesMapper {
         const { scope, schemaUrl, metrics } = scopes[within]
         for (let index = 0; index < metrics.length; index++) {
           const metric = metrics[index]
-          const isWhole = metric.type !== 'gauge' && metric.type !== 'sum'
-          const isCount = metric.type === 'sum' && metric.temporality === 'delta'
+          // Once, since it is looked for in the bytes.
+          const { type } = metric
+          const isWhole = type !== 'gauge' && type !== 'sum'
+          const isCount = type === 'sum' && metric.temporality === 'delta'
           const kind = isWhole ? WHOLE : isCount ? COUNT : GAUGE
           const owner = this.#known.ownerOf(kind, metric, resource, scope, schemaUrl)
           const last = finished[at].scopes[within].metrics[index]
           const origin = { metric, finished: last, resource: finished[at].resource.attributes, scope, owner }
           if (isWhole) this.#addWhole(origin)
-          else if (!this.#addNumbers(origin, isCount)) return false
+          else if (!this.#addNumbers(origin, isCount, type === 'sum' ? 'sum' : 'latest')) return false
         }
       }
     }
@@ -263,11 +265,10 @@ export class SeriesMapper {
   }
 
   /** The points of a gauge or a sum, by their bytes if the cursor can read them. `false` as in `#addAll`. */
-  #addNumbers(origin: Origin, isCount: boolean): boolean {
+  #addNumbers(origin: Origin, isCount: boolean, kept: Kept): boolean {
     const { metric, owner } = origin
     const cursor = this.#cursor
     const kind = isCount ? COUNT : GAUGE
-    const kept = metric.type === 'sum' ? 'sum' : 'latest'
     const isUnclear = kept === 'sum' && !isCount && !this.#single
     const { series } = metric
     if (series !== undefined) this.#renumbered.begin(series.of)
