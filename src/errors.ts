@@ -145,6 +145,6 @@ export function errorMessage(error: unknown): string {
     const message = (error as { message?: unknown } | undefined)?.message
     return typeof message === 'string' ? message : String(error)
   } catch {
-    return 'a value without a text was thrown'
+    return 'a value without a message was thrown'
   }
 }

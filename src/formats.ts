@@ -151,7 +151,8 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     schema: { type: 'string', pattern: '^[hH][tT][tT][pP][sS]?://[^/]' },
   },
   metric_name: {
-    allowed: 'a letter followed by letters, digits, `_`, `.`, `-` or `/`, 200 in all at most, without a `.` at the end',
+    allowed:
+      'a letter followed by letters, digits, `_`, `.`, `-` or `/`, at most 200 characters, without a `.` at the end',
     parse: (text) => (METRIC_NAME.test(text) ? text : undefined),
     meant(text) {
       const bare = text.replace(/\.+$/, '')
@@ -172,7 +173,7 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     schema: { type: 'string', pattern: TAG.source },
   },
   tags: {
-    allowed: 'tags in the form `key:value`, as a list or as one text with commas between them',
+    allowed: 'tags in the form `key:value`, as a list or as one text with commas',
     parse(text) {
       const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
       return tags.every((tag) => TAG.test(tag)) ? tags : undefined

@@ -47,7 +47,7 @@ export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (
 /** How long everything new has to be remembered before the problem counts as solved. */
 const ROOM_MILLISECONDS = 60_000
 const NO_ROOM =
-  'New series are not remembered: the state has reached `service.max_remembered_size`, or a million series. Points that need the previous one are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
+  'New series are not remembered: memory has reached `service.max_remembered_size`, or a million series. Points that need a previous point are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
 
 /**
  * Makes a function to call whenever there is no room to remember something new: it logs that once a minute, and reports

@@ -28,7 +28,7 @@ function withConfig(command: Command): Command {
     command
       .option(
         '-c, --config <file>',
-        'YAML file; may be given several times, later files are merged over earlier',
+        'YAML file; may be given several times, later files are merged over earlier ones',
         append,
       )
       .option(
@@ -38,9 +38,9 @@ function withConfig(command: Command): Command {
       )
       .option(
         '--from-env',
-        'makes the configuration from the variables of the Heka Insights Agent; files are laid over it',
+        'builds the configuration from the variables of the Heka Insights Agent; --config files are merged over it',
       )
-      .option('--variables-file <file>', 'a file of variables, used where the environment does not set them')
+      .option('--variables-file <file>', 'a file of variables, for those that the environment does not set')
       // The old name of the option: Node.js has one of the same name, and answers itself if the file is missing.
       .addOption(new Option('--env-file <file>').hideHelp())
   )
@@ -65,7 +65,7 @@ const formatOption = (): Option =>
 
 const program = withConfig(new Command('heka-pipeline'))
   .description(
-    'Runs the telemetry pipeline that a YAML file declares; without --config, one that shows this host in the terminal.',
+    'Runs the telemetry pipeline declared in a YAML file. Without --config, it shows the metrics of this host in the terminal.',
   )
   .version(version)
   .option('--once', 'collects twice, one second apart, delivers and ends: 0 if all was sent, 1 otherwise')
@@ -109,7 +109,7 @@ async function refuse(command: Command, excess: string): Promise<never> {
 }
 
 withConfig(program.command('validate'))
-  .description('checks a configuration and shows every mistake in it')
+  .description('checks a configuration and reports every mistake')
   .addOption(formatOption())
   .action(async ({ format, ...options }: Partial<ConfigOptions> & { format: 'text' | 'json' }) => {
     const { validate } = await import('./validate.ts')
@@ -131,9 +131,9 @@ program
   .option('--site <site>', 'the Datadog site of the account')
   .option('--endpoint <url>', 'the address to send to')
   .option('--api-key <key>', 'the key as it will stand in the file; by default a reference to an environment variable')
-  .option('--check-key', 'asks Datadog whether it knows the key', false)
+  .option('--check-key', 'checks the key with Datadog', false)
   .option('-o, --output <file>', 'the file to write', 'pipeline.yaml')
-  .option('--force', 'overwrites the file', false)
+  .option('--force', 'overwrites an existing file', false)
   .action(async (options: InitOptions) => {
     const { init } = await import('./init.ts')
     process.exitCode = await init(options)
@@ -169,12 +169,9 @@ program
 
 withConfig(program.command('explain'))
   .description('shows what each exporter would send, and why, from one collection or from a file; sends nothing')
-  .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or a request a line, taken in order'))
+  .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or one request per line, read in order'))
   .addOption(new Option('--once', 'collects twice, a second apart, as without --from').conflicts('from'))
-  .option(
-    '--only <name>',
-    'only data that is sent under this metric name, or made from that metric; * stands for any text',
-  )
+  .option('--only <name>', 'only data sent under this metric name or made from that metric; * matches any text')
   .addOption(formatOption())
   .action(async ({ from, only, format, ...options }: Partial<ConfigOptions> & ExplainOptions) => {
     const { explain } = await import('./explain.ts')

@@ -44,7 +44,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   const { pipelines, exporters, failed } = await rehearse(config, { log, batches })
   if (exporters.every(({ balance }) => balance.handed_in === 0)) {
     process.stderr.write(
-      `Nothing came to the exporters. ${from === undefined ? 'Data of a file may: --from FILE.' : `Is there a data point in ${from}?`}\n`,
+      `No data reached the exporters. ${from === undefined ? 'Take data from a file with --from FILE.' : `Is there a data point in ${from}?`}\n`,
     )
   }
   const aged = exporters.filter(({ balance }) => (balance.dropped.too_old ?? 0) > 0)

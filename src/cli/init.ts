@@ -147,14 +147,24 @@ async function ask(options: InitOptions): Promise<InitOptions> {
   try {
     for (const [preset, { does }] of Object.entries(PRESETS)) process.stdout.write(`  ${preset.padEnd(8)} ${does}\n`)
     let asked = await choose(options, 'preset', 'Which preset?', 'agent')
-    asked = await choose(asked, 'exporter', `Where to (${Object.keys(KEYS).join(', ')})?`, 'datadog_native')
+    asked = await choose(
+      asked,
+      'exporter',
+      `Where should the data go (${Object.keys(KEYS).join(', ')})?`,
+      'datadog_native',
+    )
     if (asked.exporter === 'otlp_http') {
-      return await choose(asked, 'endpoint', 'The address of the receiver?', 'http://localhost:4318')
+      return await choose(asked, 'endpoint', 'What is the address of the receiver?', 'http://localhost:4318')
     }
     if (!isDatadog(asked.exporter as string)) return asked
-    asked = await choose(asked, 'site', 'The Datadog site of the account?', process.env.DD_SITE ?? 'datadoghq.com')
+    asked = await choose(
+      asked,
+      'site',
+      'What is the Datadog site of your account?',
+      process.env.DD_SITE ?? 'datadoghq.com',
+    )
     if (asked.checkKey || asked === options) return asked
-    return { ...asked, checkKey: /^y/i.test(await answerTo('Ask Datadog whether it knows the key (y, n)?', 'n')) }
+    return { ...asked, checkKey: /^y/i.test(await answerTo('Check the key with Datadog (y, n)?', 'n')) }
   } finally {
     terminal.close()
   }

@@ -71,7 +71,7 @@ export class Variables {
     if (text === undefined) return {}
     const pairs = text.split(',').map((pair) => /^\s*([^=\s][^=]*?)\s*=\s*(\S.*?)\s*$/.exec(pair))
     if (!pairs.every((pair) => pair !== null)) {
-      this.report(name, 'must be pairs `key=value` with commas between them')
+      this.report(name, 'must be `key=value` pairs, separated by commas')
       return {}
     }
     return Object.fromEntries(pairs.map(([, key, value]) => [key, change(value)]))

@@ -105,7 +105,7 @@ export function* repeatedKeys(tags: readonly string[]): Generator<Finding> {
     const earlier = first.get(key)
     if (earlier === undefined) first.set(key, tag)
     else if (earlier !== tag) {
-      yield { path: 'tags', message: `gives "${key}" twice, as "${earlier}" and "${tag}"; a key has one value` }
+      yield { path: 'tags', message: `has the key "${key}" twice, in "${earlier}" and "${tag}"; a key has one value` }
     }
   }
 }

@@ -54,20 +54,21 @@ export default defineComponent({
   kind: 'exporter',
   type: 'debug',
   signals: ['metrics', 'logs', 'traces'],
-  summary: 'Shows what arrives on standard output, for people and for pipes.',
+  summary: 'Writes the data that arrives to standard output, for people and for pipes.',
   description: `
-- \`table\`: one table per resource, as wide as the terminal; the attributes of the resource stand above it once. Numbers
-  are rounded to six digits. A log record or a span is a row.
-- \`otlp_json\`: each batch as one line of OTLP JSON, a large one as several of 5,000 data points, log records or spans at most; nothing is left out or rounded.
-- \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as
-  OpenMetrics wants them (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes
-  become labels, delta sums are of type \`unknown\`, delta histograms of type \`gaugehistogram\`. What OpenMetrics cannot
-  hold is dropped and counted: exponential histograms and metrics without data (\`unsupported_type\`), points without a
-  value (\`no_value\`), counters, histograms and summaries with negative or undefined values (\`invalid_value\`),
-  metrics that come to the same name with another type (\`conflicting_name\`), and points that come to the same labels
-  and time as another (\`duplicate_point\`). Exemplars are not shown. Log records and spans have no such form; they are written as \`otlp_json\`.
+- \`table\`: one table per resource, as wide as the terminal, with the attributes of the resource above it. Numbers are rounded to
+  six digits. A log record or a span is a row.
+- \`otlp_json\`: each batch as one line of OTLP JSON, and a large one as several lines of at most 5,000 data points, log records or
+  spans; nothing is left out or rounded.
+- \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as OpenMetrics requires
+  (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes become labels, delta sums have the type
+  \`unknown\`, and delta histograms \`gaugehistogram\`. Data that OpenMetrics cannot represent is dropped and counted: exponential
+  histograms and metrics without data (\`unsupported_type\`), points without a value (\`no_value\`), counters, histograms and
+  summaries with negative or undefined values (\`invalid_value\`), metrics that get the name of another one with a different type
+  (\`conflicting_name\`), and points that get the labels and time of another (\`duplicate_point\`). Exemplars are not shown. Log
+  records and spans have no OpenMetrics form; they are written as \`otlp_json\`.
 
-Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}\` elsewhere.
+Characters that control a terminal are escaped: as \`\\u001b\` in JSON, and as \`\\u{1b}\` elsewhere.
 `,
   config: {
     format: {

@@ -8,12 +8,12 @@ import type { Memory } from './memory.ts'
 /** The settings of the service and of the processor, with the names of the Collector's processor (v0.165.0). */
 export const memoryLimiterSettings = {
   check_interval: {
-    doc: 'How often memory is measured. While data comes in, it is measured more often: each time a sixteenth of the spike limit has come in.',
+    doc: 'How often memory is measured. While data comes in, it is also measured each time a sixteenth of the spike limit has come in.',
     format: 'duration',
     default: '1s',
   },
   limit_mib: {
-    doc: 'MiB of memory that the process may have in use: the hard limit.',
+    doc: 'The hard limit: MiB of memory that the process may use.',
     format: 'nat',
     default: undefined,
   },
@@ -23,12 +23,12 @@ export const memoryLimiterSettings = {
     default: undefined,
   },
   limit_percentage: {
-    doc: "The hard limit in percent of the container's memory; everything in the container counts as in use. Where the container has no limit, in percent of the machine's memory, and only the process counts.",
+    doc: "The hard limit in percent of the container's memory; everything in the container counts. If the container has no limit, in percent of the machine's memory; then only the process counts.",
     format: 'nat',
     default: undefined,
   },
   spike_limit_percentage: {
-    doc: 'The same as `spike_limit_mib` in percent of that memory. Default: a fifth of `limit_percentage`.',
+    doc: 'The same as `spike_limit_mib`, in percent of that memory. Default: a fifth of `limit_percentage`.',
     format: 'nat',
     default: undefined,
   },
@@ -248,7 +248,7 @@ export class MemoryLimiter {
     this.#told = this.#short
     const fields = { used: mib(this.#used), soft_limit: mib(soft), limit: mib(hard) }
     if (this.#short) log.warn(SHORT, { event: 'memory_short', ...fields })
-    else log.info('There is enough memory again.', { event: 'memory_recovered', ...fields })
+    else log.info('Memory is sufficient again.', { event: 'memory_recovered', ...fields })
     report(
       this.#short ? `${fields.used} of memory are in use; data is refused from ${fields.soft_limit} on` : undefined,
     )

@@ -14,12 +14,12 @@ import { checkTls, readTls, tlsSettings } from './tls.ts'
 /** The settings of every component that sends over gRPC. */
 export const grpcSettings = {
   endpoint: {
-    doc: 'The receiver, as `host:port`. With `https://` before it TLS is used, with `http://` it is not, whatever `tls.insecure` says.',
+    doc: 'The receiver, as `host:port`. A leading `https://` turns TLS on and `http://` turns it off, whatever `tls.insecure` says.',
     format: 'string',
     default: null,
   },
   compression: {
-    doc: 'How requests are compressed, if the receiver can read that.',
+    doc: 'How requests are compressed, if the receiver supports it.',
     format: ['gzip', 'none'],
     default: 'gzip',
   },
@@ -39,33 +39,33 @@ export const grpcSettings = {
   },
   keepalive: {
     time: {
-      doc: 'A connection on which nothing arrived for this time is checked with a ping; `0s` means never.',
+      doc: 'A connection on which nothing has arrived for this long is checked with a ping; `0s` means never.',
       format: 'duration',
       default: '10s',
     },
     timeout: {
-      doc: 'How long the answer to that ping may take before the connection is closed; `0s` means the default of gRPC, 20 s.',
+      doc: "How long the answer to that ping may take before the connection is closed; `0s` means gRPC's default of 20 s.",
       format: 'duration',
       default: '10s',
     },
     permit_without_stream: {
-      doc: 'Sends pings also while no request is in flight. Many servers close connections that ping often.',
+      doc: 'Sends pings even while no request is in flight. Many servers close connections that ping often.',
       format: 'boolean',
       default: false,
     },
   },
   balancer_name: {
-    doc: 'Which addresses of a name requests go to: to all in turn (`round_robin`), or to the first that answers (`pick_first`).',
+    doc: "Which of a name's addresses requests go to: all in turn (`round_robin`), or the first one that answers (`pick_first`).",
     format: ['round_robin', 'pick_first'],
     default: 'round_robin',
   },
   wait_for_ready: {
-    doc: 'Lets a request wait for a connection until its `timeout`. Without it, a request fails as soon as no connection can be made, and is sent again.',
+    doc: 'Lets a request wait for a connection until its `timeout`. Otherwise a request fails as soon as no connection can be made, and is retried.',
     format: 'boolean',
     default: false,
   },
   authority: {
-    doc: 'The name of the receiver in requests, for proxies that route by it, if it differs from `endpoint`.',
+    doc: "The receiver's name in requests, for proxies that route by it, if it differs from `endpoint`.",
     format: 'string',
     default: undefined,
   },

@@ -22,8 +22,8 @@ export function logGrpc(
     return { problem: cut(text, LONGEST) }
   }
   setLogger({
-    error: (...texts: unknown[]) => quiet.warn('gRPC reports an error.', problem(texts)),
-    info: (...texts: unknown[]) => quiet.info('gRPC reports something.', problem(texts)),
+    error: (...texts: unknown[]) => quiet.warn('An error in gRPC.', problem(texts)),
+    info: (...texts: unknown[]) => quiet.info('A message from gRPC.', problem(texts)),
     debug: (...texts: unknown[]) => log.debug('gRPC traces.', problem(texts)),
   })
 }

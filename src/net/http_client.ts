@@ -16,7 +16,7 @@ import { checkTls, readTls, tlsSettings } from './tls.ts'
 /** The settings of every component that sends HTTP requests. */
 export const httpSettings = {
   proxy_url: {
-    doc: 'The proxy that every request goes through, with a user and password if it needs them. When it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, except for this host and what `NO_PROXY` names.',
+    doc: 'The proxy for every request, with a user and password if it needs them. If it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https and `HTTP_PROXY` for http, except for this host and those that `NO_PROXY` names.',
     format: 'url',
     default: undefined,
     secret: true,
@@ -57,14 +57,14 @@ export function* checkEndpoint(
   if (url === undefined) return
   const { username, password, href, pathname, search, hash } = new URL(url)
   if (username !== '' || password !== '') {
-    const message = 'holds a user or password, which would not be sent; put them into headers, as `authorization`'
+    const message = 'contains a user or password, which would not be sent; put them into headers, as `authorization`'
     yield { path, message }
   }
   const [address, fragment] = href.split('#')
   if (fragment !== undefined)
-    yield { path, message: 'holds a fragment (behind the #), which is never sent; leave it out' }
+    yield { path, message: 'contains a fragment (after the #), which is never sent; leave it out' }
   if (!whole && address.includes('?')) {
-    yield { path, message: 'holds a query (behind the ?), which cannot be sent; put its contents into headers' }
+    yield { path, message: 'contains a query (after the ?), which cannot be sent; put its contents into headers' }
   }
   const end = added.find((each) => pathname.replace(/\/+$/, '').endsWith(each))
   if (end === undefined) return
@@ -131,7 +131,7 @@ export function httpClient(
       const target = targetOf(url)
       const response = await exchange(connections.to(target), target, { ...request, method, headers }, url)
       if (target.proxy === undefined || response.status !== 407) return response
-      throw new Error('The proxy needs a user and password, or other ones than these (407).')
+      throw new Error('The proxy requires a user and password, or refuses the given ones (407).')
     } catch (error) {
       if (error instanceof DeliveryError) throw error
       const message = `${method} ${withoutSecrets(url)}: ${failure(error)}`

@@ -119,7 +119,7 @@ export function startPipeline(
     late.abort()
     const { hanging } = graph
     if (hanging.length > 0)
-      log.error('Components did not stop in time and are abandoned.', {
+      log.error('Some components did not stop in time and are abandoned.', {
         event: 'stop_timeout',
         hanging: hanging.join(', '),
       })

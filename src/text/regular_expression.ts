@@ -75,20 +75,20 @@ export class RegularExpression extends RegExp {
 const INSTEAD: readonly (readonly [part: RegExp, instead: string])[] = [
   [
     /^\(\?<?[=!]/,
-    'look-ahead and look-behind are not possible, because they cannot be matched in linear time: match what stands there as well, or leave it out with another expression',
+    'look-ahead and look-behind are not supported, because they cannot be matched in linear time: include that text in the match, or exclude it with another expression',
   ],
   [
     /^\\[1-9k]/,
-    'back-references are not possible, because they cannot be matched in linear time: write out what may stand there',
+    'back-references are not supported, because they cannot be matched in linear time: write the possible texts out',
   ],
-  [/^\(\?P$/, 'a group is named by `(?P<name>...)`; back-references are not possible'],
-  [/^\(\?>/, 'write `(?:...)`; there is no backtracking that it could prevent'],
-  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at its end; there is no backtracking that it could prevent'],
-  [/^\(\?[#x]/, 'there are no comments in an expression'],
-  [/^\\[uc]/, 'write a character by its number as `\\x{e9}`'],
+  [/^\(\?P$/, 'a group is named by `(?P<name>...)`; back-references are not supported'],
+  [/^\(\?>/, 'write `(?:...)`; there is no backtracking to prevent'],
+  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at the end; there is no backtracking to prevent'],
+  [/^\(\?[#x]/, 'comments are not supported'],
+  [/^\\[uc]/, 'write a character by its code point, such as `\\x{e9}`'],
   [/^\\Z/, 'the end of the text is `\\z`'],
-  [/^\\b/, 'inside `[...]` there are only characters; a backspace is `\\x08`'],
-  [/^\[\^?\]/, 'a `]` directly after `[` stands for itself; any character is `(?s:.)`'],
+  [/^\\b/, '`[...]` contains only characters; a backspace is `\\x08`'],
+  [/^\[\^?\]/, 'a `]` directly after `[` is literal; any character is `(?s:.)`'],
   [/^\\[pP]\{.*=/, 'write only the value, such as `\\p{Greek}`'],
 ]
 

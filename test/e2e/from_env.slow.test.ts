@@ -107,7 +107,7 @@ describe('heka-pipeline --from-env', () => {
       'OTLP_RETRY_AFTER_MAX_SECONDS: must be a number of seconds above 0',
       'DATADOG_API_KEY: is required when EXPORTER_TYPE is datadog_otlp or datadog_native',
       'DATADOG_SITE: must be `datadoghq.com`, `us3.datadoghq.com`, `us5.datadoghq.com`, `datadoghq.eu`, `ap1.datadoghq.com`, `ap2.datadoghq.com`, `uk1.datadoghq.com`, `ddog-gov.com`, `us2.ddog-gov.com`, `us3`, `us5`, `ap1` or `ap2`',
-      'DATADOG_TAGS: must be tags in the form `key:value`, as a list or as one text with commas between them',
+      'DATADOG_TAGS: must be tags in the form `key:value`, as a list or as one text with commas',
       '',
       '7 mistakes in the configuration.',
       '',

@@ -146,7 +146,7 @@ export class Attributes implements Iterable<KeyValue> {
  */
 const MAX_NESTED = 92
 
-export const NESTED_TOO_DEEP = 'contains itself, or nests more lists and maps than OTLP takes'
+export const NESTED_TOO_DEEP = 'contains itself, or nests lists and maps deeper than OTLP allows'
 
 /** Whether lists and maps nest deeper than a request may, as in a value that contains itself. */
 export function isNestedTooDeep(value: AnyValue, left = MAX_NESTED): boolean {

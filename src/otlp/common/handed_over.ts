@@ -186,7 +186,7 @@ function fieldsOf(given: Readonly<Record<string, unknown>>, example: object): ob
   if (!isSpread) return Object.fromEntries(set)
   const { encoded, read, renamed } = given
   const before = encoded instanceof Encoded ? (encoded.decode() as object) : read
-  if (!isPlain(before)) throw new Mistake('is a copy of a message that has lost what it held')
+  if (!isPlain(before)) throw new Mistake('is a copy of a message, which has lost its contents')
   return { ...before, ...(renamed !== undefined && { name: renamed }), ...Object.fromEntries(set) }
 }
 

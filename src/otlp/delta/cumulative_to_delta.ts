@@ -55,7 +55,7 @@ export const SEVERAL_WRITERS =
 
 /** The message to log when `tooLarge` is called. */
 export const ATTRIBUTES_TOO_LARGE =
-  'The name, or a set of attributes, of a cumulative metric takes more than 16 KiB. That is not remembered, so that no difference can be taken: the points are dropped as `attributes_too_large`.'
+  'The name or a set of attributes of a cumulative metric is larger than 16 KiB. It cannot be remembered, so no difference can be taken: its points are dropped as `attributes_too_large`.'
 
 const NONE = -1
 

@@ -31,8 +31,8 @@ export function maxMessages(bytes: number): number {
 /** A request with more messages: they take only a few bytes each on the wire, but hundreds of bytes in memory. */
 export function tooManyMessages(): MalformedError {
   return new MalformedError(
-    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, data points, log records, spans, attributes and whatever ` +
-      `else is nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
+    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, data points, log records, spans, attributes and anything ` +
+      `else that is nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
   )
 }
 

@@ -151,8 +151,7 @@ function checkSetting(
     const checked = checkFormat(setting.format, source, place, path, check)
     if (!(setting.default === null && checked.value === '')) return checked
   } else if (setting.default !== null) return UNSET
-  const variables =
-    setting.env === undefined ? '' : `; the environment variable ${setting.env.join(' or ')} can fill it`
+  const variables = setting.env === undefined ? '' : `; the environment variable ${setting.env.join(' or ')} can set it`
   check.problems.push({
     severity: check.unused === true ? 'warning' : 'error',
     place: source?.place ?? place,
@@ -263,7 +262,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
       check,
       node.place,
       path,
-      'is what print-config shows instead of a secret; write the secret, best as `${env:NAME}` or `${file:PATH}`',
+      'is the placeholder that print-config shows for a secret; write the secret itself, preferably as `${env:NAME}` or `${file:PATH}`',
     )
     return UNSET
   }

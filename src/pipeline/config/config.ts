@@ -104,7 +104,7 @@ export async function checkComponent(
   throwErrors(problems)
   const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
   if (entry === undefined || others.length > 0) {
-    report(check, node.place, '', `must be the entry of one component, like \`${component.type}: {...}\``)
+    report(check, node.place, '', `must be the entry of one component, such as \`${component.type}: {...}\``)
     throw new ConfigError(problems)
   }
   const type = parseId(id, entry.key, id, check)?.type
@@ -214,7 +214,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
 const serviceSection = {
   ...serviceSettings,
   pipelines: {
-    doc: 'The pipelines, `metrics`, `logs` or `traces`, each perhaps with a name as in `metrics/<name>`, from receivers through processors to exporters.',
+    doc: 'The pipelines: `metrics`, `logs` or `traces`, optionally with a name as in `metrics/<name>`. Each leads from receivers through processors to exporters.',
     format: { map: { settings: pipelineSettings } },
     default: {},
   },

@@ -73,7 +73,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     const rest = expandUntil(source, start + head.length, true)
     if (source[rest.end] !== '}') {
       mistakes.push({
-        message: `\`${source.slice(start)}\` has no closing brace; a dollar itself is written $$`,
+        message: `\`${source.slice(start)}\` has no closing brace; write a literal dollar as $$`,
         unset: false,
       })
       return { text: '', end: source.length }
@@ -89,11 +89,11 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
       return { text: '', end }
     }
     if (operator === undefined && rest.text !== '')
-      return fail(`\`${written}\` is not a reference; a dollar itself is written $$`)
+      return fail(`\`${written}\` is not a reference; write a literal dollar as $$`)
     if (scheme === 'file' && operator === undefined) return put(readFile(name, fail))
     if (scheme !== 'env') {
       const meant = scheme === undefined ? `; write \${env:${name}} for a variable, $$ for a dollar` : ''
-      return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be put in${meant}`)
+      return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be used${meant}`)
     }
     if (VARIABLE.exec(name)?.[0] !== name) return fail(`"${name}" is not the name of an environment variable`)
     const value = surroundings.env[name]

@@ -60,7 +60,7 @@ function syntaxProblems(document: Document, text: string, placeAt: (offset: numb
   // Without the text at the error, which may be a secret.
   const found = error.message.replace(/ token in YAML stream: .*/s, '')
   const reasons: Partial<Record<typeof error.code, string>> = {
-    MULTIPLE_DOCS: 'a file holds one document; --config may be given several times',
+    MULTIPLE_DOCS: 'a file may hold only one document; --config may be given several times',
     RESOURCE_EXHAUSTION: 'it is nested too deeply',
   }
   const reason = reasons[error.code] ?? found
@@ -146,7 +146,7 @@ class NodeBuilder {
     // The merge key of YAML 1.1, which the Collector also knows: own keys win, then the first of several maps.
     for (const node of merged) {
       if (node.kind === 'empty') continue
-      if (node.kind !== 'map') this.report(offset, 'the merge key << takes a map')
+      if (node.kind !== 'map') this.report(offset, 'the merge key << needs a map')
       else for (const [name, entry] of node.entries) if (!entries.has(name)) entries.set(name, entry)
     }
     return entries

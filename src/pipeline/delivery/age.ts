@@ -8,7 +8,7 @@ type Limits = Pick<DeliveryConfig, 'max_age' | 'max_ahead'>
 /** The log message for items that are left out, by the reason they are counted under. */
 const OUT_OF_AGE = {
   too_old: 'are older than max_age; they are dropped and counted.',
-  too_new: 'lie further ahead than max_ahead; they are dropped and counted.',
+  too_new: 'are further in the future than max_ahead allows; they are dropped and counted.',
 }
 
 /** The log line for `items`, such as `Data points`, that are left out under `reason`. */

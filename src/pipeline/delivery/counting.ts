@@ -30,7 +30,10 @@ export class Counting {
     if (items < 0) {
       this.sheet.created -= items
       const fields = { items: -items }
-      this.log.error('The exporter accounts for more items than it was given; they are counted as created.', fields)
+      this.log.error(
+        'The exporter accounts for more items than it was given; the surplus is counted as created.',
+        fields,
+      )
       return
     }
     this.sheet.lost(reason, items)

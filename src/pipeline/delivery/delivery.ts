@@ -32,7 +32,7 @@ import type { ExporterSheet } from '../telemetry/telemetry.ts'
 const MAX_BLOCKED = 1000
 
 const MORE =
-  'the requests of `encode` must not hold more items than it was given; it must first report those that it makes, with `account.created`'
+  'the requests of `encode` must not hold more items than it was given; items that it makes must first be reported with `account.created`'
 
 /** Items that were not sent at the end: left on disk, or lost. */
 export interface Leftovers {

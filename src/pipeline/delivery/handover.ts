@@ -24,7 +24,7 @@ export function passOn(from: ExporterState | undefined, to: ExporterState | unde
     from.forget?.()
     to.restore([records])
   } catch (error) {
-    log.warn('A new exporter does not accept the state of the previous one.', {
+    log.warn('The new exporter does not accept the state of the previous one.', {
       event: 'state_not_restored',
       error: errorMessage(error),
     })

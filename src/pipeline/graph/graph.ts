@@ -227,7 +227,7 @@ export class Graph {
           destinations.get(exporter)?.deliveries.has(signal) === true && directoryOf(exporter) === directory
         if (isNamed || inUse || waiting.records === 0) continue
         this.options.log.warn(
-          'A queue on disk belongs to an exporter that no pipeline names. Its batches are not sent; `heka-pipeline queue` shows, exports and drops them.',
+          'A queue on disk belongs to an exporter that no pipeline uses. Its batches are not sent; `heka-pipeline queue` shows, exports or drops them.',
           { event: 'queue_unclaimed', exporter, signal, directory, items: waiting.items },
         )
       }
@@ -372,7 +372,7 @@ export class Graph {
     if (this.#plan.receivers.get(configured.id) !== receiver) return
     if (over?.failure !== undefined) {
       const isLast = [...this.#plan.receivers.values()].every(({ over }) => over !== undefined)
-      const rest = isLast ? 'no other is left, so the pipeline stops' : 'the others go on'
+      const rest = isLast ? 'no other receiver is left, so the pipeline stops' : 'the others go on'
       log.error(`The receiver failed and has ended; ${rest}.`, { event: 'receiver_failed', error: over.failure })
     }
     this.options.health.ended(`receivers.${configured.id}`, over?.failure)

@@ -120,7 +120,7 @@ class Ledger {
     if (items === released) return
     this.sheet.created += items - released
     if (!this.#changes.has('creates') && !this.#changes.has('replaces')) {
-      this.#log.error('The processor makes items without declaring `changes`; they are counted as created.')
+      this.#log.error('The processor adds items without declaring it in `changes`; they are counted as created.')
     }
   }
 
@@ -141,7 +141,7 @@ class Ledger {
   /** A batch of `items` is given up. */
   late(items: number, timeout: number): void {
     this.sheet.lost('processor_timeout', items)
-    this.#log.error('The processor does not answer; the current batch is dropped and counted.', {
+    this.#log.error('The processor does not finish in time; the current batch is dropped and counted.', {
       event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
@@ -164,7 +164,7 @@ class Ledger {
     if (this.#held === 0) return
     this.sheet.lost('not_released', this.#held)
     this.#log.error(
-      'The processor ended without emitting the data that it held, which is dropped and counted. An operator has to emit it when its source completes.',
+      'The processor ended without emitting the data that it held; that data is dropped and counted. An operator must emit it when its source completes.',
       { items: this.#held },
     )
     this.#hold(-this.#held)
@@ -176,7 +176,7 @@ class Ledger {
     else if (this.#changes.has('holds')) this.#hold(items)
     else {
       this.sheet.lost('undeclared', items)
-      this.#log.error('The processor drops items without declaring `changes`; they are counted as dropped.')
+      this.#log.error('The processor removes items without declaring it in `changes`; they are counted as dropped.')
     }
   }
 

@@ -83,8 +83,7 @@ export class Ports {
     this.#probe = undefined
     const isShort = error?.code === 'EMFILE' || error?.code === 'ENFILE'
     if (isShort && !this.#areFilesShort) {
-      const message =
-        'As many files and connections are open as the system allows; new connections are closed unanswered.'
+      const message = 'The limit of open files is reached; new connections are closed unanswered.'
       this.log?.error(message, { event: 'connections_refused', error: error.message })
     }
     if (!isShort && this.#areFilesShort)

@@ -85,7 +85,8 @@ export async function loadModule(specifier: string, directory: string): Promise<
   // Node would end silently if nothing else were left to do.
   const module = await inTime(systemClock, current.loaded, PATIENCE, LATE)
   const exported = isCompiled(module.default) ? module.default.default : module.default
-  if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
+  if (exported === undefined)
+    throw new Error('it has no default export; the default export must be a component, or a list of them')
   current.components = (Array.isArray(exported) ? exported : [exported]) as Component[]
   return current.components
 }
@@ -229,7 +230,7 @@ async function loadNatively(path: string): Promise<{ default?: unknown }> {
     if (!/^Cannot find package 'rxjs'/.test(errorMessage(error))) throw error
     if (path.endsWith('.js')) return loadByJiti(path)
     const hint =
-      'leave the import out: the bare object will do, and `create` is given `rxjs`; or rename the file to .js'
+      'leave the import out: a plain object is enough, and `create` is given `rxjs`; or rename the file to .js'
     throw new Error(`${errorMessage(error)}; ${hint}`, { cause: error })
   }
 }
@@ -254,7 +255,7 @@ async function loadAnew(path: string, files: readonly string[], begun: Set<numbe
     return /\.cjs$/.test(path) || (path.endsWith('.js') && isCommonJs(path)) ? { default: module } : module
   } catch (error) {
     if (!/^await is only valid/.test(errorMessage(error))) throw error
-    const why = 'it has changed and awaits something at its top level; such a change takes effect at the next start'
+    const why = 'it has changed and uses await at its top level; such a change takes effect at the next start'
     throw new Error(why, { cause: error })
   } finally {
     watch.disable()

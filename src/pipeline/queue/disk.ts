@@ -329,7 +329,7 @@ export class DiskQueue implements Queue {
     }
     if (restored === 0) return
     this.#events.restored(restored)
-    this.#log.info('Data that an earlier process did not send is sent now.', {
+    this.#log.info('Data that an earlier process did not send is being sent now.', {
       event: 'queue_restored',
       items: restored,
     })
@@ -622,7 +622,7 @@ export class DiskQueue implements Queue {
     const message = errorMessage(error)
     if (this.#problem === undefined) {
       this.#log.error(
-        'The queue cannot use its directory. Until it can, batches wait in memory and do not survive a crash.',
+        'The queue cannot use its directory. Until it can, batches wait in memory and would not survive a crash.',
         {
           event: 'queue_disk_failed',
           directory: this.#folder,

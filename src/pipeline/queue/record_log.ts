@@ -104,7 +104,7 @@ export class RecordLog {
     for (const damage of contents?.damages ?? []) {
       if (damage.torn) {
         const bytes = damage.end - damage.start
-        this.log.info('The last write of an earlier process was not finished, and is cut off.', {
+        this.log.info('The last write of an earlier process was incomplete and is cut off.', {
           file: segment.path,
           bytes,
         })
@@ -124,11 +124,14 @@ export class RecordLog {
    */
   setAside(segment: Segment, error: unknown, restored = true): void {
     const message = errorMessage(error)
-    this.log.error('A part of the queue on disk cannot be read. It stays there and is tried again; the rest is sent.', {
-      event: 'queue_unreadable',
-      file: segment.path,
-      error: message,
-    })
+    this.log.error(
+      'A part of the queue on disk cannot be read. It stays there and will be tried again; the rest is sent.',
+      {
+        event: 'queue_unreadable',
+        file: segment.path,
+        error: message,
+      },
+    )
     this.#aside.set(segment, {
       since: new Date(this.machine.clock.now()),
       message: `${segment.path}: ${message}`,
@@ -353,7 +356,7 @@ export class RecordLog {
     if (this.#setAsideBytes + length > this.segmentSize) {
       this.#setAside.add(file)
       this.log.error(
-        'A part of the queue on disk is damaged. Enough is set aside already, so this part is dropped; the rest is sent.',
+        'A part of the queue on disk is damaged. Enough damaged data has already been set aside, so this part is dropped; the rest is sent.',
         {
           event: 'queue_damaged',
           file: segment.path,

@@ -119,7 +119,7 @@ export class Segment {
       const { records, damages } = contents
       const isOurs = records.length > 0 || entries.size > 0 || flushed !== undefined || givenUp !== undefined
       if (!isOurs && !damages.some(({ header }) => header !== undefined) && !beginsLike(contents.bytes)) {
-        throw new ForeignError('it is not a file of a queue')
+        throw new ForeignError('it is not a queue file')
       }
       const torn = damages.find((damage) => damage.torn)
       if (torn !== undefined) this.size = torn.start

@@ -349,7 +349,7 @@ export class StateLog {
 
   #failed(error: unknown): void {
     this.log.warn(
-      'The state of the exporter cannot be kept on disk or read from it. The first value of a series after a restart may be left out.',
+      "The exporter's state cannot be saved to disk or read from it. The first value of a series after a restart may be left out.",
       { event: 'state_disk_failed', directory: this.folder, error: errorMessage(error) },
     )
     this.abandon()

@@ -102,7 +102,7 @@ const receivers = instrumentsOfItems<ReceiverSheet>(
     }),
   {
     receiver_accepted: ['counter', 'that were accepted from the receiver.', (sheet) => sheet.accepted],
-    receiver_refused: ['counter', 'that no pipeline could accept: the sender keeps them.', (sheet) => sheet.refused],
+    receiver_refused: ['counter', 'that no pipeline could accept; the sender keeps them.', (sheet) => sheet.refused],
   },
 )
 
@@ -116,13 +116,13 @@ const processors = instrumentsOf<ProcessorSheet>(
     processor_incoming_items: [
       'counter',
       '{items}',
-      'Data points, log records or spans that went in.',
+      'Data points, log records or spans that entered the processor.',
       (sheet) => sheet.incoming,
     ],
     processor_outgoing_items: [
       'counter',
       '{items}',
-      'Data points, log records or spans that came out.',
+      'Data points, log records or spans that left the processor.',
       (sheet) => sheet.outgoing,
     ],
   },
@@ -134,11 +134,11 @@ const pipelines = instrumentsOfItems<PipelineSheet>(
   {
     pipeline_accepted: ['counter', 'that came from its receivers.', (sheet) => sheet.accepted],
     pipeline_created: ['counter', 'that its processors made.', (sheet) => sheet.created],
-    pipeline_filtered: ['counter', 'that were left out by intent.', (sheet) => sheet.filtered],
-    pipeline_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
+    pipeline_filtered: ['counter', 'that were left out intentionally.', (sheet) => sheet.filtered],
+    pipeline_merged: ['counter', 'that were merged into others.', (sheet) => sheet.losses.merged],
     pipeline_refused: ['counter', 'that went back to their receiver.', (sheet) => sheet.refused],
     pipeline_held: ['gauge', 'that are in it now.', (sheet) => sheet.held],
-    pipeline_handed_on: ['counter', 'that came to its end.', (sheet) => sheet.handedOn],
+    pipeline_handed_on: ['counter', 'that reached its end.', (sheet) => sheet.handedOn],
   },
 )
 
@@ -151,14 +151,14 @@ const exporters = instrumentsOfItems<ExporterSheet>(
     exporter_created: ['counter', 'that were made in addition to those handed in.', (sheet) => sheet.created],
     exporter_sent: ['counter', 'that the destination accepted.', (sheet) => sheet.sent],
     exporter_rejected: ['counter', 'refused in requests that the destination accepted.', (sheet) => sheet.rejected],
-    exporter_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
+    exporter_merged: ['counter', 'that were merged into others.', (sheet) => sheet.losses.merged],
     exporter_kept: ['counter', 'that the stop left on disk.', (sheet) => sheet.kept],
     exporter_queued: ['gauge', 'that wait in the queue now.', (sheet) => sheet.queued],
     exporter_in_flight: ['gauge', 'that are being sent, or wait to be sent again.', (sheet) => sheet.inFlight],
     exporter_send_failed: ['counter', 'of requests that were given up, or rejected.', (sheet) => sheet.sendFailed],
     exporter_enqueue_failed: [
       'counter',
-      'that a full queue did not accept, also if the sender keeps them.',
+      'that a full queue did not accept, even if the sender keeps them.',
       (sheet) => sheet.enqueueFailed,
     ],
   },
@@ -192,11 +192,11 @@ const requests = instrumentsOf<ExporterSheet>(
   ({ exporters }) => Array.from(exporters, (sheet) => [sheet, { exporter: sheet.exporter, data_type: sheet.signal }]),
   {
     exporter_requests: ['counter', '{requests}', 'Attempts to send a request.', (sheet) => sheet.attempts],
-    exporter_retries: ['counter', '{requests}', 'Attempts after one that failed.', (sheet) => sheet.retries],
+    exporter_retries: ['counter', '{requests}', 'Attempts that followed a failed one.', (sheet) => sheet.retries],
     exporter_in_flight_requests: [
       'gauge',
       '{requests}',
-      'Requests that are being sent, or wait to be sent again.',
+      'Requests that are being sent, or wait for a retry.',
       (sheet) => sheet.requestsInFlight,
     ],
   },
@@ -211,26 +211,26 @@ const queues = instrumentsOf<QueueStatus>(
     exporter_queue_size: [
       'gauge',
       '{batches}',
-      'Data that waits in the queue, in units of its sizer.',
+      'Data waiting in the queue, in units of its sizer.',
       ({ size }) => size,
     ],
     exporter_queue_capacity: [
       'gauge',
       '{batches}',
-      'The capacity of the queue, in units of its sizer.',
+      'Capacity of the queue, in units of its sizer.',
       ({ capacity }) => capacity,
     ],
     exporter_queue_disk_bytes: ['gauge', 'By', 'Bytes that a queue uses on disk.', (status) => status.bytes_on_disk],
     exporter_queue_disk_failed: [
       'gauge',
       '1',
-      'Whether a queue on disk is kept in memory now, because the disk fails.',
+      'Whether a queue on disk is currently kept in memory, because the disk fails.',
       ({ bytes_on_disk: onDisk, problem }) => (onDisk === undefined ? undefined : Number(problem !== undefined)),
     ],
     exporter_oldest_batch_age_seconds: [
       'gauge',
       's',
-      'Age of the oldest batch that is neither delivered nor given up; 0 without one.',
+      'Age of the oldest batch that is neither delivered nor given up; 0 if there is none.',
       ({ oldest }, now) => (oldest === undefined ? 0 : Math.max(0, (now - oldest) / 1000)),
     ],
   },
@@ -242,12 +242,12 @@ const memory = instrumentsOf<MemoryReading>(
     return reading === undefined ? [] : [[reading, {}]]
   },
   {
-    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter last measured it.', ({ used }) => used],
+    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as last measured by the limiter.', ({ used }) => used],
     memory_limiter_soft_limit_bytes: ['gauge', 'By', 'Memory in use above which data is refused.', ({ soft }) => soft],
     memory_limiter_limit_bytes: [
       'gauge',
       'By',
-      'Memory in use above which data that waits in memory is dropped.',
+      'Memory in use above which data waiting in memory is dropped.',
       ({ hard }) => hard,
     ],
     memory_limiter_refusing: [
@@ -273,7 +273,7 @@ const processMetrics = instrumentsOf<NodeJS.MemoryUsage>(() => [[process.memoryU
   process_runtime_total_sys_memory_bytes: [
     'gauge',
     'By',
-    'Memory the runtime has reserved (V8: the heap, and memory that objects hold outside of it).',
+    'Memory reserved by the runtime (V8: the heap, and memory that objects hold outside of it).',
     ({ heapTotal, external }) => heapTotal + external,
   ],
 })
@@ -322,7 +322,7 @@ export class OwnMetrics {
       kind: 'gauge',
       name: 'process_runtime_event_loop_delay_seconds',
       unit: 's',
-      description: 'Delay of due work in the event loop since the last reading; quantile 1 is the longest.',
+      description: 'Delay of due work in the event loop since the last reading; quantile 1 is the maximum.',
       read: () => delays(this.#delay),
     })
     this.#processNames = new Set(processMetrics.map(({ name }) => `${prefix}_${name}`))

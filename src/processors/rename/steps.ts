@@ -198,7 +198,7 @@ function changeOf(
 }
 
 const NOT_SCALED =
-  'A cumulative exponential histogram can only be multiplied by what moves it by whole buckets, such as 2 or 1024, so this one stays as it is, name and unit included. Its differences can be multiplied by anything: put cumulative_to_delta before this processor.'
+  'A cumulative exponential histogram can only be multiplied by factors that move it by whole buckets, such as 2 or 1024, so this one stays unchanged, including its name and unit. Its differences can be multiplied by any factor: put cumulative_to_delta in front of this processor.'
 
 /** Makes one metric of the chosen ones, unless the meanings of their values differ. */
 function combineStep(config: Transform, work: Work, log: Logger): Step {
@@ -223,7 +223,7 @@ function combineStep(config: Transform, work: Work, log: Logger): Step {
 }
 
 const NOT_COMBINED =
-  'Metrics that differ in type, unit, temporality or monotonicity are not combined; all that were chosen stay as they are.'
+  'Metrics that differ in type, unit, temporality or monotonicity are not combined; all of the chosen ones stay unchanged.'
 
 /**
  * Replaces `$1`, `${1}` and `$name` by the texts of the groups, by nothing if there is no such group, and `$$` by a

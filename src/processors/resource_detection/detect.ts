@@ -49,7 +49,11 @@ export async function detect(
   const found = names.map(async (name) => {
     try {
       const fail = (cause: string, error: unknown) =>
-        log.warn('A resource detector did not find everything.', { detector: name, cause, error: errorMessage(error) })
+        log.warn('A resource detector found only a part of its attributes.', {
+          detector: name,
+          cause,
+          error: errorMessage(error),
+        })
       const work = detectOne(detectors[name], config[name] ?? {}, ended.signal, fail)
       return [name, await Promise.race([work, aborted])] as const
     } catch (error) {

@@ -49,10 +49,10 @@ export function switches(attributes: AttributeTable): Readonly<Record<string, Sw
 /** The attributes that virtual machines of every cloud have. */
 export const cloudAttributes = {
   'cloud.provider': { doc: 'The cloud.', enabled: true },
-  'cloud.platform': { doc: 'The service of the cloud that this runs on.', enabled: true },
+  'cloud.platform': { doc: 'The cloud service that this runs on.', enabled: true },
   'cloud.account.id': { doc: 'The account, project or subscription.', enabled: true },
   'cloud.region': { doc: 'The region.', enabled: true },
   'cloud.availability_zone': { doc: 'The zone within the region.', enabled: true },
-  'host.id': { doc: 'Identity of the machine in its cloud.', enabled: true },
+  'host.id': { doc: 'ID of the machine in its cloud.', enabled: true },
   'host.name': { doc: 'Name of the machine.', enabled: true },
 } as const satisfies AttributeTable

@@ -5,13 +5,13 @@ import { defineDetector } from './detector.ts'
 import type { Found } from './detector.ts'
 
 export const docker = defineDetector({
-  doc: 'the container this runs in, and what Docker reports about it if its socket is mounted',
+  doc: 'the container that this runs in, with details from Docker if its socket is mounted',
   attributes: {
-    'container.id': { doc: 'From `/proc/self`, without asking Docker.', enabled: true },
+    'container.id': { doc: 'Read from `/proc/self`, without Docker.', enabled: true },
     'container.name': { doc: 'Asks Docker.', enabled: true },
     'container.image.name': { doc: 'Asks Docker.', enabled: true },
-    'host.name': { doc: 'Name of the host of the containers. Asks Docker.', enabled: true },
-    'os.type': { doc: 'Operating system of the host of the containers. Asks Docker.', enabled: true },
+    'host.name': { doc: "Name of the containers' host. Asks Docker.", enabled: true },
+    'os.type': { doc: "Operating system of the containers' host. Asks Docker.", enabled: true },
   },
   settings: {
     socket: { doc: "Docker's socket.", format: 'path', default: '/var/run/docker.sock' },
@@ -24,7 +24,7 @@ export const docker = defineDetector({
     } catch (error) {
       // A container usually has no access to the socket.
       if (id === undefined) throw error
-      fail('Docker reports nothing more than the id of the container.', error)
+      fail('Docker reports only the id of the container.', error)
       return { 'container.id': id }
     }
   },

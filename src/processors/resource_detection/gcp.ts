@@ -12,7 +12,7 @@ export const gcp = defineDetector({
     'gcp.gce.instance.hostname': { doc: 'Full name of the machine in the network.', enabled: false },
   },
   settings: {
-    endpoint: { doc: 'Where the metadata server is.', format: 'url', default: 'http://metadata.google.internal' },
+    endpoint: { doc: 'The address of the metadata server.', format: 'url', default: 'http://metadata.google.internal' },
   },
   async detect({ endpoint }, { signal }) {
     const base = `${endpoint.replace(/\/+$/, '')}/computeMetadata/v1`

@@ -3,10 +3,10 @@ import type { HostFiles } from '../../host/files.ts'
 import { defineDetector } from './detector.ts'
 
 export const kubernetes = defineDetector({
-  doc: "what the downward API puts into the environment: the pod's own `fieldRef`s, without a right to ask the API server",
+  doc: "variables from the downward API: the pod's own `fieldRef`s, without access to the API server",
   attributes: {
     'k8s.pod.name': { doc: '`metadata.name`.', enabled: true },
-    'k8s.pod.uid': { doc: '`metadata.uid`; without a variable, from `/proc/self`.', enabled: true },
+    'k8s.pod.uid': { doc: '`metadata.uid`; without a variable, read from `/proc/self`.', enabled: true },
     'k8s.namespace.name': {
       doc: '`metadata.namespace`; without a variable, that of the service account.',
       enabled: true,

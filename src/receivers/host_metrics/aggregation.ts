@@ -26,12 +26,12 @@ export function* checkAggregations(
       if (!dropped.has(attribute)) continue
       yield {
         path: place,
-        message: `must have \`${attribute}\`: its values overlap, so points cannot be joined over it`,
+        message: `must have \`${attribute}\`: its values overlap, so points cannot be aggregated over it`,
       }
     }
     if (!enabled || overlapping === undefined || !dropped.has(overlapping.attribute)) continue
     if (strategy === 'min' || strategy === 'max' || !selectsAll(settings)) continue
-    const message = `joins points of every \`${overlapping.attribute}\`, and ${overlapping.reason}: say which ones count with include or exclude, or some counts twice`
+    const message = `joins points of every \`${overlapping.attribute}\`, and ${overlapping.reason}: choose with include or exclude which ones count, or some are counted twice`
     yield { path: place, message, severity: 'warning' }
   }
 }

@@ -26,7 +26,7 @@ const metrics = {
     enabled: true,
   },
   'system.cpu.utilization': {
-    doc: 'Share of the time since the last scrape that each logical CPU spent in each state, from 0 to 1.',
+    doc: 'Fraction of the time since the last scrape that each logical CPU spent in each state, from 0 to 1.',
     unit: '1',
     type: 'gauge',
     value: 'double',

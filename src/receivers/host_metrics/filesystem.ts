@@ -36,7 +36,7 @@ interface Mount {
 
 const metrics = {
   'system.filesystem.usage': {
-    doc: 'Bytes of the file system in each state; `reserved` is kept for the administrator.',
+    doc: 'Bytes of the file system in each state; `reserved` is for the administrator only.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -53,7 +53,7 @@ const metrics = {
     on: 'linux',
   },
   'system.filesystem.utilization': {
-    doc: 'Share in use of what is not reserved, from 0 to 1.',
+    doc: 'Fraction in use of the space that is not reserved, from 0 to 1.',
     unit: '1',
     type: 'gauge',
     value: 'double',
@@ -68,7 +68,7 @@ export const filesystem = defineScraper({
   overlapping: { attribute: 'mountpoint', reason: 'a file system may be mounted at several places' },
   settings: {
     include_virtual_filesystems: {
-      doc: 'Whether file systems without a block device behind them, such as `tmpfs` and `overlay`, are collected.',
+      doc: 'Whether file systems without a block device, such as `tmpfs` and `overlay`, are collected.',
       format: 'boolean',
       default: false,
     },
@@ -76,7 +76,7 @@ export const filesystem = defineScraper({
     exclude_devices: selectionSettings('devices', 'Devices to leave out.'),
     include_fs_types: selectionSettings(
       'fs_types',
-      'The only types to collect, such as `ext4`. When empty, all but those of network file systems: they are only asked when their type is named here and `include_virtual_filesystems` is on.',
+      'The only types to collect, such as `ext4`. When empty, all except network file systems: these are only read if their type is named here and `include_virtual_filesystems` is on.',
     ),
     exclude_fs_types: selectionSettings('fs_types', 'Types to leave out.'),
     include_mount_points: selectionSettings('mount_points', 'The only mount points to collect; all when empty.'),
@@ -178,7 +178,7 @@ async function ask({ mountpoint, number, type }: Mount, path: string): Promise<B
     (type === 'btrfs' && stats.type === BTRFS) || (type === 'overlay' && stats.type === OVERLAY && !found.isDirectory())
   if (`${major}:${minor}` !== number && !mayDiffer) {
     throw new Error(
-      `${path} leads to another file system (${major}:${minor}) than the mount ${mountpoint} (${number}), which is hidden by a later one or was mounted where this process does not see it: mount the host's file system with rslave propagation, or leave ${mountpoint} out by exclude_mount_points.`,
+      `${path} leads to another file system (${major}:${minor}) than the mount ${mountpoint} (${number}), which is hidden by a later mount or not visible to this process: mount the host's file system with rslave propagation, or leave ${mountpoint} out with exclude_mount_points.`,
     )
   }
   return stats

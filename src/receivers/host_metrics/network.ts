@@ -54,7 +54,7 @@ export const network = defineScraper({
       enabled: true,
     },
     'system.network.conntrack.count': {
-      doc: 'Connections the firewall keeps track of.',
+      doc: 'Connections that the firewall tracks.',
       unit: '{entries}',
       type: 'sum',
       value: 'int',
@@ -62,7 +62,7 @@ export const network = defineScraper({
       on: 'linux',
     },
     'system.network.conntrack.max': {
-      doc: 'Connections the firewall can keep track of.',
+      doc: 'Connections that the firewall can track at most.',
       unit: '{entries}',
       type: 'sum',
       value: 'int',
@@ -73,7 +73,7 @@ export const network = defineScraper({
   overlapping: { attribute: 'device', reason: 'a bridge or a bond carries what its interfaces carry' },
   settings: {
     include: selectionSettings('interfaces', 'The only interfaces to collect, such as `eth0`; all when empty.'),
-    exclude: selectionSettings('interfaces', 'Interfaces to leave out, such as `^veth` as a regular expression.'),
+    exclude: selectionSettings('interfaces', 'Interfaces to leave out, such as `^veth` with `match_type: regexp`.'),
   },
   linux({ include, exclude }, root) {
     const selected = selector('interfaces', include, exclude)
@@ -152,7 +152,7 @@ function checkNamespace(root: Root): void {
   const [host, own] = ['1', 'self'].map((process) => root.linkName(`proc/${process}/ns/net`))
   if (host === undefined || own === undefined || host === own) return
   throw new Error(
-    'The conntrack figures of the host cannot be read from another network namespace: let this process share the network of the host (hostNetwork: true).',
+    "The host's conntrack figures cannot be read from another network namespace: give this process the host's network (hostNetwork: true).",
   )
 }
 
@@ -167,7 +167,7 @@ function countTcpStates(scrape: Pick<Scrape, 'fail'>, text: string, counts: Uint
     const state = text.indexOf(' ', remote) + 1
     const number = local === 1 || state > end ? NaN : parseInt(text.slice(state, state + 2), 16)
     if (Number.isNaN(number)) {
-      scrape.fail('A line of /proc/net/tcp or tcp6 is not understood.', text.slice(start, Math.min(end, start + 200)))
+      scrape.fail('A line of /proc/net/tcp or tcp6 cannot be parsed.', text.slice(start, Math.min(end, start + 200)))
     } else if (number < counts.length) counts[number]++
   }
 }

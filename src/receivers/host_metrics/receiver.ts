@@ -41,7 +41,7 @@ export const scrapers = {
   container,
 }
 
-const TIMEOUT = 'The scraper did not come to an end within its timeout; it is started again when it has.'
+const TIMEOUT = 'The scraper did not finish within its timeout; it runs again after it has finished.'
 
 interface Switches {
   readonly [name: string]: { readonly enabled: boolean }
@@ -90,7 +90,7 @@ export async function* collect(
     unit: '{error}',
   })
   const skippedScrapes = meter.createCounter('skipped_scrapes', {
-    description: 'Scrapes left out because the one before took longer than the interval.',
+    description: 'Scrapes left out because the previous one took longer than the interval.',
     unit: '{scrape}',
   })
   const root = new Root(config.root_path?.replace(/\/+$/, '') ?? '')
@@ -137,7 +137,7 @@ export async function* collect(
           ? scraper.linux(settings, root, own, clock)
           : scraper.portable?.(settings, portableSystem)
       if (read === undefined || enabled.length === 0) {
-        log.warn('A scraper has nothing to read on this operating system.', { scraper: name })
+        log.warn('A scraper has no data on this operating system.', { scraper: name })
         return []
       }
       const aggregations = new Map<string, Aggregation>()

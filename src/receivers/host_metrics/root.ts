@@ -82,7 +82,7 @@ export class Root {
     } catch (error) {
       if (this.isOwn) return this.#readText(`proc/self/${path}`)
       throw new Error(
-        `${errorMessage(error)}: below a root_path only this file shows what the host has, so the host's own /proc has to be mounted there and be readable.`,
+        `${errorMessage(error)}: below a root_path, only this file shows the host's own mounts and network, so the host's /proc has to be mounted there and be readable.`,
         { cause: error },
       )
     }

@@ -127,14 +127,14 @@ function metricsSettings(metrics: MetricTable): MetricsSettings {
       const settings: Switch & AggregationSettings = {
         ...enabled[name],
         attributes: {
-          doc: 'The attributes that points keep. Those that differ only in others become one point.',
+          doc: 'The attributes that points keep. Points that differ only in other attributes become one.',
           format: { list: attributes },
           default: attributes,
         },
         aggregation_strategy: {
           doc: monotonic
-            ? 'What becomes of the values then: a counter can only be added up.'
-            : 'What becomes of the values then.',
+            ? 'How their values are combined: a counter can only be added up.'
+            : 'How their values are combined.',
           format: monotonic ? ['sum'] : STRATEGIES,
           default: type === 'sum' ? 'sum' : 'avg',
         },
@@ -201,7 +201,7 @@ export class Recording implements Scrape {
     const declaration = this.of.table[name]
     if (value < 0)
       return this.fail(
-        `${name} is less than 0, which it cannot be.`,
+        `${name} is negative, which is impossible.`,
         JSON.stringify({ value: Number(value), ...attributes }),
       )
     const isInt = declaration.value === 'int'

@@ -16,7 +16,7 @@ export function selectionSettings<Key extends string>(
 ): Readonly<Record<Key, NamesSetting>> & { readonly match_type: MatchTypeSetting } {
   const names: NamesSetting = { doc, format: { list: 'string' }, default: [] }
   const matchType: MatchTypeSetting = {
-    doc: `Whether \`${key}\` holds whole names or regular expressions, which may match any part of a name.`,
+    doc: `Whether \`${key}\` is a list of exact names or of regular expressions, which may match any part of a name.`,
     format: ['strict', 'regexp'],
     default: 'strict',
   }

@@ -242,7 +242,7 @@ function admit(
     admission.hold(admitted, gathered.held)
     if (gathered.length < expected) return
     if (gathered.length > expected || message.bytes !== undefined) {
-      throw new Refusal('malformed', 'The request is more than one message.')
+      throw new Refusal('malformed', 'The request has more than one message.')
     }
     const wire = gathered.take()
     message.bytes = wire.subarray(PREFIX)
@@ -287,7 +287,12 @@ function admit(
       // grpc-js would answer that there is no such method.
       if (message.bytes === undefined && !message.isTaken && !over) {
         const part = early.length > 0 || gathered.length > 0
-        refuse(new Refusal('malformed', part ? 'The request ends within its message.' : 'The request has no message.'))
+        refuse(
+          new Refusal(
+            'malformed',
+            part ? 'The request ends in the middle of its message.' : 'The request has no message.',
+          ),
+        )
       } else next()
     })
     .build()
@@ -322,7 +327,7 @@ function checkFlag(flag: number, encoding: string): void {
     throw new Refusal('wrong_compressed_flag', `The compressed flag of a message must be 0 or 1, not ${flag}.`)
   }
   if (flag === 1 && decompressors[encoding] === undefined) {
-    const message = 'The compressed flag of the message is 1, and no grpc-encoding says how it is compressed.'
+    const message = 'The compressed flag of the message is 1, but there is no grpc-encoding.'
     throw new Refusal('wrong_compressed_flag', message)
   }
 }
@@ -380,7 +385,7 @@ function refusedByGrpc(
   if (Number(code) !== UNIMPLEMENTED || details !== undefined) return undefined
   const methods = Object.values(services).map(({ method }) => method)
   if (!methods.includes(path ?? '')) {
-    return new Refusal('not_found', `There is no method ${path}; OTLP is received by ${methods.join(', ')}.`)
+    return new Refusal('not_found', `There is no method ${path}; the methods of OTLP are ${methods.join(', ')}.`)
   }
   return new Refusal('malformed', decodeURIComponent(String(message)))
 }

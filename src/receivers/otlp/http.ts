@@ -154,7 +154,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
   function serviceOf(request: IncomingMessage): OtlpService {
     const { path } = readTarget(request.url)
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
-      throw new Refusal('malformed', 'A request of HTTP/1.1 needs the header Host.')
+      throw new Refusal('malformed', 'An HTTP/1.1 request needs the header Host.')
     }
     const service = Object.values(services).find(({ signal }) => config[`${signal}_url_path`] === path)
     if (service === undefined) {

@@ -92,12 +92,9 @@ export class LargeJson {
   /** The thread cannot go on; the next body gets another one. */
   #fail(error: unknown): void {
     void this.end()
-    this.context.log.error(
-      'The thread that reads large OTLP/JSON requests failed; the requests that it had are refused.',
-      {
-        error: errorMessage(error),
-      },
-    )
+    this.context.log.error('The thread that reads large OTLP/JSON requests failed; its requests are refused.', {
+      error: errorMessage(error),
+    })
     for (const { reject } of this.#asked.splice(0)) reject(busy('The request cannot be read at the moment.'))
   }
 }
