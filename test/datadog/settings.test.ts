@@ -78,7 +78,7 @@ describe.each(exporters)('the settings of %s', (type, component) => {
       '.host_metadata.reporter_period: is shorter than 5m',
     ])
     expect(await mistakes('api_key: k, host_metadata: { endpoint: "https://a/?b" }')).toEqual([
-      expect.stringContaining('.host_metadata.endpoint: holds a query'),
+      expect.stringContaining('.host_metadata.endpoint: contains a query'),
     ])
     expect(await mistakes('api_key: k, host_metadata: { enabled: true, reporter_period: 5m }')).toEqual([])
   })
