@@ -274,7 +274,7 @@ describe('resource_detection: the host', () => {
   it.each(['a=1,b', 'a=%zz'])('leaves %s out as a whole, but not the service name', async (resource_attributes) => {
     const { attributes, warnings } = await detected({ env: { resource_attributes, service_name: 'shop' } })
     expect(attributes).toEqual({ 'service.name': 'shop' })
-    expect(warnings).toMatchObject([{ detector: 'env', cause: expect.stringContaining('left out') }])
+    expect(warnings).toMatchObject([{ detector: 'env', cause: expect.stringContaining('ignored') }])
   })
 
   const onLinux = process.platform === 'linux' ? it : it.skip

@@ -185,15 +185,15 @@ describe('a regular expression', () => {
   })
 
   it.each([
-    ['(?=a)', 'invalid or unsupported Perl syntax `(?=`; look-ahead and look-behind are not possible'],
-    ['(?!a)b', '`(?!`; look-ahead and look-behind are not possible'],
-    ['(?<=a)b', '`(?<=a)b`; look-ahead and look-behind are not possible'],
-    ['(?<!a)b', 'look-ahead and look-behind are not possible'],
+    ['(?=a)', 'invalid or unsupported Perl syntax `(?=`; look-ahead and look-behind are not supported'],
+    ['(?!a)b', '`(?!`; look-ahead and look-behind are not supported'],
+    ['(?<=a)b', '`(?<=a)b`; look-ahead and look-behind are not supported'],
+    ['(?<!a)b', 'look-ahead and look-behind are not supported'],
     ['(a)\\1', 'invalid escape sequence `\\1`; back-references are not supported'],
     ['(?P<x>a)\\k<x>', 'back-references are not supported'],
     ['(?P<x>a)(?P=x)', 'back-references are not supported'],
     ['(?>a)', 'write `(?:...)`'],
-    ['a++', 'invalid nested repetition operator `++`; leave out the `+` at its end'],
+    ['a++', 'invalid nested repetition operator `++`; leave out the `+` at the end'],
     ['\\u0041', 'write a character by its code point, such as `\\x{e9}`'],
     ['a\\Z', 'the end of the text is `\\z`'],
     ['[\\b]', 'a backspace is `\\x08`'],

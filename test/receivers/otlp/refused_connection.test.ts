@@ -133,7 +133,7 @@ describe('a client at the wrong door', () => {
   it('is counted when it speaks neither HTTP/2 nor anything else that is known', async () => {
     const receiving = await start()
     await send(receiving, 'gRPC', '\0\x01\x02')
-    await expectRefused(receiving, 'gRPC', 'wrong_protocol', 'does not speak HTTP/2')
+    await expectRefused(receiving, 'gRPC', 'wrong_protocol', 'does not use HTTP/2')
   })
 
   it('is counted when it only begins like HTTP/2', async () => {
