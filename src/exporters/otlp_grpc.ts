@@ -37,7 +37,7 @@ The proxy comes from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http_
   },
   examples: [
     {
-      title: 'To a collector on the same host, without TLS',
+      title: 'To a Collector on the same host, without TLS',
       yaml: 'otlp_grpc: { endpoint: "localhost:4317", tls: { insecure: true } }',
     },
     {

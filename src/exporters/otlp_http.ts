@@ -62,7 +62,7 @@ rest (partial success) are counted as rejected.
     ...httpSettings,
   },
   examples: [
-    { title: 'To a collector on the same host', yaml: 'otlp_http: { endpoint: "http://localhost:4318" }' },
+    { title: 'To a Collector on the same host', yaml: 'otlp_http: { endpoint: "http://localhost:4318" }' },
     {
       title: 'To a gateway with a token and a private authority',
       yaml: `

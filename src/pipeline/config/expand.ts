@@ -30,7 +30,7 @@ export interface Surroundings {
  * - `${env:NAME:+text}`: the text if the variable is set and not empty, otherwise nothing. May hold further `${...}`.
  * - `${env:NAME:?message}`: the variable; if it is unset or empty, a mistake with the message.
  * - `${file:path}`: the contents of the file, without the line break at its end.
- * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself, also before a name, as in the collector today
+ * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself, also before a name, as in the Collector today
  *   (go.opentelemetry.io/collector/confmap 1.71, expand.go).
  */
 export function expand(text: string, surroundings: Surroundings): Expansion {
