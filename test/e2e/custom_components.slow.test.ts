@@ -21,7 +21,7 @@ const failures: Readonly<Record<string, { code: string; error: string; file: boo
   'throws null': { code: 'setTimeout(() => { throw null }, 300)', error: 'null', file: false },
   'throws what has no text': {
     code: 'setTimeout(() => { throw { get stack() { throw 1 }, get message() { throw 2 } } }, 300)',
-    ...{ error: 'without a text', file: false },
+    ...{ error: 'without a message', file: false },
   },
   'removes the listeners of the process': {
     code: `process.removeAllListeners('uncaughtException'); setTimeout(() => { throw new Error('unguarded') }, 300)`,

@@ -120,7 +120,7 @@ describe('heka-pipeline --from-env', () => {
     [{ EXPORTER_TYPE: 'otlp_http' }, 'OTLP_HTTP_ENDPOINT: is required when EXPORTER_TYPE is otlp_http'],
     [
       { EXPORTER_TYPE: 'otlp_http', OTLP_HTTP_ENDPOINT: 'http://x', OTLP_HTTP_HEADERS: 'a=1,,b=2' },
-      'OTLP_HTTP_HEADERS: must be pairs `key=value`',
+      'OTLP_HTTP_HEADERS: must be `key=value` pairs',
     ],
     [{ EXPORTER_TYPE: 'newrelic_otlp' }, 'NEWRELIC_SERVICE_NAME: is required when EXPORTER_TYPE is newrelic_otlp'],
   ])('refuses %j', async (env, message) => {
