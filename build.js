@@ -34,6 +34,8 @@ const agentsOfUndici = {
       ProxyAgent: 'dispatcher/proxy-agent',
       buildConnector: 'core/connect',
     }
+    // HTTP/2, which none of them is asked for, would load Node's own: 2 MiB of memory.
+    onLoad({ filter: /undici\/lib\/dispatcher\/client-h2\.js$/ }, () => ({ contents: 'module.exports = undefined' }))
     onResolve({ filter: /^undici$/ }, ({ path }) => ({ path, namespace: 'agents' }))
     onLoad({ filter: /^undici$/, namespace: 'agents' }, () => ({
       contents: [
@@ -45,6 +47,17 @@ const agentsOfUndici = {
       ].join('\n'),
       resolveDir: '.',
     }))
+  },
+}
+
+/** Of pino, only what writes to a stream in this thread: not its transports, and so no threads. */
+const pinoWithoutThreads = {
+  name: 'pino without threads',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(worker_threads|thread-stream)$/ }, ({ path, importer }) =>
+      /node_modules\/pino\//.test(importer.replaceAll('\\', '/')) ? { path, namespace: 'no threads' } : undefined,
+    )
+    onLoad({ filter: /./, namespace: 'no threads' }, () => ({ contents: 'exports.isMainThread = true' }))
   },
 }
 
@@ -77,7 +90,7 @@ const { outputFiles } = await build({
   external: ['jiti'],
   // Its modules for bundlers become one; those for Node stay 220, each a function of its own.
   alias: { rxjs: './node_modules/rxjs/dist/esm/index.js' },
-  plugins: [agentsOfUndici],
+  plugins: [agentsOfUndici, pinoWithoutThreads],
   // CommonJS libraries require Node's own modules.
   banner: {
     js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",

@@ -40,7 +40,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
       return ExitCode.usage
     }
   }
-  const log: Logger = await createLogger({ level: 'warn', encoding: 'console' }, config.secrets)
+  const log: Logger = createLogger({ level: 'warn', encoding: 'console' }, config.secrets)
   const { pipelines, exporters, failed } = await rehearse(config, { log, batches })
   if (exporters.every(({ balance }) => balance.handed_in === 0)) {
     process.stderr.write(

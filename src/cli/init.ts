@@ -256,7 +256,7 @@ async function billing({ preset, exporter }: Choices, text: string, output: stri
     // Nothing is sent, so any key will do.
     const sets = [`exporters.${exporter}.api_key=none`]
     const config = await loadConfig({ files: [{ name: output, text }], sets })
-    const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
+    const log = createLogger({ level: 'error', encoding: 'console' }, config.secrets)
     const [{ explanation }] = (await rehearse(config, { log })).exporters
     const billed = explanation?.billedMetrics
     return billed === undefined ? '' : ` It sends about ${numberText(billed)} custom metrics from this machine.`
@@ -270,7 +270,7 @@ async function keyProblem(exporter: ExporterType, text: string, output: string):
   const { exporters, secrets } = await loadConfig({ files: [{ name: output, text }] })
   const config = exporters.get(exporter)?.config as Parameters<typeof isKeyValid>[0]
   try {
-    const log = await createLogger({ level: 'error', encoding: 'console' }, secrets)
+    const log = createLogger({ level: 'error', encoding: 'console' }, secrets)
     return (await isKeyValid(config, log)) ? undefined : 'Datadog does not know the key at this site'
   } catch (error) {
     return `Datadog could not be asked about the key: ${errorMessage(error)}`

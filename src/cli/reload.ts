@@ -14,6 +14,8 @@ export interface ReloadOptions {
   readonly secrets: Set<string>
   /** Applies the settings of the service to the process itself. */
   readonly configure: (config: PipelineConfig) => Promise<void>
+  /** What of the process takes effect only when it starts again. */
+  readonly atNextStart: (config: PipelineConfig) => readonly string[]
 }
 
 /**
@@ -35,16 +37,17 @@ export function reloader(options: ReloadOptions): () => Promise<Answer> {
   }
 }
 
-async function reload({ load, pipeline, log, secrets, configure }: ReloadOptions): Promise<Answer> {
+async function reload({ load, pipeline, log, secrets, configure, atNextStart }: ReloadOptions): Promise<Answer> {
   const { reloads } = pipeline.telemetry
   try {
     const config = await load()
     for (const secret of config.secrets) secrets.add(secret)
     const changes = await pipeline.reload(config)
     await configure(config)
+    const later = [...changes.atNextStart, ...atNextStart(config)]
     reloads.success += 1
     for (const warning of config.warnings) log.warn(formatProblem(warning))
-    const [parts, remarks] = [partsOf(changes), remarksOf(changes)]
+    const [parts, remarks] = [partsOf(changes), remarksOf({ ...changes, atNextStart: later })]
     log.info(DONE, { event: 'reloaded', ...Object.fromEntries(parts) })
     for (const remark of remarks) log.warn(remark)
     const lines = [DONE, ...parts.map(([what, paths]) => `${what}: ${paths}`), ...remarks]

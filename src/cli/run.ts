@@ -1,12 +1,16 @@
 import { isatty } from 'node:tty'
 import { systemClock } from '../time/clock.ts'
 import { loadConfig } from '../pipeline/config/config.ts'
+import type { PipelineConfig } from '../pipeline/config/config.ts'
+import type { Profile } from '../pipeline/config/settings.ts'
+import { profileOf } from '../pipeline/config/profile.ts'
 import { createLogger } from '../pipeline/log.ts'
 import { startPipeline } from '../pipeline/pipeline.ts'
 import { crash } from './crash.ts'
 import { end, ExitCode } from './exit.ts'
 import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
+import { AGENT_FLAGS, hasAgentFlags } from './profile.ts'
 import { reloader } from './reload.ts'
 import { Servers } from './servers.ts'
 import { exitCodeOf, onSignal } from './signals.ts'
@@ -39,9 +43,10 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   const config = await Promise.race([load(), asked])
   if (typeof config === 'string') return ExitCode.ok
   const secrets = new Set(config.secrets)
-  const log = await createLogger(config.service.telemetry.logs, secrets)
+  const log = createLogger(config.service.telemetry.logs, secrets)
   sayEnd = (second) =>
     log.warn(`${second} came while the process was stopping, which ends at once; what waits in memory only is lost.`)
+  const profile = profileIn(config)
   for (const { path, message } of config.warnings) log.warn(path === '' ? message : `${path}: ${message}`)
   const pipeline = startPipeline(config, { log, once })
   const crashed = crash(log, pipeline)
@@ -51,8 +56,9 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   })
   const reload = reloader({
     ...{ load, pipeline, log, secrets },
+    atNextStart: (next) => (profileIn(next) === profile ? [] : [`service.profile, now ${profileIn(next)},`]),
     configure: async ({ service }) => {
-      await log.configure(service.telemetry.logs)
+      log.configure(service.telemetry.logs)
       await servers.configure(service)
     },
   })
@@ -63,7 +69,10 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
       log.info(`heka-pipeline ${version} has started`, {
         event: 'started',
         pipelines: [...config.pipelines.keys()].join(', '),
+        profile,
       })
+      if (!once && profile === 'agent' && !hasAgentFlags) log.info(flagsMissing(), { event: 'profile_flags' })
+      if (profile === 'gateway' && hasAgentFlags) log.warn(TOO_SLOW, { event: 'profile_flags' })
       return once ? undefined : servers.configure(config.service)
     },
     () => undefined,
@@ -79,6 +88,18 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   if (typeof reason === 'string') return ExitCode.ok
   return reason.failed || (once && !pipeline.telemetry.allSent) ? ExitCode.failure : ExitCode.ok
 }
+
+function profileIn({ service, receivers }: PipelineConfig): Profile {
+  return profileOf(service.profile, receivers.keys())
+}
+
+/** The process could not take on the flags of the profile `agent` by itself. */
+function flagsMissing(): string {
+  return `The profile is agent, but Node.js ${process.version} was started without the flags for it, so that it takes a quarter more memory. Start it with: node ${AGENT_FLAGS.join(' ')} ${process.argv[1]}`
+}
+
+const TOO_SLOW =
+  'Node.js was started with the flags of an agent, but the profile is gateway, which handles a tenth of the data with them.'
 
 /**
  * Resolves with the first signal to stop. The second one ends the process after a call of `sayEnd`, and every hang-up

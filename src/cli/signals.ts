@@ -14,6 +14,11 @@ let handler = (signal: Signal): void => void early.push(signal)
 
 for (const signal of Object.keys(NUMBERS) as Signal[]) process.on(signal, () => handler(signal))
 
+/** Whether a signal to stop has come before there was a handler. */
+export function hasStopped(): boolean {
+  return early.some((signal) => signal !== 'SIGHUP')
+}
+
 /** Calls `handle` with each signal from now on, and with those that have already come. */
 export function onSignal(handle: (signal: Signal) => void): void {
   handler = handle

@@ -33,7 +33,7 @@ async function findProblems(options: ConfigOptions): Promise<readonly Problem[]>
   try {
     const config = await loadConfig(await configInput(options))
     warnings = [...config.warnings, ...config.changedDefaults]
-    const log = await createLogger({ level: 'error', encoding: 'console' }, config.secrets)
+    const log = createLogger({ level: 'error', encoding: 'console' }, config.secrets)
     const telemetry = new Telemetry()
     const graph = new Graph(config, { ...thisMachine, log, telemetry, health: new Health(), memory: unlimited() })
     await graph.stop(new AbortController().signal)

@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { lastCalled } from '../pipeline/modules/last_called.ts'
 import { customModules } from '../pipeline/modules/load.ts'
 import type { ServiceConfig } from '../pipeline/config/settings.ts'
@@ -11,8 +11,10 @@ import type { ServiceConfig } from '../pipeline/config/settings.ts'
 export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) => Promise<void> {
   let thread: Worker | undefined
   let hears = Promise.resolve()
-  return ({ shutdown_timeout: timeout }) => {
+  return async ({ shutdown_timeout: timeout }) => {
     if (thread === undefined && customModules().length > 0) {
+      // It takes 2 MiB, which most processes do not need.
+      const { Worker } = await import('node:worker_threads')
       const started = new Worker(new URL('../cli/watchdog_thread.js', import.meta.url), {
         ...{ execArgv: [], env: {} },
         workerData: lastCalled,
@@ -24,6 +26,6 @@ export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) =
       void hears.then(() => started.unref())
     }
     thread?.postMessage(timeout)
-    return hears
+    await hears
   }
 }

@@ -9,7 +9,7 @@ type LogSettings = ServiceConfig['telemetry']['logs']
 /** The logger of a process, and of all its components. */
 export interface ProcessLogger extends Logger {
   /** Writes all later lines in another way. */
-  configure(settings: LogSettings): Promise<void>
+  configure(settings: LogSettings): void
 }
 
 /** The levels, the least severe first. */
@@ -25,34 +25,41 @@ interface Writing {
  * Makes the process's logger: one line for each message on `output`, readable or as a JSON object. Every occurrence of
  * a secret, also of one that is added later, is written as `[REDACTED]`, wherever and however it is written in a line.
  */
-export async function createLogger(
+export function createLogger(
   settings: LogSettings,
   secrets: Iterable<string> = [],
   output: { write(line: string): unknown } = process.stderr,
-): Promise<ProcessLogger> {
+): ProcessLogger {
   const redact = hidingSecrets(secrets)
   const writing: Writing = { least: 0, format: redact }
-  const configure = async ({ level, encoding }: LogSettings): Promise<void> => {
-    const format = encoding === 'json' ? visibleJson : await prettyFormat(output)
+  const configure = ({ level, encoding }: LogSettings): void => {
+    const format = encoding === 'json' ? visibleJson : consoleFormat(output)
     writing.least = LEVELS.indexOf(level)
     writing.format = (line) => format(redact(line))
   }
-  await configure(settings)
+  configure(settings)
   const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: levelName } }
   const destination = { write: (line: string) => void output.write(writing.format(line)) }
   return { ...adapt(pino({ ...options, level: LEVELS[0] }, destination), writing), configure }
 }
 
-async function prettyFormat(output: object): Promise<(line: string) => string> {
-  const { default: pinoPretty } = await import('pino-pretty')
-  const pretty = pinoPretty.prettyFactory({
-    colorize: 'isTTY' in output && output.isTTY === true,
-    translateTime: 'SYS:HH:MM:ss',
-    singleLine: true,
-    ignore: 'component',
-    messageFormat: '{if component}{component}: {end}{msg}',
-  })
-  return (line) => pretty(literal(visibleJson(line)))
+/** What stands before the fields of a message. */
+const OWN = new Set(['level', 'time', 'component', 'msg'])
+const COLORS: Readonly<Record<string, number>> = { DEBUG: 34, INFO: 32, WARN: 33, ERROR: 31 }
+
+/** A line of JSON as people read it: `[12:34:56] WARN: component: message {"field":1}`, the level in colour on a terminal. */
+function consoleFormat(output: object): (line: string) => string {
+  const hasColors = 'isTTY' in output && output.isTTY === true
+  return (line) => {
+    const json = visibleJson(line)
+    const { level, time, component, msg } = JSON.parse(literal(json)) as Record<string, string>
+    const fields = Object.entries(JSON.parse(json) as object).filter(([key]) => !OWN.has(key))
+    const name = level.toUpperCase()
+    const label = hasColors ? `\x1b[${COLORS[name]}m${name}\x1b[39m` : name
+    const from = component === undefined ? '' : `${component}: `
+    const rest = fields.length === 0 ? '' : ` ${visibleJson(JSON.stringify(Object.fromEntries(fields)))}`
+    return `[${new Date(time).toTimeString().slice(0, 8)}] ${label}: ${from}${msg}${rest}\n`
+  }
 }
 
 /** JSON in which each text looks like its own escape: a line break is a backslash and an `n`. */

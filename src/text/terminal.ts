@@ -2,16 +2,20 @@
  * Texts for people who read them in a terminal.
  */
 
-const grouped = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 6 })
-const whole = new Intl.NumberFormat('en-US')
-
 /** Whole numbers in full, others with six digits. */
 export function numberText(value: number | bigint): string {
-  if (typeof value === 'bigint' || Number.isSafeInteger(value)) return whole.format(value)
+  if (typeof value === 'bigint' || Number.isSafeInteger(value)) return grouped(String(value))
   if (!Number.isFinite(value)) return String(value)
   const size = Math.abs(value)
-  if (size >= 1e-4 && size < 1e15) return grouped.format(value)
+  if (size >= 1e-4 && size < 1e15) return grouped(String(Number(value.toPrecision(6))))
   return Number(value.toPrecision(6)).toExponential()
+}
+
+/** Digits before the point in groups of three. `Intl` does it too, for 7 MiB of memory. */
+function grouped(digits: string): string {
+  const [whole, fraction] = digits.split('.')
+  const text = whole.replace(/\B(?=(?:\d{3})+$)/g, ',')
+  return fraction === undefined ? text : `${text}.${fraction}`
 }
 
 /**

@@ -62,7 +62,7 @@ export function wordsOf(text: string): string[][] {
 export function timeText(timeUnixNano: bigint): string {
   if (timeUnixNano === 0n) return '-'
   const date = new Date(Number(timeUnixNano / 1_000_000n))
-  return `${date.toLocaleTimeString('en-GB')}.${String(date.getMilliseconds()).padStart(3, '0')}`
+  return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`
 }
 
 /** The existing ids, under short names. */

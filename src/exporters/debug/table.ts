@@ -73,7 +73,7 @@ function resourceTime(metrics: readonly Metric[]): string {
   let latest = 0n
   for (const { points } of metrics)
     for (const { timeUnixNano } of points) if (timeUnixNano > latest) latest = timeUnixNano
-  return latest === 0n ? '-' : new Date(Number(latest / 1_000_000n)).toLocaleTimeString('en-GB')
+  return latest === 0n ? '-' : new Date(Number(latest / 1_000_000n)).toTimeString().slice(0, 8)
 }
 
 /** The value, and the other figures of a histogram or summary; empty for a point without a value. */

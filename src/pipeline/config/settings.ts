@@ -241,6 +241,11 @@ export const serviceSettings = {
     format: { settings: memoryLimiterSettings },
     default: undefined,
   },
+  profile: {
+    doc: 'What the process is made for: an `agent` takes a quarter less memory and handles a tenth of the data per core. `auto` is `agent` where every receiver is host_metrics or internal, otherwise `gateway`. Takes effect at the start.',
+    format: ['auto', 'agent', 'gateway'],
+    default: 'auto',
+  },
   max_remembered_size: {
     doc: 'How much memory all components together may use to remember series, resources and names. Beyond it, a new series finds room only when another has ended. Default: 64 MiB, or a tenth of the limit of `memory_limiter` or of the container, if that is more.',
     format: 'bytes',
@@ -292,3 +297,6 @@ export const modulesSetting = {
   format: { list: 'string' },
   default: [],
 } as const satisfies Setting
+
+/** What a process is made for: few data in little memory, or many. */
+export type Profile = Exclude<ServiceConfig['profile'], 'auto'>

@@ -1,4 +1,3 @@
-import { Agent, buildConnector } from 'undici'
 import { skippingInformational } from '../../net/informational.ts'
 
 export interface Question {
@@ -23,6 +22,8 @@ const MAX_ANSWER = 1024 * 1024
  * with the answer. @throws if it does not answer before `signal` aborts, or the answer is too long
  */
 export async function ask(url: string, { method = 'GET', headers, signal, socketPath }: Question): Promise<Answer> {
+  // Only where something is asked: most processes need nothing else of it.
+  const { Agent, buildConnector } = await import('undici')
   const agent = new Agent({
     maxResponseSize: MAX_ANSWER,
     connect: skippingInformational(buildConnector({ socketPath })),

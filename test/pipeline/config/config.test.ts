@@ -53,6 +53,7 @@ describe('loadConfig', () => {
         logs: { level: 'info', encoding: 'console' },
         metrics: { level: 'normal', address: 'localhost:8888', prefix: 'otelcol' },
       },
+      profile: 'auto',
       processor_timeout: 60_000,
       start_timeout: 60_000,
       shutdown_timeout: 60_000,
