@@ -43,11 +43,11 @@ export function createLogger(
   return { ...adapt(pino({ ...options, level: LEVELS[0] }, destination), writing), configure }
 }
 
-/** What stands before the fields of a message. */
+/** The parts of a line before the fields of a message. */
 const OWN = new Set(['level', 'time', 'component', 'msg'])
 const COLORS: Readonly<Record<string, number>> = { DEBUG: 34, INFO: 32, WARN: 33, ERROR: 31 }
 
-/** A line of JSON as people read it: `[12:34:56] WARN: component: message {"field":1}`, the level in colour on a terminal. */
+/** A line of JSON in readable form: `[12:34:56] WARN: component: message {"field":1}`, the level in colour on a terminal. */
 function consoleFormat(output: object): (line: string) => string {
   const hasColors = 'isTTY' in output && output.isTTY === true
   return (line) => {

@@ -242,7 +242,7 @@ export const serviceSettings = {
     default: undefined,
   },
   profile: {
-    doc: 'What the process is made for: an `agent` takes a quarter less memory and handles a tenth of the data per core. `auto` is `agent` where every receiver is host_metrics or internal, otherwise `gateway`. Takes effect at the start.',
+    doc: 'The purpose of the process: an `agent` takes a quarter less memory, but handles only a tenth of the data per core. `auto` means `agent` if every receiver is host_metrics or internal, and otherwise `gateway`. Takes effect at the start.',
     format: ['auto', 'agent', 'gateway'],
     default: 'auto',
   },
@@ -298,5 +298,5 @@ export const modulesSetting = {
   default: [],
 } as const satisfies Setting
 
-/** What a process is made for: few data in little memory, or many. */
+/** The purpose of a process: little data in little memory, or much data. */
 export type Profile = Exclude<ServiceConfig['profile'], 'auto'>
