@@ -125,7 +125,7 @@ withConfig(program.command('print-config'))
 
 program
   .command('init')
-  .description('writes a configuration to start from; in a terminal, asks what it should do')
+  .description('writes a configuration to start from; in a terminal, asks for missing options')
   .option('--preset <preset>', 'agent (the default), sidecar or gateway')
   .option('--exporter <type>', 'datadog_native (the default), datadog_otlp, newrelic_otlp or otlp_http')
   .option('--site <site>', 'the Datadog site of the account')
@@ -160,7 +160,7 @@ program
 program
   .command('queue')
   .description('shows, exports or drops batches in sending queues on disk')
-  .addArgument(new Argument('<action>', 'what to do').choices(['list', 'inspect', 'export', 'drop']))
+  .addArgument(new Argument('<action>', 'the action').choices(['list', 'inspect', 'export', 'drop']))
   .argument('<directory>', 'a `sending_queue.directory`, or the folder of one exporter in it')
   .action(async (action: QueueAction, directory: string) => {
     const { queueCommand } = await import('./queue.ts')

@@ -302,7 +302,7 @@ class FunctionStep implements Step {
     try {
       batch = result === undefined || !this.guarded.custom ? result : handedOver(result, [this.ledger.sheet.signal])
     } catch (error) {
-      return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
+      return this.#fail(envelope, new TypeError(`its result: ${errorMessage(error)}`))
     }
     this.ledger.turned(envelope.batch.itemCount, batch?.itemCount ?? 0, said.items)
     if (batch === undefined || batch.itemCount === 0) envelope.receipt.close()
@@ -400,7 +400,7 @@ function emittedBatch(emitted: unknown, { signal }: PipelineSheet): Batch {
   try {
     return handedOver(emitted, [signal])
   } catch (error) {
-    throw new TypeError(`what it emitted: ${errorMessage(error)}`, { cause: error })
+    throw new TypeError(`its output: ${errorMessage(error)}`, { cause: error })
   }
 }
 

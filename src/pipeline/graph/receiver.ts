@@ -185,7 +185,7 @@ export class Receiver {
     const items = itemsIn(given)
     const signals = signalsOf(this.configured.component)
     const signal = signals.find((known) => known === (given as Partial<Batch> | undefined)?.signal) ?? signals[0]
-    const message = `what it handed over: ${errorMessage(error)}`
+    const message = `its batch: ${errorMessage(error)}`
     this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
     for (const { sheet } of this.#chainsOf(signal)) {
       sheet.accepted += items
