@@ -33,7 +33,7 @@ function withConfig(command: Command): Command {
       )
       .option(
         '-s, --set <path=value>',
-        'overrides one setting, as exporters.debug.format=otlp_json; repeatable',
+        'overrides one setting, such as exporters.debug.format=otlp_json; repeatable',
         override,
       )
       .option(
@@ -68,7 +68,7 @@ const program = withConfig(new Command('heka-pipeline'))
     'Runs the telemetry pipeline declared in a YAML file. Without --config, it shows the metrics of this host in the terminal.',
   )
   .version(version)
-  .option('--once', 'collects twice, one second apart, delivers and ends: 0 if all was sent, 1 otherwise')
+  .option('--once', 'collects twice, a second apart, delivers and exits: with 0 if everything was sent, otherwise 1')
   .enablePositionalOptions()
   .passThroughOptions()
   .allowExcessArguments()

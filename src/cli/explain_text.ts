@@ -112,7 +112,7 @@ function groupLines({ host, tags, series }: Group, width: number): string[] {
       .trimEnd()
   const titles = { type: 'TYPE', value: 'LAST VALUE', unit: 'UNIT', interval: 'OVER' }
   const empty = { type: '', value: '', unit: '', interval: '' }
-  lines.push(line('NAME', titles, 'TAGS, <- WHAT IT IS MADE OF'))
+  lines.push(line('NAME', titles, 'TAGS, <- MADE FROM'))
   for (const row of rows) {
     const fits = row.name.length <= nameWidth
     if (!fits) lines.push(cut(row.name, width))

@@ -175,7 +175,7 @@ export class KnownSeries implements Memory {
     this.#forget(() => true)
   }
 
-  /** Represents the sources of a metric and kind. */
+  /** The number that stands for the sources of a metric and kind. */
   ownerOf(kind: Kind, metric: Metric, resource: Resource, scope: Scope, schemaUrl: string): number {
     const number = this.#metrics.numberOf(metric, resource, scope, schemaUrl)
     return (number >= 0 ? number : this.#passingOf(identify(metric, resource, scope, schemaUrl), number)) * KINDS + kind

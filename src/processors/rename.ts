@@ -24,9 +24,9 @@ applies to the metrics that \`include\` names, within a resource and scope; the 
 | \`action\` | Needs | Does |
 | --- | --- | --- |
 | \`update\` | | changes the metric; with \`experimental_match_labels\`, only the data points that match |
-| \`insert\` | \`new_name\` | changes a copy of the metric, behind the others |
-| \`combine\` | \`new_name\`, \`aggregation_type\` | makes one metric of all, whose labels also say what the groups of a regular expression found in the old names: \`(?<state>.*)\` makes a label \`state\`, a group without a name \`$1\` |
-| \`group\` | \`group_resource_labels\` | moves the metric to a copy of its resource that has these attributes, where no later transform sees it |
+| \`insert\` | \`new_name\` | changes a copy of the metric, which comes after the others |
+| \`combine\` | \`new_name\`, \`aggregation_type\` | combines the metrics into one. Groups of the regular expression become labels with the texts that they matched: \`(?<state>.*)\` becomes the label \`state\`, and a group without a name \`$1\` |
+| \`group\` | \`group_resource_labels\` | moves the metric to a copy of its resource that has these attributes, which no later transform sees |
 
 An \`update\` that only sets a new name does not read the metric any further and costs next to nothing. Metrics are combined only if
 they have the same type, unit, temporality and monotonicity; otherwise all of them stay unchanged, and the log says so. The
@@ -34,12 +34,12 @@ operations on data points are:
 
 | \`action\` | Needs | Does |
 | --- | --- | --- |
-| \`update_label\` | \`label\`, and \`new_label\` or \`value_actions\` | gives a label another name, or its values others |
+| \`update_label\` | \`label\`, and \`new_label\` or \`value_actions\` | renames a label or its values |
 | \`add_label\` | \`new_label\`, \`new_value\` | adds a label to data points that do not have it |
 | \`delete_label_value\` | \`label\`, \`label_value\` | deletes the data points whose label has this value |
-| \`aggregate_labels\` | \`label_set\`, \`aggregation_type\` | keeps these labels only; data points that become the same are aggregated |
-| \`aggregate_label_values\` | \`label\`, \`aggregated_values\`, \`new_value\`, \`aggregation_type\` | makes one value of several; data points that become the same are aggregated |
-| \`toggle_scalar_data_type\` | | makes doubles of ints and ints of doubles, without their fraction |
+| \`aggregate_labels\` | \`label_set\`, \`aggregation_type\` | keeps only these labels; data points that become equal are aggregated |
+| \`aggregate_label_values\` | \`label\`, \`aggregated_values\`, \`new_value\`, \`aggregation_type\` | replaces several values by one; data points that become equal are aggregated |
+| \`toggle_scalar_data_type\` | | turns ints into doubles, and doubles into ints, without their fraction |
 | \`experimental_scale_value\` | \`experimental_scale\` | multiplies every value |
 
 Data points are aggregated within a metric of a batch if they have the same time; they are not aggregated over batches, or over

@@ -48,7 +48,7 @@ const operation = {
     default: undefined,
   },
   aggregation_type: {
-    doc: 'How the values of data points that become the same are aggregated.',
+    doc: 'How the values of data points that become equal are aggregated.',
     format: AGGREGATION_TYPES,
     default: undefined,
   },
@@ -79,7 +79,7 @@ export const transform = {
   },
   new_unit: { doc: 'The new unit, in UCUM.', format: 'string', default: undefined },
   aggregation_type: {
-    doc: 'With `combine`: how the values of data points that become the same are aggregated.',
+    doc: 'With `combine`: how the values of data points that become equal are aggregated.',
     format: AGGREGATION_TYPES,
     default: undefined,
   },
