@@ -34,7 +34,7 @@ them does, and never falls: a counter that vanishes, such as that of a removed i
 restart of the process, only the existing counters are added up.
 
 These attributes cannot be dropped, because their values overlap: ${requiredAttributes(rows)}. Keep \`state\` and \`direction\`
-where metrics go to Datadog under its Agent's names (\`host_metrics_names\`): these names are made of them, and are missing without.
+if metrics are sent to Datadog under the names of its Agent (\`host_metrics_names\`): these metrics are made from them, and are missing without them.
 
 ## Other systems than Linux
 
