@@ -77,7 +77,7 @@ describe.each(signals)('the check of $signal', ({ check, type, requests, items, 
         const bytes = encode(value)
         const read = decode(bytes)
         const count = [...find(read, items)].reduce<number>((sum, list) => sum + (list as unknown[]).length, 0)
-        expect(check(bytes)).toMatchObject({ items: count, regular: true })
+        expect(check(bytes)).toMatchObject({ items: count, canonical: true })
         // The request itself is none of them.
         const messages = messagesIn(read) - 1
         expect(check(bytes, messages).items).toBe(count)
@@ -111,7 +111,7 @@ describe.each(signals)('the check of $signal', ({ check, type, requests, items, 
         // Requests in a row are one with the resources of both.
         expect(check(Buffer.concat([one, two]))).toMatchObject({
           items: check(one).items + check(two).items,
-          regular: true,
+          canonical: true,
         })
       }),
       runs(50),
