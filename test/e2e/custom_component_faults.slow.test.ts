@@ -50,7 +50,7 @@ describe('a component of a user’s own', () => {
     const { code, stderr } = await runOnce(kind, create)
     expect({ code, stderr }).toMatchObject({ code: 1 })
     expect(stderr).toMatch(
-      /ERROR: own: The (processor|receiver|exporter) failed.*\n? *error: .*metric \\?"system\..*type must be one of gauge, sum, /s,
+      /ERROR: own: The (processor|receiver|exporter) failed.*"error":".*metric \\?"system\..*type must be one of gauge, sum, /s,
     )
     expect(stderr).toMatch(new RegExp(`dropped\\(${reason}\\) \\d+`))
   })

@@ -65,7 +65,7 @@ describe('a failure outside every call of the pipeline', () => {
       expect(stderr).toContain(error)
       if (file) expect(stderr).toContain(`ERROR: bad_one: A component failed outside the calls of the pipeline`)
       const own = folder.path('own.mjs')
-      expect(stderr).toContain(`{"event":"crashed",${file ? `"file":"${own}:` : `"perhaps":"bad_one (${own})"}`}`)
+      expect(stderr).toContain(`{"event":"crashed",${file ? `"file":"${own}:` : `"perhaps":"bad_one (${own})"`}`)
       expect(stderr.match(/"event":"crashed"/g)).toHaveLength(1)
       const [, accepted, handedOn] = /pipeline metrics: accepted (\d+) = handed on (\d+)$/m.exec(stderr) ?? []
       expect(accepted).toBe(handedOn)
