@@ -8,19 +8,19 @@ export const layers = [
     'formats.ts': 'The named formats of settings.',
     'linked_list.ts': 'A list from which any item is removed at once.',
     'small_file.ts': 'Reading files that should be small, and may be pipes.',
-    'process_exit.ts': 'Code of users that ends the process.',
+    'process_exit.ts': "Keeps users' code from ending the process.",
     'time/': 'Clocks, real and for tests; waiting no longer than a limit; long work in turns.',
     'text/': 'Texts for terminals, secrets in texts, patterns and regular expressions, the Prometheus formats.',
     'otlp/':
       'The data. `wire/` bytes, `common/` attributes and resources, `json/` OTLP/JSON, `metrics/` batch, metrics and points, `delta/` cumulative to delta.',
   },
   {
-    'component/': 'The shape of a component: its settings, what it is given, and what each kind has to do.',
+    'component/': 'The form of a component: its settings, its context, and the contract of each kind.',
     'throttled.ts': 'Rate limits for repeated log lines.',
     'host/': 'The host that this runs on: its resource attributes; the memory of the process and its container.',
     'net/':
       'Clients for HTTP and gRPC, proxies, TLS, compression, OTLP requests and answers; the small server about the process itself.',
-    'datadog/': 'What the Datadog exporters and processors share: host rules, tags, names, sites, seconds of series.',
+    'datadog/': 'Shared by the Datadog exporters and processors: host rules, tags, names, sites, seconds of series.',
   },
   {
     'receivers/': 'The receivers, a file each; parts of one in a folder of its name.',
@@ -29,7 +29,7 @@ export const layers = [
   },
   {
     'pipeline/':
-      'The running pipeline. `config/` the file, `modules/` loading code, `graph/` receivers to exporters, `delivery/` and `queue/` in front of each exporter, `telemetry/` accounts and health, `admin/`; `machine.ts`, all it uses of the machine.',
+      'The running pipeline. `config/` the file, `modules/` loading code, `graph/` receivers to exporters, `delivery/` and `queue/` in front of each exporter, `telemetry/` accounts and health, `admin/`; `machine.ts` the parts of the machine that it uses.',
   },
   { 'cli/': 'The command, a file per subcommand, and the pages about components.' },
   {

@@ -2,7 +2,7 @@ import { types } from 'node:util'
 import { visible } from './text/terminal.ts'
 
 /**
- * What became of a request or a batch, said by the kind of error thrown.
+ * The fate of a request or a batch, expressed by the kind of error thrown.
  * Exporters and processors throw these; the pipeline around them acts on the kind and counts by the reason.
  */
 export type DeliveryErrorKind = 'permanent' | 'retryable' | 'partial' | 'divisible'
@@ -16,9 +16,9 @@ export interface DeliveryErrorOptions {
 export class DeliveryError extends Error {
   override readonly name = 'DeliveryError'
   readonly reason: string
-  /** Milliseconds the destination asked us to wait; only for `retryable`. */
+  /** Milliseconds that the destination asked us to wait; only for `retryable`. */
   readonly after: number | undefined
-  /** Data points the destination refused while it took the rest; only for `partial`. */
+  /** Data points that the destination refused although it took the rest; only for `partial`. */
   readonly rejected: number
 
   constructor(
@@ -29,7 +29,7 @@ export class DeliveryError extends Error {
     rejected?: number,
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
-    // JavaScript may have put anything here, and it is counted and waited by.
+    // JavaScript may have put any value here, and it is used for counting and waiting.
     this.reason = typeof options.reason === 'string' ? options.reason : kind
     this.after = after !== undefined && after >= 0 ? Number(after) : undefined
     this.rejected = Number.isSafeInteger(rejected) && rejected! > 0 ? rejected! : 0
@@ -46,15 +46,15 @@ export function retryable(message: string, after?: number, options?: DeliveryErr
   return new DeliveryError('retryable', message, options, after)
 }
 
-/** The reason of a request that was refused for its key, token or certificate, or the rights that they have. */
+/** The reason of a request that was refused because of its key, token or certificate, or their rights. */
 export const UNAUTHORIZED = 'unauthorized'
 
-/** The reason of a request that was refused with HTTP 429, because too many came. */
+/** The reason of a request that was refused with HTTP 429, because there were too many. */
 export const THROTTLED = 'http_429'
 
 /**
- * The destination does not take the credentials. A key that was rotated, or is mended, must not have cost data: the request is
- * sent again as after `retryable`, and the log tells it loudly.
+ * The destination does not accept the credentials. Rotating or fixing a key must not cost data, so the request is sent
+ * again as after `retryable`, and the log has an error.
  */
 export function unauthorized(message: string, after?: number, options?: { cause?: unknown }): DeliveryError {
   return retryable(message, after, { reason: UNAUTHORIZED, ...options })
@@ -65,7 +65,7 @@ export function partial(rejected: number, message: string, options?: DeliveryErr
   return new DeliveryError('partial', message, { reason: 'rejected', ...options }, undefined, rejected)
 }
 
-/** The destination would take the request in smaller parts (HTTP 413): it is divided, and dropped only if it cannot be. */
+/** The destination would accept the request in smaller parts (HTTP 413): it is divided, and dropped only if it cannot be. */
 export function divisible(message: string, options?: DeliveryErrorOptions): DeliveryError {
   return new DeliveryError('divisible', message, options)
 }
@@ -73,7 +73,7 @@ export function divisible(message: string, options?: DeliveryErrorOptions): Deli
 const kinds: readonly unknown[] = ['permanent', 'retryable', 'partial', 'divisible'] satisfies DeliveryErrorKind[]
 
 /**
- * What was thrown, if it says its kind: a `DeliveryError`, or, from a component that imports nothing, any error with the
+ * The thrown value, if it has a kind: a `DeliveryError`, or, from a component that imports nothing, any error with the
  * fields `kind` and, as they apply, `reason`, `after` and `rejected`.
  */
 export function asDeliveryError(error: unknown): DeliveryError | undefined {
@@ -84,12 +84,12 @@ export function asDeliveryError(error: unknown): DeliveryError | undefined {
     const { kind, reason, after, rejected } = error as DeliveryError
     return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
   } catch {
-    // What throws when it is looked at says nothing.
+    // A value that throws when it is read has no kind.
     return undefined
   }
 }
 
-/** Where in the user's input a configuration value stands. Lines and columns count from 1. */
+/** The position of a configuration value in the user's input. Lines and columns count from 1. */
 export interface SourcePosition {
   /** A file name, `--set 1`, an environment variable's name, or `default`. */
   source: string
@@ -101,11 +101,11 @@ export interface SourcePosition {
 export interface Problem {
   severity: 'error' | 'warning'
   place: SourcePosition
-  /** The setting, as `exporters.datadog_native/eu.api_key`; empty for the file as a whole. */
+  /** The setting, such as `exporters.datadog_native/eu.api_key`; empty for the file as a whole. */
   path: string
-  /** What is wrong and what would be right, without secrets. */
+  /** The mistake and its remedy, without secrets. */
   message: string
-  /** What the user may have meant. */
+  /** The value that the user may have meant. */
   suggestion?: string
 }
 
@@ -116,7 +116,7 @@ export function formatProblem({ place, path, message, suggestion }: Problem): st
   return visible(`${place.source}${position}${path === '' ? '' : ` ${path}`}: ${message}${meant}`)
 }
 
-/** A configuration that cannot run: every mistake found, in the order in which they stand in the input. Exit code 78. */
+/** A configuration that cannot run: every mistake, in the order of the input. Exit code 78. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
 
@@ -125,7 +125,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Why a file could not be read, said of the file. */
+/** Why a file could not be read, as a statement about the file. */
 export function readFailure(error: unknown): string {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ENOENT':
@@ -139,12 +139,12 @@ export function readFailure(error: unknown): string {
   }
 }
 
-/** The text of anything thrown, for logs and messages; also of what cannot be made a text, like an object without a prototype. */
+/** The text of any thrown value, for logs and messages, even if it cannot be converted to a text, like an object without a prototype. */
 export function errorMessage(error: unknown): string {
   try {
     const message = (error as { message?: unknown } | undefined)?.message
     return typeof message === 'string' ? message : String(error)
   } catch {
-    return 'a value without a text was thrown'
+    return 'a value without a message was thrown'
   }
 }

@@ -23,7 +23,7 @@ export interface FormatTypes {
   url: string
   /** A metric name or prefix of one: a letter, then letters, digits, `_`, `.`, `-`, `/`; no `.` at the end. */
   metric_name: string
-  /** A host name as Datadog takes it. */
+  /** A host name that Datadog accepts. */
   hostname: string
   /** One tag in the form `key:value`. */
   tag: string
@@ -36,18 +36,18 @@ export interface FormatTypes {
   regexp: RegExp
   /** A file or folder; relative ones start at the YAML's folder. */
   path: string
-  /** Where to listen, `host:port`; port 0 lets the system choose. No two settings of a configuration may say the same. */
+  /** The address to listen on, `host:port`; port 0 lets the system choose. No two settings of a configuration may have the same. */
   address: string
 }
 
 interface NamedFormat<T> {
-  /** What a value is, to follow "must be". */
+  /** The allowed values, to follow "must be". */
   readonly allowed: string
-  /** Reads the text of a YAML scalar; `undefined` when it is not such a value. May throw to say why. */
+  /** Reads the text of a YAML scalar; `undefined` if it is not such a value. May throw to say why. */
   parse(text: string): T | undefined
-  /** What may have been meant by a text that is not such a value. */
+  /** The value that an invalid text was probably meant to be. */
   meant?(text: string): string | undefined
-  /** The same as JSON Schema, for editors, of the value as YAML 1.2 reads it. */
+  /** The same as JSON Schema, for editors, for the value as YAML 1.2 reads it. */
   readonly schema: object
 }
 
@@ -63,13 +63,13 @@ const TAG = /^[^\s:,](?:[^:,]*[^\s:,])?:(?:[^\s,]|[^\s,][^,]*[^\s,])$/
 /** Timers of Node hold 31 bits of milliseconds; a longer one would fire at once. */
 const LONGEST_DURATION = 2 ** 31 - 1
 
-/** The scheme for an address without one: what goes without TLS is to be written so, unless it stays on this host or network. */
+/** The scheme for an address without one: sending without TLS has to be explicit, unless it stays on this host or network. */
 function safestScheme(address: string): 'http' | 'https' {
   const { hostname, port } = new URL(`http://${address}`)
   return port !== '443' && (isIP(hostname) !== 0 || !hostname.includes('.')) ? 'http' : 'https'
 }
 
-/** Every named format. Texts are what the YAML says, so that nothing is lost before the format is known. */
+/** Every named format. Texts are as they are in the YAML, so that nothing is lost before the format is known. */
 export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<FormatTypes[Name]> } = {
   string: {
     allowed: 'a text',
@@ -151,7 +151,8 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     schema: { type: 'string', pattern: '^[hH][tT][tT][pP][sS]?://[^/]' },
   },
   metric_name: {
-    allowed: 'a letter followed by letters, digits, `_`, `.`, `-` or `/`, 200 in all at most, without a `.` at the end',
+    allowed:
+      'a letter followed by letters, digits, `_`, `.`, `-` or `/`, at most 200 characters, without a `.` at the end',
     parse: (text) => (METRIC_NAME.test(text) ? text : undefined),
     meant(text) {
       const bare = text.replace(/\.+$/, '')
@@ -172,7 +173,7 @@ export const formats: { readonly [Name in keyof FormatTypes]: NamedFormat<Format
     schema: { type: 'string', pattern: TAG.source },
   },
   tags: {
-    allowed: 'tags in the form `key:value`, as a list or as one text with commas between them',
+    allowed: 'tags in the form `key:value`, as a list or as one text with commas',
     parse(text) {
       const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
       return tags.every((tag) => TAG.test(tag)) ? tags : undefined
@@ -208,7 +209,7 @@ convict.addFormats(
   Object.fromEntries(
     Object.entries<NamedFormat<unknown>>(formats).map(([name, format]) => [
       name,
-      // convict gives up at the first coercion that throws, but collects what validation throws.
+      // convict gives up at the first coercion that throws, but collects the errors of validation.
       {
         coerce: (text: string) => mistakeOrValue(format, text),
         validate(value: unknown) {

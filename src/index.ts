@@ -1,5 +1,5 @@
 /*
- * The public API: what a component of one's own is written with, and what embeds a pipeline in a program of one's own.
+ * The public API: for writing custom components, and for embedding a pipeline in another program.
  */
 export { defineComponent } from './component/define.ts'
 export type { Context, Listening, ListenOptions, ReceiverContext } from './component/context.ts'

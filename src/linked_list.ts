@@ -1,4 +1,4 @@
-/** What a list can hold, with its place in it. */
+/** An item of a list, with its position in it. */
 export abstract class Linked<Item> {
   older: Item | undefined = undefined
   newer: Item | undefined = undefined
@@ -6,8 +6,8 @@ export abstract class Linked<Item> {
 }
 
 /**
- * Items in the order in which they were added, of which each can be taken out. For what comes and goes with every request: of a
- * Set or Map that it goes through, the tables left behind keep what was in them until the next full garbage collection.
+ * Items in the order in which they were added; each can be removed. For items that come and go with every request: a
+ * Set or Map leaves tables behind that keep old items alive until the next full garbage collection.
  */
 export class LinkedList<Item extends Linked<Item>> {
   #oldest: Item | undefined
@@ -31,7 +31,7 @@ export class LinkedList<Item extends Linked<Item>> {
     this.#size += 1
   }
 
-  /** Does nothing when it is out already. */
+  /** Does nothing if it was already removed. */
   remove(item: Item): void {
     if (!item.isIn) return
     const { older, newer } = item
@@ -44,7 +44,7 @@ export class LinkedList<Item extends Linked<Item>> {
     this.#size -= 1
   }
 
-  /** From the oldest on. The one in hand may be taken out, no other. */
+  /** From the oldest on. The current item may be removed, no other. */
   *[Symbol.iterator](): Iterator<Item> {
     for (let item = this.#oldest; item !== undefined;) {
       const { newer } = item

@@ -1,23 +1,23 @@
 import { fileURLToPath } from 'node:url'
 
 /*
- * `process.exit` in a component would lose everything that is on its way, so from the first look at a component on it ends the
- * process only where this package calls it.
+ * `process.exit` in a component would lose all data in flight. So, once the first component is loaded, it ends the
+ * process only if this package calls it.
  */
 
 let guarded = false
-/** Calls of components under way that may only fail. */
+/** Calls of components under way that may fail. */
 let calls = 0
-/** Called with what failed outside of these. */
+/** Called with failures outside of these calls. */
 let fail: ((error: Error) => void) | undefined
 
-/** Makes `process.exit` fail with an error wherever this package does not call it; `report` is given that error first. */
+/** Makes `process.exit` throw an error unless this package calls it; `report` is given that error first. */
 export function forbidExit(report: (error: Error) => void): void {
   fail = report
   guardExit()
 }
 
-/** Runs code of a component or a module in which `process.exit` is nothing but an error, which it throws. */
+/** Runs code of a component or a module in which `process.exit` only throws an error. */
 export function withoutExit<T>(call: () => T): T {
   guardExit()
   calls += 1
@@ -58,7 +58,7 @@ export interface StackPlace {
   readonly position: string
 }
 
-/** The files that a stack names, the innermost first; those of Node itself left out. */
+/** The files in a stack, innermost first, without those of Node itself. */
 export function placesOf(stack: string): StackPlace[] {
   const lines = stack.matchAll(/^ +at (?:.*\()?((?:file:\/\/|\/|[A-Za-z]:\\).*?)(:\d+:\d+)\)?$/gm)
   return Array.from(lines, ([, file, position]) => ({
@@ -67,7 +67,7 @@ export function placesOf(stack: string): StackPlace[] {
   }))
 }
 
-/** The stack of anything thrown; empty where it has none. */
+/** The stack of anything thrown; empty if it has none. */
 export function stackOf(error: unknown): string {
   try {
     const stack = (error as { stack?: unknown } | null | undefined)?.stack

@@ -2,32 +2,33 @@ import { constants, open, stat } from 'node:fs/promises'
 import { systemClock } from './time/clock.ts'
 import { inTime } from './time/in_time.ts'
 
-/** Bytes that a file of a configuration may have. */
+/** The most bytes of a configuration's file. */
 const MAX_SIZE = 2 ** 20
 
-/** Milliseconds that reading one may take, with the wait for its turn. */
+/** The most milliseconds for reading a file, including the wait for its turn. */
 const PATIENCE = 5000
 
-/** What whoever starts the process hands over, as a shell does with `<(...)` or a pipe. Somebody writes to it. */
+/** File descriptors that the starting process hands over, as a shell does with `<(...)` or a pipe; another process writes to them. */
 const HANDED_OVER = /^\/dev\/(stdin|fd\/\d+)$/
 
 /**
- * One is read after the other: each holds one of the four threads on which Node.js also resolves names, for good where a dead mount does
- * not answer.
+ * Files are read one after the other: each holds one of the four threads on which Node.js also resolves names,
+ * permanently if a dead mount does not answer.
  */
 let reading = false
 const waiting = new Set<() => void>()
 
 /**
- * Reads a file that a configuration names: a regular one of at most `limit` bytes, 1 MiB unless given, within 5 seconds. Anything else, like
- * a FIFO or a device, may never end; only a pipe that the process was started with is read as well.
- * @throws what the file system says, or what is wrong with the file; `readFailure` says it of the file
+ * Reads a file that a configuration names: a regular one of at most `limit` bytes, 1 MiB unless given, within 5
+ * seconds. Anything else, such as a FIFO or a device, may never end; only a pipe that the process was started with is
+ * read as well.
+ * @throws the error of the file system, or a description of the mistake; `readFailure` puts it in terms of the file
  */
 export function readSmallFile(path: string, limit = MAX_SIZE): Promise<Buffer> {
   return inTurn(() => read(path, limit), 'it')
 }
 
-/** Whether there is a regular file of that name. @throws when that cannot be found out in time */
+/** Whether there is a regular file of that name. @throws if that cannot be found out in time */
 export function isFile(path: string): Promise<boolean> {
   const isOne = async (): Promise<boolean> => (await stat(path).catch(() => undefined))?.isFile() === true
   return inTurn(isOne, path)
@@ -56,7 +57,7 @@ function endTurn(): void {
 
 async function read(path: string, limit: number): Promise<Buffer> {
   const isHandedOver = HANDED_OVER.test(path)
-  // Opening a FIFO does not wait for somebody who writes to it.
+  // Opening a FIFO does not wait for a writer.
   const file = await open(path, constants.O_RDONLY | (isHandedOver ? 0 : (constants.O_NONBLOCK ?? 0)))
   try {
     const stats = await file.stat()

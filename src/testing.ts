@@ -32,8 +32,8 @@ import { PipelineSheet, Telemetry } from './pipeline/telemetry/telemetry.ts'
 import type { PipelineBalance } from './pipeline/telemetry/telemetry.ts'
 
 /*
- * What we test our own components with, published as `heka-pipeline/testing`. The configuration is checked and the
- * batches are guarded by the same code that runs the pipeline.
+ * The tools that test our own components, published as `heka-pipeline/testing`. The same code that runs the pipeline
+ * checks the configuration and guards the batches.
  */
 
 export { VirtualClock } from './time/virtual_clock.ts'
@@ -58,7 +58,7 @@ export function gauge(name: string, value: number | bigint, attributes?: Values,
   return new Metric({ name, type: 'gauge', unit: options.unit, points: [numberPoint(value, attributes, options)] })
 }
 
-/** A sum of one data point; cumulative and monotonic unless `options` say otherwise. */
+/** A sum of one data point; cumulative and monotonic unless `options` says otherwise. */
 export function sum(name: string, value: number | bigint, attributes?: Values, options: SumOptions = {}): Metric {
   const { unit, temporality = 'cumulative', monotonic = true } = options
   return new Metric({
@@ -84,7 +84,7 @@ function nowUnixNano(): bigint {
   return BigInt(systemClock.now()) * 1_000_000n
 }
 
-/** A log record of now, unless `options` say otherwise. */
+/** A current log record, unless `options` says otherwise. */
 export function logRecord(
   body: AttributeValue,
   attributes: Values = {},
@@ -93,7 +93,7 @@ export function logRecord(
   return new LogRecord({ timeUnixNano: nowUnixNano(), ...options, body, attributes: Attributes.of(attributes) })
 }
 
-/** A span that ends now and is the root of a trace of its own, unless `options` say otherwise. */
+/** A span that ends now and is the root of a trace of its own, unless `options` says otherwise. */
 export function span(
   name: string,
   attributes: Values = {},
@@ -108,28 +108,28 @@ export function span(
 /** The default of `service.processor_timeout`. */
 const PROCESSOR_TIMEOUT = 60_000
 
-/** What a processor under test did. */
+/** The results of a processor under test. */
 export interface ProcessorTest<B extends Batch = MetricBatch> {
   /**
-   * Hands the processor one batch; resolves with what came out of it, an empty batch if nothing did.
-   * Rejects when data points, log records or spans were lost by a fault: a throw, a batch that holds something wrong, or a change in their number
-   * that `changes` does not declare.
+   * Hands the processor one batch; resolves with its output, or with an empty batch if there is none. Rejects if data
+   * points, log records or spans were lost by a fault: a throw, an invalid batch, or a change in their number that
+   * `changes` does not declare.
    */
   readonly process: (batch: B) => Promise<B>
-  /** Everything that came out so far, also what an operator emitted later, in order. */
+  /** All output so far, including data that an operator emitted later, in order. */
   readonly emitted: readonly B[]
-  /** What went in, in data points, log records or spans, and what became of it. */
+  /** The input, in data points, log records or spans, and its fate. */
   readonly balance: () => PipelineBalance
   /** The lines the processor logged. */
   readonly logs: readonly LogLine[]
-  /** Ends the input, then stops the processor. An operator emits what it holds. */
+  /** Ends the input, then stops the processor. An operator emits the data that it holds. */
   readonly stop: () => Promise<void>
 }
 
 /**
- * Starts a processor with the settings that `yaml` gives it, `type: {...}` as in a pipeline file.
- * `env` (default: `process.env`) fills `${env:...}`. `signal` is that of the pipeline; default: the first that it declares.
- * @throws ConfigError when they are not right
+ * Starts a processor with the settings that `yaml` gives it, `type: {...}` as in a pipeline file. `env` (default:
+ * `process.env`) fills `${env:...}`. `signal` is that of the pipeline; default: the first that it declares.
+ * @throws ConfigError if they are wrong
  */
 export async function testProcessor<S extends Settings, B extends Batch, G extends B['signal'] = B['signal']>(
   component: ProcessorComponent<S, B>,
@@ -192,13 +192,13 @@ export interface LogLine {
 export interface TestOptions<B extends Batch = MetricBatch> {
   deliver?(this: void, batch: B, transport?: string): Promise<void>
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** The time that the component is given; default: that of the machine. */
+  /** The clock that the component is given; default: that of the machine. */
   readonly clock?: Clock
 }
 
 /** A component of any kind, created as the pipeline creates it. */
 export interface ComponentTest<Created> {
-  /** What `create` returned. */
+  /** The result of `create`. */
   readonly created: Created
   readonly log: Logger
   /** The lines the component logged. */
@@ -208,9 +208,9 @@ export interface ComponentTest<Created> {
 }
 
 /**
- * Creates a component with the settings that `yaml` gives it, `type: {...}` as in a pipeline file.
- * `deliver` is for receivers and takes each batch that they deliver; `env` (default: `process.env`) fills `${env:...}`.
- * @throws ConfigError when the settings are not right, and an Error when `create` fails or returns something else
+ * Creates a component with the settings that `yaml` gives it, `type: {...}` as in a pipeline file. `deliver` is for
+ * receivers and takes each batch that they deliver; `env` (default: `process.env`) fills `${env:...}`.
+ * @throws ConfigError if the settings are wrong, and an Error if `create` fails or returns an invalid result
  */
 export async function testComponent<C extends Component<S>, S extends Settings, B extends Batch = MetricBatch>(
   component: C,

@@ -2,12 +2,13 @@ import type { Clock, Timer } from './time/clock.ts'
 import type { Context } from './component/context.ts'
 import type { Logger } from './component/logger.ts'
 
-/** How long the same message stays quiet after it was logged. */
+/** How long the same message is suppressed after it was logged. */
 const QUIET_MILLISECONDS = 60_000
 
 /**
- * A logger of one component that writes the same message at most once a minute, with how often it was left out. What it says of the
- * case does not count: the texts of errors come from outside, and each may be another.
+ * A logger of one component that writes the same message at most once a minute, with the number of times it was
+ * suppressed. Its fields are ignored in the comparison: the texts of errors come from outside, and each may be
+ * different.
  */
 export function throttled(log: Logger, clock: Clock): Logger {
   const seen = new Map<string, { at: number; suppressed: number }>()
@@ -27,11 +28,11 @@ export function throttled(log: Logger, clock: Clock): Logger {
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
 }
 
-/** Names of metrics remembered at most, and their characters. */
+/** The most names of metrics that are remembered, and their characters. */
 const MAX_NAMES = 10_000
 const MAX_CHARACTERS = 1_000_000
 
-/** Makes the function that warns of each metric once. */
+/** Makes a function that warns of each metric once. */
 export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (metric: { name: string }) => void {
   const warned = new Set<string>()
   let characters = 0
@@ -43,13 +44,13 @@ export function warnOncePerMetric(log: Pick<Logger, 'warn'>, message: string): (
   }
 }
 
-/** How long everything new has to be remembered before it is no longer reported that something was not. */
+/** How long everything new has to be remembered before the problem counts as solved. */
 const ROOM_MILLISECONDS = 60_000
 const NO_ROOM =
-  'New series are not remembered: the state has reached `service.max_remembered_size`, or a million series. Points that need the previous one are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
+  'New series are not remembered: memory has reached `service.max_remembered_size`, or a million series. Points that need a previous point are dropped as `too_many_series`; all others are sent, but may overwrite one another within a second.'
 
 /**
- * Makes the function that is to be called whenever there is no room to remember something new: it logs that once a minute, and reports
+ * Makes a function to call whenever there is no room to remember something new: it logs that once a minute, and reports
  * it as long as it happens.
  */
 export function noRoomReport({

@@ -11,7 +11,7 @@ import type { QueueAction } from './queue.ts'
 import { exitCodeOf, onSignal } from './signals.ts'
 
 /*
- * The heka-pipeline command. Each subcommand is a file of its own, loaded when it is asked for.
+ * The heka-pipeline command. Each subcommand has a file of its own, loaded when the subcommand is run.
  */
 
 function append(value: string, previous: readonly string[] = []): readonly string[] {
@@ -28,20 +28,20 @@ function withConfig(command: Command): Command {
     command
       .option(
         '-c, --config <file>',
-        'YAML file; may be given several times, later files are merged over earlier',
+        'YAML file; may be given several times, later files are merged over earlier ones',
         append,
       )
       .option(
         '-s, --set <path=value>',
-        'overrides one setting, as exporters.debug.format=otlp_json; repeatable',
+        'overrides one setting, such as exporters.debug.format=otlp_json; repeatable',
         override,
       )
       .option(
         '--from-env',
-        'makes the configuration from the variables of the Heka Insights Agent; files are laid over it',
+        'builds the configuration from the variables of the Heka Insights Agent; --config files are merged over it',
       )
-      .option('--variables-file <file>', 'a file of variables, used where the environment does not set them')
-      // The name before: Node.js takes it for an option of its own, and answers by itself where the file is missing.
+      .option('--variables-file <file>', 'a file of variables, for those that the environment does not set')
+      // The old name of the option: Node.js has one of the same name, and answers itself if the file is missing.
       .addOption(new Option('--env-file <file>').hideHelp())
   )
 }
@@ -65,10 +65,10 @@ const formatOption = (): Option =>
 
 const program = withConfig(new Command('heka-pipeline'))
   .description(
-    'Runs the telemetry pipeline that a YAML file declares; without --config, one that shows this host in the terminal.',
+    'Runs the telemetry pipeline declared in a YAML file. Without --config, it shows the metrics of this host in the terminal.',
   )
   .version(version)
-  .option('--once', 'collects twice, one second apart, delivers and ends: 0 if all was sent, 1 otherwise')
+  .option('--once', 'collects twice, a second apart, delivers and exits: with 0 if everything was sent, otherwise 1')
   .enablePositionalOptions()
   .passThroughOptions()
   .allowExcessArguments()
@@ -82,18 +82,18 @@ const program = withConfig(new Command('heka-pipeline'))
   .hook('preAction', async (_program, command) => {
     const excess = command.args.at(command.registeredArguments.length)
     if (excess !== undefined) await refuse(command, excess)
-    // Running a pipeline ends in its own way; all else ends as if the signal had killed it.
+    // A running pipeline handles the signal itself; all other commands end as if the signal had killed them.
     if (command !== program) onSignal((signal) => void end(exitCodeOf(signal)))
   })
   .action(async ({ once = false }: { once?: boolean }) => {
     const { run } = await import('./run.ts')
     process.exitCode = await run({ ...configOptions(program.opts()), once }, version)
-    // Everything is counted by now: whoever does not read our output any more cannot keep the process.
+    // Everything is counted by now: an output that is no longer read must not keep the process.
     const { systemClock } = await import('../time/clock.ts')
     systemClock.setTimeout(() => void end(), 1000).unref()
   })
 
-/** @throws CommanderError that says what an argument too many may have been meant for */
+/** @throws CommanderError that suggests what an extra argument may have been meant for */
 async function refuse(command: Command, excess: string): Promise<never> {
   const isFile = /\.ya?ml$/.test(excess)
   if (command === program && !isFile) {
@@ -109,7 +109,7 @@ async function refuse(command: Command, excess: string): Promise<never> {
 }
 
 withConfig(program.command('validate'))
-  .description('checks a configuration and shows every mistake in it')
+  .description('checks a configuration and reports every mistake')
   .addOption(formatOption())
   .action(async ({ format, ...options }: Partial<ConfigOptions> & { format: 'text' | 'json' }) => {
     const { validate } = await import('./validate.ts')
@@ -125,15 +125,15 @@ withConfig(program.command('print-config'))
 
 program
   .command('init')
-  .description('writes a configuration to start from; in a terminal, asks what it should do')
+  .description('writes a configuration to start from; in a terminal, asks for missing options')
   .option('--preset <preset>', 'agent (the default), sidecar or gateway')
   .option('--exporter <type>', 'datadog_native (the default), datadog_otlp, newrelic_otlp or otlp_http')
   .option('--site <site>', 'the Datadog site of the account')
   .option('--endpoint <url>', 'the address to send to')
   .option('--api-key <key>', 'the key as it will stand in the file; by default a reference to an environment variable')
-  .option('--check-key', 'asks Datadog whether it knows the key', false)
+  .option('--check-key', 'checks the key with Datadog', false)
   .option('-o, --output <file>', 'the file to write', 'pipeline.yaml')
-  .option('--force', 'overwrites the file', false)
+  .option('--force', 'overwrites an existing file', false)
   .action(async (options: InitOptions) => {
     const { init } = await import('./init.ts')
     process.exitCode = await init(options)
@@ -160,7 +160,7 @@ program
 program
   .command('queue')
   .description('shows, exports or drops batches in sending queues on disk')
-  .addArgument(new Argument('<action>', 'what to do').choices(['list', 'inspect', 'export', 'drop']))
+  .addArgument(new Argument('<action>', 'the action').choices(['list', 'inspect', 'export', 'drop']))
   .argument('<directory>', 'a `sending_queue.directory`, or the folder of one exporter in it')
   .action(async (action: QueueAction, directory: string) => {
     const { queueCommand } = await import('./queue.ts')
@@ -169,12 +169,9 @@ program
 
 withConfig(program.command('explain'))
   .description('shows what each exporter would send, and why, from one collection or from a file; sends nothing')
-  .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or a request a line, taken in order'))
+  .addOption(new Option('--from <file>', 'OTLP/JSON: one document, or one request per line, read in order'))
   .addOption(new Option('--once', 'collects twice, a second apart, as without --from').conflicts('from'))
-  .option(
-    '--only <name>',
-    'only data that is sent under this metric name, or made from that metric; * stands for any text',
-  )
+  .option('--only <name>', 'only data sent under this metric name or made from that metric; * matches any text')
   .addOption(formatOption())
   .action(async ({ from, only, format, ...options }: Partial<ConfigOptions> & ExplainOptions) => {
     const { explain } = await import('./explain.ts')
@@ -184,7 +181,7 @@ withConfig(program.command('explain'))
 let hasFailed = false
 
 process.on('uncaughtException', (error) => {
-  // A pipeline that runs has a listener of its own, which stops it.
+  // A running pipeline has a listener of its own, which stops it.
   if (process.listenerCount('uncaughtException') > 1 || hasFailed) return
   hasFailed = true
   void moduleIn(stackOf(error)).then((place) => {
@@ -193,10 +190,10 @@ process.on('uncaughtException', (error) => {
   })
 })
 
-// It throws, and what nobody catches is such a failure.
+// It throws; an uncaught error is such a failure.
 forbidExit(() => undefined)
 
-/** Where in a custom module a stack leads. */
+/** The position in a custom module that a stack leads to. */
 async function moduleIn(stack: string): Promise<string | undefined> {
   const { customModules } = await import('../pipeline/modules/load.ts')
   const modules = customModules()
@@ -204,15 +201,15 @@ async function moduleIn(stack: string): Promise<string | undefined> {
   return place && place.file + place.position
 }
 
-/** Without the stack, which says nothing to whoever wrote the configuration. */
+/** Without the stack, which does not help the author of the configuration. */
 function writeFault(error: unknown, place?: string): void {
   const where = place === undefined ? '' : `${place}: `
   process.stderr.write(`heka-pipeline: ${visible(where + errorMessage(error))}\n`)
 }
 
 for (const stream of [process.stdout, process.stderr]) {
-  // Whoever read our output has gone, as in `| head`, or the disk it goes to is full. A pipeline may have other
-  // destinations and goes on; what writes to standard output hears of it itself.
+  // The reader of our output has gone, as in `| head`, or its disk is full. A pipeline may have other destinations and
+  // goes on; the exporter that writes to standard output handles the error itself.
   stream.on('error', () => undefined)
 }
 
@@ -230,5 +227,5 @@ try {
   }
 }
 
-// All is done, and once it is written the process ends: a timer that a module has started does not keep it.
+// The process ends once the output is written: a timer started by a module does not keep it alive.
 process.stdout.write('', () => process.stderr.write('', () => void end()))

@@ -18,7 +18,7 @@ export async function showComponents(type: string | undefined, format: 'text' | 
   return ExitCode.ok
 }
 
-/** What a component declares, without its functions; `undefined` defaults (optional settings) are left out. */
+/** The declaration of a component, without its functions; `undefined` defaults (optional settings) are left out. */
 function declaration(component: Component): object {
   const { kind, type, summary, description, config, examples = [] } = component
   return { kind, type, signals: signalsOf(component), summary, description, config, examples }

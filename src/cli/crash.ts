@@ -7,9 +7,10 @@ import type { RunningPipeline } from '../pipeline/pipeline.ts'
 import { forbidExit, isOwn, placesOf, stackOf } from '../process_exit.ts'
 
 /**
- * Resolves when something failed where no call of the pipeline could catch it: in a timer, a promise that nobody awaits, an
- * event emitter; or when a component calls `process.exit`. The log names the component and the file, as far as the stack does.
- * A failure that certainly comes from a module that does not run, because a reload was refused, is only logged.
+ * Resolves when something failed outside every call of the pipeline: in a timer, a promise that is not awaited, an
+ * event emitter; or when a component calls `process.exit`. The log names the component and the file, as far as the
+ * stack shows them. A failure that certainly comes from a module that does not run, because a reload was refused, is
+ * only logged.
  */
 export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'runs'>): Promise<'crashed'> {
   const strays = new Set<string>()
@@ -22,13 +23,13 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'r
       last = error
       const stray = strayOf(stackOf(error), pipeline)
       if (stray !== undefined) {
-        // Each place once: it may be an interval's.
+        // Each position once: the failure may come from an interval.
         const level = strays.has(stray) ? 'debug' : 'error'
         strays.add(stray)
         const fields = { event: 'stray_failed', file: stray, error: errorMessage(error) }
         return log[level]('A module that is not in use failed; the pipeline keeps running.', fields)
       }
-      // What comes while the pipeline stops is mostly the same again.
+      // Failures while the pipeline stops are mostly repetitions.
       const level = isFirst ? 'error' : 'debug'
       isFirst = false
       resolve('crashed')
@@ -40,7 +41,7 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'r
       // A component cannot take this away by removing listeners.
       process.setUncaughtExceptionCaptureCallback(fail)
     } catch {
-      // Something has loaded Node's `domain`, which has taken it.
+      // A module has loaded Node's `domain`, which has taken the callback.
       process.on('uncaughtException', fail)
     }
     forbidExit(fail)
@@ -48,8 +49,8 @@ export function crash(log: Logger, pipeline: Pick<RunningPipeline, 'health' | 'r
 }
 
 /**
- * Where in a module it failed, if that module surely does not run: the load that began what failed brought nothing that runs, or,
- * where it is not known which load did, none of the loads of that file has.
+ * The position of the failure in a module, if that module certainly does not run: none of its loads that may have begun
+ * the failed work provided a running component.
  */
 function strayOf(stack: string, { runs }: Pick<RunningPipeline, 'runs'>): string | undefined {
   const modules = customModules()
@@ -61,7 +62,7 @@ function strayOf(stack: string, { runs }: Pick<RunningPipeline, 'runs'>): string
   return place === undefined ? concerned[0].path : place.file + place.position
 }
 
-/** The component that a stack leads to, and where in its module; where it leads nowhere, those it may have been. */
+/** The component that a stack leads to, with the position in its module; otherwise the components that it may have been. */
 function suspect(stack: string, { health }: Pick<RunningPipeline, 'health'>): Readonly<Record<string, string>> {
   const modules = customModules().filter(({ isCurrent }) => isCurrent)
   const places = placesOf(stack)
@@ -79,7 +80,7 @@ function suspect(stack: string, { health }: Pick<RunningPipeline, 'health'>): Re
     const module = modules.find(({ holds }) => holds(file))
     if (module !== undefined) return { component: idsOf(module), file: file + position }
   }
-  // A promise of the pipeline that a component does not await fails in the pipeline.
+  // A promise of the pipeline that a component does not await fails inside the pipeline.
   if (!places.every(isOwn) || modules.length === 0) return {}
   return { perhaps: modules.map((module) => `${idsOf(module)} (${module.path})`).join(', ') }
 }

@@ -5,8 +5,8 @@ import { listBuiltins } from '../pipeline/modules/load.ts'
 import { componentPage, indexPage, pagePath, upgradingPage } from './pages.ts'
 
 /*
- * `npm run docs` writes the pages of docs/ that are made from the declarations;
- * with `--check` it writes nothing, names each page that differs and exits with 1 if there is one.
+ * `npm run docs` writes the pages of docs/ that are generated from the declarations; with `--check` it writes nothing,
+ * names each page that differs and exits with 1 if there is one.
  */
 const docs = fileURLToPath(new URL('../../docs', import.meta.url))
 const check = process.argv.includes('--check')

@@ -4,7 +4,7 @@ import type { Problem } from '../errors.ts'
 /** Exit codes; those above 1 as in BSD's sysexits.h. */
 export const ExitCode = {
   ok: 0,
-  /** Something was not delivered. */
+  /** Some data was not delivered. */
   failure: 1,
   /** A bad command line. */
   usage: 64,
@@ -14,12 +14,12 @@ export const ExitCode = {
   config: 78,
 } as const
 
-/** Milliseconds that the end waits for the file system and for names that are being resolved. */
+/** Milliseconds that the end of the process waits for the file system and for name resolution. */
 const GRACE = 500
 
 /**
- * Ends the process. `process.exit` waits for the threads on which Node.js asks the file system and resolves names; where one of
- * them hangs, as on a dead mount, the process kills itself instead. Process 1 cannot, and aborts.
+ * Ends the process. `process.exit` waits for the threads in which Node.js uses the file system and resolves names; if
+ * one of them hangs, as on a dead mount, the process kills itself instead. Process 1 cannot, and aborts.
  */
 export async function end(code = process.exitCode): Promise<never> {
   if (threadsWork()) {
@@ -37,7 +37,7 @@ function threadsWork(): boolean {
   return process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandleCloseReq|GetAddrInfoReq)/.test(name))
 }
 
-/** Problems as people read them, one a line, and how many mistakes there are. */
+/** Problems for people, one a line, and the number of mistakes. */
 export function problemText(problems: readonly Problem[]): string {
   const lines = problems.map(
     (problem) => `${problem.severity === 'warning' ? 'warning: ' : ''}${formatProblem(problem)}\n`,

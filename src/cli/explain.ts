@@ -22,9 +22,9 @@ import { configInput } from './options.ts'
 import type { ConfigOptions } from './options.ts'
 
 export interface ExplainOptions {
-  /** A file of OTLP/JSON to take instead of what the receivers collect. */
+  /** A file of OTLP/JSON to use instead of the receivers' data. */
   readonly from?: string
-  /** The metric that is asked about, by the name it is sent under or made from. */
+  /** The name of the metric to explain: one that is sent, or one that such a metric is made from. */
   readonly only?: string
   readonly format: 'text' | 'json'
 }
@@ -83,7 +83,7 @@ export async function explain(options: ConfigOptions & ExplainOptions): Promise<
   return failed ? ExitCode.failure : ExitCode.ok
 }
 
-/** Columns where standard output is no terminal. */
+/** Columns if standard output is no terminal. */
 const DEFAULT_WIDTH = 120
 
 /** The log records and spans of a report as OTLP/JSON. */

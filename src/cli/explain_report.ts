@@ -2,12 +2,12 @@ import type { Explanation, ExplainedValue } from '../component/explain.ts'
 import type { Batch, Signal } from '../otlp/signal.ts'
 import type { RehearsedExporter } from '../pipeline/rehearsal.ts'
 
-/** A series as the destination would store it, with all its values in the order in which they would be sent. */
+/** A series as the destination would store it, with all its values in the order of sending. */
 export interface ExplainedSeries extends Omit<ExplainedValue, 'time' | 'value' | 'interval'> {
   readonly values: readonly Pick<ExplainedValue, 'time' | 'value' | 'interval'>[]
 }
 
-/** What is shown of an exporter. */
+/** The report on an exporter. */
 export interface ExporterReport {
   readonly id: string
   readonly signal: Signal
@@ -28,13 +28,13 @@ export interface ExporterReport {
   }[]
   readonly not_sent: Explanation['notSent']
   readonly billed_metrics: number | undefined
-  /** `undefined` where the exporter explains nothing. */
+  /** `undefined` if the exporter explains nothing. */
   readonly series: readonly ExplainedSeries[] | undefined
   /** Log records or spans that would be sent, or that the requests are made of where the exporter explains nothing. */
   readonly sent: Batch | undefined
 }
 
-/** What is shown of an exporter that was rehearsed. */
+/** The report on an exporter after a rehearsal. */
 export function report(exporter: RehearsedExporter): ExporterReport {
   const { id, signal, equation, balance, requests, prepared, explanation, droppedNames } = exporter
   return {
@@ -79,7 +79,7 @@ export function filtered(whole: ExporterReport, only: (name: string) => boolean)
   return { ...whole, series, dropped, sent: undefined }
 }
 
-/** All names in a report: those that are sent, and those they were made from. */
+/** All names in a report: those that are sent, and those that they were made from. */
 export function namesOf({ series = [], dropped }: ExporterReport): readonly string[] {
   return [
     ...series.flatMap(({ name, from }) => [name, ...from]),

@@ -7,13 +7,13 @@ import { cut, numberText, visible, wrap } from '../text/terminal.ts'
 import { atOnce } from '../time/turns.ts'
 import type { ExplainedSeries, ExporterReport } from './explain_report.ts'
 
-/** Requests, and metrics of one reason, that are shown; of more only how many. */
+/** The most requests, and metrics of one reason, that are shown; of the rest only the number. */
 const MAX_SHOWN = 20
-/** What the last column gets at least; a name that leaves it less stands on a line of its own. */
+/** The minimum width of the last column; a name that leaves less room is on a line of its own. */
 const DETAILS_WIDTH = 30
 const GAP = '  '
 
-/** The explanation for people, at most `width` columns wide. */
+/** The explanation as text, at most `width` columns wide. */
 export function explanationText(
   pipelines: readonly string[],
   exporters: readonly ExporterReport[],
@@ -67,7 +67,7 @@ function requestText(
   return to === undefined ? `request of ${size}` : `POST ${to}: ${size}${compressed}`
 }
 
-/** Words behind a title, in lines below a heading that starts further left. */
+/** Words after a title, in lines that are indented below it. */
 function indented(title: string, words: readonly string[], width: number): string[] {
   const [first = '', ...rest] = title === '' ? words : [title + (words[0] ?? ''), ...words.slice(1)]
   return wrap([first, ...rest], width - GAP.length).map((line, index) => (index === 0 ? line : GAP + line))
@@ -92,7 +92,7 @@ function groups(series: readonly ExplainedSeries[]): readonly Group[] {
   return [...found.values()]
 }
 
-/** Whether a tag is that of a data point rather than of its resource. */
+/** Whether a tag comes from a data point rather than from its resource. */
 function isOwn({ from }: ExplainedSeries['tags'][number]): boolean {
   return from.startsWith(POINT_ATTRIBUTE) || !/attribute|exporter/.test(from)
 }
@@ -130,7 +130,7 @@ function groupLines({ host, tags, series }: Group, width: number): string[] {
       .trimEnd()
   const titles = { type: 'TYPE', value: 'LAST VALUE', unit: 'UNIT', interval: 'OVER' }
   const empty = { type: '', value: '', unit: '', interval: '' }
-  lines.push(line('NAME', titles, 'TAGS, <- WHAT IT IS MADE OF'))
+  lines.push(line('NAME', titles, 'TAGS, <- MADE FROM'))
   for (const row of rows) {
     const fits = row.name.length <= nameWidth
     if (!fits) lines.push(cut(row.name, width))
@@ -170,14 +170,14 @@ function toRow(
   }
 }
 
-/** `undefined`: a metric that goes out as it came. */
+/** `undefined`: a metric that is sent as it came. */
 function sourceWords(from: readonly string[] | undefined): readonly string[] {
   if (from === undefined) return []
   const [first = 'not known', ...more] = from.map(visible)
   return [`<- ${first}`, ...more]
 }
 
-/** With the attribute that it comes from, where that has another name. */
+/** With the attribute that it comes from, if its name differs. */
 function tagText({ tag, from }: ExplainedSeries['tags'][number]): string {
   const attribute = from.startsWith(POINT_ATTRIBUTE) ? from.slice(POINT_ATTRIBUTE.length) : undefined
   const named = attribute === undefined || tag.startsWith(`${attribute}:`)

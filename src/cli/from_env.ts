@@ -17,7 +17,7 @@ const SITES: Readonly<Record<string, string>> = {
   ap2: 'ap2.datadoghq.com',
 }
 
-/** What the agent collects, under OpenTelemetry's names. */
+/** The metrics that the agent collects, under OpenTelemetry's names. */
 const SCRAPERS = {
   cpu: { metrics: { 'system.cpu.utilization': { enabled: true } } },
   memory: { metrics: { 'system.memory.limit': { enabled: true }, 'system.linux.memory.available': { enabled: true } } },
@@ -26,9 +26,10 @@ const SCRAPERS = {
 }
 
 /**
- * The pipeline that the environment variables of the Heka Insights Agent amount to, as YAML in which keys stay variables.
- * `env`: without blanks around the values, which do not count for the agent. Source: heka-insights-agent, `src/config/runtime.py`.
- * @throws ConfigError with every variable that is not right
+ * The pipeline that the environment variables of the Heka Insights Agent describe, as YAML in which keys stay
+ * variables. `env`: without blanks around the values, which the agent ignores. Source: heka-insights-agent,
+ * `src/config/runtime.py`.
+ * @throws ConfigError with every variable that is wrong
  */
 export function configFromEnv(env: Environment): string {
   const variables = new Variables(env)
@@ -54,7 +55,7 @@ export function configFromEnv(env: Environment): string {
   })
 }
 
-/** What is collected to be given the agent's own names, and the processors that give them. */
+/** The metrics that get the agent's own names, and the processors that rename them. */
 function agentNames(): { scrapers: object; renaming: object } {
   const { receivers, processors } = parse(
     readFileSync(new URL('../../config/heka_names.yaml', import.meta.url), 'utf8'),
@@ -62,7 +63,7 @@ function agentNames(): { scrapers: object; renaming: object } {
   return { scrapers: receivers.host_metrics.scrapers, renaming: processors }
 }
 
-/** The exporter, by its type, and the processors it needs before it. */
+/** The exporter, by its type, with the processors that it needs in front of it. */
 interface Parts {
   readonly exporters: Readonly<Record<string, object>>
   readonly processors?: Readonly<Record<string, object>>
@@ -70,7 +71,7 @@ interface Parts {
 
 function exporterOf(variables: Variables): Parts {
   const type = variables.word('EXPORTER_TYPE', EXPORTER_TYPES)
-  // Which of the other variables count is not known.
+  // It is not known which of the other variables apply.
   if (type === undefined) return { exporters: {} }
   if (type === 'console') return { exporters: { debug: {} } }
   const initial = variables.seconds('OTLP_HTTP_RETRY_INITIAL_BACKOFF_SECONDS', 1)
@@ -138,7 +139,7 @@ function datadog(variables: Variables): object {
   return {
     site: domain,
     api_key: '${env:DATADOG_API_KEY}',
-    // Names that Datadog takes for no host leave it to the name of this machine.
+    // Datadog does not accept such names for a host; then the name of this machine is used.
     hostname: hostname !== undefined && isHostName(hostname) ? hostname : undefined,
     tags: variables.checked('DATADOG_TAGS', 'tags'),
   }

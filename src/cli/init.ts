@@ -13,14 +13,14 @@ import { rehearse } from '../pipeline/rehearsal.ts'
 import { numberText, visible } from '../text/terminal.ts'
 import { ExitCode } from './exit.ts'
 
-/** What each preset is for, and the file of `config/` it is; the agent is the one of its exporter. */
+/** The purpose of each preset, and its file in `config/`; the file of the agent is that of its exporter. */
 const PRESETS = {
   agent: { does: "this host's metrics", file: undefined },
   sidecar: { does: "an application's OTLP, and the metrics of the container", file: 'sidecar' },
   gateway: { does: 'the OTLP of many applications, with a queue on disk', file: 'otlp_gateway' },
 } as const
 
-/** The variable of each exporter's key, by the file of `config/` that sends with it. */
+/** The variable of each exporter's key, by the file in `config/` that uses the exporter. */
 const KEYS = {
   datadog_native: 'DD_API_KEY',
   datadog_otlp: 'DD_API_KEY',
@@ -28,16 +28,16 @@ const KEYS = {
   otlp_http: undefined,
 } as const
 
-/** What the destination of an exporter wants before it, of the processors in its file. */
+/** The processors that the destination of an exporter needs, from those in its file. */
 const NEEDED = 'cumulative_to_delta'
 
-/** Logs and traces go to Datadog by `datadog_otlp`. */
+/** Logs and traces go to Datadog through `datadog_otlp`. */
 const METRICS_ONLY = 'datadog_native'
 
 type Preset = keyof typeof PRESETS
 type ExporterType = keyof typeof KEYS
 
-/** The options of the command; what is not given is asked for in a terminal, and has its default elsewhere. */
+/** The options of the command; in a terminal, missing ones are asked for, elsewhere they have their defaults. */
 export interface InitOptions {
   readonly preset?: string
   readonly exporter?: string
@@ -52,15 +52,15 @@ export interface InitOptions {
 interface Choices {
   readonly preset: Preset
   readonly exporter: ExporterType
-  /** The settings of the exporter that are set, as the YAML has them. */
+  /** The settings that are set in the exporter's YAML. */
   readonly settings: Readonly<Record<'site' | 'endpoint' | 'api_key', string | undefined>>
   readonly checkKey: boolean
 }
 
 /**
- * `heka-pipeline init`: writes a configuration to start from, made of those that are shipped, and says what to do next. Asks
- * only in a terminal. Returns the exit code; nothing is written unless it is 0.
- * @throws ConfigError when the key is to be checked and the configuration has a mistake
+ * `heka-pipeline init`: writes a configuration to start from, made of the shipped ones, and shows the next steps. Asks
+ * questions only in a terminal. Returns the exit code; nothing is written unless it is 0.
+ * @throws ConfigError if the key is to be checked and the configuration has a mistake
  */
 export async function init(options: InitOptions): Promise<number> {
   const { output, force } = options
@@ -83,7 +83,7 @@ export async function init(options: InitOptions): Promise<number> {
   }
   try {
     if (force) await rm(output, { force })
-    // With a key in it, it is for nobody else to read.
+    // A file with a key in it is readable for its owner only.
     await writeFile(output, text, { flag: 'wx', mode: isReference(options.apiKey) ? 0o666 : 0o600 })
   } catch (error) {
     return refuse(ExitCode.failure, `${output} cannot be written: ${errorMessage(error)}`)
@@ -99,7 +99,7 @@ function refuse(code: number, message: string): number {
   return code
 }
 
-/** What is wrong with the options that are given. */
+/** The mistakes in the given options. */
 function mistakeIn({ preset, exporter = 'datadog_native', site, endpoint, apiKey, checkKey }: InitOptions) {
   const sites: readonly string[] = datadogSettings.site.format
   for (const [name, value, allowed] of [
@@ -122,19 +122,19 @@ function isDatadog(exporter: string): boolean {
   return exporter.startsWith('datadog_')
 }
 
-/** Whether a key is not in the YAML itself. */
+/** Whether a key is outside of the YAML itself. */
 function isReference(apiKey = '${env:}'): boolean {
   return /^\$\{(env|file):/.test(apiKey)
 }
 
-/** Asks for what the options do not say. Rejects with an AbortError when the terminal ends it, by Ctrl-C or Ctrl-D. */
+/** Asks for the missing options. Rejects with an AbortError if the terminal ends it, by Ctrl-C or Ctrl-D. */
 async function ask(options: InitOptions): Promise<InitOptions> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   const closed = new AbortController()
   terminal.once('close', () => closed.abort())
   const answerTo = async (question: string, otherwise: string): Promise<string> =>
     (await terminal.question(`${question} [${otherwise}] `, { signal: closed.signal })).trim() || otherwise
-  /** `asked` with a further answer, asked for again until there is no mistake in it. */
+  /** `asked` with a further answer, asked for again until it is valid. */
   const choose = async (asked: InitOptions, name: keyof InitOptions, question: string, otherwise: string) => {
     if (asked[name] !== undefined) return asked
     for (;;) {
@@ -147,14 +147,24 @@ async function ask(options: InitOptions): Promise<InitOptions> {
   try {
     for (const [preset, { does }] of Object.entries(PRESETS)) process.stdout.write(`  ${preset.padEnd(8)} ${does}\n`)
     let asked = await choose(options, 'preset', 'Which preset?', 'agent')
-    asked = await choose(asked, 'exporter', `Where to (${Object.keys(KEYS).join(', ')})?`, 'datadog_native')
+    asked = await choose(
+      asked,
+      'exporter',
+      `Where should the data go (${Object.keys(KEYS).join(', ')})?`,
+      'datadog_native',
+    )
     if (asked.exporter === 'otlp_http') {
-      return await choose(asked, 'endpoint', 'The address of the receiver?', 'http://localhost:4318')
+      return await choose(asked, 'endpoint', 'What is the address of the receiver?', 'http://localhost:4318')
     }
     if (!isDatadog(asked.exporter as string)) return asked
-    asked = await choose(asked, 'site', 'The Datadog site of the account?', process.env.DD_SITE ?? 'datadoghq.com')
+    asked = await choose(
+      asked,
+      'site',
+      'What is the Datadog site of your account?',
+      process.env.DD_SITE ?? 'datadoghq.com',
+    )
     if (asked.checkKey || asked === options) return asked
-    return { ...asked, checkKey: /^y/i.test(await answerTo('Ask Datadog whether it knows the key (y, n)?', 'n')) }
+    return { ...asked, checkKey: /^y/i.test(await answerTo('Check the key with Datadog (y, n)?', 'n')) }
   } finally {
     terminal.close()
   }
@@ -175,8 +185,8 @@ function chosen({
 }
 
 /**
- * The configuration of a preset: a file of `config/`, in which the exporter of another takes the place of its own, but for the
- * queue.
+ * The configuration of a preset: a file in `config/`, with its exporter replaced by that of another file, except for
+ * the queue.
  */
 function presetYaml(choices: Choices, output: string): string {
   const { preset, exporter, settings } = choices
@@ -203,19 +213,19 @@ function presetYaml(choices: Choices, output: string): string {
   }
   const lines = [`${preset}, to ${exporter}: ${does}.`, '', ...nextCommands(choices, output)]
   document.commentBefore = lines.map((line) => ` ${line}`).join('\n')
-  // Empty lines stay with what was moved.
+  // Empty lines stay with the moved lines.
   return `${document
     .toString({ lineWidth: 0 })
     .replaceAll(/\n{3,}/g, '\n\n')
     .trimEnd()}\n`
 }
 
-/** Lets pipelines send to an exporter; those of a signal that it does not serve go. */
+/** Points pipelines to an exporter; pipelines of a signal that it does not serve are removed. */
 function sendTo(pipelines: YAMLMap<Scalar, YAMLMap>, exporter: ExporterType): void {
   for (const { key, value } of [...pipelines.items]) {
     if (key.value !== 'metrics' && exporter === METRICS_ONLY) pipelines.delete(key)
     else value?.setIn(['exporters', 0], exporter)
-    // It speaks of Datadog.
+    // The comment is about Datadog.
     if (!isDatadog(exporter)) key.commentBefore = undefined
   }
 }
@@ -234,8 +244,8 @@ function nextCommands({ exporter, settings }: Choices, output: string): string[]
 }
 
 /**
- * As how many custom metrics Datadog would bill what the agent collects on this machine, as a sentence: it is found by a rehearsal,
- * as by `explain`. What other presets send is for their applications to say.
+ * A sentence that says how many custom metrics Datadog would bill for the metrics that the agent collects on this
+ * machine, found by a rehearsal as in `explain`. For other presets that depends on the applications.
  */
 async function billing({ preset, exporter }: Choices, text: string, output: string): Promise<string> {
   if (!isDatadog(exporter)) return ''
@@ -243,7 +253,7 @@ async function billing({ preset, exporter }: Choices, text: string, output: stri
     return ` How many custom metrics it sends depends on its applications; \`heka-pipeline explain --from FILE\` counts those of a file.`
   }
   try {
-    // Nothing is sent, so that any key will do.
+    // Nothing is sent, so any key will do.
     const sets = [`exporters.${exporter}.api_key=none`]
     const config = await loadConfig({ files: [{ name: output, text }], sets })
     const log = createLogger({ level: 'error', encoding: 'console' }, config.secrets)
@@ -255,7 +265,7 @@ async function billing({ preset, exporter }: Choices, text: string, output: stri
   }
 }
 
-/** Why the key of the exporter is not one that Datadog takes, if it is not. @throws ConfigError */
+/** Why Datadog does not accept the exporter's key, if it does not. @throws ConfigError */
 async function keyProblem(exporter: ExporterType, text: string, output: string): Promise<string | undefined> {
   const { exporters, secrets } = await loadConfig({ files: [{ name: output, text }] })
   const config = exporters.get(exporter)?.config as Parameters<typeof isKeyValid>[0]

@@ -3,5 +3,5 @@ import './signals.ts'
 import { takeProfile } from './profile.ts'
 
 await takeProfile()
-// Not a static import: those are loaded before anything here runs.
+// Not a static import: those are loaded before any code here runs.
 await import('./command.ts')

@@ -4,20 +4,20 @@ import { ConfigError, readFailure } from '../errors.ts'
 import type { ConfigInput } from '../pipeline/config/config.ts'
 import { readSmallFile } from '../small_file.ts'
 
-/** The options that say which configuration a command is about. */
+/** The options that select the configuration of a command. */
 export interface ConfigOptions {
   readonly config: readonly string[]
   readonly set: readonly string[]
-  /** Whether the variables of the Heka Insights Agent make the configuration, over which the files are laid. */
+  /** Whether the variables of the Heka Insights Agent make the configuration that the files are merged over. */
   readonly fromEnv: boolean
   /** A file of variables, for those that the environment does not set. */
   readonly variablesFile?: string
 }
 
-/** The configuration that runs when none is given. */
+/** The configuration that runs if none is given. */
 export const defaultConfig = fileURLToPath(new URL('../../config/default.yaml', import.meta.url))
 
-/** @throws ConfigError when the file of variables cannot be read, or a variable of the Heka Insights Agent is not right */
+/** @throws ConfigError if the file of variables cannot be read, or a variable of the Heka Insights Agent is wrong */
 export async function configInput({ config, set, fromEnv, variablesFile }: ConfigOptions): Promise<ConfigInput> {
   const env = variablesFile === undefined ? process.env : { ...(await readVariables(variablesFile)), ...process.env }
   const files = config.map((path) => ({ path }))
@@ -29,7 +29,7 @@ export async function configInput({ config, set, fromEnv, variablesFile }: Confi
   return { files: files.length > 0 ? files : [{ path: defaultConfig }], sets: set, env }
 }
 
-/** The environment as the agent reads it: blanks around values do not count. */
+/** The environment as the agent reads it, without blanks around values. */
 function trimmed(env: NodeJS.Dict<string>): NodeJS.Dict<string> {
   return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value?.trim()]))
 }

@@ -7,10 +7,10 @@ import { inlineYaml } from '../pipeline/config/print.ts'
 import { deliverySettings, deliverySettingsOf, serviceSettings } from '../pipeline/config/settings.ts'
 
 /*
- * The Markdown pages about components, made from their declarations: nothing in them is said anywhere else.
+ * The Markdown pages about components, generated from their declarations: their contents are written nowhere else.
  */
 
-/** Where a component's page stands below `docs/`. */
+/** The path of a component's page below `docs/`. */
 export function pagePath({ kind, type }: Component): string {
   return `${kind}s/${type}.md`
 }
@@ -117,7 +117,7 @@ function* nestedRows(format: Format, path: string): Generator<SettingRow> {
   else yield* nestedRows(format.map, `${path}.<key>`)
 }
 
-/** What a setting takes, in words. */
+/** The values of a setting, in words. */
 function formatText(format: Format): string {
   if (typeof format === 'string') return format
   if ('length' in format) return format.map((word) => `\`${word}\``).join(' or ')
@@ -126,7 +126,7 @@ function formatText(format: Format): string {
   return `map of ${formatText(format.map)}`
 }
 
-/** What an unset setting means: `required`, nothing, or its default as in the YAML. */
+/** The meaning of an unset setting: `required`, nothing, or its default as in the YAML. */
 function defaultText({ default: value }: Setting): string {
   if (value === null) return 'required'
   return value === undefined ? '' : `\`${inlineYaml(value)}\``
@@ -160,7 +160,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
     .join('\n')
 }
 
-/** Takes away the indentation that a text has only because of where it stands in the code. */
+/** Removes the indentation that a text only has because of its position in the code. */
 function unindent(text: string): string {
   const lines = text.replace(/^\n+|\s+$/g, '').split('\n')
   const indents = lines.filter((line) => line.trim() !== '').map((line) => line.search(/\S/))

@@ -5,10 +5,10 @@ import { hasStopped } from './signals.ts'
 
 /*
  * An agent collects hundreds of points every few seconds. V8 without its optimizing compilers, and with a small young generation, takes a
- * quarter less memory for it, and is still fast enough (docs/footprint.md). V8 takes these flags only on the command line.
+ * quarter less memory for that, and is still fast enough (docs/footprint.md). V8 accepts these flags only on the command line.
  */
 
-/** What Node.js is started with in the profile `agent`. `--lite-mode` saves little more, and leaves no WebAssembly, in which undici reads answers. */
+/** The flags of Node.js in the profile `agent`. `--lite-mode` saves little more, and disables WebAssembly, with which undici reads answers. */
 export const AGENT_FLAGS: readonly string[] = [
   '--max-semi-space-size=1',
   '--no-opt',
@@ -18,21 +18,21 @@ export const AGENT_FLAGS: readonly string[] = [
   '--single-threaded-gc',
 ]
 
-/** Whether this process was started with them. */
+/** Whether this process was started with these flags. */
 export const hasAgentFlags = AGENT_FLAGS.every((flag) => execArgv.includes(flag))
 
-/** Node.js with what its types of version 20 do not have. */
+/** Node.js, with a function that its types of version 20 do not have. */
 const node = process as typeof process & { execve?(file: string, args: readonly string[]): never }
 
 /**
- * Where the command line runs a pipeline whose profile is `agent`, the process begins again with the flags of that, and this does not
- * return. It loads no more than it takes to read the configuration, and leaves every mistake to be found again. What comes through a pipe
- * cannot be read twice, and Node.js before 22.15 cannot replace itself: then the flags are missing, and `run` says so.
+ * If the command line runs a pipeline with the profile `agent`, starts the process again with the flags for it, and does not return.
+ * Loads only the code that reads the configuration, and leaves all mistakes to be reported later. A pipe cannot be read twice, and
+ * Node.js before 22.15 cannot replace itself: then the flags are missing, and `run` logs that.
  */
 export async function takeProfile(): Promise<void> {
   if (node.execve === undefined || process.platform === 'win32' || hasAgentFlags) return
   if (!(await isAgent().catch(() => false))) return
-  // Signals that are on their way would be lost.
+  // Otherwise pending signals would be lost.
   await new Promise((resolve) => setImmediate(resolve))
   if (!hasStopped()) node.execve(execPath, [execPath, ...execArgv, ...AGENT_FLAGS, ...process.argv.slice(1)])
 }

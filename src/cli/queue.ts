@@ -34,7 +34,7 @@ export async function queueCommand(action: QueueAction, directory: string): Prom
   if (action === 'drop') return drop(queues)
   const lines = { list, inspect, export: exportLines }[action](queues)
   await pipeline(Readable.from(lines), process.stdout, { end: false }).catch((error: NodeJS.ErrnoException) => {
-    // Whoever read it has seen enough.
+    // The reader has seen enough.
     if (error.code !== 'EPIPE') throw error
   })
   return ExitCode.ok
@@ -83,7 +83,7 @@ async function drop(queues: readonly StoredQueue[]): Promise<number> {
   return code
 }
 
-/** The names that are shown of a batch with many metrics. */
+/** The names that are shown for a batch with many metrics. */
 const NAMES = 5
 
 function batchOf({ signal }: StoredQueue, payload: Uint8Array): Batch {

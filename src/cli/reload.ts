@@ -12,17 +12,18 @@ export interface ReloadOptions {
   readonly load: () => Promise<PipelineConfig>
   readonly pipeline: RunningPipeline
   readonly log: ProcessLogger
-  /** Every secret of any configuration this process had. */
+  /** Every secret of all configurations that this process has had. */
   readonly secrets: Set<string>
-  /** Lets the process itself go over to the settings of its service. */
+  /** Applies the settings of the service to the process itself. */
   readonly configure: (config: PipelineConfig) => Promise<void>
   /** What of the process takes effect only when it starts again. */
   readonly atNextStart: (config: PipelineConfig) => readonly string[]
 }
 
 /**
- * What reloads the configuration and says how that went, in the log and to whoever asked. Reloads come one after the other, the first
- * after the start; whoever asks while others wait is answered with them, since all of them will read the files as they are then.
+ * Makes a function that reloads the configuration and reports the outcome, in the log and to the caller. Reloads run
+ * one after the other, the first after the start; callers that come while others wait share one reload, because it will
+ * read the files as they are then.
  */
 export function reloader(options: ReloadOptions): () => Promise<Answer> {
   let last: Promise<unknown> = options.pipeline.started.catch(() => undefined)
@@ -65,7 +66,7 @@ async function reload({ load, pipeline, log, secrets, configure, atNextStart }: 
 
 const DONE = 'The configuration was reloaded.'
 
-/** What was kept, changed, added and removed, as far as there is any of it. */
+/** The parts that were kept, changed, added and removed, if any. */
 function partsOf({ kept, changed, added, removed }: Changes): [what: string, paths: string][] {
   return Object.entries({ kept, changed, added, removed })
     .filter(([, paths]) => paths.length > 0)

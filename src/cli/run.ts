@@ -18,9 +18,10 @@ import type { Signal } from './signals.ts'
 import { watchdog } from './watchdog.ts'
 
 /**
- * Runs a pipeline until SIGTERM or SIGINT, or until its receivers have ended, and reloads its configuration on SIGHUP. Returns the
- * exit code. A second signal ends the process at once. Where there is nothing to reload, with `once` and on Windows, and when the
- * terminal has gone that it was started from, SIGHUP stops it, too. So does a failure outside every call of the pipeline.
+ * Runs a pipeline until SIGTERM or SIGINT, or until its receivers have ended, and reloads its configuration on SIGHUP.
+ * Returns the exit code. A second signal ends the process at once. SIGHUP stops the process if there is nothing to
+ * reload, with `once` and on Windows, and if the terminal that it was started from has closed. A failure outside every
+ * call of the pipeline also stops it.
  * @throws ConfigError
  */
 export async function run(options: ConfigOptions & { once: boolean }, version: string): Promise<number> {
@@ -62,7 +63,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
     },
   })
   const servers = new Servers({ pipeline, secrets, reload, log })
-  // What holds the directories of its queues is the one that answers, and says that it runs.
+  // The process that has the directories of the queues is the one that answers that it runs.
   const serving = pipeline.opened.then(
     () => {
       log.info(`heka-pipeline ${version} has started`, {
@@ -81,7 +82,7 @@ export async function run(options: ConfigOptions & { once: boolean }, version: s
   if (typeof reason === 'string' && reason !== 'crashed')
     log.info(`Stopping on ${reason}; a second signal ends at once.`, { event: 'stopping', signal: reason })
   await pipeline.stop()
-  // A server that does not come to listen, because its name is being resolved, is not waited for.
+  // A server that does not listen yet, because its name is being resolved, is not waited for.
   await Promise.race([serving.then(() => servers.close()), systemClock.sleep(100)])
   if (reason === 'crashed') return ExitCode.software
   if (typeof reason === 'string') return ExitCode.ok
@@ -92,9 +93,9 @@ function profileIn({ service, receivers }: PipelineConfig): Profile {
   return profileOf(service.profile, receivers.keys())
 }
 
-/** The process could not take on the flags of the profile `agent` by itself. */
+/** The message if the process could not start itself with the flags of the profile `agent`. */
 function flagsMissing(): string {
-  return `The profile is agent, but Node.js ${process.version} was started without the flags for it, so that it takes a quarter more memory. Start it with: node ${AGENT_FLAGS.join(' ')} ${process.argv[1]}`
+  return `The profile is agent, but Node.js ${process.version} was started without the flags for it, so it takes a quarter more memory. Start it with: node ${AGENT_FLAGS.join(' ')} ${process.argv[1]}`
 }
 
 const TOO_SLOW =
@@ -107,8 +108,8 @@ interface Signals {
 }
 
 /**
- * Resolves with the first signal to stop. The second one ends the process, for which `sayEnd` is called before, and every hang-up that is
- * none calls `reload`.
+ * Resolves with the first signal to stop. The second one ends the process after a call of `sayEnd`, and every hang-up
+ * that is not a signal to stop calls `reload`.
  */
 function firstSignal({ once, reload, sayEnd }: Signals): Promise<Signal> {
   const terminal = isatty(0)

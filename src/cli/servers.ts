@@ -10,14 +10,14 @@ export interface ServersOptions {
   readonly log: Logger
 }
 
-/** The servers that tell of the process or change it. Each is loaded when the configuration names it. */
+/** The servers that report on the process or change it. Each is loaded if the configuration names it. */
 export class Servers {
   readonly #open = new Map<string, { readonly address: string; readonly close: Promise<() => void> }>()
   #allowedHosts: readonly string[] = []
 
   constructor(private readonly options: ServersOptions) {}
 
-  /** Opens and closes them as the configuration says; one whose address stays is left alone. */
+  /** Opens and closes them according to the configuration; a server whose address stays the same is left alone. */
   async configure({ admin, allowed_hosts: allowedHosts, health, telemetry }: ServiceConfig): Promise<void> {
     const { pipeline, reload, secrets } = this.options
     this.#allowedHosts = allowedHosts ?? []

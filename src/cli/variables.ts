@@ -4,7 +4,7 @@ import type { FormatTypes } from '../formats.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Reads the environment, and collects what is wrong with it. Never repeats a value. */
+/** Reads the environment, and collects its mistakes. Never repeats a value. */
 export class Variables {
   readonly problems: Problem[] = []
 
@@ -14,12 +14,12 @@ export class Variables {
     this.problems.push({ severity: 'error', place: { source: name }, path: '', message })
   }
 
-  /** The value; an empty one is none. */
+  /** The value; an empty one counts as unset. */
   text(name: string): string | undefined {
     return this.env[name] || undefined
   }
 
-  /** The text of a variable that must be set and in a format. A dollar is doubled, as YAML here wants it. */
+  /** The text of a variable that is required and has a format. A dollar is doubled, as YAML requires here. */
   required(name: string, exporter: string, format: keyof FormatTypes = 'string'): string | undefined {
     if (this.text(name) === undefined) this.report(name, `is required when EXPORTER_TYPE is ${exporter}`)
     return this.checked(name, format)
@@ -35,7 +35,7 @@ export class Variables {
     return literal(changed)
   }
 
-  /** One of the words, whatever their case: the first when it is unset, `undefined` when it is another. */
+  /** One of the words, in any case: the first if it is unset, `undefined` if it is none of them. */
   word<const Word extends string>(name: string, allowed: readonly Word[]): Word | undefined {
     const text = this.text(name)?.toLowerCase() ?? allowed[0]
     const word = allowed.find((each) => each === text)
@@ -57,7 +57,7 @@ export class Variables {
     return value
   }
 
-  /** A number of times, at least once. */
+  /** A whole number, at least one. */
   times(name: string, otherwise: number): number {
     const times = Number(this.text(name) ?? otherwise)
     if (times > 0 && Number.isInteger(times)) return times
@@ -65,20 +65,20 @@ export class Variables {
     return otherwise
   }
 
-  /** `key=value` pairs with commas between them, the values as YAML here wants them unless they are to be encoded. */
+  /** `key=value` pairs with commas between them, with values escaped for YAML unless they are to be encoded. */
   pairs(name: string, change = literal): Readonly<Record<string, string>> {
     const text = this.text(name)
     if (text === undefined) return {}
     const pairs = text.split(',').map((pair) => /^\s*([^=\s][^=]*?)\s*=\s*(\S.*?)\s*$/.exec(pair))
     if (!pairs.every((pair) => pair !== null)) {
-      this.report(name, 'must be pairs `key=value` with commas between them')
+      this.report(name, 'must be `key=value` pairs, separated by commas')
       return {}
     }
     return Object.fromEntries(pairs.map(([, key, value]) => [key, change(value)]))
   }
 }
 
-/** As YAML here wants it, where a dollar stands for itself only when it is doubled. */
+/** Escaped for YAML, in which a dollar is written as two. */
 export function literal(text: string): string {
   return text.replaceAll('$', () => '$$')
 }

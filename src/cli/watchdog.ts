@@ -4,9 +4,9 @@ import { customModules } from '../pipeline/modules/load.ts'
 import type { ServiceConfig } from '../pipeline/config/settings.ts'
 
 /**
- * Makes what sees to it that a signal to stop ends the process although a component blocks it, as by a loop that never ends: a thread
- * that hears of the signals, too. It takes 10 MiB, so that there is one only where a component is not of this package. Resolves when
- * the thread hears of them, or never will: Node.js 24 hands no signal to a thread.
+ * Makes a watchdog that ends the process after a signal to stop although a component blocks it, for example with an
+ * endless loop: a thread that also receives the signals. It takes 10 MiB, so it only runs if a component is not of this
+ * package. Resolves when the thread can receive signals, or if it never will: Node.js 24 passes no signal to a thread.
  */
 export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) => Promise<void> {
   let thread: Worker | undefined
@@ -21,7 +21,7 @@ export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) =
       })
       thread = started
       hears = new Promise<void>((resolve) => started.once('message', () => resolve()).once('error', () => resolve()))
-      // From then on it asks whether this thread goes on.
+      // From now on it checks whether this thread makes progress.
       started.on('message', () => started.postMessage(undefined))
       void hears.then(() => started.unref())
     }

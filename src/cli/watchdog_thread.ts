@@ -6,13 +6,13 @@ import { visible } from '../text/terminal.ts'
 import { ExitCode } from './exit.ts'
 
 /*
- * The thread of the watchdog. It imports little, for it takes memory as long as the process lives.
+ * The thread of the watchdog. It imports little, because it takes memory as long as the process lives.
  */
 
-/** Milliseconds that the process has after `service.shutdown_timeout`: it takes less than three. */
+/** Milliseconds that the process has after `service.shutdown_timeout`; it needs less than three. */
 const GRACE = 5000
 
-/** Milliseconds that the main thread has for an answer. */
+/** Milliseconds that the main thread has to answer. */
 const PATIENCE = 2000
 
 const port = parentPort!
@@ -25,10 +25,10 @@ port.on('message', (message: number | undefined) => {
   else timeout = message
 })
 
-// Node says of it, for years, that it is not for everybody.
+// Node has for years described it as not for general use.
 process.noDeprecation = true
 
-/** Node hands signals to the main thread alone; what it does that with works in any. */
+/** Node passes signals to the main thread alone; its mechanism works in any thread. */
 const { Signal } = (process as unknown as { binding(name: string): { Signal: new () => SignalHandle } }).binding(
   'signal_wrap',
 )
@@ -48,10 +48,10 @@ for (const number of [2, 15]) {
   handle.start(number)
 }
 
-// Heard of from now on.
+// From now on signals are received.
 port.postMessage(undefined)
 
-/** Ends the process unless the main thread goes on, until that has ended it. */
+/** Ends the process unless the main thread makes progress, until that has ended it. */
 function ask(): void {
   const late = wait(PATIENCE, end)
   answered = () => {
@@ -62,7 +62,7 @@ function ask(): void {
   port.postMessage(undefined)
 }
 
-/** Has the main thread say where it is and end the process; where it cannot even do that, as in a call of the system, kills it. */
+/** Makes the main thread report its position and end the process; if it cannot even do that, as in a system call, kills the process. */
 function end(): void {
   let said = false
   const say = (stack = ''): void => {
@@ -80,13 +80,13 @@ function end(): void {
   session.connectToMainThread()
   session.post('Runtime.evaluate', { expression: 'new Error().stack' }, (_error, answer) => {
     say(String(answer?.result.value))
-    // Node would write there that it waits for the debugger.
+    // Node would print there that it waits for the debugger.
     closeSync(2)
     session.post('Runtime.evaluate', { expression: `process.reallyExit(${ExitCode.software})` })
   })
 }
 
-/** The place in a component, as far as the stack has one; else the component that was called last, which is no proof. */
+/** The position in a component, if the stack has one; otherwise the component that was called last, which may not be the cause. */
 function whereIn(stack: string): string {
   const places = placesOf(stack)
   const place = places.find((each) => !isOwn(each))
@@ -97,7 +97,7 @@ function whereIn(stack: string): string {
   return places.length === 0 ? '' : `: ${places[0].file}${places[0].position}`
 }
 
-/* The clock that can be moved would load RxJS here, and nobody moves it in this thread. */
+/* The movable clock would load RxJS here, and no test moves the time in this thread. */
 /* eslint-disable no-restricted-globals, no-restricted-properties */
 
 function wait(milliseconds: number, act: () => void): NodeJS.Timeout {

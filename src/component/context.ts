@@ -6,57 +6,59 @@ import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Batch, Signal } from '../otlp/signal.ts'
 import type { Logger, Meter } from './logger.ts'
 
-/** What `create` is given. Nothing may be opened before the pipeline starts the component; `create` only wires. */
+/** The context that `create` is given. Nothing may be opened before the pipeline starts the component; `create` only wires. */
 export interface Context<Config = unknown> {
   readonly config: Config
   /** The component's id in the YAML, `type[/name]`. */
   readonly id: string
   readonly log: Logger
-  /** The time, and how to wait: used instead of `Date.now`, `setTimeout` and the like, so that a test can move it. */
+  /** The clock and its timers: used instead of `Date.now`, `setTimeout` and the like, so that a test can move the time. */
   readonly clock: Clock
-  /** How HTTP requests leave the process. */
+  /** The client for HTTP requests. */
   readonly network: Network
-  /** Aborted when the component is to stop. */
+  /** Aborted when the component has to stop. */
   readonly signal: AbortSignal
   /**
-   * Runs `cleanup` when the component stops, last registered first. May be called at any time; after the stop has begun it runs at once,
-   * and of a receiver the pipeline then waits for it only when it has drained its queues.
+   * Runs `cleanup` when the component stops, last registered first. May be called at any time: after the stop has
+   * begun, the cleanup runs at once, and the pipeline waits for that of a receiver only after it has drained its
+   * queues.
    */
   readonly onStop: (cleanup: () => void | Promise<void>) => void
   readonly meter: Meter
-  /** The metrics of the pipeline itself, as they are now; cumulative since its start. */
+  /** The current metrics of the pipeline itself, cumulative since its start. */
   readonly ownMetrics: () => Promise<MetricBatch>
   /** The pipeline's own copy of RxJS, for components outside this package that cannot import one. */
   readonly rxjs: typeof rxjs
   /**
-   * Listens on a TCP port. When a reload puts another component in this one's place that asks for the same address, the
-   * port passes to it without being closed. Where nothing can listen there, it waits, at the start of the process, until it can or the
-   * component stops; at a reload it rejects with what the system says.
+   * Listens on a TCP port. If a reload replaces this component by another one that asks for the same address, the port
+   * passes to it without being closed. If nothing can listen there, it waits at the start of the process until it can
+   * or the component stops; at a reload it rejects with the error of the system.
    */
   readonly listen: (options: ListenOptions) => Promise<Listening>
-  /** Tells whoever asks for the health why the component does not do what it should just now; `undefined`: it does again. */
+  /** Reports to the health endpoints why the component does not work as it should at the moment; `undefined`: it does again. */
   readonly report: (problem: string | undefined) => void
 }
 
-/** What `create` of a receiver is given in addition. */
+/** The additional context that `create` of a receiver is given. */
 export interface ReceiverContext<Config = unknown> extends Context<Config> {
   /**
-   * Hands a batch on and settles when it is known what became of it. Resolves when every exporter reached has taken the batch or
-   * counted what it could not take; rejects with a `retryable` error when none took it, with a `partial` one when a fault lost all of it
-   * on its way to every exporter, so that it is not to be sent again, and with a `permanent` one when no pipeline takes its signal.
-   * `transport`, like `http`, says in the pipeline's own metrics how it came.
+   * Hands a batch on and settles when its fate is known. Resolves when every exporter that it reaches has taken the
+   * batch or counted the items that it could not take. Rejects with a `retryable` error if none took it, with a
+   * `partial` error if a fault lost all of it on its way to every exporter, so that it must not be sent again, and with
+   * a `permanent` error if no pipeline takes its signal. `transport`, such as `http`, is a label of the pipeline's own
+   * metrics.
    */
   readonly deliver: (batch: Batch, transport?: string) => Promise<void>
-  /** Whether a pipeline takes batches of the signal from this receiver; a reload may change it. */
+  /** Whether a pipeline takes batches of the signal from this receiver; a reload may change the answer. */
   readonly takes: (signal: Signal) => boolean
   /**
-   * Startup is complete when `opened` settles. A reload waits for it, and is undone if the receiver fails by then. Without it, a receiver
-   * has started when it was subscribed to.
+   * Startup is complete when `opened` settles. A reload waits for it, and is undone if the receiver fails before.
+   * Without a call, a receiver has started when it was subscribed to.
    */
   readonly starting: (opened: Promise<unknown>) => void
   /**
-   * Whether memory is short. `deliver` rejects then, so what comes need not even be read. `bytes` is what has come since this was last
-   * asked: the more, the sooner the memory is looked at.
+   * Whether memory is short. `deliver` rejects in that case, so incoming data need not even be read. `bytes` is the
+   * amount that has come since the last call: the larger it is, the sooner memory is measured.
    */
   readonly memoryIsShort: (bytes?: number) => boolean
 }
@@ -66,15 +68,15 @@ export interface ListenOptions {
   readonly host: string
   /** 0 lets the system choose one. */
   readonly port: number
-  /** Handed every connection. */
+  /** Called with every connection. */
   readonly take: (socket: Socket) => void
-  /** Told when the port cannot go on. */
+  /** Called when the port fails. */
   readonly fail: (error: Error) => void
 }
 
 export interface Listening {
   /** `ip:port`. */
   readonly address: string
-  /** Takes no more connections; those there are stay open. */
+  /** Accepts no more connections; existing ones stay open. */
   close(): void
 }

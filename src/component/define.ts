@@ -10,12 +10,12 @@ export type Component<S extends Settings = Settings> =
 
 export type ComponentKind = Component['kind']
 
-/** The signals from which the type of the batches follows. */
+/** The signals that determine the type of the batches. */
 interface Declares<G extends Signal> {
   readonly signals?: readonly G[]
 }
 
-/** Lends types to a component's declaration and returns it as it is; a literal that imports nothing works just as well. */
+/** Adds types to a component's declaration and returns it unchanged; a literal that imports nothing works just as well. */
 export function defineComponent<const S extends Settings>(component: ReceiverComponent<S>): ReceiverComponent<S>
 export function defineComponent<const S extends Settings, const G extends Signal = 'metrics'>(
   component: ProcessorComponent<S, BatchOf[G]> & Declares<G>,

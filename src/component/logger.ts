@@ -1,4 +1,4 @@
-/** Writes structured logs. A message is a sentence; what varies goes into `fields`. Never called per data point. */
+/** Writes structured logs. A message is a sentence; variable data goes into `fields`. Never called per data point. */
 export interface Logger {
   debug(message: string, fields?: object): void
   info(message: string, fields?: object): void

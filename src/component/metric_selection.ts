@@ -23,20 +23,20 @@ export interface Selections {
   readonly exclude: Selection | undefined
 }
 
-/** Makes the test whether a metric of this name is included and not excluded. */
+/** Makes the test for whether a metric of this name is included and not excluded. */
 export function selects({ include, exclude }: Selections): (name: string) => boolean {
   const included = include === undefined ? () => true : matchesName(include)
   const excluded = exclude === undefined ? () => false : matchesName(exclude)
   return (name) => included(name) && !excluded(name)
 }
 
-/** Makes the test whether a name is one of those of a selection. */
+/** Makes the test for whether a selection has a name. */
 export function matchesName({ match_type, metrics }: Selection): (name: string) => boolean {
   const matchers = metrics.map(textMatcher(match_type))
   return (name) => matchers.some((matches) => matches(name))
 }
 
-/** What is wrong with the selections. */
+/** The mistakes in the selections. */
 export function* checkSelections({ include, exclude }: Selections): Generator<Finding> {
   if (include !== undefined) yield* checkSelection(include, 'include')
   if (exclude !== undefined) yield* checkSelection(exclude, 'exclude')
@@ -47,7 +47,7 @@ function* checkSelection(selection: Selection, path: string): Generator<Finding>
   yield* checkPatterns(selection, path)
 }
 
-/** What is wrong with the names of a selection. */
+/** The mistakes in the names of a selection. */
 export function* checkPatterns({ match_type, metrics }: Selection, path: string): Generator<Finding> {
   for (const [index, pattern] of metrics.entries()) {
     const problem = patternProblem(match_type, pattern)

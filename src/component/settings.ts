@@ -1,7 +1,7 @@
 import type { FormatTypes } from '../formats.ts'
 
 /**
- * What a setting takes:
+ * The format of a setting:
  * a named format; a list of the allowed words; `{ list }` of a format; `{ map }` from free keys to a format;
  * or `{ settings }`, an object with settings of its own (used where it may be absent, or inside a list or map).
  */
@@ -17,22 +17,22 @@ export interface Setting<F extends Format = Format> {
   /** One or more sentences for the person who edits the YAML. */
   readonly doc: string
   readonly format: F
-  /** What an unset setting means, written as in the YAML. `null`: the setting is required. `undefined`: it may stay unset. */
+  /** The meaning of an unset setting, written as in the YAML. `null`: the setting is required. `undefined`: it may stay unset. */
   readonly default: unknown
-  /** Environment variables that fill the setting when the YAML leaves it unset; the first that is set counts. */
+  /** Environment variables that fill the setting if the YAML leaves it unset; the first one that is set counts. */
   readonly env?: readonly string[]
   /**
-   * The value never appears in messages, logs or `print-config`. Default: true for a text whose name is that of a secret, like
-   * `api_key`, `token` or `password`.
+   * The value never appears in messages, logs or `print-config`. Default: true for a text whose name suggests a secret,
+   * such as `api_key`, `token` or `password`.
    */
   readonly secret?: boolean
-  /** A default that a version changed. `validate` then names each configuration that leaves the setting unset. */
+  /** A default that changed with a version. `validate` then names each configuration that leaves the setting unset. */
   readonly changed?: ChangedDefault
 }
 
-/** What the default of a setting was before. Stands in the declaration until the version after that which changed it. */
+/** The former default of a setting. It stays in the declaration until the version after the one that changed it. */
 export interface ChangedDefault {
-  /** The version that changed it, like `1.2.0`. */
+  /** The version that changed it, such as `1.2.0`. */
   readonly in: string
   /** The default before, written as in the YAML: setting it keeps the old behaviour. */
   readonly from: unknown
@@ -69,7 +69,7 @@ export interface Finding {
   readonly path: string
   readonly message: string
   readonly severity?: 'error' | 'warning'
-  /** The value that may have been meant. Not shown where the value comes from a variable or a file, which may be a secret. */
+  /** The value that was probably meant. Not shown if the value comes from a variable or a file, which may be a secret. */
   readonly suggestion?: string
 }
 

@@ -2,25 +2,25 @@ import { Attributes } from '../otlp/common/attributes.ts'
 import { Metric } from '../otlp/metrics/metric.ts'
 import { NumberPoint } from '../otlp/metrics/points.ts'
 
-/** What the OpenTelemetry metrics of one host, or of one of its devices, say for one time. */
+/** The OpenTelemetry metrics of one host, or of one of its devices, for one time. */
 interface Figures {
-  /** The points in the given states added up, all of them when no state is given; NaN when there is none. */
+  /** The sum of the points in the given states, or of all points if no state is given; NaN if there is none. */
   readonly of: (metric: string, ...states: readonly string[]) => number
-  /** The same for each second of the time that a sum of differences covers; NaN when that is not known. */
+  /** The same per second of the time that a sum of differences covers; NaN if that is not known. */
   readonly rate: (metric: string, ...states: readonly string[]) => number
-  /** `rate` of one device; NaN where the points of several were added up, so that the rate is of none. */
+  /** `rate` of one device; NaN if the points of several devices were added up, so that the rate belongs to none. */
   readonly ofDevice: (metric: string) => number
 }
 
-/** A metric as the Datadog Agent names and measures it: a gauge, because the rates of its checks leave it as gauges. */
+/** A metric with the Datadog Agent's name and unit: a gauge, because the Agent sends the rates of its checks as gauges. */
 interface AgentMetric {
   readonly name: string
   readonly unit: string
-  /** The OpenTelemetry metrics that `value` reads, those first which it prefers. */
+  /** The OpenTelemetry metrics that `value` reads, the preferred ones first. */
   readonly from: readonly string[]
-  /** `value` for people. */
+  /** `value` in words. */
   readonly formula: string
-  /** NaN or infinite when there is nothing to send. */
+  /** NaN or infinite if there is nothing to send. */
   readonly value: (figures: Figures) => number
 }
 
@@ -34,7 +34,7 @@ interface AgentMetrics {
 const MIB = 1024 * 1024
 const KIB = 1024
 const SECTOR = 512
-/** What the Agent takes a page for, on every machine. Source: gopsutil, mem/mem_linux.go, `SwapMemory`. */
+/** The Agent's page size, the same on every machine. Source: gopsutil, mem/mem_linux.go, `SwapMemory`. */
 const PAGE = 4096
 const MILLISECONDS = 1000
 
@@ -213,7 +213,7 @@ function perSecond(name: string, unit: string, from: string, direction: string):
   return metric(name, unit, [from], `${direction} / s`, ({ rate }) => rate(from, direction))
 }
 
-/** Pages between memory and swap space are `major` operations; `minor` are those of files, in other units. */
+/** Pages between memory and swap space are `major` operations; `minor` ones are those of files, in other units. */
 function swapped(direction: 'in' | 'out'): AgentMetric {
   const pages = `major page_${direction}`
   const formula = `4096 * ${pages} / s / 1048576`
@@ -226,7 +226,7 @@ function swapped(direction: 'in' | 'out'): AgentMetric {
 function cpuShare(name: string, ...states: readonly string[]): AgentMetric {
   const formula = `100 * ${states.length > 1 ? `(${states.join(' + ')})` : states[0]} / all states, over all CPUs`
   return metric(`system.cpu.${name}`, '%', [CPU, CPU_SHARES], formula, ({ of }) => {
-    // Without the idle time the other states are not the whole.
+    // Without the idle time, the other states do not add up to the whole.
     const share = (from: string) => (Number.isNaN(of(from, 'idle')) ? NaN : (100 * of(from, ...states)) / of(from))
     return known(share(CPU)) ?? share(CPU_SHARES)
   })
@@ -245,7 +245,7 @@ function wait(name: string, ...directions: readonly string[]): AgentMetric {
   )
 }
 
-/** As the Agent counts: what is reserved is neither free nor in use, and what has no room at all is left out. */
+/** As the Agent counts: reserved space is neither free nor in use, and file systems without any space are left out. */
 function fileSystem(
   prefix: string,
   unit: string,
@@ -277,19 +277,20 @@ function fileSystem(
   ]
 }
 
-/** What is used, free and in the other state; NaN where one of the first two is not known, as the rest is not the whole then. */
+/** Used, free and the other state; NaN if one of the first two is not known, because the rest is not the whole then. */
 function whole({ of }: Figures, metric: string, other: string): number {
   return of(metric, 'used') + of(metric, 'free') + (known(of(metric, other)) ?? 0)
 }
 
-/** Bytes of memory in the given states; those of the limit where only their shares are known. */
+/** Bytes of memory in the given states; if only their shares are known, those shares of the limit. */
 function memoryIn({ of }: Figures, ...states: readonly string[]): number {
   return known(of(MEMORY, ...states)) ?? of(MEMORY_SHARES, ...states) * of(MEMORY_LIMIT)
 }
 
 /**
- * Where memory is cached its states do not say how much there is: `used` may be what is not available, as in the Collector from
- * 0.142 at the latest, or what is neither free, buffered nor cached, as before, and nothing tells which. An amount and its share do.
+ * If memory is cached, its states do not show how much there is: `used` may be the memory that is not available, as in
+ * the Collector from 0.142 at the latest, or the memory that is neither free, buffered nor cached, as before, and
+ * nothing says which. An amount and its share do show it.
  */
 function memoryTotal(figures: Figures): number {
   const { of } = figures
@@ -301,7 +302,10 @@ function memoryTotal(figures: Figures): number {
   return Number.isNaN(of(MEMORY, 'buffered', 'cached')) ? whole(figures, MEMORY, 'inactive') : NaN
 }
 
-/** All that is not `used`, whichever of the two it is: what the kernel calls available, or what is free, buffered and cached. */
+/**
+ * All memory that is not `used`, in either meaning: the memory that the kernel calls available, or all that is free,
+ * buffered and cached.
+ */
 function memoryUsable(figures: Figures): number {
   return (
     known(figures.of(MEMORY_AVAILABLE)) ??
@@ -310,7 +314,7 @@ function memoryUsable(figures: Figures): number {
   )
 }
 
-/** Of one device; of several, the shares do not say how large each is. */
+/** For one device; the shares of several do not show how large each is. */
 function freeShareOfSwap(figures: Figures): number {
   const devices = whole(figures, SWAP_SHARES, 'cached')
   return Math.round(devices) === 1 ? figures.of(SWAP_SHARES, 'free') / devices : NaN
@@ -320,7 +324,7 @@ function known(figure: number): number | undefined {
   return Number.isNaN(figure) ? undefined : figure
 }
 
-/** An average over `count`: 0 when there was none, as the Agent has it. */
+/** An average over `count`: 0 if there was none, as in the Agent. */
 function each(sum: number, count: number): number {
   return count === 0 ? 0 : sum / count
 }
@@ -330,7 +334,7 @@ const readWith: ReadonlyMap<string, AgentMetrics> = new Map(
   agentMetrics.flatMap((group) => group.metrics.flatMap(({ from }) => from.map((name) => [name, group] as const))),
 )
 
-/** The attributes that tell states and directions apart, by the names of today and of the newer semantic conventions. */
+/** The attributes that distinguish states and directions, by their current names and those of the newer semantic conventions. */
 const STATES: ReadonlySet<string> = new Set([
   'state',
   'direction',
@@ -351,26 +355,26 @@ const OLDER_STATES: Readonly<Record<string, string | undefined>> = {
   in: 'page_in',
   out: 'page_out',
 }
-/** The attributes that divide the states of operations between memory and disk once more. */
+/** The attributes that further divide the states of operations between memory and disk. */
 const KINDS_OF_PAGING = ['type', 'system.paging.type', 'system.paging.fault.type'] as const
 const DEVICES = ['device', 'system.device', 'network.interface.name'] as const
 
 const byName = new Map(agentMetrics.flatMap(({ metrics }) => metrics).map((metric) => [metric.name, metric]))
 
-/** The OpenTelemetry metrics that a metric of the Agent's is made of; none when it is not one of these. */
+/** The OpenTelemetry metrics that one of the Agent's metrics is made from; empty if it is not one of these. */
 export function sourcesOf(name: string): readonly string[] {
   return byName.get(name)?.from ?? []
 }
 
-/** Whether a metric of this name, in OpenTelemetry's words, has a part in any of the Agent's. */
+/** Whether a metric of this OpenTelemetry name is part of any of the Agent's metrics. */
 export function isRead(name: string): boolean {
   return readWith.has(name)
 }
 
 /**
- * What the Agent would say of one host, made from its OpenTelemetry metrics. Sums must be differences, since rates are
- * made of them. `used`: the names of the metrics that something was made of, and of which the Agent says no less: it has no
- * name for what is paged from files.
+ * The Agent's metrics for one host, made from its OpenTelemetry metrics. Sums must be differences, because rates are
+ * made from them. `used`: the names of the metrics that were used completely: the Agent has no name for pages from
+ * files.
  */
 export function toAgentMetrics(metrics: Iterable<Metric>): { metrics: readonly Metric[]; used: ReadonlySet<string> } {
   const points = new Map<string, NumberPoint[]>()
@@ -396,12 +400,12 @@ interface Reading {
   readonly timeUnixNano: bigint
   readonly attributes: Attributes
   readonly figures: Figures
-  /** The metrics of which a figure was read. */
+  /** The metrics that a figure was read from. */
   readonly read: Set<string>
   readonly add: (metric: string, state: string | undefined, value: number, seconds: number) => void
 }
 
-/** The readings of each group: one for each time and, where the group is of devices, each device. */
+/** The readings of each group: one for each time and, if the group is of devices, each device. */
 function read(metrics: Iterable<Metric>): Iterable<[AgentMetrics, Iterable<Reading>]> {
   const groups = new Map<AgentMetrics, Map<string, Reading>>()
   for (const metric of metrics) {

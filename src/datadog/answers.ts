@@ -4,12 +4,12 @@ import type { DeliveryError } from '../errors.ts'
 import { answerMessage, retryAfter, saysTaken, UNREADABLE } from '../net/answer.ts'
 import type { HttpResponse } from '../net/answer.ts'
 
-/** A number of seconds this large is no wait but a time since 1970, as other vendors give it: it is one of 2001 or later. */
+/** A number of seconds this large is not a wait but a time since 1970, as other vendors send it: one in 2001 or later. */
 const TIME = 1e9
 
 /**
- * The wait that an answer asks for, in milliseconds: that of `Retry-After` or, after a 429, of `X-RateLimit-Reset`, which holds the
- * seconds until more is taken. Source: Datadog documentation, API reference, rate limits.
+ * The wait that an answer asks for, in milliseconds: from `Retry-After` or, after a 429, from `X-RateLimit-Reset`,
+ * which holds the seconds until more is accepted. Source: Datadog documentation, API reference, rate limits.
  */
 export function waitOf({ status, headers }: HttpResponse, now: number): number | undefined {
   const after = retryAfter(headers, now)
@@ -20,8 +20,9 @@ export function waitOf({ status, headers }: HttpResponse, now: number): number |
 }
 
 /**
- * The error in an answer that takes a request of so many points and yet lists errors (`202 {"errors": ["..."]}`), if it does. Nobody
- * says how many points they cost: as far as known, one each. Source: Datadog's OpenAPI specification, `IntakePayloadAccepted`.
+ * The error in an answer that accepts a request of this many points but lists errors (`202 {"errors": ["..."]}`), if
+ * there is one. It is not documented how many points they cost: as far as known, one each. Source: Datadog's OpenAPI
+ * specification, `IntakePayloadAccepted`.
  */
 export function listedErrors(response: HttpResponse, points: number): DeliveryError | undefined {
   const errors = countErrors(response.body)
@@ -30,7 +31,7 @@ export function listedErrors(response: HttpResponse, points: number): DeliveryEr
   return partial(Math.min(errors, points), `${message} (accepted with errors; each counts as one rejected point)`)
 }
 
-/** How many errors the body of an answer lists. */
+/** The number of errors that the body of an answer lists. */
 export function countErrors(body: Buffer): number {
   const text = body.toString('utf8')
   if (!text.includes('"errors"')) return 0
@@ -38,13 +39,13 @@ export function countErrors(body: Buffer): number {
     const { errors } = JSON.parse(text) as { errors?: unknown }
     return Array.isArray(errors) ? errors.length : Number(Boolean(errors))
   } catch {
-    // An answer that was cut off lists at least one.
+    // A truncated answer lists at least one.
     return Number(/"errors"\s*:\s*(\[\s*[^\]\s]|"[^"])/.test(text))
   }
 }
 
 /**
- * Warns of an answer that took a request and yet is none of Datadog's, which answers in JSON: perhaps something in between answered.
+ * Warns of an answer that accepted a request although it is not Datadog's, which answers in JSON: perhaps something in between answered.
  */
 export function warnIfUnreadable(response: HttpResponse, log: Pick<Logger, 'warn'>): void {
   if (!saysTaken(response) && readJson(response.body) === undefined) {

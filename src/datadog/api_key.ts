@@ -13,9 +13,9 @@ const TIMEOUT = 10_000
 type Config = Pick<ConfigOf<typeof datadogSettings>, 'site' | 'endpoint' | 'api_key' | 'proxy_url' | 'tls' | 'headers'>
 
 /**
- * Asks Datadog whether it knows the key of an exporter, at the API of its site or, where that is set, at its endpoint, the way its
- * requests go. Source: Datadog's API reference, Authentication, Validate API key.
- * @throws Error without the key, when there is no answer or another one
+ * Asks Datadog whether it knows the key of an exporter, at the API of its site or at its endpoint, if that is set, over
+ * the same route as its requests. Source: Datadog's API reference, Authentication, Validate API key.
+ * @throws Error without the key, if there is no answer or another one
  */
 export async function isKeyValid(config: Config, log: Context['log'], clock = systemClock): Promise<boolean> {
   const url = `${(config.endpoint ?? `https://api.${config.site}`).replace(/\/+$/, '')}/api/v1/validate`

@@ -11,25 +11,25 @@ import { normalizeTag } from './names.ts'
 import { namesHost, tagKey } from './resource_attributes.ts'
 import { splitTag } from './tags.ts'
 
-/** How an exporter gives hosts and tags. */
+/** How an exporter assigns hosts and tags. */
 interface Tagging extends HostSettings {
   readonly tags: readonly string[]
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
-  /** What becomes of the resources of a prepared batch. */
+  /** The changes to the resources of a prepared batch. */
   readonly finish: (prepared: MetricBatch) => MetricBatch
   /** The tags of such a resource, by key. */
   readonly tagsOf: (finished: Attributes) => ReadonlyMap<string, { readonly value: string; readonly attribute: string }>
-  /** The tags that a scope gives, each value by its key. */
+  /** The tags of a scope, by key. */
   readonly scopeTags: (scope: Scope) => ReadonlyMap<string, string>
 }
 
-/** Answers for people which host and which tags the data of a batch gets, and why. */
+/** Explains which host and tags the data of a batch gets, and why. */
 export class TagOrigins {
   readonly #tagging: Tagging
   readonly #hostname: string | undefined
   readonly #ownKeys: ReadonlySet<string>
-  /** Of each resource: its attributes as they came, and as they are finished. */
+  /** The attributes of each resource: as they came, and when finished. */
   readonly #resources: readonly (readonly [received: Attributes, finished: Attributes])[]
   /** By the identity of finished attributes. */
   readonly #rules = new Map<string, string>()
@@ -102,7 +102,7 @@ export class TagOrigins {
   }
 }
 
-/** What tags of a scope come from that are no attributes. */
+/** The sources of a scope's tags that are not attributes. */
 const SCOPE_FIELDS: ReadonlyMap<string, string> = new Map([
   ['instrumentation_scope', 'scope name'],
   ['instrumentation_scope_version', 'scope version'],
@@ -112,7 +112,7 @@ function attributesOf(batch: MetricBatch): readonly Attributes[] {
   return batch.resources.map(({ resource }) => resource.attributes)
 }
 
-/** The tags that a data point gets: its own, those of its scope, and those of its resource whose key it has not. */
+/** The tags of a data point: its own, those of its scope, and those of its resource with other keys. */
 export function pointTags(
   resource: ReadonlyMap<string, ExplainedTag>,
   scope: readonly ExplainedTag[],
@@ -137,12 +137,12 @@ export function sortedTags(tags: Iterable<ExplainedTag>): readonly ExplainedTag[
   return [...tags].sort((left, right) => (left.tag < right.tag ? -1 : 1))
 }
 
-/** By Datadog's rules a distribution is billed as its count, sum, average, minimum and maximum. */
+/** Datadog bills a distribution as its count, sum, average, minimum and maximum. */
 const METRICS_OF_DISTRIBUTION = 5
 
 /**
- * The custom metrics that values are: every name with every combination of host and tags, but for the names of Datadog's Agent,
- * which are free. Source: Datadog documentation, account_management/billing/custom_metrics.
+ * The number of custom metrics in the values: every name with every combination of host and tags, without the names of
+ * Datadog's Agent, which are free. Source: Datadog documentation, account_management/billing/custom_metrics.
  */
 export function customMetrics(values: readonly ExplainedValue[]): number {
   const series = new Map<string, number>()

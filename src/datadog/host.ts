@@ -5,7 +5,7 @@ import { perResource } from '../otlp/common/resource.ts'
 import { changeMetrics } from '../otlp/metrics/batch.ts'
 import { KeySearch } from '../otlp/wire/key_search.ts'
 
-/** Names that Datadog takes for no host at all. Source: datadog-agent, attributes/source.go, `invalidHosts`. */
+/** Names that Datadog does not accept for a host. Source: datadog-agent, attributes/source.go, `invalidHosts`. */
 const INVALID_HOSTS = new Set([
   '0.0.0.0',
   '127.0.0.1',
@@ -15,7 +15,7 @@ const INVALID_HOSTS = new Set([
   'ip6-localhost',
 ])
 
-/** Which host something has, if any. */
+/** The host of a resource, if any. */
 export interface Resolution {
   readonly host: string | undefined
   /** The attribute, or the reason, that decided; for people. */
@@ -23,8 +23,8 @@ export interface Resolution {
 }
 
 /**
- * The host Datadog would resolve for a resource, and the rule that decided. The first rule that applies counts, also when
- * it finds no host. Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/attributes/source.go (2026).
+ * The host that Datadog would resolve for a resource, and the rule that decided. The first rule that applies decides,
+ * even if it finds no host. Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/attributes/source.go (2026).
  */
 export function resolveHost(resource: Attributes): Resolution {
   const workload = hostlessWorkload(resource)
@@ -35,9 +35,9 @@ export function resolveHost(resource: Attributes): Resolution {
 }
 
 /**
- * Makes the step that makes `hostname` the host of everything in a batch: sets `host.name` and `datadog.host.name`, replaces a
- * resource or data point attribute `host`, and takes away the attribute by which Datadog would see a workload without a host.
- * `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
+ * Makes a step that makes `hostname` the host of everything in a batch: sets `host.name` and `datadog.host.name`,
+ * replaces a resource or data point attribute `host`, and removes the attribute that would make Datadog see a workload
+ * without a host. `fallback`: only the resources for which `resolveHost` finds no host are changed, and no data points.
  */
 export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): <B extends ItemBatch>(batch: B) => B {
   const changed = perResource((resource) => {
@@ -53,26 +53,26 @@ export function hostOverrider(hostname: string, mode: 'override' | 'fallback'): 
     )
 }
 
-/** Whether Datadog takes a name for that of a host. */
+/** Whether Datadog accepts the name for a host. */
 export function isHostName(name: string): boolean {
   return name !== '' && !INVALID_HOSTS.has(name)
 }
 
-/** What an exporter's settings say about the hosts of what it sends. */
+/** An exporter's settings for the hosts of its data. */
 export interface HostSettings {
   readonly hostname: string | undefined
   readonly host: { readonly from: readonly string[]; readonly fallback: 'none' | 'config' | 'os' }
 }
 
-/** The host of everything, whatever the data says; `undefined` when the settings leave it to the data. */
+/** The host of all data, regardless of the data; `undefined` if the settings leave it to the data. */
 export function overridingHost({ hostname, host }: HostSettings): string | undefined {
   return host.fallback === 'config' ? undefined : hostname
 }
 
 /**
- * Makes the step that gives each resource the host which the settings choose: the first of the attributes `from` that
- * names one, before any rule of Datadog's; and the fallback where these rules find none. What Datadog identifies by itself
- * rather than by a host does not fall back.
+ * Makes a step that gives each resource the host chosen by the settings: that of the first of the attributes `from`
+ * that names one, before any rule of Datadog's; and the fallback if these rules find none. The fallback does not apply
+ * to workloads that Datadog identifies by themselves instead of by a host.
  */
 export function hostChooser(settings: HostSettings): <B extends ItemBatch>(batch: B) => B {
   if (settings.host.from.length === 0 && settings.host.fallback === 'none') return (batch) => batch
@@ -84,7 +84,7 @@ export function hostChooser(settings: HostSettings): <B extends ItemBatch>(batch
   return (batch) => batch.mapResources(chosen)
 }
 
-/** Makes the choice of `hostChooser`: the host of a resource and why, or `undefined` where it is left to Datadog's rules. */
+/** Makes the choice of `hostChooser`: the host of a resource and the reason, or `undefined` if it is left to Datadog's rules. */
 export function hostChoice({ hostname, host }: HostSettings): (attributes: Attributes) => Resolution | undefined {
   const { from } = host
   const fallback = host.fallback === 'none' ? undefined : host.fallback === 'os' ? os.hostname() : hostname
@@ -110,10 +110,10 @@ function withHost(attributes: Attributes, hostname: string): Attributes {
   return attributes.has('host') ? attributes.with({ host: hostname }) : attributes
 }
 
-/** What names an app of Azure to Datadog. */
+/** The attributes that identify an Azure app to Datadog. */
 const AZURE_APP = ['service.name', 'cloud.account.id', 'azure.resource_group.name']
 
-/** The platforms on which Datadog knows a workload by itself rather than by a host, where it has all of the attributes. */
+/** The platforms on which Datadog identifies a workload by itself instead of by a host, if it has all of the attributes. */
 const PLATFORMS = new Map<string, readonly [workload: string, identity: readonly string[]]>([
   ['azure.functions', ['an Azure Functions app', AZURE_APP]],
   ['azure.app_service', ['an Azure App Service app', AZURE_APP]],
@@ -122,12 +122,12 @@ const PLATFORMS = new Map<string, readonly [workload: string, identity: readonly
   ['gcp_cloud_functions', ['a Google Cloud Functions instance', []]],
 ])
 
-/** The cloud's platform by its newer name; '' when there is none. */
+/** The cloud's platform by its newer name; '' if there is none. */
 export function platformOf(resource: Attributes): string {
   return resource.text('cloud.platform')?.replace(/^azure_/, 'azure.') ?? ''
 }
 
-/** A managed workload that Datadog identifies by itself rather than by a host, and the attribute that makes it one. */
+/** A managed workload that Datadog identifies by itself instead of by a host, and the attribute that makes it one. */
 function hostlessWorkload(resource: Attributes): { name: string; attribute: string } | undefined {
   const [name, identity] = PLATFORMS.get(platformOf(resource)) ?? [undefined, []]
   if (name !== undefined && identity.every((key) => resource.text(key))) return { name, attribute: 'cloud.platform' }
@@ -157,7 +157,7 @@ function hostAttribute(resource: Attributes): Resolution {
   if (provider === 'azure') {
     return { host: resource.text('host.id') ?? resource.text('host.name'), rule: 'host.id or host.name on azure' }
   }
-  // The cluster names Datadog derives from Azure resource groups and EC2 tags need a provider, which has decided above.
+  // The cluster names that Datadog derives from Azure resource groups and EC2 tags need a provider, which has decided above.
   const node = resource.text('k8s.node.name')
   if (node !== undefined) {
     const cluster = resource.text('k8s.cluster.name')

@@ -15,7 +15,7 @@ import { INTAKE_PATH } from './settings.ts'
 import type { datadogSettings } from './settings.ts'
 import { splitTag } from './tags.ts'
 
-/** Milliseconds after which what failed is tried again, if the period is not shorter. */
+/** Milliseconds before a failed report is tried again, if the period is not shorter. */
 const RETRY = 60_000
 /** Milliseconds for one attempt. */
 const TIMEOUT = 30_000
@@ -27,22 +27,22 @@ type MetadataContext = Pick<
 
 /** An attribute `datadog.host.tag.<key>` of a resource is the tag `<key>` of its host. */
 const HOST_TAG = 'datadog.host.tag.'
-/** Tags that the data may give the host, at most. */
+/** The most tags that the data may give the host. */
 const MAX_TAGS = 100
-/** Characters of such a tag, far more than Datadog keeps. */
+/** The most characters of such a tag, far more than Datadog keeps. */
 const MAX_LENGTH = 1000
 
 /** The reports of this host to Datadog's infrastructure list. */
 export interface HostReports {
-  /** Takes the host's tags from the resources that are of this host, and of no other. */
+  /** Takes the host's tags from the resources of this host, and of no other. */
   readonly read: (batch: MetricBatch) => void
-  /** Reports at once, and again after each period until the component stops. Only the first call does something. */
+  /** Reports at once, and again after each period until the component stops. Only the first call has an effect. */
   readonly start: () => void
 }
 
 /**
- * Makes the reports, which do nothing unless they are asked for. A failure is logged and costs nothing else. Tags that are new are
- * reported within a minute. `intake`: where to, without the path, if `host_metadata` does not say.
+ * Makes the reports, which do nothing unless they are enabled. A failure is logged and has no other effect. New tags
+ * are reported within a minute. `intake`: the address, without the path, if `host_metadata` does not give one.
  */
 export function hostMetadata(context: MetadataContext, intake: string): HostReports {
   const { clock, config, log, signal, onStop } = context
@@ -131,7 +131,7 @@ export function hostMetadata(context: MetadataContext, intake: string): HostRepo
 }
 
 /**
- * Source: datadog-agent, pkg/opentelemetry-mapping-go/inframetadata; the collector's datadogexporter,
+ * Source: datadog-agent, pkg/opentelemetry-mapping-go/inframetadata; the Collector's datadogexporter,
  * internal/hostmetadata. The intake itself is not documented.
  */
 async function payload(hostname: string, tags: readonly string[]): Promise<object> {
@@ -147,12 +147,12 @@ async function payload(hostname: string, tags: readonly string[]): Promise<objec
       host_aliases: [],
     },
     'host-tags': { otel: tags },
-    // A text that holds JSON of its own.
+    // A text that itself holds JSON.
     gohai: JSON.stringify(await inventory(hostname)),
   }
 }
 
-/** The machine in the words of Datadog's gohai, which says everything as text. */
+/** The machine in the format of Datadog's gohai, in which every value is a text. */
 async function inventory(hostname: string): Promise<object> {
   const { default: information } = await import('systeminformation')
   const host = { root: hostFiles(), platform: process.platform, information: async () => information }

@@ -5,7 +5,7 @@ import type { Metric } from '../otlp/metrics/metric.ts'
 import { Scope } from '../otlp/common/resource.ts'
 import { isRead, sourcesOf, toAgentMetrics } from './agent_metrics.ts'
 
-/** Under which names metrics of hosts are sent; `both` are `otel` and `datadog`. */
+/** The names under which host metrics are sent; `both` means `otel` and `datadog`. */
 export const HOST_METRICS_NAMES = ['otel', 'otel_prefixed', 'datadog', 'both'] as const
 
 export type HostMetricsNames = (typeof HOST_METRICS_NAMES)[number]
@@ -15,15 +15,15 @@ const OF_HOSTS = /^(?:system|process)\./
 const SCOPE = new Scope({ name: 'heka-pipeline/datadog_host_metrics' })
 
 /**
- * Makes the step that gives the metrics of a batch the names under which they are sent. Sums of the batch must be
- * differences already. `metricPrefix` is put in front of every name but those that Datadog's Agent has.
+ * Makes a step that gives the metrics of a batch the names under which they are sent. Sums of the batch must already be
+ * differences. `metricPrefix` is put in front of every name except those of Datadog's Agent.
  */
 export function metricNames(
   names: HostMetricsNames,
   metricPrefix: string | undefined,
 ): (batch: MetricBatch, account: Pick<Account, 'created' | 'merged'>) => MetricBatch {
   const derives = names === 'datadog' || names === 'both'
-  // Without a prefix the uptime has one name for OpenTelemetry and for the Agent, and is sent once.
+  // Without a prefix, the uptime has the same name in OpenTelemetry and in the Agent, and is sent once.
   const keptAsItIs = (name: string): boolean => names === 'both' && metricPrefix === undefined && name === UPTIME
   const rename = renaming(names, metricPrefix)
   const renames = names === 'otel_prefixed' || metricPrefix !== undefined
@@ -47,14 +47,14 @@ export function metricNames(
     }
     if (renames) named = named.mapMetrics((metric) => metric.withName(rename(metric.name)))
     if (derived.length === 0) return named
-    // As bytes, so that the batch can still be read by its bytes alone.
+    // As bytes, so that the batch can still be read without objects.
     const added = MetricBatch.fromOtlp(MetricBatch.fromResources(derived).toOtlp())
     account.created(added.pointCount)
     return MetricBatch.merge([named, added])
   }
 }
 
-/** By the name under which something is sent: the metrics, of those handed in, that it may be made of. */
+/** By the name of a sent metric: the metrics handed in that it may be made from. */
 export function namesBefore(
   names: HostMetricsNames,
   metricPrefix: string | undefined,

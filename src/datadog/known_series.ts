@@ -21,31 +21,31 @@ import type { Kept, Samples, Settled } from './samples.ts'
 import { SentSeconds } from './sent_seconds.ts'
 import { SentState } from './sent_state.ts'
 
-/** Sources remembered at most. */
+/** The most sources that are remembered. */
 const MAX_KNOWN = 1_000_000
 
-/** What is known of a source: which series of Datadog's it feeds, when it came last and at what interval (0: not known), in seconds. */
+/** The memory of a source: the Datadog series that it feeds, when it was last seen and at what interval (0: not known), in seconds. */
 const SERIES = 0
 const SEEN = 1
 const INTERVAL = 2
 const STRIDE = 3
 const NONE = -1
-/** What a source, and a series, takes in arrays that grow twofold, those of `SentSeconds` and `Samples` included. */
+/** Bytes of a source, and of a series, in arrays that grow twofold, including those of `SentSeconds` and `Samples`. */
 const SOURCE_BYTES = 24
 const SERIES_BYTES = 36
-/** Seconds that an interval is at least taken for: what was held back comes all at once. */
+/** The shortest interval in seconds, because delayed data comes all at once. */
 const LEAST_INTERVAL = 60
-/** The metrics that are not remembered have their numbers from here on. */
+/** Metrics that are not remembered have numbers from this one on. */
 const PASSING = 2 ** 28
 
-/** The same bytes are another source as counts, as gauges, and as what is made of a histogram or summary. */
+/** The same bytes are another source as counts, as gauges, and as data made from a histogram or summary. */
 const KINDS = 3
 export const GAUGE = 0
 export const COUNT = 1
 export const WHOLE = 2
 export type Kind = typeof GAUGE | typeof COUNT | typeof WHOLE
 
-/** Where the attributes of a point stand. */
+/** The position of a point's attributes. */
 export type PointBytes = Pick<NumberPointCursor, 'view' | 'attributesStart' | 'attributesEnd'>
 
 /** The attributes of a point that is an object, as bytes: those on the wire, or their identity, which begins with a digit. */
@@ -55,26 +55,27 @@ export function bytesOf({ identityBytes }: Attributes): PointBytes {
 }
 
 /**
- * Which series of Datadog's the points of each source are, from batch to batch, and in which seconds these were sent. A source is
- * a series as its sender knows it, by the bytes it comes as; several become one series where what tells them apart is not sent.
+ * The Datadog series of each source's points, from batch to batch, and the seconds in which they were sent. A source is
+ * a series as its sender knows it, by its bytes; several sources become one series if the attributes that distinguish
+ * them are not sent.
  *
  * What is too large to be remembered, or finds no room, is only known within its batch, so that it is sent as if it came for the first time.
  *
  * What runs for each point of the rows `OTLP to Datadog` of `npm run bench` has parameters without names.
  */
 export class KnownSeries implements Memory {
-  /** Datadog's series, by kind and what they are written as. */
+  /** Datadog's series, by kind and written form. */
   readonly series: BytesIndex
   readonly #sent: SentSeconds
-  /** What is to survive a restart. */
+  /** The part of the memory that has to survive a restart. */
   readonly state: SentState
   readonly #metrics: MetricIndex
-  /** By the bytes of their attributes; their owner says of which metric and kind they are. */
+  /** By the bytes of their attributes; their owner is the metric and kind. */
   readonly #sources: BytesIndex
   #places = new Int32Array(64 * STRIDE)
   /** By series: the source of its last sample. */
   #origins = new Int32Array(64)
-  /** What is only known within the batch: metrics by what they are, and what these are; sources; and series. */
+  /** Entries that are only known within the batch: metrics by identity, and the reverse; sources; and series. */
   readonly #passingMetrics = new Map<string, number>()
   readonly #passingIdentities: string[] = []
   readonly #passingSources = new Set<number>()
@@ -83,14 +84,14 @@ export class KnownSeries implements Memory {
   #now = 0
   #second = 0
   #lastSweep: number
-  /** Whether something was forgotten since the last batch. */
+  /** Whether anything was forgotten since the last batch. */
   #swept = false
-  /** Whether something of the batch found no room. */
+  /** Whether anything in the batch found no room. */
   #isFull = false
-  /** Whether a batch was begun and has not ended: others may have a turn meanwhile. */
+  /** Whether a batch was begun and has not ended: other work may have a turn meanwhile. */
   #isWithin = false
 
-  /** `full`: called after each batch of which something found no room. */
+  /** `full`: called after each batch in which something found no room. */
   constructor(
     private readonly clock: Clock,
     private readonly full: () => void,
@@ -112,11 +113,11 @@ export class KnownSeries implements Memory {
     remembered.memories.add(this)
   }
 
-  /** Begins a batch, before which what has sent nothing for `ttl` milliseconds is forgotten. Returns whether anything was. */
+  /** Begins a batch, after forgetting sources that sent nothing for `ttl` milliseconds. Returns whether any were forgotten. */
   begin(batch: object, ttl: number): boolean {
     this.#now = this.clock.monotonic()
     this.#second = Math.floor(this.#now / 1000)
-    // Only between batches, so that within one the same source is the same number.
+    // Only between batches, so that the same source keeps its number within one.
     if (this.#now - this.#lastSweep >= ttl / 2) {
       this.#lastSweep = this.#now
       this.#forget((source) => this.#second - this.#places[source * STRIDE + SEEN] > ttl / 1000)
@@ -137,14 +138,14 @@ export class KnownSeries implements Memory {
     this.#isFull = false
   }
 
-  /** Nothing of a batch will be sent any more, or again. */
+  /** No part of a batch will be sent any more, or again. */
   ended(batch: object): void {
     this.#sent.ended(batch)
   }
 
   /** `Memory`. */
   shrink(part: number): void {
-    // Within one, the same source is the same number.
+    // Within a batch, the same source keeps its number.
     if (this.#isWithin) return
     const places = this.#places
     const second = Math.floor(this.clock.monotonic() / 1000)
@@ -166,7 +167,7 @@ export class KnownSeries implements Memory {
     this.#forget((source) => isOld[source] === 1)
   }
 
-  /** Forgets all: there will be no further batch. */
+  /** Forgets everything: there will be no further batch. */
   close(): void {
     this.remembered.memories.delete(this)
     this.#forget(() => true)
@@ -193,17 +194,17 @@ export class KnownSeries implements Memory {
     return !this.#passingSeries.has(series)
   }
 
-  /** Whether the source that `find` has just looked for in vain can be known beyond the batch. */
+  /** Whether the source that `find` has not found can be known beyond the batch. */
   mayKeep(owner: number, { attributesStart, attributesEnd }: PointBytes): boolean {
     return this.keepsOwner(owner) && this.#hasRoom(this.#sources, attributesEnd - attributesStart)
   }
 
-  /** The number of a source; -1 when it is not known. */
+  /** The number of a source; -1 if it is not known. */
   find(owner: number, { view, attributesStart, attributesEnd }: PointBytes): number {
     return this.#sources.find(owner, view, attributesStart, attributesEnd)
   }
 
-  /** Gives a number to the source that `find` has just looked for in vain, for which `mayKeep` has been asked. */
+  /** Gives a number to the source that `find` has not found, after a call of `mayKeep`. */
   add(owner: number, { view, attributesStart, attributesEnd }: PointBytes, series: number, isKept: boolean): number {
     const source = this.#sources.add(owner, view, attributesStart, attributesEnd)
     if (!isKept || !this.keepsSeries(series)) this.#passingSources.add(source)
@@ -218,7 +219,7 @@ export class KnownSeries implements Memory {
     return this.#sources.owner(source) === owner
   }
 
-  /** The series of a source, which has come again now. */
+  /** The series of a source that occurs again now. */
   seriesOf(source: number): number {
     const at = source * STRIDE
     if (this.#places[at + SEEN] !== this.#second) this.#see(at)
@@ -231,12 +232,12 @@ export class KnownSeries implements Memory {
     places[at + SEEN] = this.#second
   }
 
-  /** Says which series a source feeds, or why none. */
+  /** Notes the series that a source feeds, or the reason why there is none. */
   assign(source: number, series: number): void {
     this.#places[source * STRIDE + SERIES] = series
   }
 
-  /** The number of a series of Datadog's, by kind and what it is written as, from `start` to `end`. `isKept`: as of its source. */
+  /** The number of a Datadog series, by kind and by its written form from `start` to `end`. `isKept`: whether its source is. */
   numberOf(kind: Kind, view: DataView, start: number, end: number, isKept: boolean): number {
     const known = this.series.find(kind, view, start, end)
     if (known >= 0) return known
@@ -254,7 +255,7 @@ export class KnownSeries implements Memory {
     if (source === other) return true
     const owner = this.#sources.owner(source)
     const otherOwner = this.#sources.owner(other)
-    // What is made of a histogram or summary.
+    // Data made from a histogram or summary.
     if (owner < 0 && otherOwner < 0 && Buffer.compare(this.#sources.bytes(source), this.#sources.bytes(other)) === 0) {
       return this.isSame(-1 - owner, -1 - otherOwner)
     }
@@ -271,8 +272,8 @@ export class KnownSeries implements Memory {
   }
 
   /**
-   * What becomes of a gauge in whose second an earlier batch sent one of its series: it is overwritten by that of another source, or
-   * merged into a later one of its own. `undefined`: it is sent.
+   * The fate of a gauge if an earlier batch sent one of its series in the same second: it is overwritten by that of
+   * another source, or merged into a later one of its own. `undefined`: it is sent.
    */
   heldGauge(
     series: number,
@@ -284,12 +285,12 @@ export class KnownSeries implements Memory {
     const sent = this.#sent
     if (!sent.mayHold(series, second) || !sent.holdsGauge(series, second)) return undefined
     const isOwn = this.isSame(this.#origins[series], source)
-    // What stands for several sources is not replaced by one of them.
+    // A value of several sources is not replaced by that of one of them.
     if (!isOwn || (kept !== 'latest' && sent.isShared(series))) return 'overwritten'
     return sent.isNewest(series, second, time) ? undefined : 'merged'
   }
 
-  /** Two sources feed a series, unless they are one. */
+  /** Two sources feed a series, unless they turn out to be one. */
   meet(series: number, source: number, other: number, isCount: boolean): void {
     if (source !== other && !this.#sent.isShared(series) && !this.isSame(source, other))
       this.#sent.share(series, isCount)
@@ -318,7 +319,7 @@ export class KnownSeries implements Memory {
     return Attributes.from(readAttributeRun({ bytes }, 0, bytes.length)).identity
   }
 
-  /** Whether something of so many bytes may be remembered. */
+  /** Whether something of this many bytes may be remembered. */
   #hasRoom(index: BytesIndex, length: number): boolean {
     if (length > MAX_ATTRIBUTES) return false
     if (index.size >= MAX_KNOWN) this.remembered.isFull()
@@ -337,11 +338,11 @@ export class KnownSeries implements Memory {
   }
 
   #forgetPassing(): void {
-    // Almost always: emptying what is empty takes time for every batch.
+    // Almost always: emptying an empty collection takes time for every batch.
     if (this.#passingMetrics.size + this.#passingSources.size + this.#passingSeries.size === 0) return
     this.#passingMetrics.clear()
     this.#passingIdentities.length = 0
-    // From the last to the first, so that the memory of each is given back at once.
+    // From the last to the first, so that the memory of each is released at once.
     for (const source of [...this.#passingSources].reverse()) this.#sources.forgetOne(source)
     for (const series of [...this.#passingSeries].reverse()) {
       this.#forgetSeries(series)
@@ -356,12 +357,12 @@ export class KnownSeries implements Memory {
     this.state.forgetSeries(series)
   }
 
-  /** Forgets the sources for which `isGone` says so, and the series and metrics that have no other. */
+  /** Forgets the sources for which `isGone` returns true, and the series and metrics that have no other. */
   #forget(isGone: (source: number) => boolean): void {
     this.#forgetPassing()
     const { used } = this.remembered
     const owned = (source: number): number => -1 - this.#sources.owner(source)
-    // What is made of a histogram or summary goes with that.
+    // Data made from a histogram or summary goes with it.
     const goes = (source: number): boolean => isGone(source) || (owned(source) >= 0 && goes(owned(source)))
     const metricOf = (source: number): number =>
       owned(source) >= 0 ? metricOf(owned(source)) : Math.floor(this.#sources.owner(source) / KINDS)

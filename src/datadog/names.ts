@@ -1,8 +1,9 @@
 const MAX_LENGTH = 200
 
 /**
- * A metric name as Datadog stores it: from its first letter on, everything but ASCII letters, digits, `_` and `.` made `_`,
- * at most 200 characters; '' when no letter is in it. Source: Datadog documentation, metrics/custom_metrics.
+ * A metric name as Datadog stores it: from its first letter on, with every character but ASCII letters, digits, `_` and
+ * `.` replaced by `_`, at most 200 characters; '' if it has no letter. Source: Datadog documentation,
+ * metrics/custom_metrics.
  */
 export function normalizeName(name: string): string {
   return name
@@ -12,9 +13,10 @@ export function normalizeName(name: string): string {
 }
 
 /**
- * A tag as Datadog stores it: lower-case, from its first letter on, everything but letters, digits and `_-:./` made `_`,
- * at most 200 characters, no `_` at its end, and the value `n/a` where there is none; '' when nothing is left.
- * Source: Datadog documentation, getting_started/tagging; the `n/a` from datadog-agent, attributes translation.
+ * A tag as Datadog stores it: in lower case, from its first letter on, with every character but letters, digits and
+ * `_-:./` replaced by `_`, at most 200 characters, no `_` at its end, and the value `n/a` if it has none; '' if nothing
+ * is left. Source: Datadog documentation, getting_started/tagging; the `n/a` from datadog-agent, attributes
+ * translation.
  */
 export function normalizeTag(key: string, value: string): string {
   let tag = `${key}:${value}`

@@ -17,7 +17,7 @@ import { hostOverrider } from './host.ts'
 import { tagKey } from './resource_attributes.ts'
 import { splitTag, tagMerger } from './tags.ts'
 
-/** Makes the function that names each metric once of which values were overwritten. */
+/** Makes a function that logs each metric with overwritten values once. */
 export function overwrittenLog(log: Pick<Logger, 'warn'>): (metric: { readonly name: string }) => void {
   return warnOncePerMetric(
     log,
@@ -25,7 +25,7 @@ export function overwrittenLog(log: Pick<Logger, 'warn'>): (metric: { readonly n
   )
 }
 
-/** Those of `DeltaOptions` that log. */
+/** The options of `DeltaOptions` that log. */
 export function deltaLog(log: Pick<Logger, 'warn'>): Pick<DeltaOptions, 'severalWriters' | 'tooLarge'> {
   return {
     severalWriters: warnOncePerMetric(log, SEVERAL_WRITERS),
@@ -34,9 +34,10 @@ export function deltaLog(log: Pick<Logger, 'warn'>): Pick<DeltaOptions, 'several
 }
 
 /**
- * Makes the `prepare` of a Datadog exporter: leaves out what Datadog does not take, adds up what has become one series at
- * one time, and turns cumulative counts into differences as `options` say. `refuses` names the reason why a metric cannot be sent.
- * `overwritten` is told of each value that another took the place of. `prepareInTurns` does the same, and may be left where it yields. `state` is what is remembered for the differences, until `close`.
+ * Makes the `prepare` of a Datadog exporter: leaves out points that Datadog does not accept, adds up points that became
+ * one series at one time, and turns cumulative counts into differences according to `options`. `refuses` names the
+ * reason why a metric cannot be sent. `overwritten` is called with each value that another replaced. `prepareInTurns`
+ * does the same in turns. `state` is the memory for the differences, until `close`.
  */
 export function preparation(
   options: DeltaOptions,
@@ -83,8 +84,8 @@ export function preparation(
 }
 
 /**
- * Makes the step that makes an exporter's `hostname` and `tags` win over everything in a batch, also over resource attributes
- * that Datadog would translate to one of these tags.
+ * Makes a step that makes an exporter's `hostname` and `tags` win over everything in a batch, also over resource
+ * attributes that Datadog would translate to one of these tags.
  */
 export function hostAndTags({
   hostname,

@@ -3,9 +3,9 @@ import { matchesWildcards } from '../text/match.ts'
 import { platformOf } from './host.ts'
 
 /**
- * Resource attributes that are no tags unless asked for: those that are new with every start of a process, what says which
- * SDK wrote the data, and what describes at length. What names a pod, container or task stays, and so does all that people
- * filter by.
+ * Resource attributes that become tags only on request: those that change with every start of a process, those about
+ * the SDK that wrote the data, and long descriptions. Attributes that identify a pod, container or task stay, and so do
+ * all that people filter by.
  */
 export const DEFAULT_EXCLUDE = [
   'service.instance.id',
@@ -86,14 +86,14 @@ export function tagKey(attribute: string): string {
   return TAG_KEYS.get(attribute) ?? attribute
 }
 
-/** An app of Azure App Service by what Datadog calls it. */
+/** An app of Azure App Service under Datadog's name for it. */
 const OF_APP_SERVICE = {
   'service.name': 'name',
   'cloud.account.id': 'subscription_id',
   'azure.resource_group.name': 'resource_group',
 } as const
 
-/** The same of a service of Google Cloud; a job is none. */
+/** The same for a service of Google Cloud; a job is not one. */
 const OF_GOOGLE = {
   'cloud.account.id': 'project_id',
   'cloud.region': 'location',
@@ -102,8 +102,8 @@ const OF_GOOGLE = {
 } as const
 
 /**
- * The tags by which Datadog knows what has no host, beside those above, where all the attributes are there that they come from.
- * Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/attributes/source.go.
+ * The tags by which Datadog identifies workloads without a host, in addition to those above, if all attributes that
+ * they are made from are there. Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/attributes/source.go.
  */
 function platformTags(resource: Attributes): readonly (readonly [attribute: string, key: string])[] {
   const platform = platformOf(resource)
@@ -130,13 +130,13 @@ const HOST_ATTRIBUTES: ReadonlySet<string> = new Set([
   'host.name',
 ])
 
-/** Whether Datadog may read from an attribute of the resource which host it has, so that it cannot be left out. */
+/** Whether Datadog may read the host from this resource attribute, so that it cannot be left out. */
 export function decidesHost(attribute: string, resource: Attributes): boolean {
   if (HOST_ATTRIBUTES.has(attribute)) return true
   return attribute === 'service.name' && /^azure\.(app_service|functions)$/.test(platformOf(resource))
 }
 
-/** Makes the choice of a `resource_attributes` setting: whether an attribute, by its name in the data, is to be a tag. */
+/** Makes the choice of a `resource_attributes` setting: whether an attribute, by its name in the data, becomes a tag. */
 export function chooseAttributes({
   include,
   exclude,
@@ -150,9 +150,9 @@ export function chooseAttributes({
 }
 
 /**
- * The tags of a resource, each value by its tag key. An attribute that carries the tag's own name wins over one that
- * Datadog translates to it; among translated ones the first of the table above wins. The attribute that names `host`, and
- * Datadog's own instructions (`datadog.host.*`), are no tags.
+ * The tags of a resource, by key. An attribute with the tag's own name wins over one that Datadog translates to it;
+ * among translated ones the first in the table above wins. The attribute that names `host`, and Datadog's own
+ * instructions (`datadog.host.*`), are not tags.
  */
 export function resourceTags(
   attributes: Attributes,
@@ -174,7 +174,7 @@ export function resourceTagSources(
     if (!chosen(key) || key === 'host' || key.startsWith('datadog.host.')) continue
     const value = tagValue(key, attributes)
     const tag = tagKey(key)
-    // What Datadog has a name of its own for is not told to be empty.
+    // An attribute that Datadog has its own name for is not sent if it is empty.
     if (namesHost(key, value, host) || (value === '' && tag !== key)) continue
     const rank = tag === key ? -1 : key.startsWith(CONTAINER_TAG) ? TAG_KEYS.size : TABLE_ORDER.indexOf(key)
     const earlier = tags.get(tag)
@@ -187,14 +187,14 @@ export function resourceTagSources(
   return tags
 }
 
-/** Of the tags of an image Datadog takes the first. */
+/** If an image has several tags, Datadog takes the first. */
 function tagValue(attribute: string, attributes: Attributes): string {
   const first = attribute === 'container.image.tags' ? attributes.get(attribute) : undefined
   if (Array.isArray(first)) return typeof first[0] === 'string' ? first[0] : ''
   return attributes.text(attribute) ?? ''
 }
 
-/** Whether an attribute of this value is what names the host, and so no tag. */
+/** Whether an attribute of this value names the host, and so is not a tag. */
 export function namesHost(attribute: string, value: string, host: string | undefined): boolean {
   return value === host && (attribute === 'host.id' || attribute === 'host.name')
 }

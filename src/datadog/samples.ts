@@ -5,15 +5,15 @@ import type { SentSeconds } from './sent_seconds.ts'
 const NONE = -1
 const SECOND = 1_000_000_000
 
-/** Samples of series, each in one second, in the order in which they came. Used again for every batch. */
+/** Samples of series, each in one second, in order of arrival. The object is used again for every batch. */
 export class Moments {
   /** By sample: the number of its series, and its second since 1970. */
   series = new Int32Array(64)
   timestamps = new Float64Array(64)
   count = 0
-  /** By series: its first sample, if that is of this batch and of this series. */
+  /** By series: its first sample, if that belongs to this batch and to this series. */
   private first = new Int32Array(64)
-  /** The samples behind the first of a series, by series and second. */
+  /** The samples after the first of a series, by series and second. */
   private readonly later = new Map<number, Map<number, number>>()
 
   clear(): void {
@@ -26,7 +26,7 @@ export class Moments {
     return this.later.size > 0
   }
 
-  /** The sample of a series in a second; -1 when there is none. */
+  /** The sample of a series in a second; -1 if there is none. */
   find(series: number, timestamp: number): number {
     const first = this.firstOf(series)
     if (first < 0 || this.timestamps[first] === timestamp) return first
@@ -62,14 +62,14 @@ export class Moments {
   }
 }
 
-/** What is kept of several values of one series and second. */
+/** How several values of one series and second are combined. */
 export type Kept = 'sum' | 'latest' | 'least' | 'greatest'
 
-/** What became of counts whose second was taken. */
+/** The fate of counts whose second was taken. */
 export interface Settled {
-  /** A sample, and the one of another second to which it was added. */
+  /** A sample, and the one of another second that it was added to. */
   readonly joined: readonly (readonly [index: number, into: number])[]
-  /** Those that were moved, each with the second that was its own. */
+  /** Those that were moved, each with its own original second. */
   readonly moved: ReadonlyMap<number, number>
   /** Samples for which no second was left. */
   readonly lost: readonly number[]
@@ -78,18 +78,18 @@ export interface Settled {
 /** Values of counts and gauges. */
 export class Samples extends Moments {
   values = new Float64Array(64)
-  /** The nanoseconds that a count covers, 0 when that is not known; NaN for a gauge. */
+  /** The nanoseconds that a count covers, 0 if that is not known; NaN for a gauge. */
   covered = new Float64Array(64)
-  /** The lower 32 bits of the nanoseconds since 1970: enough to tell what is later within a second. */
+  /** The lower 32 bits of the nanoseconds since 1970: enough to order values within a second. */
   times = new Int32Array(64)
-  /** Which source the value is from; of what was added up, one of them. */
+  /** The source of the value; for a sum, one of its sources. */
   origins = new Int32Array(64)
-  /** What is told to Datadog of `covered`, in seconds; 0 for nothing. */
+  /** The seconds of `covered` that are sent to Datadog; 0 for none. */
   intervals = new Float64Array(64)
 
   /**
-   * Adds a sample. Where its series has one in that second already, it becomes a part of that by `kept`, which covers the time of
-   * both then; returns the source whose value was there, -1 when there was none.
+   * Adds a sample. If its series already has one in that second, it is combined with that by `kept`, and the result
+   * covers the time of both; returns the source of the earlier value, -1 if there was none.
    */
   put(
     series: number,
@@ -125,8 +125,8 @@ export class Samples extends Moments {
   }
 
   /**
-   * Gives every count a second in which none of its series was sent: its own, or that which `SentSeconds.move` says. Remembers
-   * what is sent when. From the last to the first, so that for each it is known what it can be added to.
+   * Gives every count a second in which its series was not sent: its own, or the result of `SentSeconds.move`.
+   * Remembers the seconds. Runs from the last to the first, so that for each it is known which one it can be added to.
    */
   settle(sent: SentSeconds): Settled {
     const order = this.repeated ? fromTheLast(this.timestamps, this.count) : undefined
@@ -158,7 +158,7 @@ export class Samples extends Moments {
     return { joined, moved, lost }
   }
 
-  /** Takes samples out, once all are settled. */
+  /** Removes samples, once all are settled. */
   remove(indices: readonly number[]): void {
     const gone = new Set(indices)
     let kept = 0
@@ -172,7 +172,7 @@ export class Samples extends Moments {
     this.count = kept
   }
 
-  /** Adds a count to another, of which the own second is `seconds` later. */
+  /** Adds a count to another whose own second is `seconds` later. */
   private join(index: number, into: number, seconds: number): void {
     const about = seconds * SECOND
     const later = about + nanosecondsBetween(this.times[index] + about, this.times[into])
@@ -190,7 +190,7 @@ export class Samples extends Moments {
   }
 }
 
-/** What two counts cover together, of which the second ends `later` nanoseconds after the first. */
+/** The time that two counts cover together, if the second ends `later` nanoseconds after the first. */
 function together(first: number, second: number, later: number): number {
   if (first === 0 || second === 0) return 0
   return Math.max(0, later) - Math.min(-first, later - second)

@@ -5,8 +5,9 @@ import { splitTag } from './tags.ts'
 const NONE: ReadonlyMap<string, string> = new Map()
 
 /**
- * Makes the function that says which tags a scope gives to its metrics, each value by its key. `host` is Datadog's host and no tag, and
- * the exporter's own `tags` win. Source: datadog-agent, pkg/opentelemetry-mapping-go/otlp/metrics/internal/instrumentationscope.
+ * Makes a function that returns the tags that a scope gives to its metrics, by key. `host` is Datadog's host and not a
+ * tag, and the exporter's own `tags` win. Source: datadog-agent,
+ * pkg/opentelemetry-mapping-go/otlp/metrics/internal/instrumentationscope.
  */
 export function scopeTagger(config: {
   readonly instrumentation_scope_metadata_as_tags: boolean

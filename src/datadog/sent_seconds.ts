@@ -1,19 +1,19 @@
 import { doubled } from '../otlp/wire/bytes_index.ts'
 import { RememberedBytes } from '../otlp/common/remembered_bytes.ts'
 
-/** The last seconds of every series, for which it is known whether a count was sent in them. */
+/** The number of last seconds of every series for which it is known whether a count was sent in them. */
 const WINDOW = 32
-/** The same of a shared series: more than the hour beyond which Datadog takes nothing. */
+/** The same for a shared series: more than the hour beyond which Datadog accepts nothing. */
 const SHARED_WINDOW = 4096
-/** Seconds that a count is sent ahead of the newest one of its series at most. Datadog takes nothing that lies ten minutes ahead. */
+/** The most seconds by which a count is sent ahead of the newest one of its series. Datadog accepts nothing ten minutes ahead. */
 const FARTHEST = 300
-/** The last seconds of a shared series that are told when all is told. */
+/** The last seconds of a shared series that a checkpoint writes. */
 const RECENT = 64
-/** Shared series at most, and what each takes. */
+/** The most shared series, and the bytes of each. */
 const MAX_SHARED = 100_000
 const SHARED_BYTES = 700
 
-/** The seconds in which values of a shared series were sent: of one that several sources feed, or one more than once a second. */
+/** The seconds in which values of a shared series were sent: one that several sources feed, or one with more than one value a second. */
 class SharedSeconds {
   readonly #sent = new Int32Array(SHARED_WINDOW / 32)
   /** The last second in which a value was sent. */
@@ -21,7 +21,7 @@ class SharedSeconds {
   /** The newest second that a value had by itself. */
   newest = -Infinity
 
-  /** @param since of seconds before it nothing is known */
+  /** @param since nothing is known of the seconds before it */
   constructor(
     readonly since: number,
     readonly isCount: boolean,
@@ -38,7 +38,7 @@ class SharedSeconds {
     return this.has(second) || (second < this.since && second > this.last - SHARED_WINDOW)
   }
 
-  /** The first second behind `second`, up to `end`, in which surely none was sent. */
+  /** The first second after `second`, up to `end`, in which certainly no value was sent. */
   free(second: number, end: number): number | undefined {
     for (let next = Math.max(second + 1, this.since); next <= end; next++) if (!this.has(next)) return next
     return undefined
@@ -60,16 +60,16 @@ class SharedSeconds {
 }
 
 /**
- * Remembers when what was sent last, because Datadog keeps one value a second of each series, whichever comes last, also where
- * they come in different requests.
+ * Remembers the seconds in which values were last sent, because Datadog keeps one value a second of each series, the
+ * last one to arrive, even across requests.
  */
 export class SentSeconds {
-  /** By series: the last second since 1970 in which something was sent; Infinity where `#shared` knows more. */
+  /** By series: the last second since 1970 in which a value was sent; Infinity if `#shared` knows more. */
   #last = new Float64Array(64)
-  /** Of a count: a bit for each second of the window, the last one lowest. Of a gauge: its time, as in `Samples`. */
+  /** For a count: a bit for each second of the window, the last second lowest. For a gauge: its time, as in `Samples`. */
   #details = new Int32Array(64)
   readonly #shared = new Map<number, SharedSeconds>()
-  /** What was remembered of series before the last batch changed it, in the order of the changes. */
+  /** The memory of series before the last batch changed it, in the order of the changes. */
   #changed = { series: new Int32Array(64), last: new Float64Array(64), details: new Int32Array(64), count: 0 }
   /** The seconds of shared series that the last batch took, and those of every batch: a series, then a second. */
   #taken: number[] = []
@@ -77,13 +77,13 @@ export class SentSeconds {
   /** Holds the last batch only. */
   #lastBatch = new WeakSet<object>()
 
-  /** @param certain told of each second in which a count of a shared series was sent, once nothing of its batch will be sent again */
+  /** @param certain called with each second in which a count of a shared series was sent, once no part of its batch will be sent again */
   constructor(
     private readonly certain: (series: number, second: number) => void = () => undefined,
     private readonly remembered = new RememberedBytes(),
   ) {}
 
-  /** The same batch again as the last time takes the same seconds again. */
+  /** If the last batch comes again, it takes the same seconds again. */
   begin(batch: object): void {
     if (this.#lastBatch.has(batch)) this.#undo()
     this.#changed.count = 0
@@ -92,14 +92,14 @@ export class SentSeconds {
     this.#lastBatch = new WeakSet([batch])
   }
 
-  /** The batch has taken its seconds; those of `passing` are no longer known when it was delivered. */
+  /** The batch has taken its seconds; those of `passing` are no longer known when it is delivered. */
   end(batch: object, passing: ReadonlySet<number> = new Set()): void {
     const lasting =
       passing.size === 0 ? this.#taken : this.#taken.filter((_, index) => !passing.has(this.#taken[index & ~1]))
     if (lasting.length > 0) this.#takenBy.set(batch, lasting)
   }
 
-  /** Of the series nothing is known. */
+  /** Nothing is known of the series. */
   forget(series: number): void {
     while (series >= this.#last.length) {
       this.#last = doubled(this.#last)
@@ -110,7 +110,7 @@ export class SentSeconds {
     this.#forgetShared(series)
   }
 
-  /** Takes the second for a count; `false` when one was sent in it: then `move` says where it goes. */
+  /** Takes the second for a count; `false` if one was sent in it: then `move` finds another. */
   takeCount(series: number, second: number): boolean {
     const before = this.#last[series] - second
     if (before < 0) {
@@ -137,9 +137,9 @@ export class SentSeconds {
   }
 
   /**
-   * The second for a count whose own is taken: the nearest later one in which none was sent, or `target`, the nearest later one
-   * for which the batch has a count of the series already (Infinity: none), to which it is to be added. Only without a target it
-   * may be one behind all others; NaN when that would be too far ahead.
+   * The second for a count whose own is taken: the nearest later one in which none was sent, or `target`, the nearest
+   * later one for which the batch already has a count of the series (Infinity: none), to which it is to be added. Only
+   * without a target may it be a second after all others; NaN if that would be too far ahead.
    */
   move(series: number, second: number, target: number): number {
     const shared = this.#shared.get(series) ?? this.share(series, true)
@@ -151,7 +151,7 @@ export class SentSeconds {
     return place
   }
 
-  /** Whether something may have been sent in the second. */
+  /** Whether a value may have been sent in the second. */
   mayHold(series: number, second: number): boolean {
     return second <= this.#last[series]
   }
@@ -161,7 +161,7 @@ export class SentSeconds {
     return this.#shared.get(series)?.has(second) ?? second === this.#last[series]
   }
 
-  /** Whether a gauge of `time` may be sent in a second that holds one of the same source: it is not older than that. */
+  /** Whether a gauge of `time` may be sent in a second that has one of the same source: it must not be older than that. */
   isNewest(series: number, second: number, time: number): boolean {
     return second === this.#lastOf(series) && nanosecondsBetween(this.#details[series], time) >= 0
   }
@@ -176,7 +176,7 @@ export class SentSeconds {
     return this.#shared.has(series)
   }
 
-  /** The series is shared: from now on it is remembered for longer when what was sent. */
+  /** The series is shared: from now on its seconds are remembered for longer. */
   share(series: number, isCount: boolean): SharedSeconds {
     const known = this.#shared.get(series)
     if (known !== undefined) return known
@@ -194,7 +194,7 @@ export class SentSeconds {
     return shared
   }
 
-  /** Nothing of a batch will be sent any more, or again. */
+  /** No part of a batch will be sent any more, or again. */
   ended(batch: object): void {
     const taken = this.#takenBy.get(batch) ?? []
     for (let index = 0; index < taken.length; index += 2) {
@@ -207,7 +207,7 @@ export class SentSeconds {
     return Array.from(this.#shared).flatMap(([series, { isCount }]) => (isCount ? [series] : []))
   }
 
-  /** The last seconds in which something of a shared series was sent, and the first for which that is known. */
+  /** The last seconds in which values of a shared series were sent, and the first second for which that is known. */
   recent(series: number): { readonly seconds: readonly number[]; readonly since: number } {
     const shared = this.#shared.get(series)
     if (shared === undefined) return { seconds: [], since: 0 }
@@ -216,7 +216,7 @@ export class SentSeconds {
     return { seconds: seconds.filter((second) => shared.has(second)), since }
   }
 
-  /** Takes over what an earlier process, or exporter, remembered of a shared series of counts. */
+  /** Takes over the memory of a shared series of counts from an earlier process, or another exporter. */
   restore(series: number, since: number, seconds: readonly number[]): void {
     const shared = this.#shared.get(series) ?? new SharedSeconds(since, true)
     for (const second of seconds) shared.add(second)
@@ -225,7 +225,7 @@ export class SentSeconds {
     this.#last[series] = Infinity
   }
 
-  /** In the place of the one that was shared first, where there is no room. */
+  /** Replaces the series that was shared first, if there is no room. */
   #rememberShared(series: number, shared: SharedSeconds): void {
     if (this.#shared.has(series)) return
     if (this.#shared.size >= MAX_SHARED || (this.#shared.size > 0 && !this.remembered.hasRoom(SHARED_BYTES)))
@@ -238,7 +238,7 @@ export class SentSeconds {
     if (this.#shared.delete(series)) this.remembered.add(-SHARED_BYTES)
   }
 
-  /** Remembers of the series that was shared first no more than of one that is not. */
+  /** Reduces the memory of the series that was shared first to that of a series that is not shared. */
   #unshare(): void {
     const [[series, { last }]] = this.#shared
     this.#forgetShared(series)
@@ -246,7 +246,7 @@ export class SentSeconds {
     this.#details[series] = 1
   }
 
-  /** What was remembered of a count before this batch. */
+  /** The memory of a count before this batch. */
   #secondsBefore(series: number): readonly number[] {
     const changed = this.#changed
     const index = changed.series.subarray(0, changed.count).indexOf(series)
@@ -291,7 +291,7 @@ export class SentSeconds {
   }
 }
 
-/** The seconds of a window, of which one stands for each bit. */
+/** The seconds of a window, one for each bit. */
 function secondsOf(last: number, bits: number): number[] {
   const seconds: number[] = []
   for (let before = WINDOW - 1; before >= 0 && last !== -Infinity; before--) {
@@ -300,7 +300,7 @@ function secondsOf(last: number, bits: number): number[] {
   return seconds
 }
 
-/** From one time to another of the same second, of both of which only the lower 32 bits are known. */
+/** From one time to another within a second; only the lower 32 bits of both are known. */
 export function nanosecondsBetween(earlier: number, later: number): number {
   return (later - earlier) | 0
 }

@@ -2,30 +2,31 @@ import type { ExporterState, StateRecord } from '../component/exporter.ts'
 import { viewOf } from '../otlp/wire/lazy_message.ts'
 import type { SentSeconds } from './sent_seconds.ts'
 
-/** Series told at a time that have not changed. */
+/** Unchanged series that are written per call. */
 const SLICE = 500
 
-/** Series of counts, by what they are written as. */
+/** Series of counts, by their written form. */
 interface Series {
   bytes(number: number): Uint8Array
-  /** -1 where it is not to be remembered. */
+  /** -1 if it cannot be remembered. */
   numberOf(view: DataView, start: number, end: number): number
-  /** Forgets all. */
+  /** Forgets everything. */
   forget(): void
 }
 
 /**
- * Tells in which seconds counts of shared series were sent, so that neither after a restart nor after a reload one takes the place of
- * another. Those of a batch only when nothing of it will be sent again: what a queue on disk hands out again is to get the same
- * seconds as before. Entry after entry of 32-bit numbers: that of a series, how many bytes it is written as (0: they
- * were told), the second before which nothing is known, how many seconds follow, and these; then the bytes.
+ * Saves the seconds in which counts of shared series were sent, so that after a restart or reload no count replaces
+ * another. Those of a batch are saved only when no part of it will be sent again: a batch that a queue on disk hands
+ * out again must get the same seconds as before. The format is a sequence of entries of 32-bit numbers: the number of a
+ * series, the length of its written form in bytes (0: already saved), the second before which nothing is known, the
+ * number of seconds that follow, and these; then the bytes.
  */
 export class SentState implements ExporterState {
-  /** Series whose bytes were told; `undefined` where nobody asked to be told. */
+  /** Series whose bytes were saved; `undefined` if no checkpoint was begun. */
   #named: Set<number> | undefined
-  /** Series that are still to be told. */
+  /** Series that are still to be saved. */
   #untold: number[] = []
-  /** What has become certain since: seconds by series. */
+  /** The seconds that have become certain since then, by series. */
   readonly #changed = new Map<number, number[]>()
 
   constructor(

@@ -25,10 +25,10 @@ const SITES = [
   'us2.ddog-gov.com',
 ] as const
 
-/** Of the intake that is told of hosts. */
+/** The intake for host metadata. */
 export const INTAKE_PATH = '/intake'
 
-/** Milliseconds; the same as in the collector's Datadog exporter. */
+/** Milliseconds; the same as in the Collector's Datadog exporter. */
 const SHORTEST_PERIOD = 300_000
 
 /** The settings that both Datadog exporters have. */
@@ -40,7 +40,7 @@ export const datadogSettings = {
     env: ['DD_SITE', 'DATADOG_SITE'],
   },
   endpoint: {
-    doc: 'The address to send to instead of the site (`https://api.<site>`, for OTLP `https://otlp.<site>`), without the path.',
+    doc: 'The address to send to instead of that of the site (`https://api.<site>`, for OTLP `https://otlp.<site>`), without the path.',
     format: 'url',
     default: undefined,
   },
@@ -52,46 +52,46 @@ export const datadogSettings = {
     secret: true,
   },
   hostname: {
-    doc: 'The host of everything that is sent, whatever the data says. When it is unset, the host follows from the resource attributes.',
+    doc: 'The host of all data, regardless of what the data says. If it is unset, the resource attributes decide.',
     format: 'hostname',
     default: undefined,
   },
   host: {
     from: {
-      doc: "Resource attributes that name the host: the first one present counts, before Datadog's own rules.",
+      doc: "Resource attributes that name the host. The first one present is used, before Datadog's own rules.",
       format: { list: 'string' },
       default: [],
     },
     fallback: {
-      doc: 'The host of data that names none: `none` leaves it without one, `os` takes the name of this machine, and `config` takes `hostname`, which then overrides nothing.',
+      doc: 'The host of data that names none: `none` leaves it without one, `os` uses the name of this machine, and `config` uses `hostname`, which then no longer overrides the data.',
       format: ['none', 'config', 'os'],
       default: 'none',
     },
   },
   tags: {
-    doc: 'Tags of everything that is sent, each as `key:value`; they win over attributes of the same key.',
+    doc: 'Tags of all data, each as `key:value`; they win over attributes of the same key.',
     format: 'tags',
     default: [],
   },
   resource_attributes: {
     include: {
-      doc: 'The resource attributes that become tags, by the name they have in the data; `*` stands for any text.',
+      doc: 'The resource attributes that become tags, by their names in the data; `*` matches any text.',
       format: { list: 'string' },
       default: ['*'],
     },
     exclude: {
-      doc: 'Resource attributes that do not become tags, of those included. The default leaves out attributes that change with every start of a process, attributes about the SDK, and long descriptions.',
+      doc: 'Resource attributes among those included that do not become tags. The default leaves out attributes that change with every start of a process, attributes about the SDK, and long descriptions.',
       format: { list: 'string' },
       default: DEFAULT_EXCLUDE,
     },
   },
   instrumentation_scope_metadata_as_tags: {
-    doc: 'Whether the name, the version and the attributes of the instrumentation scope of a metric become tags. Without it, scopes that have the same metric are one series: their counts are added, and of their gauges only one a second can be kept.',
+    doc: "Whether the name, version and attributes of a metric's instrumentation scope become tags. Without it, scopes with the same metric share one series: their counts are added, and only one of their gauges is kept per second.",
     format: 'boolean',
     default: false,
   },
   host_metrics_names: {
-    doc: "The names of host metrics: `otel` as they are, `otel_prefixed` with `otel.` before `system.` and `process.`, `datadog` those of Datadog's Agent wherever it has one, `both` those of the Agent in addition to those of OpenTelemetry.",
+    doc: "The names of host metrics: `otel` keeps them, `otel_prefixed` puts `otel.` in front of `system.` and `process.`, `datadog` uses the names of Datadog's Agent if it has one, and `both` sends the Agent's names in addition to OpenTelemetry's.",
     format: HOST_METRICS_NAMES,
     default: 'otel',
   },
@@ -102,12 +102,12 @@ export const datadogSettings = {
       default: false,
     },
     tags: {
-      doc: 'Tags of the host in that list, each as `key:value`, in addition to those of `tags`. Resources of this host add theirs: `datadog.host.tag.rack` is the tag `rack`.',
+      doc: 'Tags of the host in that list, each as `key:value`, in addition to those of `tags`. Resources of this host add their own: the attribute `datadog.host.tag.rack` becomes the tag `rack`.',
       format: 'tags',
       default: [],
     },
     reporter_period: {
-      doc: 'The time from one report to the next, at least 5m.',
+      doc: 'The interval between reports, at least 5m.',
       format: 'duration',
       default: '30m',
     },
@@ -118,22 +118,22 @@ export const datadogSettings = {
     },
   },
   initial_value: {
-    doc: 'What happens to the first value of a cumulative counter: `keep` sends it as if counted from zero; `drop` withholds it, and that of a counter that restarted; `auto` sends it when the counter says that it began after this process did, or when its metric was exported at least twice without it before.',
+    doc: 'What happens to the first value of a cumulative counter: `keep` sends it as if counted from zero; `drop` withholds it, also after a restart of the counter; `auto` sends it if the counter started after this process did, or if its metric was exported at least twice before without it.',
     format: ['auto', 'keep', 'drop'],
     default: 'auto',
   },
   delta_ttl: {
-    doc: 'A series that sends nothing for this long is forgotten; what it counts next is a first value. At most a million series are remembered, and no more than `service.max_remembered_size` allows.',
+    doc: 'A series that sends nothing for this long is forgotten; its next value is a first value. At most a million series are remembered, and no more than `service.max_remembered_size` allows.',
     format: 'duration',
     default: '1h',
   },
   ...httpSettings,
 } as const satisfies Settings
 
-/** The metrics that the Agent's are made of: by their names alone a metric of a host is recognised. */
+/** The metrics that the Agent's metrics are made from: a host metric is recognised by its name alone. */
 const HOST_METRICS = [...new Set(agentMetrics.flatMap(({ metrics }) => metrics.flatMap(({ from }) => from)))]
 
-/** Warns of a processor that renames metrics of hosts before the exporter can recognise them by their names. */
+/** Warns of a processor that renames host metrics, so that the exporter cannot recognise them. */
 export function* checkNames(
   { host_metrics_names: names }: { readonly host_metrics_names: HostMetricsNames },
   processors: readonly ProcessorBefore[],
@@ -146,7 +146,7 @@ export function* checkNames(
     const renamed = others.length === 0 ? first : `${first} and ${others.length} more metrics of a host`
     yield {
       path: 'host_metrics_names',
-      message: `\`${names}\` does not recognise ${renamed}, which the processor ${id} has renamed: exclude such names there (\`exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }\`), or set \`host_metrics_names: otel\``,
+      message: `\`${names}\` does not recognise ${renamed}, which the processor ${id} renames: exclude such names there (\`exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }\`), or set \`host_metrics_names: otel\``,
       severity: 'warning',
     }
     return
@@ -160,7 +160,10 @@ export function* checkDatadog(
 ): Generator<Finding> {
   // It goes into a header as it is: printable ASCII without spaces.
   if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
-    yield { path: 'api_key', message: 'holds a character that keys do not have, perhaps a space or a line break' }
+    yield {
+      path: 'api_key',
+      message: 'contains a character that is not allowed in a key, perhaps a space or a line break',
+    }
   }
   yield* repeatedKeys(config.tags)
   const problem = compressionProblem(config.compression)
@@ -171,9 +174,9 @@ export function* checkDatadog(
     yield { path: 'host_metadata.reporter_period', message: 'is shorter than 5m' }
   }
   if (config.delta_ttl === 0)
-    yield { path: 'delta_ttl', message: 'must be longer than 0s: no count would have a point before it' }
+    yield { path: 'delta_ttl', message: 'must be longer than 0s: otherwise no count would have a previous point' }
   if (config.hostname !== undefined && !isHostName(config.hostname)) {
-    yield { path: 'hostname', message: `is a name that Datadog does not accept for a host: "${config.hostname}"` }
+    yield { path: 'hostname', message: `is not accepted by Datadog as a host name: "${config.hostname}"` }
   }
   if (config.host.fallback === 'config' && config.hostname === undefined) {
     yield { path: 'host.fallback', message: '`config` takes `hostname`, which is not set' }

@@ -1,9 +1,9 @@
 import type { ExporterState, StateRecord } from '../component/exporter.ts'
 
-/** What begins bytes of both memories, behind which stand the length of those of the first, and these. */
+/** The magic of the bytes of both memories, followed by the length of the first memory's bytes, and these. */
 const BOTH = Buffer.from('BOTH')
 
-/** Two memories as one. What only the first has to tell are its own bytes, as they were before there was a second. */
+/** Two memories as one. If only the first has data, the result is its own bytes, as before there was a second. */
 export function joinStates(first: ExporterState, second: ExporterState): ExporterState {
   return {
     beginCheckpoint() {
@@ -26,7 +26,7 @@ export function joinStates(first: ExporterState, second: ExporterState): Exporte
       const parts = checkpoints.map((records) => records.map(divided))
       const of = (which: 0 | 1): StateRecord[][] =>
         parts.map((records) => records.map((part) => part[which]).filter(hasBytes))
-      // Each of them is whole, whatever becomes of the other.
+      // Each of them is complete, independently of the other.
       try {
         first.restore(of(0))
       } finally {

@@ -15,10 +15,11 @@ export function splitTag(tag: string): [key: string, value: string] {
 }
 
 /**
- * Makes the step that makes `tags` (each `key:value`) resource attributes of everything in a batch.
- * With `override` they win over a resource attribute and over a data point attribute of the same key, which is removed.
- * With `keep` the existing one wins; where only some points of a resource have the key, the tag becomes an attribute of
- * the others. Either way every point ends with one value for each key. Of a key given twice the last value counts;
+ * Makes a step that turns `tags` (each `key:value`) into resource attributes of everything in a batch. With `override`
+ * they win over a resource attribute and over a data point attribute of the same key, which is removed. With `keep` the
+ * existing one wins; if only some points of a resource have the key, the tag becomes an attribute of the others. Either
+ * way every point ends with one value for each key. If a key is given twice, the last value counts; `repeatedKeys`
+ * finds that in a configuration. Attributes of log records and spans stay as they are.
  * `repeatedKeys` finds that in a configuration. Attributes of log records and spans stay as they are.
  */
 export function tagMerger(
@@ -46,7 +47,7 @@ function keep<B extends ItemBatch>(batch: B, values: ReadonlyMap<string, string>
   return withTags(batch, values, keysOnPoints)
 }
 
-/** `tagMerger` that keeps, part by part. Which keys stand on points is known first. */
+/** `tagMerger` with `keep`, part by part. The keys of all points are collected first. */
 export function* keepInParts<B extends ItemBatch>(batch: B, tags: readonly string[]): Divided<B> {
   const values = new Map(tags.map(splitTag))
   const keysOnPoints: KeysOnPoints = new Map()
@@ -96,7 +97,7 @@ function withMissing(
   return attributes.with(Object.fromEntries(missing))
 }
 
-/** Finds keys that a `tags` setting gives several values: a resource attribute has one. */
+/** Finds keys to which a `tags` setting gives several values: a resource attribute has one. */
 export function* repeatedKeys(tags: readonly string[]): Generator<Finding> {
   const first = new Map<string, string>()
   for (const tag of tags) {
@@ -104,7 +105,7 @@ export function* repeatedKeys(tags: readonly string[]): Generator<Finding> {
     const earlier = first.get(key)
     if (earlier === undefined) first.set(key, tag)
     else if (earlier !== tag) {
-      yield { path: 'tags', message: `gives "${key}" twice, as "${earlier}" and "${tag}"; a key has one value` }
+      yield { path: 'tags', message: `has the key "${key}" twice, in "${earlier}" and "${tag}"; a key has one value` }
     }
   }
 }

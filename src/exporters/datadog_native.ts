@@ -39,8 +39,8 @@ Gauges and non-monotonic sums arrive as gauges, monotonic sums as counts: for a 
 from the previous point. Histograms of both kinds arrive as distributions, from which Datadog computes any percentile; summaries
 as \`.count\`, \`.sum\` and a \`.quantile\` for each quantile.
 
-Resource attributes become tags, by Datadog's names where it has some (\`service.name\` arrives as \`service\`). Points that
-fall into one series and second are aggregated before they are sent, because Datadog would keep only the last.
+Resource attributes become tags, under Datadog's names if it has any (\`service.name\` arrives as \`service\`). Points that fall into
+the same second of one series are aggregated before they are sent, because Datadog would keep only the last.
 `,
   config: {
     ...datadogSettings,
@@ -51,18 +51,18 @@ fall into one series and second are aggregated before they are sent, because Dat
       default: 'v1',
     },
     compression: {
-      doc: 'How bodies are compressed; `zstd` only with `v2` and from Node 22.15 on.',
+      doc: 'How bodies are compressed; `zstd` needs `v2` and Node 22.15 or newer.',
       format: ['gzip', 'deflate', 'zstd', 'none'],
       default: 'gzip',
     },
     metric_prefix: {
-      doc: "The prefix of each name that does not have it yet, followed by a dot; the names of Datadog's Agent stay without it.",
+      doc: "A prefix, followed by a dot, for each name that does not have it yet; names of Datadog's Agent stay without it.",
       format: 'metric_name',
       default: undefined,
     },
     histograms: {
       mode: {
-        doc: 'How histograms are sent: as `distributions`; as `counters`, a count for each bucket, tagged with its bounds; or `nobuckets`, only what `send_aggregation_metrics` adds. Exponential histograms always become distributions.',
+        doc: 'How histograms are sent: as `distributions`; as `counters`, one count for each bucket, tagged with its bounds; or with `nobuckets`, only the metrics that `send_aggregation_metrics` adds. Exponential histograms always become distributions.',
         format: HISTOGRAM_MODES,
         default: 'distributions',
       },
@@ -81,7 +81,7 @@ fall into one series and second are aggregated before they are sent, because Dat
     },
     sketches: {
       endpoint: {
-        doc: "The address for distributions instead of `endpoint` or that of the site's API, without the path. Datadog does not document this intake; it is the one its Agent sends to.",
+        doc: "The address for distributions, if not `endpoint` or the site's API, without the path. Datadog does not document this intake; its Agent uses it.",
         format: 'url',
         default: undefined,
       },
@@ -91,18 +91,18 @@ fall into one series and second are aggregated before they are sent, because Dat
         default: 'deflate',
       },
       max_size: {
-        doc: "The most bytes of one body of distributions on the wire. The default is the Agent's.",
+        doc: "The largest body of distributions, as sent. The default is the Agent's.",
         format: 'bytes',
         default: '2560KiB',
       },
       max_raw_size: {
-        doc: "The most bytes of one body of distributions before compression. The default is the Agent's.",
+        doc: "The largest body of distributions before compression. The default is the Agent's.",
         format: 'bytes',
         default: '4MiB',
       },
     },
     count_interval: {
-      doc: 'The interval reported for every count, in whole seconds, by which `as_rate()` divides. When it is unset, each count reports the time that it covers.',
+      doc: 'The interval reported with every count, in whole seconds; `as_rate()` divides by it. If it is unset, each count reports the time that it covers.',
       format: 'duration',
       default: undefined,
     },
@@ -137,7 +137,7 @@ datadog_native:
       yield { path: 'compression', message: 'zstd needs series_version v2; v1 takes gzip, deflate and none' }
     }
     if (config.count_interval !== undefined && (config.count_interval < 1000 || config.count_interval % 1000 !== 0)) {
-      yield { path: 'count_interval', message: 'is not a whole number of seconds from 1s on' }
+      yield { path: 'count_interval', message: 'must be a whole number of seconds, at least 1s' }
     }
     const { histograms, sketches } = config
     if (histograms.mode === 'nobuckets' && !histograms.send_aggregation_metrics) {
@@ -206,7 +206,7 @@ datadog_native:
     ])
     const post = httpClient(context)
     const log = throttled(context.log, clock)
-    /** Of what was mapped last. */
+    /** For the batch that was mapped last. */
     const packers = (account: Account) => {
       const { samples, series } = mapper
       return [
@@ -271,7 +271,7 @@ datadog_native:
   },
 })
 
-/** Of cumulative metrics Datadog gets differences; without a temporality nobody knows what a value is. */
+/** Cumulative metrics are sent to Datadog as differences; without a temporality, the meaning of a value is unknown. */
 function refusal({ type, temporality }: Metric): string | undefined {
   if (type === 'gauge' || type === 'summary') return undefined
   if (type === 'none') return 'unsupported_type'

@@ -26,8 +26,8 @@ import { explainBatch, tagsOf } from './datadog_otlp/explain.ts'
 import { OneASecond } from './datadog_otlp/one_a_second.ts'
 
 /**
- * 500,000 bytes keep below each of the limits that Datadog's documentation has named for this intake (500 KB, 512 KiB);
- * raw as its recommended collector configuration splits.
+ * 500,000 bytes are below each of the limits that Datadog's documentation has named for this intake (500 KB, 512 KiB);
+ * the raw limit is the one at which its recommended Collector configuration splits.
  */
 const LIMITS = { wire: 500_000, raw: 4_194_304 }
 
@@ -37,25 +37,25 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: "Sends metrics, logs and traces to Datadog's OTLP intake.",
   description: `
-Data arrives unchanged, except for what this intake refuses: cumulative monotonic sums and cumulative histograms
-of either kind are turned into differences.
+Data arrives unchanged, except that cumulative monotonic sums and cumulative histograms of either kind, which this intake refuses,
+are turned into differences.
 
-Resource attributes arrive as tags, in addition to those that Datadog derives from them by its own rules. Attributes from which
-Datadog reads the host are always sent.
+Resource attributes arrive as tags, in addition to those that Datadog derives from them by its own rules. Attributes that name the
+host for Datadog are always sent.
 
-Logs and traces arrive as they are, with the host and the tags that are set here as resource attributes. The intake of traces is in preview at Datadog:
-where an organisation does not have it, it answers 404, and the spans are dropped, counted as \`refused\`. Datadog makes no trace metrics
-(hits, errors and latency of services) of spans that come this way; its Agent does.
+Logs and traces arrive unchanged, with the host and the tags set here as resource attributes. Datadog's intake for traces is in
+preview: for an organisation without access, it answers 404, and the spans are dropped and counted as \`refused\`. Datadog computes
+no trace metrics (hits, errors and latency of services) from these spans; its Agent does.
 `,
   config: {
     ...datadogSettings,
     traces_endpoint: {
-      doc: 'The whole URL to send traces to, used as it stands, instead of `/v1/traces` below `endpoint` or that of the site.',
+      doc: "The full URL for traces, used unchanged, instead of `/v1/traces` below `endpoint` or the site's address.",
       format: 'url',
       default: undefined,
     },
     compression: {
-      doc: 'How bodies are compressed; `zstd` from Node 22.15 on.',
+      doc: 'How bodies are compressed; `zstd` needs Node 22.15 or newer.',
       format: ['gzip', 'zstd', 'none'],
       default: 'gzip',
     },
@@ -162,7 +162,7 @@ datadog_otlp:
       state: joinStates(differences.state, oneASecond.state),
       encode(batch, account) {
         if (batch.signal !== 'metrics') return otlp.encode(owned(batch), account)
-        // Datadog refuses histograms that have not one count more than bounds.
+        // Datadog refuses histograms whose counts are not one more than their bounds.
         return otlp.encode(completeHistograms(oneASecond.apply(batch, account)), account)
       },
       *encodeInTurns(batch, account) {

@@ -17,11 +17,11 @@ import { toTable } from './debug/table.ts'
 
 interface TextRequest extends ExportRequest {
   readonly text: string
-  /** The one time it is written, from the first attempt on. */
+  /** The single write, from the first attempt on. */
   written?: Promise<void>
 }
 
-/** Columns where standard output is no terminal and so has no width of its own. */
+/** Columns if standard output is not a terminal and so has no width of its own. */
 const DEFAULT_WIDTH = 120
 
 const formats: Record<string, (batch: AnyBatch, account: Account) => Divided<string>> = {
@@ -54,20 +54,21 @@ export default defineComponent({
   kind: 'exporter',
   type: 'debug',
   signals: ['metrics', 'logs', 'traces'],
-  summary: 'Shows what arrives on standard output, for people and for pipes.',
+  summary: 'Writes the data that arrives to standard output, for people and for pipes.',
   description: `
-- \`table\`: one table per resource, as wide as the terminal; the attributes of the resource stand above it once. Numbers
-  are rounded to six digits. A log record or a span is a row.
-- \`otlp_json\`: each batch as one line of OTLP JSON, a large one as several of 5,000 data points, log records or spans at most; nothing is left out or rounded.
-- \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as
-  OpenMetrics wants them (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes
-  become labels, delta sums are of type \`unknown\`, delta histograms of type \`gaugehistogram\`. What OpenMetrics cannot
-  hold is dropped and counted: exponential histograms and metrics without data (\`unsupported_type\`), points without a
-  value (\`no_value\`), counters, histograms and summaries with negative or undefined values (\`invalid_value\`),
-  metrics that come to the same name with another type (\`conflicting_name\`), and points that come to the same labels
-  and time as another (\`duplicate_point\`). Exemplars are not shown. Log records and spans have no such form; they are written as \`otlp_json\`.
+- \`table\`: one table per resource, as wide as the terminal, with the attributes of the resource above it. Numbers are rounded to
+  six digits. A log record or a span is a row.
+- \`otlp_json\`: each batch as one line of OTLP JSON, and a large one as several lines of at most 5,000 data points, log records or
+  spans; nothing is left out or rounded.
+- \`openmetrics\`: each batch as one OpenMetrics 1.0 text, ended by \`# EOF\`. Names and units are rewritten as OpenMetrics requires
+  (\`system.memory.usage\` in \`By\` becomes \`system_memory_usage_bytes\`), resource attributes become labels, delta sums have the type
+  \`unknown\`, and delta histograms \`gaugehistogram\`. Data that OpenMetrics cannot represent is dropped and counted: exponential
+  histograms and metrics without data (\`unsupported_type\`), points without a value (\`no_value\`), counters, histograms and
+  summaries with negative or undefined values (\`invalid_value\`), metrics that get the name of another one with a different type
+  (\`conflicting_name\`), and points that get the labels and time of another (\`duplicate_point\`). Exemplars are not shown. Log
+  records and spans have no OpenMetrics form; they are written as \`otlp_json\`.
 
-Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}\` elsewhere.
+Characters that control a terminal are escaped: as \`\\u001b\` in JSON, and as \`\\u{1b}\` elsewhere.
 `,
   config: {
     format: {
@@ -98,23 +99,23 @@ Characters that steer a terminal are written out: \`\\u001b\` in JSON, \`\\u{1b}
     return {
       encode: (batch, account) => atOnce(encodeInTurns(batch, account)),
       encodeInTurns,
-      // A reader that is slow is waited for by every attempt: what is on its way must not be written again.
+      // Every attempt waits for a slow reader: text on its way must not be written again.
       send: (request: TextRequest) => (request.written ??= writeOut(request.text, stopped)),
     }
   },
 })
 
-/** When the text before has been taken, or refused. All exporters of this type share standard output. */
+/** When the previous text has been taken, or refused. All exporters of this type share standard output. */
 let before: Promise<unknown> = Promise.resolve()
 let listening = false
 
 /**
- * Writes one text after the other; resolves when this one has been taken by the terminal, file or pipe. What has not been
- * begun when `stopped` is aborted is not written.
+ * Writes one text after the other; resolves when the terminal, file or pipe has taken this one. A text that has not
+ * been begun when `stopped` is aborted is not written.
  */
 function writeOut(text: string, stopped: AbortSignal): Promise<void> {
   if (!listening) {
-    // The stream reports each error once more as an event, which would end the process if nobody listened.
+    // The stream reports each error once more as an event, which would end the process without a listener.
     process.stdout.on('error', () => undefined)
     listening = true
   }

@@ -21,11 +21,10 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: "Sends metrics, logs and traces to New Relic's OTLP endpoint.",
   description: `
-Data arrives unchanged, except for the resource attributes that are set here; they win over those of the data. New
-Relic recommends differences over cumulative counts: put \`cumulative_to_delta\` before this exporter.
+Data arrives unchanged, except for the resource attributes that are set here; they win over those of the data. New Relic
+recommends differences instead of cumulative counts: put \`cumulative_to_delta\` in front of this exporter.
 
-What is retried and what is counted as refused or rejected is the same as for \`otlp_http\`. Requests keep within New Relic's
-limit of 1 MB.
+Retries, and the counts of refused and rejected data, work as in \`otlp_http\`. Requests stay within New Relic's limit of 1 MB.
 `,
   config: {
     region: {
@@ -34,7 +33,7 @@ limit of 1 MB.
       default: 'us',
     },
     endpoint: {
-      doc: 'The base URL to send to instead of that of the region (`https://otlp.nr-data.net`); `/v1/metrics`, `/v1/logs` and `/v1/traces` are added to it.',
+      doc: 'The base URL to send to, instead of that of the region (`https://otlp.nr-data.net`); `/v1/metrics`, `/v1/logs` and `/v1/traces` are added to it.',
       format: 'url',
       default: undefined,
     },
@@ -46,7 +45,7 @@ limit of 1 MB.
       secret: true,
     },
     service_name: {
-      doc: 'The resource attribute `service.name` of everything that is sent, the entity it belongs to.',
+      doc: 'The resource attribute `service.name` of all data, which names its entity in New Relic.',
       format: 'string',
       default: undefined,
     },
@@ -61,7 +60,7 @@ limit of 1 MB.
       default: undefined,
     },
     compression: {
-      doc: 'How bodies are compressed; `zstd` from Node 22.15 on.',
+      doc: 'How bodies are compressed; `zstd` needs Node 22.15 or newer.',
       format: ['gzip', 'zstd', 'none'],
       default: 'gzip',
     },
@@ -87,7 +86,10 @@ newrelic_otlp:
   *check(config) {
     // It goes into a header as it is: printable ASCII without spaces.
     if (!/^[\x21-\x7e]+$/.test(config.api_key)) {
-      yield { path: 'api_key', message: 'holds a character that keys do not have, perhaps a space or a line break' }
+      yield {
+        path: 'api_key',
+        message: 'contains a character that is not allowed in a key, perhaps a space or a line break',
+      }
     }
     const problem = compressionProblem(config.compression)
     if (problem !== undefined) yield { path: 'compression', message: problem }

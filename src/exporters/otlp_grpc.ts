@@ -14,28 +14,30 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: 'Sends metrics, logs and traces over OTLP/gRPC.',
   description: `
-To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. Data that no processor changed arrives
-byte for byte as it came in. One of more than 20,000 data points goes out in several requests. TLS is used unless \`tls.insecure\` or \`http://\` in the endpoint says otherwise.
+Sends to any OTLP receiver: an OpenTelemetry Collector, another heka-pipeline, a vendor. Data that no processor changed arrives
+byte for byte as it came in. A batch of more than 20,000 data points is sent in several requests. TLS is used unless
+\`tls.insecure\` or \`http://\` in the endpoint says otherwise.
 
-A request is sent again when it fails with one of the codes that the OTLP specification names (CANCELLED,
-DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS), and with RESOURCE_EXHAUSTED if the receiver says when to
-come back; its \`RetryInfo\` sets the wait. Any other code drops it, counted as \`refused\`. Data points that the
-receiver rejects while it takes the rest (partial success) are counted as rejected.
+A request is retried if it fails with one of the codes that the OTLP specification names (CANCELLED, DEADLINE_EXCEEDED, ABORTED,
+OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS), or with RESOURCE_EXHAUSTED if the receiver says how long to wait; its \`RetryInfo\` sets the
+wait. With any other code it is dropped and counted as \`refused\`. Data points that the receiver rejects while accepting the rest
+(partial success) are counted as rejected.
 
-A proxy is taken from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http_proxy\`, except for this host and what \`no_grpc_proxy\` or
-\`no_proxy\` names; all but those of gRPC also in capitals. [Configuration](../configuration.md#proxies) has the rules.
+The proxy comes from the environment: \`grpc_proxy\`, \`https_proxy\` or \`http_proxy\`, except for this host and those that
+\`no_grpc_proxy\` or \`no_proxy\` names. All names except those of gRPC may also be in capitals.
+[Configuration](../configuration.md#proxies) has the rules.
 `,
   config: {
     ...grpcSettings,
     max_request_size: {
-      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is the default limit of gRPC servers.',
+      doc: 'A batch larger than this, before compression, is sent in several requests. The default is the usual limit of gRPC servers.',
       format: 'bytes',
       default: '4MiB',
     },
   },
   examples: [
     {
-      title: 'To a collector on the same host, without TLS',
+      title: 'To a Collector on the same host, without TLS',
       yaml: 'otlp_grpc: { endpoint: "localhost:4317", tls: { insecure: true } }',
     },
     {
@@ -59,7 +61,7 @@ otlp/gateway:
     const call = grpcClient(context)
     const log = throttled(context.log, context.clock)
     const limits = { raw: context.config.max_request_size }
-    // gRPC compresses by itself, what the receiver says it can read.
+    // gRPC compresses the messages itself, in a way that the receiver says it can read.
     const options = { encoding: 'proto', compression: 'none', limits } as const
     return {
       encode: (batch, account) => toOtlpRequests(batch, options, account),

@@ -26,14 +26,14 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: 'Sends metrics, logs and traces over OTLP/HTTP.',
   description: `
-To any receiver of OTLP: an OpenTelemetry Collector, another heka-pipeline, a vendor. What no processor changed arrives
-byte for byte as it came in, with \`encoding: proto\`. A batch of 5,000 data points or more goes out in requests of at most 20,000 data points,
-or 5,000 as JSON.
+Sends to any OTLP receiver: an OpenTelemetry Collector, another heka-pipeline, a vendor. With \`encoding: proto\`, data that no
+processor changed arrives byte for byte as it came in. A batch of 5,000 data points or more is sent in requests of at most 20,000
+data points, or 5,000 as JSON.
 
-A request that is answered with 429, 502, 503 or 504, or not at all, is sent again, after the time the answer names in
-\`Retry-After\`. So is one that is answered with a web page, or with a redirect to another host or scheme. 413 divides it. Any
-other answer that is not a success drops it, counted as \`refused\`. Data points that the receiver
-rejects while it takes the rest (partial success) are counted as rejected.
+A request that is answered with 429, 502, 503 or 504, or not at all, is retried, after the time in the answer's \`Retry-After\`. So
+is a request that is answered with a web page, or with a redirect to another host or scheme. 413 divides a request. With any other
+answer that is not a success, it is dropped and counted as \`refused\`. Data points that the receiver rejects while accepting the
+rest (partial success) are counted as rejected.
 `,
   config: {
     endpoint: {
@@ -45,24 +45,24 @@ rejects while it takes the rest (partial success) are counted as rejected.
     logs_endpoint: endpointOf('logs'),
     traces_endpoint: endpointOf('traces'),
     encoding: {
-      doc: 'How requests are written: protobuf (`proto`), or OTLP/JSON (`json`), which takes several times the bytes and the work.',
+      doc: 'How requests are encoded: protobuf (`proto`), or OTLP/JSON (`json`), which takes several times the bytes and the CPU time.',
       format: ['proto', 'json'],
       default: 'proto',
     },
     compression: {
-      doc: 'How bodies are compressed; `zstd` from Node 22.15 on.',
+      doc: 'How bodies are compressed; `zstd` needs Node 22.15 or newer.',
       format: ['gzip', 'zstd', 'deflate', 'none'],
       default: 'gzip',
     },
     max_request_size: {
-      doc: 'A batch of more bytes than this, before compression, is sent in several requests. The default is the limit of the OpenTelemetry Collector.',
+      doc: 'A batch larger than this, before compression, is sent in several requests. The default is the limit of the OpenTelemetry Collector.',
       format: 'bytes',
       default: '20MiB',
     },
     ...httpSettings,
   },
   examples: [
-    { title: 'To a collector on the same host', yaml: 'otlp_http: { endpoint: "http://localhost:4318" }' },
+    { title: 'To a Collector on the same host', yaml: 'otlp_http: { endpoint: "http://localhost:4318" }' },
     {
       title: 'To a gateway with a token and a private authority',
       yaml: `
@@ -82,7 +82,7 @@ otlp_http/gateway:
     if (config.endpoint === undefined && Object.values(ownUrls(config)).every((url) => url === undefined)) {
       yield {
         path: 'endpoint',
-        message: 'is required, or metrics_endpoint, logs_endpoint or traces_endpoint instead of it',
+        message: 'is required, or one of metrics_endpoint, logs_endpoint and traces_endpoint instead',
       }
     }
     if (config.max_request_size === 0) yield { path: 'max_request_size', message: 'must be at least 1B' }

@@ -2,7 +2,7 @@ import { errorMessage } from '../errors.ts'
 import type { HostFiles } from './files.ts'
 import { whole } from './numbers.ts'
 
-/** Half of the largest int64: version 1 limits memory to all pages there could be, which is next to that. */
+/** Half of the largest int64: the default limit of memory in version 1 is all pages that could exist, which is close to it. */
 const NO_LIMIT = 2 ** 62
 
 interface ControlGroupMemory {
@@ -13,7 +13,7 @@ interface ControlGroupMemory {
   readonly stat: (key: string) => number | undefined
 }
 
-/** Is informed of what is not understood. */
+/** Called with the parts that are not understood. */
 interface Reporter {
   fail(cause: string, detail: string): void
 }
@@ -24,7 +24,7 @@ const strict: Reporter = {
   },
 }
 
-/** The control group of this process that one controller keeps, by the files in its folder. */
+/** The control group of this process for one controller, by the files in its folder. */
 export class ControlGroup {
   constructor(
     readonly version: 1 | 2,
@@ -32,14 +32,15 @@ export class ControlGroup {
     private readonly folder: string,
   ) {}
 
-  /** `undefined` where there is no such file: the kernel makes only those of what is switched on. */
+  /** `undefined` if there is no such file: the kernel only makes those of enabled features. */
   text(file: string): string | undefined {
     return this.own.optionalText(`${this.folder}/${file}`)
   }
 
   /**
-   * The whole numbers in a file, between blanks: `undefined` for those that stand for no limit, which are `max`, `-1` and, of
-   * memory in version 1, one beyond all sizes; none where there is no such file. What is not a number is reported, and NaN.
+   * The whole numbers in a file, between blanks: `undefined` for those that mean no limit, which are `max`, `-1` and,
+   * for memory in version 1, any number beyond all sizes; empty if there is no such file. A value that is not a number
+   * is reported, and NaN.
    */
   numbers(file: string, reporter = strict): readonly (number | undefined)[] {
     return this.#lines(file).flatMap((line) =>
@@ -47,7 +48,7 @@ export class ControlGroup {
     )
   }
 
-  /** The numbers of a file that has a key and a number on each line. What is not a number is reported, and NaN. */
+  /** The numbers of a file that has a key and a number on each line. A value that is not a number is reported, and NaN. */
   table(file: string, reporter = strict): Partial<Record<string, number>> {
     const entries = this.#lines(file).map((line) => {
       const [key, value] = line.split(' ')
@@ -56,13 +57,16 @@ export class ControlGroup {
     return Object.fromEntries(entries)
   }
 
-  /** What the controller `memory` says, in bytes; `undefined` for what it does not, and for a limit that is none. */
+  /**
+   * The figures of the controller `memory`, in bytes; `undefined` for those that it does not report, and for a limit
+   * that does not limit.
+   */
   memory(reporter = strict): ControlGroupMemory {
     const isNew = this.version === 2
     const [usage] = this.numbers(isNew ? 'memory.current' : 'memory.usage_in_bytes', reporter)
     const [limit] = this.numbers(isNew ? 'memory.max' : 'memory.limit_in_bytes', reporter)
     const stat = this.table('memory.stat', reporter)
-    // Of the groups within it, too, which version 2 counts anyway.
+    // Including those of the groups within it, which version 2 always counts.
     return { usage, limit, stat: (key) => stat[isNew ? key : `total_${key}`] }
   }
 
@@ -87,11 +91,11 @@ function limitOf(text: string): number | undefined {
 }
 
 /**
- * Finds the groups this process is in, by the name of the controller (in version 1 of cgroups each may have a tree of its own; the
- * empty name stands for the tree of version 2). A container sees the part of a tree that is its own, or the whole tree where it
- * shares the host's namespace of cgroups: the mount says which part is there, and `/proc/self/cgroup` where in it this process is.
- * Source: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5).
- * @param own the root this process lives in, not that of the host around it
+ * Finds the groups that this process is in, by the name of the controller (in version 1 of cgroups each may have a tree
+ * of its own; the empty name stands for the tree of version 2). A container sees its own part of a tree, or the whole
+ * tree if it shares the host's namespace of cgroups: the mount shows which part is there, and `/proc/self/cgroup` where
+ * in it this process is. Source: cgroups(7), cgroup_namespaces(7), proc_pid_mountinfo(5).
+ * @param own the root that this process lives in, not that of the host around it
  */
 export function findControlGroup(own: HostFiles, controller: string): ControlGroup | undefined {
   const paths = new Map<string, string>()

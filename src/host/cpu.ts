@@ -1,6 +1,6 @@
 import type { HostFiles } from './files.ts'
 
-/** What a processor says of itself; what the system does not pass on is missing. */
+/** The description of a processor; fields that the system does not report are missing. */
 export interface Cpu {
   readonly vendor?: string
   readonly family?: string
@@ -11,7 +11,7 @@ export interface Cpu {
   readonly l2?: number
 }
 
-/** Who designed an ARM processor. Source: Arm Architecture Reference Manual, MIDR_EL1; names as in util-linux, lscpu-arm.c. */
+/** The designer of an ARM processor. Source: Arm Architecture Reference Manual, MIDR_EL1; names as in util-linux, lscpu-arm.c. */
 const ARM_IMPLEMENTERS: Readonly<Record<string, string | undefined>> = {
   '0x41': 'ARM',
   '0x42': 'Broadcom',
@@ -29,7 +29,7 @@ const ARM_IMPLEMENTERS: Readonly<Record<string, string | undefined>> = {
   '0xc0': 'Ampere',
 }
 
-/** ARM's own processors that run Node.js, by part number, since Linux does not name them. Source: arch/arm64/include/asm/cputype.h. */
+/** ARM's own processors that run Node.js, by part number, because Linux does not name them. Source: arch/arm64/include/asm/cputype.h. */
 const ARM_PARTS: Readonly<Record<string, string | undefined>> = {
   '0xc07': 'Cortex-A7',
   '0xc0f': 'Cortex-A15',
@@ -48,12 +48,12 @@ const ARM_PARTS: Readonly<Record<string, string | undefined>> = {
   '0xd8e': 'Neoverse-N3',
 }
 
-/** What a Linux host says of its first processor. @throws what `fs` throws when it says nothing */
+/** The first processor of a Linux host. @throws the error of `fs` if it cannot be read */
 export function readCpu(root: HostFiles): Cpu {
   return { ...readCpuinfo(root.text('proc/cpuinfo')), l2: readCacheSize(root, 2) }
 }
 
-/** Every architecture has its own words in this file. Source: the kernel's arch/x86/kernel/cpu/proc.c, arch/arm64/kernel/cpuinfo.c. */
+/** Every architecture has its own keys in this file. Source: the kernel's arch/x86/kernel/cpu/proc.c, arch/arm64/kernel/cpuinfo.c. */
 function readCpuinfo(text: string): Cpu {
   const [first] = text.split('\n\n')
   const value = (key: string): string | undefined => {
@@ -66,7 +66,7 @@ function readCpuinfo(text: string): Cpu {
       vendor: value('vendor_id'),
       family: value('cpu family'),
       model: value('model'),
-      // The second is what POWER calls it.
+      // The second is the name on POWER.
       name: value('model name') ?? value('cpu'),
       stepping: value('stepping') ?? value('revision'),
     }

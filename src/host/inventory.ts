@@ -4,7 +4,7 @@ import { readCpu } from './cpu.ts'
 import type { Cpu } from './cpu.ts'
 import type { HostFiles } from './files.ts'
 
-/** Whom to ask. */
+/** The sources of the attributes. */
 export interface Host {
   readonly root: HostFiles
   readonly platform: NodeJS.Platform
@@ -15,18 +15,18 @@ export interface Host {
 interface ResourceAttribute {
   readonly doc: string
   readonly enabled: boolean
-  /** `undefined` where the system does not say. */
+  /** `undefined` if the system does not report it. */
   read(host: Host): AttributeValue | Promise<AttributeValue>
 }
 
-/** The words of the semantic conventions for `os.type` and `host.arch`, where they differ from those of Node.js. */
+/** The words of the semantic conventions for `os.type` and `host.arch`, if they differ from those of Node.js. */
 const OS_TYPES: Partial<Record<string, string>> = { win32: 'windows', sunos: 'solaris' }
 const ARCHITECTURES: Partial<Record<string, string>> = { x64: 'amd64', ia32: 'x86', arm: 'arm32' }
 
-/** What can be said of the host, by the names of the OpenTelemetry semantic conventions. */
+/** The attributes of the host, by the names of the OpenTelemetry semantic conventions. */
 export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
   'host.name': {
-    doc: 'Name of the host; below a `root_path`, the one in its `/etc/hostname`.',
+    doc: 'Name of the host; with a `root_path`, the one in its `/etc/hostname`.',
     enabled: true,
     read: ({ root }) => (root.isOwn ? undefined : root.optionalText('etc/hostname')?.trim()) || os.hostname(),
   },
@@ -36,7 +36,7 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
     read: ({ platform }) => OS_TYPES[platform] ?? platform,
   },
   'host.id': {
-    doc: 'Identity of the installation: the machine id.',
+    doc: 'ID of the installation: the machine ID.',
     enabled: false,
     read: async ({ root, platform, information }) =>
       platform === 'linux' ? root.text('etc/machine-id').trim() : (await (await information()).uuid()).os,
@@ -47,7 +47,7 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
     read: () => ARCHITECTURES[os.arch()] ?? os.arch(),
   },
   'os.description': {
-    doc: 'Name and version of the operating system for people.',
+    doc: 'Human-readable name and version of the operating system.',
     enabled: false,
     read: (host) => osRelease(host).then(({ description }) => description),
   },
@@ -57,32 +57,32 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
     read: (host) => osRelease(host).then(({ version }) => version),
   },
   'host.ip': {
-    doc: 'Addresses of the host, loopback ones left out.',
+    doc: 'Addresses of the host, except loopback ones.',
     enabled: false,
     read: () => networkAddresses(({ address }) => address),
   },
   'host.mac': {
-    doc: 'Hardware addresses of the network interfaces, as `AC-DE-48-23-45-67`.',
+    doc: 'Hardware addresses of the network interfaces, such as `AC-DE-48-23-45-67`.',
     enabled: false,
     read: () => networkAddresses(({ mac }) => mac.toUpperCase().replaceAll(':', '-')),
   },
   'host.cpu.vendor.id': {
-    doc: 'Vendor of the CPU, as it names itself: `GenuineIntel`, `AuthenticAMD`; of an ARM processor, its designer.',
+    doc: 'Vendor of the CPU in its own spelling, such as `GenuineIntel` or `AuthenticAMD`; for an ARM processor, its designer.',
     enabled: false,
     read: (host) => identifyCpu(host).then(({ vendor }) => vendor),
   },
   'host.cpu.family': {
-    doc: 'Family of the CPU; of an ARM processor, the version of the architecture.',
+    doc: 'Family of the CPU; for an ARM processor, the version of the architecture.',
     enabled: false,
     read: (host) => identifyCpu(host).then(({ family }) => family),
   },
   'host.cpu.model.id': {
-    doc: 'Model of the CPU within its family; of an ARM processor, its part number.',
+    doc: 'Model of the CPU within its family; for an ARM processor, its part number.',
     enabled: false,
     read: (host) => identifyCpu(host).then(({ model }) => model),
   },
   'host.cpu.model.name': {
-    doc: 'Name of the CPU for people, as it stands in the CPU.',
+    doc: 'Human-readable name of the CPU, as stored in the CPU.',
     enabled: false,
     read: (host) => identifyCpu(host).then(({ name }) => name),
   },
@@ -92,13 +92,13 @@ export const resourceAttributes: Readonly<Record<string, ResourceAttribute>> = {
     read: (host) => identifyCpu(host).then(({ stepping }) => stepping),
   },
   'host.cpu.cache.l2.size': {
-    doc: 'Bytes of the level 2 cache of the first CPU.',
+    doc: "Size of the first CPU's level 2 cache in bytes.",
     enabled: false,
     read: (host) => identifyCpu(host).then(({ l2 }) => l2),
   },
 }
 
-/** Reads the given attributes. One that cannot be read is told to `fail` and left out, as is one that is empty. */
+/** Reads the given attributes. One that cannot be read is reported to `fail` and left out; an empty one is left out, too. */
 export async function readInventory(
   names: readonly string[],
   host: Host,
@@ -116,7 +116,7 @@ export async function readInventory(
   return inventory
 }
 
-/** On Linux from its files, which need no `lscpu` and have the words of the CPU, also where the host stands below a folder. */
+/** On Linux from its files, which need no `lscpu` and hold the CPU's own names, also if the host is below a folder. */
 export async function identifyCpu({ root, platform, information }: Host): Promise<Cpu> {
   if (platform === 'linux') return readCpu(root)
   const { vendor, family, model, stepping, cache } = await (await information()).cpu()
@@ -124,7 +124,7 @@ export async function identifyCpu({ root, platform, information }: Host): Promis
   return { vendor, family, model, name: os.cpus()[0]?.model, stepping, l2: cache.l2 || undefined }
 }
 
-/** On Linux from the file that describes the distribution, since the host may stand below a folder. */
+/** On Linux from the file that describes the distribution, because the host may be below a folder. */
 async function osRelease({ root, platform, information }: Host): Promise<{ description?: string; version?: string }> {
   if (platform !== 'linux') {
     const { distro, release } = await (await information()).osInfo()

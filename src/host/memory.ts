@@ -6,7 +6,7 @@ import { findControlGroup } from './control_group.ts'
 import { hostFiles } from './files.ts'
 import type { HostFiles } from './files.ts'
 
-/** What is taken for free at each doubt, of what is not known. */
+/** The fraction of the memory outside of the heap and its buffers that each call of `doubt` assumes to be free. */
 const DOUBT = 0.02
 
 /** Memory that this process shares with others, or has to itself. */
@@ -15,8 +15,8 @@ export class Memory {
   #others = Infinity
 
   /**
-   * @param total bytes there are
-   * @param resident reads the bytes that are in use, by this process at least, as the kernel sees it
+   * @param total bytes of memory that exist
+   * @param resident reads the bytes in use, at least those of this process, as the kernel sees them
    */
   constructor(
     readonly total: number,
@@ -24,9 +24,10 @@ export class Memory {
   ) {}
 
   /**
-   * Bytes that are in use, and that are resident. An allocator keeps what it was given back: when 300 MiB of buffers have
-   * come and gone, glibc still has all of them resident, and the next 300 MiB take no more. So what there is beside V8's heap and its
-   * buffers is known only when more is resident than ever before; else these count as they are now.
+   * Bytes that are in use, and bytes that are resident. An allocator keeps memory that it was given back: when 300 MiB
+   * of buffers have come and gone, glibc still has all of them resident, and the next 300 MiB take no more. So the
+   * memory outside of V8's heap and its buffers is only known when more is resident than ever before; otherwise the
+   * heap and buffers count as they are now.
    */
   look(): { used: number; resident: number } {
     const { heapTotal, external } = process.memoryUsage()
@@ -38,8 +39,8 @@ export class Memory {
   }
 
   /**
-   * Of what is beside the heap and its buffers, too, some may have been given back, which nobody tells. If not, the next that comes
-   * finds no room in what is resident, and so is noticed.
+   * Some memory outside of the heap and its buffers may have been given back, too, which nothing reports. If it was
+   * not, the next allocation finds no room in the resident memory, and so is noticed.
    */
   doubt(): void {
     this.#others *= 1 - DOUBT
@@ -48,7 +49,7 @@ export class Memory {
 
 const files = hostFiles()
 
-/** What this process has resident that is of no file; of the machine's memory. */
+/** Resident memory of this process that belongs to no file; compared with the machine's memory. */
 export const processMemory = new Memory(os.totalmem(), () => {
   const rss = process.memoryUsage.rss()
   // Pages: all, resident, and those of them that are of files or shared. Source: proc_pid_statm(5).
@@ -57,11 +58,12 @@ export const processMemory = new Memory(os.totalmem(), () => {
 })
 
 /**
- * What the control group of this process has in use, where that has a limit: there the kernel ends what is within. The pages of
- * files are left out, also those that are read again and again: the kernel gives them up before.
+ * Memory that the control group of this process has in use, if the group has a limit, because the kernel kills
+ * processes of the group at that limit. Pages of files are left out, even those that are read again and again: the
+ * kernel gives them up first.
  */
 export function findContainerMemory(own: HostFiles = files): Memory | undefined {
-  // Without /proc nothing is known of one.
+  // Without /proc, no control group is known.
   if (own.optionalText('proc/self/cgroup') === undefined) return undefined
   const group = findControlGroup(own, 'memory')
   const limit = group?.memory().limit
@@ -74,33 +76,33 @@ export function findContainerMemory(own: HostFiles = files): Memory | undefined 
 
 let container: { readonly memory: Memory | undefined } | undefined
 
-/** The memory of the container, or of the machine where that has no limit. */
+/** The memory of the container, or of the machine if the container has no limit. */
 export function availableMemory(): Memory {
   container ??= { memory: process.platform === 'linux' ? findContainerMemory() : undefined }
   return container.memory ?? processMemory
 }
 
-/** How full V8's heap is, from 0 to 1, where V8 ends the process. */
+/** How full V8's heap is, from 0 to 1; V8 ends the process at 1. */
 export function heapFill(): number {
   const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
   return used / limit
 }
 
-/** The largest part of the time that collecting garbage may take, also where it is urgent. */
+/** The largest part of the time that garbage collection may take, even if it is urgent. */
 const COLLECTING = { usual: 0.1, urgent: 0.25 }
 
 let collectGarbage: (() => void) | undefined
 let collected = { end: -Infinity, took: 0 }
 
 /**
- * Collects garbage, as V8 by itself does too late: it hardly sees buffers, and a process that refuses all makes none that
- * would remind it. Returns false instead where that would take too much of the time.
+ * Collects garbage, because V8 does so too late: it hardly sees buffers, and a process that refuses all data allocates
+ * nothing that would trigger it. Returns false instead if that would take too much of the time.
  */
 export function collect(need: keyof typeof COLLECTING): boolean {
   const begin = systemClock.monotonic()
   if (begin < collected.end + collected.took * (1 / COLLECTING[need] - 1)) return false
   collectGarbage ??= exposedCollector()
-  // What the first finds is given back in the background; the second waits for that, so that it counts as free.
+  // Garbage found by the first run is freed in the background; the second waits for that, so that it counts as free.
   collectGarbage()
   collectGarbage()
   const end = systemClock.monotonic()
@@ -108,7 +110,7 @@ export function collect(need: keyof typeof COLLECTING): boolean {
   return true
 }
 
-/** A script of a new context sees the flag, whatever this process was started with. */
+/** A script of a new context sees the flag, whatever the process was started with. */
 function exposedCollector(): () => void {
   setFlagsFromString('--expose-gc')
   const exposed = runInNewContext('gc') as () => void

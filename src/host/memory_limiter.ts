@@ -5,15 +5,15 @@ import { rememberedBytes } from '../otlp/common/remembered_bytes.ts'
 import { availableMemory, collect, heapFill, processMemory } from './memory.ts'
 import type { Memory } from './memory.ts'
 
-/** The settings of the service and of the processor, with the names of the collector's processor (v0.165.0). */
+/** The settings of the service and of the processor, with the names of the Collector's processor (v0.165.0). */
 export const memoryLimiterSettings = {
   check_interval: {
-    doc: 'How often memory is measured. While data comes in, it is measured more often: each time a sixteenth of the spike limit has come in.',
+    doc: 'How often memory is measured. While data comes in, it is also measured each time a sixteenth of the spike limit has come in.',
     format: 'duration',
     default: '1s',
   },
   limit_mib: {
-    doc: 'MiB of memory that the process may have in use: the hard limit.',
+    doc: 'The hard limit: MiB of memory that the process may use.',
     format: 'nat',
     default: undefined,
   },
@@ -23,12 +23,12 @@ export const memoryLimiterSettings = {
     default: undefined,
   },
   limit_percentage: {
-    doc: "The hard limit in percent of the container's memory; everything in the container counts as in use. Where the container has no limit, in percent of the machine's memory, and only the process counts.",
+    doc: "The hard limit in percent of the container's memory; everything in the container counts. If the container has no limit, in percent of the machine's memory; then only the process counts.",
     format: 'nat',
     default: undefined,
   },
   spike_limit_percentage: {
-    doc: 'The same as `spike_limit_mib` in percent of that memory. Default: a fifth of `limit_percentage`.',
+    doc: 'The same as `spike_limit_mib`, in percent of that memory. Default: a fifth of `limit_percentage`.',
     format: 'nat',
     default: undefined,
   },
@@ -38,7 +38,7 @@ export type MemoryLimiterConfig = ConfigOf<typeof memoryLimiterSettings>
 
 const MIB = 2 ** 20
 
-/** What was seen last, in bytes. */
+/** The last measurement, in bytes. */
 export interface MemoryReading {
   readonly used: number
   readonly soft: number
@@ -48,19 +48,19 @@ export interface MemoryReading {
 
 const SHORT = 'Memory is short: data is refused, or dropped and counted if its source cannot keep it.'
 
-/** Looks at the memory while data comes in as large as the spike limit. */
+/** How often memory is measured while as much data as the spike limit comes in. */
 const LOOKS = 16
 
-/** Bytes that the process takes when it runs without any data beyond those at its start; 8 to 15 MiB were measured. */
+/** Bytes that the process takes without any data, beyond those at its start; 8 to 15 MiB were measured. */
 const ROOM = 16 * MIB
 
-/** Check intervals without a shortage after which it is over. */
+/** Check intervals without a shortage after which the shortage is over. */
 const OVER = 10
 
-/** What the process took when it read its first configuration: later there is data in it. */
+/** The memory of the process when it read its first configuration: later, it holds data. */
 let atStart: number | undefined
 
-/** The rules that span the settings, and that a limit leaves room for more than the process takes by itself. */
+/** The rules that span the settings; a limit must also leave room for more than the process takes by itself. */
 export function* memoryLimiterFindings(config: MemoryLimiterConfig): Generator<Finding> {
   const found = [...mistakes(config)]
   for (const [path, message] of found) yield { path, message }
@@ -109,14 +109,14 @@ function limitsOf(config: MemoryLimiterConfig): Limits {
   return { memory, soft: (limit - spike) * unit, hard: limit * unit }
 }
 
-/** The part of the memory that may be used, and the bytes, that what is remembered may take: whichever is more. */
+/** The fraction of the memory that may be used for remembered data, and a number of bytes: the larger one counts. */
 const REMEMBERED_PART = 0.1
 const REMEMBERED = 64 * MIB
 
-/** How many bytes may be remembered unless a setting says so. */
+/** How many bytes may be remembered unless a setting says otherwise. */
 export function defaultRememberedSize(config: MemoryLimiterConfig | undefined): number {
   const memory = availableMemory()
-  // A machine's memory is no limit: it is shared with everything else that runs on it.
+  // A machine's memory is no limit, because everything else that runs on the machine shares it.
   const limit = config === undefined ? (memory === processMemory ? 0 : memory.total) : limitsOf(config).hard
   return Math.max(REMEMBERED, REMEMBERED_PART * limit)
 }
@@ -125,20 +125,20 @@ function mib(bytes: number): string {
   return `${Math.round(bytes / MIB)} MiB`
 }
 
-/** Batches that are kept in memory and may be let go of. */
+/** Batches that are kept in memory and may be dropped. */
 export interface Shedder {
   readonly held: Held
-  /** Lets go of the oldest. */
+  /** Drops the oldest one. */
   shed(): void
 }
 
 export interface Held {
   readonly batches: number
-  /** When the oldest of them came, in milliseconds since 1970. */
+  /** When the oldest one came, in milliseconds since 1970. */
   readonly oldest: number | undefined
 }
 
-/** What takes batches in, or keeps them, needs to know. */
+/** The interface for components that accept or keep batches. */
 export type MemoryGuard = Pick<MemoryLimiter, 'shedders' | 'isShort'>
 
 export function unlimited(): MemoryGuard {
@@ -146,8 +146,8 @@ export function unlimited(): MemoryGuard {
 }
 
 /**
- * Says when memory is short: when more than the soft limit is in use. While it is more than the hard limit, shedders let go of
- * batches. Looks by itself from the first time it is asked until `signal` aborts; without limits, never.
+ * Detects when memory is short: when more than the soft limit is in use. While more than the hard limit is in use,
+ * shedders drop batches. Measures by itself from the first call until `signal` aborts; never without limits.
  */
 export class MemoryLimiter {
   readonly shedders = new Set<Shedder>()
@@ -156,9 +156,9 @@ export class MemoryLimiter {
   #used = 0
   #short = false
   #shortAt = 0
-  /** Whether it was said that memory is short. */
+  /** Whether the shortage was logged. */
   #told = false
-  /** Bytes that have come since the memory was last looked at. */
+  /** Bytes that have come in since memory was last measured. */
   #come = 0
   #timer: Timer | undefined
 
@@ -181,14 +181,14 @@ export class MemoryLimiter {
     this.#told = false
   }
 
-  /** What was seen last; `undefined` without limits. */
+  /** The last measurement; `undefined` without limits. */
   get reading(): MemoryReading | undefined {
     if (this.#limits === undefined) return undefined
     const { soft, hard } = this.#limits
     return { used: this.#used, soft, hard, short: this.#short }
   }
 
-  /** Whether what comes is to be refused. `bytes` have come since this was last asked. */
+  /** Whether new data has to be refused. `bytes` have come in since the last call. */
   isShort(bytes = 0): boolean {
     const limits = this.#limits
     if (limits === undefined) return false
@@ -209,17 +209,17 @@ export class MemoryLimiter {
     let from = soft
     const look = (): void => {
       const { used, resident } = memory.look()
-      // A heap as full as V8 allows weighs as much as the hard limit.
+      // A heap as full as V8 allows counts as much as the hard limit.
       this.#used = Math.max(used, heapFill() * hard)
-      // What is resident beyond the soft limit found no room in what had been given back: less has to be in use then.
+      // Resident memory beyond the soft limit did not fit into the freed memory: less has to be in use then.
       from = Math.max(soft / 2, soft - Math.max(0, resident - soft))
     }
     look()
-    // What is remembered of those who are gone goes first, and what only saves time.
+    // The memory of ended series, and data that only saves time, goes first.
     if (this.#used >= from && !this.#short) rememberedBytes.shrink(0)
     if (this.#used >= from && collect(this.#used >= hard ? 'urgent' : 'usual')) {
       look()
-      // Only what is left when there is no garbage says that batches have to go.
+      // Batches have to be dropped only if memory is still short after garbage collection.
       if (this.#used >= hard) this.#shed(1 - soft / this.#used)
     }
     this.#short = this.#used >= from
@@ -227,8 +227,8 @@ export class MemoryLimiter {
   }
 
   /**
-   * Lets go of a part of all batches that are held, the oldest first; where none is held, of what is remembered. If that was not
-   * enough, the next look finds it.
+   * Drops a part of all batches that are held, oldest first; if none is held, a part of the remembered data. If that
+   * was not enough, the next measurement shows it.
    */
   #shed(part: number): void {
     const shedders = [...this.shedders]
@@ -238,7 +238,7 @@ export class MemoryLimiter {
     for (; left > 0; left -= 1) shedders.reduce((first, other) => (age(other) < age(first) ? other : first)).shed()
   }
 
-  /** Under a load that is too much memory is short again and again: that is one shortage, which is over when it does not come back. */
+  /** Under overload, memory is short again and again: that counts as one shortage, which is over when it does not return. */
   #tell({ soft, hard }: Limits): void {
     const { log, report } = this.options
     const now = this.options.clock.monotonic()
@@ -248,7 +248,7 @@ export class MemoryLimiter {
     this.#told = this.#short
     const fields = { used: mib(this.#used), soft_limit: mib(soft), limit: mib(hard) }
     if (this.#short) log.warn(SHORT, { event: 'memory_short', ...fields })
-    else log.info('There is enough memory again.', { event: 'memory_recovered', ...fields })
+    else log.info('Memory is sufficient again.', { event: 'memory_recovered', ...fields })
     report(
       this.#short ? `${fields.used} of memory are in use; data is refused from ${fields.soft_limit} on` : undefined,
     )

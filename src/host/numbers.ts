@@ -1,11 +1,11 @@
-/** A field that is not what it should be. */
+/** A field with an invalid value. */
 export class MalformedField extends Error {
   override readonly name = 'MalformedField'
 }
 
 /**
- * A whole number from 0 times `factor`: a number where that is exact, else a bigint. Of a counter of 64 bits OTLP's ints
- * hold 63; beyond them it begins again at 0, like any counter that wraps.
+ * A whole number from 0 times `factor`: a number if that is exact, otherwise a bigint. OTLP's ints hold 63 bits of a
+ * 64-bit counter; beyond them it begins again at 0, like any counter that wraps.
  * @throws MalformedField
  */
 export function whole(text: string | undefined, factor = 1): number | bigint {
@@ -17,7 +17,7 @@ export function whole(text: string | undefined, factor = 1): number | bigint {
 /** The largest int of OTLP. */
 const MAX_INT = 2n ** 63n - 1n
 
-/** The int of OTLP for an amount from 0: the nearest one, and the largest one where the amount is beyond them all. */
+/** The int of OTLP for an amount from 0: the nearest one, or the largest one if the amount is beyond it. */
 export function toInt(amount: number | bigint): number | bigint {
   const nearest = typeof amount === 'number' ? Math.round(amount) : amount
   if (Number.isSafeInteger(Number(nearest))) return Number(nearest)

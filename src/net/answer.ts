@@ -2,7 +2,7 @@ import { hidingSecrets, secretParts, urlCredentials } from '../text/secrets.ts'
 import { visible } from '../text/terminal.ts'
 
 export interface HttpResponse {
-  /** What it answers; after a redirect, the request that was made last. */
+  /** The answer; after redirects, that to the last request. */
   readonly request: AnsweredRequest
   readonly status: number
   /** By lower-case name. */
@@ -17,7 +17,7 @@ export interface AnsweredRequest {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Whether a header may carry credentials; those that say what the body is do not. */
+/** Whether a header may carry credentials; headers that describe the body do not. */
 export function mayBeCredential(header: string): boolean {
   return !/^(accept|content-|host$|user-agent$|dd-otel-)/.test(header)
 }
@@ -38,10 +38,10 @@ export function answerMessage(response: HttpResponse): string {
   return `${subject(response)} ${excerpt(response, 300)}`.trim()
 }
 
-/** Bytes of an answer that an excerpt is made from. */
+/** The most bytes of an answer that an excerpt is made from. */
 const EXCERPT_BYTES = 16_384
 
-/** The beginning of the body as one line that can be shown: without what the request had to keep secret. */
+/** The beginning of the body as one printable line, without the secrets of the request. */
 export function excerpt({ request, body }: HttpResponse, length: number): string {
   const { url, headers } = request
   const credentials = Object.entries(headers).flatMap(([name, value]) =>
@@ -52,15 +52,15 @@ export function excerpt({ request, body }: HttpResponse, length: number): string
   return visible(text.replace(/\s+/g, ' ').trim()).slice(0, length)
 }
 
-/** The warning about an answer that took a request, and says nothing that can be understood. */
+/** The warning about an answer that accepted a request but cannot be understood. */
 export const UNREADABLE = 'The destination accepted a request, but its response cannot be read.'
 
-/** Whether an answer says that the request was taken without anything to read: by its status, or because it is empty. */
+/** Whether an answer accepts the request and has nothing to read: by its status, or because it is empty. */
 export function saysTaken({ status, body }: HttpResponse): boolean {
   return status === 202 || status === 204 || body.length === 0
 }
 
-/** The wait a `Retry-After` header asks for, in milliseconds: it holds seconds or a date. Source: RFC 9110, 10.2.3. */
+/** The wait that a `Retry-After` header asks for, in milliseconds: it holds seconds or a date. Source: RFC 9110, 10.2.3. */
 export function retryAfter(headers: HttpResponse['headers'], now: number): number | undefined {
   const header = headers['retry-after']
   const text = (Array.isArray(header) ? header[0] : header)?.trim()
@@ -71,9 +71,9 @@ export function retryAfter(headers: HttpResponse['headers'], now: number): numbe
 }
 
 /**
- * Why an answer that took the request does not come from the API that the request is for, if it does not: no API answers data with a
- * web page, but a sign-in page, a proxy, a firewall or a wrong address does. With 202 only a page itself is believed to be one:
- * frameworks give every short text the content type of a page.
+ * Why an answer that accepted the request does not come from the API that the request is for, if it does not: no API
+ * answers data with a web page, but a sign-in page, a proxy, a firewall or a wrong address does. With 202, only the
+ * page itself is proof: frameworks give every short text the content type of a page.
  */
 export function webPage(response: HttpResponse): string | undefined {
   const { status, headers, body } = response
@@ -83,13 +83,13 @@ export function webPage(response: HttpResponse): string | undefined {
   return `${subject(response)} with a web page instead of an answer; perhaps a proxy asks for a login, or the endpoint is wrong: ${excerpt(response, 200)}`
 }
 
-/** How a page begins; before that, a byte order mark, comments and the declaration of XML may stand. */
+/** The beginning of a page; a byte order mark, comments and the declaration of XML may come before it. */
 const PAGE =
   /^(?:\xef\xbb\xbf)?\s*(?:<!--[^]*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype\s+html|html|head|body|title|meta|script)\b/i
 
 /**
- * Where a redirect may be followed to with the same request: 307 and 308 keep method and body, and the same host and scheme keep
- * the data where it was meant to go. Otherwise the sentence that says why it is not.
+ * The URL of a redirect that may be followed with the same request: 307 and 308 keep method and body, and with the same
+ * host and scheme the data stays where it was meant to go. Otherwise a sentence that says why it may not.
  */
 export function redirection(response: HttpResponse): { readonly to: string } | { readonly problem: string } {
   const { status, headers, request } = response

@@ -1,11 +1,11 @@
 import zlib from 'node:zlib'
 
-/** `deflate` is the zlib format of RFC 1950, as HTTP means it. */
+/** `deflate` is the zlib format of RFC 1950, as in HTTP. */
 export type Compression = 'gzip' | 'deflate' | 'zstd' | 'none'
 
 /**
- * zlib's fastest. Of OTLP it makes 6 % more bytes than zlib's default in a third of the time, and nothing else that an exporter
- * does takes nearly as long (test/bench/compression.ts).
+ * zlib's fastest level. For OTLP its output is 6 % larger than with zlib's default, in a third of the time, and no
+ * other step of an exporter takes nearly as long (test/bench/compression.ts).
  */
 const LEVEL = 1
 
@@ -15,7 +15,7 @@ const { zstdCompressSync, zstdDecompressSync } = zlib as {
   zstdDecompressSync?: (bytes: Uint8Array) => Buffer
 }
 
-/** Why this version of Node cannot compress that way; `undefined` when it can. */
+/** Why this version of Node cannot compress that way; `undefined` if it can. */
 export function compressionProblem(compression: Compression): string | undefined {
   if (compression !== 'zstd' || zstdCompressSync !== undefined) return undefined
   return `zstd needs Node 22.15 or later; this is ${process.version}, which has gzip, deflate and none`
@@ -35,7 +35,7 @@ export function compress(bytes: Uint8Array, compression: Compression): Uint8Arra
   }
 }
 
-/** What `compress` made its result of. */
+/** The input that `compress` made its result from. */
 export function decompress(bytes: Uint8Array, compression: Compression): Buffer {
   switch (compression) {
     case 'gzip':

@@ -15,12 +15,12 @@ import { checkTls, readTls, tlsSettings } from './tls.ts'
 /** The settings of every component that sends over gRPC. */
 export const grpcSettings = {
   endpoint: {
-    doc: 'The receiver, as `host:port`. With `https://` before it TLS is used, with `http://` it is not, whatever `tls.insecure` says.',
+    doc: 'The receiver, as `host:port`. A leading `https://` turns TLS on and `http://` turns it off, whatever `tls.insecure` says.',
     format: 'string',
     default: null,
   },
   compression: {
-    doc: 'How requests are compressed, if the receiver can read that.',
+    doc: 'How requests are compressed, if the receiver supports it.',
     format: ['gzip', 'none'],
     default: 'gzip',
   },
@@ -40,33 +40,33 @@ export const grpcSettings = {
   },
   keepalive: {
     time: {
-      doc: 'A connection on which nothing arrived for this time is checked with a ping; `0s` means never.',
+      doc: 'A connection on which nothing has arrived for this long is checked with a ping; `0s` means never.',
       format: 'duration',
       default: '10s',
     },
     timeout: {
-      doc: 'How long the answer to that ping may take before the connection is closed; `0s` means the default of gRPC, 20 s.',
+      doc: "How long the answer to that ping may take before the connection is closed; `0s` means gRPC's default of 20 s.",
       format: 'duration',
       default: '10s',
     },
     permit_without_stream: {
-      doc: 'Sends pings also while no request is in flight. Many servers close connections that ping often.',
+      doc: 'Sends pings even while no request is in flight. Many servers close connections that ping often.',
       format: 'boolean',
       default: false,
     },
   },
   balancer_name: {
-    doc: 'Which addresses of a name requests go to: to all in turn (`round_robin`), or to the first that answers (`pick_first`).',
+    doc: "Which of a name's addresses requests go to: all in turn (`round_robin`), or the first one that answers (`pick_first`).",
     format: ['round_robin', 'pick_first'],
     default: 'round_robin',
   },
   wait_for_ready: {
-    doc: 'Lets a request wait for a connection until its `timeout`. Without it, a request fails as soon as no connection can be made, and is sent again.',
+    doc: 'Lets a request wait for a connection until its `timeout`. Otherwise a request fails as soon as no connection can be made, and is retried.',
     format: 'boolean',
     default: false,
   },
   authority: {
-    doc: 'The name of the receiver in requests, for proxies that route by it, if it differs from `endpoint`.',
+    doc: "The receiver's name in requests, for proxies that route by it, if it differs from `endpoint`.",
     format: 'string',
     default: undefined,
   },
@@ -74,7 +74,7 @@ export const grpcSettings = {
 
 export type GrpcConfig = ConfigOf<typeof grpcSettings>
 
-/** The rules of the gRPC settings that their formats cannot say. */
+/** The rules of the gRPC settings that their formats cannot express. */
 export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Finding> {
   if (ENDPOINT.exec(endpoint) === null) {
     const [, base, slash] = /^((?:https?:\/\/)?(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?)(\/)/i.exec(endpoint) ?? []
@@ -103,15 +103,14 @@ export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Fi
 const ENDPOINT = /^(?:(https?):\/\/|dns:\/\/\/)?((?:[\w.-]+|\[[\da-f:.]+\]):\d{1,5})\/?$/i
 
 /**
- * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer. Throws `retryable`,
- * `permanent` or `divisible`, by what the OTLP specification says of each status code.
+ * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer.
+ * Throws `retryable`, `permanent` or `divisible`, as the OTLP specification defines each status code.
  */
 export type UnaryCall = (method: string, message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
 /**
- * Makes a client. gRPC is loaded and the connection opened with the first call,
- * and closed when the component stops. When its TLS files change, a new connection takes the place of the old one, on which
- * the calls in hand still end.
+ * Makes a client. gRPC is loaded and the connection opened with the first call, and closed when the component stops.
+ * When its TLS files change, a new connection replaces the old one, on which the calls in progress still end.
  */
 export function grpcClient(
   context: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'onStop' | 'signal'>,
@@ -158,7 +157,7 @@ async function open({
   log,
   signal,
 }: Pick<Context<GrpcConfig>, 'clock' | 'config' | 'log' | 'signal'>): Promise<Connection> {
-  // The default export, because a bundled CommonJS module has no other.
+  // The default export, because a bundled CommonJS module has no named ones.
   const grpc = (await import('@grpc/grpc-js')).default
   logGrpc(grpc, { clock, log })
   const read = (): Promise<Pem> => readTls(config.tls)
@@ -205,10 +204,10 @@ function makeClient(
   )
 }
 
-/** How an address is reached: directly, or through the proxy of the environment. @throws DeliveryError `retryable` */
+/** The route to an address: direct, or through the proxy of the environment. @throws DeliveryError `retryable` */
 function route(address: string, authority: string | undefined): { target: string; options: ChannelOptions } {
   const proxy = grpcProxyFromEnvironment(new URL(`https://${address}`))
-  // By rules of its own, grpc-js would choose another one.
+  // grpc-js has rules of its own, and would choose another one.
   const options: ChannelOptions = { 'grpc.enable_http_proxy': 0 }
   if (authority !== undefined) options['grpc.default_authority'] = authority
   if (proxy === undefined) return { target: address, options }
@@ -245,7 +244,7 @@ const RETRYABLE = new Map([
 ])
 /** PERMISSION_DENIED and UNAUTHENTICATED. */
 const CREDENTIALS = [7, 16]
-/** Retried only where the server says when; also the answer to a message beyond the server's limit. */
+/** Retried only if the server says when; also the answer to a message beyond the server's limit. */
 const RESOURCE_EXHAUSTED = 8
 
 function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
@@ -266,18 +265,18 @@ function deliveryError(endpoint: string, error: ServiceError): DeliveryError {
   return permanent(message, { reason: 'refused', cause: error })
 }
 
-/** What answered in place of a gRPC server, by the words of grpc-js for it, if something did: the request says nothing about it. */
+/** The thing that answered instead of a gRPC server, by grpc-js's message, if there was one: its answer says nothing about the request. */
 function notOfGrpc({ details }: ServiceError): string | undefined {
   if (/^Received HTTP status code 3\d\d$/.test(details))
     return 'gRPC follows no redirects; set the endpoint to the receiver'
-  // Text in place of the length of a message, of which four bytes are more than any server takes.
+  // Text in place of the length of a message; its four bytes make a larger number than any server accepts.
   const [, length] = /^Received message larger than max \((\d+) vs/.exec(details) ?? []
   return Number(length) >= 0x20202020 ? 'a text instead of an answer, perhaps a web page' : undefined
 }
 
 /**
- * The milliseconds to wait that a `google.rpc.RetryInfo` in the status asks for. Source: googleapis, google/rpc/status.proto
- * and error_details.proto; google/protobuf/any.proto and duration.proto.
+ * The wait in milliseconds that a `google.rpc.RetryInfo` in the status asks for. Source: googleapis,
+ * google/rpc/status.proto and error_details.proto; google/protobuf/any.proto and duration.proto.
  */
 function retryDelay(metadata: Metadata | undefined): number | undefined {
   const [status] = metadata?.get('grpc-status-details-bin') ?? []
@@ -291,7 +290,7 @@ function retryDelay(metadata: Metadata | undefined): number | undefined {
       return duration === undefined ? undefined : milliseconds(duration)
     }
   } catch {
-    // Not a google.rpc.Status: the status code alone counts.
+    // Not a google.rpc.Status: only the status code counts.
   }
   return undefined
 }

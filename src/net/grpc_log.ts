@@ -4,8 +4,9 @@ import { cut } from '../text/terminal.ts'
 import { throttled } from '../throttled.ts'
 
 /**
- * Lets grpc-js write to our log instead of standard error, at most a line a minute of each severity. It has one logger a process: the
- * component that opened last gets what it reports. Its tracing, which somebody has to ask for by `GRPC_TRACE`, is not held back.
+ * Makes grpc-js write to our log instead of standard error, at most a line a minute for each severity. grpc-js has one
+ * logger per process: the component that opened last gets its messages. Its tracing, which has to be enabled with
+ * `GRPC_TRACE`, is not limited.
  */
 export function logGrpc(
   { setLogger }: Pick<typeof Grpc, 'setLogger'>,
@@ -13,7 +14,7 @@ export function logGrpc(
 ): void {
   const quiet = throttled(log, clock)
   const problem = (texts: unknown[]): object => {
-    // The value that follows came from a client, and may be a secret.
+    // The following value came from a client, and may be a secret.
     const text = texts
       .map(String)
       .join(' ')
@@ -21,11 +22,11 @@ export function logGrpc(
     return { problem: cut(text, LONGEST) }
   }
   setLogger({
-    error: (...texts: unknown[]) => quiet.warn('gRPC reports an error.', problem(texts)),
-    info: (...texts: unknown[]) => quiet.info('gRPC reports something.', problem(texts)),
+    error: (...texts: unknown[]) => quiet.warn('An error in gRPC.', problem(texts)),
+    info: (...texts: unknown[]) => quiet.info('A message from gRPC.', problem(texts)),
     debug: (...texts: unknown[]) => log.debug('gRPC traces.', problem(texts)),
   })
 }
 
-/** Characters of a text that are logged. */
+/** The most characters of a text that are logged. */
 const LONGEST = 1000

@@ -1,7 +1,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import type { Finding } from '../component/settings.ts'
 
-/** What every request says of itself and its connection. The sender sets them; another value would make it unreadable. */
+/** Headers that describe the request and its connection. The sender sets them; another value would make the request unreadable. */
 const SET_BY_SENDER: readonly string[] = [
   'connection',
   'content-encoding',
@@ -17,7 +17,7 @@ const SET_BY_SENDER: readonly string[] = [
   'upgrade',
 ]
 
-/** The headers of a `headers` setting that are not the user's to set. */
+/** The headers of a `headers` setting that the user must not set. */
 export function* checkOwnedHeaders(headers: Readonly<Record<string, string>>): Generator<Finding> {
   for (const name of Object.keys(headers)) {
     if (SET_BY_SENDER.includes(name.toLowerCase())) {
@@ -26,7 +26,7 @@ export function* checkOwnedHeaders(headers: Readonly<Record<string, string>>): G
   }
 }
 
-/** The rules of a `headers` setting for HTTP. No message shows a value, which may be a secret. */
+/** The rules of a `headers` setting for HTTP. No message shows a value, because it may be a secret. */
 export function* checkHeaders(headers: Readonly<Record<string, string>>): Generator<Finding> {
   for (const [name, value] of Object.entries(headers)) {
     const path = `headers.${name}`

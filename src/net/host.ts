@@ -2,19 +2,19 @@ import { isIP } from 'node:net'
 import { hostname } from 'node:os'
 import { parseEndpoint } from './endpoint.ts'
 
-/** How a server was asked. */
+/** The addresses of a request to a server. */
 export interface Asked {
-  /** The authority of the request, `host:port`; `undefined` where the client named none, as browsers always do. */
+  /** The authority of the request, `host:port`; `undefined` if the client named none, as browsers always do. */
   readonly authority: string | undefined
-  /** The address of ours that the connection came to. */
+  /** Our address that the connection came to. */
   readonly localAddress: string | undefined
 }
 
 /**
- * Whether a server that listens on `address` answers to the name under which it was asked. A page in a browser can let a name of its own
- * lead to an address of ours (DNS rebinding), and is then free to read the answers; what it can not do is ask under another's
- * name, or under an address. Loopback is for this host alone, so only its own names count there; whoever listens elsewhere is
- * asked under names that only the network knows, so any counts, unless `allowed` says which.
+ * Whether a server that listens on `address` answers a request with this name. A page in a browser can make a name of
+ * its own resolve to one of our addresses (DNS rebinding), and may then read the answers; but it cannot use another
+ * site's name, or an address. Loopback is for this host alone, so only its own names are accepted there; elsewhere,
+ * names may come from the network, so any is accepted, unless `allowed` restricts them.
  */
 export function answersTo({ authority, localAddress }: Asked, address: string, allowed: readonly string[]): boolean {
   if (authority === undefined) return true
@@ -26,7 +26,7 @@ export function answersTo({ authority, localAddress }: Asked, address: string, a
   return allowed.length === 0 && !isLoopback(localAddress)
 }
 
-/** Without the port, the brackets of IPv6 and the dot at the end. */
+/** Without the port, the brackets of IPv6 and a final dot. */
 function nameOf(authority: string): string {
   return authority
     .replace(/:\d*$/, '')

@@ -16,7 +16,7 @@ import { checkTls, readTls, tlsSettings } from './tls.ts'
 /** The settings of every component that sends HTTP requests. */
 export const httpSettings = {
   proxy_url: {
-    doc: 'The proxy that every request goes through, with a user and password if it needs them. When it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, except for this host and what `NO_PROXY` names.',
+    doc: 'The proxy for every request, with a user and password if it needs them. If it is unset, the environment decides by the rules of Go: `HTTPS_PROXY` for https and `HTTP_PROXY` for http, except for this host and those that `NO_PROXY` names.',
     format: 'url',
     default: undefined,
     secret: true,
@@ -32,15 +32,15 @@ export const httpSettings = {
 
 export type HttpConfig = ConfigOf<typeof httpSettings>
 
-/** The rules of the HTTP settings that their formats cannot say. */
+/** The rules of the HTTP settings that their formats cannot express. */
 export function* checkHttp({ tls, headers }: HttpConfig): Generator<Finding> {
   yield* checkTls(tls)
   yield* checkHeaders(headers)
 }
 
-/** What is done with the URL of a setting. */
+/** How the URL of a setting is used. */
 export interface EndpointUse {
-  /** It is used as it stands, with its query; otherwise a path is added. */
+  /** It is used as it is, with its query; otherwise a path is added. */
   readonly whole?: boolean
   /** The paths of the API; one of them is added. */
   readonly added?: readonly string[]
@@ -48,7 +48,7 @@ export interface EndpointUse {
   readonly wholeSetting?: string
 }
 
-/** The rules of a setting that names the URL to send to: nothing in it may be lost on the way, and no path stands in it twice. */
+/** The rules of a setting with the URL to send to: no part of it may be ignored, and no path may occur in it twice. */
 export function* checkEndpoint(
   path: string,
   url: string | undefined,
@@ -57,14 +57,14 @@ export function* checkEndpoint(
   if (url === undefined) return
   const { username, password, href, pathname, search, hash } = new URL(url)
   if (username !== '' || password !== '') {
-    const message = 'holds a user or password, which would not be sent; put them into headers, as `authorization`'
+    const message = 'contains a user or password, which would not be sent; put them into headers, as `authorization`'
     yield { path, message }
   }
   const [address, fragment] = href.split('#')
   if (fragment !== undefined)
-    yield { path, message: 'holds a fragment (behind the #), which is never sent; leave it out' }
+    yield { path, message: 'contains a fragment (after the #), which is never sent; leave it out' }
   if (!whole && address.includes('?')) {
-    yield { path, message: 'holds a query (behind the ?), which cannot be sent; put its contents into headers' }
+    yield { path, message: 'contains a query (after the ?), which cannot be sent; put its contents into headers' }
   }
   const end = added.find((each) => pathname.replace(/\/+$/, '').endsWith(each))
   if (end === undefined) return
@@ -85,24 +85,24 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
   readonly signal: AbortSignal
-  /** Bytes of the response body that are read; the rest is given up. */
+  /** Bytes of the response body that are read; the rest is abandoned. */
   readonly maxResponse: number
 }
 
 /**
- * Posts to a URL and resolves with whatever the server answers, after redirects that can be followed. Throws `retryable` when there
- * is no answer, when it is a web page or a redirect to elsewhere, when the proxy wants credentials or the environment names none
- * that can be one, or when the files of the TLS settings cannot be read; `permanent` when the request cannot be put on the wire
+ * Posts to a URL and resolves with the server's answer, after any redirects that can be followed. Throws `retryable` if
+ * there is no answer, if it is a web page or a redirect to elsewhere, if the proxy wants credentials or the environment
+ * names an invalid one, or if the files of the TLS settings cannot be read; `permanent` if the request cannot be sent
  * at all.
  */
 export type Post = (url: string, request: HttpRequest) => Promise<HttpResponse>
 
-/** Redirects of one request that are followed at most. */
+/** The most redirects of one request that are followed. */
 const MAX_REDIRECTS = 5
 
 /**
- * Makes the client of one component: kept-alive connections by its settings, opened at the first request. When its TLS files
- * change, new connections take the place of the old ones, on which the requests in hand still end.
+ * Makes the client of one component: kept-alive connections by its settings, opened at the first request. When its TLS
+ * files change, new connections replace the old ones, on which the requests in progress still end.
  */
 export function httpClient(
   context: Pick<Context<HttpConfig>, 'clock' | 'config' | 'log' | 'network' | 'onStop' | 'signal'>,
@@ -131,7 +131,7 @@ export function httpClient(
       const target = targetOf(url)
       const response = await exchange(connections.to(target), target, { ...request, method, headers }, url)
       if (target.proxy === undefined || response.status !== 407) return response
-      throw new Error('The proxy needs a user and password, or other ones than these (407).')
+      throw new Error('The proxy requires a user and password, or refuses the given ones (407).')
     } catch (error) {
       if (error instanceof DeliveryError) throw error
       const message = `${method} ${withoutSecrets(url)}: ${failure(error)}`
@@ -162,7 +162,7 @@ export function httpClient(
 /** The network of the machine. */
 export const systemNetwork: Network = { connect: (tls, pem) => new SystemConnections(tls, pem) }
 
-/** What is opened by the first request; the connections are replaced as a whole. */
+/** Opened by the first request; the connections are replaced as a whole. */
 interface Opened {
   connections: Connections
 }
@@ -187,7 +187,7 @@ async function open({
   return opened
 }
 
-/** The pipeline's timeout aborts a request; undici's own would only blur it. */
+/** The pipeline's timeout aborts a request; undici's own timeouts would hide the cause. */
 const NO_TIMEOUTS = { headersTimeout: 0, bodyTimeout: 0 }
 
 /** The connections through a tunnel, for which the agent gives its own `connect`. */
@@ -199,7 +199,7 @@ function pool(origin: URL | string, options: object): Dispatcher {
 /** Connections to servers and proxies, all with the same certificates. */
 class SystemConnections implements Connections {
   readonly #toServers
-  /** Which see no certificate of ours. */
+  /** For connections to which no certificate of ours is shown. */
   readonly #toProxies
   readonly #direct: Dispatcher
   readonly #forwarding: Dispatcher
@@ -240,8 +240,8 @@ class SystemConnections implements Connections {
 }
 
 /**
- * One request and its answer. Handed to the dispatcher without undici's `request()` and its stream around every body, which would
- * take a third of the time of a small request (docs/decisions/0171-small-requests.md).
+ * One request and its answer. It is handed to the dispatcher without undici's `request()` and its stream around every
+ * body, which would take a third of the time of a small request (docs/decisions/0171-small-requests.md).
  */
 function exchange(
   dispatcher: Pick<Dispatcher, 'dispatch'>,
@@ -273,7 +273,7 @@ function exchange(
       {
         onRequestStart(started) {
           controller = started
-          // While it waited for a connection.
+          // Aborted while it waited for a connection.
           if (signal.aborted) abort()
         },
         onResponseStart(_controller, code, responseHeaders) {
@@ -314,7 +314,7 @@ function withoutCredentials(headers: HttpRequest['headers']): HttpRequest['heade
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !mayBeCredential(name)))
 }
 
-/** A function that knows its last answer: most requests go where the one before went. */
+/** A function that remembers its last result: most requests go to the same address as the previous one. */
 function remembered<Question, Answer>(answer: (question: Question) => Answer): (question: Question) => Answer {
   let last: { readonly question: Question; readonly answer: Answer } | undefined
   return (question) => {
@@ -327,7 +327,7 @@ function remembered<Question, Answer>(answer: (question: Question) => Answer): (
 function failure(error: unknown): string {
   const { cause, errors, code } = error as { cause?: unknown; errors?: unknown; code?: unknown }
   if (typeof cause === 'object' && cause !== null) return failure(cause)
-  // One attempt for each address of a name.
+  // One error for each address of a name.
   if (Array.isArray(errors) && errors.length > 0) return failure(errors[0])
   if (UNTRUSTED.includes(String(code))) return `${errorMessage(error)} (tls.ca_file names the authority to trust)`
   const [, openssl] = /:error:[\dA-F]*:[^:]*:[^:]*:([^:]+)/.exec(errorMessage(error)) ?? []

@@ -6,8 +6,9 @@ const INFORMATIONAL = CONTINUE.subarray(0, -2)
 const END = '\r\n\r\n'
 
 /**
- * Lets informational answers that nobody asked for go by, as RFC 9110 (15.2) has it. undici skips them, except for 100, at which it
- * ends the connection: it reads that as 103. A body that begins like one shows the other digit in a message.
+ * Ignores unexpected informational answers, as RFC 9110 (15.2) requires. undici skips them, except for 100, which makes
+ * it close the connection; so 100 is read as 103. A body that begins like such an answer is shown with the other digit
+ * in messages.
  */
 export function skippingInformational(connect: buildConnector.connector): buildConnector.connector {
   return (options, callback) =>

@@ -11,8 +11,7 @@ import { compress } from './compression.ts'
 import type { Compression } from './compression.ts'
 
 /*
- * What OTLP over HTTP and OTLP over gRPC share: a request as the bytes that go out, and what the
- * answer to one says.
+ * The parts that OTLP over HTTP and OTLP over gRPC share: the bytes of a request, and the meaning of its answer.
  */
 
 /** One OTLP request. */
@@ -26,13 +25,13 @@ export type Encoding = 'proto' | 'json'
 export interface OtlpRequestOptions {
   readonly encoding: Encoding
   readonly compression: Compression
-  /** Bytes a body may have before compression, and on the wire; default: as many as there are. */
+  /** The most bytes of a body before compression, and on the wire; default: no limit. */
   readonly limits: { readonly raw?: number; readonly wire?: number }
 }
 
 /**
- * Divides a batch into requests within the limits; an item too large for any is reported to `account` as `too_large`. A batch
- * that nobody changed and that fits goes out as the bytes it was made from.
+ * Divides a batch into requests within the limits; an item that is too large for any is reported to `account` as
+ * `too_large`. A batch that was not changed and that fits is sent as the bytes it was made from.
  */
 export function* toOtlpRequests(batch: Batch, options: OtlpRequestOptions, account: Account): Generator<OtlpRequest> {
   const items = batch.itemCount
@@ -52,10 +51,10 @@ export function* toOtlpRequests(batch: Batch, options: OtlpRequestOptions, accou
   else yield* toRequestsOf(split(batch, Math.ceil(items / parts)), options, account)
 }
 
-/** Items of one request of a large batch at most, so that to write and compress it takes little time. */
+/** The most items of one request of a large batch, few enough to write and compress quickly. */
 const MAX_ITEMS: Readonly<Record<Encoding, number>> = { proto: 20_000, json: LONG }
 
-/** `toOtlpRequests` for large batches, in requests of no more items than take little time each. */
+/** `toOtlpRequests` for large batches, in requests that are each quick to make. */
 export function* toOtlpRequestsInTurns(
   batch: Batch,
   options: OtlpRequestOptions,
@@ -98,9 +97,10 @@ function encodeBatch(batch: Batch, encoding: Encoding): Uint8Array {
 }
 
 /**
- * Reads the answer to a request that was taken, an `ExportMetricsServiceResponse` or the like, and logs its warning if it has one. Resolves with
- * why it cannot be read, if it cannot. `encoding`: `undefined` where it is neither of both.
- * @throws DeliveryError `partial` when the destination refused some of the items
+ * Reads the answer to an accepted request, an `ExportMetricsServiceResponse` or the like, and logs its warning if it
+ * has one. Resolves with the reason why it cannot be read, if it cannot. `encoding`: `undefined` if it is neither of
+ * the two.
+ * @throws DeliveryError `partial` if the destination refused some of the items
  */
 export async function readAnswer(
   body: Uint8Array,
@@ -110,7 +110,7 @@ export async function readAnswer(
 ): Promise<string | undefined> {
   if (body.length === 0) return undefined
   if (encoding === undefined) return 'It is neither protobuf nor JSON.'
-  // Loaded by the first answer that says something; most are empty.
+  // Loaded for the first answer that is not empty; most are.
   const { readExportResponse } = await import('../otlp/export_response.ts')
   let outcome
   try {

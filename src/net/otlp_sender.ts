@@ -14,28 +14,29 @@ import { contentEncoding } from './compression.ts'
 import { readAnswer, toOtlpRequests, toOtlpRequestsInTurns } from './otlp_requests.ts'
 import type { Encoding, OtlpRequest, OtlpRequestOptions } from './otlp_requests.ts'
 
-/** Where an OTLP/HTTP exporter sends to, and how. */
+/** The addresses and rules of an OTLP/HTTP exporter. */
 export interface OtlpDestination extends OtlpRequestOptions {
-  /** The whole URL, like `https://host/v1/metrics`, for each signal that can be sent. */
+  /** The whole URL, such as `https://host/v1/metrics`, for each signal that can be sent. */
   readonly urls: Readonly<Partial<Record<Signal, string>>>
-  /** Sent beside those of the user and those that OTLP needs. */
+  /** Sent in addition to the user's headers and those that OTLP needs. */
   readonly headers?: Readonly<Record<string, string>>
-  /** What an answer that took a request of so many items says beyond OTLP of what it did not take. */
+  /** The items that an answer to an accepted request reports as refused in a way beyond OTLP. */
   readonly refusal?: (response: HttpResponse, items: number) => DeliveryError | undefined
-  /** What 404 means, by signal, where it means more than a wrong address. */
+  /** The meaning of 404, by signal, if it has another than a wrong address. */
   readonly notFound?: Readonly<Partial<Record<Signal, string>>>
   /** The wait that an answer asks for, in milliseconds; default: that of `Retry-After`. */
   readonly waitOf?: (response: HttpResponse) => number | undefined
 }
 
-/** 4 MiB, as the specification asks; answers are tiny. */
+/** 4 MiB, as the specification requires; answers are tiny. */
 const MAX_RESPONSE = 4 * 1024 * 1024
 
 const CONTENT_TYPES = { proto: 'application/x-protobuf', json: 'application/json' }
 
 /**
- * Makes the exporter that sends batches as they are over OTLP/HTTP. Only 429, 502, 503, 504 and a lost connection are
- * retried, 413 divides, and what a partial success rejects is thrown as `partial`. An answer that cannot be read is logged. Source: opentelemetry-proto,
+ * Makes the exporter that sends batches unchanged over OTLP/HTTP. Only 429, 502, 503, 504 and a lost connection are
+ * retried, 413 divides, and items rejected by a partial success are thrown as `partial`. An answer that cannot be read
+ * is logged. Source: opentelemetry-proto, docs/specification.md, OTLP/HTTP. In addition, 401 and 403 are retried.
  * docs/specification.md, OTLP/HTTP. Beyond it, 401 and 403 are retried, too.
  */
 export function otlpHttpExporter(
@@ -91,7 +92,7 @@ export function otlpHttpExporter(
   }
 }
 
-/** How the body of an answer is written, if it says so in a way that is known; without a word about it, as the request was. */
+/** The encoding of the body of an answer, if its media type is known; without a media type, that of the request. */
 function encodingOf({ headers }: HttpResponse, sent: Encoding): 'protobuf' | 'json' | undefined {
   const type = String(headers['content-type'] ?? '')
   if (type === '') return sent === 'json' ? 'json' : 'protobuf'

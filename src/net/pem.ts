@@ -5,15 +5,15 @@ import type { Setting } from '../component/settings.ts'
 import { errorMessage, readFailure } from '../errors.ts'
 import { readSmallFile } from '../small_file.ts'
 
-/** Certificates and keys (PEM) for TLS, as their files hold them. */
+/** The contents of certificate and key files (PEM) for TLS. */
 export interface Pem {
-  /** Those of the authorities to trust. */
+  /** The certificates of the authorities to trust. */
   readonly ca: Buffer | undefined
   readonly cert: Buffer | undefined
   readonly key: Buffer | undefined
 }
 
-/** The setting that says how often the files are read. */
+/** The setting for how often the files are read. */
 export const reloadInterval = {
   doc: 'How often the files are read again, so that new connections use their current contents; `0s` means never.',
   format: 'duration',
@@ -21,8 +21,9 @@ export const reloadInterval = {
 } as const satisfies Setting
 
 /**
- * Reads the files of `settings`, each the name of a setting and its value.
- * @throws naming the setting below `path` when a file cannot be read, or `path` when what they hold cannot be used together
+ * Reads the files of `settings`, each with the name of a setting and its value.
+ * @throws an error that names the setting below `path` if a file cannot be read, or `path` if the contents cannot be
+ * used together
  */
 export async function readPem(
   path: string,
@@ -39,7 +40,7 @@ export async function readPem(
   const [ca, cert, key] = await Promise.all([read(settings.ca), read(settings.cert), read(settings.key)])
   if ((ca ?? cert) === undefined) return { ca, cert, key }
   try {
-    // An empty list keeps the authorities built into Node out of the test.
+    // An empty list keeps the authorities built into Node out of the check.
     createSecureContext({ ca: ca ?? [], cert, key })
   } catch (error) {
     throw new Error(`${path}: the files cannot be used: ${errorMessage(error)}`, { cause: error })
@@ -57,8 +58,9 @@ interface Watch {
 }
 
 /**
- * Reads the files again until the signal aborts, and hands over what they hold each time it is new. What cannot be read or used,
- * perhaps because just one of the files has been replaced, is logged and changes nothing.
+ * Reads the files again until the signal aborts, and hands over their contents whenever they change. Contents that
+ * cannot be read or used, perhaps because only one of the files has been replaced so far, are logged and change
+ * nothing.
  */
 export function watchPem(known: Pem, { read, interval, clock, log, signal }: Watch, changed: (pem: Pem) => void): void {
   if (interval === 0 || signal.aborted || (known.ca ?? known.cert) === undefined) return

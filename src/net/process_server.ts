@@ -15,64 +15,64 @@ import { LISTEN_INTERVAL, listenFailure, parseEndpoint } from './endpoint.ts'
 import { answersTo } from './host.ts'
 import { readTarget } from './target.ts'
 
-/** What a request is answered with; `type`: its media type; `body`: text, or the bytes that are sent as they are. */
+/** An answer; `type`: its media type; `body`: text, or bytes that are sent unchanged. */
 export interface Answer {
   readonly code: number
   readonly type: string
   readonly body: string | Buffer
 }
 
-/** Where a server is, and how it is asked. */
+/** The address of a server, and the requests that it answers. */
 export interface Door {
   /** `host:port`; port 0 lets the system choose. */
   readonly address: string
-  /** Names under which it is asked, as `service.allowed_hosts` says at the time. */
+  /** The names in requests that it answers to: the current value of `service.allowed_hosts`. */
   readonly allowedHosts: () => readonly string[]
   readonly log: Logger
 }
 
 export interface ServeOptions extends Door {
-  /** Where in the YAML `address` stands, for messages. */
+  /** The path of `address` in the YAML, for messages. */
   readonly setting: string
-  /** Reading (`GET`, the default, and HEAD), or changing something. */
+  /** For reading (`GET`, the default, and HEAD), or for a change. */
   readonly method?: 'GET' | 'POST'
   readonly answer: (path: string, headers: IncomingHttpHeaders) => Answer | Promise<Answer>
-  /** Told the real address as soon as it listens. */
+  /** Called with the real address when it listens. */
   readonly listening: (address: string) => void
 }
 
 const JSON_TYPE = 'application/json'
 
-/** Milliseconds that an answer may still take when the server is closed. */
+/** Milliseconds for the remaining answers when the server is closed. */
 const GRACE = 1000
 
-/** Connections kept open. */
+/** The most open connections. */
 const MAX_CONNECTIONS = 100
 
 /** Bytes that Node.js parses at once: a few requests. */
 const PIECE = 512
 
-/** Bytes of all answers that clients have not taken yet. A larger one is alone. */
+/** The most bytes of all answers that clients have not taken yet. A larger answer is the only one. */
 const MAX_UNREAD = 32 * 1024 * 1024
 
-/** A shared answer is not made again for so many times as long as it took, and for no longer than `MAX_REST` milliseconds. */
+/** A shared answer is not made again for this multiple of the time that it took, and for at most `MAX_REST` milliseconds. */
 const REST = 4
 const MAX_REST = 1000
 
-/** Milliseconds that a client may take to send a request, and to take some of its answer. */
+/** Milliseconds that a client may take to send a request, and to take a part of its answer. */
 const PATIENCE = 5000
 
 /**
- * Answers requests about the process itself, one on each connection: who asks now and then needs no more, and who does not
- * read answers cannot make them pile up. Where nothing can listen on the address, this is logged and tried again, and
- * the pipeline goes on: what it delivers matters more than that it can be asked. Keeps no process alive. Resolves after the
- * first attempt, with what closes it.
+ * Answers requests about the process itself, one on each connection: clients that ask now and then need no more, and
+ * clients that do not read their answers cannot make them pile up. If nothing can listen on the address, this is logged
+ * and tried again, and the pipeline goes on, because its deliveries matter more than its status. Keeps no process
+ * alive. Resolves after the first attempt, with a function that closes the server.
  */
 export async function serve(options: ServeOptions): Promise<() => void> {
   const { setting, address, listening, log } = options
   const quiet = throttled(log, systemClock)
   const open = new Set<Socket>()
-  /** Those that do not wait for us, the longest idle first, with the bytes of the answer that they have to take. */
+  /** Connections that do not wait for us, the longest idle first, with the bytes of the answer that they still have to take. */
   const idle = new Map<Socket, number>()
   const disconnect = (socket: Socket): void => {
     idle.delete(socket)
@@ -98,7 +98,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
     const connection = request.socket as Duplex as OneRequest
     if (connection.stop()) void respondTo(connection.socket, request, response)
   }
-  // Node.js would answer a request without Host or with an unknown Expect by itself.
+  // Otherwise Node.js would answer a request without Host or with an unknown Expect itself.
   const http = createHttpServer({ requireHostHeader: false }, listener).on('checkExpectation', listener)
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     open.add(socket)
@@ -122,7 +122,7 @@ export async function serve(options: ServeOptions): Promise<() => void> {
   let closed = false
   let retry: Timer | undefined
   const listen = async (): Promise<void> => {
-    // A name may have addresses of both families, of which the collector takes IPv4, too.
+    // A name may have addresses of both families; the Collector takes the IPv4 ones, too.
     const ip = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
     if (closed) return
     server.listen({ host: ip, port })
@@ -146,15 +146,15 @@ export async function serve(options: ServeOptions): Promise<() => void> {
     systemClock.clearTimeout(retry)
     server.close()
     for (const socket of idle.keys()) if (idle.get(socket) === 0) disconnect(socket)
-    // What is being answered, as a reload that moves this server, has a moment to get out.
+    // An answer in progress, such as that to a reload that moves this server, has a moment to be sent.
     const disconnectAll = (): void => open.forEach(disconnect)
     systemClock.setTimeout(disconnectAll, GRACE).unref()
   }
 }
 
 /**
- * A connection of which the HTTP server sees no more after `stop`, which says whether it was the first. What comes is handed
- * over in pieces, since Node.js parses all requests in one before it can be stopped.
+ * A connection that the HTTP server does not see after `stop`, which returns whether it was the first call. Incoming
+ * data is handed over in pieces, because Node.js parses all requests in one piece before it can be stopped.
  */
 class OneRequest extends Duplex {
   #stopped = false
@@ -223,14 +223,14 @@ async function respond(
   }
 }
 
-/** An answer of JSON. */
+/** A JSON answer. */
 export function json(code: number, value: unknown): Answer & { readonly body: string } {
   return { code, type: JSON_TYPE, body: `${JSON.stringify(value)}\n` }
 }
 
 /**
- * An answer that takes time to make. It is made once for all who ask before that begins, and rests afterwards, so that the
- * process has time for its pipelines however many ask.
+ * An answer that takes time to make. It is made once for all requests that come before it is begun, and then not for a
+ * while, so that the process has time for its pipelines however many requests come.
  */
 export function shared(make: () => Answer | Promise<Answer>): () => Promise<Answer> {
   let rested = Promise.resolve()
@@ -242,7 +242,7 @@ export function shared(make: () => Answer | Promise<Answer>): () => Promise<Answ
     const made = (async () => sendable(await make()))()
     const rest = (): Promise<void> => {
       const span = Math.min(REST * (systemClock.monotonic() - began), MAX_REST)
-      // The process may end meanwhile.
+      // It does not keep the process alive.
       return new Promise((resolve) => systemClock.setTimeout(resolve, span).unref())
     }
     rested = made.then(rest, rest)
@@ -251,7 +251,7 @@ export function shared(make: () => Answer | Promise<Answer>): () => Promise<Answ
   return () => (next ??= makeNext())
 }
 
-/** The bytes of an answer, in which text can control no terminal. */
+/** The bytes of an answer whose text cannot control a terminal. */
 function sendable({ code, type, body }: Answer): Answer & { readonly body: Buffer } {
   if (typeof body !== 'string') return { code, type, body }
   return { code, type, body: Buffer.from(type === JSON_TYPE ? visibleJson(body) : visibleLines(body)) }

@@ -7,17 +7,18 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** A proxy to connect to. */
 export interface Proxy {
-  /** Its URL, with user and password as they were written. */
+  /** Its URL, with the user and password as written. */
   readonly href: string
-  /** The same without them. */
+  /** The same without user and password. */
   readonly url: URL
   /** The value of `Proxy-Authorization`, if it wants one. */
   readonly authorization?: string
 }
 
 /**
- * The proxy that the environment names for a URL; `undefined` where the URL is reached directly. The variables and rules are those of
- * Go, and so of the OpenTelemetry Collector: golang.org/x/net/http/httpproxy. In addition, blanks divide `NO_PROXY`.
+ * The proxy that the environment names for a URL; `undefined` if the URL is reached directly. The variables and rules
+ * are those of Go, and so of the OpenTelemetry Collector: golang.org/x/net/http/httpproxy. In addition, blanks may
+ * divide `NO_PROXY`.
  * @throws DeliveryError `retryable`, without the value, which may hold a password
  */
 export function proxyFromEnvironment(target: URL, env: Environment = process.env): Proxy | undefined {
@@ -25,7 +26,7 @@ export function proxyFromEnvironment(target: URL, env: Environment = process.env
   return proxyFrom(target, names, ['no_proxy', 'NO_PROXY'], env)
 }
 
-/** The same for gRPC, whose own variables come first; a proxy for HTTP serves it where there is none for HTTPS. */
+/** The same for gRPC, whose own variables come first; a proxy for HTTP is used if there is none for HTTPS. */
 export function grpcProxyFromEnvironment(target: URL, env: Environment = process.env): Proxy | undefined {
   const names = ['grpc_proxy', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY']
   return proxyFrom(target, names, ['no_grpc_proxy', 'no_proxy', 'NO_PROXY'], env)
@@ -57,7 +58,7 @@ export function readProxy(text: string): Proxy {
   return { href: text, url, authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
 }
 
-/** Whether a URL is reached without a proxy: on this host, or by one of the entries of `NO_PROXY`. */
+/** Whether a URL is reached without a proxy: on this host, or because of an entry of `NO_PROXY`. */
 function goesDirectly({ protocol, hostname, port: written }: URL, noProxy: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '')
   const port = written === '' ? (protocol === 'https:' ? '443' : '80') : written
@@ -72,10 +73,13 @@ const LOOPBACK = new BlockList()
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
 LOOPBACK.addAddress('::1', 'ipv6')
 
-/** Whether an entry of `NO_PROXY`, an address, a range of them or a domain, each but the range with or without a port, is that host. */
+/**
+ * Whether an entry of `NO_PROXY` matches that host: an address, a range of addresses or a domain, each except the range
+ * with or without a port.
+ */
 function matches(entry: string, host: string, port: string): boolean {
   const range = subnet(entry)
-  // Go takes `::/0` for no IPv4 address; BlockList takes it for all.
+  // In Go, `::/0` contains no IPv4 address; in BlockList it contains all.
   if (range !== undefined) return contains(range, host) && !(/^[\da-f:]*\/\d+$/.test(entry) && IPV4.test(host))
   const [, bracketed, plain, only] = /^(?:\[(.*)\]|([^:]*)):([^:]*)$/.exec(entry) ?? []
   const named = bracketed ?? plain ?? entry
@@ -87,7 +91,7 @@ function matches(entry: string, host: string, port: string): boolean {
   return host.endsWith(suffix) || (!domain.startsWith('.') && host === suffix.slice(1))
 }
 
-/** An IPv4 address, also as IPv6 writes it. */
+/** An IPv4 address, also in its IPv6 form. */
 const IPV4 = /^[\d.]+$|^::ffff:[\da-f]{1,4}:[\da-f]{1,4}$/
 
 function subnet(text: string): BlockList | undefined {
@@ -98,7 +102,7 @@ function subnet(text: string): BlockList | undefined {
   return list
 }
 
-/** An address as URLs have it, without a zone. */
+/** An address as in URLs, without a zone. */
 function isIp(text: string): boolean {
   return isIPv4(text) || (isIPv6(text) && !text.includes('%'))
 }
@@ -107,7 +111,7 @@ function contains(list: BlockList, host: string): boolean {
   return isIp(host) && list.check(host, isIPv4(host) ? 'ipv4' : 'ipv6')
 }
 
-/** A domain behind a dot as URLs have it: in ASCII. */
+/** A domain after a dot, as in URLs: in ASCII. */
 function ascii(suffix: string): string {
   return /^[\x20-\x7e]*$/.test(suffix) ? suffix : `.${domainToASCII(suffix.slice(1))}`
 }

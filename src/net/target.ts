@@ -1,6 +1,6 @@
 export interface Target {
   readonly path: string
-  /** Of an absolute target, `host:port`, which counts instead of the header `Host`. */
+  /** The `host:port` of an absolute target, which counts instead of the header `Host`. */
   readonly authority: string | undefined
 }
 

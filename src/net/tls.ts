@@ -5,7 +5,7 @@ import type { Pem } from './pem.ts'
 /** The `tls` settings of every component that opens connections. */
 export const tlsSettings = {
   ca_file: {
-    doc: 'Certificates (PEM) of the authorities to trust, instead of those built into Node.',
+    doc: 'Certificates (PEM) of the authorities to trust, instead of those built into Node.js.',
     format: 'path',
     default: undefined,
   },
@@ -34,12 +34,13 @@ export function* checkTls(tls: TlsConfig): Generator<Finding> {
     yield { path: 'tls.cert_file', message: 'is required together with tls.key_file' }
   }
   if (tls.insecure_skip_verify) {
-    const message = 'sends keys and data to any server that answers; tls.ca_file trusts a private authority safely'
+    const message =
+      'sends keys and data to any server that answers; to trust a private authority safely, set tls.ca_file'
     yield { path: 'tls.insecure_skip_verify', message, severity: 'warning' }
   }
 }
 
-/** Reads the files that the TLS settings name. Throws with the name of the setting when one cannot be read. */
+/** Reads the files of the TLS settings. Throws an error with the name of the setting if one cannot be read. */
 export function readTls(tls: TlsConfig): Promise<Pem> {
   return readPem('tls', {
     ca: ['ca_file', tls.ca_file],

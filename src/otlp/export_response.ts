@@ -1,27 +1,27 @@
 import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import type { OtlpService } from './services.ts'
 
-/** What an OTLP destination says of a request it took. */
+/** The answer of an OTLP destination to an accepted request. */
 export interface ExportOutcome {
-  /** Items it refused. */
+  /** Items that it refused. */
   readonly rejected: number
-  /** Why, or a warning when none was refused; '' when all is well. */
+  /** The reason, or a warning if none was refused; '' if there is none. */
   readonly message: string
 }
 
-/** Reads the answer of a service. Throws when the bytes are none. */
+/** Reads the answer of a service. Throws if the bytes are not one. */
 export function readExportResponse(
   body: Uint8Array,
   encoding: 'protobuf' | 'json',
   service: OtlpService,
 ): ExportOutcome {
   if (encoding === 'json') return readJsonResponse(Buffer.from(body).toString('utf8'), service)
-  // Those of logs and traces have the same fields by number.
+  // The responses of logs and traces have the same field numbers.
   const { partialSuccess } = ProtobufMetricsSerializer.deserializeResponse(body)
   return { rejected: Number(partialSuccess?.rejectedDataPoints ?? 0), message: partialSuccess?.errorMessage ?? '' }
 }
 
-/** The SDK's own reader takes any text for an answer that says nothing. */
+/** The SDK's own reader takes any text for an empty answer. */
 function readJsonResponse(text: string, { rejected: name }: OtlpService): ExportOutcome {
   const response: unknown = JSON.parse(text)
   if (!isObject(response)) throw new Error('It is not a JSON object.')

@@ -1,8 +1,9 @@
 import { FIXED32, FIXED64, LENGTH_DELIMITED, VARINT } from './wire/wire_format.ts'
 
 /*
- * Every message of OTLP for metrics, logs and traces, once: the check of bytes, JSON and the objects take what they know of
- * fields from here. A walk over bytes that has numbers of its own says so, and which benchmark pays for it.
+ * Every message of OTLP for metrics, logs and traces, once: the check of bytes, JSON and the objects take their
+ * knowledge of fields from here. A walk over bytes that has field numbers of its own says so, and names the benchmark
+ * that justifies it.
  *
  * Source: opentelemetry-proto 1.11 (https://github.com/open-telemetry/opentelemetry-proto), in opentelemetry/proto:
  * collector/{metrics,logs,trace}/v1/*_service.proto, metrics/v1/metrics.proto, logs/v1/logs.proto, trace/v1/trace.proto,
@@ -41,7 +42,7 @@ const enums = {
   StatusCode: ['UNSET', 'OK', 'ERROR'].map((name) => `STATUS_CODE_${name}`),
 } as const
 
-/** How often a field may stand, and whether it may be there with the value that proto3 leaves out. */
+/** How often a field may occur, and whether it may be present with the value that proto3 omits. */
 export type Label = 'singular' | 'optional' | 'oneof' | 'repeated'
 
 /** A field below: `type` names a scalar, an enum or a message. */
@@ -273,9 +274,9 @@ export interface Field {
   /** The names of an enum by number. */
   readonly names: readonly string[] | undefined
   readonly message: MessageType | undefined
-  /** What stands in front of it; of a packed list, in front of them all. */
+  /** The tag in front of it; for a packed list, in front of the whole list. */
   readonly tag: number
-  /** What stands in front of one number of a list that is not packed. */
+  /** The tag in front of each number of a list that is not packed. */
   readonly itemTag: number
 }
 
@@ -311,7 +312,7 @@ function toField(name: string, { number, type, label }: Definition): Field {
 /** The messages of OTLP by their names in the `.proto`. */
 export const schema = types as Readonly<Record<keyof typeof definitions, MessageType>>
 
-/** What stands in front of each field, by message and name. */
+/** The tag of each field, by message and name. */
 export const tags = Object.fromEntries(
   Object.values(types).map((type) => [type.name, Object.fromEntries(type.fields.map(({ name, tag }) => [name, tag]))]),
 ) as {

@@ -2,15 +2,15 @@ import { schema } from './schema.ts'
 import type { MessageType } from './schema.ts'
 import type { Signal } from './signal.ts'
 
-/** How OTLP calls what it does with one signal. */
+/** The names of OTLP for the service of one signal. */
 export interface OtlpService {
   readonly signal: Signal
   readonly request: MessageType
-  /** Below the base URL of a receiver over HTTP. */
+  /** The path below the base URL of a receiver over HTTP. */
   readonly path: string
-  /** Of gRPC. */
+  /** The method of gRPC. */
   readonly method: string
-  /** The JSON name of the first field of its partial success: how many items were rejected. The second is `errorMessage` in all. */
+  /** The JSON name of the first field of its partial success: the number of rejected items. The second is `errorMessage` in all. */
   readonly rejected: string
 }
 

@@ -2,12 +2,12 @@ import type { Divided } from '../time/turns.ts'
 import type { Resource } from './common/resource.ts'
 import type { TimeWindow } from './common/time_window.ts'
 
-/** What data is about, in the Collector's words. */
+/** The kinds of data, in the Collector's words. */
 export type Signal = 'metrics' | 'logs' | 'traces'
 
 /**
- * All that the pipeline knows of data: `MetricBatch`, `LogBatch` and `TraceBatch` are such batches. Immutable: each operation
- * returns another batch that shares what did not change, or the same where nothing did.
+ * The pipeline's view of data: `MetricBatch`, `LogBatch` and `TraceBatch` are such batches. Immutable: each operation
+ * returns another batch that shares the unchanged parts, or the same batch if nothing changed.
  */
 export interface Batch {
   readonly signal: Signal
@@ -17,45 +17,45 @@ export interface Batch {
   toOtlp(): Uint8Array
   /** Whether `toOtlp` has nothing left to do. */
   readonly isWritten: boolean
-  /** Takes over the bytes of a batch that holds the same. */
+  /** Takes over the bytes of a batch with the same contents. */
   writtenAs(same: Batch): void
-  /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
+  /** The same data without the requests of which less than half is used; they must not stay in memory while the batch waits in a queue. */
   compacted(): Batch
-  /** Whether `compacted` needs what `toOtlp` returns. */
+  /** Whether `compacted` needs the result of `toOtlp`. */
   readonly mustBeWritten: boolean
   mapResources(change: (resource: Resource) => Resource): Batch
 }
 
-/** What the pipeline can do with the batches of one signal. */
+/** The operations of the pipeline on the batches of one signal. */
 export interface SignalType<B extends Batch = Batch> {
   readonly signal: Signal
-  /** What it counts, in the plural, for people: `data points`. */
+  /** The counted items, in the plural, for people: `data points`. */
   readonly items: string
   readonly empty: B
   /**
    * Makes a batch from a protobuf request of OTLP. The bytes must not be changed afterwards.
-   * @param maxMessages how many messages it may hold, at all levels together
-   * @throws MalformedError when the bytes are not one.
+   * @param maxMessages the most messages that it may hold, at all levels together
+   * @throws MalformedError if the bytes are not one
    */
   fromOtlp(bytes: Uint8Array, maxMessages?: number): B
   /** All items of the given batches, in order, as one batch. */
   merge(batches: readonly B[]): B
-  /** Cuts a batch into batches of at most `maxItems`, in order; the batch itself when it is small enough. */
+  /** Cuts a batch into batches of at most `maxItems`, in order; returns the batch itself if it is small enough. */
   split(batch: B, maxItems: number): readonly B[]
   /**
-   * What `change` makes of a batch, done part by part. It must treat each item without regard to others, keep their order, and may leave
-   * out items and what is left empty by that.
+   * The result of `change` for a batch, computed part by part. `change` must treat each item independently and keep
+   * their order; it may leave out items and the parts that become empty.
    */
   inParts(batch: B, change: (part: B) => B): Divided<B>
-  /** Makes `toOtlp` have nothing left to do, in turns. */
+  /** Does the work of `toOtlp` in turns, so that nothing is left to do. */
   writeInTurns(batch: B): Divided<void>
-  /** Whether every item lies before the window. */
+  /** Whether every item is before the window. */
   isBefore(batch: B, window: TimeWindow): boolean
-  /** The batch without the items outside the window, whose number `dropped` is called with. */
+  /** The batch without the items outside the window; `dropped` is called with their number. */
   within(batch: B, window: TimeWindow, dropped: (place: number, items: number) => void): B
   /**
-   * What a component of a user's own handed over, as a batch in which everything is what it has to be.
-   * @throws TypeError that says what is not
+   * The batch that a custom component hands over, once everything in it is valid.
+   * @throws TypeError that names the mistake
    */
   handedOver(given: unknown): B
 }

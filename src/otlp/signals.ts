@@ -14,10 +14,10 @@ export interface BatchOf {
   readonly traces: TraceBatch
 }
 
-/** A batch of whichever signal, of which its `signal` says what it holds. */
+/** A batch of any signal; its `signal` says which. */
 export type AnyBatch = BatchOf[Signal]
 
-/** What the pipeline can do with the data of each signal. */
+/** The operations of the pipeline on the data of each signal. */
 export const signals: Readonly<Record<Signal, SignalType>> = { metrics, logs, traces }
 
 export const SIGNALS = Object.keys(signals) as readonly Signal[]
@@ -36,8 +36,8 @@ export function* namesIn(given: Batch): Generator<string> {
 }
 
 /**
- * What a component of a user's own handed over, as a batch of one of `allowed`, in which everything is what it has to be.
- * @throws TypeError that says what is not
+ * The batch of one of the `allowed` signals that a custom component hands over, once everything in it is valid.
+ * @throws TypeError that names the mistake
  */
 export function handedOver(given: unknown, allowed: readonly Signal[]): Batch {
   const known = allowed.find((signal) => signal === (given as Partial<Batch> | null | undefined)?.signal)

@@ -8,23 +8,22 @@ type LogSettings = ServiceConfig['telemetry']['logs']
 
 /** The logger of a process, and of all its components. */
 export interface ProcessLogger extends Logger {
-  /** Writes what comes from now on in another way. */
+  /** Writes all later lines in another way. */
   configure(settings: LogSettings): void
 }
 
 /** The levels, the least severe first. */
 const LEVELS: readonly LogSettings['level'][] = ['debug', 'info', 'warn', 'error']
 
-/** How lines are written now. */
+/** The way in which lines are written now. */
 interface Writing {
   least: number
   format: (line: string) => string
 }
 
 /**
- * Makes the process's logger: one line a message on `output`, readable or as a JSON object.
- * Every occurrence of a secret, also of one that is added later, is written as `[REDACTED]`, wherever it stands in a line and in
- * whichever way it is written there.
+ * Makes the process's logger: one line for each message on `output`, readable or as a JSON object. Every occurrence of
+ * a secret, also of one that is added later, is written as `[REDACTED]`, wherever and however it is written in a line.
  */
 export function createLogger(
   settings: LogSettings,
@@ -44,11 +43,11 @@ export function createLogger(
   return { ...adapt(pino({ ...options, level: LEVELS[0] }, destination), writing), configure }
 }
 
-/** What stands before the fields of a message. */
+/** The parts of a line before the fields of a message. */
 const OWN = new Set(['level', 'time', 'component', 'msg'])
 const COLORS: Readonly<Record<string, number>> = { DEBUG: 34, INFO: 32, WARN: 33, ERROR: 31 }
 
-/** A line of JSON as people read it: `[12:34:56] WARN: component: message {"field":1}`, the level in colour on a terminal. */
+/** A line of JSON in readable form: `[12:34:56] WARN: component: message {"field":1}`, the level in colour on a terminal. */
 function consoleFormat(output: object): (line: string) => string {
   const hasColors = 'isTTY' in output && output.isTTY === true
   return (line) => {
@@ -63,7 +62,7 @@ function consoleFormat(output: object): (line: string) => string {
   }
 }
 
-/** JSON whose texts are what their own escapes look like: a line break is a backslash and an `n`. */
+/** JSON in which each text looks like its own escape: a line break is a backslash and an `n`. */
 function literal(json: string): string {
   return json.replace(/\\./g, (escape) => (/[bfnrtu]$/.test(escape) ? `\\${escape}` : escape))
 }
@@ -92,7 +91,7 @@ function adapt(logger: ReturnType<typeof pino>, writing: Writing): LoggerWithChi
   }
 }
 
-/** A logger whose messages carry the component they come from, and the pipeline where it may be in several. */
+/** A logger whose messages name their component, and the pipeline if it may be in several. */
 export function componentLogger(log: Logger, component: string, pipeline?: string): Logger {
   const place = pipeline === undefined ? { component } : { component, pipeline }
   return 'child' in log ? (log as LoggerWithChildren).child(place) : log

@@ -5,12 +5,12 @@ import type { Network } from '../net/network.ts'
 import type { Disk } from './queue/files.ts'
 import { systemDisk } from './queue/system_disk.ts'
 
-/** What a pipeline uses of the machine it runs on. A simulation puts its own in its place, where nothing depends on chance. */
+/** The parts of the machine that a pipeline uses. A simulation replaces them by its own, which do not depend on chance. */
 export interface Machine {
   readonly clock: Clock
   readonly disk: Disk
   readonly network: Network
-  /** A number from 0 to 1 that nobody can foretell. */
+  /** A random number from 0 to 1. */
   readonly random: () => number
 }
 
@@ -18,7 +18,7 @@ export const thisMachine: Machine = {
   clock: systemClock,
   disk: systemDisk,
   network: {
-    // Only those who send HTTP requests load what does that.
+    // The HTTP client is only loaded by exporters that use it.
     connect: async (tls, pem) => (await import('../net/http_client.ts')).systemNetwork.connect(tls, pem),
   },
   random: () => randomInt(2 ** 32) / 2 ** 32,

@@ -3,8 +3,8 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * The folder of the code: `src/` or, once built, `dist/`. This file lies one folder below it, as its chunk does; those that lie
- * deeper take it from here.
+ * The folder of the code: `src/` or, once built, `dist/`. This file lies one folder below it, as its chunk does; files
+ * further down take the folder from here.
  */
 export const ownFolder = new URL('../', import.meta.url)
 

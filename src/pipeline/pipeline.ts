@@ -18,39 +18,40 @@ import type { Balance } from './telemetry/telemetry.ts'
 
 /** A running pipeline. */
 export interface RunningPipeline {
-  /** Resolves when the queues are open. Rejects with a ConfigError when another process has the directory of one: nothing starts then. */
+  /** Resolves when the queues are open. Rejects with a ConfigError, and starts nothing, if another process has the directory of one. */
   readonly opened: Promise<void>
-  /** Resolves when every receiver has started, or failed to. Rejects as `opened` does. */
+  /** Resolves when every receiver has started, or failed to start. Rejects as `opened` does. */
   readonly started: Promise<void>
   /** Resolves when every receiver has ended by itself, with whether one failed. Rejects as `opened` does. */
   readonly ended: Promise<{ failed: boolean }>
   readonly telemetry: Telemetry
   readonly health: Health
-  /** Whether the configuration that runs has the component, the very object. */
+  /** Whether the running configuration has this very component object. */
   readonly runs: (component: Component) => boolean
-  /** The metrics of the pipeline itself, as they are now; cumulative since its start. */
+  /** The current metrics of the pipeline itself, cumulative since its start. */
   readonly metrics: () => Promise<MetricBatch>
   /**
-   * Puts another configuration in the place of the one that runs, and resolves when that has handed over or sent what it held.
-   * What both have goes on as it is. One at a time.
-   * @throws ConfigError with every reason why it cannot run; then the one before goes on as if nothing had been asked
+   * Replaces the running configuration by another one, and resolves when the old one has handed over or sent its data.
+   * Parts that both have go on unchanged. One call at a time.
+   * @throws ConfigError with every reason why the new one cannot run; then the old one goes on undisturbed
    */
   reload(config: PipelineConfig): Promise<Changes>
   /**
-   * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. What is not
-   * delivered by then is kept where its queue is on disk, else dropped, and counted. Resolves a second later at the latest: what
-   * hangs is logged, and not waited for. May be called more than once: every call waits for the same stop.
+   * Stops receivers, drains the queues within `service.shutdown_timeout` and logs the balance sheet. Data that is not
+   * delivered by then is kept if its queue is on disk, and otherwise dropped; both are counted. Resolves a second later
+   * at the latest: components that hang are logged and abandoned. May be called more than once: every call waits for
+   * the same stop.
    */
   stop(): Promise<Balance>
 }
 
-/** Milliseconds that a stop takes longer than `service.shutdown_timeout` at most. */
+/** The most milliseconds that a stop takes beyond `service.shutdown_timeout`. */
 const STOP_GRACE = 1000
 
-/** Where the health shows the limiter for the whole process. */
+/** The path under which the health shows the process-wide limiter. */
 const MEMORY_LIMITER = 'service.memory_limiter'
 
-/** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError where a `create` is wrong */
+/** Builds the graph of a checked configuration, which opens nothing, and starts it. @throws ConfigError if a `create` is wrong */
 export function startPipeline(
   config: PipelineConfig,
   options: { log: Logger; once?: GraphOptions['once'] } & Partial<Machine>,
@@ -68,7 +69,7 @@ export function startPipeline(
     if (limits === undefined) health.gone(MEMORY_LIMITER)
     else health.starting(MEMORY_LIMITER)
     memory.configure(limits)
-    // From now on it is looked at.
+    // From now on it is watched.
     memory.isShort()
   }
   limitMemory(config.service)
@@ -78,7 +79,7 @@ export function startPipeline(
   const opened = graph.open()
   const started = opened.then(() => graph.start()).finally(() => (busy = false))
   const ended = started.then(() => graph.ended)
-  // Whoever cares for the one need not care for the other.
+  // A caller that awaits one need not await the other.
   for (const promise of [opened, started, ended]) promise.catch(() => undefined)
   return {
     opened,
@@ -121,7 +122,7 @@ export function startPipeline(
     late.abort()
     const { hanging } = graph
     if (hanging.length > 0)
-      log.error('Components did not stop in time and are abandoned.', {
+      log.error('Some components did not stop in time and are abandoned.', {
         event: 'stop_timeout',
         hanging: hanging.join(', '),
       })

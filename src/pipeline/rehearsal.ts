@@ -14,7 +14,7 @@ import { deliveryId } from './delivery/id.ts'
 import { startPipeline } from './pipeline.ts'
 import type { ExporterBalance } from './telemetry/telemetry.ts'
 
-/** What an exporter would have sent of one signal. */
+/** The requests that an exporter would have sent for one signal. */
 export interface RehearsedExporter {
   /** As in `deliveryId`. */
   readonly id: string
@@ -42,8 +42,9 @@ export interface Rehearsal {
 }
 
 /**
- * Runs a pipeline up to its exporters and sends nothing: no exporter's `send` is called, and no queue on disk is opened. Every
- * pipeline gets `batches`, or, without them, what its receivers collect in two scrapes a second apart.
+ * Runs a pipeline up to its exporters and sends nothing: no exporter's `send` is called, and no queue on disk is
+ * opened. Every pipeline gets `batches` or, without them, the data that its receivers collect in two scrapes a second
+ * apart.
  * @throws ConfigError as `startPipeline`
  */
 export async function rehearse(
@@ -92,7 +93,7 @@ function fedWith(batches: readonly Batch[], config: PipelineConfig): PipelineCon
   return { ...config, receivers: new Map([[id, receiver]]), pipelines: new Map(pipelines) }
 }
 
-/** The exporter with nobody to send to. Its queue is in memory, because the one on disk may be another process's. */
+/** The exporter without a destination. Its queue is in memory, because the one on disk may belong to another process. */
 function onStage(exporter: ConfiguredExporter, stage: Recorder): ConfiguredExporter {
   const { component, delivery } = exporter
   const queue = { ...delivery.sending_queue, directory: undefined, block_on_overflow: true }
@@ -107,14 +108,14 @@ type ExporterContext = Parameters<ExporterComponent['create']>[0]
 
 type AnyExporter = Exporter<ExportRequest, Batch>
 
-/** What an exporter was given of a signal, and what it made of that. */
+/** The input of an exporter for one signal, and the requests that it made of it. */
 interface Seen {
   readonly received: Batch[]
   readonly prepared: Batch[]
   readonly requests: ExportRequest[]
 }
 
-/** Watches one exporter. */
+/** Records one exporter. */
 class Recorder {
   readonly #seen = new Map<Signal, Seen>()
   #exporter: AnyExporter | undefined
@@ -126,7 +127,7 @@ class Recorder {
   enter(context: ExporterContext): AnyExporter {
     this.#context = context
     const exporter = this.configured.component.create(context)
-    // Whoever creates it says what is wrong with it.
+    // The code that creates it reports its mistakes.
     if (typeof exporter?.encode !== 'function' || typeof exporter.send !== 'function') return exporter
     this.#exporter = exporter
     return {
@@ -204,7 +205,7 @@ class Recorder {
           const now = this.#context!.clock.now()
           const near = withinAge(batch, { ...delivery, max_age: 0 }, now, account.dropped)
           const timely = withinAge(exporter.prepare?.(near, account) ?? near, delivery, now, account.dropped)
-          // A generator makes only what is asked for.
+          // A generator makes only the requests that are asked for.
           if (timely.itemCount > 0) Array.from(exporter.encode(timely, account))
         } catch {
           account.dropped('exporter_error', batch.itemCount)

@@ -30,42 +30,42 @@ Monotonic sums, histograms and exponential histograms that are cumulative become
 counted since the previous one. Gauges, summaries, sums that go up and down, and data that is already delta pass unchanged.
 The minimum and maximum of a cumulative histogram are left out: they are those of all time.
 
-The first data point of a series is withheld and counted as filtered, unless it is certain that nothing was counted before:
-\`initial_value\` says when. A counter that restarted, which is seen by a start after its last data point, counts from zero. A start
-that changes in any other way is no restart. A data point that falls is withheld until the next one shows why: a reset counts from
-zero; a second sender of the same series is a counter of its own from then on, for up to four of them.
-Data points that are late, come twice or hold no finite number are withheld, too. The counter \`withheld_points\` has them by \`reason\`:
-\`first_value\`, \`counter_reset\`, \`out_of_order\`, \`duplicate_timestamp\`, \`several_writers\`, \`no_recorded_value\`,
-\`not_finite\`, \`too_many_series\`, \`attributes_too_large\`. The last two are for series that are not remembered: when there is
-[no more room](../reliability.md#what-is-remembered-has-a-bound), and when a name or a set of attributes takes more than 16 KiB.
+The first data point of a series is withheld and counted as filtered, unless it is certain that nothing was counted before (see
+\`initial_value\`). A counter that restarted, which shows in a start after its last data point, counts from zero. A start that
+changes in any other way is not a restart. A data point that falls is withheld until the next one shows why: after a reset it
+counts from zero; a second sender of the same series is treated as a counter of its own from then on, for up to four senders. Data
+points that are late, repeated or without a finite number are withheld, too. The counter \`withheld_points\` counts them by
+\`reason\`: \`first_value\`, \`counter_reset\`, \`out_of_order\`, \`duplicate_timestamp\`, \`several_writers\`, \`no_recorded_value\`,
+\`not_finite\`, \`too_many_series\`, \`attributes_too_large\`. The last two are for series that are not remembered: because there is [no
+more room](../reliability.md#what-is-remembered-has-a-bound), or because a name or a set of attributes is larger than 16 KiB.
 
 The state of each series is lost when the process ends. All data points of a series have to pass through the same
 process.
 
-Data that no sending queue has room for is [refused before it comes here](../reliability.md#what-a-client-is-answered), so that a client
-that sends it again loses no interval. A processor behind this one that refuses a batch, such as \`memory_limiter\`, has no such effect: its
-data has been remembered, comes again as \`duplicate_timestamp\`, and the interval is missing. Put it before this one. The same goes for data
-of receivers that cannot refuse, such as \`host_metrics\`, when the queue is full. The Datadog exporters convert what they accept by themselves, and need no such
-processor.
+If no sending queue has room, data is [refused before it reaches this processor](../reliability.md#what-a-client-is-answered), so
+a client that sends it again loses no interval. That does not hold if a later processor, such as \`memory_limiter\`, refuses the
+batch: this processor has already remembered the data, which comes back as \`duplicate_timestamp\`, and the interval is missing. Put
+such a processor in front of this one. The same loss happens to data of receivers that cannot be refused, such as \`host_metrics\`,
+when the queue is full. The Datadog exporters convert the data that they accept themselves, and do not need this processor.
 `,
   config: {
     include: {
-      doc: 'The metrics that are converted: those that have one of the names and one of the types. Unset: all that can be.',
+      doc: 'The metrics that are converted: those with one of the names and one of the types. Unset: all that can be.',
       format: { settings: typedSelection },
       default: undefined,
     },
     exclude: {
-      doc: 'The metrics that are not converted, of those included: those that have one of the names, and those of one of the types.',
+      doc: 'The metrics among those included that are not converted: those with one of the names, and those of one of the types.',
       format: { settings: typedSelection },
       default: undefined,
     },
     max_staleness: {
-      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, other orders of their attributes included, and no more than `service.max_remembered_size` allows.',
+      doc: 'A series that sends nothing for this long is forgotten; `0s` means never. At most a million series are remembered, counting other orders of their attributes, and no more than `service.max_remembered_size` allows.',
       format: 'duration',
       default: '1h',
     },
     initial_value: {
-      doc: 'What happens to the first data point of a series: `keep` sends it as if counted from zero; `drop` withholds it, and that of a series that restarted; `auto` sends it when the series says that it began after this process did, or when its metric was exported at least twice without it before.',
+      doc: 'What happens to the first data point of a series: `keep` sends it as if counted from zero; `drop` withholds it, also after a restart of the series; `auto` sends it if the series started after this process did, or if its metric was exported at least twice before without it.',
       format: ['auto', 'keep', 'drop'],
       default: 'auto',
     },
@@ -73,7 +73,7 @@ processor.
   examples: [
     { title: 'Everything', yaml: 'cumulative_to_delta:' },
     {
-      title: 'Only some, and nothing lost of those that begin with the process',
+      title: 'Only some metrics, without losing the first values of those that start with the process',
       yaml: `
 cumulative_to_delta:
   include: { match_type: regexp, metrics: ['^http\\.server\\.'] }
@@ -136,7 +136,7 @@ cumulative_to_delta:
   },
 })
 
-/** What a selection asks of a metric: nothing of its name or type where it names none. */
+/** The test of a selection; it does not check names or types if the selection has none. */
 function testsOf({ match_type, metrics, metric_types }: Selection): ((metric: Metric) => boolean)[] {
   const named = matchesName({ match_type, metrics })
   return [

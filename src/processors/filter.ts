@@ -8,8 +8,8 @@ import type { Resource } from '../otlp/common/resource.ts'
 import { partByPart } from '../component/part_by_part.ts'
 
 const attribute = {
-  key: { doc: 'The key of the attribute, always taken literally.', format: 'string', default: null },
-  value: { doc: 'What its value has to match. Unset: any value.', format: 'string', default: undefined },
+  key: { doc: 'The key of the attribute, always literal.', format: 'string', default: null },
+  value: { doc: 'A pattern for its value. Unset: any value.', format: 'string', default: undefined },
 } as const satisfies Settings
 
 const selection = {
@@ -29,7 +29,7 @@ const selection = {
     default: [],
   },
   resource_attributes: {
-    doc: 'Selects what belongs to a resource with all of these attributes. Empty: any resource.',
+    doc: 'Selects data of a resource with all of these attributes. Empty: any resource.',
     format: { list: { settings: attribute } },
     default: [],
   },
@@ -43,22 +43,22 @@ export default defineComponent({
   changes: 'filters',
   summary: 'Keeps or drops data points by metric name and attribute.',
   description: `
-A data point is selected when all that is given applies to it: its metric has one of the \`metric_names\`, it has all
-of the \`attributes\`, and its resource has all of the \`resource_attributes\`. First \`include\` keeps what it selects and
-drops the rest; of what is left, \`exclude\` drops what it selects. A metric or resource left without data points goes with
-them. Dropped data points are counted as filtered.
+A data point is selected if it meets all of the given conditions: its metric has one of the \`metric_names\`, it has all of the
+\`attributes\`, and its resource has all of the \`resource_attributes\`. First, \`include\` keeps the selected points and drops the
+rest; then \`exclude\` drops the points that it selects. Metrics and resources left without data points are removed. Dropped data
+points are counted as filtered.
 
-Regular expressions are those of [RE2](../configuration.md#regular-expressions) and may match anywhere in the text: \`^system\\.cpu\\.\` selects a whole family.
-Values that are not text are compared as they read: \`80\`, \`true\`.
+Regular expressions use the syntax of [RE2](../configuration.md#regular-expressions) and may match anywhere in the text:
+\`^system\\.cpu\\.\` selects a whole family. Values other than text are compared in their written form: \`80\`, \`true\`.
 `,
   config: {
     include: {
-      doc: 'What is kept. Unset: everything.',
+      doc: 'The data to keep. Unset: everything.',
       format: { settings: selection },
       default: undefined,
     },
     exclude: {
-      doc: 'What is dropped of that. Unset: nothing.',
+      doc: 'The data to drop from that. Unset: nothing.',
       format: { settings: selection },
       default: undefined,
     },
@@ -95,7 +95,7 @@ filter:
   ],
   *check(config) {
     if (config.include === undefined && config.exclude === undefined) {
-      yield { path: 'include', message: 'is missing, and so is exclude; one of them is needed' }
+      yield { path: 'include', message: 'is missing, and so is exclude; at least one of them is required' }
     }
     for (const name of ['include', 'exclude'] as const) {
       const chosen = config[name]
@@ -148,7 +148,7 @@ function attributeMatcher(
 function* checkSelection(chosen: Selection, path: string): Generator<Finding> {
   const { match_type, metric_names, attributes, resource_attributes } = chosen
   if (metric_names.length + attributes.length + resource_attributes.length === 0) {
-    yield { path, message: 'selects nothing in particular: give metric_names, attributes or resource_attributes' }
+    yield { path, message: 'has no condition: give metric_names, attributes or resource_attributes' }
   }
   const patterns = [
     ...metric_names.map((value, index) => ({ value, path: `${path}.metric_names[${index}]` })),

@@ -12,39 +12,39 @@ export default defineComponent({
   kind: 'processor',
   type: 'hostname_override',
   signals: ['metrics', 'logs', 'traces'],
-  summary: 'Makes one name the host of all data that passes.',
+  summary: 'Sets one host name for all data that passes.',
   description: `
-Sets the resource attributes \`host.name\` and \`datadog.host.name\`, and replaces a resource or data point attribute
-\`host\` where there is one, so that every destination sees the same host. Datadog's own rules find it too: a workload that
-Datadog would not give a host at all (an ECS Fargate task, an app of Azure App Service, a Google Cloud Run instance) loses
-the attribute that says so, \`aws.ecs.launchtype\` or \`cloud.platform\`.
+Sets the resource attributes \`host.name\` and \`datadog.host.name\`, and replaces an existing resource or data point attribute
+\`host\`, so that every destination sees the same host. Datadog's own rules find it, too: a workload that Datadog would not assign
+to a host (an ECS Fargate task, an app of Azure App Service, a Google Cloud Run instance) loses the attribute that causes this,
+\`aws.ecs.launchtype\` or \`cloud.platform\`.
 
-With \`mode: fallback\` only resources in which Datadog would find no host are changed, and data points keep what they
-have. Names that Datadog does not accept for a host, like \`localhost\`, count as none.
+With \`mode: fallback\`, only resources in which Datadog would find no host are changed, and data points keep their attributes.
+Names that Datadog does not accept for a host, such as \`localhost\`, do not count.
 
-Without a \`hostname\` it is the name that Datadog's Agent would give this machine, so that both report one host:
+Without a \`hostname\`, the name is the one that Datadog's Agent would give this machine, so that both report the same host:
 
-1. On Google Compute Engine, the full name that its metadata server says.
-2. Elsewhere the \`node_name\`, or else the name that the system has.
+1. On Google Compute Engine, the full name from its metadata server.
+2. Elsewhere, the \`node_name\` or, without one, the name of the system.
 3. If EC2 has chosen that name (it begins with \`ip-\`, \`domu\` or \`ec2amaz-\`), the id of the instance instead.
 
-A metadata service is asked only in the first and the third case, when the first batch comes, which waits for it two seconds at most.
-If it does not answer, this is logged and the name of the system stays.
+A metadata service is asked only in the first and the third case, with the first batch, which waits for at most two seconds. If
+there is no answer, this is logged and the system's name is used.
 `,
   config: {
     hostname: {
-      doc: "The name of the host. Unset: the one that Datadog's Agent would find.",
+      doc: "The name of the host. Unset: the name that Datadog's Agent would find.",
       format: 'hostname',
       default: undefined,
       env: ['DD_HOSTNAME'],
     },
     mode: {
-      doc: 'Whether the name counts whatever the data says (`override`), or only where the data names no host (`fallback`).',
+      doc: 'Whether the name replaces the host in the data (`override`), or is only used if the data names no host (`fallback`).',
       format: ['override', 'fallback'],
       default: 'override',
     },
     node_name: {
-      doc: "The name of the Kubernetes node, which counts instead of the system's where `hostname` is unset.",
+      doc: "The name of the Kubernetes node, used instead of the system's name if `hostname` is unset.",
       format: 'hostname',
       default: undefined,
       env: ['K8S_NODE_NAME', 'NODE_NAME'],
@@ -54,9 +54,9 @@ If it does not answer, this is logged and the name of the system stays.
     gcp: gcp.settings,
   },
   examples: [
-    { title: 'One host, whatever the data says', yaml: 'hostname_override: { hostname: web-1.example.org }' },
+    { title: 'One host for all data', yaml: 'hostname_override: { hostname: web-1.example.org }' },
     {
-      title: 'A host for what has none',
+      title: 'A host for data without one',
       yaml: `
 hostname_override:
   hostname: \${env:NODE_NAME:-unknown-node}

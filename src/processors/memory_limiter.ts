@@ -10,18 +10,18 @@ export default defineComponent({
   type: 'memory_limiter',
   signals: ['metrics', 'logs', 'traces'],
   summary: 'Refuses data while the memory of the process, or of its container, is above a limit.',
-  description: `Above the soft limit, which is the hard one less the spike limit, every batch goes back to its receiver: an OTLP client
-gets 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`) and keeps it; what a receiver that cannot refuse has collected, as
-\`host_metrics\`, is dropped and counted as \`memory_limit\`. It belongs before all other processors: they would
-remember a batch twice that is refused and comes again.
+  description: `Above the soft limit, which is the hard limit minus the spike limit, every batch goes back to its receiver: an OTLP client gets
+503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`) and keeps its data; data of a receiver that cannot be refused, such as
+\`host_metrics\`, is dropped and counted as \`memory_limit\`. Put this processor in front of all others: they would otherwise process
+a refused batch a second time when it comes again.
 
-\`service.memory_limiter\` has the same settings and does more: it holds for all pipelines, refuses before a request is read, and
-above the hard limit drops what waits in memory. Both may be used. [Reliability](../reliability.md#memory) says what counts
-as memory in use.`,
+\`service.memory_limiter\` has the same settings and does more: it covers all pipelines, refuses requests before they are read, and
+above the hard limit drops data waiting in memory. Both may be used. [Reliability](../reliability.md#memory) says what counts as
+memory in use.`,
   config: memoryLimiterSettings,
   examples: [
     {
-      title: 'A limit for a container, whatever its size',
+      title: 'A limit for a container of any size',
       yaml: 'memory_limiter: { check_interval: 1s, limit_percentage: 80, spike_limit_percentage: 20 }',
     },
     { title: 'A limit in MiB', yaml: 'memory_limiter: { limit_mib: 4000, spike_limit_mib: 800 }' },

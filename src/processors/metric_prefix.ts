@@ -7,7 +7,7 @@ import { partByPart } from '../component/part_by_part.ts'
 export default defineComponent({
   kind: 'processor',
   type: 'metric_prefix',
-  summary: 'Puts a prefix in front of every metric name that does not carry it yet.',
+  summary: 'Puts a prefix in front of every metric name that does not have it yet.',
   description: `
 A destination recognises metrics by their names: Datadog's host dashboards look for \`system.cpu.user\`, and
 \`host_metrics_names\` of its exporters for \`system.cpu.time\`. Leave such metrics out with \`exclude\`.
@@ -20,7 +20,7 @@ A destination recognises metrics by their names: Datadog's host dashboards look 
       default: undefined,
     },
     exclude: {
-      doc: 'The metrics that keep their names, of those included.',
+      doc: 'The metrics among those included that keep their names.',
       format: { settings: selection },
       default: undefined,
     },
@@ -28,7 +28,7 @@ A destination recognises metrics by their names: Datadog's host dashboards look 
   examples: [
     { title: 'Names below heka', yaml: 'metric_prefix: { prefix: heka }' },
     {
-      title: 'All names but those of host metrics, which Datadog recognises',
+      title: 'All names except those of host metrics, which Datadog recognises',
       yaml: `
 metric_prefix:
   prefix: heka

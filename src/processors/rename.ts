@@ -18,57 +18,57 @@ export default defineComponent({
   summary:
     'Gives metrics other names, units, labels and scales, aggregates labels away, and combines or groups metrics.',
   description: `
-The settings are those of the Collector's \`metricstransform\`; labels are what OTLP calls the attributes of data points. Each of
-the \`transforms\` takes the metrics that \`include\` names, within a resource and scope; the next one finds them changed:
+The settings are those of the Collector's \`metricstransform\`; a label is an attribute of data points. Each of the \`transforms\`
+applies to the metrics that \`include\` names, within a resource and scope; the next one sees its results:
 
 | \`action\` | Needs | Does |
 | --- | --- | --- |
 | \`update\` | | changes the metric; with \`experimental_match_labels\`, only the data points that match |
-| \`insert\` | \`new_name\` | changes a copy of the metric, behind the others |
-| \`combine\` | \`new_name\`, \`aggregation_type\` | makes one metric of all, whose labels also say what the groups of a regular expression found in the old names: \`(?<state>.*)\` makes a label \`state\`, a group without a name \`$1\` |
-| \`group\` | \`group_resource_labels\` | moves the metric to a copy of its resource that has these attributes, where no later transform sees it |
+| \`insert\` | \`new_name\` | changes a copy of the metric, which comes after the others |
+| \`combine\` | \`new_name\`, \`aggregation_type\` | combines the metrics into one. Groups of the regular expression become labels with the texts that they matched: \`(?<state>.*)\` becomes the label \`state\`, and a group without a name \`$1\` |
+| \`group\` | \`group_resource_labels\` | moves the metric to a copy of its resource that has these attributes, which no later transform sees |
 
-An \`update\` that only gives another name does not read the metric any further and costs next to nothing. Metrics are combined
-only if they have the same type, unit, temporality and monotonicity; otherwise all of them stay as they are, and the log says so.
-The operations on data points are:
+An \`update\` that only sets a new name does not read the metric any further and costs next to nothing. Metrics are combined only if
+they have the same type, unit, temporality and monotonicity; otherwise all of them stay unchanged, and the log says so. The
+operations on data points are:
 
 | \`action\` | Needs | Does |
 | --- | --- | --- |
-| \`update_label\` | \`label\`, and \`new_label\` or \`value_actions\` | gives a label another name, or its values others |
+| \`update_label\` | \`label\`, and \`new_label\` or \`value_actions\` | renames a label or its values |
 | \`add_label\` | \`new_label\`, \`new_value\` | adds a label to data points that do not have it |
 | \`delete_label_value\` | \`label\`, \`label_value\` | deletes the data points whose label has this value |
-| \`aggregate_labels\` | \`label_set\`, \`aggregation_type\` | keeps these labels only; data points that become the same are aggregated |
-| \`aggregate_label_values\` | \`label\`, \`aggregated_values\`, \`new_value\`, \`aggregation_type\` | makes one value of several; data points that become the same are aggregated |
-| \`toggle_scalar_data_type\` | | makes doubles of ints and ints of doubles, without their fraction |
+| \`aggregate_labels\` | \`label_set\`, \`aggregation_type\` | keeps only these labels; data points that become equal are aggregated |
+| \`aggregate_label_values\` | \`label\`, \`aggregated_values\`, \`new_value\`, \`aggregation_type\` | replaces several values by one; data points that become equal are aggregated |
+| \`toggle_scalar_data_type\` | | turns ints into doubles, and doubles into ints, without their fraction |
 | \`experimental_scale_value\` | \`experimental_scale\` | multiplies every value |
 
-Data points are aggregated within a metric of a batch, where they have the same time: not over batches and not over metrics
-that got the same name. Histograms and summaries are added, whatever \`aggregation_type\` says: histograms with the same bounds,
-exponential histograms at the coarser scale, and of summaries the count and the sum, since quantiles cannot be added. What was
-an int stays one, unless it is scaled by a fraction, it no longer fits into 64 bits, or its mean or the mean of two middle values is
-taken. A \`count\` goes up and down, so a sum that was monotonic no longer is.
+Data points are aggregated within a metric of a batch if they have the same time; they are not aggregated over batches, or over
+metrics that were given the same name. Histograms and summaries are added, whatever \`aggregation_type\` says: histograms with the
+same bounds, exponential histograms at the coarser scale, and the count and sum of summaries, because quantiles cannot be added.
+An int stays an int, unless it is scaled by a fraction, no longer fits into 64 bits, or is averaged. A \`count\` goes up and down,
+so a monotonic sum is no longer monotonic.
 
-A cumulative count that was aggregated goes back when one of its series goes away or begins again, and then counts as begun
-again. Put [cumulative_to_delta](cumulative_to_delta.md) before this processor where that can happen.
+An aggregated cumulative count falls when one of its series ends or restarts, and then looks like a restarted counter. If that can
+happen, put [cumulative_to_delta](cumulative_to_delta.md) in front of this processor.
 
-Everything in a histogram is scaled: bounds, sum, minimum, maximum and exemplars; of a summary, the sum and the quantiles. The
-buckets of an exponential histogram move by the nearest whole number of buckets. A cumulative one is only scaled by a factor
-that moves its buckets exactly, such as 2 or 1024; with any other factor it stays as it is, name and unit included, and the log
-says so. Here, too, \`cumulative_to_delta\` before this processor helps.
+Scaling a histogram scales its bounds, sum, minimum, maximum and exemplars; scaling a summary, its sum and quantiles. The buckets
+of an exponential histogram move by the nearest whole number of buckets. A cumulative one is only scaled by a factor that moves
+its buckets exactly, such as 2 or 1024; with any other factor it stays unchanged, including its name and unit, and the log says
+so. In that case, too, put \`cumulative_to_delta\` in front of this processor.
 
-In the balance of the pipeline, another name changes no number. What was aggregated counts as merged and what was copied as
-created, set off against each other within a batch; what was deleted counts as filtered.
+In the balance of the pipeline, a new name changes no number. Aggregated points count as merged and copied points as created,
+offset against each other within a batch; deleted points count as filtered.
 `,
   config: {
     transforms: {
-      doc: 'What is changed, one after the other.',
+      doc: 'The changes, applied one after the other.',
       format: { list: { settings: transform } },
       default: null,
     },
   },
   examples: [
     {
-      title: 'Other names, one by one and for a whole family',
+      title: 'New names, one by one and for a whole family',
       yaml: `
 rename:
   transforms:

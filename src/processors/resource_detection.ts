@@ -19,29 +19,29 @@ export default defineComponent({
   kind: 'processor',
   type: 'resource_detection',
   signals: ['metrics', 'logs', 'traces'],
-  summary: 'Finds out where it runs, and adds this to the resource attributes of all data that passes.',
+  summary: 'Detects where it runs, and adds that as resource attributes to all data that passes.',
   description: `
-The detectors are asked all at once, when the first batch comes, which waits for them no longer than \`timeout\`:
+All detectors run at once, with the first batch, which waits for them at most for \`timeout\`:
 
 ${names.map((name) => `- \`${name}\`: ${detectors[name].doc}`).join('\n')}
 
-Of attributes that several find, the one of the detector that stands first in \`detectors\` counts. If a detector cannot find something
-out, this is logged; it never keeps the pipeline from starting or a data point from passing. Each attribute has a switch of its own,
-but those of \`env\`, which are set as they are given. Metadata services are asked directly, past any proxy.
+If several detectors find the same attribute, the first one in \`detectors\` counts. A failure of a detector is logged; it never
+keeps the pipeline from starting or data from passing. Each attribute has a switch of its own, except those of \`env\`, which are
+set as they are given. Metadata services are asked directly, past any proxy.
 
-[host_metrics](../receivers/host_metrics.md) says by itself which host it is on. In front of others, a gateway wants
-\`override: false\`, or everything becomes its own; [Datadog's rules](../datadog.md) about hosts read these attributes.
+[host_metrics](../receivers/host_metrics.md) sets the attributes of its host itself. A gateway that serves other hosts needs
+\`override: false\`, or all data appears to come from the gateway; [Datadog's rules](../datadog.md) for hosts read these attributes.
 `,
   config: {
-    detectors: { doc: 'The detectors, the most trusted first.', format: { list: names }, default: ['env'] },
+    detectors: { doc: 'The detectors, in order of precedence.', format: { list: names }, default: ['env'] },
     override: {
-      doc: 'Whether what is detected wins over an attribute that the data has (`true`), or the other way round.',
+      doc: 'Whether a detected attribute replaces one that the data already has (`true`), or the data keeps its own (`false`).',
       format: 'boolean',
       default: true,
     },
-    timeout: { doc: 'How long the detectors may take.', format: 'duration', default: '5s' },
+    timeout: { doc: 'How long all detectors together may take.', format: 'duration', default: '5s' },
     refresh_interval: {
-      doc: 'Time after which the detectors are asked again, each keeping what it found until it finds something new. `0s`: never.',
+      doc: 'The interval at which the detectors run again; each keeps its findings until it finds new ones. `0s`: never.',
       format: 'duration',
       default: '0s',
     },
@@ -54,9 +54,12 @@ but those of \`env\`, which are set as they are given. Metadata services are ask
     azure: settingsOf(detectors.azure),
   },
   examples: [
-    { title: 'What the environment and the system say', yaml: 'resource_detection: { detectors: [env, system] }' },
     {
-      title: 'On a machine of Amazon EC2, whose host is named by its id',
+      title: 'From the environment and the operating system',
+      yaml: 'resource_detection: { detectors: [env, system] }',
+    },
+    {
+      title: 'On Amazon EC2, with the instance id as the host name',
       yaml: `
 resource_detection:
   detectors: [env, ec2, system]
@@ -67,7 +70,7 @@ resource_detection:
 `,
     },
     {
-      title: 'In a pod, for what comes from its other containers',
+      title: 'In a pod, for data from its other containers',
       yaml: `
 resource_detection/pod:
   detectors: [kubernetes]
@@ -78,10 +81,10 @@ resource_detection/pod:
     },
   ],
   *check({ detectors, timeout, ...config }) {
-    if (detectors.length === 0) yield { path: 'detectors', message: 'is empty, so that nothing is detected' }
+    if (detectors.length === 0) yield { path: 'detectors', message: 'is empty, so nothing is detected' }
     if (timeout === 0) yield { path: 'timeout', message: 'must be longer than 0s' }
     for (const name of cloud) {
-      if (config[name].endpoint.includes('?')) yield { path: `${name}.endpoint`, message: 'must not hold a query' }
+      if (config[name].endpoint.includes('?')) yield { path: `${name}.endpoint`, message: 'must not contain a query' }
     }
   },
   create({ clock, config, log, signal, onStop }) {

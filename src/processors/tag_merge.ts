@@ -8,10 +8,10 @@ export default defineComponent({
   signals: ['metrics', 'logs', 'traces'],
   summary: 'Adds the same tags to all data that passes.',
   description: `
-Each tag becomes a resource attribute. Where the data has an attribute of the same key, on the resource or on a data point,
-\`on_conflict\` says which of the two counts; the other one is gone, so the result is the same for every destination.
-With \`keep\`, where only some data points of a resource have the key, the tag becomes an attribute of the others.
-Attributes that stay keep their order, new ones follow in the order of the setting. Attributes of log records and spans stay as they are.
+Each tag becomes a resource attribute. If the data has an attribute with the same key, on the resource or on a data point,
+\`on_conflict\` decides which of the two is kept; the other one is removed, so the result is the same for every destination. With
+\`keep\`, if only some data points of a resource have the key, the tag becomes an attribute of the others. Existing attributes keep
+their order, and new ones follow in the order of the setting. Attributes of log records and spans are not changed.
 `,
   config: {
     tags: {
@@ -20,14 +20,14 @@ Attributes that stay keep their order, new ones follow in the order of the setti
       default: null,
     },
     on_conflict: {
-      doc: 'What counts when the data has the key already: these tags (`override`), or what is there (`keep`).',
+      doc: 'What happens if the data already has the key: these tags replace it (`override`), or the data keeps its own (`keep`).',
       format: ['override', 'keep'],
       default: 'override',
     },
   },
   examples: [
     {
-      title: 'Who owns this host',
+      title: 'Naming the owner of this host',
       yaml: `
 tag_merge:
   tags:
@@ -35,7 +35,7 @@ tag_merge:
     - team:platform
 `,
     },
-    { title: 'Only where the data does not say it', yaml: 'tag_merge: { tags: "env:production", on_conflict: keep }' },
+    { title: 'Only for data without the tag', yaml: 'tag_merge: { tags: "env:production", on_conflict: keep }' },
   ],
   check: ({ tags }) => repeatedKeys(tags),
   create({ config: { tags, on_conflict } }) {

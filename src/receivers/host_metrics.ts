@@ -14,15 +14,15 @@ export default defineComponent({
     'Collects metrics of the host: CPU, memory, disks, file systems, network, load, paging, processes, uptime; and of its own container.',
   description: describeScrapers(scrapers),
   config: {
-    collection_interval: { doc: 'Time from one scrape to the next.', format: 'duration', default: '1m' },
-    initial_delay: { doc: 'Time from the start to the first scrape.', format: 'duration', default: '1s' },
+    collection_interval: { doc: 'The interval between scrapes.', format: 'duration', default: '1m' },
+    initial_delay: { doc: 'The delay between the start and the first scrape.', format: 'duration', default: '1s' },
     timeout: {
-      doc: 'How long one scraper may take; `0s` means no limit. A scraper that takes longer is left out of the scrape, counted, and started again only when it has come to an end.',
+      doc: 'How long one scraper may take; `0s` means no limit. A scraper that takes longer is left out of the scrape and counted, and runs again only after it has finished.',
       format: 'duration',
       default: '10s',
     },
     root_path: {
-      doc: "The folder where the host's file system is mounted, for a receiver in a container; unset on the host itself. Only on Linux.",
+      doc: "For a receiver in a container, the folder where the host's file system is mounted; unset on the host itself. Only on Linux.",
       format: 'path',
       default: undefined,
     },
@@ -31,7 +31,7 @@ export default defineComponent({
   },
   examples: [
     {
-      title: 'All defaults, from the host around a container',
+      title: 'All defaults, for the host of a container',
       yaml: `host_metrics:
   root_path: /hostfs
   scrapers:
@@ -66,7 +66,7 @@ export default defineComponent({
         system.network.io: { attributes: [direction] }`,
     },
     {
-      title: 'Utilization as a share of 1 every 10 seconds',
+      title: 'Utilization as a fraction, every 10 seconds',
       yaml: `host_metrics:
   collection_interval: 10s
   scrapers:
@@ -82,7 +82,7 @@ export default defineComponent({
   *check({ collection_interval, root_path, scrapers: configured }) {
     if (collection_interval === 0) yield { path: 'collection_interval', message: 'must be more than 0s' }
     if (root_path !== undefined && !isFolder(root_path)) {
-      // Only a warning: what runs is often checked elsewhere.
+      // Only a warning: a configuration is often checked on another machine than the one that runs it.
       yield { path: 'root_path', message: `${root_path} is not a folder here`, severity: 'warning' }
     }
     if (Object.values(configured).every((scraper) => scraper === undefined)) {

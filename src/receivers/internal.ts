@@ -4,12 +4,12 @@ import { ticks } from '../time/ticker.ts'
 export default defineComponent({
   kind: 'receiver',
   type: 'internal',
-  summary: "Gives the pipeline's own metrics: what became of every data point, its queues, requests, memory and CPU.",
-  description: `The same metrics as those served to Prometheus on \`service.telemetry.metrics.address\`, also where that is
-switched off. [What there is](../telemetry.md). Sums are cumulative since the start of the pipeline.`,
+  summary: "Provides the pipeline's own metrics: the fate of every data point, its queues, requests, memory and CPU.",
+  description: `The same [metrics](../telemetry.md) as those served to Prometheus on \`service.telemetry.metrics.address\`, even if that is switched
+off. Sums are cumulative since the start of the pipeline.`,
   config: {
-    collection_interval: { doc: 'Time from one reading to the next.', format: 'duration', default: '1m' },
-    initial_delay: { doc: 'Time from the start to the first reading.', format: 'duration', default: '1s' },
+    collection_interval: { doc: 'The interval between readings.', format: 'duration', default: '1m' },
+    initial_delay: { doc: 'The delay between the start and the first reading.', format: 'duration', default: '1s' },
   },
   examples: [{ title: 'Every ten seconds', yaml: 'internal: { collection_interval: 10s }' }],
   *check({ collection_interval }) {

@@ -5,24 +5,24 @@ import { reloadInterval } from '../net/pem.ts'
 import { serve } from './otlp/serve.ts'
 
 const tls = {
-  doc: 'Makes clients connect with TLS.',
+  doc: 'Requires clients to connect with TLS.',
   format: {
     settings: {
       cert_file: { doc: 'The certificate (PEM) to show to clients.', format: 'path', default: null },
       key_file: { doc: 'The key (PEM) of `cert_file`.', format: 'path', default: null },
       client_ca_file: {
-        doc: 'Certificates (PEM) of the authorities that vouch for clients; only those with a certificate of theirs are let in.',
+        doc: 'Certificates (PEM) of the authorities for client certificates; only clients with a certificate from one of them may connect.',
         format: 'path',
         default: undefined,
       },
-      min_version: { doc: 'The oldest version of TLS that is taken.', format: ['1.2', '1.3'], default: '1.2' },
+      min_version: { doc: 'The oldest version of TLS that is accepted.', format: ['1.2', '1.3'], default: '1.2' },
       reload_interval: reloadInterval,
     },
   },
   default: undefined,
 } as const
 
-/** The built one, also where this file is not: both lie one folder deep in the package. */
+/** The built file, even if this file is not built: both are one folder deep in the package. */
 const JSON_THREAD = new URL('../../dist/receivers/otlp/json_thread.js', import.meta.url)
 
 export default defineComponent({
@@ -30,41 +30,42 @@ export default defineComponent({
   type: 'otlp',
   signals: ['metrics', 'logs', 'traces'],
   summary: 'Receives metrics, logs and traces over OTLP, the protocol of OpenTelemetry, by HTTP and gRPC.',
-  description: `Each signal is received where a pipeline of that signal names this receiver; requests of others are answered with 404 (\`UNIMPLEMENTED\`).
+  description: `A signal is received if a pipeline of that signal uses this receiver; requests of other signals are answered with 404
+(\`UNIMPLEMENTED\`).
 
-A request is answered when its data is taken: 200 (gRPC: \`OK\`) means that a sending queue has it.
-When no queue can take it, the answer is 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`), and the client keeps it.
-Data that is not OTLP is refused with 400 (\`INVALID_ARGUMENT\`), a body that is too large with 413 (\`RESOURCE_EXHAUSTED\`).
-400 is also the answer to a request that holds more than a million messages (resources, scopes, metrics, data points, attributes and so on) and more
-than one for every 8 bytes.
+A request is answered when its data is accepted: 200 (gRPC: \`OK\`) means that a sending queue has it. If no queue can take it, the
+answer is 503 with \`Retry-After\` (\`UNAVAILABLE\` with \`RetryInfo\`), and the client keeps its data. Data that is not OTLP is refused
+with 400 (\`INVALID_ARGUMENT\`), and a body that is too large with 413 (\`RESOURCE_EXHAUSTED\`). A request is also refused with 400 if
+it has more than a million messages (resources, scopes, metrics, data points, attributes and so on) and more than one for every 8
+bytes.
 
-An answer that is not taken within 10 seconds, or within a second when the receiver stops, is given up: its stream (gRPC) or connection
-is closed.
+If a client does not read its answer within 10 seconds, or within a second when the receiver stops, its stream (gRPC) or
+connection is closed.
 
 Over HTTP a body is protobuf (\`application/x-protobuf\`) or JSON (\`application/json\`), plain or compressed with gzip (or \`x-gzip\`),
 deflate (or \`zlib\`) or, from Node 22.15 on, zstd; over gRPC a message is plain or compressed with gzip or deflate.
 
-What is refused is counted as [\`refused_requests\`](../telemetry.md#requests-that-were-refused) by protocol and reason, also
-connections that come to no request: a client at the port of the other protocol, or one that does not accept the certificate.
-The log names the likely cause once a minute.`,
+Refused requests are counted as [\`refused_requests\`](../telemetry.md#requests-that-were-refused) by protocol and reason, and so
+are connections without a request: a client at the port of the other protocol, or one that does not accept the certificate. The
+log names the likely cause once a minute.`,
   config: {
     protocols: {
       grpc: {
-        doc: 'Receives OTLP over gRPC; `grpc:` alone takes the defaults.',
+        doc: 'Receives OTLP over gRPC; `grpc:` alone uses the defaults.',
         format: {
           settings: {
             endpoint: {
-              doc: 'The address to listen on, as `host:port`. `0.0.0.0:4317` takes connections from everywhere; with port 0 the system chooses one, which is logged.',
+              doc: 'The address to listen on, `host:port`. `0.0.0.0:4317` accepts connections from everywhere; with port 0 the system chooses one, which is logged.',
               format: 'address',
               default: 'localhost:4317',
             },
             max_recv_msg_size_mib: {
-              doc: 'How many MiB a request may have, on the wire and decompressed.',
+              doc: 'The largest request in MiB, on the wire and decompressed.',
               format: 'nat',
               default: 4,
             },
             max_concurrent_streams: {
-              doc: 'How many requests may be on their way at once on one connection.',
+              doc: 'How many requests may be in flight at once on one connection.',
               format: 'nat',
               default: 100,
             },
@@ -82,22 +83,22 @@ The log names the likely cause once a minute.`,
                   default: '5m',
                 },
                 max_connection_age: {
-                  doc: 'A connection is closed after this time, so that clients behind a load balancer spread again; `0s` means never.',
+                  doc: 'A connection is closed after this time, so that clients spread again over the servers behind a load balancer; `0s` means never.',
                   format: 'duration',
                   default: '0s',
                 },
                 max_connection_age_grace: {
-                  doc: 'How long requests may still take on a connection that has come of age; `0s` means as long as they like.',
+                  doc: 'How long requests may still take on a connection that has reached its maximum age; `0s` means no limit.',
                   format: 'duration',
                   default: '0s',
                 },
                 time: {
-                  doc: 'A connection on which nothing moved for this time is asked whether it is still there; `0s` means never.',
+                  doc: 'A connection without traffic for this long is checked with a ping; `0s` means never.',
                   format: 'duration',
                   default: '2h',
                 },
                 timeout: {
-                  doc: 'How long the answer to that may take before the connection is closed.',
+                  doc: 'How long the answer to that ping may take before the connection is closed.',
                   format: 'duration',
                   default: '20s',
                 },
@@ -108,11 +109,11 @@ The log names the likely cause once a minute.`,
         default: undefined,
       },
       http: {
-        doc: 'Receives OTLP over HTTP; `http:` alone takes the defaults.',
+        doc: 'Receives OTLP over HTTP; `http:` alone uses the defaults.',
         format: {
           settings: {
             endpoint: {
-              doc: 'The address to listen on, as `host:port`. `0.0.0.0:4318` takes connections from everywhere; with port 0 the system chooses one, which is logged.',
+              doc: 'The address to listen on, `host:port`. `0.0.0.0:4318` accepts connections from everywhere; with port 0 the system chooses one, which is logged.',
               format: 'address',
               default: 'localhost:4318',
             },
@@ -124,7 +125,7 @@ The log names the likely cause once a minute.`,
             logs_url_path: { doc: 'The path of the URL to send logs to.', format: 'string', default: '/v1/logs' },
             traces_url_path: { doc: 'The path of the URL to send traces to.', format: 'string', default: '/v1/traces' },
             max_request_body_size: {
-              doc: 'How large a body may be, on the wire and decompressed.',
+              doc: 'The largest body, on the wire and decompressed.',
               format: 'bytes',
               default: '20MiB',
             },
@@ -145,21 +146,21 @@ The log names the likely cause once a minute.`,
             },
             tls,
             cors: {
-              doc: 'Lets pages in browsers send, with credentials or without; without it they cannot.',
+              doc: 'Allows pages in browsers to send, with or without credentials. Without it, they cannot.',
               format: {
                 settings: {
                   allowed_origins: {
-                    doc: 'The origins of the pages, like `https://*.example.com`, in which `*` stands for any text.',
+                    doc: 'The allowed origins, such as `https://*.example.com`; `*` matches any text.',
                     format: { list: 'string' },
                     default: [],
                   },
                   allowed_headers: {
-                    doc: 'Headers that pages may send in addition to those of OTLP; `*` means any.',
+                    doc: 'Headers that pages may send in addition to those of OTLP; `*` allows any.',
                     format: { list: 'string' },
                     default: [],
                   },
                   max_age: {
-                    doc: 'How long a browser may keep the answer to its question; `0s` leaves it to the browser.',
+                    doc: 'How long a browser may cache the answer to its preflight request; `0s` leaves it to the browser.',
                     format: 'duration',
                     default: '0s',
                   },
@@ -174,12 +175,12 @@ The log names the likely cause once a minute.`,
     },
     admission: {
       request_limit_mib: {
-        doc: 'MiB that all requests together may take in memory: bodies with half as much again for what comes with them, and 24 KiB (gRPC: 48 KiB) for each request. Beyond it, those that have waited longest for their clients are refused, to be sent again, and their connections are closed.',
+        doc: 'MiB of memory for all requests together: one and a half times their bodies, and 24 KiB (gRPC: 48 KiB) for each request. Beyond it, the requests that have waited longest for their clients are refused, so that the clients send them again, and their connections are closed.',
         format: 'nat',
         default: 128,
       },
       max_connections: {
-        doc: 'Connections that each protocol keeps open, from 1. Beyond it, the one whose last request is longest ago is closed.',
+        doc: 'The most open connections for each protocol, at least 1. Beyond it, the connection whose last request was longest ago is closed.',
         format: 'nat',
         default: 10_000,
       },
@@ -223,7 +224,7 @@ The log names the likely cause once a minute.`,
         const path = `protocols.http.${name}`
         if (!paths[index].startsWith('/')) yield { path, message: 'must start with `/`' }
         else if (paths.indexOf(paths[index]) < index)
-          yield { path, message: 'must be another path than those of the other signals' }
+          yield { path, message: 'must differ from the paths of the other signals' }
       }
     }
     if (http !== undefined && http.max_request_body_size > admission.request_limit_mib * 2 ** 20) {

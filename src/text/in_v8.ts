@@ -2,10 +2,10 @@ import { RE2Set } from 're2js'
 import type { RE2JS } from 're2js'
 
 /*
- * RE2's matcher takes linear time with every expression, but V8's is 5 to 40 times faster with those with which it cannot
- * run away. V8 tries one way to match after the other. It never comes to the same place of the expression and the text a
- * second time where no two ways lead there, and then the time is linear. Both that and the translation start from what
- * re2js made of the expression, so that there is one parser, and one meaning of each class, flag and escape.
+ * RE2's matcher takes linear time for every expression, but V8's is 5 to 40 times faster with those whose time cannot
+ * explode. V8 tries one way to match after the other. If no two ways lead to the same place of the expression and the
+ * text, it never comes to a place twice, and its time is linear. Both this proof and the translation start from re2js's
+ * result for the expression, so that there is one parser, and one meaning of each class, flag and escape.
  */
 
 /** Code points as ranges: the first and the last of each, in turns. */
@@ -34,7 +34,7 @@ interface Program {
   readonly start: number
 }
 
-/** What a node is, in the order of re2js's `Regexp.Op`. */
+/** The kinds of nodes, in the order of re2js's `Regexp.Op`. */
 const NODES = [
   'nothing',
   'empty',
@@ -63,14 +63,14 @@ const NON_GREEDY = 32
 
 /** re2js's `Inst`: from RUNE on, an instruction takes a character. */
 const [ALT, ALT_MATCH, FAIL, MATCH, RUNE] = [1, 2, 5, 6, 8]
-/** re2js's condition of a program that matches only from the begin of the text. */
+/** re2js's condition of a program that matches only at the beginning of the text. */
 const EMPTY_BEGIN_TEXT = 4
 
-/** Larger programs are left to RE2: what is to be proved grows with the square. */
+/** Larger programs are left to RE2: the work of the proof grows with the square. */
 const MOST_INSTRUCTIONS = 300
 const MOST_PAIRS = 20_000
 
-/** The same expression for V8; `undefined` where V8 might take more than linear time or find something else. */
+/** The same expression for V8; `undefined` if V8 might take more than linear time or find something else. */
 export function inV8(expression: RE2JS): RegExp | undefined {
   const { prog: program, cond } = expression.re2() as { prog: Program; cond: number }
   const anchored = (cond & EMPTY_BEGIN_TEXT) !== 0
@@ -90,8 +90,8 @@ function treeOf(pattern: string): Tree {
 }
 
 /**
- * The groups of a tree; `undefined` if one has a name that JavaScript does not take, or is in a loop, where V8 forgets in each
- * round what it found before, and RE2 does not.
+ * The groups of a tree; `undefined` if one has a name that JavaScript does not accept, or is in a loop: V8 forgets
+ * earlier matches in each round, and RE2 does not.
  */
 function groupsOf(tree: Tree): Tree[] | undefined {
   const groups = NODES[tree.op] === 'group' ? [tree] : []
@@ -158,7 +158,7 @@ function classOf(ranges: Ranges): string {
   return texts.length === 1 && !texts[0].includes('-') ? texts[0] : `[${texts.join('')}]`
 }
 
-/** A character that an expression names, in all its spellings where their case does not matter. */
+/** A character of an expression, in all its spellings if case does not matter. */
 function spellings(rune: number, flags: number): Ranges {
   if ((flags & FOLD_CASE) === 0) return [rune, rune]
   // In a class with another character, re2js writes the spellings out.
@@ -167,13 +167,13 @@ function spellings(rune: number, flags: number): Ranges {
   return Array.from(runes).filter((each) => each !== other)
 }
 
-/** Stands for the attempts that start later in the text. */
+/** Represents the attempts that start later in the text. */
 const LATER = -1
 
 /**
- * Whether no two ways through a program lead to the same place in the expression and in the text. Looks, from all pairs of
- * places where two ways can part, for one in which they meet again after the same characters. Conditions like `$` and
- * `\b` count as fulfilled, so that there are rather more ways than there are.
+ * Whether no two ways through a program lead to the same place in the expression and in the text. Looks, from all pairs
+ * of places where two ways can part, for one in which they meet again after the same characters. Conditions such as `$`
+ * and `\b` count as fulfilled, so rather too many ways are considered than too few.
  */
 function hasOneWay({ inst: program, start }: Program, { anchored }: { readonly anchored: boolean }): boolean {
   const taking = new Map<number, Ranges>([[LATER, [0, 0x10ffff]]])
@@ -191,7 +191,7 @@ function hasOneWay({ inst: program, start }: Program, { anchored }: { readonly a
 
   const seen = new Set<number>()
   const pairs: [number, number][] = []
-  /** Adds a pair of places; `false` when they are the same. */
+  /** Adds a pair of places; `false` if they are the same. */
   const add = (left: number, right: number): boolean => {
     if (left === right) return false
     const pair = Math.min(left, right) * (MOST_INSTRUCTIONS + 1) + Math.max(left, right)
@@ -211,7 +211,7 @@ function hasOneWay({ inst: program, start }: Program, { anchored }: { readonly a
   return true
 }
 
-/** The instructions for a character to which an instruction leads without taking one; `undefined` if by two ways. */
+/** The instructions for a character that an instruction leads to without taking one; `undefined` if by two ways. */
 function reached(program: readonly Instruction[], from: number): number[] | undefined {
   const seen = new Set<number>()
   const places: number[] = []

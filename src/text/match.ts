@@ -4,7 +4,7 @@ import { RegularExpression } from './regular_expression.ts'
 /** How texts are compared: the whole text, or a regular expression found in it. */
 export type MatchType = 'strict' | 'regexp'
 
-/** Makes the test whether a text matches a pattern. Throws when the pattern is not a regular expression but has to be. */
+/** Makes a test for whether a text matches a pattern. Throws if the pattern has to be a regular expression and is not. */
 export function textMatcher(matchType: MatchType): (pattern: string) => (text: string) => boolean {
   if (matchType === 'strict') return (pattern) => (text) => text === pattern
   return (pattern) => {
@@ -13,7 +13,7 @@ export function textMatcher(matchType: MatchType): (pattern: string) => (text: s
   }
 }
 
-/** What is wrong with a pattern; `undefined` when it can be matched. */
+/** The mistake in a pattern; `undefined` if it can be matched. */
 export function patternProblem(matchType: MatchType, pattern: string): string | undefined {
   try {
     textMatcher(matchType)(pattern)
@@ -24,8 +24,8 @@ export function patternProblem(matchType: MatchType, pattern: string): string | 
 }
 
 /**
- * Whether a text is of a form in which `*` stands for any text. In linear time, which an expression with several `.*` would not
- * take.
+ * Whether a text matches a form in which `*` stands for any text. In linear time, unlike an expression with several
+ * `.*`.
  */
 export function matchesWildcards(form: string, text: string): boolean {
   const [begin, ...parts] = form.split('*')

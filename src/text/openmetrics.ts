@@ -8,9 +8,10 @@ import type { Resource } from '../otlp/common/resource.ts'
 import type { Divided } from '../time/turns.ts'
 
 /*
- * OpenMetrics 1.0 text. Sources: https://prometheus.io/docs/specs/om/open_metrics_spec/ (the grammar and the rules per type) and
- * https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/ (names and units). And the text format of
- * Prometheus before it: https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details.
+ * OpenMetrics 1.0 text. Sources: https://prometheus.io/docs/specs/om/open_metrics_spec/ (the grammar and the rules per
+ * type) and https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/ (names and units). Also
+ * the older text format of Prometheus:
+ * https://prometheus.io/docs/instrumenting/exposition_formats/#text-format-details.
  */
 
 /** Where points that the format cannot hold are counted. */
@@ -84,9 +85,9 @@ export function* toOpenMetrics(batch: MetricBatch, account: Losses): Divided<rea
 }
 
 /**
- * What one process has to say of itself, in the text format of Prometheus, version 0.0.4: one batch of gauges and cumulative
- * sums without a second point of the same labels. Names are as they are, without suffixes for units and counters; samples
- * have no time; the attributes of the resources are those of `target_info`.
+ * The metrics of one process in the text format of Prometheus, version 0.0.4: one batch of gauges and cumulative sums,
+ * without two points of the same labels. Names are used unchanged, without suffixes for units and counters; samples
+ * have no time; the attributes of the resources become `target_info`.
  */
 export function toPrometheus(batch: MetricBatch): string {
   const lines: string[] = []
@@ -106,7 +107,7 @@ export function toPrometheus(batch: MetricBatch): string {
   return `${lines.join('\n')}\n`
 }
 
-/** A delta sum or histogram is no counter here: it goes back to zero with every point. */
+/** A delta sum or histogram is not a counter here: it goes back to zero with every point. */
 function familyType({ type, temporality, monotonic }: Metric): FamilyType | undefined {
   switch (type) {
     case 'gauge':
@@ -147,7 +148,7 @@ interface Value {
   readonly value: string
 }
 
-/** The samples of one point; `undefined` when its values are not those of its type. */
+/** The samples of one point; `undefined` if its values are not those of its type. */
 function pointValues(type: FamilyType, point: DataPoint): Value[] | undefined {
   const created =
     point.startTimeUnixNano === 0n ? [] : [{ suffix: '_created', value: secondsText(point.startTimeUnixNano) }]
@@ -187,7 +188,7 @@ function pointValues(type: FamilyType, point: DataPoint): Value[] | undefined {
         const bound = counts.length === 1 ? Infinity : bounds[index]
         values.push({ suffix: '_bucket', label: `le="${canonicalText(bound)}"`, value: String(total) })
       })
-      // A sum says something only where it grows with every observation.
+      // A sum is only meaningful if it grows with every observation.
       if (point.sum !== undefined && point.sum >= 0 && !(cumulative && bounds[0] < 0)) {
         values.push({ suffix: cumulative ? '_count' : '_gcount', value: String(total) })
         values.push({ suffix: cumulative ? '_sum' : '_gsum', value: numberText(point.sum) })
@@ -199,7 +200,7 @@ function pointValues(type: FamilyType, point: DataPoint): Value[] | undefined {
   }
 }
 
-/** `key="value"` of every attribute; a data point's wins over its resource's. Keys that become the same are joined by `;`. */
+/** `key="value"` of every attribute; a data point's wins over its resource's. Values of keys that become the same are joined by `;`. */
 function pointLabels(point: DataPoint, resource: Resource): string[] {
   const reserved = point.kind === 'histogram' ? 'le' : point.kind === 'summary' ? 'quantile' : undefined
   return labelsOf(point.attributes, resource.attributes, reserved)
@@ -228,7 +229,7 @@ function familyName(name: string, unit: string, type: FamilyType): string {
   return unit === '' || base.endsWith(`_${unit}`) ? base : `${base}_${unit}`
 }
 
-/** UCUM units and what Prometheus calls them. */
+/** UCUM units and their names in Prometheus. */
 const UNITS = new Map(
   Object.entries({
     d: 'days',
@@ -260,10 +261,10 @@ const UNITS = new Map(
   }),
 )
 
-/** What a unit is called behind `per`, where that differs. */
+/** The name of a unit after `per`, if that differs. */
 const UNITS_PER = new Map(Object.entries({ s: 'second', min: 'minute', h: 'hour', d: 'day' }))
 
-/** The unit as words: annotations in braces say nothing about it, `/` reads `per`. */
+/** The unit as words: annotations in braces are ignored, `/` reads `per`. */
 function unitWords(unit: string): string {
   const [numerator, ...denominators] = unit.replace(/\{[^{}]*\}/g, '').split('/')
   const words = [UNITS.get(numerator) ?? numerator]
@@ -291,7 +292,7 @@ function numberText(value: number | bigint): string {
   return Number.isNaN(value) ? 'NaN' : canonicalText(value)
 }
 
-/** A number as `le` and `quantile` want it, so that it is always spelled the same: `0.5`, `1.0`, `1e+06`, `+Inf`. */
+/** A number for `le` and `quantile`, always spelled the same: `0.5`, `1.0`, `1e+06`, `+Inf`. */
 function canonicalText(value: number): string {
   if (!Number.isFinite(value)) return value > 0 ? '+Inf' : '-Inf'
   const [mantissa, exponent] = value.toExponential().split('e')
@@ -301,7 +302,7 @@ function canonicalText(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value)
 }
 
-/** Seconds since 1970, all nine digits of the fraction kept that are not zero. */
+/** Seconds since 1970, with all non-zero digits of the nine-digit fraction. */
 function secondsText(nanoseconds: bigint): string {
   const fraction = String(nanoseconds % 1_000_000_000n)
     .padStart(9, '0')

@@ -1,16 +1,16 @@
 import { RE2JS, RE2JSSyntaxException } from 're2js'
 import { inV8 } from './in_v8.ts'
 
-/** Texts that V8 is given at most: far longer ones overflow the stack on which it keeps where to try again. */
+/** The longest text that V8 is given: far longer ones overflow the stack on which it keeps alternatives. */
 const LONGEST_FOR_V8 = 10_000
-/** How many texts are remembered for an expression that V8 does not run, and how long they are at most. */
+/** The number of texts that are remembered for an expression that V8 does not run, and their longest length. */
 const MOST_REMEMBERED = 1000
 const LONGEST_REMEMBERED = 255
 
 /**
- * A regular expression in the syntax of RE2, as the Collector has it (https://github.com/google/re2/wiki/Syntax), that takes
- * a time in proportion to the text. It has no flags: `exec`, `test`, and `match`, `replace`, `search` and `split` of a text
- * do what they do with a RegExp without flags. A copy, `new RegExp(expression, 'g')`, is JavaScript's own again.
+ * A regular expression in the syntax of RE2, as in the Collector (https://github.com/google/re2/wiki/Syntax), that
+ * takes time in proportion to the text. It has no flags: `exec`, `test`, and `match`, `replace`, `search` and `split`
+ * of a text behave as with a RegExp without flags. A copy, `new RegExp(expression, 'g')`, is JavaScript's own again.
  */
 export class RegularExpression extends RegExp {
   readonly #pattern: string
@@ -18,7 +18,7 @@ export class RegularExpression extends RegExp {
   readonly #fast: RegExp | undefined
   readonly #remembered = new Map<string, boolean>()
 
-  /** @throws Error that says, to follow "must be", what is wrong and what would be right. */
+  /** @throws Error that describes the mistake and its remedy, to follow "must be". */
   constructor(pattern: string) {
     super(isForJavaScript(pattern) ? pattern : '(?!)')
     this.#pattern = pattern
@@ -36,7 +36,7 @@ export class RegularExpression extends RegExp {
   }
 
   override exec(text: string): RegExpExecArray | null {
-    // What is no text counts as it reads, as with any RegExp.
+    // A value that is not a text is converted, as with any RegExp.
     text = String(text)
     return this.#engineFor(text).exec(text) as RegExpExecArray | null
   }
@@ -58,7 +58,7 @@ export class RegularExpression extends RegExp {
     let end = 0
     for (const found of this.#linear.matchAll(text)) {
       const { 0: all, index = 0 } = found
-      // Where nothing is found directly after what was found before, or at the end, the text is not split.
+      // An empty match directly after the previous match, or at the end, does not split the text.
       if (index + all.length === end || index === text.length) continue
       parts.push(text.slice(end, index), ...found.slice(1))
       end = index + all.length
@@ -71,28 +71,28 @@ export class RegularExpression extends RegExp {
   }
 }
 
-/** What is right instead of what RE2 does not have, by how the part begins that it refuses. */
+/** The remedy for syntax that RE2 does not have, by the beginning of the part that it refuses. */
 const INSTEAD: readonly (readonly [part: RegExp, instead: string])[] = [
   [
     /^\(\?<?[=!]/,
-    'look-ahead and look-behind are not possible, because they cannot be matched in linear time: match what stands there as well, or leave it out with another expression',
+    'look-ahead and look-behind are not supported, because they cannot be matched in linear time: include that text in the match, or exclude it with another expression',
   ],
   [
     /^\\[1-9k]/,
-    'back-references are not possible, because they cannot be matched in linear time: write out what may stand there',
+    'back-references are not supported, because they cannot be matched in linear time: write the possible texts out',
   ],
-  [/^\(\?P$/, 'a group is named by `(?P<name>...)`; back-references are not possible'],
-  [/^\(\?>/, 'write `(?:...)`; there is no backtracking that it could prevent'],
-  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at its end; there is no backtracking that it could prevent'],
-  [/^\(\?[#x]/, 'there are no comments in an expression'],
-  [/^\\[uc]/, 'write a character by its number as `\\x{e9}`'],
+  [/^\(\?P$/, 'a group is named by `(?P<name>...)`; back-references are not supported'],
+  [/^\(\?>/, 'write `(?:...)`; there is no backtracking to prevent'],
+  [/^([*+?]|\{.*\})\+$/, 'leave out the `+` at the end; there is no backtracking to prevent'],
+  [/^\(\?[#x]/, 'comments are not supported'],
+  [/^\\[uc]/, 'write a character by its code point, such as `\\x{e9}`'],
   [/^\\Z/, 'the end of the text is `\\z`'],
-  [/^\\b/, 'inside `[...]` there are only characters; a backspace is `\\x08`'],
-  [/^\[\^?\]/, 'a `]` directly after `[` stands for itself; any character is `(?s:.)`'],
+  [/^\\b/, '`[...]` contains only characters; a backspace is `\\x08`'],
+  [/^\[\^?\]/, 'a `]` directly after `[` is literal; any character is `(?s:.)`'],
   [/^\\[pP]\{.*=/, 'write only the value, such as `\\p{Greek}`'],
 ]
 
-/** @throws Error that says what is wrong with the pattern and what would be right. */
+/** @throws Error that describes the mistake in the pattern and its remedy. */
 function compiled(pattern: string): RE2JS {
   try {
     return RE2JS.compile(pattern)

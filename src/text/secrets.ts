@@ -1,22 +1,25 @@
 /*
- * How secrets are found in texts that came from outside: in the ways in which a server, a proxy or a library repeats them.
+ * Finds secrets in texts from outside, in the forms in which a server, a proxy or a library repeats them.
  */
 
 export const REDACTED = '[REDACTED]'
 
-/** Something shorter could not be hidden without tearing up every other text. */
+/** Hiding a shorter secret would destroy every other text. */
 const SHORTEST_SECRET = 4
 /** The same for a part of a secret. */
 export const SHORTEST_PART = 8
-/** Of a secret that is longer, a beginning or an end of this many characters or more is also found. */
+/** If a secret is longer, its beginning or end of at least this many characters is also found. */
 const SHORTEST_REST = 12
-/** An end that is hidden, because only tokens have it. The end of a host name or of joined words also stands in other texts. */
+/**
+ * The length of an end that is hidden, because only tokens have it. The end of a host name or of joined words also
+ * occurs in other texts.
+ */
 const TOKEN_END = /(?:[A-Za-z\d+=]{12}|(?=.{0,11}\d)[\w+/=-]{12})$/
 
 const SECRET_NAME =
   /(^|_)((api|app|application|access|account|auth|license|master|private|shared|signing|encryption|ingest(ion)?|secret)_?keys?|secrets?|tokens?|passwords?|passwd|pwd|passphrases?|credentials?|authorization|cookies?|connection_string|dsn)$/
 
-/** Whether a setting is named as secrets are: `api_key`, `clientSecret`, `X-Auth-Token`. */
+/** Whether the name of a setting suggests a secret: `api_key`, `clientSecret`, `X-Auth-Token`. */
 export function isNamedLikeSecret(name: string): boolean {
   return SECRET_NAME.test(
     name
@@ -27,8 +30,8 @@ export function isNamedLikeSecret(name: string): boolean {
 }
 
 /**
- * A secret and the parts of it that are secrets by themselves: the token behind its scheme (`Bearer ...`), the value of a
- * parameter, the user and password in `Basic` or in a URL. `pieces`: the variables and files that were put into it.
+ * A secret and its parts that are secrets by themselves: the token after its scheme (`Bearer ...`), the value of a
+ * parameter, the user and password in `Basic` or in a URL. `pieces`: the variables and files that it was made from.
  */
 export function secretParts(text: string, pieces: readonly string[] = []): string[] {
   const [, ...words] = text.trim().split(/[\s,;]+/)
@@ -40,7 +43,7 @@ export function secretParts(text: string, pieces: readonly string[] = []): strin
   ]
 }
 
-/** `user:password` and the password alone, which is all that a server may repeat of `Basic`. */
+/** `user:password` and the password alone, because a server may repeat only that part of `Basic`. */
 function basicCredentials(text: string): string[] {
   const encoded = /^\s*Basic\s+([\w+/=-]+)\s*$/i.exec(text)?.[1]
   if (encoded === undefined) return []
@@ -48,7 +51,7 @@ function basicCredentials(text: string): string[] {
   return [decoded, decoded.slice(decoded.indexOf(':') + 1)]
 }
 
-/** What a URL holds that is not for others: its user and password, as they are sent, and what its query says. */
+/** The secret parts of a URL: its user and password, as they are sent, and the values in its query. */
 export function urlCredentials(text: string): string[] {
   if (!URL.canParse(text)) return []
   const { username, password, searchParams } = new URL(text)
@@ -58,7 +61,7 @@ export function urlCredentials(text: string): string[] {
   return [...(secret === '' ? [user] : [secret, `${user}:${secret}`]), ...values]
 }
 
-/** The text that a part of a URL stands for; itself where it is not well formed. */
+/** The decoded text of a part of a URL; the part itself if it is not well formed. */
 export function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
@@ -68,8 +71,8 @@ export function decoded(text: string): string {
 }
 
 /**
- * Makes the function that hides secrets in a text, as they are and as URLs, JSON, HTML and base64 write them, each character escaped or
- * not. Secrets that are added to a set later are hidden from then on.
+ * Makes a function that hides secrets in a text, in plain form and as URLs, JSON, HTML and base64 write them, with each
+ * character escaped or not. Secrets that are added to a set later are hidden from then on.
  */
 export function hidingSecrets(secrets: Iterable<string>): (text: string) => string {
   let known = -1
@@ -84,7 +87,7 @@ export function hidingSecrets(secrets: Iterable<string>): (text: string) => stri
   }
 }
 
-/** Hides what matches in the text as it is, and in the text without its escapes. */
+/** Hides the matches in the text as it is, and in the text without its escapes. */
 function hideMatches(text: string, pattern: RegExp): string {
   const ranges = rangesOf(text, pattern)
   let plain = text
@@ -107,7 +110,7 @@ function hideMatches(text: string, pattern: RegExp): string {
 
 type Range = [start: number, end: number]
 
-/** Where the pattern matches. A group is the end of a secret, and begins before the match that it was found by. */
+/** The positions of the matches. A group is the end of a secret, and begins before the match that found it. */
 function rangesOf(text: string, pattern: RegExp): Range[] {
   return Array.from(text.matchAll(pattern), (match): Range => {
     const end = match.index + match[0].length
@@ -116,14 +119,14 @@ function rangesOf(text: string, pattern: RegExp): Range[] {
   })
 }
 
-/** How often a text may have been escaped as a whole. */
+/** How many times a text may have been escaped as a whole. */
 const MOST_ESCAPED = 4
 /** A visible ASCII character as URLs, JSON and HTML escape it, with its code. JSON doubles the backslash of JSON within it. */
 const ESCAPED =
   /%([2-7][\da-f])|\\{1,8}u00([2-7][\da-f])|&(?:amp;)*#x0*([2-7][\da-f]);|&(?:amp;)*#0*(3[2-9]|[4-9]\d|1[01]\d|12[0-6]);/i
 const ESCAPED_OR_NOT = new RegExp(`${ESCAPED.source}|[^]`, 'gi')
 
-/** The text whose visible ASCII characters are no longer escaped, and where each of its characters starts in what was given. */
+/** The text with its visible ASCII characters unescaped, and the position of each character in the original text. */
 function unescaped(text: string): { plain: string; starts: number[] } {
   const starts: number[] = []
   let plain = ''
@@ -136,7 +139,7 @@ function unescaped(text: string): { plain: string; starts: number[] } {
 }
 
 function patternOf(secrets: readonly string[]): RegExp | undefined {
-  // Of two that begin in one place, the longer is hidden.
+  // Of two that begin at the same position, the longer one is hidden.
   const longestFirst = [...new Set(secrets)]
     .filter(({ length }) => length >= SHORTEST_SECRET)
     .sort((a, b) => b.length - a.length)
@@ -147,7 +150,7 @@ function patternOf(secrets: readonly string[]): RegExp | undefined {
   )
 }
 
-/** What the text matches in any spelling, as a whole or cut off. URLs all begin alike, and are hidden as a whole. */
+/** The text matched in any spelling, as a whole or cut off. URLs all begin alike, and are hidden as a whole. */
 function spelled(secret: string): string {
   const pieces = spelledPieces(secret)
   const whole = pieces.join('')
@@ -155,7 +158,7 @@ function spelled(secret: string): string {
   return [whole, '|', ...pieces.slice(0, SHORTEST_REST), ...pieces.slice(SHORTEST_REST).map(optional)].join('')
 }
 
-/** The end of a token, with what stands of the token before it in a group: only looking back finds that in linear time. */
+/** The end of a token, with the preceding part of the token in a group: only looking back finds that in linear time. */
 function ending(secret: string): string[] {
   const pieces = spelledPieces(secret)
   if (pieces.length <= SHORTEST_REST || secret.includes('://') || !TOKEN_END.test(secret)) return []
@@ -178,15 +181,15 @@ function spelledPiece(piece: string): string {
   return `(?:(?:${written('\\').join('|')}){${length}}|\\\\{${length},${8 * length}})`
 }
 
-/** A character as it is, also escaped once or more, or in another writing. */
+/** A character as it is, escaped once or more, or in another form. */
 function spelledCharacter(character: string): string {
   if (/[A-Za-z\d]/.test(character)) return character
   const itself = character.replace(/[\\^$.*+?()[\]{}|/]/, '\\$&')
-  // The character itself may begin the others.
+  // The character itself may be the beginning of the other forms.
   return `(?:${written(character).join('|')}|\\\\{0,8}${itself})`
 }
 
-/** A character as URLs (also of a form), JSON (also within JSON) and HTML write it. */
+/** A character as URLs (also in a form), JSON (also within JSON) and HTML write it. */
 function written(character: string): string[] {
   const code = character.codePointAt(0)!
   const bytes = Array.from(Buffer.from(character), (byte) => `%${anyCase(byte.toString(16).padStart(2, '0'))}`)
@@ -212,7 +215,7 @@ function anyCase(hex: string): string {
   return hex.replace(/[a-f]/g, (letter) => `[${letter}${letter.toUpperCase()}]`)
 }
 
-/** The secret in base64, wherever it stands in the text that was encoded: those characters that nothing but it decides. */
+/** The secret in base64, at any position in the encoded text: the characters that depend on nothing else. */
 function encoded(secret: string): string[] {
   const bytes = Buffer.from(secret)
   if (bytes.length < SHORTEST_PART) return []

@@ -19,20 +19,20 @@ function grouped(digits: string): string {
 }
 
 /**
- * What steers a terminal, or makes a text look like another: control characters (C0, C1), marks of direction and other characters
- * without a shape, separators of lines and paragraphs. None of them is ever written as it came.
+ * Characters that control a terminal, or make a text look like another: control characters (C0, C1), direction marks
+ * and other invisible characters, line and paragraph separators. None of them is ever written unchanged.
  */
 const STEERING = /[\p{C}\p{Zl}\p{Zp}]/u
 const EACH = new RegExp(STEERING, 'gu')
-/** In JSON and YAML the line breaks between tokens and in blocks are ours. */
+/** In JSON and YAML, the line breaks between tokens and in blocks are ours. */
 const EACH_BUT_BREAKS = new RegExp(`(?!\n)${STEERING.source}`, 'gu')
 
-/** Whether a text could steer the terminal. */
+/** Whether a text could control the terminal. */
 export function steers(text: string): boolean {
   return STEERING.test(text)
 }
 
-/** Text that cannot steer the terminal: what could is written out. */
+/** Text that cannot control the terminal: such characters are written out. */
 export function visible(text: string): string {
   return text.replace(EACH, (character) => `\\u{${codeOf(character).toString(16)}}`)
 }
@@ -42,14 +42,14 @@ export function visibleLines(text: string): string {
   return text.split('\n').map(visible).join('\n')
 }
 
-/** The same for JSON text, which still means the same. */
+/** The same for JSON text, which keeps its meaning. */
 export function visibleJson(text: string): string {
   return text.replace(EACH_BUT_BREAKS, (character) =>
     Array.from({ length: character.length }, (_, index) => escape('u', character.charCodeAt(index), 4)).join(''),
   )
 }
 
-/** The same for YAML text in which texts that could steer the terminal stand in double quotes. */
+/** The same for YAML text in which texts that could control the terminal are in double quotes. */
 export function visibleYaml(text: string): string {
   return text.replace(EACH_BUT_BREAKS, (character) =>
     character.length === 1 ? escape('u', codeOf(character), 4) : escape('U', codeOf(character), 8),
@@ -69,7 +69,7 @@ export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }
 
-/** Words in lines of at most `width`; a word that alone is longer is cut. */
+/** Words in lines of at most `width`; a single word that is longer is cut. */
 export function wrap(words: readonly string[], width: number): string[] {
   const lines: string[] = []
   for (const word of words.map((text) => cut(text, width))) {

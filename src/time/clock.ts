@@ -3,22 +3,22 @@ import { asyncScheduler, Subscription } from 'rxjs'
 import type { SchedulerAction, SchedulerLike } from 'rxjs'
 
 /**
- * Time, as everything here reads it and waits by it, so that a test can move it. Times and spans are in milliseconds.
+ * Time, as all code here reads it and waits for it, so that a test can move it. Times and durations are in milliseconds.
  */
 export interface Clock {
-  /** Since 1970. Whoever sets the machine's clock moves it, also back. */
+  /** Since 1970. It changes when the machine's clock is set, also backwards. */
   now(): number
   /** When the process began, since 1970; never changes. */
   readonly timeOrigin: number
-  /** Since some moment. It is never set, so spans are measured by it. */
+  /** Since an arbitrary moment. It is never set, so it measures durations. */
   monotonic(): number
   setTimeout(act: () => void, milliseconds: number): Timer
   setInterval(act: () => void, milliseconds: number): Timer
   /** Stops a timer of either kind. */
   clearTimeout(timer: Timer | undefined): void
-  /** @throws the reason of `signal` when that aborts */
+  /** @throws the reason of `signal` if that aborts */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
-  /** For operators of RxJS that wait, like `debounceTime`. */
+  /** For RxJS operators that wait, such as `debounceTime`. */
   readonly scheduler: SchedulerLike
 }
 
@@ -27,7 +27,7 @@ export interface Timer {
   unref(): this
 }
 
-/** The time of the machine. The only place that may ask for it (`eslint.config.js`). */
+/** The clock of the machine. The only place that may use it (`eslint.config.js`). */
 export const systemClock: Clock = {
   now: () => Date.now(),
   timeOrigin: performance.timeOrigin,
@@ -39,14 +39,14 @@ export const systemClock: Clock = {
   scheduler: asyncScheduler,
 }
 
-/** A signal that aborts after so many milliseconds. It does not keep the process from ending. */
+/** A signal that aborts after this many milliseconds. It does not keep the process from ending. */
 export function deadline(clock: Clock, milliseconds: number): AbortSignal {
   const controller = new AbortController()
   clock.setTimeout(() => controller.abort(new DOMException('The time is up.', 'TimeoutError')), milliseconds).unref()
   return controller.signal
 }
 
-/** `Clock.sleep` by the timers of a clock. */
+/** `Clock.sleep` with the timers of a clock. */
 export function sleepBy(
   clock: Pick<Clock, 'setTimeout' | 'clearTimeout'>,
   milliseconds: number,
@@ -66,7 +66,7 @@ export function sleepBy(
   })
 }
 
-/** `Clock.scheduler` by the timers of a clock; RxJS's own schedulers take those of the machine. */
+/** `Clock.scheduler` with the timers of a clock; RxJS's own schedulers use those of the machine. */
 export function schedulerOf(clock: Pick<Clock, 'now' | 'setTimeout' | 'clearTimeout'>): SchedulerLike {
   return {
     now: () => clock.now(),

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts'
 
 /**
- * Waits for `work`, at most so many milliseconds; it goes on unheeded after that.
+ * Waits for `work`, at most this many milliseconds; after that, its result is ignored.
  * @throws an error that says `message`
  */
 export function inTime<T>(clock: Clock, work: Promise<T>, milliseconds: number, message: string): Promise<T> {

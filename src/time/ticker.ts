@@ -20,7 +20,7 @@ export async function* ticks(
       return
     }
     yield skipped
-    // At least the next one, as a timer may fire a fraction of a millisecond early.
+    // At least the next one, because a timer may fire a fraction of a millisecond early.
     const next = Math.max(tick + 1, Math.ceil((clock.monotonic() - start) / interval))
     skipped = next - tick - 1
     tick = next

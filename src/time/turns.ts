@@ -1,26 +1,26 @@
 import { setImmediate } from 'node:timers/promises'
 import { systemClock } from './clock.ts'
 
-/** Data points that take long enough to work on for others to have a turn before and in between. */
+/** The number of data points from which other work should have a turn before and in between. */
 export const LONG = 5_000
 
-/** Milliseconds of one turn, after which divided work is left where it next can be. */
+/** Milliseconds of one turn; divided work stops at the next opportunity after that. */
 const TURN = 25
 
 let last = Promise.resolve()
 
-/** Resolves in a turn of the event loop that whoever asked before does not use: for work that takes long. */
+/** Resolves in a turn of the event loop that earlier callers do not use: for work that takes long. */
 export function ownTurn(): Promise<void> {
   return (last = last.then(() => setImmediate()))
 }
 
 /**
- * Work (docs/decisions/0203-turns.md) that may be left wherever it yields, which it does at least every few milliseconds, and that ends with
- * a result.
+ * Work (docs/decisions/0203-turns.md) that may be interrupted wherever it yields, which it does at least every few
+ * milliseconds, and that ends with a result.
  */
 export type Divided<T> = Generator<void, T>
 
-/** Does all of the work in the turn at hand. */
+/** Does all of the work in the current turn. */
 export function atOnce<T>(work: Divided<T>): T {
   for (;;) {
     const { done, value } = work.next()
@@ -28,10 +28,10 @@ export function atOnce<T>(work: Divided<T>): T {
   }
 }
 
-/** Milliseconds in turns of its own after which work is taken for endless. Work on a batch takes a second or two. */
+/** Milliseconds in turns of its own after which work is considered endless. Work on a batch takes a second or two. */
 const ENDLESS = 60_000
 
-/** Does the work in turns of its own. Whoever needs it done earlier, because it changes what the work builds on, calls `finish`. */
+/** Does the work in turns of its own. Code that needs it done earlier, because it changes the input of the work, calls `finish`. */
 export class InTurns<T> {
   readonly result: Promise<T>
   #finished: { readonly get: () => T } | undefined
@@ -54,7 +54,7 @@ export class InTurns<T> {
     }
   }
 
-  /** Works for so many milliseconds, or to the end. */
+  /** Works for this many milliseconds, or to the end. */
   #doFor(milliseconds: number): void {
     const begun = systemClock.monotonic()
     try {

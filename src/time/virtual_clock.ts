@@ -5,13 +5,16 @@ import type { Clock, Timer } from './clock.ts'
 /** Milliseconds since 1970 at which the time of a test begins: 2026-01-01T00:00:00Z. */
 const START = 1_767_225_600_000
 
-/** A time that stands still until a test moves it. Timers fire in the order of their times, and of equal times as they were set. */
+/**
+ * A clock that stands still until a test moves it. Timers fire in the order of their times, and equal ones in the order
+ * in which they were set.
+ */
 export class VirtualClock implements Clock {
   readonly timeOrigin: number
   readonly scheduler: SchedulerLike
   #now: number
   #monotonic = 0
-  /** The next to fire last. */
+  /** The next to fire comes last. */
   readonly #timers: VirtualTimer[] = []
 
   constructor(now = START) {
@@ -51,13 +54,13 @@ export class VirtualClock implements Clock {
     return sleepBy(this, milliseconds, signal)
   }
 
-  /** Milliseconds until the next timer fires; `undefined` without one. */
+  /** Milliseconds until the next timer fires; `undefined` if there is none. */
   get untilNext(): number | undefined {
     const next = this.#timers.at(-1)
     return next && next.due - this.#monotonic
   }
 
-  /** Moves the time on. After each timer that fires, promises that wait for it go on before the time does. */
+  /** Moves the time on. After each timer that fires, promises that wait for it continue before the time does. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.#monotonic + milliseconds
     await settled()
@@ -70,7 +73,7 @@ export class VirtualClock implements Clock {
     this.#move(end)
   }
 
-  /** Sets the machine's clock forward, or back, which no timer notices. */
+  /** Sets the machine's clock forward or back, which no timer notices. */
   set(now: number): void {
     this.#now = now
   }
@@ -80,7 +83,7 @@ export class VirtualClock implements Clock {
     this.#monotonic = monotonic
   }
 
-  /** As Node, which makes no timer of less than a millisecond. */
+  /** As in Node, which makes no timer of less than a millisecond. */
   #start(timer: VirtualTimer, milliseconds: number): void {
     timer.due = this.#monotonic + Math.max(1, milliseconds)
     const before = this.#timers.findLastIndex((other) => other.due > timer.due)
@@ -98,7 +101,7 @@ class VirtualTimer implements Timer {
   }
 }
 
-/** Resolves when all promises that can settle by themselves have. */
+/** Resolves when all promises that can settle without time have settled. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }

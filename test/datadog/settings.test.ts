@@ -33,7 +33,7 @@ describe.each(exporters)('the settings of %s', (type, component) => {
   it('refuse a key that cannot be one, without showing it', async () => {
     expect(await mistakes('api_key: ""')).toEqual([expect.stringContaining('.api_key: is required')])
     const [message] = await mistakes('api_key: "se cret"')
-    expect(message).toContain('.api_key: holds a character that keys do not have')
+    expect(message).toContain('.api_key: contains a character that is not allowed in a key')
     expect(message).not.toContain('cret')
   })
 
@@ -59,13 +59,13 @@ describe.each(exporters)('the settings of %s', (type, component) => {
 
   it('refuse to remember counters for no time', async () => {
     expect(await mistakes('api_key: k, delta_ttl: 0s')).toEqual([
-      '.delta_ttl: must be longer than 0s: no count would have a point before it',
+      '.delta_ttl: must be longer than 0s: otherwise no count would have a previous point',
     ])
   })
 
   it('refuse a host name that Datadog takes for no host, and a fallback that is not there', async () => {
     expect(await mistakes('api_key: k, hostname: localhost')).toEqual([
-      '.hostname: is a name that Datadog does not accept for a host: "localhost"',
+      '.hostname: is not accepted by Datadog as a host name: "localhost"',
     ])
     expect(await mistakes('api_key: k, host: { fallback: config }')).toEqual([
       '.host.fallback: `config` takes `hostname`, which is not set',
@@ -78,14 +78,14 @@ describe.each(exporters)('the settings of %s', (type, component) => {
       '.host_metadata.reporter_period: is shorter than 5m',
     ])
     expect(await mistakes('api_key: k, host_metadata: { endpoint: "https://a/?b" }')).toEqual([
-      expect.stringContaining('.host_metadata.endpoint: holds a query'),
+      expect.stringContaining('.host_metadata.endpoint: contains a query'),
     ])
     expect(await mistakes('api_key: k, host_metadata: { enabled: true, reporter_period: 5m }')).toEqual([])
   })
 
   it('refuse a key that two tags give different values', async () => {
     expect(await mistakes('api_key: k, tags: ["a:1", "a:2"]')).toEqual([
-      expect.stringContaining('.tags: gives "a" twice'),
+      expect.stringContaining('.tags: has the key "a" twice'),
     ])
   })
 
@@ -141,7 +141,7 @@ ${pipelines.map((processors, index) => `    metrics/${index}: { receivers: [host
       .map(({ place: { line, column }, path, message }) => `${line}:${column} ${path}: ${message}`)
   }
   const behind = (names: string, metrics: string, id: string) =>
-    `\`${names}\` does not recognise ${metrics}, which the processor metric_prefix/${id} has renamed: exclude such names there (\`exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }\`), or set \`host_metrics_names: otel\``
+    `\`${names}\` does not recognise ${metrics}, which the processor metric_prefix/${id} renames: exclude such names there (\`exclude: { match_type: regexp, metrics: ['^(system|process)\\.'] }\`), or set \`host_metrics_names: otel\``
 
   it('is warned of, once for several pipelines, where the setting stands', async () => {
     const all = expect.stringMatching(/system\.cpu\.time and \d\d more metrics of a host/)

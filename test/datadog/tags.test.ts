@@ -74,7 +74,7 @@ describe('tagMerger', () => {
 describe('repeatedKeys', () => {
   it('finds a key with two values, and nothing in a list without one', () => {
     expect([...repeatedKeys(['team:a', 'env:x', 'team:b'])]).toEqual([
-      { path: 'tags', message: 'gives "team" twice, as "team:a" and "team:b"; a key has one value' },
+      { path: 'tags', message: 'has the key "team" twice, in "team:a" and "team:b"; a key has one value' },
     ])
     expect([...repeatedKeys(['team:a', 'env:x', 'team:a'])]).toEqual([])
   })

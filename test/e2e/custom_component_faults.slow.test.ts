@@ -50,7 +50,7 @@ describe('a component of a user’s own', () => {
     const { code, stderr } = await runOnce(kind, create)
     expect({ code, stderr }).toMatchObject({ code: 1 })
     expect(stderr).toMatch(
-      /ERROR: own: The (processor|receiver|exporter) failed.*\n? *error: .*metric \\?"system\..*type must be one of gauge, sum, /s,
+      /ERROR: own: The (processor|receiver|exporter) failed.*"error":".*metric \\?"system\..*type must be one of gauge, sum, /s,
     )
     expect(stderr).toMatch(new RegExp(`dropped\\(${reason}\\) \\d+`))
   })
@@ -147,7 +147,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics, ${receiver}], proce
       'listen({ host: "", port: "abc" })',
       'the `port` given to `listen` must be a whole number from 0 to 65535, not a string',
     ],
-    ['deliver(5)', 'what it handed over: must be a MetricBatch, not a number, 5'],
+    ['deliver(5)', 'its batch: must be a MetricBatch, not a number, 5'],
   ])('is named, where nobody awaits the promise of %s', async (call, message) => {
     const own = create('receiver', `return new rxjs.Observable(() => { ${call} })`)
     const folder = await temporaryFolder({ 'own.mjs': own, 'pipeline.yaml': configuration('own') })

@@ -21,7 +21,7 @@ const failures: Readonly<Record<string, { code: string; error: string; file: boo
   'throws null': { code: 'setTimeout(() => { throw null }, 300)', error: 'null', file: false },
   'throws what has no text': {
     code: 'setTimeout(() => { throw { get stack() { throw 1 }, get message() { throw 2 } } }, 300)',
-    ...{ error: 'without a text', file: false },
+    ...{ error: 'without a message', file: false },
   },
   'removes the listeners of the process': {
     code: `process.removeAllListeners('uncaughtException'); setTimeout(() => { throw new Error('unguarded') }, 300)`,
@@ -65,7 +65,7 @@ describe('a failure outside every call of the pipeline', () => {
       expect(stderr).toContain(error)
       if (file) expect(stderr).toContain(`ERROR: bad_one: A component failed outside the calls of the pipeline`)
       const own = folder.path('own.mjs')
-      expect(stderr).toContain(`{"event":"crashed",${file ? `"file":"${own}:` : `"perhaps":"bad_one (${own})"}`}`)
+      expect(stderr).toContain(`{"event":"crashed",${file ? `"file":"${own}:` : `"perhaps":"bad_one (${own})"`}`)
       expect(stderr.match(/"event":"crashed"/g)).toHaveLength(1)
       const [, accepted, handedOn] = /pipeline metrics: accepted (\d+) = handed on (\d+)$/m.exec(stderr) ?? []
       expect(accepted).toBe(handedOn)

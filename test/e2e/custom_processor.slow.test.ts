@@ -103,7 +103,7 @@ service:
     })
     const { code, stderr } = await runCommand(['--config', folder.path('pipeline.yaml'), '--once'])
     expect(code).toBe(1)
-    expect(stderr).toContain('"error":"a value without a text was thrown"')
+    expect(stderr).toContain('"error":"a value without a message was thrown"')
     expect(stderr).toMatch(/"stack":"TypeError: nothing is where it should be[^"]*broken\.ts:/)
     expect(stderr.match(/accepted 6 = handed on 0 \+ dropped\(processor_error\) 6/g)).toHaveLength(2)
   })

@@ -107,7 +107,7 @@ describe('heka-pipeline --from-env', () => {
       'OTLP_RETRY_AFTER_MAX_SECONDS: must be a number of seconds above 0',
       'DATADOG_API_KEY: is required when EXPORTER_TYPE is datadog_otlp or datadog_native',
       'DATADOG_SITE: must be `datadoghq.com`, `us3.datadoghq.com`, `us5.datadoghq.com`, `datadoghq.eu`, `ap1.datadoghq.com`, `ap2.datadoghq.com`, `uk1.datadoghq.com`, `ddog-gov.com`, `us2.ddog-gov.com`, `us3`, `us5`, `ap1` or `ap2`',
-      'DATADOG_TAGS: must be tags in the form `key:value`, as a list or as one text with commas between them',
+      'DATADOG_TAGS: must be tags in the form `key:value`, as a list or as one text with commas',
       '',
       '7 mistakes in the configuration.',
       '',
@@ -120,7 +120,7 @@ describe('heka-pipeline --from-env', () => {
     [{ EXPORTER_TYPE: 'otlp_http' }, 'OTLP_HTTP_ENDPOINT: is required when EXPORTER_TYPE is otlp_http'],
     [
       { EXPORTER_TYPE: 'otlp_http', OTLP_HTTP_ENDPOINT: 'http://x', OTLP_HTTP_HEADERS: 'a=1,,b=2' },
-      'OTLP_HTTP_HEADERS: must be pairs `key=value`',
+      'OTLP_HTTP_HEADERS: must be `key=value` pairs',
     ],
     [{ EXPORTER_TYPE: 'newrelic_otlp' }, 'NEWRELIC_SERVICE_NAME: is required when EXPORTER_TYPE is newrelic_otlp'],
   ])('refuses %j', async (env, message) => {

@@ -277,9 +277,9 @@ inTerminal('heka-pipeline init in a terminal', () => {
       ['Which preset? [agent] ', 'gatewy\n'],
       ['It must be `agent`, `sidecar` or `gateway`.', ''],
       ['Which preset? [agent] ', 'gateway\n'],
-      ['Where to (datadog_native, datadog_otlp, newrelic_otlp, otlp_http)? [datadog_native] ', '\n'],
-      ['The Datadog site of the account? [datadoghq.com] ', 'datadoghq.eu\n'],
-      ['Ask Datadog whether it knows the key (y, n)? [n] ', '\n'],
+      ['Where should the data go (datadog_native, datadog_otlp, newrelic_otlp, otlp_http)? [datadog_native] ', '\n'],
+      ['What is the Datadog site of your account? [datadoghq.com] ', 'datadoghq.eu\n'],
+      ['Check the key with Datadog (y, n)? [n] ', '\n'],
     ])
     expect({ code, unasked }).toEqual({ code: 0, unasked: [] })
     expect(shown).toContain('export DD_API_KEY=<key>')

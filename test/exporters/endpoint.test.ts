@@ -23,12 +23,12 @@ describe.each([
       `${component.type}:\n  ${setting}: ${JSON.stringify(endpoint)}\n  ${key}\n`
 
     it.each([
-      ['http://joe:hunter2@localhost/base', 'holds a user or password'],
-      ['http://hunter2@localhost/base', 'holds a user or password'],
-      ['http://localhost/base?key=hunter2', 'holds a query'],
-      ['http://localhost/base?', 'holds a query'],
-      ['http://localhost/base#hunter2', 'holds a fragment'],
-      ['http://localhost/base#', 'holds a fragment'],
+      ['http://joe:hunter2@localhost/base', 'contains a user or password'],
+      ['http://hunter2@localhost/base', 'contains a user or password'],
+      ['http://localhost/base?key=hunter2', 'contains a query'],
+      ['http://localhost/base?', 'contains a query'],
+      ['http://localhost/base#hunter2', 'contains a fragment'],
+      ['http://localhost/base#', 'contains a fragment'],
     ])('is refused when something in it would be lost, without showing it: %s', async (endpoint, message) => {
       const refused = (await checkComponent(component, yaml(endpoint)).catch((error: unknown) => error)) as ConfigError
       expect(refused).toBeInstanceOf(ConfigError)
@@ -102,8 +102,8 @@ describe('the other endpoints of Datadog', () => {
 
 describe('the metrics_endpoint of otlp_http', () => {
   it.each([
-    ['http://joe:hunter2@localhost/base', 'holds a user or password'],
-    ['http://localhost/base#hunter2', 'holds a fragment'],
+    ['http://joe:hunter2@localhost/base', 'contains a user or password'],
+    ['http://localhost/base#hunter2', 'contains a fragment'],
   ])('is refused when something in it would be lost: %s', async (endpoint, message) => {
     const refused = checkComponent(otlpHttp, `otlp_http: { metrics_endpoint: "${endpoint}" }`)
     await expect(refused).rejects.toThrow(`otlp_http.metrics_endpoint: ${message}`)

@@ -90,7 +90,7 @@ describe('newrelic_otlp', () => {
       expect(await checkComponent(newrelicOtlp, yaml, { [name]: KEY })).toMatchObject({ config: { api_key: KEY } })
     }
     await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { api_key: "a b" }', {})).rejects.toThrow(
-      'keys do not have',
+      'not allowed in a key',
     )
     await expect(checkComponent(newrelicOtlp, 'newrelic_otlp: { region: mars }', {})).rejects.toThrow(/region: must be/)
   })

@@ -145,7 +145,7 @@ describe('otlp_http', () => {
   })
 
   it.each([
-    ['otlp_http: {}', 'otlp_http.endpoint: is required, or metrics_endpoint'],
+    ['otlp_http: {}', 'otlp_http.endpoint: is required, or one of metrics_endpoint'],
     ['otlp_http: { endpoint: localhost:4318 }', 'otlp_http.endpoint: must be an absolute `http` or `https` URL'],
     ['otlp_http: { endpoint: "http://localhost:4318", encoding: protobuf }', 'otlp_http.encoding: must be `proto` or'],
     ['otlp_http: { endpoint: "http://localhost:4318", max_request_size: 0 }', 'otlp_http.max_request_size'],

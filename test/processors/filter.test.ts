@@ -80,7 +80,7 @@ describe('filter', () => {
 
   it.each([
     ['filter: {}', 'filter.include: is missing, and so is exclude'],
-    ['filter: { include: {} }', 'filter.include: selects nothing in particular'],
+    ['filter: { include: {} }', 'filter.include: has no condition'],
     ['filter: { include: { match_type: regexp, metric_names: ["("] } }', 'filter.include.metric_names[0]: is not'],
     ['filter: { exclude: { attributes: [{ value: lo }] } }', 'filter.exclude.attributes[0].key: is required'],
     ['filter: { include: { match_type: glob, metric_names: [a] } }', 'filter.include.match_type'],

@@ -403,7 +403,7 @@ describe('rename: settings', () => {
     ],
     [
       '{ transforms: [{ include: a, action: combine, new_name: b.$1, aggregation_type: sum }] }',
-      'transforms[0].new_name: must be one name; what groups find becomes labels',
+      'transforms[0].new_name: must be one name; the texts of groups become labels',
     ],
     [
       '{ transforms: [{ include: a, action: combine, new_name: b, aggregation_type: sum, submatch_case: lower }] }',

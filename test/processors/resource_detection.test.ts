@@ -274,7 +274,7 @@ describe('resource_detection: the host', () => {
   it.each(['a=1,b', 'a=%zz'])('leaves %s out as a whole, but not the service name', async (resource_attributes) => {
     const { attributes, warnings } = await detected({ env: { resource_attributes, service_name: 'shop' } })
     expect(attributes).toEqual({ 'service.name': 'shop' })
-    expect(warnings).toMatchObject([{ detector: 'env', cause: expect.stringContaining('left out') }])
+    expect(warnings).toMatchObject([{ detector: 'env', cause: expect.stringContaining('ignored') }])
   })
 
   const onLinux = process.platform === 'linux' ? it : it.skip
@@ -406,7 +406,7 @@ describe('resource_detection: settings', () => {
     ['{ detectors: [] }', 'detectors: is empty'],
     ['{ detectors: [heroku] }', 'detectors[0]: must be `env`, `system`'],
     ['{ timeout: 0s }', 'timeout: must be longer than 0s'],
-    ['{ ec2: { endpoint: "http://x/?a" } }', 'ec2.endpoint: must not hold a query'],
+    ['{ ec2: { endpoint: "http://x/?a" } }', 'ec2.endpoint: must not contain a query'],
     ['{ ec2: { resource_attributes: { host.ip: { enabled: true } } } }', 'ec2.resource_attributes.host.ip'],
   ])('refuses %s', async (settings, message) => {
     await expect(checkComponent(resourceDetection, `resource_detection: ${settings}`, {})).rejects.toThrow(message)

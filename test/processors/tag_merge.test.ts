@@ -73,7 +73,7 @@ describe('tag_merge', () => {
   it.each([
     ['tag_merge: {}', 'tag_merge.tags: is required'],
     ['tag_merge: { tags: [production] }', 'tag_merge.tags'],
-    ['tag_merge: { tags: [env:production, env:staging] }', 'tag_merge.tags: gives "env" twice'],
+    ['tag_merge: { tags: [env:production, env:staging] }', 'tag_merge.tags: has the key "env" twice'],
     ['tag_merge: { tags: [env:production], on_conflict: merge }', 'tag_merge.on_conflict'],
   ])('refuses %s', async (yaml, message) => {
     await expect(testProcessor(tagMerge, yaml)).rejects.toThrow(message)

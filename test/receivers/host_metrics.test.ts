@@ -168,8 +168,8 @@ describe('the host itself', () => {
     const others = declared.map(([name]) => name).filter((name) => !linuxOnly.includes(name))
     expect(others.filter((name) => !seen.includes(name) && !mayLack.test(name))).toEqual([])
     expect(scraping.logs()).toEqual([
-      'A scraper has nothing to read on this operating system. {"scraper":"disk"}',
-      'A scraper has nothing to read on this operating system. {"scraper":"container"}',
+      'A scraper has no data on this operating system. {"scraper":"disk"}',
+      'A scraper has no data on this operating system. {"scraper":"container"}',
     ])
   })
 
@@ -328,7 +328,7 @@ describe('a figure that cannot be', () => {
       '# system.filesystem.usage: cumulative sum, By',
       '{device="/dev/disk1",mode="rw",mountpoint="/",type="apfs",state="used"} int 9223372036854775807',
     ])
-    expect(scraping.logs()).toEqual([expect.stringContaining('system.memory.usage is less than 0')])
+    expect(scraping.logs()).toEqual([expect.stringContaining('system.memory.usage is negative')])
     await scraping.next()
     expect(scraping.logs()).toEqual([])
     expect(scraping.counters()).toMatchObject({ 'scraper_errors{component="host_metrics",scraper="memory"}': 2 })
@@ -448,8 +448,8 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
         metrics:
           system.paging.operations: { attributes: [direction] }`)
     expect(problems.split('\n')).toEqual([
-      'error pipeline.yaml:7:34 memory.metrics.system.memory.usage.attributes: must have `state`: its values overlap, so points cannot be joined over it',
-      'error pipeline.yaml:10:39 paging.metrics.system.paging.operations.attributes: must have `type`: its values overlap, so points cannot be joined over it',
+      'error pipeline.yaml:7:34 memory.metrics.system.memory.usage.attributes: must have `state`: its values overlap, so points cannot be aggregated over it',
+      'error pipeline.yaml:10:39 paging.metrics.system.paging.operations.attributes: must have `type`: its values overlap, so points cannot be aggregated over it',
     ])
   })
 
@@ -457,7 +457,7 @@ service: { pipelines: { metrics: { receivers: [host_metrics], exporters: [debug]
     const disk =
       'metrics: { system.disk.io: { attributes: [direction] }, system.disk.io_time: { enabled: false, attributes: [] } }'
     expect(await problemsOf(`      disk: { ${disk} }`)).toBe(
-      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device of its own, in addition to its disk: say which ones count with include or exclude, or some counts twice',
+      'warning pipeline.yaml:4:44 disk.metrics.system.disk.io.attributes: joins points of every `device`, and a partition is a device of its own, in addition to its disk: choose with include or exclude which ones count, or some are counted twice',
     )
     expect(await problemsOf(`      disk: { include: { devices: [sda] }, ${disk} }`)).toBe('')
     const usage = 'system.filesystem.usage: { attributes: [device, state], aggregation_strategy: max }'

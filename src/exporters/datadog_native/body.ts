@@ -2,7 +2,7 @@ import type { Account, ExportRequest } from '../../component/exporter.ts'
 import { compress, decompress } from '../../net/compression.ts'
 import type { Compression } from '../../net/compression.ts'
 
-/** What is sent to one of Datadog's intakes. */
+/** A request body for one of Datadog's intakes. */
 export interface BodyFormat {
   readonly path: string
   readonly contentType: string
@@ -21,17 +21,17 @@ export interface NativeRequest extends ExportRequest {
   readonly depth: number
 }
 
-/** How much smaller compression makes a body, at the least; only a guess, since every body is measured. */
+/** The least factor by which compression makes a body smaller; only a guess, because every body is measured. */
 const COMPRESSION_RATIO = 4
 
-/** Bytes of a raw body that will keep the limits, as far as one can tell. */
+/** Bytes of a raw body that will probably stay within the limits. */
 export function likelyLength({ limits }: BodyFormat, compression: Compression): number {
   return Math.min(limits.raw, compression === 'none' ? limits.wire : limits.wire * COMPRESSION_RATIO)
 }
 
 /**
- * Makes a request of a raw body and the number of samples in it, or several where it turns out too large; a sample too large
- * by itself is told to `account`.
+ * Makes a request of a raw body and the number of samples in it, or several if it turns out too large; a sample that is
+ * too large by itself is reported to `account`.
  */
 export function requestMaker(
   format: BodyFormat,

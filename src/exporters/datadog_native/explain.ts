@@ -10,24 +10,24 @@ import { SUFFIXES } from './mapping/histograms.ts'
 import type { BodyFormat } from './body.ts'
 
 /*
- * Explains requests for people: values, names, hosts and tags are read from the bytes that would be sent. What they come
- * from is found by the same names, hosts and tags in the batch that they were made of.
+ * Explains requests for people: values, names, hosts and tags are read from the bytes that would be sent. Their origin
+ * is found by looking for the same names, hosts and tags in the batch that the requests were made from.
  */
 
-/** A value as it stands in a request. */
+/** A value as it is in a request. */
 type Sent = Omit<ExplainedValue, 'host' | 'tags' | 'from'> & {
   readonly host: string | undefined
   readonly tags: readonly string[]
 }
 
-/** What a series was made of. */
+/** The origin of a series. */
 interface Origin {
   readonly from: readonly string[]
   readonly rule: string
   readonly tags: readonly ExplainedTag[]
 }
 
-/** `finished`: the batch they were made of. `namesBefore`: the metrics handed in that one of it comes from. */
+/** `finished`: the batch that they were made from. `namesBefore`: the metrics handed in that one of its metrics comes from. */
 export function explainBodies(
   bodies: readonly { readonly format: BodyFormat; readonly raw: Buffer }[],
   finished: MetricBatch,
@@ -51,12 +51,12 @@ export function explainBodies(
   )
 }
 
-/** What the tags of the point may have been, without those by which buckets and quantiles are told apart. */
+/** The possible tags of the point, without those that distinguish buckets and quantiles. */
 function underived(tags: readonly string[]): readonly (readonly string[])[] {
   const withKey = (key: string): readonly string[] => tags.filter((tag) => tag.startsWith(key))
   const buckets = withKey('lower_bound:').flatMap((lower) => withKey('upper_bound:').map((upper) => [lower, upper]))
   const quantiles = withKey('quantile:').map((quantile) => [quantile])
-  // An attribute of the point may have such a key as well.
+  // An attribute of the point may also have such a key.
   return [[], ...buckets, ...quantiles].map((derived) => tags.filter((tag) => !derived.includes(tag)))
 }
 
@@ -113,7 +113,7 @@ function readV1(raw: Buffer): readonly Sent[] {
 
 type Reader = protobuf.Reader
 
-/** The messages of a body that holds nothing but field 1, repeated. */
+/** The messages of a body that consists of field 1, repeated. */
 function readRepeated<T>(raw: Buffer, message: (reader: Reader) => T): readonly T[] {
   const reader = protobuf.Reader.create(raw)
   const messages: T[] = []
@@ -128,7 +128,7 @@ function nested(reader: Reader): Reader {
   return protobuf.Reader.create(reader.bytes())
 }
 
-/** Calls `field` with the number of each field of a message, which returns whether it has read it. */
+/** Calls `field` with the number of each field of a message; it returns whether it has read the field. */
 function readFields(reader: Reader, field: (number: number) => boolean): void {
   while (reader.pos < reader.len) {
     const tag = reader.uint32()

@@ -7,8 +7,8 @@ import type { NativeRequest } from './body.ts'
 import type { SeriesFormat } from './series_format.ts'
 
 /**
- * Packs samples into requests within the limits of the format: each call makes those of the next body, until there is none. `known` holds
- * their series as the format writes them.
+ * Packs samples into requests within the limits of the format: each call makes those of the next body, until there is
+ * none. `known` holds their series in the form that the format writes.
  */
 export function packer(
   samples: Samples,
@@ -35,7 +35,7 @@ export function packer(
     return make(write(start, end, length), end - start)
   }
 
-  /** The body of some samples, at most `length` bytes. It lasts until the next is written. */
+  /** The body of some samples, at most `length` bytes. It is valid until the next is written. */
   function write(start: number, end: number, length: number): Buffer {
     const room = known.roomBehind(length)
     const { bytes: out, start: begin } = room

@@ -4,12 +4,13 @@ import type { DeliveryError } from '../../errors.ts'
 import { answerMessage } from '../../net/answer.ts'
 import type { HttpResponse } from '../../net/answer.ts'
 
-/** How often a refused request is halved to save the series that are good: at most 31 requests come of one. */
+/** How often a refused request is halved to save the good series: it becomes at most 31 requests. */
 const MAX_ISOLATION = 4
 
 /**
- * What Datadog's answer to a request of so many items means; `undefined` when it took it. A wrong key is retried, so that a rotated one loses no
- * data. Source: Datadog documentation, agent/guide/agent-retry.md; Vector, sinks/datadog, `is_retriable`.
+ * The meaning of Datadog's answer to a request of this many items; `undefined` if it was accepted. A wrong key is
+ * retried, so that rotating a key loses no data. Source: Datadog documentation, agent/guide/agent-retry.md; Vector,
+ * sinks/datadog, `is_retriable`.
  */
 export function responseError(
   response: HttpResponse,

@@ -2,7 +2,7 @@ import type { BytesIndex, Room } from '../../otlp/wire/bytes_index.ts'
 import type { BodyFormat } from './body.ts'
 import type { TagList } from './mapping/tag_list.ts'
 
-/** What Datadog knows a series by, beside its tags, and its unit. */
+/** The identity of a series at Datadog, without its tags, and its unit. */
 export interface Series {
   readonly metric: string
   readonly type: 'count' | 'gauge'
@@ -11,10 +11,10 @@ export interface Series {
   readonly unit: string | undefined
 }
 
-/** How a series is written: what stands before its tags, the tags, and what stands behind them. */
+/** The written form of a series: the bytes before its tags, the tags, and the bytes behind them. */
 export interface SeriesWriter<Known = Series> {
   frame(series: Known): SeriesFrame
-  /** Writes tags to `out` at `at`, each with `MAX_AROUND_TAG` bytes beside its own at most; returns where they end. */
+  /** Writes tags to `out` at `at`, each with at most `MAX_AROUND_TAG` additional bytes; returns the end. */
   tags(out: Buffer, at: number, tags: TagList): number
 }
 
@@ -26,17 +26,18 @@ export interface SeriesFrame {
 export const MAX_AROUND_TAG = 6
 
 /**
- * A version of Datadog's API for series: how samples are written, and what one request may hold. A sample is what all of its
- * series have in common, then what all of its moment have in common, then its value: only the last is made for each anew.
+ * A version of Datadog's API for series: the way samples are written, and the limits of a request. A sample consists of
+ * bytes that are the same for its series, then of bytes that are the same for its moment, then of its value: only the
+ * value is written for each sample.
  */
 export interface SeriesFormat extends BodyFormat, SeriesWriter {
-  /** Points of one body. */
+  /** The most points of one body. */
   readonly maxPoints: number
   readonly open: string
   readonly close: string
-  /** Bytes that a sample adds to those of its series at most. */
+  /** The most bytes that a sample adds to those of its series. */
   readonly rest: number
-  /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 when that is not known. */
+  /** `timestamp`: seconds since 1970; `interval`: seconds that a count covers, 0 if that is not known. */
   moment(timestamp: number, interval: number): Moment
   /**
    * Writes a sample to `room` at `at`; returns where it ends. Up to three bytes behind that may be written, too. Runs for each sample of
@@ -53,24 +54,24 @@ export interface SeriesFormat extends BodyFormat, SeriesWriter {
   ): number
 }
 
-/** What all samples of a moment have in common, in words of four bytes, of which the last may be more than is meant. */
+/** The bytes that are the same for all samples of a moment, in words of four bytes; the last word may have excess bytes. */
 export interface Moment {
   readonly words: Int32Array
   readonly length: number
 }
 
-/** The moment that is written as these bytes. */
+/** The moment with these bytes. */
 export function momentOf(bytes: Uint8Array): Moment {
   const words = new Int32Array(Math.ceil(bytes.length / 4))
   new Uint8Array(words.buffer).set(bytes)
   return { words, length: bytes.length }
 }
 
-/** Writes it word by word, since this is done for every sample. Pays for the benchmark rows "OTLP to Datadog". */
+/** Writes it word by word, because this is done for every sample. Pays for the benchmark rows "OTLP to Datadog". */
 export function writeMoment({ view }: Room, at: number, { words, length }: Moment): number {
   for (let index = 0, to = at; index < words.length; index++, to += 4) view.setInt32(to, words[index], IS_LITTLE_ENDIAN)
   return at + length
 }
 
-/** The order of bytes in words of this machine. */
+/** The byte order of this machine. */
 const IS_LITTLE_ENDIAN = new Uint8Array(new Int32Array([1]).buffer)[0] === 1

@@ -9,7 +9,7 @@ const CLOSE = ']}'
 export const v1: SeriesFormat = {
   path: '/api/v1/series',
   contentType: 'application/json',
-  // Raw as the Datadog Agent, which keeps each compression short.
+  // The raw limit of the Datadog Agent, which keeps each compression short.
   limits: { wire: 3_200_000, raw: 4_194_304 },
   maxPoints: Infinity,
   open: OPEN,
@@ -25,7 +25,7 @@ export const v1: SeriesFormat = {
     for (let index = 0; index < count; index++) {
       if (index > 0) out[end++] = COMMA
       out[end++] = QUOTE
-      // Nothing that JSON has another form for is in a normalised tag.
+      // A normalised tag has no characters that JSON escapes.
       for (let from = starts[index]; from < ends[index]; from++) out[end++] = bytes[from]
       out[end++] = QUOTE
     }

@@ -68,7 +68,7 @@ export function tagFields(field: number): SeriesWriter['tags'] {
   }
 }
 
-/** A body that holds nothing but one repeated field. */
+/** A body that consists of one repeated field. */
 export function divideMessages(body: Buffer, count: number): readonly [Buffer, Buffer] {
   const reader = protobuf.Reader.create(body)
   for (let index = 0; index < count; index++) reader.skipType(reader.uint32() & 7)

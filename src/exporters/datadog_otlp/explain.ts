@@ -10,8 +10,9 @@ import type { DataPoint, Quantile } from '../../otlp/metrics/points.ts'
 import { numberText } from '../datadog_native/mapping/histograms.ts'
 
 /**
- * Explains for people what Datadog would make of a request. Source: datadog-agent, pkg/opentelemetry-mapping-go;
- * Datadog documentation, metrics/open_telemetry/otlp_metric_types. `namesBefore`: the metrics handed in that one is made of.
+ * Explains for people how Datadog would store a request. Source: datadog-agent, pkg/opentelemetry-mapping-go; Datadog
+ * documentation, metrics/open_telemetry/otlp_metric_types. `namesBefore`: the metrics handed in that a metric is made
+ * from.
  */
 export function explainBatch(
   sent: MetricBatch,
@@ -21,7 +22,7 @@ export function explainBatch(
   const values: ExplainedValue[] = []
   for (const { metric, resource, scope } of sent.metrics()) {
     const name = normalizeName(metric.name)
-    // Datadog takes no name without a letter.
+    // Datadog accepts no name without a letter.
     if (name === '') continue
     const ofResource = origins.tagsOf(resource.attributes)
     const ofScope = origins.scopeTagsOf(scope)
@@ -46,7 +47,7 @@ export function explainBatch(
   return values
 }
 
-/** Every attribute is a tag under its own name, and under that which Datadog translates it to. */
+/** Every attribute is a tag under its own name, and under the name that Datadog translates it to. */
 export function tagsOf(resource: Attributes): ReadonlyMap<string, { value: string; attribute: string }> {
   const own = resource.keys().filter((key) => key !== 'host')
   return new Map([

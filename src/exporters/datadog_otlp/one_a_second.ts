@@ -20,26 +20,26 @@ export interface OneASecondOptions {
   readonly clock: Clock
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl: number
-  /** Gives a batch the attributes it is sent with: every point stays where it is. */
+  /** Changes a batch to the attributes that it is sent with; it keeps the order of points. */
   readonly finish: (batch: MetricBatch) => MetricBatch
-  /** Whether Datadog tells scopes apart. */
+  /** Whether Datadog distinguishes scopes. */
   readonly scopesAreTags: boolean
-  /** Told of each metric of which a value is lost because that of another source takes its place. */
+  /** Called with each metric that loses a value because that of another source takes its place. */
   readonly overwritten: (metric: { readonly name: string }) => void
-  /** Called after each batch of which something could not be remembered because too much is. */
+  /** Called after each batch in which the memory was too full to remember something. */
   readonly full: () => void
 }
 
 const SECOND = 1_000_000_000n
-/** Of one source, the latest of a second. */
+/** If one source has several values in a second, the latest one counts. */
 const SINGLE = { resolution: SECOND }
 const COUNTS = { type: 'sum', temporality: 'delta' } as const
 
 /**
- * Makes of batches of differences what Datadog keeps of them all: of each series one point a second. What meets is added, of gauges
- * the latest stays, and counts go to a second in which none of their series was sent. Histograms of different batches are left
- * alone, because Datadog stores them as distributions, which it adds up. Source: Datadog documentation, metrics/types, "not aggregated
- * by Datadog, with the exception of distribution metrics".
+ * Reduces batches of differences to the values that Datadog keeps: one point a second of each series. Points of one
+ * second are added, the latest gauge stays, and counts go to a second in which their series was not sent. Histograms of
+ * different batches are left alone, because Datadog stores them as distributions, which it adds up. Source: Datadog
+ * documentation, metrics/types, "not aggregated by Datadog, with the exception of distribution metrics".
  */
 export class OneASecond {
   readonly #options: OneASecondOptions
@@ -47,14 +47,14 @@ export class OneASecond {
   /** Numbers and summaries, and histograms. */
   readonly #samples = new Samples()
   readonly #wholes = new Moments()
-  /** What is left at the place of each point, and the places of samples and wholes. */
+  /** The result for each point, and the positions of samples and wholes. */
   #points: (DataPoint | undefined)[] = []
   #places: number[] = []
   #placesOfWholes: number[] = []
   #merged = 0
-  /** Points that are in the result already. */
+  /** Points that are already in the result. */
   #taken = 0
-  /** Of which metrics values are lost, each as often as that happened. */
+  /** The metrics with lost values, once for each value. */
   #overwritten: string[] = []
 
   constructor(options: OneASecondOptions) {
@@ -62,22 +62,22 @@ export class OneASecond {
     this.#known = new KnownSeries(options.clock, options.full)
   }
 
-  /** What is to survive a restart. */
+  /** The memory that has to survive a restart. */
   get state(): ExporterState {
     return this.#known.state
   }
 
-  /** Forgets all: there will be no further batch. */
+  /** Forgets everything: there will be no further batch. */
   close(): void {
     this.#known.close()
   }
 
-  /** Nothing of a batch will be sent any more, or again. */
+  /** No part of a batch will be sent any more, or again. */
   ended(batch: MetricBatch): void {
     this.#known.ended(batch)
   }
 
-  /** The batch of the last time again becomes the same again. */
+  /** If the last batch comes again, the result is the same. */
   apply(batch: MetricBatch, account: Account): MetricBatch {
     this.#known.begin(batch, this.#options.ttl)
     try {
@@ -140,7 +140,7 @@ export class OneASecond {
     return { of: batch, parts, finished }
   }
 
-  /** Begins again, with one point a second of each source. */
+  /** Begins again, with one point a second for each source. */
   #addSingle(batch: MetricBatch): MetricBatch {
     this.#begin()
     return this.#add(batch, { single: true }) as MetricBatch
@@ -233,7 +233,7 @@ export class OneASecond {
     else this.#overwritten.push(name)
   }
 
-  /** Puts each count in its second. Returns whether this, or what met, changed any point. */
+  /** Puts each count in its second. Returns whether this, or combining points, changed any point. */
   #settle(account: Account): boolean {
     const [points, places, samples] = [this.#points, this.#places, this.#samples]
     const { joined, moved, lost } = this.#known.settle(samples)
@@ -260,17 +260,17 @@ export class OneASecond {
     return this.#merged + this.#overwritten.length + moved.size > 0
   }
 
-  /** What is left of the next points, in the order in which they were added. */
+  /** The remainder of the next points, in the order in which they were added. */
   #result(finished: MetricBatch): MetricBatch {
     return finished.mapSomePoints(() => this.#points[this.#taken++])
   }
 
-  /** The number of the series that Datadog makes of a point, whose name and tags it writes in its own way. */
+  /** The number of the series that Datadog makes of a point; Datadog writes its name and tags in its own way. */
   #numberOf(kind: Kind, { metric, resource, scope }: Sent, { attributes }: DataPoint, isKept: boolean): number {
     const ofScope = this.#options.scopesAreTags ? scopeIdentity(scope, '') : ''
     const tags = [...resource.attributes, ...attributes].map(({ key, value }) => normalizeTag(key, anyValueText(value)))
     const text = [normalizeName(metric.name), ofScope, ...new Set(tags.sort())].join('\n')
-    // Not the text itself: that of a million series would take hundreds of MiB.
+    // Not the text itself: the texts of a million series would take hundreds of MiB.
     const { buffer, byteOffset, length } = createHash('sha256').update(text).digest()
     return this.#known.numberOf(kind, new DataView(buffer, byteOffset, length), 0, length / 2, isKept)
   }

@@ -6,18 +6,18 @@ import type { Divided } from '../../time/turns.ts'
 export interface Row {
   /** One for each column but the last. */
   readonly cells: readonly string[]
-  /** The last column: texts in words, each of which begins on a line of its own. */
+  /** The last column: texts in words; each text begins on a line of its own. */
   readonly texts: readonly (readonly string[])[]
 }
 
 export const GAP = '  '
 
-/** What the last column gets at least. */
+/** The minimum width of the last column. */
 const LAST_WIDTH = 24
 
 /**
- * The items of one resource, at most `width` columns wide: its attributes once, then the rows under `head`, whose last column
- * goes on below where it does not fit. Nothing without rows.
+ * The items of one resource, at most `width` columns wide: its attributes once, then the rows under `head`; the last
+ * column continues on the next line if it does not fit. Empty without rows.
  */
 export function* rowTable(
   resource: Attributes,
@@ -44,7 +44,7 @@ export function* rowTable(
   return `${lines.join('\n')}\n\n`
 }
 
-/** Each as `key=value`, the value in quotes where it would not be clear without. */
+/** Each as `key=value`, with the value in quotes if it would not be clear without. */
 export function attributeTexts(attributes: Attributes): string[] {
   return attributes.keys().map((key) => attributeText(key, attributes.text(key) ?? ''))
 }
@@ -65,7 +65,7 @@ export function timeText(timeUnixNano: bigint): string {
   return `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, '0')}`
 }
 
-/** The ids that are there, under short names. */
+/** The existing ids, under short names. */
 export function idTexts(ids: Readonly<Record<string, string>>): string[] {
   return Object.entries(ids).flatMap(([name, id]) => (id === '' ? [] : [`${name}=${id}`]))
 }

@@ -6,8 +6,9 @@ import { attributeTexts, idTexts, rowTable, timeText, wordsOf } from './rows.ts'
 import type { Row } from './rows.ts'
 
 /**
- * One table per resource, at most `width` columns wide: the resource's attributes once, then each span with its start, duration,
- * kind, status and name, and below that what its status says, its attributes and ids, and a line for each event and link.
+ * One table per resource, at most `width` columns wide: the resource's attributes once, then each span with its start,
+ * duration, kind, status and name, and below that the message of its status, its attributes and ids, and a line for
+ * each event and link.
  */
 export function* spanTable(batch: TraceBatch, width: number): Divided<string> {
   const tables: string[] = []

@@ -14,12 +14,13 @@ interface Row {
   readonly details: readonly string[]
 }
 
-/** What the last column gets at least; a name that leaves it less stands on a line of its own. */
+/** The minimum width of the last column; a name that leaves less room is on a line of its own. */
 const DETAILS_WIDTH = 24
 
 /**
- * One table per resource, at most `width` columns wide: the resource's time and attributes once, then a line per data point
- * with name, value, unit and attributes. A name stands only at its first point; attributes that do not fit go on below.
+ * One table per resource, at most `width` columns wide: the resource's time and attributes once, then a line per data
+ * point with name, value, unit and attributes. A name is only written for its first point; attributes that do not fit
+ * continue below.
  */
 export function* toTable(batch: MetricBatch, width: number): Divided<string> {
   const tables: string[] = []
@@ -75,7 +76,7 @@ function resourceTime(metrics: readonly Metric[]): string {
   return latest === 0n ? '-' : new Date(Number(latest / 1_000_000n)).toTimeString().slice(0, 8)
 }
 
-/** The value, and what else a histogram or summary says; nothing for a point without a value. */
+/** The value, and the other figures of a histogram or summary; empty for a point without a value. */
 function valueTexts(point: DataPoint): string[] {
   if (!point.hasValue) return []
   if (point.kind === 'number') return point.value === undefined ? [] : [numberText(point.value)]

@@ -7,12 +7,13 @@ import { AttributeOrder } from './attribute_order.ts'
 import type { Run } from './attribute_order.ts'
 
 const NONE = -1
-/** What a number takes in `#sets` and `#spellings`. */
+/** Bytes that a number takes in `#sets` and `#spellings`. */
 const NUMBER_BYTES = 5
 
 /**
- * Numbers sets of attributes, from 0 on, by an owner's number and by what they mean: the order in which attributes stand says
- * nothing. Bytes are the fast key. A set has its number by its canonical spelling, and up to four others lead to that:
+ * Numbers sets of attributes, from 0 on, by an owner's number and by their meaning: the order of the attributes does
+ * not matter. Bytes are the fast key. A set is numbered by its canonical spelling, and up to four other spellings lead
+ * to that number:
  *
  *   bytes -> number -> the number of the canonical spelling (its own, if it is that)
  */
@@ -23,10 +24,13 @@ export class AttributeIndex {
   #sets = new Int32Array(64)
   /** By set: how many other spellings of it are remembered. */
   #spellings = new Uint8Array(64)
-  /** Whether what was last looked for in vain is spelled canonically. */
+  /** Whether the last set that was not found is spelled canonically. */
   #missedCanonical = false
 
-  /** `most`: what `size` never exceeds unless more sets are added than that. `beside`: bytes that whoever uses the numbers takes for each. */
+  /**
+   * `most`: a limit that `size` never exceeds unless more sets are added than that. `beside`: bytes that the owner of
+   * the numbers takes for each.
+   */
   constructor(
     private readonly most: number,
     private readonly remembered: RememberedBytes,
@@ -36,12 +40,12 @@ export class AttributeIndex {
     this.#order = new AttributeOrder(remembered)
   }
 
-  /** Sets and spellings of them that are remembered. */
+  /** The remembered sets and spellings of them. */
   get size(): number {
     return this.#bytes.size
   }
 
-  /** Every number is below it; not each is a set. */
+  /** Every number is below it; not every one below it is a set. */
   get end(): number {
     return this.#bytes.end
   }
@@ -60,38 +64,38 @@ export class AttributeIndex {
     return this.#bytes.bytes(set)
   }
 
-  /** The set whose attributes stand from `start` to `end` in `view`; -1 when it is not known. None is of more than `MAX_ATTRIBUTES`. */
+  /** The set whose attributes are from `start` to `end` in `view`; -1 if it is not known. None has more than `MAX_ATTRIBUTES`. */
   find(owner: number, view: DataView, start: number, end: number): number {
     const number = this.#bytes.find(owner, view, start, end)
     if (number !== NONE) return this.#sets[number]
     return end - start > MAX_ATTRIBUTES ? NONE : this.#findMeaning(owner, view, start, end)
   }
 
-  /** Whether a set of so many bytes more may be remembered. */
+  /** Whether there is room for a set that takes this many more bytes. */
   hasRoom(length: number): boolean {
     if (this.size < this.most) return this.remembered.hasRoom(this.#bytes.bytesFor(length))
     this.remembered.isFull()
     return false
   }
 
-  /** The canonical spelling of attributes that are not written yet, in fields with this tag; until the next is asked for. */
+  /** The canonical spelling of attributes that are not written yet, in fields with this tag; valid until the next call. */
   written(attributes: Iterable<KeyValue>, tag: number): Run {
     return this.#order.written(attributes, tag)
   }
 
-  /** Gives the set that `find` has looked for in vain a number. */
+  /** Gives a number to the set that `find` has not found. */
   add(owner: number, view: DataView, start: number, end: number): number {
     if (this.#missedCanonical) return this.#add(owner, view, start, end)
     const canonical = this.#order.canonical({ view, start, end })
     return this.#add(owner, canonical.view, canonical.start, canonical.end)
   }
 
-  /** Forgets the sets for which `gone` says so, with all their spellings; the numbers will be used again. */
+  /** Forgets the sets for which `gone` returns true, with all their spellings; the numbers will be used again. */
   forget(gone: (set: number) => boolean): void {
     this.#bytes.forget((number) => gone(this.#sets[number]))
   }
 
-  /** Nobody asks any more. */
+  /** Releases its memory; it must not be used afterwards. */
   close(): void {
     this.forget(() => true)
     this.#order.close()
@@ -105,7 +109,7 @@ export class AttributeIndex {
     if (this.#missedCanonical) return NONE
     const set = this.#bytes.find(owner, canonical.view, canonical.start, canonical.end)
     if (set === NONE || this.#spellings[set] === MAX_SPELLINGS || !this.hasRoom(end - start)) return set
-    // Remembered from the second time on: what comes only once needs no second spelling.
+    // A spelling is remembered from its second occurrence on: one that occurs only once needs no entry.
     this.#spellings[set]++
     this.#bytes.find(owner, view, start, end)
     const spelling = this.#add(owner, view, start, end)

@@ -19,19 +19,20 @@ interface Order {
 }
 
 /**
- * Sets of keys whose order is remembered, and the bytes that these may take; the keys of further sets are sorted. The bound is of each index
- * alone, and no set is ever forgotten: another spelling of it would be another series.
+ * The most sets of keys whose order is remembered, and the bytes that they may take; the keys of further sets are
+ * sorted. The limit is for each index alone, and no set is ever forgotten: another spelling of it would be another
+ * series.
  */
 const MAX_ORDERS = 10_000
 const MAX_BYTES = 2 ** 21
-/** What is remembered of an order, and of each key in it, beside the five times that its text is kept. */
+/** The memory of an order, and of each key in it, in addition to the five copies of its text. */
 const ORDER_BYTES = 300
 const KEY_BYTES = 32
-/** Orders that are compared key by key before a text is made of the keys. */
+/** Orders that are compared key by key before the keys are made into a text. */
 const MAX_RECENT = 8
 const MAX_ATTRIBUTES = 128
 
-// Where the attributes are that `measure` has seen: their starts, those of their keys, and where the keys end.
+// The attributes that `measure` has found: their starts, those of their keys, and the ends of the keys.
 const starts = new Int32Array(MAX_ATTRIBUTES + 1)
 const keys = new Int32Array(MAX_ATTRIBUTES)
 const keyEnds = new Int32Array(MAX_ATTRIBUTES)
@@ -39,11 +40,12 @@ let scratch: Buffer = Buffer.allocUnsafeSlow(4096)
 let scratchView = viewOf(scratch)
 
 /**
- * Gives every set of attributes one spelling: in the order in which the set of its keys came first, the first of several with one key,
- * and each written as this package does. A sender that always keeps one order, as almost all do, has written that spelling.
+ * Gives every set of attributes one spelling: in the order in which this set of keys first occurred, the first of
+ * several attributes with one key, and each written as this package does. A sender that always keeps one order, as
+ * almost all do, writes that spelling itself.
  */
 export class AttributeOrder {
-  /** By the keys as they stand, and by the keys sorted. */
+  /** By the keys in their own order, and by the sorted keys. */
   readonly #orders = new Map<string, Order>()
   readonly #bySet = new Map<string, readonly string[]>()
   #recent: Order[] = []
@@ -51,25 +53,28 @@ export class AttributeOrder {
 
   constructor(private readonly remembered: RememberedBytes) {}
 
-  /** Nobody asks any more. */
+  /** Releases its memory; it must not be used afterwards. */
   close(): void {
     this.remembered.add(-this.#bytes)
     this.#bytes = 0
   }
 
-  /** Whether attributes are surely in that spelling: `canonical` says so of others, too. Makes no object, since it is asked for every new series. */
+  /**
+   * Whether attributes are certainly in that spelling: `canonical` may return others unchanged, too. Makes no object,
+   * because it runs for every new series.
+   */
   isRecent(view: DataView, start: number, end: number): boolean {
     for (const order of this.#recent) if (isInOrder(view, start, end, order)) return true
     return false
   }
 
-  /** Returns `run` itself where it is that spelling; other bytes stay what they are until the next call. */
+  /** Returns `run` itself if it has that spelling; other bytes are valid until the next call. */
   canonical(run: Run): Run {
     const count = measure(run)
     return count < 0 ? this.#written(readAll(run), run.view.getUint8(run.start)) : this.#ordered(run, count)
   }
 
-  /** The same of attributes that are not written yet, in fields with this tag. */
+  /** The same for attributes that are not written yet, in fields with this tag. */
   written(attributes: Iterable<KeyValue>, tag: number): Run {
     return this.#written([...attributes], tag)
   }
@@ -108,7 +113,7 @@ export class AttributeOrder {
     return { view: viewOf(bytes), start: 0, end: bytes.length }
   }
 
-  /** The order of a set of keys, each the text of its bytes: this one, if it is the first. */
+  /** The order of a set of keys, each as the text of its bytes; this one becomes the order if it is the first. */
   #orderOf(texts: readonly string[]): readonly string[] {
     const sorted = [...new Set(texts)].sort()
     const set = sorted.join('\0')
@@ -133,7 +138,7 @@ export class AttributeOrder {
   }
 }
 
-/** Whether these keys stand in this order, each with a text that is written in the only way. Reads words, since it is asked for every new series. */
+/** Whether the keys are in this order, each with a text written in the canonical way. Reads words, because it runs for every new series. */
 function isInOrder(view: DataView, start: number, end: number, { view: own, lengths }: Order): boolean {
   let at = start
   let key = 0
@@ -187,7 +192,7 @@ function measure({ view, start, end }: Run): number {
   return count
 }
 
-/** Whether a text, a bool, an int or a double stands from its length at `at` to `end`, in the only way to write it. */
+/** Whether a text, a bool, an int or a double is written in the canonical way from its length at `at` to `end`. */
 function isPlainValue(view: DataView, at: number, end: number): boolean {
   let length = view.getUint8(at++)
   if (length > 127) {
@@ -229,7 +234,7 @@ function readAll({ view, start, end }: Run): KeyValue[] {
   return attributes
 }
 
-/** With the keys of maps sorted, the first of several with one key. */
+/** With the keys of maps sorted, and the first of several values with one key. */
 function canonicalValue(value: AnyValue): AnyValue {
   if ('arrayValue' in value) return { arrayValue: value.arrayValue.map(canonicalValue) }
   if (!('kvlistValue' in value)) return value

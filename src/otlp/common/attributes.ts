@@ -16,7 +16,7 @@ export interface KeyValue {
   readonly value: AnyValue
 }
 
-/** A value in plain JavaScript. Whole numbers become OTLP ints; everything read from OTLP fits. */
+/** A value in plain JavaScript. Whole numbers become OTLP ints; every value read from OTLP fits. */
 export type AttributeValue =
   | string
   | boolean
@@ -27,11 +27,11 @@ export type AttributeValue =
   | readonly AttributeValue[]
   | { readonly [key: string]: AttributeValue }
 
-/** An immutable, ordered list of attributes. Keys are unique in well-formed data; of repeated ones the first counts. */
+/** An immutable, ordered list of attributes. Keys are unique in well-formed data; if a key is repeated, the first one counts. */
 export class Attributes implements Iterable<KeyValue> {
   static readonly empty = new Attributes([])
 
-  /** The bytes they were made from, if they were. */
+  /** The bytes that they were made from, if any. */
   readonly encoded: Encoded<readonly KeyValue[]> | undefined
   private read: readonly KeyValue[] | undefined
   private knownIdentity: string | undefined
@@ -55,7 +55,7 @@ export class Attributes implements Iterable<KeyValue> {
     return entries.length === 0 ? Attributes.empty : new Attributes(entries)
   }
 
-  /** Attributes that are read when somebody looks at one. */
+  /** Attributes that are read on first access. */
   static fromWire(encoded: Encoded<readonly KeyValue[]>): Attributes {
     return new Attributes(encoded)
   }
@@ -77,7 +77,7 @@ export class Attributes implements Iterable<KeyValue> {
     return found === undefined ? undefined : fromAnyValue(found.value)
   }
 
-  /** The value as people read it, or `undefined` when there is none. */
+  /** The value as people read it, or `undefined` if there is none. */
   text(key: string): string | undefined {
     const found = this.entries.find((entry) => entry.key === key)
     return found === undefined ? undefined : anyValueText(found.value)
@@ -87,7 +87,7 @@ export class Attributes implements Iterable<KeyValue> {
     return this.entries.map((entry) => entry.key)
   }
 
-  /** Sets the given attributes: replaced where they stand, new ones behind the others. The same object when nothing changes. */
+  /** Sets the given attributes: existing keys are replaced in place, new ones appended. Returns the same object if nothing changes. */
   with(values: Readonly<Record<string, AttributeValue>>): Attributes {
     let entries: KeyValue[] | undefined
     for (const key of Object.keys(values)) {
@@ -101,20 +101,20 @@ export class Attributes implements Iterable<KeyValue> {
     return entries === undefined ? this : new Attributes(entries)
   }
 
-  /** Without the given keys. The same object when none is there. */
+  /** Without the given keys. Returns the same object if none is there. */
   without(keys: { has(key: string): boolean }): Attributes {
     const kept = this.entries.filter((entry) => !keys.has(entry.key))
     return kept.length === this.entries.length ? this : Attributes.from(kept)
   }
 
-  /** A text that two sets of attributes share exactly when they hold the same keys and values, in whatever order. */
+  /** A text that two sets of attributes share exactly if they hold the same keys and values, in any order. */
   get identity(): string {
     return (this.knownIdentity ??= identityOf(this.entries))
   }
 
   /**
-   * A text that only equal sets of attributes share. Equal sets that came in another order or by another way may have
-   * several, so it is for finding again what came before in the same way, which costs far less than `identity`.
+   * A text that only equal sets of attributes share. Equal sets in another order or encoding may have several, so it
+   * serves to find data again that comes in the same form, which costs far less than `identity`.
    */
   get bytesIdentity(): string {
     if (this.encoded === undefined) return this.identity
@@ -122,7 +122,7 @@ export class Attributes implements Iterable<KeyValue> {
     return source.bytes.toString('latin1', start, end)
   }
 
-  /** The bytes of which `bytesIdentity` is the text, or others as good. */
+  /** The bytes whose text is `bytesIdentity`, or equivalent ones. */
   get identityBytes(): { readonly view: DataView; readonly start: number; readonly end: number } {
     if (this.encoded !== undefined) {
       const { source, start, end } = this.encoded
@@ -140,12 +140,15 @@ export class Attributes implements Iterable<KeyValue> {
   }
 }
 
-/** Messages that lists and maps of a value may nest: with those around it, `checkMetrics` takes no more. A list is two, a map three. */
+/**
+ * Levels of messages that lists and maps of a value may nest: with the messages around the value, `checkMetrics`
+ * accepts no more. A list takes two, a map three.
+ */
 const MAX_NESTED = 92
 
-export const NESTED_TOO_DEEP = 'contains itself, or nests more lists and maps than OTLP takes'
+export const NESTED_TOO_DEEP = 'contains itself, or nests lists and maps deeper than OTLP allows'
 
-/** Whether lists and maps nest deeper than a request may, as they do without end in a value that contains itself. */
+/** Whether lists and maps nest deeper than a request may, as in a value that contains itself. */
 export function isNestedTooDeep(value: AnyValue, left = MAX_NESTED): boolean {
   if (left < 0) return true
   if ('arrayValue' in value) return value.arrayValue.some((item) => isNestedTooDeep(item, left - 2))
@@ -153,8 +156,8 @@ export function isNestedTooDeep(value: AnyValue, left = MAX_NESTED): boolean {
 }
 
 /**
- * The value as OTLP holds it.
- * @param key that of the attribute, for the error; a value without is the body of a log record
+ * The value in the form of OTLP.
+ * @param key the attribute's key, for the error; a value without a key is the body of a log record
  * @param left as in `isNestedTooDeep`
  */
 export function toAnyValue(value: AttributeValue, key?: string, left = MAX_NESTED): AnyValue {
@@ -173,7 +176,7 @@ export function toAnyValue(value: AttributeValue, key?: string, left = MAX_NESTE
     default:
       if (value instanceof Uint8Array) return { bytesValue: value }
       if (isArray(value)) return { arrayValue: value.map((item) => toAnyValue(item, key, left - 2)) }
-      // JavaScript can bring what TypeScript refuses, like a date, of which nothing would be left.
+      // JavaScript can pass values that TypeScript refuses, such as a date, which would be lost.
       if (Object.prototype.toString.call(value) === '[object Object]') {
         return {
           kvlistValue: Object.entries(value).map(([name, item]) => ({
@@ -222,7 +225,7 @@ function jsonReplacer(_key: string, value: unknown): unknown {
 }
 
 function identityOf(entries: readonly KeyValue[]): string {
-  // Sorting is stable, so that of a repeated key the first value stays in front. Lengths keep "a" + "bc" apart from "ab" + "c".
+  // Sorting is stable, so the first value of a repeated key stays first. Lengths distinguish "a" + "bc" from "ab" + "c".
   const sorted = entries.toSorted((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0))
   let text = ''
   sorted.forEach(({ key, value }, index) => {

@@ -9,10 +9,10 @@ import { readerOfRun, Run, writeRepeated } from '../wire/repeated.ts'
 
 const any = tags.AnyValue
 
-/** Reads attributes that stand side by side in a message of any kind. */
+/** Reads attributes that are next to each other in a message of any kind. */
 export const readAttributeRun = readerOfRun(readKeyValue)
 
-/** The attributes of an item, which stay as they stand until somebody looks at one. */
+/** The attributes of an item, which stay encoded until they are first accessed. */
 export const attributeRun: MemberOf = ({ name, tag }) => ({
   read(into, reader, source) {
     const run = (into[name] ??= new Run(source, readAttributeRun)) as Run<KeyValue>
@@ -29,7 +29,7 @@ export const attributeRun: MemberOf = ({ name, tag }) => ({
   },
 })
 
-/** The attributes of a message that is read with the one around it. */
+/** The attributes of a message that is read together with the one around it. */
 export const attributes: MemberOf = ({ name, tag }) => ({
   read(into, reader) {
     if (!Array.isArray(into[name])) into[name] = []

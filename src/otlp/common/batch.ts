@@ -11,16 +11,16 @@ import { Resource, Scope } from './resource.ts'
 import type { ScopeFields } from './resource.ts'
 import { filterShared, mapShared, mapSome } from './shared_lists.ts'
 
-/** Of an entry that is written out in plain objects, all but its items. */
+/** The fields of an entry that is written as plain objects, without its items. */
 export interface EntryInit {
   readonly resource?: Readonly<Record<string, AttributeValue>>
   readonly scope?: Omit<ScopeFields, 'attributes'>
 }
 
 /**
- * An immutable view of an OTLP export request, made from wire bytes or from objects; hands out either. Every operation returns
- * a new batch that shares what did not change, and the same batch when nothing did, so a batch may go to several places
- * without a copy.
+ * An immutable view of an OTLP export request, made from wire bytes or from objects; provides either. Every operation
+ * returns a new batch that shares the unchanged parts, or the same batch if nothing changed, so a batch may go to
+ * several places without a copy.
  */
 export abstract class ItemBatch<
   I extends Item = Item,
@@ -40,14 +40,14 @@ export abstract class ItemBatch<
     this.#source = source
     this.#bytes = bytes
     this.#resources = resources
-    // Data that stands twice was counted twice, but only the last counts.
+    // A field that occurs twice was counted twice, but only the last one counts.
     this.#itemCount = itemCount ?? (source?.canonical === true ? source.items : undefined)
   }
 
   /** A batch of the same class. The parameters are those of the constructor. */
   protected abstract like(resources?: readonly R[], bytes?: Uint8Array, source?: CheckResult, itemCount?: number): this
 
-  /** One resource and scope, with items that are right. */
+  /** One resource and scope, with valid items. */
   protected static entry<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
     kind: ItemKind<I, S, R>,
     { resource = {}, scope }: EntryInit,
@@ -59,7 +59,7 @@ export abstract class ItemBatch<
     })
   }
 
-  /** All items of the given batches, of which there is one at least, in order. */
+  /** All items of the given batches, at least one, in order. */
   protected static joined<B extends ItemBatch>(batches: readonly B[]): B {
     const [first] = batches
     if (batches.length === 1) return first
@@ -77,7 +77,7 @@ export abstract class ItemBatch<
     return (this.#resources ??= this.kind.decode((this.#source ??= this.kind.check(this.#bytes as Uint8Array))))
   }
 
-  /** The batch with other resources. `itemCount`: theirs, where it is known. */
+  /** The batch with other resources. `itemCount`: the count of their items, if it is known. */
   withResources(resources: readonly R[], itemCount?: number): this {
     return resources === this.#resources ? this : this.like(resources, undefined, undefined, itemCount)
   }
@@ -101,7 +101,7 @@ export abstract class ItemBatch<
     return count
   }
 
-  /** The protobuf request of OTLP. The bytes that a batch was made from come back as they were. */
+  /** The protobuf request of OTLP. A batch that was made from bytes returns these bytes. */
   toOtlp(): Uint8Array {
     return (this.#bytes ??= this.kind.encode(this.resources))
   }
@@ -111,12 +111,12 @@ export abstract class ItemBatch<
     return this.#bytes !== undefined
   }
 
-  /** Takes over the bytes of a batch that holds the same. */
+  /** Takes over the bytes of a batch with the same contents. */
   writtenAs(same: Batch): void {
     this.#bytes ??= same.toOtlp()
   }
 
-  /** The same data without the requests of which it uses less than half, which must not live on while it waits in a queue. */
+  /** The same data without the requests of which less than half is used; they must not stay in memory while the batch waits in a queue. */
   compacted(): this {
     if (this.#isItsBytes) return this
     const resources = compactedResources(this.kind, this.resources)
@@ -124,12 +124,12 @@ export abstract class ItemBatch<
     return this.withBytes(Uint8Array.from(this.toOtlp()))
   }
 
-  /** Whether `compacted` needs what `toOtlp` returns. */
+  /** Whether `compacted` needs the result of `toOtlp`. */
   get mustBeWritten(): boolean {
     return !this.#isItsBytes && compactedResources(this.kind, this.resources) === undefined
   }
 
-  /** A batch that is its bytes uses all of them. */
+  /** A batch that consists of its bytes uses all of them. */
   get #isItsBytes(): boolean {
     return this.#resources === undefined || this.#source !== undefined
   }
@@ -138,7 +138,7 @@ export abstract class ItemBatch<
     return this.resources.every(({ scopes }) => scopes.every(({ items }) => items.every(test)))
   }
 
-  /** Changes the entries together, unless they are bytes that nobody has looked into. */
+  /** Changes the entries together, unless they are bytes that were never read. */
   mapMade(change: (entries: readonly R[]) => readonly R[]): this {
     return this.#resources === undefined ? this : this.withResources(change(this.#resources))
   }
@@ -150,7 +150,7 @@ export abstract class ItemBatch<
     )
   }
 
-  /** Changes the items of each scope together. Scopes and resources that this leaves without an item go with them. */
+  /** Changes the items of each scope together. Scopes and resources left without an item are removed. */
   mapScopes(change: (scope: S, resource: R) => S): this {
     return this.withResources(
       mapSome(this.resources, (entry) => {
@@ -166,8 +166,8 @@ export abstract class ItemBatch<
 
   /**
    * Changes every item; `schemaUrl` is that of the scope.
-   * @param method the name under which it is called, for the error when `change` returns nothing
-   * @param isAsMany whether a changed item certainly counts as many as it did
+   * @param method the name under which it is called, for the error if `change` returns nothing
+   * @param isAsMany whether a changed item certainly has the same count as before
    */
   protected mapItems(
     method: string,
@@ -194,7 +194,7 @@ export abstract class ItemBatch<
     return this.withResources(resources, itemCount)
   }
 
-  /** Keeps the items that `keep` accepts; scopes and resources left without an item go with them. */
+  /** Keeps the items that `keep` accepts; scopes and resources left without an item are removed. */
   protected filterItems(keep: (item: I, resource: Resource, scope: Scope) => boolean): this {
     return this.mapScopes((owner, { resource }) =>
       owner.withItems(filterShared(owner.items, (item) => keep(item, resource, owner.scope))),
@@ -202,7 +202,7 @@ export abstract class ItemBatch<
   }
 }
 
-/** JavaScript may forget to return anything. What else is wrong is found where the batch is handed over. */
+/** JavaScript may forget to return a value. Other mistakes are found when the batch is handed over. */
 function mustReturn(method: string, what: string, changed: unknown): void {
   if (changed !== undefined && changed !== null) return
   const given = changed === null ? 'null' : 'nothing'

@@ -12,7 +12,7 @@ import type { Item, ItemKind } from './item_kind.ts'
 import { Resource, Scope } from './resource.ts'
 import type { ResourceFields, ScopeFields } from './resource.ts'
 
-/* The protobuf form of what all signals share: requests down to their items, with the scopes and resources around those. */
+/* The protobuf form that all signals share: requests down to their items, with the scopes and resources around them. */
 
 // The same for all signals: messages of the schema under other names.
 const RESOURCES = tags.ExportMetricsServiceRequest.resourceMetrics
@@ -39,7 +39,7 @@ const scopesBefore = new Interned((source, start, end) => new Scope(new Encoded(
 
 /** Reads and writes the requests of one signal. */
 export interface Codec<R extends ResourceEntry> {
-  /** Reads a request that has been checked. The messages in it are views that are read when somebody looks inside. */
+  /** Reads a checked request. The messages in it are views that are read on first access. */
   decode(source: EncodedRequest): readonly R[]
   encode(resources: readonly R[]): Uint8Array
 }
@@ -140,7 +140,7 @@ export function codecOf<I extends Item, S extends ScopeEntry<I>, R extends Resou
   return { decode, encode }
 }
 
-/** About as many bytes as the resources take. */
+/** The approximate number of bytes of the resources. */
 function expectedSize(resources: readonly ResourceEntry<ScopeEntry<Item>>[]): number {
   let size = 0
   for (const entry of resources) {
@@ -155,16 +155,16 @@ function expectedSize(resources: readonly ResourceEntry<ScopeEntry<Item>>[]): nu
   return size
 }
 
-/** Bytes of a tag and a length, and of a resource or a scope with those around it. */
+/** Bytes of a tag and a length, and those of a resource or a scope with the messages around it. */
 const HEAD = 8
 const OWNER = 128
 
-/** Joins encoded requests: a protobuf message with repeated fields only is the concatenation of its parts. */
+/** Joins encoded requests: a protobuf message that has only repeated fields is the concatenation of its parts. */
 export function mergeEncoded(requests: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(requests)
 }
 
-/** The message at the reader's position, the same as before where one of its bytes came before. */
+/** The message at the reader's position; if the same bytes occurred before, the same object. */
 function repeated<Kind>(reader: Reader, source: EncodedRequest, before: Interned<Kind>): Kind {
   const end = messageEnd(reader)
   const message = before.of(source, reader.pos, end)

@@ -5,8 +5,8 @@ import type { Item, ItemKind } from './item_kind.ts'
 import { Resource, Scope } from './resource.ts'
 
 /**
- * The same data without the requests of which it uses less than half: what is left in them is copied, so that they can go.
- * `undefined` where that takes more than copying whole messages.
+ * The same data without the requests of which less than half is used: the rest of their data is copied, so that they
+ * can be released. `undefined` if that takes more than copying whole messages.
  */
 export function compactedResources<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
   kind: ItemKind<I, S, R>,
@@ -47,7 +47,7 @@ export function compactedResources<I extends Item, S extends ScopeEntry<I>, R ex
   })
 }
 
-/** Bytes of a request that are used by whole messages, and by the parts of items that are objects. */
+/** Bytes of a request that whole messages, and the parts of items that are objects, use. */
 interface Use {
   messages: number
   parts: number
@@ -58,7 +58,7 @@ function usesOf<I extends Item, S extends ScopeEntry<I>>(
   resources: readonly ResourceEntry<S>[],
 ): ReadonlyMap<EncodedRequest, Use> {
   const uses = new Map<EncodedRequest, Use>()
-  // Most messages are in the request of the one before.
+  // Most messages are in the same request as the one before.
   let last: EncodedRequest | undefined
   let use: Use = { messages: 0, parts: 0 }
   const note = (encoded: Encoded<unknown> | undefined, as: keyof Use): void => {
@@ -84,7 +84,7 @@ function usesOf<I extends Item, S extends ScopeEntry<I>>(
   return uses
 }
 
-/** A copy of what is used of a request, without the rest. */
+/** A copy of the used parts of a request. */
 class Remains {
   readonly #source: EncodedRequest
   #at = 0

@@ -7,23 +7,23 @@ import { ItemBatch } from './batch.ts'
 import { Resource, Scope } from './resource.ts'
 
 /*
- * What components of a user's own hand over. TypeScript says what a batch may hold, but JavaScript can put anything into one,
- * and would only fail where somebody reads or encodes it.
+ * Checks the results of custom components. TypeScript says what a batch may hold, but JavaScript can put anything into
+ * one, and would fail only when it is read or encoded.
  */
 
-/** Messages and lists that were found to be right; the batches made of them share them. */
+/** Messages and lists that were found valid; the batches made of them share them. */
 export const sound = new WeakSet<object>()
 
 /**
- * The batch that a component hands over, once everything in it is what it has to be. A plain object where a message or
- * attributes belong becomes one. What is as it came on the wire, or was looked at before, is not looked at again.
- * @param empty one of the class that it has to be
- * @param entry checks a resource with all that it holds
+ * The batch that a component hands over, once everything in it is valid. A plain object in place of a message or of
+ * attributes is converted. Parts that are as they came on the wire, or were checked before, are not checked again.
+ * @param empty a batch of the expected class
+ * @param entry checks a resource with everything in it
  * @throws TypeError that names the item and the key: `metric "load": points[0].value must be a number, not a string`
  */
 export function batchHandedOver<B extends ItemBatch>(given: unknown, empty: B, entry: Check): B {
   if (!(given instanceof ItemBatch) || given.kind !== empty.kind) {
-    // What it rejects with matters no more.
+    // Its rejection no longer matters.
     if (given instanceof Promise) given.catch(() => undefined)
     throw new TypeError(`must be a ${empty.kind.names.batch}, not ${describe(given)}`)
   }
@@ -35,7 +35,7 @@ export function batchHandedOver<B extends ItemBatch>(given: unknown, empty: B, e
   }
 }
 
-/** The number of data points, log records or spans in what a component hands over, as far as it can be known, whatever that is. */
+/** The number of data points, log records or spans that a component hands over, as far as it can be known, whatever the value is. */
 export function itemsIn(given: unknown): number {
   try {
     const { itemCount, resources, kind } = given as ItemBatch
@@ -48,7 +48,7 @@ export function itemsIn(given: unknown): number {
   }
 }
 
-/** Returns the value as it has to be: most often as it is. @throws Mistake */
+/** Returns the valid value, most often unchanged. @throws Mistake */
 export type Check = (value: unknown) => unknown
 export type Checks = Readonly<Record<string, Check>>
 
@@ -84,7 +84,7 @@ export const nanoseconds = must(
   (value) => typeof value === 'bigint' && value >= 0n && value < TWO_TO_64,
 )
 
-/** An id: as it came, or written out, of whatever length it came in. */
+/** An id: as it came, or in digits, of whatever length it came in. */
 export const id: Check = (given) => (given instanceof Encoded ? given : hexDigits(given))
 export const hexDigits = must(
   'hexadecimal digits, two for each byte',
@@ -110,7 +110,7 @@ export const listOf =
     return checked ?? given
   }
 
-/** The mistake as it is seen from outside of `place`. */
+/** The mistake, seen from outside of `place`. */
 function outside(error: unknown, place: string): unknown {
   return error instanceof Mistake ? error.within(place) : error
 }
@@ -123,7 +123,7 @@ export function within(place: string, given: unknown, check: Check): unknown {
   }
 }
 
-/** Checks fields by name; an unset one means its default, but for those that are `required`. */
+/** Checks fields by name; an unset one means its default, except for those that are `required`. */
 export function fields<Fields extends object>(given: Fields, checks: Checks, required: readonly string[] = []): Fields {
   let checked: Record<string, unknown> | undefined
   let at = ''
@@ -154,7 +154,7 @@ export const structure =
 
 type Kind<Fields extends object, M extends LazyMessage<Fields>> = new (fields: Fields) => M
 
-/** Checks a message by `check`, which is given its fields. */
+/** Checks a message with `check`, which is given its fields. */
 export function message<Fields extends object, M extends LazyMessage<Fields>>(
   given: unknown,
   Class: Kind<Fields, M>,
@@ -173,7 +173,7 @@ export function message<Fields extends object, M extends LazyMessage<Fields>>(
   return new Class(check(fieldsOf(given, new Class({} as Fields)) as Fields))
 }
 
-/** What a plain object gives, and, where a message was spread into it as in `{ ...point, value: 1 }`, what that held. */
+/** The fields of a plain object and, if a message was spread into it as in `{ ...point, value: 1 }`, the fields of that message. */
 function fieldsOf(given: Readonly<Record<string, unknown>>, example: object): object {
   const { kind: own, ...internal } = { ...example } as Readonly<Record<string, unknown>>
   if (own !== undefined && given.kind !== undefined && given.kind !== own) {
@@ -186,13 +186,14 @@ function fieldsOf(given: Readonly<Record<string, unknown>>, example: object): ob
   if (!isSpread) return Object.fromEntries(set)
   const { encoded, read, renamed } = given
   const before = encoded instanceof Encoded ? (encoded.decode() as object) : read
-  if (!isPlain(before)) throw new Mistake('is a copy of a message that has lost what it held')
+  if (!isPlain(before)) throw new Mistake('is a copy of a message, which has lost its contents')
   return { ...before, ...(renamed !== undefined && { name: renamed }), ...Object.fromEntries(set) }
 }
 
 /**
- * What `check` returns. A mistake that it finds is told from the item on, by its name, since where that stands matters less.
- * @param what it is: `metric`
+ * The result of `check`. A mistake is reported from the item on, by its name, because the position of the item matters
+ * less.
+ * @param what the kind of item: `metric`
  */
 export function named<I>(what: string, Class: new (fields: never) => object, given: unknown, check: () => I): I {
   try {
@@ -214,7 +215,7 @@ class NamedMistake extends Mistake {
   }
 }
 
-/** Also of an item that was spread, whose name is no field of its own. */
+/** Also for an item that was spread, whose name is not a property of its own. */
 function nameOf(given: unknown, example: object): string {
   try {
     const { name } = (isPlain(given) ? fieldsOf(given, example) : given) as { name?: unknown }
@@ -245,7 +246,7 @@ export const attributes: Check = (given) => {
       anyValue(value)
       if (isNestedTooDeep(value)) throw new Mistake(NESTED_TOO_DEEP)
     } catch (error) {
-      // The stack ends before a value does that contains itself.
+      // The stack ends before a value that contains itself does.
       const mistake = error instanceof RangeError ? new Mistake(NESTED_TOO_DEEP) : error
       throw outside(mistake, `[${JSON.stringify(key)}]`)
     }
@@ -277,8 +278,8 @@ const scope: Check = (given) => message(given, Scope, 'Scope', (made) => fields(
 const scopeFields: Checks = { name: text, version: text, ...resourceFields }
 
 /**
- * Checks resources with all that they hold.
- * @param names of the classes of resources and scopes, and of the items in a scope
+ * Checks resources with everything in them.
+ * @param names the names of the classes of resources and scopes, and of the items in a scope
  */
 export function entryOf<RF extends object, R extends LazyMessage<RF>, SF extends object, S extends LazyMessage<SF>>(
   ResourceEntry: Kind<RF, R>,
@@ -308,7 +309,7 @@ function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
   return Object.prototype.toString.call(value) === '[object Object]' && !(value instanceof LazyMessage)
 }
 
-/** Of a value nothing but its kind: it may be long, and a secret. */
+/** Shows only the kind of a value: the value may be long, or secret. */
 export function describe(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value === null) return 'null'
@@ -317,7 +318,7 @@ export function describe(value: unknown): string {
   if (typeof value !== 'object') return `a ${typeof value === 'number' ? `number, ${value}` : typeof value}`
   if (value instanceof ItemBatch) return `a ${value.kind.names.batch}`
   const name = (value as { constructor?: { name?: unknown } }).constructor?.name
-  // A bundler may have changed the name of a class that speaks of itself.
+  // A bundler may have changed the name of a class that refers to itself.
   if (/^_?(Metric|Log|Trace)Batch\d*$/.test(String(name))) {
     return 'one of another copy of heka-pipeline; leave it out of what the module bundles'
   }

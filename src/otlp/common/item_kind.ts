@@ -11,37 +11,37 @@ import type { TimeWindow } from './time_window.ts'
 /** A metric, a log record or a span. */
 export type Item = LazyMessage<object>
 
-/** All that a signal says of its items. Above them all signals are alike, and share the code. */
+/** Everything that is specific to a signal's items. The code above them is the same for all signals. */
 export interface ItemKind<
   I extends Item = Item,
   S extends ScopeEntry<I> = ScopeEntry<I>,
   R extends ResourceEntry<S> = ResourceEntry<S>,
 > {
-  /** Of the classes, for people. */
+  /** The names of the classes, for people. */
   readonly names: { readonly batch: string; readonly resource: string; readonly scope: string; readonly item: string }
   resourceEntry(source: ResourceEntryFields<S> | Encoded<ResourceEntryFields<S>>): R
   scopeEntry(source: ScopeEntryFields | Encoded<ScopeEntryFields>): S
   scopeFields(scope: Scope | undefined, items: readonly I[], schemaUrl: string, unknown?: Uint8Array): ScopeEntryFields
 
   /**
-   * Proves that the bytes are a request of the signal of no more than `limit` messages.
+   * Proves that the bytes are a request of the signal with no more than `limit` messages.
    * @throws MalformedError
    */
   check(bytes: Uint8Array, limit?: number): CheckResult
-  /** The item that stands at the reader's position, to be read later. */
+  /** The item at the reader's position, to be read later. */
   read(reader: Reader, source: EncodedRequest): I
   /** Writes an item with its tag. */
   write(writer: BackwardsWriter, item: I): void
 
-  /** How much there is of what the signal counts: a metric has data points, a log record or a span is one. */
+  /** The number of things that the signal counts: a metric has data points, a log record or a span counts as one. */
   countOf(item: I): number
-  /** The item with so much of it only. Nobody asks for a part of an item that counts as one. */
+  /** The item with only that many of them. Never called for an item that counts as one. */
   cut(item: I, start: number, end: number): I
-  /** Items of a limited size that together are this one, and the item that such pieces are together. */
+  /** Items of a limited size that together are this one, and the item that such pieces make up. */
   piecesOf(item: I): Iterable<I>
   joined(pieces: readonly I[]): I
 
-  /** What an item that is not as it came still uses of the requests it came in. */
+  /** The parts of the requests that an item which was changed still uses. */
   used(item: I): Iterable<Encoded<unknown> | undefined>
   /** The item, whose bytes were copied to `encoded`. */
   moved(item: I, encoded: Encoded<object>): I
@@ -51,11 +51,11 @@ export interface ItemKind<
 
   /** Where what it counts lies: `BEFORE`, `WITHIN`, `AFTER`, or several of them; 0 when there is nothing. */
   placesOf(item: I, window: TimeWindow): number
-  /** What is left of an item that lies in several places. */
+  /** The rest of an item that lies in several places. */
   timely(item: I, keep: (time: bigint) => boolean): I
 }
 
-/** What is the same for items that count as one. */
+/** The part that is the same for all items that count as one. */
 export const single = {
   countOf: () => 1,
   cut: <I>(item: I): I => item,
@@ -65,7 +65,7 @@ export const single = {
   timely: <I>(item: I): I => item,
 }
 
-/** What of the fields of a message stands in requests. */
+/** The part of a message's fields that lies in requests. */
 export function encodedIn(fields: object = {}): (Encoded<unknown> | undefined)[] {
   return Object.values(fields).map((value: unknown) =>
     value instanceof Encoded ? value : value instanceof Attributes ? value.encoded : undefined,

@@ -5,19 +5,19 @@ import type { Item, ItemKind } from './item_kind.ts'
 import { filterShared, mapShared } from './shared_lists.ts'
 
 /*
- * Large batches are worked on part by part, so that others have a turn in between (docs/decisions/0203-turns.md).
+ * Large batches are processed part by part, so that other work has a turn in between (docs/decisions/0203-turns.md).
  */
 
-/** Items and data points of a part, about. */
+/** The approximate number of items and data points of a part. */
 export const PART = 1000
 
 /**
- * A part of a batch: whole resources; or, of a resource that is larger, whole items of one scope or a piece of one item. Small
+ * A part of a batch: whole resources; or, for a larger resource, whole items of one scope or a piece of one item. Small
  * batches are never divided.
  */
 export interface Part<B extends ItemBatch> {
   readonly batch: B
-  /** The resource, scope and item of the batch that it is a part of, by their places; `WHOLE` where it holds them as a whole. */
+  /** The positions of its resource, scope and item in the batch; `WHOLE` if it holds them as a whole. */
   readonly resource: number
   readonly scope: number
   readonly item: number
@@ -49,7 +49,7 @@ export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, 
   return joined(batch, parts, results)
 }
 
-/** Does the work of `toOtlp` part by part, and leaves it little to do. */
+/** Does the work of `toOtlp` part by part, so that it has little left to do. */
 export function* writeInParts(batch: ItemBatch): Divided<void> {
   if (batch.isWritten) return
   // Where only a few resources changed, all else is copied as it came, in no time worth a turn.
@@ -95,7 +95,7 @@ function* divide<B extends ItemBatch>(batch: B, how: Cutting): Generator<Part<B>
   if (small.length > 0) yield take()
 }
 
-/** Items and data points in a resource, not counted further than that it is larger than a part. */
+/** Items and data points in a resource; counting stops when it is larger than a part. */
 function sizeOf({ scopes }: Resources, kind: ItemKind): number {
   let size = 1
   for (const { items } of scopes) {
@@ -139,7 +139,10 @@ function* partsOfResource<B extends ItemBatch>(
   }
 }
 
-/** One batch of what became of the parts of a batch: what was one resource, scope or item is one again, and what did not change is the same. */
+/**
+ * Joins the results for the parts of a batch into one: parts of one resource, scope or item become one again, and
+ * unchanged ones stay the same objects.
+ */
 export function joined<B extends ItemBatch>(batch: B, parts: readonly Part<B>[], results: readonly B[]): B {
   if (parts.every((part, index) => part.batch === results[index])) return batch
   const resources: Resources[] = []
@@ -180,7 +183,7 @@ function joinedScopes(
   return scopes
 }
 
-/** Where parts of the same resource, scope or item begin and end. Parts of whole ones of these are runs, too. */
+/** Where parts of the same resource, scope or item begin and end. Parts that hold these as a whole are runs, too. */
 function* runsOf(
   parts: readonly Part<ItemBatch>[],
   from: number,

@@ -8,20 +8,20 @@ export const TOO_LARGE = -2
 /** Instead of a number: too much is remembered already. */
 export const NO_ROOM = -3
 
-/** Intervals of its own that a series has to miss before it may be forgotten for another, and half of one for what comes late. */
+/** Intervals of its own that a series has to miss before it may be forgotten for another, plus a half for late points. */
 export const MISSED_INTERVALS = 3.5
-/** Milliseconds that stand for the interval of a series that came only once. */
+/** Milliseconds that stand for the interval of a series that occurred only once. */
 export const UNKNOWN_INTERVAL = 300_000
 
 /**
- * The interval of a series that came again after `gap`. It falls slowly, so that it is about the longest of the last: after an outage much
- * comes at once, and requests that share a series come in turns.
+ * The interval of a series that occurred again after `gap`. It falls slowly, so that it is about the longest of the
+ * recent ones: after an outage much data comes at once, and requests that share a series take turns.
  */
 export function nextInterval(interval: number, gap: number): number {
   return Math.max(gap, interval - (interval >> 6))
 }
 
-/** Which numbers, by the ages that they have here, are the oldest `part` of all; of ages less than 0 none is. */
+/** Which numbers are the oldest `part` of all, by their ages; those with ages below 0 never are. */
 export function oldestOf(ages: Int32Array, part: number): Uint8Array {
   const isOld = new Uint8Array(ages.length)
   const sorted = ages.filter((age) => age >= 0).sort()
@@ -38,26 +38,26 @@ export function oldestOf(ages: Int32Array, part: number): Uint8Array {
   return isOld
 }
 
-/** The largest part of the time that may go into looking for what can be forgotten. */
+/** The largest part of the time that may go into the search for data to forget. */
 const LOOKING = 0.01
 
-/** What is remembered from batch to batch. */
+/** A memory that lasts from batch to batch. */
 export interface Memory {
   /**
-   * Never called within a batch. Forgets what missed three of its own intervals, and, from 0 to 1, `part` of what is left: what
-   * came longest ago.
+   * Never called within a batch. Forgets everything that missed three of its own intervals, and then `part`, from 0 to
+   * 1, of the rest: the least recently used.
    */
   shrink(part: number): void
 }
 
-/** What is remembered to save time. It has a bound of its own. */
+/** Data that is remembered to save time. It has a limit of its own. */
 export interface Cache {
   clear(): void
 }
 
 /**
- * Counts the bytes that memories take which share a limit. Only what is new or forgotten is counted, so that what is known costs
- * nothing; each counts what it takes in arrays and objects as well, as far as one can tell.
+ * Counts the bytes of the memories that share a limit. Only additions and removals are counted, so known data costs
+ * nothing; each memory also estimates what it takes in arrays and objects.
  */
 export class RememberedBytes {
   readonly memories = new Set<Memory>()
@@ -65,36 +65,36 @@ export class RememberedBytes {
   limit = Infinity
   #used = 0
   #isFull = false
-  /** When it may be looked again for what can be forgotten. */
+  /** The time from which the search for data to forget may run again. */
   #next = -Infinity
 
   get used(): number {
     return this.#used
   }
 
-  /** Whether something new that takes so many bytes may be remembered. */
+  /** Whether something new of this many bytes may be remembered. */
   hasRoom(bytes: number): boolean {
     if (this.#used + bytes <= this.limit) return true
     this.#isFull = true
     return false
   }
 
-  /** Another limit than that in bytes is reached. */
+  /** A limit other than the one in bytes is reached. */
   isFull(): void {
     this.#isFull = true
   }
 
-  /** Counts bytes that are remembered from now on; with a minus, that were forgotten. */
+  /** Counts bytes that are remembered from now on; negative: that were forgotten. */
   add(bytes: number): void {
     this.#used += bytes
   }
 
-  /** Clears the cache where memory is short, as long as there is someone who uses it. */
+  /** Clears the cache when memory is short, for as long as its owner lives. */
   addCache(cache: Cache): void {
     this.#caches.add(new WeakRef(cache))
   }
 
-  /** To be called between batches: where something found no room, forgets what may be. */
+  /** To be called between batches: if something found no room, forgets what may be forgotten. */
   makeRoom(clock: Clock): void {
     const begin = clock.monotonic()
     if (!this.#isFull || begin < this.#next) return
@@ -115,5 +115,5 @@ export class RememberedBytes {
   }
 }
 
-/** Those of this process. */
+/** The memories of this process. */
 export const rememberedBytes = new RememberedBytes()

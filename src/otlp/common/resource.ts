@@ -19,7 +19,7 @@ export class Resource extends Attributed<ResourceFields> {
   }
 }
 
-/** A change to resources that is made once for each of those that come again. */
+/** A change to resources that is computed once for each resource that occurs again. */
 export function perResource(change: (resource: Resource) => Resource): (resource: Resource) => Resource {
   const changes = new WeakMap<Resource, Resource>()
   return (resource) => {
@@ -60,7 +60,7 @@ export class Scope extends Attributed<ScopeFields> {
 }
 
 /**
- * A text that two scopes share exactly when they are one: by name, version, schema URL and attributes, in whatever order.
+ * A text that two scopes share exactly if they are the same by name, version, schema URL and attributes, in any order.
  * Source: OpenTelemetry specification, metrics/data-model.md, "the instrumentation scope".
  */
 export function scopeIdentity({ name, version, attributes }: Scope, schemaUrl: string): string {

@@ -1,11 +1,11 @@
 /*
- * Changes of lists that share what did not change.
+ * Operations on lists that share the unchanged items.
  */
 
-/** `array.map`, but the same array when every item stayed the same. */
+/** `array.map`, but returns the same array if every item stayed the same. */
 export function mapShared<T>(array: readonly T[], change: (item: T) => T): readonly T[] {
   let result: T[] | undefined
-  // A closure for each call, as `forEach` would take, costs a small batch more than the change.
+  // A closure for each call, as `forEach` needs, costs a small batch more than the change.
   for (let index = 0; index < array.length; index++) {
     const changed = change(array[index])
     if (result === undefined && changed !== array[index]) result = array.slice(0, index)
@@ -14,7 +14,7 @@ export function mapShared<T>(array: readonly T[], change: (item: T) => T): reado
   return result ?? array
 }
 
-/** `array.filter`, but the same array when every item stayed. */
+/** `array.filter`, but returns the same array if every item stayed. */
 export function filterShared<T>(array: readonly T[], keep: (item: T) => boolean): readonly T[] {
   const kept = array.filter(keep)
   return kept.length === array.length ? array : kept

@@ -4,7 +4,7 @@ import { inParts, writeInParts } from './parts.ts'
 import { splitBatch } from './split.ts'
 import { isBefore, within } from './timely.ts'
 
-/** What the pipeline can do with the batches of one class. */
+/** The operations of the pipeline on the batches of one class. */
 export function signalType<B extends ItemBatch & Batch>(
   Class: Pick<SignalType<B>, 'empty' | 'fromOtlp' | 'merge'>,
   own: Pick<SignalType<B>, 'items' | 'handedOver'>,

@@ -2,10 +2,10 @@ import { BytesIndex, doubled } from '../wire/bytes_index.ts'
 import { MAX_ATTRIBUTES, NO_ROOM } from './remembered_bytes.ts'
 import type { RememberedBytes } from './remembered_bytes.ts'
 
-/** Spellings of one thing that are remembered. Each further one costs its text whenever it comes. */
+/** The most spellings of one thing that are remembered. Each further one costs its text whenever it occurs. */
 export const MAX_SPELLINGS = 4
 const UNKNOWN = -1
-/** What a thing takes beside the bytes of its text. */
+/** Bytes that a thing takes in addition to its text. */
 const THING_BYTES = 240
 
 interface Known {
@@ -14,8 +14,8 @@ interface Known {
 }
 
 /**
- * Numbers things by a text that says what they are. Their bytes are the fast key: bytes that are not known are read once, and
- * are another spelling of the thing from then on.
+ * Numbers things by a text that identifies them. Their bytes are the fast key: unknown bytes are read once, and are
+ * another spelling of the thing from then on.
  */
 export class Spellings {
   readonly #byText = new Map<string, Known>()
@@ -26,7 +26,7 @@ export class Spellings {
   /** By spelling: the number of its thing. */
   #numbers = new Int32Array(64)
 
-  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  /** `beside`: bytes that the owner of the numbers takes for each. */
   constructor(
     private readonly remembered: RememberedBytes,
     private readonly beside = 0,
@@ -34,13 +34,13 @@ export class Spellings {
     this.#bytes = new BytesIndex(remembered, Int32Array.BYTES_PER_ELEMENT)
   }
 
-  /** The number of the thing that stands from `start` to `end`, below `owner`; -1 when the bytes are not known. */
+  /** The number of the thing from `start` to `end`, below `owner`; -1 if the bytes are not known. */
   find(owner: number, view: DataView, start: number, end: number): number {
     const spelling = this.#bytes.find(owner, view, start, end)
     return spelling === UNKNOWN ? UNKNOWN : this.#numbers[spelling]
   }
 
-  /** The number of the thing that `text` says it is, whose bytes `find` has just looked for in vain; or `NO_ROOM`. */
+  /** The number of the thing that `text` identifies, whose bytes `find` has not found; or `NO_ROOM`. */
   add(owner: number, view: DataView, start: number, end: number, text: string): number {
     const known = this.#know(text)
     if (known === undefined) return NO_ROOM
@@ -53,17 +53,17 @@ export class Spellings {
     return known.number
   }
 
-  /** The number of the thing that `text` says it is; or `NO_ROOM`. */
+  /** The number of the thing that `text` identifies; or `NO_ROOM`. */
   numberOfText(text: string): number {
     return this.#know(text)?.number ?? NO_ROOM
   }
 
-  /** What the thing with a number is. */
+  /** The identity of the thing with a number. */
   text(number: number): string {
     return this.#texts[number]
   }
 
-  /** Forgets the things that are not among these. Their numbers will be used again. Returns the owners of all bytes that are left. */
+  /** Forgets the things that are not among these. Their numbers will be used again. Returns the owners of all remaining bytes. */
   keep(numbers: ReadonlySet<number>): ReadonlySet<number> {
     const owners = new Set<number>()
     this.#bytes.forget((spelling) => {

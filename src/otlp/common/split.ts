@@ -2,7 +2,7 @@ import type { ItemBatch } from './batch.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item } from './item_kind.ts'
 
-/** Cuts a batch into batches of at most `maxItems`, in order; the batch itself when it is small enough. */
+/** Cuts a batch into batches of at most `maxItems`, in order; returns the batch itself if it is small enough. */
 export function splitBatch<B extends ItemBatch>(batch: B, maxItems: number): readonly B[] {
   if (batch.itemCount <= maxItems) return [batch]
   const { kind } = batch

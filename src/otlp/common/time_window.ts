@@ -1,9 +1,9 @@
-/** Where items lie: one or several of the three. */
+/** Where items lie: one of the three, or several. */
 export const BEFORE = 1
 export const WITHIN = 2
 export const AFTER = 4
 
-/** From one time to another, in nanoseconds since 1970; both belong to it. */
+/** From one time to another, inclusive, in nanoseconds since 1970. */
 export class TimeWindow {
   /** The upper 32 bits, which decide for almost every time; one of their steps is 4.3 seconds. */
   readonly #fromHigh: number
@@ -22,7 +22,7 @@ export class TimeWindow {
     return time < this.from ? BEFORE : time > this.to ? AFTER : WITHIN
   }
 
-  /** Where the time lies whose 64 bits stand at `at`. */
+  /** Where the time lies whose 64 bits are at `at`. */
   placeAt(view: DataView, at: number): number {
     const high = view.getUint32(at + 4, true)
     return high > this.#fromHigh && high < this.#toHigh ? WITHIN : this.place(view.getBigUint64(at, true))

@@ -3,12 +3,12 @@ import { mapSome } from './shared_lists.ts'
 import { AFTER, BEFORE, WITHIN } from './time_window.ts'
 import type { TimeWindow } from './time_window.ts'
 
-/** Whether everything in the batch lies before the window. */
+/** Whether everything in the batch is before the window. */
 export function isBefore(batch: ItemBatch, window: TimeWindow): boolean {
   return batch.everyItem((item) => batch.kind.placesOf(item, window) === BEFORE)
 }
 
-/** The batch without what lies outside the window, whose number `dropped` is called with. */
+/** The batch without the items outside the window; `dropped` is called with their number. */
 export function within<B extends ItemBatch>(
   batch: B,
   window: TimeWindow,

@@ -15,25 +15,26 @@ import type { Work } from './work.ts'
 /** AGGREGATION_TEMPORALITY_DELTA */
 const DELTA = 1
 
-/** What is about to be done in place, by point: the series, and where its fields are. */
+/** The changes to be made in place, by point: the series, and the positions of its fields. */
 const SERIES = 0
 const VALUE_AT = 1
 const START_AT = 2
 const TIME_AT = 3
 const IS_INT = 4
 const STEP = 5
-/** Of a histogram instead of `VALUE_AT`: the extremes that its difference has. */
+/** For a histogram, instead of `VALUE_AT`: the extremes that its difference has. */
 const KEPT = 1
 
-/** The changed metric; `empty` where all its points are left out, and counted; `no_room` where they are not, but have to be refused. */
+/** The changed metric; `empty` if all its points are left out, and counted; `no_room` if they are not left out but have to be refused. */
 type Converted = Metric | 'empty' | 'no_room' | undefined
 
 /** Which extremes differences of histograms have: `DeltaOptions.extremes`. */
 export type ExtremesOfDifferences = 'none' | 'reached' | 'bounded'
 
 /**
- * Takes differences in the bytes of a request, without an object for any point, where all points of a metric go on in the
- * ordinary way. Twin: `ByPoints`, with the same result for any point. Pays for the benchmark rows "cumulative to delta".
+ * Takes differences in the bytes of a request, without an object for any point, if all points of a metric continue in
+ * the ordinary way. Twin: `ByPoints`, with the same result for any point. Pays for the benchmark rows "cumulative to
+ * delta".
  */
 export class ByBytes {
   readonly #memory: SeriesMemory
@@ -41,7 +42,7 @@ export class ByBytes {
   readonly #firsts: FirstValues
   readonly #extremes: ExtremesOfDifferences
   #steps = new Int32Array(64 * STEP)
-  /** By point: what it grew by; NaN for the first of a series. */
+  /** By point: the increase; NaN for the first of a series. */
   #differences = new Float64Array(64)
   /** The latest time of the points of a metric, as far as they were read. */
   #latest = 0n
@@ -78,9 +79,9 @@ export class ByBytes {
   }
 
   /**
-   * The metric with its values, starts and temporality changed in a copy of its request, without an object for any point;
-   * `undefined`, and nothing done, unless all its points go on from the one before in the ordinary way or are the first of
-   * their series, and none or all are left out or find no room.
+   * The metric with its values, starts and temporality changed in a copy of its request, without an object for any
+   * point. Returns `undefined` and changes nothing unless each point either continues from the previous one in the
+   * ordinary way or is the first of its series, and unless none or all of them are left out or find no room.
    */
   #numbers(
     metric: Metric,
@@ -246,7 +247,7 @@ export class ByBytes {
     this.#differences[index] = difference
   }
 
-  /** Remembers the points of the steps, and puts the differences in their place; a first one stays as it is. */
+  /** Remembers the points of the steps, and replaces their values by the differences; a first value stays as it is. */
   #commit(count: number, view: DataView, now: number): void {
     const { points } = this.#memory
     const steps = this.#steps
@@ -271,7 +272,7 @@ export class ByBytes {
     return this.#pass
   }
 
-  /** Takes in the times of a point that are others than those of the one before; a method of its own, since few points have any. */
+  /** Takes in the times of a point if they differ from those of the previous one; a separate method, because few points need it. */
   #seeTimes(owner: number, cursor: PointCursor, isKnown: boolean): void {
     this.#latest = later(this.#latest, cursor.time())
     if (isKnown) this.#firsts.noteStart(owner, cursor.start())
@@ -282,14 +283,14 @@ function later(left: bigint, right: bigint): bigint {
   return left < right ? right : left
 }
 
-/** Whether the point says that it starts when it ends, or after that. */
+/** Whether the point's start is at or after its end. */
 function startsLate(cursor: PointCursor): boolean {
   return cursor.elapsed() === 0 && cursor.start() !== 0n
 }
 
 /**
- * Whether the metric stands behind all that were changed by their bytes, as those of a request do. The same bytes again, under
- * another name, have no second place in a copy of the request.
+ * Whether the metric is behind all metrics of its request that were changed in their bytes, as metrics of a request
+ * are. The same bytes under another name have no second place in a copy of the request.
  */
 function standsFirst({ encoded }: Metric, ends: Map<EncodedRequest, number>): boolean {
   if (encoded === undefined || encoded.start < (ends.get(encoded.source) ?? 0)) return false

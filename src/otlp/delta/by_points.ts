@@ -17,7 +17,7 @@ import type { SeriesMemory } from './series_memory.ts'
 import type { DeltaState } from './state.ts'
 import type { DeltaAccount, Work } from './work.ts'
 
-/** What differences of points are taken by. */
+/** The context in which differences of points are taken. */
 export interface PointRules {
   readonly senders: SenderRules
   readonly extremes: ExtremesOfDifferences
@@ -25,14 +25,14 @@ export interface PointRules {
   readonly tooLarge?: (metric: Metric) => void
 }
 
-/** Takes differences point by point, whatever they are. Twin: `ByBytes`, which is quicker where it can. */
+/** Takes differences point by point, for any points. Twin: `ByBytes`, which is quicker for the points that it supports. */
 export class ByPoints {
   readonly #memory: SeriesMemory
   readonly #state: DeltaState
   readonly #firsts: FirstValues
   readonly #remembered: RememberedBytes
   readonly #rules: PointRules
-  /** Whether something of the batch found no room. */
+  /** Whether a part of the batch found no room. */
   isFull = false
 
   constructor(
@@ -56,7 +56,10 @@ export class ByPoints {
     this.#rules = rules
   }
 
-  /** The differences of the points of metrics that are one, by metric. `latest`: the last time of all of them in the batch, if known. */
+  /**
+   * The differences of the points of metrics that are the same, by metric. `latest`: the last time of all of them in
+   * the batch, if known.
+   */
   differences(metrics: readonly Metric[], owner: number, latest: bigint | undefined, work: Work): DataPoint[][] {
     return atOnce(this.differencesInTurns(metrics, owner, latest, work))
   }
@@ -156,7 +159,7 @@ export class ByPoints {
     return step.result === 'later' ? { ...step, result: 'too_many_series' } : step
   }
 
-  /** Drops points of a metric that is not to be remembered, or has series that are not. */
+  /** Drops points of a metric that is not to be remembered, or whose series are not. */
   refuse(metric: Metric, why: number, points: number, account: DeltaAccount): undefined {
     const isLarge = why === TOO_LARGE
     if (isLarge) this.#rules.tooLarge?.(metric)
@@ -164,7 +167,7 @@ export class ByPoints {
     if (points > 0) account.dropped(isLarge ? 'attributes_too_large' : 'too_many_series', points)
   }
 
-  /** `point`: the one that the difference is of, unless it is the first of its series and the difference is all of it. */
+  /** `point`: the point that the difference was taken from, unless it is the first of its series and the difference is the whole value. */
   #withExtremes(difference: DataPoint, point: CumulativePoint | undefined): DataPoint {
     if (difference.kind === 'number' || difference.kind === 'summary' || this.#rules.extremes === 'reached')
       return difference
@@ -176,7 +179,7 @@ export class ByPoints {
   }
 }
 
-/** A point, and which metric it stands in, and where. */
+/** A point, with its metric and its position there. */
 interface PlacedPoint {
   readonly point: CumulativePoint
   readonly time: bigint
@@ -187,7 +190,7 @@ interface PlacedPoint {
   series: number | undefined
 }
 
-/** Adds the points of a metric that hold a value; the others are told to `account`. */
+/** Adds the points of a metric that hold a value; the others are reported to `account`. */
 function addPlaces(places: PlacedPoint[], metric: Metric, at: number, account: DeltaAccount): void {
   ;(metric.points as readonly CumulativePoint[]).forEach((point, index) => {
     const missing = missingValue(point)
@@ -216,11 +219,11 @@ function byTime(places: readonly PlacedPoint[]): readonly PlacedPoint[] {
     if (same === undefined) byTime.set(place.time, [place])
     else same.push(place)
   }
-  // Far quicker than to compare points: there may be a hundred thousand.
+  // Much quicker than comparing points: there may be a hundred thousand.
   return Array.from(BigUint64Array.from(byTime.keys()).sort()).flatMap((time) => byTime.get(time) as PlacedPoint[])
 }
 
-/** Why a point holds no value to work with, as the reason under which it is counted; `undefined` when it does. */
+/** Why a point holds no usable value, as the reason it is counted under; `undefined` if it holds one. */
 export function missingValue(point: DataPoint): 'no_recorded_value' | 'not_finite' | undefined {
   if (!point.hasValue) return 'no_recorded_value'
   if (point.kind !== 'number') return undefined

@@ -25,56 +25,56 @@ export interface DeltaOptions {
   readonly initialValue: InitialValue
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl?: number
-  /** Series remembered at most, other spellings of their attributes included; the points of further ones are dropped. */
+  /** The most series that are remembered, including other spellings of their attributes; the points of further ones are dropped. */
   readonly maxSeries?: number
   /**
-   * Which minimum and maximum the differences of histograms have: none; those that were `reached` since the point before;
-   * or those of all time, `bounded` by the buckets that counted something since then.
+   * Which minimum and maximum the differences of histograms have: none; those that were `reached` since the previous
+   * point; or those of all time, `bounded` by the buckets that have counted since then.
    */
   readonly extremes?: ExtremesOfDifferences
   /**
-   * Whether summaries are turned into differences, too: their count and sum. Where these are withheld, the point goes on for
-   * its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
+   * Whether the count and sum of summaries are turned into differences, too. If these are withheld, the point is passed
+   * on for its quantiles: it covers no time (it starts when it ends), and its count and sum are 0.
    */
   readonly summaries?: boolean
-  /** Called where points are withheld because more senders share a series than can be distinguished. */
+  /** Called when points are withheld because more senders share a series than can be distinguished. */
   readonly severalWriters?: (metric: Metric) => void
-  /** Called where points are dropped because a name or set of attributes is too large to be remembered. */
+  /** Called when points are dropped because a name or set of attributes is too large to be remembered. */
   readonly tooLarge?: (metric: Metric) => void
-  /** Called after each batch of which points were dropped because too much is remembered already. */
+  /** Called after each batch that lost points because the memory is full. */
   readonly full?: () => void
-  /** Counts what is remembered. */
+  /** Counts the bytes of the memory. */
   readonly remembered?: RememberedBytes
   readonly clock?: Clock
 }
 
-/** Milliseconds; the same as in Datadog's and the collector's translators. */
+/** Milliseconds; the same as in the translators of Datadog and the Collector. */
 const DEFAULT_TTL = 3_600_000
 const DEFAULT_MAX_SERIES = 1_000_000
 
-/** What to log where `severalWriters` is called. */
+/** The message to log when `severalWriters` is called. */
 export const SEVERAL_WRITERS =
   'More than four senders share one series of a metric, so that their counts cannot be distinguished: the points of further senders are withheld. Give each sender a resource attribute of its own, such as service.instance.id.'
 
-/** What to log where `tooLarge` is called. */
+/** The message to log when `tooLarge` is called. */
 export const ATTRIBUTES_TOO_LARGE =
-  'The name, or a set of attributes, of a cumulative metric takes more than 16 KiB. That is not remembered, so that no difference can be taken: the points are dropped as `attributes_too_large`.'
+  'The name or a set of attributes of a cumulative metric is larger than 16 KiB. It cannot be remembered, so no difference can be taken: its points are dropped as `attributes_too_large`.'
 
 const NONE = -1
 
-/** Metrics of one batch that are one. */
+/** Metrics of one batch that are the same metric. */
 interface Repeated {
   readonly metrics: Metric[]
   /** The latest time of their points. */
   latest: bigint
-  /** Whether points of one come before points of another that are earlier. */
+  /** Whether points of one come before earlier points of another. */
   unordered: boolean
-  /** Of those of them that are not in the result yet, once they were taken. */
+  /** Differences of those that are not in the result yet, once they were taken. */
   differences?: DataPoint[][]
 }
 const NOTHING_REPEATED: ReadonlyMap<number, Repeated> = new Map()
 
-/** The number of each metric, and whether one comes twice. */
+/** The number of each metric, and whether one occurs twice. */
 interface Owners {
   readonly all: readonly number[]
   readonly repeated: boolean
@@ -98,15 +98,15 @@ export class CumulativeToDelta implements Memory {
   readonly #full: (() => void) | undefined
   readonly #remembered: RememberedBytes
   readonly #memory: SeriesMemory
-  /** For a queue that keeps what is remembered over a restart. */
+  /** For a queue that keeps the memory over a restart. */
   readonly state: DeltaState
   readonly #byBytes: ByBytes
   readonly #byPoints: ByPoints
-  /** By metric: the batch that it was in last. */
+  /** By metric: the last batch that it was in. */
   #batches = new Int32Array(64)
   #batch = 0
   #lastSweep: number
-  /** Points that were withheld of series that are forgotten, until that is reported. */
+  /** Withheld points of series that were forgotten, until they are reported. */
   #givenUp = 0
   /** Whether a batch was begun in turns and has not ended. */
   #isWithin = false
@@ -144,16 +144,17 @@ export class CumulativeToDelta implements Memory {
     remembered.memories.add(this)
   }
 
-  /** Series remembered, with other spellings of their attributes. */
+  /** Series remembered, including other spellings of their attributes. */
   get size(): number {
     return this.#memory.series.size
   }
 
   /**
-   * Batches must come in order; within one, points may stand in any. A difference starts at the time of the point before it.
-   * Points left out are reported to `account`: `first_value`, `counter_reset`, `out_of_order`, `duplicate_timestamp`,
-   * `too_many_series`, `attributes_too_large`, `several_writers`, and for points that hold no finite value `no_recorded_value` or
-   * `not_finite`. A point that is withheld until the next shows what it was counts as merged. Metrics that `chosen` does not accept stay as they are.
+   * Batches must come in order; within one, points may be in any order. A difference starts at the time of the previous
+   * point. Points left out are reported to `account`: `first_value`, `counter_reset`, `out_of_order`,
+   * `duplicate_timestamp`, `too_many_series`, `attributes_too_large`, `several_writers`, and `no_recorded_value` or
+   * `not_finite` for points that hold no finite value. A point that is withheld until the next one explains it counts
+   * as merged. Metrics that `chosen` does not accept stay as they are.
    */
   apply(batch: MetricBatch, account: DeltaAccount, chosen: (metric: Metric) => boolean = () => true): MetricBatch {
     const work = this.#beginBatch(batch, account)
@@ -178,8 +179,8 @@ export class CumulativeToDelta implements Memory {
   }
 
   /**
-   * `apply` that may be left where it yields, with the same result: a metric that is in several parts is treated as one that comes several
-   * times in a batch. Until it has ended, no other batch may be begun.
+   * `apply` in turns: it may be left where it yields, with the same result; a metric that is in several parts is
+   * treated as one that occurs several times in a batch. No other batch may begin until it has ended.
    */
   *applyInTurns(
     batch: MetricBatch,
@@ -269,7 +270,7 @@ export class CumulativeToDelta implements Memory {
 
   /** `Memory`. */
   shrink(part: number): void {
-    // Within a batch, a number has to stay that of the same series.
+    // Within a batch, a number must keep standing for the same series.
     if (this.#isWithin) return
     const now = this.#clock.monotonic() | 0
     this.#forget((series) => this.#memory.mayGo(series, now))
@@ -278,14 +279,17 @@ export class CumulativeToDelta implements Memory {
     this.#forget((series) => isOld[series] === 1)
   }
 
-  /** Forgets all: there will be no further batch. */
+  /** Forgets everything: there will be no further batch. */
   close(): void {
     this.#remembered.memories.delete(this)
     this.state.forget()
     this.#memory.series.close()
   }
 
-  /** The number of each metric, `NONE` for those that stay as they are, or why it is not remembered; and whether one comes twice. */
+  /**
+   * The number of each metric, `NONE` for those that stay as they are, or the reason why it is not remembered; and
+   * whether one occurs twice.
+   */
   #ownersOf(entries: readonly ResourceMetrics[], chosen: (metric: Metric) => boolean): Owners {
     this.#nextBatch()
     return this.#ownersOfPart(entries, chosen)
@@ -295,7 +299,7 @@ export class CumulativeToDelta implements Memory {
     this.#batch = (this.#batch + 1) | 0
   }
 
-  /** `#ownersOf` for a part of what was begun by `#nextBatch`. */
+  /** `#ownersOf` for a part of the batch begun by `#nextBatch`. */
   #ownersOfPart(entries: readonly ResourceMetrics[], chosen: (metric: Metric) => boolean): Owners {
     const all: number[] = []
     let repeated = false
@@ -326,7 +330,7 @@ export class CumulativeToDelta implements Memory {
     return groups
   }
 
-  /** `#repeated` in turns, with the differences of those that stand out of order. */
+  /** `#repeated` in turns, with the differences of those that are out of order. */
   *#repeatedInTurns(parts: readonly Owned[], work: Work): Divided<Map<number, Repeated>> {
     const groups = new Map<number, Repeated>()
     for (const part of parts) {
@@ -392,7 +396,7 @@ export class CumulativeToDelta implements Memory {
   }
 }
 
-/** The entries of a batch by what has no series in common. Looked at one after the other, each stays in the caches of the processor. */
+/** The entries of a batch in groups that share no series. Processed one after the other, each group stays in the processor's caches. */
 function unrelatedEntries({ resources }: MetricBatch): readonly (readonly ResourceMetrics[])[] {
   if (resources.length < 2) return [resources]
   const identities = new Set(resources.map(({ resource }) => resource.attributes.identity))

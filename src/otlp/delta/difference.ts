@@ -11,12 +11,12 @@ interface Times {
   readonly startTimeUnixNano: bigint
 }
 
-/** What is remembered of the last number of a series. */
+/** The memory of the last number of a series. */
 export interface RememberedNumber extends NumberValue, Times {
   readonly kind: 'number'
 }
 
-/** What is remembered of the last summary of a series. */
+/** The memory of the last summary of a series. */
 export interface RememberedSummary extends Times {
   readonly kind: 'summary'
   readonly count: number | bigint
@@ -26,8 +26,8 @@ export interface RememberedSummary extends Times {
 export type Remembered = RememberedNumber | RememberedSummary | HistogramPoint | ExponentialHistogramPoint
 
 /**
- * What was counted between two points of one sender; `undefined` when the later cannot have counted on from the earlier,
- * because something in it has fallen or its buckets are others.
+ * The increase between two points of one sender; `undefined` if the later point cannot have counted on from the earlier
+ * one, because a part of it fell or its buckets differ.
  */
 export function differenceOf(previous: Remembered, point: CumulativePoint): DataPoint | undefined {
   const startTimeUnixNano = previous.timeUnixNano
@@ -40,7 +40,7 @@ export function differenceOf(previous: Remembered, point: CumulativePoint): Data
   }
   if (point.kind === 'summary' && previous.kind === 'summary') {
     const count = subtractInts(point.count, previous.count)
-    // A sum may fall by itself, where values are negative; a count only when both began again.
+    // A sum may fall by itself if values are negative; a count falls only if both began again.
     return count < 0 ? undefined : point.with({ startTimeUnixNano, count, sum: point.sum - previous.sum })
   }
   if (point.kind !== 'histogram' || previous.kind !== 'histogram') return undefined
@@ -59,8 +59,8 @@ export function differenceOf(previous: Remembered, point: CumulativePoint): Data
 }
 
 /**
- * Whether two points cannot be compared, because their buckets are others, although the later counts no less. That is no
- * reset: what the later counts from the beginning was counted before.
+ * Whether two points cannot be compared because their buckets differ, although the later one counts no less. That is no
+ * reset: the values that the later point counts from the beginning were counted before.
  */
 export function isRearranged(previous: Remembered, point: CumulativePoint): boolean {
   if (point.kind === 'exponential_histogram' && previous.kind === 'exponential_histogram') {
@@ -72,8 +72,8 @@ export function isRearranged(previous: Remembered, point: CumulativePoint): bool
 }
 
 /**
- * What is to be remembered of a point, with another start: nothing that keeps the bytes of its batch, and, where its sum is
- * not a number, the last sum that was one, so that the difference after it is taken from that.
+ * The form in which a point is remembered, with another start: without the bytes of its batch and, if its sum is not a
+ * number, with the last sum that was one, so that the next difference is taken from that.
  */
 export function remembered(
   point: CumulativePoint,
@@ -95,11 +95,11 @@ export function remembered(
   })
 }
 
-/** What an object takes that is remembered of a point, and each of its numbers. */
+/** Bytes of a remembered point as an object, and of each of its numbers. */
 const POINT_OBJECT_BYTES = 300
 const NUMBER_BYTES = 8
 
-/** About as many bytes as what is remembered of a point takes as an object. */
+/** The approximate bytes of a remembered point as an object. */
 export function bytesOf(last: Remembered): number {
   if (last.kind === 'number' || last.kind === 'summary') return POINT_OBJECT_BYTES
   const numbers =
@@ -111,7 +111,7 @@ export function bytesOf(last: Remembered): number {
 
 type Extremes = Pick<HistogramPoint, 'min' | 'max'>
 
-/** Extremes of all time are those of the difference only where they were reached in it. */
+/** Extremes of all time are those of the difference only if they were reached in it. */
 function newExtremes(previous: Extremes, { min = NaN, max = NaN }: Extremes): Extremes {
   return {
     min: min < (previous.min ?? NaN) ? min : undefined,
@@ -124,9 +124,9 @@ function sumOf(previous: { readonly sum?: number }, point: { readonly sum?: numb
 }
 
 /**
- * The difference of exponential histograms, at the scale and zero threshold of the later. A histogram only ever grows
- * coarser, so the earlier is brought to them; where it is the coarser one, the series began anew. So it did, as far as one
- * can tell, where a new zero threshold divides a bucket that held something.
+ * The difference of exponential histograms, at the scale and zero threshold of the later one. A histogram can only
+ * become coarser, so the earlier one is brought to these; if the earlier one is coarser, the series began again. As far
+ * as one can see, it also began again if a new zero threshold divides a bucket that was not empty.
  */
 function exponentialDifference(
   previous: ExponentialHistogramPoint,
@@ -156,9 +156,9 @@ function exponentialDifference(
 }
 
 /**
- * The counts of one side by bucket index at the scale of `to`, and the count of what lies within its zero threshold.
- * A bucket `i` holds (base^i, base^(i+1)]; one scale less makes one bucket of two. Source: OpenTelemetry specification,
- * metrics/data-model.md, exponential histogram.
+ * The counts of one side by bucket index at the scale of `to`, and the count within its zero threshold. A bucket `i`
+ * holds (base^i, base^(i+1)]; decreasing the scale by one joins two buckets into one. Source: OpenTelemetry
+ * specification, metrics/data-model.md, exponential histogram.
  */
 export function coarsen(
   buckets: Buckets | undefined,
@@ -181,12 +181,12 @@ export function coarsen(
   return { counts, zeros }
 }
 
-/** The index of the first bucket that does not lie wholly within a threshold, at a scale. */
+/** The index of the first bucket that is not wholly within a threshold, at a scale. */
 function bucketsBelow(threshold: number, scale: number): number {
   if (threshold === 0) return -Infinity
   const exact = Math.log2(threshold) * 2 ** scale
   const nearest = Math.round(exact)
-  // A threshold is nearly always a bound of a bucket, which the logarithm may miss by a hair.
+  // A threshold is nearly always a bound of a bucket, which the logarithm may miss slightly.
   return Math.abs(exact - nearest) < 1e-6 ? nearest : Math.floor(exact)
 }
 
@@ -211,7 +211,7 @@ export function pointOf(last: Remembered): CumulativePoint {
   return last.kind === 'summary' ? new SummaryPoint(last) : last
 }
 
-/** A first value as a difference. It starts where its sender does, or at the point before the counter fell. */
+/** A first value as a difference. It starts when its sender does, or at the point before the counter fell. */
 export function countedFromZero(previous: Remembered | undefined, point: CumulativePoint): DataPoint {
   const { startTimeUnixNano: start, timeUnixNano: time } = point
   if (previous !== undefined && previous.timeUnixNano > start) {

@@ -1,33 +1,33 @@
 interface Exports {
-  /** The time of the export that came last, and that of the one before it; nanoseconds since 1970. */
+  /** The times of the last export and of the one before it; nanoseconds since 1970. */
   latest: bigint
   previous: bigint
-  /** Between the two. */
+  /** The time between the two. */
   interval: bigint
-  /** How many came at such an interval, one after the other. */
+  /** How many exports came at this interval, one after the other. */
   count: number
-  /** The starts of series that were known, the one that came last first: those of the processes that export the metric. */
+  /** The starts of known series, the last one first: those of the processes that export the metric. */
   starts: readonly bigint[]
-  /** Whether a series of the metric was forgotten, so that one that seems to be new may have been there before. */
+  /** Whether a series of the metric was forgotten, so that one that seems new may be an old one. */
   forgot: boolean
 }
 
-/** Starts of a metric that are remembered. */
+/** The most starts of a metric that are remembered. */
 const MAX_STARTS = 4
-/** Exports of a metric after which a series that was in none of those before the last must be new. */
+/** Exports of a metric after which a series that was in none of them before the last must be new. */
 const ENOUGH = 3
-/** Nanoseconds below which a time is never another export: the interval is not known from the beginning. */
+/** Nanoseconds below which a time never counts as another export, because the interval is not known at the beginning. */
 const SHORTEST = 500_000_000n
 
 /**
- * When metrics were exported, by their numbers: the times of their points. Times less than half an interval apart are one
- * export, because some senders split an export over several requests, or give each instrument a time of its own. Where an
- * interval is more than twice the one before, that was no interval, but within one export.
+ * When metrics were exported, by their numbers, from the times of their points. Times less than half an interval apart
+ * count as one export, because some senders split an export over several requests, or give each instrument a time of
+ * its own. If an interval is more than twice the one before, the earlier one was within one export.
  */
 export class ExportTimes {
   readonly #exports = new Map<number, Exports>()
 
-  /** Notes the latest time of the points that came together. */
+  /** Notes the latest time of points that came together. */
   note(metric: number, time: bigint): void {
     const exports = this.#exports.get(metric)
     if (exports === undefined) {
@@ -54,21 +54,21 @@ export class ExportTimes {
     return this.#exports.get(metric)?.starts[0]
   }
 
-  /** Notes that a series of the metric is not remembered any more, or was not to begin with. */
+  /** Notes that a series of the metric is no longer remembered, or never was. */
   forgot(metric: number): void {
     const exports = this.#exports.get(metric)
     if (exports !== undefined) exports.forgot = true
   }
 
   /**
-   * The time of the last export that is complete, where a series whose first point has this start and time was in neither that
-   * nor the one before, although its process exported the metric; otherwise `undefined`. Who started before that and is
-   * not known may have exported it elsewhere.
+   * The time of the last complete export, if a series whose first point has this start and time was in neither that
+   * export nor the one before, although its process exported the metric; otherwise `undefined`. A process that started
+   * before that and is not known may have exported the series elsewhere.
    */
   lastWithout(metric: number, start: bigint, time: bigint): bigint | undefined {
     const exports = this.#exports.get(metric)
     if (exports === undefined || exports.forgot || exports.count < ENOUGH) return undefined
-    // A point of an earlier export that comes late.
+    // A late point of an earlier export.
     if ((exports.latest - time) * 2n >= exports.interval) return undefined
     return start > exports.previous || exports.starts.includes(start) ? exports.previous : undefined
   }

@@ -4,25 +4,25 @@ import type { Buckets, ExponentialHistogramPoint, HistogramPoint } from '../metr
 type Extremes = Pick<HistogramPoint, 'min' | 'max'>
 
 /**
- * The extremes of a point, no wider than the buckets that counted something. A point of differences that has the extremes of
- * all time gets those of its own time: exact where they were reached in it, otherwise the bound of a bucket. An extreme
- * that the point does not have, or that is not finite, is left out.
+ * The extremes of a point, no wider than the buckets that counted. A difference that has the extremes of all time gets
+ * those of its own time: exact if they were reached in it, otherwise the bound of a bucket. An extreme that is missing
+ * or not finite is left out.
  */
 export function boundedExtremes(point: HistogramPoint | ExponentialHistogramPoint): Extremes {
   const min = finite(point.min)
   const max = finite(point.max)
   const [least, greatest] = [min ?? -Infinity, max ?? Infinity]
-  // Such a point is malformed, and remains so.
+  // Such a point is malformed, and stays so.
   if (least > greatest) return { min, max }
   const [lowest, highest] = point.kind === 'histogram' ? explicitRange(point) : exponentialRange(point)
-  // The bound of a bucket may be a hair beyond the extreme it should enclose; then the extreme is right.
+  // The bound of a bucket may lie slightly beyond the extreme that it should enclose; then the extreme is right.
   return {
     min: min === undefined ? undefined : Math.min(Math.max(lowest, least), greatest),
     max: max === undefined ? undefined : Math.max(Math.min(highest, greatest), least),
   }
 }
 
-/** From the lower bound of the lowest bucket that counted to the upper one of the highest; without any, everything. */
+/** From the lower bound of the lowest bucket that counted to the upper bound of the highest; unlimited if none did. */
 type Range = readonly [number, number]
 
 const EVERYTHING: Range = [-Infinity, Infinity]

@@ -2,15 +2,15 @@ import type { PointCursor } from '../metrics/point_cursor.ts'
 import type { ExportTimes } from './export_times.ts'
 
 /**
- * What becomes of the first value of a series, and of the first after a reset:
- * `keep` passes it on as if counted from zero, `drop` withholds it, `auto` passes it on only when the series says that it
- * began after this process did, so that nothing was counted before.
+ * The treatment of the first value of a series, and of the first one after a reset: `keep` passes it on as if counted
+ * from zero, `drop` withholds it, and `auto` passes it on only if the series says that it began after this process did,
+ * so that nothing was counted before.
  */
 export type InitialValue = 'auto' | 'keep' | 'drop'
 
-/** Decides whether the first value of a series is passed on, and notes what that depends on. Times in nanoseconds since 1970. */
+/** Decides whether the first value of a series is passed on, and notes the data for that decision. Times in nanoseconds since 1970. */
 export class FirstValues {
-  /** Whether something has to be noted. */
+  /** Whether such data has to be noted. */
   readonly areNoted: boolean
 
   /** `processStart`: when this process began. */
@@ -28,12 +28,12 @@ export class FirstValues {
     return start > this.processStart && start < time
   }
 
-  /** `keeps` for the point at a cursor, whose times are only made numbers where they matter. */
+  /** `keeps` for the point at a cursor, whose times are read as numbers only if they matter. */
   keepsAt(cursor: PointCursor): boolean {
     return this.areNoted ? this.keeps(cursor.start(), cursor.time()) : this.initialValue === 'keep'
   }
 
-  /** Notes the latest time of the points that came together. */
+  /** Notes the latest time of points that came together. */
   note(owner: number, latest: bigint): void {
     if (this.areNoted) this.exports.note(owner, latest)
   }
@@ -53,7 +53,7 @@ export class FirstValues {
     return this.lastWithout(owner, time, time) !== undefined
   }
 
-  /** The last export that was complete without a series, where that must be new: `start` and `time` of its first point. */
+  /** The last complete export that did not have a series, if the series must be new: `start` and `time` of its first point. */
   lastWithout(owner: number, start: bigint, time: bigint): bigint | undefined {
     return this.areNoted ? this.exports.lastWithout(owner, start, time) : undefined
   }

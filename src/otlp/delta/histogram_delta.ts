@@ -12,22 +12,22 @@ import type { PointMemory } from './point_memory.ts'
 const DELTA_FIELD = [0x10, 0x01]
 /** A tag and eight bytes. */
 const EXTREME = 9
-/** As the place of an extreme that is not there. */
+/** The position of an absent extreme. */
 const NOT_DROPPED = -1
 
-/** Bytes of the cursor's point without the extremes that are not those of its difference: `kept` says which are. */
+/** Bytes of the cursor's point without the extremes that do not belong to its difference: `kept` names those that do. */
 export function lengthOfDifference({ pointStart, pointEnd, minAt, maxAt }: HistogramCursor, kept: number): number {
   const dropsMin = minAt >= 0 && (kept & KEEPS_MIN) === 0
   const dropsMax = maxAt >= 0 && (kept & KEEPS_MAX) === 0
   return pointEnd - pointStart - (dropsMin ? EXTREME : 0) - (dropsMax ? EXTREME : 0)
 }
 
-/** Bytes of a field of one byte's tag that holds `length` bytes. */
+/** Bytes of a field with a one-byte tag that holds `length` bytes. */
 export function fieldLength(length: number): number {
   return 1 + varintLength(length) + length
 }
 
-/** Where metrics go whose points became shorter: all of one request find room in as many bytes as that has. */
+/** The destination of metrics whose points became shorter: those of one request fit into as many bytes as the request has. */
 export class HistogramDeltaWriter {
   readonly #source: EncodedRequest
   readonly #bounded: boolean
@@ -41,8 +41,9 @@ export class HistogramDeltaWriter {
   }
 
   /**
-   * Writes a metric whose every point the cursor reads as differences to what is remembered, and remembers the points.
-   * `series`: the number of each; `kept`: its extremes as of `lengthOfDifference`; `points`: the length of all fields that hold one.
+   * Writes a metric, if the cursor can read its every point, as differences from the memory, and remembers the points.
+   * `series`: the number of each; `kept`: its extremes, see `lengthOfDifference`; `points`: the length of all fields
+   * that hold one.
    */
   write(
     metric: Encoded<MetricFields>,
@@ -86,7 +87,7 @@ export class HistogramDeltaWriter {
   }
 }
 
-/** Copies the cursor's point without the fields whose values stand at these places, if there are any. */
+/** Copies the cursor's point without the fields whose values are at these positions, if any. */
 function copyWithout(
   bytes: Buffer,
   { pointStart, pointEnd }: HistogramCursor,

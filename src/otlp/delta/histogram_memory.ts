@@ -3,7 +3,7 @@ import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { HistogramPoint } from '../metrics/points.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
 
-/** A point in one array: these five, then as many buckets, then the bounds. Sum and extremes that were not taken are NaN. */
+/** A point in one array: these five, then the buckets, then the bounds. A sum or extreme that is absent is NaN. */
 const COUNT = 0
 const SUM = 1
 const MIN = 2
@@ -11,14 +11,14 @@ const MAX = 3
 const BUCKETS = 4
 const FIRST = 5
 
-/** What a series takes beside the numbers. */
+/** Bytes that a series takes in addition to the numbers. */
 const ARRAY_BYTES = 200
 
-/** Extremes of a point that are those of its difference, too. */
+/** Extremes of a point that belong to its difference, too. */
 export const KEEPS_MIN = 1
 export const KEEPS_MAX = 2
 
-/** What is remembered of the last point of each of many series of histograms with explicit bounds, but for its times. */
+/** The memory of the last point of each of many series of histograms with explicit bounds, without its times. */
 export class HistogramMemory {
   readonly #points = new Map<number, Float64Array>()
 
@@ -31,7 +31,7 @@ export class HistogramMemory {
     this.remembered.add(-bytesFor(point.length))
   }
 
-  /** Whether the cursor's point may be remembered where none is. */
+  /** Whether the cursor's point may be remembered if there is no memory of its series. */
   hasRoom({ bucketsStart, bucketsEnd, boundsStart, boundsEnd }: HistogramCursor): boolean {
     return this.remembered.hasRoom(bytesFor(FIRST + (bucketsEnd - bucketsStart + boundsEnd - boundsStart) / 8))
   }
@@ -81,7 +81,7 @@ export class HistogramMemory {
     this.#points.get(series)?.set(counts)
   }
 
-  /** Whether the cursor's point has the buckets of what is remembered, and none of its numbers has gone back. */
+  /** Whether the cursor's point has the remembered buckets, and none of its numbers has decreased. */
   precedes(series: number, cursor: HistogramCursor): boolean {
     const point = this.#points.get(series)
     if (point === undefined) return false
@@ -101,12 +101,12 @@ export class HistogramMemory {
     return true
   }
 
-  /** Whether the cursor's point counted nothing since what is remembered. */
+  /** Whether the cursor's point has counted nothing since the remembered one. */
   standsStill(series: number, { view, countAt }: HistogramCursor): boolean {
     return uint64(view, countAt) === (this.#points.get(series) as Float64Array)[COUNT]
   }
 
-  /** The extremes of the cursor's point that were reached since what is remembered. */
+  /** The extremes of the cursor's point that were reached since the remembered one. */
   newExtremes(series: number, { view, minAt, maxAt }: HistogramCursor): number {
     const point = this.#points.get(series) as Float64Array
     return (double(view, minAt) < point[MIN] ? KEEPS_MIN : 0) | (double(view, maxAt) > point[MAX] ? KEEPS_MAX : 0)
@@ -177,7 +177,7 @@ function bytesFor(numbers: number): number {
   return ARRAY_BYTES + Float64Array.BYTES_PER_ELEMENT * numbers
 }
 
-/** `boundedExtremes` for the cursor's point, of whose buckets these are the first and the last that counted something. */
+/** `boundedExtremes` for the cursor's point; these are the first and the last of its buckets that counted. */
 function writeBounded(
   { view, minAt, maxAt, boundsStart, boundsEnd }: HistogramCursor,
   lowest: number,
@@ -199,7 +199,7 @@ function writeBounded(
 function difference(view: DataView, at: number, before: number, out: DataView, to: number): number {
   const value = uint64(view, at)
   const grown = value - before
-  // A remainder of a double is dear, and few grow by so much.
+  // A remainder of a double is slow, and few numbers grow by so much.
   const high = grown < 4294967296 ? 0 : Math.floor(grown / 4294967296)
   out.setUint32(to, high === 0 ? grown : grown - high * 4294967296, true)
   out.setUint32(to + 4, high, true)

@@ -5,8 +5,8 @@ import { narrow } from '../wire/fields.ts'
 import { MISSED_INTERVALS, nextInterval, UNKNOWN_INTERVAL } from '../common/remembered_bytes.ts'
 
 /*
- * What is remembered of a series, in 32-bit places: when it was seen and at what interval (0: not known), in milliseconds, its value
- * (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
+ * The memory of a series, in 32-bit words: when it was last seen and at what interval (0: not known), in milliseconds,
+ * its value (a double or an int, as on the wire), its time and start (64 bits each), and two small numbers.
  */
 const SEEN = 0
 const INTERVAL = 1
@@ -16,7 +16,7 @@ const START = 6
 const PASS = 8
 const KIND = 9
 const STRIDE = 10
-/** What a series takes, as the array grows twofold. */
+/** Bytes that a series takes, as the array grows twofold. */
 export const POINT_BYTES = 60
 
 const NOTHING = 0
@@ -44,12 +44,12 @@ interface Times {
   readonly startAt: number
 }
 
-/** The last points and times of many series, by their number, in one array instead of an object for each. */
+/** The last points and times of many series, by number, in one array instead of an object for each. */
 export class PointMemory {
   #places = new Int32Array(64 * STRIDE)
   #doubles = new Float64Array(this.#places.buffer)
 
-  /** Makes room for a series, of which nothing is known yet. */
+  /** Makes room for a series that nothing is known of yet. */
   clear(series: number): void {
     while ((series + 1) * STRIDE > this.#places.length) {
       this.#places = doubled(this.#places)
@@ -62,28 +62,28 @@ export class PointMemory {
     return this.#places[series * STRIDE + KIND] !== NOTHING
   }
 
-  /** Milliseconds since the series was seen, of times as in `see`. */
+  /** Milliseconds since the series was seen, on the clock of `see`. */
   age(series: number, now: number): number {
     return (now - this.#places[series * STRIDE + SEEN]) | 0
   }
 
-  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. What is older than 24 days seems to be younger. */
+  /** `now`: milliseconds of `Clock.monotonic`, as an int of 32 bits. Ages of more than 24 days appear smaller. */
   see(series: number, now: number): void {
     const places = this.#places
     const at = series * STRIDE
     const gap = (now - places[at + SEEN]) | 0
-    // The first that is seen after `clear` says nothing of an interval.
+    // The first occurrence after `clear` says nothing about an interval.
     if (gap > 0 && places[at + KIND] !== NOTHING) places[at + INTERVAL] = nextInterval(places[at + INTERVAL], gap)
     places[at + SEEN] = now
   }
 
-  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  /** Whether the series has missed enough to be forgotten for another, or nothing is known of it anyway. */
   mayGo(series: number, now: number): boolean {
     const interval = this.#places[series * STRIDE + INTERVAL]
     return this.age(series, now) > MISSED_INTERVALS * (interval === 0 ? UNKNOWN_INTERVAL : interval)
   }
 
-  /** Marks the series; `false` when it was marked with this number already. */
+  /** Marks the series; `false` if it already has this mark. */
   mark(series: number, pass: number): boolean {
     const at = series * STRIDE + PASS
     if (this.#places[at] === pass) return false
@@ -91,7 +91,7 @@ export class PointMemory {
     return true
   }
 
-  /** `undefined` when nothing is known, or no number. */
+  /** `undefined` if nothing is known, or the value is not a number. */
   get(series: number): RememberedNumber | undefined {
     const at = series * STRIDE
     const kind = this.#places[at + KIND]
@@ -130,7 +130,7 @@ export class PointMemory {
     this.#places[at + KIND] = OTHER
   }
 
-  /** Whether a number that is remembered is an int. */
+  /** Whether a remembered number is an int. */
   isInt(series: number): boolean {
     return this.#places[series * STRIDE + KIND] === INT
   }
@@ -165,7 +165,7 @@ export class PointMemory {
     this.#places[series * STRIDE + KIND] = NOTHING
   }
 
-  /** Whether the point at these times is a later one of the same run: it says the same start, and another time than that. */
+  /** Whether the point at these times is a later one of the same run: it has the same start, and a time other than that. */
   precedes(series: number, { view, timeAt, startAt }: Times): boolean {
     if (startAt < 0) return false
     const places = this.#places
@@ -182,8 +182,8 @@ export class PointMemory {
   }
 
   /**
-   * The difference between the cursor's point and what is remembered; NaN unless it goes on from that and has grown. Beyond
-   * 2^53 a difference is left to those who count exactly.
+   * The difference between the cursor's point and the remembered one; NaN unless the point continues from that and has
+   * grown. Beyond 2^53 a difference is left to the code that counts exactly.
    */
   differenceTo(series: number, cursor: NumberPointCursor): number {
     const { view, isInt, valueAt } = cursor
@@ -217,7 +217,7 @@ export class PointMemory {
     }
   }
 
-  /** Writes the time that is remembered as the start in `out`, and takes over the time in `view`. */
+  /** Writes the remembered time as the start in `out`, and takes over the time in `view`. */
   replaceTimes(series: number, view: DataView, timeAt: number, out: DataView, startAt: number): void {
     const places = this.#places
     const at = series * STRIDE
@@ -249,7 +249,7 @@ export class PointMemory {
     this.#places[at + KIND] = OTHER
   }
 
-  /** Takes the time between a point and the next into the interval: what was held back comes all at once. 2^20 ns are about a millisecond. */
+  /** Includes the time between a point and the next in the interval, because delayed data comes all at once. 2^20 ns are about a millisecond. */
   #moveOn(at: number, timeLow: number, timeHigh: number): void {
     const places = this.#places
     const gap = ((timeHigh - places[at + TIME + 1]) << 12) + (timeLow >>> 20) - (places[at + TIME] >>> 20)

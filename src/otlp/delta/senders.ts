@@ -7,11 +7,11 @@ import type { DataPoint } from '../metrics/points.ts'
 /** The points of a sender with one start. */
 export interface Run {
   readonly last: Remembered
-  /** What had been counted before the first of them; `undefined`: nothing. */
+  /** The count before the first of them; `undefined`: nothing. */
   readonly base: Remembered | undefined
 }
 
-/** Its runs, the one whose point came last first. Several, where it computes its start again and again. */
+/** Its runs, the one with the last point first. There are several if it computes its start again and again. */
 export interface Sender {
   readonly runs: readonly Run[]
   /** Whether it had more starts than are remembered, so that an earlier one says nothing. */
@@ -23,29 +23,29 @@ export type Withheld =
   'first_value' | 'counter_reset' | 'out_of_order' | 'duplicate_timestamp' | 'several_writers' | 'too_many_series'
 
 export interface Step {
-  /** The difference, or why there is none; `later`: the next point will count this one, or give it up. */
+  /** The difference, or the reason why there is none; `later`: the next point will count this one, or give it up. */
   readonly result: DataPoint | Withheld | 'later'
-  /** Why a point that was to be counted later is not. */
+  /** Why a point that was to be counted later is not counted. */
   readonly givenUp?: Withheld
 }
 
 export interface SenderRules {
   /** Whether nothing of a sender that began at `start` was counted before its first point, at `time`. */
   countsFromZero(start: bigint, time: bigint): boolean
-  /** Whether a sender that restarted or was reset is counted from zero; otherwise its first point only is a new beginning. */
+  /** Whether a sender that restarted or was reset is counted from zero; otherwise its first point is only a new beginning. */
   readonly countsResets: boolean
 }
 
-/** Senders of a series, and starts of a sender, that are remembered. */
+/** The most senders of a series, and starts of a sender, that are remembered. */
 const MAX_SENDERS = 4
 /** Nanoseconds of silence after which one of several senders makes room for another. */
 const GONE = 300_000_000_000n
-/** What is remembered of the senders of a series beside their points. */
+/** Bytes that the senders of a series take in addition to their points. */
 const SENDERS_BYTES = 400
 
 /**
- * Who sends the points of a series. Usually that is one process, and each start is a restart of it. What a start says, for a
- * point that follows the one before in time:
+ * The senders of a series. Usually there is one process, and each start is a restart of it. The meaning of a start, for
+ * a point that follows the previous one in time:
  *
  *   after the last point        a restart: counted from zero
  *   another, no fall            a sender that computes its start again and again: one counter
@@ -58,28 +58,28 @@ const SENDERS_BYTES = 400
  * A point of an earlier sender that is older than the start of the last one is only late: it counts, and decides nothing.
  */
 export class Senders {
-  /** The one whose point came last is first. */
+  /** The one with the last point is first. */
   list: readonly Sender[]
   /** Whether they are known to be several, and not one that restarted. */
   several = false
-  /** A point that fell, until the next decides why. */
+  /** A point that fell, until the next one shows why. */
   withheld: Remembered | undefined
-  /** When the last point came of a sender that has made room for another: who began before that may be that one. */
+  /** When the last point came of a sender that has made room for another: a sender that began before that may be the same one. */
   forgottenUntil = 0n
   /** The bytes that are counted for it. */
   counted = 0
 
-  /** One, which sent the given point last. */
+  /** One sender, which sent the given point last. */
   constructor(last: Remembered) {
     this.list = [{ runs: [{ last, base: undefined }], wavers: false }]
   }
 
-  /** The point that came last. */
+  /** The last point. */
   get last(): Remembered {
     return this.list[0].runs[0].last
   }
 
-  /** Puts the point that came last in the place of one that came before. */
+  /** Replaces an earlier point by the last one. */
   set last(last: Remembered) {
     const [{ runs, wavers }, ...others] = this.list
     this.list = [{ runs: [{ ...runs[0], last }, ...runs.slice(1)], wavers }, ...others]
@@ -103,7 +103,7 @@ export class Senders {
   /** Takes the next point of the series. */
   follow(point: CumulativePoint, rules: SenderRules): Step {
     const { startTimeUnixNano, timeUnixNano: time } = point
-    // A start that is not known says nothing: the point is one of who sent the one before.
+    // An unknown start says nothing: the point belongs to the sender of the previous one.
     const start = startTimeUnixNano === 0n ? (this.withheld ?? this.last).startTimeUnixNano : startTimeUnixNano
     const sender = this.list.find(({ runs }) => runs.some(({ last }) => last.startTimeUnixNano === start))
     const before = this.#lastTime(start, sender)
@@ -122,7 +122,7 @@ export class Senders {
     return this.several ? { result: this.#resetTo(next) } : this.#withhold(next)
   }
 
-  /** When the point came after which one with this start has to come. */
+  /** The time of the point that any point with this start has to follow. */
   #lastTime(start: bigint, sender: Sender | undefined): bigint {
     const { withheld } = this
     if (withheld !== undefined && (sender === undefined || withheld.startTimeUnixNano === start)) {
@@ -131,15 +131,15 @@ export class Senders {
     return lastTime(sender ?? this.list[0])
   }
 
-  /** What it was that fell, now that another point has come. */
+  /** Explains the point that fell, now that another point has come. */
   #decide(next: Next, withheld: Remembered, sender: Sender | undefined): Step {
     const { point, start, rules } = next
     const given: Pick<Step, 'givenUp'> = rules.countsResets ? { givenUp: 'counter_reset' } : {}
     const onward = differenceOf(withheld, point)
     this.withheld = undefined
     if (start === withheld.startTimeUnixNano) {
-      // It goes on from before the fall, so that one point alone was too low: a figure of the kernel that is corrected, or one of
-      // another sender with this very start.
+      // It continues from before the fall, so that one point alone was too low: a figure of the kernel that is
+      // corrected, or a point of another sender with this very start.
       const counted = differenceOf(this.last, point)
       if (counted !== undefined) return { result: this.#goOn(next, counted), ...given }
     } else if (sender !== undefined) {
@@ -154,7 +154,7 @@ export class Senders {
     return { result: rules.countsResets ? result : onward }
   }
 
-  /** The last sender goes on, whatever its start. */
+  /** The last sender goes on, whatever its start is. */
   #goOn(next: Next, counted: DataPoint): DataPoint {
     const [sender, ...others] = this.list
     if (sender.runs.every(({ last }) => last.startTimeUnixNano !== next.start)) return this.#waver(next, counted)
@@ -162,7 +162,7 @@ export class Senders {
     return counted
   }
 
-  /** The withheld point was of another sender, since the one before goes on. */
+  /** The withheld point belonged to another sender, because the sender of the previous one goes on. */
   #alsoCount(result: DataPoint, withheld: Remembered, rules: SenderRules): Step {
     const { startTimeUnixNano: start, timeUnixNano: time } = withheld
     this.several = true
@@ -172,7 +172,7 @@ export class Senders {
     return rules.countsFromZero(start, time) ? { result: plus(result, withheld) } : { result, givenUp: 'first_value' }
   }
 
-  /** A late point of a sender that has restarted since, which says nothing of the one after it. `undefined`: something has fallen. */
+  /** A late point of a sender that has restarted since; it says nothing about the point after it. `undefined`: a part of it fell. */
   #ofOneBefore(point: CumulativePoint, start: bigint, sender: Sender): DataPoint | undefined {
     const counted = differenceOf(sender.runs[0].last, point)
     if (counted === undefined) return undefined
@@ -181,14 +181,14 @@ export class Senders {
     return counted
   }
 
-  /** `undefined`: something has fallen. */
+  /** `undefined`: a part of it fell. */
   #ofKnownStart(next: Next, sender: Sender): DataPoint | undefined {
     const { point, start, time } = next
     const [latest] = sender.runs
     const run = sender.runs.find(({ last }) => last.startTimeUnixNano === start) as Run
     const counted = differenceOf(latest.last, point)
     if (counted !== undefined) {
-      // Whoever restarted sends nothing more with the start before.
+      // A sender that restarted sends nothing more with the previous start.
       if (sender !== this.list[0]) this.several = true
       this.list = [goneOn(sender, point, start), ...this.list.filter((one) => one !== sender)]
       return counted
@@ -202,12 +202,12 @@ export class Senders {
     return this.#waver(next, wavering)
   }
 
-  /** The runs of a sender are senders of their own: what one counter of all could not count is counted now. */
+  /** The runs of a sender turn out to be senders of their own: increases that one counter for all could not count are counted now. */
   #split({ point, start }: Next, sender: Sender, run: Run): DataPoint | undefined {
     const counted = differenceOf(run.last, point)
     if (counted === undefined) return undefined
     const [latest, ...earlier] = sender.runs
-    // Counted was the latest less the base of the first.
+    // The counted part was the latest value less the base of the first.
     let missing = earlier.map(({ last }) => last).reduce(sum)
     for (const { base } of [latest, ...earlier]) if (base !== undefined) missing = less(missing, base)
     this.several = true
@@ -217,7 +217,7 @@ export class Senders {
     return plus(counted, missing)
   }
 
-  /** `undefined`: something has fallen. */
+  /** `undefined`: a part of it fell. */
   #ofUnknownStart(next: Next): DataPoint | Withheld | undefined {
     if (next.start <= this.forgottenUntil) this.several = true
     const restarted = this.#restart(next)
@@ -226,10 +226,10 @@ export class Senders {
     return counted && this.#waver(next, counted)
   }
 
-  /** The first point of a sender that was not there before; `undefined`: as far as its start says, it was. */
+  /** The first point of a sender that was not there before; `undefined`: its start says that it was. */
   #restart(next: Next): DataPoint | Withheld | undefined {
     const { start, time, rules } = next
-    // A start that lies after its point is that of a clock that was set.
+    // A start after its own point comes from a clock that was set.
     if (start > time) return undefined
     if (start === time) return this.#begin(next, rules.countsFromZero(start, time) ? undefined : 'counter_reset')
     if (!this.several) return start > this.last.timeUnixNano ? this.#begin(next, undefined) : undefined
@@ -262,7 +262,7 @@ export class Senders {
     return counted
   }
 
-  /** The point counts from zero, and what was sent with its start before was another count. */
+  /** The point counts from zero; the earlier points with its start belong to another count. */
   #resetTo({ point, start, rules }: Next): DataPoint | Withheld {
     const own = this.list.flatMap(({ runs }) => runs).find(({ last }) => last.startTimeUnixNano === start)
     const previous = own?.last ?? this.last
@@ -270,7 +270,7 @@ export class Senders {
       .map(({ runs, wavers }) => ({ runs: runs.filter(({ last }) => last.startTimeUnixNano !== start), wavers }))
       .filter(({ runs }) => runs.length > 0)
     const list = [senderOf(remembered(point, start, undefined)), ...others]
-    // Of one that says another start each time, what was before its resets is no sender that could come back.
+    // If a sender gives another start each time, its runs before its resets are not senders that could return.
     if (this.several) this.#keep(list)
     else this.list = list.slice(0, MAX_SENDERS)
     return rules.countsResets ? countedFromZero(previous, point) : 'counter_reset'
@@ -290,7 +290,7 @@ export class Senders {
   }
 }
 
-/** A point that is to be taken, with the start that counts. */
+/** A point to be counted, with its effective start. */
 interface Next {
   readonly point: CumulativePoint
   readonly start: bigint
@@ -313,7 +313,7 @@ function lastTime({ runs }: Sender): bigint {
   return runs[0].last.timeUnixNano
 }
 
-/** A difference, and what another sender has counted. */
+/** A difference, together with the count of another sender. */
 function plus(difference: DataPoint, also: Remembered): DataPoint {
   const added = pointOf(also)
   if (difference.kind === 'number' && added.kind === 'number') return difference.with(addValues(difference, added))
@@ -324,7 +324,7 @@ function sum(left: Remembered, right: Remembered): Remembered {
   return plus(pointOf(left), right)
 }
 
-/** Nothing where it would be less than that. */
+/** Nothing if it would be less than that. */
 function less(left: Remembered, base: Remembered): Remembered {
   return (differenceOf(base, pointOf(left)) ?? differenceOf(left, pointOf(left))) as CumulativePoint
 }

@@ -7,8 +7,8 @@ import { Senders } from './senders.ts'
 import type { Run } from './senders.ts'
 
 /*
- * Who sends a series, as an OTLP request: a point for what is remembered of each run, of its base, and for one that is
- * withheld. Its attributes say which it is.
+ * The senders of a series, as an OTLP request: a point for the memory of each run and of its base, and for a withheld
+ * point. The attributes of a point say which of these it is.
  */
 const TYPES = {
   number: { type: 'sum', monotonic: true },
@@ -33,7 +33,7 @@ export function writeSenders({ list, several, withheld, forgottenUntil }: Sender
   return MetricBatch.of({ metrics: [metric] }).toOtlp()
 }
 
-/** Reads what `writeSenders` wrote. */
+/** Reads the result of `writeSenders`. */
 export function readSenders(bytes: Uint8Array): Senders {
   const [{ metric }] = MetricBatch.fromOtlp(bytes).metrics()
   const senders = new Senders(readPoint(metric.points[0]))

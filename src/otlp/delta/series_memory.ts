@@ -19,12 +19,12 @@ const ATTRIBUTE_TAGS: Readonly<Record<CumulativePoint['kind'], number>> = {
   summary: 0x3a,
 }
 
-/** What a metric takes in `exports`, and where its batches are noted. */
+/** Bytes that a metric takes in `exports`, and where its batches are noted. */
 const METRIC_BYTES = 300
 
 /**
- * What is remembered of series: resource, scope, name, unit and attributes, and the last point. What came in the usual way
- * is in few large arrays; who sends a series is only remembered where a start changed or something fell.
+ * The memory of series: resource, scope, name, unit and attributes, and the last point. Series that behave in the usual
+ * way are in a few large arrays; the senders of a series are only remembered if a start changed or a value fell.
  */
 export class SeriesMemory {
   readonly metrics: MetricIndex
@@ -32,15 +32,18 @@ export class SeriesMemory {
   readonly points = new PointMemory()
   readonly histograms: HistogramMemory
   readonly exports = new ExportTimes()
-  /** Stands for the numbers of the series as they are: another object as soon as numbers may be used again. */
+  /** Identity token for the numbers of the series; replaced as soon as numbers may be used again. */
   numbering = {}
-  /** The last points of the series for which neither `points` nor `histograms` is made. */
+  /** The last points of the series that neither `points` nor `histograms` can hold. */
   readonly #others = new Map<number, Remembered>()
-  /** Of the series whose start has changed, or whose last point was withheld. Their last points are where all are. */
+  /** For the series whose start has changed, or whose last point was withheld. Their last points are stored with all others. */
   readonly #senders = new Map<number, Senders>()
   readonly #withheld = new Set<number>()
 
-  /** `ttl`: milliseconds after which a series that sends nothing is forgotten. `maxSeries`: other spellings included. Times are as of `PointMemory`. */
+  /**
+   * `ttl`: milliseconds after which a series that sends nothing is forgotten. `maxSeries`: includes other spellings.
+   * Times as in `PointMemory`.
+   */
   constructor(
     private readonly ttl: number,
     maxSeries: number,
@@ -52,12 +55,13 @@ export class SeriesMemory {
   }
 
   /**
-   * The number of the series of a metric whose attributes stand there; one that is new, or was not seen for too long, remembers
-   * nothing. `TOO_LARGE` or `NO_ROOM` where it is new and is not to be remembered, also because its metric is not.
+   * The number of the series of a metric with the attributes at this position; one that is new, or was not seen for too
+   * long, has no memory. `TOO_LARGE` or `NO_ROOM` if it is new and is not to be remembered, also because its metric is
+   * not.
    */
   find(owner: number, view: DataView, start: number, end: number, now: number): number {
     const series = owner < 0 ? owner : this.series.find(owner, view, start, end)
-    // Small, so that it becomes a part of the loop over points.
+    // Small, so that it is inlined into the loop over points.
     return series >= 0 && this.points.age(series, now) <= this.ttl
       ? series
       : this.#begin(series, owner, view, start, end, now)
@@ -97,7 +101,7 @@ export class SeriesMemory {
     return this.#others.has(series)
   }
 
-  /** Whether a point is withheld until the next comes. */
+  /** Whether a point is withheld until the next one comes. */
   isWithheld(series: number): boolean {
     return this.#withheld.size > 0 && this.#withheld.has(series)
   }
@@ -117,7 +121,7 @@ export class SeriesMemory {
     this.remembered.add(bytesOf(last))
   }
 
-  /** Who sends the series, where there is more to say than that it is one sender. */
+  /** The senders of the series, if there is more to know than that it is one sender. */
   sendersOf(series: number): Senders | undefined {
     return this.#senders.get(series)
   }
@@ -133,14 +137,14 @@ export class SeriesMemory {
     else this.#withheld.add(series)
   }
 
-  /** Says that the last point is where `points` and `histograms` have it, and that of who sent it nothing else is known. */
+  /** Notes that the last point is in `points` and `histograms`, and that nothing else is known of its sender. */
   isPlain(series: number): void {
     this.#forgetOther(series)
     this.#forgetSenders(series)
     this.#withheld.delete(series)
   }
 
-  /** Lets go of what is remembered of a series, which keeps its number; returns whether a point was withheld. */
+  /** Forgets a series, which keeps its number; returns whether a point was withheld. */
   forget(series: number): boolean {
     const wasWithheld = this.#withheld.has(series)
     this.points.forget(series)
@@ -150,27 +154,27 @@ export class SeriesMemory {
     return wasWithheld
   }
 
-  /** Whether the series has missed so much that it may be forgotten for another, or nothing is known of it anyway. */
+  /** Whether the series has missed enough to be forgotten for another, or nothing is known of it anyway. */
   mayGo(series: number, now: number): boolean {
     return !this.knows(series) || this.points.mayGo(series, now)
   }
 
-  /** Whether a series that is new may remember this point beside what every series takes. */
+  /** Whether a new series may remember this point in addition to the bytes that every series takes. */
   hasRoomFor(point: CumulativePoint): boolean {
     return point.kind === 'number' || this.remembered.hasRoom(bytesOf(point))
   }
 
-  /** Whether all that is remembered, here and elsewhere, is no more than may be. */
+  /** Whether the total memory, here and elsewhere, is within its limit. */
   get isWithinLimit(): boolean {
     return this.remembered.hasRoom(0)
   }
 
-  /** Whether more may be taken over from an earlier process, which leaves room for resources and scopes, and for some that are new. */
+  /** Whether more may be taken over from an earlier process; this leaves room for resources and scopes, and for some new series. */
   get mayRestore(): boolean {
     return this.remembered.hasRoom(this.remembered.limit / 8)
   }
 
-  /** By number of a series, whether it is in the `part` of all that came longest ago. */
+  /** By number of a series, whether it is among the `part` of all that were seen longest ago. */
   oldest(part: number, now: number): Uint8Array {
     const ages = new Int32Array(this.series.end).map((_, series) =>
       this.knows(series) ? Math.max(0, this.points.age(series, now)) : -1,
@@ -178,7 +182,10 @@ export class SeriesMemory {
     return oldestOf(ages, part)
   }
 
-  /** Forgets the series for which `isGone` says so; the numbers will be used again. Returns how many points were withheld of these. */
+  /**
+   * Forgets the series for which `isGone` returns true; the numbers will be used again. Returns how many points of
+   * theirs were withheld.
+   */
   forgetAll(isGone: (series: number) => boolean, gone: (series: number) => void): number {
     this.numbering = {}
     let withheld = 0

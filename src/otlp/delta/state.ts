@@ -7,19 +7,19 @@ import { NUMBER_AND_TIME, POINT_TIME, POINT_TIMES, WHOLE_NUMBER } from './point_
 import type { SeriesMemory } from './series_memory.ts'
 
 /*
- * What is told of series, in 32-bit places as they lie in memory: the version, then item after item. Each begins with its kind
- * and, above that, the number of what it is about, which counts as long as no other item gives it anew:
+ * The saved state of series, in 32-bit words as they are in memory: the version, then item after item. Each begins with
+ * its kind and, above that, the number of its subject, which is valid until another item assigns it again:
  *
- *   METRIC      how many bytes, and these, filled up to whole places: what a `MetricIndex` calls it
- *   SERIES      its metric, milliseconds since it was seen, how many bytes, and these: its attributes
- *   INT DOUBLE  value, time and start, two places each
- *   NUMBER      value and time where kind and start are as they were
- *   HISTOGRAM   how many places numbers take, time and start, and the numbers of a `HistogramMemory`
- *   BUCKETS     the same without the start and, in the numbers, the bounds, which are as they were
- *   SENDERS     how many bytes, and these: who sends the series whose point was just told, as of `writeSenders`
- *   POINT       the same where its last point is none of the above, and is among them
+ *   METRIC      its length in bytes, then these, padded to whole words: its name in a `MetricIndex`
+ *   SERIES      its metric, milliseconds since it was seen, the length of its attributes in bytes, then these
+ *   INT DOUBLE  value, time and start, two words each
+ *   NUMBER      value and time; kind and start are as they were
+ *   HISTOGRAM   the number of words of its numbers, time and start, then the numbers of a `HistogramMemory`
+ *   BUCKETS     the same without the start and, in the numbers, without the bounds, which are as they were
+ *   SENDERS     its length in bytes, then these: the senders of the series whose point comes before, see `writeSenders`
+ *   POINT       the same if its last point is none of the above; the point is included
  *
- * Version 1 knew a scope by its name and version, and attributes by their bytes.
+ * Version 1 identified a scope by its name and version, and attributes by their bytes.
  */
 const VERSION = 2
 const METRIC = 0
@@ -33,23 +33,23 @@ const SENDERS = 7
 const POINT = 8
 const KIND_BITS = 4
 const NONE = -1
-/** Of the value and times of a point. */
+/** Words of the value and times of a point. */
 const MOST_PLACES = 6
 
-/** Series told at a time that have not changed, or four times as many as have. */
+/** Unchanged series written per call, or four times as many as have changed. */
 const SLICE = 1000
 
-/** Tells what is remembered of series, and takes it over; the `ExporterState` of `CumulativeToDelta`. */
+/** Writes and restores the memory of series; the `ExporterState` of `CumulativeToDelta`. */
 export class DeltaState {
-  /** Which checkpoint it is; 0 where nobody asked for one. */
+  /** The number of the checkpoint; 0 if none was asked for. */
   #checkpoint = 0
-  /** By number of a series or metric: in which checkpoint it was named. */
+  /** By number of a series or metric: the checkpoint in which it was named. */
   #named = new Int32Array(64)
   #namedMetrics = new Int32Array(64)
-  /** Series that have changed, twice; plus one for those that began anew. */
+  /** Series that have changed, times two; plus one for those that began again. */
   #changed = new Int32Array(64)
   #changes = 0
-  /** The next series to be told although it may not have changed. */
+  /** The next series to be written although it may not have changed. */
   #next = 0
   #words = new Int32Array(1024)
   #used = 0
@@ -75,7 +75,7 @@ export class DeltaState {
     this.#changed[this.#changes++] = change
   }
 
-  /** Forgets the series for which `isGone` says so, and their numbers; returns how many points were withheld of these. */
+  /** Forgets the series for which `isGone` returns true, and their numbers; returns how many points of theirs were withheld. */
   forgetAll(isGone: (series: number) => boolean): number {
     const withheld = this.memory.forgetAll(isGone, (series) => {
       if (series < this.#named.length) this.#named[series] = 0
@@ -85,7 +85,7 @@ export class DeltaState {
   }
 
   beginCheckpoint(): void {
-    // What has changed and was not told yet stays to be told next: what was told before does not have it.
+    // Changed series that were not written yet stay first in line: the earlier records do not have their changes.
     this.#checkpoint += 1
     this.#next = 0
   }
@@ -200,7 +200,7 @@ export class DeltaState {
     while (this.#used + places > this.#words.length) this.#words = doubled(this.#words)
   }
 
-  /** Takes over what was told at a time, by the monotonic clock. */
+  /** Restores records of a time on the monotonic clock. */
   #take(bytes: Uint8Array, time: number, metrics: number[], series: number[]): void {
     if (bytes.length === 0) return
     const words = new Int32Array(bytes.length / 4)

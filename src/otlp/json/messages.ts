@@ -7,18 +7,18 @@ export interface JsonField extends Omit<Field, 'label' | 'message'> {
   /** The key with its colon, in ASCII. */
   readonly key: Uint8Array
   readonly repeated: boolean
-  /** Whether it is a list of numbers, which stand in one field. */
+  /** Whether it is a list of numbers that are packed into one field. */
   readonly packed: boolean
   readonly oneOf: boolean
-  /** Whether it is there even with the value that proto3 leaves out: an item, a member of a `oneof`, or `optional`. */
+  /** Whether it is present even with the value that proto3 omits: an item, a member of a `oneof`, or `optional`. */
   readonly explicit: boolean
-  /** Whether it is not written when it is absent or has the value that proto3 leaves out. */
+  /** Whether it is omitted if it is absent or has the value that proto3 omits. */
   readonly leftOut: boolean
-  /** What it holds, if that is a message. */
+  /** The message that it holds, if any. */
   readonly inner: JsonMessage | undefined
 }
 
-/** Fields that are written even where proto3 leaves them out, as the OpenTelemetry SDKs do. */
+/** Fields that are written even where proto3 omits them, as the OpenTelemetry SDKs do. */
 const WRITTEN = new Set(
   `resourceMetrics resource scopeMetrics scope metrics dataPoints aggregationTemporality isMonotonic timeUnixNano count sum
   bucketCounts explicitBounds scale zeroCount offset quantileValues quantile value key values
@@ -41,7 +41,7 @@ export class JsonMessage {
   /** The field of each key. */
   readonly keyFields: readonly JsonField[]
   readonly byKey: ReadonlyMap<string, JsonField>
-  /** Bytes that the length of the last one took, since the next one's will mostly take as many. */
+  /** Bytes of the last length, because the next one will mostly take as many. */
   width = 1
 
   constructor(type: MessageType) {
@@ -62,7 +62,7 @@ export class JsonMessage {
 
 function toJsonField(field: Field): JsonField {
   const { name, number, label, type, names, message, tag, itemTag } = field
-  // Written out: V8 is slow to read an object that was made by a spread.
+  // Written out, because V8 is slow to read an object that was made by a spread.
   const explicit = label !== 'singular'
   return {
     name,

@@ -16,7 +16,7 @@ export function readDouble(text: JsonText): number {
   if (first === QUOTE) return doubleOf(text)
   if (first !== MINUS && !isDigit(first as number)) throw text.mistake('must be a number')
 
-  // A few digits, perhaps with a point: two integers that are exact make a quotient that is rounded as it should be.
+  // A few digits, perhaps with a point: the quotient of two exact integers is rounded correctly.
   const { bytes, at: start } = text
   const negative = first === MINUS
   let at = negative ? start + 1 : start
@@ -50,7 +50,7 @@ function doubleOf(text: JsonText): number {
   throw new Mistake('must be a number')
 }
 
-/** What an integer of a kind may be, as two bounds and as the halves of what each is away from 0. */
+/** The range of an integer type, as two bounds and as the two halves of the magnitude of each. */
 export interface IntegerRange {
   readonly least: bigint
   readonly most: bigint
@@ -58,7 +58,7 @@ export interface IntegerRange {
   readonly above: Halves
 }
 
-/** 64 bits as two unsigned numbers of 32. */
+/** 64 bits as two unsigned 32-bit numbers. */
 interface Halves {
   readonly low: number
   readonly high: number
@@ -81,12 +81,12 @@ const TWO_32 = 2 ** 32
 /** Digits are taken six at a time: 32 bits times a million are exact in a JavaScript number. */
 const CHUNK = 1e6
 
-/** An integer as its 64 bits, in two's complement; read again and again, since there is one for each number of a request. */
+/** An integer as its 64 bits, in two's complement; the object is used again, because a request has many numbers. */
 export class JsonInteger {
   low = 0
   high = 0
 
-  /** Reads a whole number: as text or bare, also with a fraction of zero or an exponent. @throws Mistake */
+  /** Reads a whole number: as text or bare, also with a zero fraction or an exponent. @throws Mistake */
   read(text: JsonText, range: IntegerRange): void {
     const first = text.peek()
     const quoted = first === QUOTE
@@ -121,7 +121,7 @@ export class JsonInteger {
     this.high = negative ? (~high + (low === 0 ? 1 : 0)) >>> 0 : high
   }
 
-  /** Anything but digits: escaped, with a point or an exponent, too large or no number at all. */
+  /** Anything but digits: escaped, with a point or an exponent, too large, or not a number. */
   private readOther(text: JsonText, range: IntegerRange): void {
     let value: string
     if (text.peek() === QUOTE) value = text.string()

@@ -9,9 +9,9 @@ import {
   writeVarint,
 } from '../wire/wire_format.ts'
 
-/** Bytes kept for the next request; what a larger one takes is let go of. */
+/** Bytes of memory that are kept for the next request; more than that is released. */
 const KEPT = 4 * 1024 * 1024
-/** A field without its text: tag, length, ten bytes of a number, and the lengths of the messages it may open. */
+/** A field without its text: tag, length, ten bytes of a number, and the lengths of the messages that it may open. */
 const FIELD = 64
 
 /** Protobuf, written from front to back into memory that grows and is used again. */
@@ -26,8 +26,8 @@ export class ProtobufOutput {
   }
 
   /**
-   * Makes room for a field and for `text` bytes more. Asked before every field with all that is left to be read, it leaves
-   * no need to ask again for the texts, which never take more than they took.
+   * Makes room for a field and for `text` more bytes. If it is called before every field with the number of bytes left
+   * to read, texts need no further check, because they never take more bytes than they took.
    */
   reserve(text: number): void {
     const needed = this.at + text + FIELD
@@ -38,7 +38,7 @@ export class ProtobufOutput {
     this.view = new DataView(larger.buffer)
   }
 
-  /** A copy of all that was written. What comes next begins a new one. */
+  /** A copy of the written bytes. The next write starts from the beginning. */
   take(): Buffer {
     const taken = Buffer.allocUnsafeSlow(this.at)
     this.bytes.copy(taken, 0, 0, this.at)
@@ -46,7 +46,7 @@ export class ProtobufOutput {
     return taken
   }
 
-  /** Forgets what was written. */
+  /** Forgets the written bytes. */
   clear(): void {
     this.at = 0
     if (this.bytes.length > KEPT) {
@@ -89,13 +89,13 @@ export class ProtobufOutput {
     this.at = writeVarint(this.bytes, this.at, low)
   }
 
-  /** Leaves `width` bytes for a length. Returns where what has the length begins. */
+  /** Leaves `width` bytes for a length. Returns the start of the content. */
   open(width: number): number {
     this.at += width
     return this.at
   }
 
-  /** Puts the length of what was written since `open`; what was written moves if it takes another width, which is returned. */
+  /** Writes the length of the content since `open`; the content moves if the length takes another width, which is returned. */
   close(start: number, width: number): number {
     const length = this.at - start
     // As `varintLength` and `writeVarint`, for the benchmark rows "OTLP/JSON to OTLP".
@@ -110,8 +110,8 @@ export class ProtobufOutput {
   }
 
   /**
-   * Takes out of the message that begins at `start` each field that stands before the place which `replaced` has for its
-   * number.
+   * Removes from the message that begins at `start` each field that lies before the position that `replaced` has for
+   * its number.
    */
   drop(start: number, replaced: ReadonlyMap<number, number>): void {
     const { bytes } = this

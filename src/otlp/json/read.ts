@@ -9,7 +9,7 @@ import { ProtobufOutput } from './protobuf_output.ts'
 import { JsonPiece, JsonText, Mistake, QUOTE } from './text.ts'
 
 /*
- * The JSON form of OTLP, turned into protobuf in one pass: no value becomes an object on the way. Sources:
+ * The JSON form of OTLP, turned into protobuf in one pass, without an object for any value. Sources:
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping,
  * https://protobuf.dev/programming-guides/json/.
  */
@@ -18,13 +18,13 @@ import { JsonPiece, JsonText, Mistake, QUOTE } from './text.ts'
 const output = new ProtobufOutput()
 const integer = new JsonInteger()
 const keyValue = jsonMessage(schema.KeyValue)
-/** Messages within the request, and how many there may be. */
+/** Messages within the request, and their limit. */
 let messageCount = 0
 let messageLimit = Infinity
 
 /**
  * Makes a batch from the OTLP JSON of an `ExportMetricsServiceRequest`, as `readOtlpJson` reads it.
- * @param maxMessages how many messages it may hold, at all levels together
+ * @param maxMessages the most messages that it may hold, at all levels together
  * @throws MalformedError
  */
 export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity): MetricBatch {
@@ -32,10 +32,10 @@ export function fromOtlpJson(json: string | Uint8Array, maxMessages = Infinity):
 }
 
 /**
- * The protobuf of a message in OTLP JSON. Keys are in lower camel case or as in the `.proto`; 64-bit integers are text or
- * numbers, exact either way; enums are numbers or names; unknown keys are ignored, `null` means absent, and of a key that
- * stands twice in an object the last counts, though both must be well-formed.
- * @param maxMessages how many messages it may hold, at all levels together
+ * The protobuf of a message in OTLP JSON. Keys are in lower camel case or as in the `.proto`; 64-bit integers are text
+ * or numbers, exact either way; enums are numbers or names; unknown keys are ignored, and `null` means absent. If an
+ * object has a key twice, the last one counts, though both must be well-formed.
+ * @param maxMessages the most messages that it may hold, at all levels together
  * @throws MalformedError that names the place: `resourceMetrics[0].scopeMetrics[2].metrics[7].name: must be a text`
  */
 export function readOtlpJson(json: string | Uint8Array, type: MessageType, maxMessages = Infinity): Buffer {
@@ -65,7 +65,7 @@ function readMessage(text: JsonText, message: JsonMessage): void {
   text.openObject()
   for (let first = true; text.nextMember(first); first = false) {
     output.reserve(text.left)
-    // Encoders write fields in one order, so the key after the last one is mostly it.
+    // Encoders write fields in a fixed order, so this is mostly the key after the last one.
     let tries = keys.length
     do key = key + 1 < keys.length ? key + 1 : 0
     while (!text.skip(keys[key]) && --tries > 0)
@@ -116,8 +116,8 @@ const ATTRIBUTE = new JsonPiece('{"key":"')
 const VALUE = new JsonPiece(',"value":{"stringValue":"')
 
 /**
- * Reads the attribute that almost all points have, a text under a key, where it is written without spaces; most of the time
- * of `OTLP/JSON to OTLP` goes into those. Returns `false`, and has read nothing, where it is another.
+ * Reads the attribute that almost all points have, a text under a key, if it is written without spaces; most of the
+ * time of `OTLP/JSON to OTLP` goes into these. Returns `false`, and reads nothing, if it is another.
  */
 function readTextAttribute(text: JsonText): boolean {
   const { at } = text
@@ -145,7 +145,7 @@ function readTextAttribute(text: JsonText): boolean {
   return false
 }
 
-/** Writes the text behind the quote that was just read. Returns whether there is any. */
+/** Writes the text behind the quote that was just read. Returns whether it is not empty. */
 function readText(text: JsonText): boolean {
   const start = output.open(1)
   output.at = text.copyText(output.bytes, start)
@@ -166,7 +166,7 @@ function readField(text: JsonText, field: JsonField): void {
   } else if (!readScalar(text, field) && !field.explicit) output.at = before
 }
 
-/** Writes a scalar as it stands behind its tag. Returns whether it is another than proto3 leaves out. */
+/** Writes a scalar after its tag. Returns whether it is a value that proto3 does not omit. */
 function readScalar(text: JsonText, field: JsonField): boolean {
   switch (field.type) {
     case 'string':
@@ -220,13 +220,13 @@ function readScalar(text: JsonText, field: JsonField): boolean {
   }
 }
 
-/** Writes what `integer` has read. */
+/** Writes the result of `integer`. */
 function writeVarint(): boolean {
   output.varint(integer.low, integer.high)
   return integer.low !== 0 || integer.high !== 0
 }
 
-/** Reads the number of an enum or its name; a number that this version does not know stays what it is. */
+/** Reads the number of an enum or its name; a number that this version does not know stays unchanged. */
 function readEnum(text: JsonText, names: readonly string[]): void {
   if (text.peek() !== QUOTE) {
     integer.read(text, INT32)
@@ -246,7 +246,7 @@ function writeBytes(text: JsonText, pattern: RegExp, encoding: 'base64' | 'hex')
   return closeBytes(start)
 }
 
-/** Ends what a length of one byte was left for. Returns whether it holds any. */
+/** Completes a message for whose length one byte was left. Returns whether it has content. */
 function closeBytes(start: number): boolean {
   const some = output.at > start
   output.close(start, 1)

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { MalformedError } from '../wire/check.ts'
 
-/** How deep objects and lists may be nested; OTLP itself ends at 100 messages. */
+/** The deepest nesting of objects and lists; OTLP itself ends at 100 messages. */
 const MAX_DEPTH = 200
 
 export const QUOTE = 0x22
@@ -17,7 +17,7 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 const SPACE = 0x20
 
-/** A well-formed value where OTLP wants another kind, with the path to it, which grows on the way out. */
+/** A well-formed value of another kind than OTLP requires, with the path to it, which grows on the way out. */
 export class Mistake extends Error {
   path = ''
 
@@ -28,7 +28,7 @@ export class Mistake extends Error {
   }
 }
 
-/** A piece of a JSON text, as 32-bit words to compare at once; the last may begin within the one before it. */
+/** A piece of JSON text, as 32-bit words to compare at once; the last word may overlap the one before it. */
 export class JsonPiece {
   readonly length: number
   readonly words: Int32Array
@@ -44,12 +44,12 @@ export class JsonPiece {
 }
 
 /**
- * A JSON text in UTF-8, read once from front to back. It takes exactly what `JSON.parse` takes, to a depth of `MAX_DEPTH`;
- * everything throws a `MalformedError` that names the byte where the text stops being JSON.
+ * A JSON text in UTF-8, read once from front to back. It accepts exactly the texts that `JSON.parse` accepts, to a
+ * depth of `MAX_DEPTH`; for any other it throws a `MalformedError` that names the byte where the text stops being JSON.
  * Source: RFC 8259.
  */
 export class JsonText {
-  /** Where reading goes on. */
+  /** The current position. */
   at = 0
   readonly bytes: Buffer
   private readonly view: DataView
@@ -57,17 +57,17 @@ export class JsonText {
 
   constructor(bytes: Uint8Array) {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-    // What is not UTF-8 becomes U+FFFD, as everywhere in JavaScript.
+    // Invalid UTF-8 becomes U+FFFD, as everywhere in JavaScript.
     this.bytes = isUtf8(bytes) ? buffer : Buffer.from(buffer.toString())
     this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length)
   }
 
-  /** Bytes that are left to be read. */
+  /** Bytes that are left to read. */
   get left(): number {
     return this.bytes.length - this.at
   }
 
-  /** Goes to the next token. Returns its first byte; `undefined` at the end. */
+  /** Moves to the next token. Returns its first byte; `undefined` at the end. */
   peek(): number | undefined {
     const { bytes } = this
     let byte = bytes[this.at]
@@ -80,13 +80,13 @@ export class JsonText {
     if (this.peek() !== undefined) throw this.unexpected()
   }
 
-  /** Goes into an object. @throws Mistake when the value is none. */
+  /** Enters an object. @throws Mistake if the value is not one */
   openObject(): void {
     if (this.peek() !== OPEN_OBJECT) throw this.mistake('must be an object')
     this.open()
   }
 
-  /** Goes to the next member of the object, `first` or behind another; out of the object when there is none. */
+  /** Moves to the next member of the object, the `first` or another one; leaves the object if there is none. */
   nextMember(first: boolean): boolean {
     const byte = this.peek()
     if (byte === CLOSE_OBJECT) return this.close()
@@ -99,7 +99,7 @@ export class JsonText {
     return true
   }
 
-  /** Goes over a piece of text if it stands here byte by byte, so not with other spaces or escapes. */
+  /** Skips a piece of text if exactly these bytes are here, without other spaces or escapes. */
   skip({ length, words }: JsonPiece): boolean {
     const { view, at } = this
     if (at + length > view.byteLength) return false
@@ -110,7 +110,7 @@ export class JsonText {
     return true
   }
 
-  /** Goes over two braces that close objects, if they stand here together. */
+  /** Skips two braces that close objects, if they are here together. */
   skipBraces(): boolean {
     const { bytes, at } = this
     if (bytes[at] !== CLOSE_OBJECT || bytes[at + 1] !== CLOSE_OBJECT) return false
@@ -118,19 +118,19 @@ export class JsonText {
     return true
   }
 
-  /** Goes over the colon behind a key, to its value. */
+  /** Skips the colon after a key, to its value. */
   skipColon(): void {
     if (this.peek() !== COLON) throw this.unexpected()
     this.at++
   }
 
-  /** Goes into a list. @throws Mistake when the value is none. */
+  /** Enters a list. @throws Mistake if the value is not one */
   openList(): void {
     if (this.peek() !== OPEN_LIST) throw this.mistake('must be a list')
     this.open()
   }
 
-  /** Goes to the next item of the list, `first` or behind another; out of the list when there is none. */
+  /** Moves to the next item of the list, the `first` or another one; leaves the list if there is none. */
   nextItem(first: boolean): boolean {
     const byte = this.peek()
     if (byte === CLOSE_LIST) return this.close()
@@ -140,12 +140,12 @@ export class JsonText {
     return true
   }
 
-  /** Goes over `null`; `false` when the value is another. */
+  /** Skips `null`; `false` if the value is another. */
   skipNull(): boolean {
     return this.peek() === 0x6e && this.skipWord('null')
   }
 
-  /** Reads `true` or `false`. @throws Mistake when the value is another. */
+  /** Reads `true` or `false`. @throws Mistake if the value is another */
   boolean(): boolean {
     const byte = this.peek()
     if (byte === 0x74) return this.skipWord('true')
@@ -153,7 +153,7 @@ export class JsonText {
     throw this.mistake('must be true or false')
   }
 
-  /** Reads a text. @throws Mistake when the value is none. */
+  /** Reads a text. @throws Mistake if the value is not one */
   string(): string {
     if (this.peek() !== QUOTE) throw this.mistake('must be a text')
     const start = this.at
@@ -164,15 +164,15 @@ export class JsonText {
       : bytes.toString('utf8', start + 1, at - 1)
   }
 
-  /** Goes over the quote that begins a text. @throws Mistake when the value is none */
+  /** Skips the quote that begins a text. @throws Mistake if the value is not one */
   openText(): void {
     if (this.peek() !== QUOTE) throw this.mistake('must be a text')
     this.at++
   }
 
   /**
-   * Writes the text whose quote was just read to `to`, which has room for as many bytes as are left here, from `start`.
-   * Returns where it ends.
+   * Writes the text whose quote was just read to `to`, from `start`; it has room for as many bytes as are left to read.
+   * Returns the end.
    */
   copyText(to: Buffer, start: number): number {
     const { bytes } = this
@@ -188,7 +188,7 @@ export class JsonText {
     return start + to.write(this.string(), start)
   }
 
-  /** Goes over a value of any kind. */
+  /** Skips a value of any kind. */
   skipValue(): void {
     switch (this.peek()) {
       case QUOTE:
@@ -220,7 +220,7 @@ export class JsonText {
     }
   }
 
-  /** Goes over the number that begins here. */
+  /** Skips the number that begins here. */
   skipNumber(): void {
     const { bytes } = this
     if (bytes[this.at] === MINUS) this.at++
@@ -237,7 +237,7 @@ export class JsonText {
     }
   }
 
-  /** The error of a value of another kind than OTLP wants; of what begins no value at all, that of a text that is not JSON. */
+  /** The error for a value of another kind than OTLP requires or, if no value begins here, for text that is not JSON. */
   mistake(message: string): Error {
     return VALUES.has(this.peek()) ? new Mistake(message) : this.unexpected()
   }
@@ -274,7 +274,7 @@ export class JsonText {
     if (this.at === start) throw this.unexpected()
   }
 
-  /** Goes over the string that begins here. Returns whether there are escapes in it. */
+  /** Skips the string that begins here. Returns whether it has escapes. */
   private skipString(): boolean {
     const { bytes } = this
     let escaped = false
@@ -289,7 +289,7 @@ export class JsonText {
     return escaped
   }
 
-  /** Goes over what follows a backslash, but for its last character. */
+  /** Skips the characters after a backslash, except the last one. */
   private skipEscape(): void {
     const { bytes } = this
     if (!ESCAPES.has(bytes[this.at])) throw this.unexpected()
@@ -302,7 +302,7 @@ export class JsonText {
 }
 
 const bytesOf = (text: string): ReadonlySet<number | undefined> => new Set(Buffer.from(text))
-/** What a value begins with, what may follow a backslash, and what stands for a code unit behind `\\u`. */
+/** The first bytes of values, the characters allowed after a backslash, and those of a code unit after `\\u`. */
 const VALUES = bytesOf('"{[-0123456789tfn')
 const ESCAPES = bytesOf('"\\/bfnrtu')
 const HEX_DIGITS = bytesOf('0123456789abcdefABCDEF')

@@ -19,7 +19,7 @@ import {
 import { writeDigits, writeNumber, writePadded } from '../../text/digits.ts'
 
 /*
- * The JSON form of OTLP, written from protobuf: no value becomes an object on the way. Sources:
+ * The JSON form of OTLP, written from protobuf, without an object for any value. Sources:
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding and proto3's JSON mapping.
  */
 
@@ -40,8 +40,8 @@ export function toOtlpJsonBytes(batch: Batch): Buffer {
 }
 
 /**
- * The OTLP JSON of a message in protobuf that was checked, on one line: keys in lower camel case, 64-bit integers as text,
- * enums as numbers, trace and span ids as hex, other bytes as base64. Fields that this version does not know are not in it.
+ * The OTLP JSON of a checked protobuf message, on one line: keys in lower camel case, 64-bit integers as text, enums as
+ * numbers, trace and span ids as hex, other bytes as base64. Fields that this version does not know are left out.
  */
 export function writeOtlpJson(message: Uint8Array, type: MessageType): string {
   return write(message, type, () => output.toString('utf8', 0, written))
@@ -52,7 +52,7 @@ export function writeOtlpJsonBytes(message: Uint8Array, type: MessageType): Buff
   return write(message, type, () => Buffer.from(output.subarray(0, written)))
 }
 
-/** Memory kept for the next batch; what a larger one takes is let go of. */
+/** Memory that is kept for the next batch; more than that is released. */
 const KEPT = 4 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 /** Room for a key and a number. */
@@ -70,10 +70,10 @@ let written = 0
 let bytes: Buffer = NOTHING
 let view = viewOf(NOTHING)
 let at = 0
-/** The number that was just read, as two unsigned halves. */
+/** The last number that was read, as two unsigned halves. */
 let low = 0
 let high = 0
-/** For each message that is open, where the first field of each number begins, and the last; or -1. */
+/** For each open message, the positions of the first and the last field of each number; or -1. */
 let places = new Int32Array(FIELDS * 2 * 32)
 
 function write<Result>(message: Uint8Array, type: MessageType, take: () => Result): Result {
@@ -123,7 +123,7 @@ function writeMessage(message: JsonMessage, start: number, end: number, depth: n
   output[written++] = CLOSE_OBJECT
 }
 
-/** Finds the fields of a message. Of the members of a `oneof` only the last is one. */
+/** Finds the fields of a message. Of the members of a `oneof`, only the last one counts. */
 function notePlaces(message: JsonMessage, start: number, end: number, depth: number): void {
   const { byNumber } = message
   const base = depth * FIELDS * 2
@@ -151,7 +151,7 @@ function notePlaces(message: JsonMessage, start: number, end: number, depth: num
   }
 }
 
-/** Writes a message that a field holds. One that stands several times is that of their bytes together. */
+/** Writes a message in a field. If the field occurs several times, the message is the concatenation of their bytes. */
 function writeInner(field: JsonField, message: JsonMessage, first: number, last: number, depth: number): void {
   if (first < 0) return writeMessage(message, 0, 0, depth + 1)
   at = first
@@ -213,8 +213,8 @@ const ATTRIBUTE = Buffer.from('{"key":')
 const VALUE = Buffer.from(',"value":{"stringValue":')
 
 /**
- * Writes the attribute that almost all points have, a short text under a key, where it stands as encoders write it. Returns
- * `false`, and has written nothing, where it is another.
+ * Writes the attribute that almost all points have, a short text under a key, if it is encoded in the usual way.
+ * Returns `false`, and writes nothing, if it is another.
  */
 function writeTextAttribute(start: number, end: number): boolean {
   const key = start + 2
@@ -238,7 +238,7 @@ function writeAscii(text: Uint8Array): void {
   for (let index = 0; index < text.length; index++) output[written++] = text[index]
 }
 
-/** Writes the scalar that stands here; that of proto3 if none does. Returns whether it is another than that. */
+/** Writes the scalar at this position, or the default of proto3 if there is none. Returns whether it is another value than that. */
 function writeScalar(field: JsonField): boolean {
   low = high = 0
   const absent = at < 0
@@ -303,7 +303,7 @@ function writeScalar(field: JsonField): boolean {
   return low !== 0 || high !== 0
 }
 
-/** Writes the text in UTF-8 that stands from `start` to `end`. */
+/** Writes the UTF-8 text from `start` to `end`. */
 function writeText(start: number, end: number): void {
   room(end - start + FIELD)
   const before = written
@@ -377,7 +377,7 @@ function readLong(): void {
   high = varintHigh
 }
 
-/** Goes over a value; over a group with all that is in it. */
+/** Skips a value; for a group, with all of its contents. */
 function skip(wire: number): void {
   if (wire === LENGTH_DELIMITED) at = fieldEnd(bytes, at)
   else if (wire === FIXED64) at += 8

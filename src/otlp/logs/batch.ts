@@ -6,7 +6,7 @@ import { logKind } from './kind.ts'
 import { LogRecord } from './log_record.ts'
 import type { LogRecordFields, ResourceLogs, ScopeLogs } from './log_record.ts'
 
-/** A batch written out in plain objects, for components that make log records. */
+/** A batch as plain objects, for components that make log records. */
 export interface ResourceLogsInit extends EntryInit {
   readonly records: readonly (LogRecord | LogRecordFields)[]
 }
@@ -32,8 +32,8 @@ export class LogBatch extends ItemBatch<LogRecord, ScopeLogs, ResourceLogs> {
 
   /**
    * Makes a batch from a protobuf `ExportLogsServiceRequest`. The bytes must not be changed afterwards.
-   * @param maxMessages how many messages it may hold, at all levels together
-   * @throws MalformedError when the bytes are not one.
+   * @param maxMessages the most messages that it may hold, at all levels together
+   * @throws MalformedError if the bytes are not one
    */
   static fromOtlp(bytes: Uint8Array, maxMessages = Infinity): LogBatch {
     return new LogBatch(undefined, bytes, logKind.check(bytes, maxMessages))
@@ -61,7 +61,7 @@ export class LogBatch extends ItemBatch<LogRecord, ScopeLogs, ResourceLogs> {
     return batches.length === 0 ? LogBatch.empty : ItemBatch.joined(batches)
   }
 
-  /** Every record with the resource and scope it stands under; `schemaUrl` is that of the scope. */
+  /** Every record with its resource and scope; `schemaUrl` is that of the scope. */
   *records(): Generator<{ record: LogRecord; resource: Resource; scope: Scope; schemaUrl: string }> {
     for (const { resource, scopes } of this.resources) {
       for (const { scope, schemaUrl, records } of scopes) {
@@ -75,7 +75,7 @@ export class LogBatch extends ItemBatch<LogRecord, ScopeLogs, ResourceLogs> {
     return this.mapItems('mapRecords', change, () => true)
   }
 
-  /** Keeps the records that `keep` accepts; scopes and resources left without a record go with them. */
+  /** Keeps the records that `keep` accepts; scopes and resources left without a record are removed. */
   filterRecords(keep: (record: LogRecord, resource: Resource, scope: Scope) => boolean): LogBatch {
     return this.filterItems(keep)
   }

@@ -10,7 +10,7 @@ import { held, MessageCodec, nanoseconds } from '../wire/message_codec.ts'
 import type { MemberOf } from '../wire/message_codec.ts'
 import type { LogRecordFields } from './log_record.ts'
 
-/** A body, which is read when somebody looks at it; an empty one is there. */
+/** A body, which is read on first access; an empty one is present. */
 const body: MemberOf = ({ name, tag }) => ({
   read(into, reader, source) {
     into[name] = view(reader, source, readBody)

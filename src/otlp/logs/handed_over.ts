@@ -52,7 +52,7 @@ const entry = entryOf(
   record,
 )
 
-/** What a component hands over, as a batch in which everything is what it has to be. @throws TypeError that says what is not */
+/** The batch that a component hands over, once everything in it is valid. @throws TypeError that names the mistake */
 export function handedOver(given: unknown): LogBatch {
   return batchHandedOver(given, LogBatch.empty, entry)
 }

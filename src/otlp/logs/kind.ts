@@ -24,5 +24,5 @@ const kind: ItemKind<LogRecord, ScopeLogs, ResourceLogs> = {
   placesOf,
 }
 
-/** What there is to know of log records where all signals are treated alike. */
+/** The specifics of log records, for the code that all signals share. */
 export const logKind = { ...kind, ...codecOf(kind) }

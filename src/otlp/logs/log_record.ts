@@ -9,11 +9,11 @@ import { Encoded } from '../wire/lazy_message.ts'
 export interface LogRecordFields extends TracedFields {
   /** When it happened, in nanoseconds since 1970; 0 when not known. */
   readonly timeUnixNano?: bigint
-  /** When it was first seen by something that collects, in nanoseconds since 1970. */
+  /** When it was first observed by a collection system, in nanoseconds since 1970. */
   readonly observedTimeUnixNano?: bigint
-  /** From 1, the finest trace, to 24, the most fatal; 0 when not known. Source: logs.proto, `SeverityNumber`. */
+  /** From 1, the finest trace, to 24, the most fatal; 0 if not known. Source: logs.proto, `SeverityNumber`. */
   readonly severityNumber?: number
-  /** As the source calls it. */
+  /** The source's own name for it. */
   readonly severityText?: string
   readonly body?: AttributeValue | Encoded<AnyValue>
   /** What makes the record an event. */
@@ -46,7 +46,7 @@ export class LogRecord extends Traced<LogRecordFields> {
     return this.fields.severityText ?? ''
   }
 
-  /** A text, mostly; else any value in plain JavaScript. */
+  /** Mostly a text; otherwise any value in plain JavaScript. */
   get body(): AttributeValue {
     if (this.knownBody === undefined) {
       const { body } = this.fields

@@ -2,10 +2,10 @@ import { WITHIN } from '../common/time_window.ts'
 import type { TimeWindow } from '../common/time_window.ts'
 import type { LogRecord } from './log_record.ts'
 
-/** The tag of `fixed64 time_unix_nano = 1;`, with which encoders begin. */
+/** The tag of `fixed64 time_unix_nano = 1;`, which encoders write first. */
 const TIME = 0x09
 
-/** Where the record lies: by its time, or else by that at which it was observed. One without both is nowhere else than within. */
+/** Where the record lies: by its time, or otherwise by the time at which it was observed. One without both counts as within. */
 export function placesOf(record: LogRecord, window: TimeWindow): number {
   const { encoded } = record
   if (encoded?.source.canonical === true && encoded.start < encoded.end) {

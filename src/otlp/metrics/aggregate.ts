@@ -7,22 +7,24 @@ import type { DataPoint } from './points.ts'
 import { scopeIdentity } from '../common/resource.ts'
 import type { Divided } from '../../time/turns.ts'
 
-/** Which points become one. */
+/** The rule for which points become one. */
 export interface AggregateOptions {
   /**
-   * Nanoseconds within which points count as simultaneous. At 1n, points of one series are what is left of several after an attribute
-   * was taken away. At 1_000_000_000n, where one value a second is kept, they are of one source.
+   * Nanoseconds within which points count as simultaneous. At 1n, several points of one series come from several series
+   * that became one when an attribute was removed. At 1_000_000_000n, for a destination that keeps one value a second,
+   * they come from one source.
    */
   readonly resolution: bigint
-  /** Told of every value that is lost, because that of another series takes its place. */
+  /** Called with every value that is lost because that of another series takes its place. */
   readonly overwritten?: (metric: Metric) => void
 }
 
 /**
- * Makes one point of the points that a batch holds for one series (resource, scope, name, type, attributes) at one time. Differences always
- * add up. What is left of several series at the very same nanosecond is added, too; of gauges the latest stays, and the others count as
- * `overwritten`. Of one source the latest stays, but summaries of different times stay apart, and so do histograms whose buckets differ. The
- * result stands where the first point stood; `account` is told of the others.
+ * Makes one point of the points that a batch holds for one series (resource, scope, name, type, attributes) at one
+ * time. Differences always add up. If several series became one, points of the very same nanosecond are added, too; the
+ * latest gauge stays, and the others count as `overwritten`. Of one source the latest point stays, but summaries of
+ * different times stay separate, and so do histograms whose buckets differ. The result takes the position of the first
+ * point; the others are reported to `account`.
  */
 export function aggregate(batch: MetricBatch, account: AggregateAccount, options: AggregateOptions): MetricBatch {
   if (isAggregated(batch, options)) return batch
@@ -51,12 +53,12 @@ interface AggregateAccount {
   dropped(reason: string, points: number): void
 }
 
-/** Points that are as they came were several series for their sender; only changes can have made one of them. */
+/** Points that were not changed were several series for their sender; only changes can have made one of them. */
 function isAggregated(batch: MetricBatch, { resolution }: AggregateOptions): boolean {
   return resolution === 1n && batch.everyMetric((metric) => metric.pointsUnchanged)
 }
 
-/** Looks at all points of a batch, and then says what became of each. */
+/** Looks at all points of a batch, and then decides about each. */
 class Aggregation {
   readonly #series = new Map<string, Map<string, Group>>()
   readonly #groupsOfPoints: (Group | 'gone')[] = []
@@ -106,14 +108,14 @@ class Aggregation {
     }
   }
 
-  /** Whether any points become one, which is reported to `account`. */
+  /** Whether any points become one; this is reported to `account`. */
   finds(): boolean {
     if (this.#merged > 0) this.account.merged(this.#merged)
     if (this.#lost > 0) this.account.dropped('overwritten', this.#lost)
     return this.#merged + this.#lost > 0
   }
 
-  /** What is left of the next points, in the order in which they were taken in. */
+  /** The points that remain of the next ones, in the order in which they were taken in. */
   result(batch: MetricBatch): MetricBatch {
     return batch.mapSomePoints(() => {
       const group = this.#groupsOfPoints[this.#index++]
@@ -122,7 +124,7 @@ class Aggregation {
   }
 }
 
-/** The points of one series that become one, and beside the first such group the others of the series, by time. */
+/** The points of one series that become one and, next to the first such group, the others of the series, by time. */
 interface Group {
   readonly time: bigint
   result: DataPoint
@@ -130,8 +132,8 @@ interface Group {
 }
 
 /**
- * What two points of one metric are together, as a copy of the latest; `undefined`: they stay two. `ofSeveral`: they are, or were, of
- * several series, so that also totals add up.
+ * The sum of two points of one metric, as a copy of the latest; `undefined`: they stay two. `ofSeveral`: they belong,
+ * or belonged, to several series, so that totals add up, too.
  */
 export function combine(
   { type, temporality }: Pick<Metric, 'type' | 'temporality'>,

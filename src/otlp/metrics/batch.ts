@@ -10,7 +10,7 @@ import { Metric } from './metric.ts'
 import type { MetricFields, ResourceMetrics, ScopeMetrics } from './metric.ts'
 import type { DataPoint } from './points.ts'
 
-/** A batch written out in plain objects, for components that make metrics. */
+/** A batch as plain objects, for components that make metrics. */
 export interface ResourceMetricsInit extends EntryInit {
   readonly metrics: readonly (Metric | MetricFields)[]
 }
@@ -36,8 +36,8 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
 
   /**
    * Makes a batch from a protobuf `ExportMetricsServiceRequest`. The bytes must not be changed afterwards.
-   * @param maxMessages how many messages it may hold, at all levels together
-   * @throws MalformedError when the bytes are not one.
+   * @param maxMessages the most messages that it may hold, at all levels together
+   * @throws MalformedError if the bytes are not one
    */
   static fromOtlp(bytes: Uint8Array, maxMessages = Infinity): MetricBatch {
     return new MetricBatch(undefined, bytes, metricKind.check(bytes, maxMessages))
@@ -70,7 +70,7 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
     return this.itemCount
   }
 
-  /** Every metric with the resource and scope it stands under; `schemaUrl` is that of the scope. */
+  /** Every metric with its resource and scope; `schemaUrl` is that of the scope. */
   *metrics(): Generator<{ metric: Metric; resource: Resource; scope: Scope; schemaUrl: string }> {
     for (const { resource, scopes } of this.resources) {
       for (const { scope, schemaUrl, metrics } of scopes) {
@@ -85,7 +85,7 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
 
   /** `schemaUrl` is that of the scope. */
   mapMetrics(change: (metric: Metric, resource: Resource, scope: Scope, schemaUrl: string) => Metric): MetricBatch {
-    // A metric that only got another name has the points it had, which need not be read to be counted.
+    // A metric that was only renamed has the same points, which need not be read to be counted.
     return this.mapItems(
       'mapMetrics',
       change,
@@ -93,7 +93,7 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
     )
   }
 
-  /** Keeps the metrics that `keep` accepts; scopes and resources left without a metric go with them. */
+  /** Keeps the metrics that `keep` accepts; scopes and resources left without a metric are removed. */
   filterMetrics(keep: (metric: Metric, resource: Resource, scope: Scope) => boolean): MetricBatch {
     return this.filterItems(keep)
   }
@@ -105,8 +105,8 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
   }
 
   /**
-   * `mapPoints` for the points that have an attribute of one of the keys, and perhaps some that have not. What the bytes of
-   * a metric rule out is not read.
+   * `mapPoints` for the points that have an attribute with one of the keys, and perhaps for some that do not. Metrics
+   * whose bytes rule such points out are not read.
    */
   mapPointsWith(
     keys: Iterable<string> | KeySearch,
@@ -121,8 +121,8 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
   }
 
   /**
-   * Keeps the points that `keep` accepts; metrics left without a point go with them. The points of metrics that `concerns`
-   * does not accept all stay, unread.
+   * Keeps the points that `keep` accepts; metrics left without a point are removed. The points of metrics that
+   * `concerns` does not accept all stay, unread.
    */
   filterPoints(
     keep: (point: DataPoint, metric: Metric, resource: Resource) => boolean,
@@ -134,7 +134,7 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
     )
   }
 
-  /** `mapPoints` that leaves out the points for which `change` returns `undefined`, and what is left without a point as `filterPoints` does. */
+  /** `mapPoints` that leaves out the points for which `change` returns `undefined`, and removes empty metrics as `filterPoints` does. */
   mapSomePoints(
     change: (point: DataPoint, metric: Metric, resource: Resource) => DataPoint | undefined,
     concerns: (metric: Metric) => boolean = () => true,
@@ -151,7 +151,7 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
   }
 }
 
-/** Changes a batch of metrics, and leaves those of other signals as they are. */
+/** Changes a batch of metrics, and leaves batches of other signals as they are. */
 export function changeMetrics<B extends ItemBatch>(batch: B, change: (batch: MetricBatch) => MetricBatch): B {
   return batch instanceof MetricBatch ? (change(batch) as ItemBatch as B) : batch
 }

@@ -4,9 +4,9 @@ import { addInts } from './number_values.ts'
 import type { Buckets, DataPoint, ExponentialHistogramPoint, HistogramPoint, SummaryPoint } from './points.ts'
 
 /**
- * What two points of one kind counted together, as a copy of the second; `undefined` when they cannot be added, because they are
- * of different kinds, have different bounds or no value. Of the quantiles of summaries those of the second stay. A point that counted
- * nothing leaves the other as it is: its scale or bounds say nothing, and the extremes it does not have are those of the other.
+ * The sum of two points of one kind, as a copy of the second; `undefined` if they cannot be added, because they are of
+ * different kinds, have different bounds or no value. Summaries keep the quantiles of the second. A point that counted
+ * nothing leaves the other as it is: its scale or bounds say nothing, and missing extremes are taken from the other.
  */
 export function addDistributions(first: DataPoint, second: DataPoint): DataPoint | undefined {
   if (first.kind === 'number' || second.kind === 'number' || first.kind !== second.kind) return undefined
@@ -21,7 +21,7 @@ export function addDistributions(first: DataPoint, second: DataPoint): DataPoint
   return addExponential(first as ExponentialHistogramPoint, second as ExponentialHistogramPoint)
 }
 
-/** Whether it counted nothing, as far as its figures agree. */
+/** Whether it counted nothing, if its figures are consistent. */
 function isEmpty({ count, sum = 0 }: Pick<Figures, 'count' | 'sum'>): boolean {
   return Number(count) === 0 && sum === 0
 }
@@ -40,7 +40,7 @@ function addHistograms(first: HistogramPoint, second: HistogramPoint): Histogram
 
 type Figures = Pick<HistogramPoint, 'count' | 'sum' | 'min' | 'max'>
 
-/** What only one of them says is not known of both. */
+/** A value that only one of them has is not known of both. */
 function addFigures(first: Figures, second: Figures): Figures {
   const both = (left: number | undefined, right: number | undefined, combine: (a: number, b: number) => number) =>
     left === undefined || right === undefined ? undefined : combine(left, right)
@@ -52,10 +52,10 @@ function addFigures(first: Figures, second: Figures): Figures {
   }
 }
 
-/** Buckets of one side at most, unless a point has more: as many as SDKs keep by default. */
+/** The most buckets of one side, unless a point has more: as many as SDKs keep by default. */
 const MAX_BUCKETS = 160
 
-/** At the coarser scale and the wider zero threshold of both; coarser still where they lie so far apart that they would not fit. */
+/** At the coarser scale and the wider zero threshold of the two; coarser still if the buckets would be too many. */
 function addExponential(
   first: ExponentialHistogramPoint,
   second: ExponentialHistogramPoint,

@@ -15,10 +15,10 @@ interface CompletedBuckets extends ExplicitBuckets {
 }
 
 /**
- * The same buckets as OTLP asks for them: one count more than bounds, and no bound of +Inf. Some senders leave out the last
- * count, because a bound of +Inf ends the bucket before it (swift-otel up to 1.0.2), or because `count` says how many values
- * lie above the last bound (Micrometer before 1.12). Buckets that are complete are returned as they are, as are those that
- * cannot be completed.
+ * The same buckets in the form that OTLP requires: one count more than bounds, and no bound of +Inf. Some senders leave
+ * out the last count, because a bound of +Inf ends the bucket before it (swift-otel up to 1.0.2), or because `count`
+ * implies how many values lie above the last bound (Micrometer before 1.12). Buckets that are complete, or cannot be
+ * completed, are returned as they are.
  */
 export function completeBuckets<Buckets extends ExplicitBuckets>(buckets: Buckets): Buckets | CompletedBuckets {
   const { count, bucketCounts, explicitBounds } = buckets
@@ -33,7 +33,7 @@ export function completeBuckets<Buckets extends ExplicitBuckets>(buckets: Bucket
   return rest < 0 ? buckets : { count, bucketCounts: [...counts, rest], explicitBounds: Array.from(explicitBounds) }
 }
 
-/** The batch with the buckets of all its histograms complete. */
+/** The batch with complete buckets in all histograms. */
 export function completeHistograms(batch: MetricBatch): MetricBatch {
   return batch.mapMetrics((metric) => {
     if (metric.type !== 'histogram') return metric

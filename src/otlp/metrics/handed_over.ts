@@ -89,7 +89,7 @@ function wholeWhereInt(made: NumberPointFields): NumberPointFields {
 
 const number: Check = (given) => message(given, NumberPoint, 'NumberPoint', wholeWhereInt)
 
-/** What points of a metric of each type are. */
+/** The class of points for each type of metric. */
 const points: Readonly<Record<MetricType, Check>> = {
   gauge: number,
   sum: number,
@@ -132,7 +132,7 @@ const entry = entryOf(
   metric,
 )
 
-/** What a component hands over, as a batch in which everything is what it has to be. @throws TypeError that says what is not */
+/** The batch that a component hands over, once everything in it is valid. @throws TypeError that names the mistake */
 export function handedOver(given: unknown): MetricBatch {
   return batchHandedOver(given, MetricBatch.empty, entry)
 }
@@ -144,7 +144,7 @@ function pointsOf(given: unknown, type: MetricType): unknown {
     throw new Mistake(`are not those of a metric of type ${type}`)
   }
   if (isList(given) && sound.has(given)) {
-    // What was right for one type may be wrong for another.
+    // Points that are valid for one type may not be for another.
     listOf(points[type])(given.slice(0, 1))
     return given
   }

@@ -5,19 +5,19 @@ import { PointCursor } from './point_cursor.ts'
 const HISTOGRAMS: readonly MetricType[] = ['histogram']
 
 /**
- * Walks the points of histograms with explicit bounds: those that hold no exemplars, no flags, and a finite sum if any. Its twin
- * with objects is `histogramPoint` in codec/points.ts; the benchmark rows of histograms pay for it.
+ * Walks the points of histograms with explicit bounds that have no exemplars, no flags, and a finite sum if any. Its
+ * twin with objects is `histogramPoint` in codec/points.ts; it pays for the benchmark rows of histograms.
  */
 export class HistogramCursor extends PointCursor {
-  /** Where the point is. */
+  /** The position of the point. */
   pointStart = 0
   pointEnd = 0
-  /** Where its fields begin behind their tags; -1 for one that is not there. */
+  /** The positions of its fields behind their tags; -1 for an absent one. */
   countAt = -1
   sumAt = -1
   minAt = -1
   maxAt = -1
-  /** Where the buckets and the bounds are, eight bytes each. */
+  /** The positions of the buckets and the bounds, eight bytes each. */
   bucketsStart = 0
   bucketsEnd = 0
   boundsStart = 0
@@ -36,7 +36,7 @@ export class HistogramCursor extends PointCursor {
     return true
   }
 
-  /** Whether its extremes, if it has any, and its buckets are such that extremes can be bounded by these. */
+  /** Whether extremes can be bounded by its buckets. */
   hasBoundedExtremes(): boolean {
     const { view, minAt, maxAt, bucketsStart, bucketsEnd, boundsStart, boundsEnd } = this
     if (minAt >= 0 && !Number.isFinite(view.getFloat64(minAt, true))) return false
@@ -106,7 +106,7 @@ export class HistogramCursor extends PointCursor {
   }
 }
 
-/** The number at a place; beyond 2^53 only close to it. */
+/** The number at a position; beyond 2^53 an approximation. */
 export function uint64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 4294967296 + view.getUint32(at, true)
 }

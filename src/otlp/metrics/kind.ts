@@ -28,5 +28,5 @@ const kind: ItemKind<Metric, ScopeMetrics, ResourceMetrics> = {
   timely: (metric, keep) => metric.withPoints(metric.points.filter(({ timeUnixNano }) => keep(timeUnixNano))),
 }
 
-/** What there is to know of metrics where all signals are treated alike. */
+/** The specifics of metrics, for the code that all signals share. */
 export const metricKind = { ...kind, ...codecOf(kind) }

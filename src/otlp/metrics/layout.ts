@@ -2,17 +2,17 @@ import type { Encoded } from '../wire/lazy_message.ts'
 import { fieldEnd, varintEnd } from '../wire/wire_format.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
 
-/** What one must know of a metric before its points, found without reading a text. Positions are those of its request. */
+/** The parts of a metric that must be known before its points, found without reading a text. Positions are those of its request. */
 export interface MetricLayout {
   readonly type: Exclude<MetricType, 'none'>
   readonly temporality: Temporality
   readonly monotonic: boolean
-  /** Where name, description and unit end, and with them the tag of the data. */
+  /** The ends of name, description and unit, each with the tag of what follows. */
   readonly headerEnd: number
-  /** The data: its points and the fields beside them. */
+  /** The data: its points and its other fields. */
   readonly dataStart: number
   readonly dataEnd: number
-  /** Where the temporality's one byte is; -1 when it is not there. */
+  /** The position of the temporality's one byte; -1 if it is absent. */
   readonly temporalityAt: number
   readonly pointCount: number
 }
@@ -29,8 +29,8 @@ TYPES[0x5a] = 'summary'
 export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']
 
 /**
- * The layout of a metric that is written as encoders do: name, description and unit first, the data last, and nothing else.
- * `undefined` for any other, which has to be read.
+ * The layout of a metric that is written in the usual way: name, description and unit first, the data last, and nothing
+ * else. `undefined` for any other, which has to be read.
  */
 export function layoutOf({ source, start, end }: Encoded<unknown>): MetricLayout | undefined {
   const { bytes, canonical } = source

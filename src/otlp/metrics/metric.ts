@@ -29,18 +29,18 @@ export interface MetricFields {
 const names = new Interned(({ bytes }, start, end) => bytes.toString('utf8', start, end))
 const nameOf = names.of.bind(names)
 
-/** One metric with its points, all of the kind that `type` says. Immutable. */
+/** One metric with its points, all of the kind that `type` names. Immutable. */
 export class Metric extends LazyMessage<MetricFields> {
   /** Instead of the name in `encoded`. */
   readonly renamed: string | undefined
-  /** Of the points in `encoded`, if somebody has looked: who meets the numbers again need not compare bytes. */
+  /** The numbers of the points in `encoded`, once they were looked up: code that knows the numbers need not compare bytes. */
   readonly series: SeriesNumbers | undefined
   private knownName: string | undefined
   private knownPoints: readonly DataPoint[] | undefined
   /** `null`: it has none. */
   private knownLayout: MetricLayout | null | undefined
 
-  /** `layout`: that of the bytes it is made from, where it is known. */
+  /** `layout`: that of the bytes it is made from, if it is known. */
   constructor(
     source: MetricFields | Encoded<MetricFields>,
     renamed?: string,
@@ -55,7 +55,7 @@ export class Metric extends LazyMessage<MetricFields> {
     this.knownLayout = layout
   }
 
-  /** Where its parts are; `undefined` unless it is as it came, and written as encoders do. */
+  /** The positions of its parts; `undefined` unless it is as it came, and written in the usual way. */
   get layout(): MetricLayout | undefined {
     if (this.knownLayout === undefined) {
       this.knownLayout = (this.encoded === undefined ? undefined : layoutOf(this.encoded)) ?? null
@@ -107,7 +107,7 @@ export class Metric extends LazyMessage<MetricFields> {
     return (this.knownPoints ??= points instanceof Encoded ? points.decode() : points)
   }
 
-  /** The number of its points, for which they are not read where their bytes tell. */
+  /** The number of its points; they are only read if their bytes do not show it. */
   get pointCount(): number {
     return this.layout?.pointCount ?? this.points.length
   }

@@ -23,23 +23,23 @@ const TOP = 0
 const NONE = -1
 
 /**
- * Numbers metrics by what `identify` says of them. Those that came as bytes are found again by the bytes of their resource, of
- * their scope, and of their name, description and unit, so that no text is made of them.
+ * Numbers metrics by the result of `identify`. Metrics that came as bytes are found again by the bytes of their
+ * resource, of their scope, and of their name, description and unit, so that no text is made of them.
  *
- * An owner, whose bytes stand behind its own, is a number of the level above; or, less than 0, that of what stands between the two:
- * the schema URL of a scope, which is not in its bytes but behind the metrics, or the other name of a metric.
+ * An owner whose bytes precede the key is a number of the level above; a negative one is the number of a part between
+ * the two: the schema URL of a scope, which is not in its bytes but behind the metrics, or the other name of a metric.
  */
 export class MetricIndex {
   readonly #identify: Identify
   readonly #resources: Spellings
-  /** By their resource, and a schema URL. */
+  /** By resource, together with a schema URL. */
   readonly #schemas: Spellings
   readonly #scopes: Spellings
-  /** By their scope, and a name. */
+  /** By scope, together with a name. */
   readonly #names: Spellings
   readonly #metrics: Spellings
 
-  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  /** `beside`: bytes that the owner of the numbers takes for each. */
   constructor(identify: Identify, remembered: RememberedBytes, beside = 0) {
     this.#identify = identify
     this.#resources = new Spellings(remembered)
@@ -77,7 +77,7 @@ export class MetricIndex {
     return this.#metrics.text(number)
   }
 
-  /** The number of the metric of which `identify` says so; or `NO_ROOM`. */
+  /** The number of the metric with this result of `identify`; or `NO_ROOM`. */
   numberOfIdentity(identity: string): number {
     return this.#metrics.numberOfText(identity)
   }
@@ -104,7 +104,7 @@ export class MetricIndex {
   }
 }
 
-/** The number of what stands from `start` to `end`, below `owner`, of which `texts` are the parts of `text`. */
+/** The number of the bytes from `start` to `end`, below `owner`, whose `texts` are the parts of `text`. */
 function find(
   spellings: Spellings,
   owner: number,
@@ -119,7 +119,7 @@ function find(
   return spellings.add(owner, encoded.source.view, encoded.start, encoded.end, text())
 }
 
-/** The number of a text below a number, which may say that there is none. */
+/** The number of a text below another number, which may say that there is none. */
 function between(spellings: Spellings, above: number, text: string): number {
   if (above < 0) return above
   return isTooLarge(text) ? TOO_LARGE : spellings.numberOfText(`${above}\n${text}`)
@@ -130,7 +130,7 @@ function aboveIn(text: string): number {
   return Number.parseInt(text, 10)
 }
 
-/** Owners by what they are. */
+/** Owners by their identity. */
 function divided(owners: ReadonlySet<number>): { above: Set<number>; between: Set<number> } {
   const all = [...owners]
   return {

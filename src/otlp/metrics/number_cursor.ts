@@ -5,11 +5,11 @@ import { PointCursor } from './point_cursor.ts'
 const NUMBERS: readonly MetricType[] = ['gauge', 'sum']
 
 /**
- * Walks the points of gauges and sums: those that hold attributes, times and a finite value only. Its twin with objects is
- * `numberPoint` in codec/points.ts; the benchmark rows "cumulative to delta" and "OTLP to Datadog" pay for it.
+ * Walks the points of gauges and sums that hold only attributes, times and a finite value. Its twin with objects is
+ * `numberPoint` in codec/points.ts; it pays for the benchmark rows "cumulative to delta" and "OTLP to Datadog".
  */
 export class NumberPointCursor extends PointCursor {
-  /** Where the value begins behind its tag. */
+  /** The position of the value behind its tag. */
   valueAt = -1
   isInt = false
 
@@ -17,7 +17,7 @@ export class NumberPointCursor extends PointCursor {
     super(NUMBERS)
   }
 
-  /** The value as a number, which an int beyond 2^53 only comes close to. */
+  /** The value as a number; an approximation for an int beyond 2^53. */
   value(): number {
     return this.isInt ? Number(this.view.getBigInt64(this.valueAt, true)) : this.view.getFloat64(this.valueAt, true)
   }
@@ -30,7 +30,7 @@ export class NumberPointCursor extends PointCursor {
 
   protected point(end: number): boolean {
     const { bytes } = this
-    // Local, since this is what the benchmark rows "cumulative to delta" and "OTLP to Datadog" do most.
+    // Local, because the benchmark rows "cumulative to delta" and "OTLP to Datadog" spend most of their time here.
     let at = this.at
     let attributesStart = 0
     let attributesEnd = 0

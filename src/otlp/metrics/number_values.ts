@@ -4,7 +4,7 @@ export interface NumberValue {
   readonly isInt: boolean
 }
 
-/** The number as a data point can hold it: an int that int64 does not hold becomes a double. */
+/** The number in a form that a data point can hold: an int beyond int64 becomes a double. */
 export function storable({ value, isInt }: NumberValue): NumberValue {
   if (typeof value !== 'bigint') return { value, isInt }
   const double = Number(value)
@@ -12,12 +12,12 @@ export function storable({ value, isInt }: NumberValue): NumberValue {
   return { value: Number.isSafeInteger(double) ? double : value, isInt }
 }
 
-/** `left + right`: exact, and an int, when both are ints and int64 holds it. */
+/** `left + right`: exact, and an int, if both are ints and int64 holds the result. */
 export function addValues(left: NumberValue, right: NumberValue): NumberValue {
   return subtractValues(left, { value: -(right.value ?? 0), isInt: right.isInt })
 }
 
-/** `left - right`: exact, and an int, when both are ints and int64 holds it. */
+/** `left - right`: exact, and an int, if both are ints and int64 holds the result. */
 export function subtractValues(left: NumberValue, right: NumberValue): NumberValue {
   if (left.isInt && right.isInt) {
     return storable({ value: subtractInts(left.value ?? 0, right.value ?? 0), isInt: true })

@@ -7,7 +7,7 @@ import { Metric } from './metric.ts'
 import type { MetricFields } from './metric.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
 
-/** Metrics of `PART` points at most that together have the points of one. Those of bytes have their own. */
+/** Metrics of at most `PART` points that together have the points of one. Those made from bytes have bytes of their own. */
 export function* piecesOf(metric: Metric): Generator<Metric> {
   const { encoded, layout, renamed, series, pointCount } = metric
   if (encoded === undefined || layout === undefined) {
@@ -34,12 +34,12 @@ export function* piecesOf(metric: Metric): Generator<Metric> {
   }
 }
 
-/** Repeated points = 1; of the data of a metric: the tag. */
+/** The tag of the repeated points, field 1 of a metric's data. */
 const POINT = 0x0a
-/** Bytes of a field of the data that is none: of the temporality, or whether a sum is monotonic. */
+/** Bytes of a field of the data that is no point: the temporality, or whether a sum is monotonic. */
 const SCALAR = 2
 
-/** Bytes that stand one behind the other. */
+/** Concatenates bytes. */
 type Run = [start: number, end: number]
 
 function addRun(runs: Run[], start: number, end: number): void {
@@ -48,7 +48,7 @@ function addRun(runs: Run[], start: number, end: number): void {
   else runs.push([start, end])
 }
 
-/** Where the points of a metric stand. */
+/** The positions of a metric's points. */
 function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, dataEnd }: MetricLayout): Run[] {
   const runs: Run[] = []
   for (let at = dataStart; at < dataEnd;) {
@@ -59,7 +59,7 @@ function pointRuns({ source: { bytes } }: Encoded<MetricFields>, { dataStart, da
   return runs
 }
 
-/** A metric like `encoded` that has the points that stand in these bytes, in bytes of its own. */
+/** A metric like `encoded` with the points at these positions, in bytes of its own. */
 function writtenMetric(
   encoded: Encoded<MetricFields>,
   { headerEnd, temporalityAt, monotonic }: MetricLayout,
@@ -90,7 +90,7 @@ function writtenMetric(
   return encoded.movedTo(source, 0, written.length)
 }
 
-/** The metric that has the points of these, which are pieces of one: of bytes where all are. */
+/** The metric with the points of these pieces of one metric; made from bytes if all of them are. */
 export function joinedMetric(pieces: readonly Metric[]): Metric {
   const [first] = pieces
   if (pieces.length === 1) return first
@@ -114,7 +114,7 @@ function isSameHead(first: Metric, { source, start }: Encoded<MetricFields>, lay
   return encoded.source.bytes.compare(source.bytes, start, layout.headerEnd, encoded.start, own.headerEnd) === 0
 }
 
-/** The numbers of the series of all pieces, where they stand one behind the other. */
+/** The numbers of the series of all pieces, if they are consecutive. */
 function joinedNumbers(pieces: readonly Metric[]): SeriesNumbers | undefined {
   const [{ series }] = pieces
   let next = series?.start

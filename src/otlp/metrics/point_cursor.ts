@@ -18,16 +18,16 @@ export abstract class PointCursor {
   /** Whether `next` ended because there were no more points. */
   complete = false
   view = NO_VIEW
-  /** Where the attributes of the point are; 0 and 0 when it has none. */
+  /** The position of the point's attributes; 0 and 0 if it has none. */
   attributesStart = 0
   attributesEnd = 0
-  /** Where the times of the point begin behind their tags; -1 for a start that is not there. */
+  /** The positions of the point's times behind their tags; -1 for an absent start. */
   startAt = -1
   timeAt = -1
   protected bytes = NO_BYTES
-  /** Whether there is surely nothing behind the attributes of a number point. */
+  /** Whether there is certainly nothing behind the attributes of a number point. */
   protected attributesLast = false
-  /** Where the next field of the metric's data begins. */
+  /** The start of the next field of the metric's data. */
   protected at = 0
   private dataEnd = 0
   private source: EncodedRequest | undefined
@@ -35,12 +35,12 @@ export abstract class PointCursor {
   private lastLow = 0
   private lastHigh = 0
   private lastSeconds = 0
-  /** The same for the time from a start. */
+  /** The same for the time since a start. */
   private last = { low: 0, high: 0, startLow: 0, startHigh: 0, elapsed: 0 }
 
   constructor(private readonly types: readonly MetricType[]) {}
 
-  /** Takes in the one point that stands from `start` to `end` of a request; `false` when it cannot read it. */
+  /** Reads the one point from `start` to `end` of a request; `false` if it cannot. */
   openPoint(source: EncodedRequest, start: number, end: number): boolean {
     this.source = source
     this.bytes = source.bytes
@@ -50,7 +50,7 @@ export abstract class PointCursor {
     return this.point(end)
   }
 
-  /** Goes to the front of the metric's points; `false` when they are not there as bytes, or of other types. */
+  /** Moves to the first of the metric's points; `false` if they are not bytes, or are of other types. */
   open({ encoded, layout }: Metric): boolean {
     this.complete = false
     if (encoded === undefined || layout === undefined || !this.types.includes(layout.type)) return false
@@ -64,7 +64,7 @@ export abstract class PointCursor {
     return true
   }
 
-  /** Goes to the next point; `false` when there is none, or none that it can read: `complete` tells which. */
+  /** Moves to the next point; `false` if there is none, or none that it can read: `complete` says which. */
   next(): boolean {
     const { bytes } = this
     while (this.at < this.dataEnd) {
@@ -96,7 +96,7 @@ export abstract class PointCursor {
     return Attributes.fromWire(new Encoded(source as EncodedRequest, attributesStart, attributesEnd, readAttributeRun))
   }
 
-  /** The `bytesIdentity` of the attributes, without making them. */
+  /** The `bytesIdentity` of the attributes, without making the attributes. */
   bytesIdentity(): string {
     return this.bytes.toString('latin1', this.attributesStart, this.attributesEnd)
   }
@@ -109,7 +109,7 @@ export abstract class PointCursor {
     return this.startAt < 0 ? 0n : this.view.getBigUint64(this.startAt, true)
   }
 
-  /** The lower 32 bits of the start, 0 when there is none. */
+  /** The lower 32 bits of the start, 0 if there is none. */
   lowStart(): number {
     return this.startAt < 0 ? 0 : this.view.getInt32(this.startAt, true)
   }
@@ -131,7 +131,7 @@ export abstract class PointCursor {
     return this.lastSeconds
   }
 
-  /** Nanoseconds from the start to the time; 0 when there is no start before it. */
+  /** Nanoseconds from the start to the time; 0 if there is no start before the time. */
   elapsed(): number {
     if (this.startAt < 0) return 0
     const { view, startAt, timeAt, last } = this
@@ -151,10 +151,10 @@ export abstract class PointCursor {
     return last.elapsed
   }
 
-  /** Takes in the point from `at` to `end`, and goes behind it; `false` when it cannot read it. */
+  /** Reads the point from `at` to `end`, and moves behind it; `false` if it cannot. */
   protected abstract point(end: number): boolean
 
-  /** Takes in the attribute whose tag is at `at`; returns where it ends, or -1 when it does not stand behind the last one. */
+  /** Reads the attribute whose tag is at `at`; returns its end, or -1 if it does not follow the last one. */
   protected attribute(at: number): number {
     if (this.attributesEnd === 0) this.attributesStart = at
     else if (this.attributesEnd !== at) return -1

@@ -8,7 +8,7 @@ export const NO_RECORDED_VALUE = 1
 export interface Exemplar {
   readonly filteredAttributes: Attributes
   readonly timeUnixNano: bigint
-  /** An int when `isInt`; beyond 2^53 a bigint. */
+  /** An int if `isInt`; beyond 2^53 a bigint. */
   readonly value: number | bigint
   readonly isInt: boolean
   readonly spanId: Uint8Array
@@ -19,7 +19,7 @@ export interface Exemplar {
 interface PointFields extends AttributedFields {
   /** Nanoseconds since 1970. */
   readonly timeUnixNano?: bigint
-  /** Nanoseconds since 1970; 0 when not known. */
+  /** Nanoseconds since 1970; 0 if not known. */
   readonly startTimeUnixNano?: bigint
   readonly flags?: number
   readonly exemplars?: readonly Exemplar[]
@@ -59,7 +59,7 @@ export interface NumberPointFields extends PointFields {
 export class NumberPoint extends Point<NumberPointFields> {
   readonly kind = 'number'
 
-  /** An int when `isInt` (a bigint beyond 2^53), else a double; `undefined` when the point holds none. */
+  /** An int if `isInt` (a bigint beyond 2^53), otherwise a double; `undefined` if the point has none. */
   get value(): number | bigint | undefined {
     return this.fields.value
   }
@@ -121,7 +121,7 @@ export class HistogramPoint extends DistributionPoint<HistogramPointFields> {
   }
 }
 
-/** One side of an exponential histogram: bucket `i` counts what lies in (base^(offset+i), base^(offset+i+1)]. */
+/** One side of an exponential histogram: bucket `i` counts the values in (base^(offset+i), base^(offset+i+1)]. */
 export interface Buckets {
   readonly offset: number
   readonly bucketCounts: readonly (number | bigint)[]

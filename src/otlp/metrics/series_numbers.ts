@@ -1,35 +1,36 @@
 import { doubled } from '../wire/bytes_index.ts'
 
 /**
- * Which series the points of a metric are, in their order, by numbers that `of` stands for: where it is the same, a number is
- * the same series. Who has met a number before need not compare the bytes of the point. Pays for the benchmark rows "OTLP to Datadog".
+ * The series of a metric's points, in their order, by numbers that `of` identifies: while `of` is the same, equal
+ * numbers are the same series. Code that knows a number need not compare the bytes of the point. Pays for the benchmark
+ * rows "OTLP to Datadog".
  */
 export interface SeriesNumbers {
   readonly of: object
   readonly numbers: Int32Array
-  /** Where those of the metric begin. */
+  /** The first number of the metric. */
   readonly start: number
 }
 
 interface Own {
   readonly of: object | undefined
-  /** Each plus one, so that 0 is none. */
+  /** Each plus one, so that 0 means none. */
   numbers: Int32Array
 }
 
-/** What series are called here, by the numbers that somebody else gave them. */
+/** The owner's names for series, by the numbers of another index. */
 export class Renumbering {
   #all = new WeakMap<object, Own>()
   #current: Own = { of: undefined, numbers: new Int32Array(0) }
 
-  /** Goes to the numbers that `of` stands for. */
+  /** Switches to the numbers that `of` identifies. */
   begin(of: object): void {
     if (this.#current.of === of) return
     this.#current = this.#all.get(of) ?? { of, numbers: new Int32Array(64) }
     this.#all.set(of, this.#current)
   }
 
-  /** The own number for another's; -1 when none was set. */
+  /** The owner's number for another's; -1 if none was set. */
   get(number: number): number {
     const { numbers } = this.#current
     return number < numbers.length ? numbers[number] - 1 : -1

@@ -8,14 +8,14 @@ import type { Metric } from './metric.ts'
 const START = 0x11
 const TIME = 0x19
 
-/** Where the points of the metric lie, for which they are not read where their bytes tell; 0 when it has none. */
+/** Where the points of the metric lie; they are only read if their bytes do not show it. 0 if it has none. */
 export function placesOf(metric: Metric, window: TimeWindow): number {
   const { encoded, layout } = metric
   const places = encoded === undefined || layout === undefined ? 0 : walk(encoded.source, layout, window)
   return places !== 0 ? places : metric.points.reduce((found, point) => found | window.place(point.timeUnixNano), 0)
 }
 
-/** 0 when a time is not found. What it costs: the benchmark row "check, count, look for old points". */
+/** 0 if a time is not found. Its cost: the benchmark row "check, count, look for old points". */
 function walk({ bytes, view }: EncodedRequest, { dataStart, dataEnd }: MetricLayout, window: TimeWindow): number {
   let places = 0
   let at = dataStart
@@ -38,7 +38,7 @@ function walk({ bytes, view }: EncodedRequest, { dataStart, dataEnd }: MetricLay
   return places
 }
 
-/** Where the time of the point from `start` to `end` is, of whatever kind; -1 when it does not stand near its front. */
+/** The position of the time of the point from `start` to `end`, of any kind; -1 if it is not near the beginning. */
 function timeOf(bytes: Uint8Array, start: number, end: number): number {
   let at = start
   while (at + 9 <= end) {

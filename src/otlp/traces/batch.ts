@@ -6,7 +6,7 @@ import { traceKind } from './kind.ts'
 import { Span } from './span.ts'
 import type { SpanFields, ResourceSpans, ScopeSpans } from './span.ts'
 
-/** A batch written out in plain objects, for components that make spans. */
+/** A batch as plain objects, for components that make spans. */
 export interface ResourceSpansInit extends EntryInit {
   readonly spans: readonly (Span | SpanFields)[]
 }
@@ -32,8 +32,8 @@ export class TraceBatch extends ItemBatch<Span, ScopeSpans, ResourceSpans> {
 
   /**
    * Makes a batch from a protobuf `ExportTraceServiceRequest`. The bytes must not be changed afterwards.
-   * @param maxMessages how many messages it may hold, at all levels together
-   * @throws MalformedError when the bytes are not one.
+   * @param maxMessages the most messages that it may hold, at all levels together
+   * @throws MalformedError if the bytes are not one
    */
   static fromOtlp(bytes: Uint8Array, maxMessages = Infinity): TraceBatch {
     return new TraceBatch(undefined, bytes, traceKind.check(bytes, maxMessages))
@@ -61,7 +61,7 @@ export class TraceBatch extends ItemBatch<Span, ScopeSpans, ResourceSpans> {
     return batches.length === 0 ? TraceBatch.empty : ItemBatch.joined(batches)
   }
 
-  /** Every span with the resource and scope it stands under; `schemaUrl` is that of the scope. */
+  /** Every span with its resource and scope; `schemaUrl` is that of the scope. */
   *spans(): Generator<{ span: Span; resource: Resource; scope: Scope; schemaUrl: string }> {
     for (const { resource, scopes } of this.resources) {
       for (const { scope, schemaUrl, spans } of scopes) {
@@ -75,7 +75,7 @@ export class TraceBatch extends ItemBatch<Span, ScopeSpans, ResourceSpans> {
     return this.mapItems('mapSpans', change, () => true)
   }
 
-  /** Keeps the spans that `keep` accepts; scopes and resources left without a span go with them. */
+  /** Keeps the spans that `keep` accepts; scopes and resources left without a span are removed. */
   filterSpans(keep: (span: Span, resource: Resource, scope: Scope) => boolean): TraceBatch {
     return this.filterItems(keep)
   }

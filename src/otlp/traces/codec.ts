@@ -7,7 +7,7 @@ import type { Form } from '../wire/message_codec.ts'
 import { numberIn, spanKinds, statusCodes } from './span.ts'
 import type { SpanEvent, SpanFields, SpanLink, SpanStatus } from './span.ts'
 
-/** The number of an enum, or its word here. */
+/** The number of an enum, or its name here. */
 const word = (words: readonly string[]): Form<string | number> => ({
   read: (reader) => reader.int32(),
   write: (writer, value) => writer.int32(numberIn(words, value)),

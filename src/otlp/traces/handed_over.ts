@@ -21,7 +21,7 @@ import { Encoded } from '../wire/lazy_message.ts'
 import { TraceBatch } from './batch.ts'
 import { ResourceSpans, ScopeSpans, Span, spanKinds, statusCodes } from './span.ts'
 
-/** A word, or the number of one that this version may not know. */
+/** A name, or a number that this version has no name for. */
 const wordOf =
   (words: readonly string[]): Check =>
   (given) =>
@@ -80,7 +80,7 @@ const entry = entryOf(
   span,
 )
 
-/** What a component hands over, as a batch in which everything is what it has to be. @throws TypeError that says what is not */
+/** The batch that a component hands over, once everything in it is valid. @throws TypeError that names the mistake */
 export function handedOver(given: unknown): TraceBatch {
   return batchHandedOver(given, TraceBatch.empty, entry)
 }

@@ -24,5 +24,5 @@ const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
   placesOf,
 }
 
-/** What there is to know of spans where all signals are treated alike. */
+/** The specifics of spans, for the code that all signals share. */
 export const traceKind = { ...kind, ...codecOf(kind) }

@@ -38,7 +38,7 @@ export interface SpanLink {
 }
 
 export interface SpanStatus {
-  /** A number where this version has no word for it. */
+  /** A number if this version has no name for it. */
   readonly code: StatusCode | number
   readonly message: string
   readonly unknown?: Uint8Array
@@ -50,7 +50,7 @@ export interface SpanFields extends TracedFields {
   /** As in the W3C header `tracestate`. */
   readonly traceState?: string
   readonly name?: string
-  /** A number where this version has no word for it. */
+  /** A number if this version has no name for it. */
   readonly kind?: SpanKind | number
   /** Nanoseconds since 1970. */
   readonly startTimeUnixNano?: bigint
@@ -136,7 +136,7 @@ export class Span extends Traced<SpanFields> {
   }
 }
 
-/** The number of a word, or the number itself where there is no word for it. */
+/** The number of a name, or the number itself if it has no name. */
 export function numberIn(words: readonly string[], value: string | number): number {
   return typeof value === 'number' ? value : words.indexOf(value)
 }

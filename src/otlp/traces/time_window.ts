@@ -4,7 +4,7 @@ import type { Encoded } from '../wire/lazy_message.ts'
 import { fieldEnd } from '../wire/wire_format.ts'
 import type { Span } from './span.ts'
 
-/** Where the span lies: by its end. One without an end is nowhere else than within. */
+/** Where the span lies: by its end. One without an end counts as within. */
 export function placesOf(span: Span, window: TimeWindow): number {
   const { encoded } = span
   const at = encoded?.source.canonical === true ? endTimeOf(encoded) : -1
@@ -12,7 +12,7 @@ export function placesOf(span: Span, window: TimeWindow): number {
   return span.endTimeUnixNano === 0n ? WITHIN : window.place(span.endTimeUnixNano)
 }
 
-/** Where the end of a span is that is written as encoders do; -1 when that takes more to know. */
+/** The position of the end of a span that is written in the usual way; -1 if finding it takes more. */
 function endTimeOf({ source: { bytes, view }, start, end }: Encoded<object>): number {
   let at = start
   while (at + 9 <= end) {
@@ -31,7 +31,7 @@ function endTimeOf({ source: { bytes, view }, start, end }: Encoded<object>): nu
       case 0x39: // fixed64 start_time_unix_nano = 7;
         at += 9
         break
-      case 0x41: // fixed64 end_time_unix_nano = 8; of which the upper half is not 0 since 1970
+      case 0x41: // fixed64 end_time_unix_nano = 8; its upper half is not 0 since 1970
         return view.getUint32(at + 5, true) === 0 ? -1 : at + 1
       default:
         return -1

@@ -4,18 +4,18 @@ import type { Encoded, LazyMessage } from './lazy_message.ts'
 import { viewOf } from './lazy_message.ts'
 import { MAX_VARINT, writeVarintBefore } from './wire_format.ts'
 
-/** Of a buffer, one part in so many may be left empty. */
+/** At most one part in so many of a buffer may stay empty. */
 const MOST_WASTE = 8
 
-/** Characters of a string that take less time one by one than all at once. */
+/** Strings of up to this many characters are quicker to write one by one than all at once. */
 const MAX_NAME = 64
 
-/** What a writer of little writes to, before it is copied. There is one writer at a time. */
+/** The destination of small writes before they are copied. There is one writer at a time. */
 const desk = Buffer.allocUnsafeSlow(65_536)
 
 /**
- * Writes messages from their last byte to their first: the length of one stands before it, and is known when it is to be
- * written, so that nothing is moved to make room. What comes from a request is copied once.
+ * Writes messages from their last byte to their first: the length of a message precedes it, and is known when it has to
+ * be written, so nothing is moved to make room. Parts of a request are copied once.
  */
 export class BackwardsWriter {
   #bytes: Buffer
@@ -31,7 +31,7 @@ export class BackwardsWriter {
     this.at = this.#bytes.length
   }
 
-  /** Bytes that are written. */
+  /** The written bytes. */
   get length(): number {
     return this.#bytes.length - this.at
   }
@@ -62,7 +62,7 @@ export class BackwardsWriter {
     this.head(tag, length)
   }
 
-  /** A message as it came where it still is what came, else from its fields. */
+  /** A message as it came if it is unchanged, otherwise from its fields. */
   view<T extends { readonly encoded: Encoded<object> | undefined }>(
     tag: number,
     value: T,
@@ -73,7 +73,7 @@ export class BackwardsWriter {
     this.head(tag, value.encoded.end - value.encoded.start)
   }
 
-  /** `view` of a message that may be written again with many requests, and remembers what it was written as. */
+  /** `view` of a message that may be written again with many requests, and remembers its bytes. */
   repeated<T extends LazyMessage<object>>(tag: number, value: T, write: (writer: Writer, value: T) => void): void {
     if (value.encoded !== undefined) return this.view(tag, value, write)
     if (value.written === undefined) {
@@ -90,7 +90,7 @@ export class BackwardsWriter {
     this.head(tag, writer.pos)
   }
 
-  /** What stands before the content of a field, which has been written. */
+  /** Writes the tag and length of a field whose content has been written. */
   head(tag: number, length: number): void {
     this.varint(tag, length)
   }
@@ -131,7 +131,7 @@ export class BackwardsWriter {
     return writer
   }
 
-  /** Writes a string to where there is room for it; `false` when it is long, or more than ASCII. */
+  /** Writes a string into existing room; `false` if it is long, or not all ASCII. */
   #ascii(value: string, at: number): boolean {
     if (value.length > MAX_NAME) return false
     for (let index = 0; index < value.length; index++) {

@@ -1,24 +1,24 @@
 import { viewOf } from './lazy_message.ts'
 import type { RememberedBytes } from '../common/remembered_bytes.ts'
 
-/** What an entry holds, as places in its part of `#entries`. */
+/** The fields of an entry, as positions in its part of `#entries`. */
 const OWNER = 0
 const HASH = 1
 const START = 2
 const LENGTH = 3
-/** The number that was asked for after this one the last time. */
+/** The number that followed this one in the last round of lookups. */
 const NEXT = 4
 const STRIDE = 5
 const NONE = -1
 const MIN_BYTES = 4096
-/** From here on the array of all texts grows by half instead of twofold. */
+/** From this size on, the array of all texts grows by half instead of twofold. */
 const LARGE = 2 ** 20
-/** Bytes that the array keeps although nothing is in them: it may need them again. */
+/** Bytes that the array keeps although they are unused: it may need them again. */
 const KEPT = 8 * 2 ** 20
-/** What an entry takes in `#entries` and `#slots`, as they grow twofold. */
+/** Bytes of an entry in `#entries` and `#slots`, as they grow twofold. */
 const ENTRY_BYTES = 48
 
-/** Where something can be written, from `start` on. */
+/** A buffer for writing, from `start` on. */
 export interface Room {
   readonly bytes: Buffer
   readonly view: DataView
@@ -26,31 +26,31 @@ export interface Room {
 }
 
 /**
- * Numbers texts, from 0 on, by an owner's number and their bytes. All of them lie one behind the other in few large arrays:
- * what is known of a million series is nothing to the garbage collector, and texts that come in the order of the last time,
- * as those of a sender do, are found by comparing memory that lies side by side. Pays for the benchmark rows "cumulative to
- * delta" and "OTLP to Datadog".
+ * Numbers texts, from 0 on, by an owner's number and their bytes. All of them are in a few large arrays, one behind the
+ * other: a million series cost the garbage collector nothing, and texts that come in the same order as before, as those
+ * of one sender do, are found by comparing adjacent memory. Pays for the benchmark rows "cumulative to delta" and "OTLP
+ * to Datadog".
  */
 export class BytesIndex {
   #bytes = Buffer.allocUnsafeSlow(MIN_BYTES)
   #view = viewOf(this.#bytes)
   #used = 0
-  /** Of these, those of texts that were forgotten. */
+  /** The part of these that belongs to forgotten texts. */
   #unused = 0
   #entries = new Int32Array(64 * STRIDE)
-  /** Numbers ever given, less those that were given anew after they had been forgotten. */
+  /** Numbers given so far, not counting those that were given again after they had been forgotten. */
   #count = 0
   #free: number[] = []
-  /** Open addressing: a number plus one where its hash leads, or as near behind as there was room. */
+  /** Open addressing: a number plus one in the slot of its hash, or as near behind it as there was room. */
   #slots = new Int32Array(128)
   #last = NONE
-  /** Of the text last looked for in vain: its hash, and the slot that it would have. */
+  /** For the text that was last looked for and not found: its hash, and the slot that it would have. */
   #missedHash = 0
   #missedSlot = 0
-  /** A sender that chooses texts of one hash would have to know it. */
+  /** A sender that chooses texts with equal hashes would have to know it. */
   readonly #seed = Math.floor(Math.random() * 0x100000000) | 0
 
-  /** `beside`: bytes that whoever uses the numbers takes for each. */
+  /** `beside`: bytes that the owner of the numbers takes for each. */
   constructor(
     private readonly remembered?: RememberedBytes,
     private readonly beside = 0,
@@ -78,13 +78,13 @@ export class BytesIndex {
     return this.#entries[number * STRIDE + OWNER]
   }
 
-  /** A view of a text, until one is added or forgotten, or room is asked for. */
+  /** A view of a text, valid until a text is added or forgotten, or room is asked for. */
   bytes(number: number): Uint8Array {
     const start = this.#entries[number * STRIDE + START]
     return this.#bytes.subarray(start, start + this.length(number))
   }
 
-  /** Copies a text to `at` in what `behind` gave; returns where it ends. */
+  /** Copies a text to `at` in the result of `roomBehind`; returns its end. */
   copy(number: number, at: number): number {
     const entry = number * STRIDE
     const start = this.#entries[entry + START]
@@ -94,15 +94,15 @@ export class BytesIndex {
   }
 
   /**
-   * Room for `length` bytes to write texts to; until a text is added or forgotten, or the next room is asked for. It lies
-   * behind the texts, because copying within one array takes a third of copying from one to another.
+   * Room for `length` bytes to write texts to; valid until a text is added or forgotten, or room is asked for again. It
+   * is behind the texts, because copying within one array takes a third of the time of copying between two.
    */
   roomBehind(length: number): Room {
     this.#reserve(length)
     return { bytes: this.#bytes, view: this.#view, start: this.#used }
   }
 
-  /** The number of the text from `start` to `end` in `view`; -1 when it is not known. */
+  /** The number of the text from `start` to `end` in `view`; -1 if it is not known. */
   find(owner: number, view: DataView, start: number, end: number): number {
     const last = this.#last
     if (last !== NONE) {
@@ -123,7 +123,7 @@ export class BytesIndex {
     return NONE
   }
 
-  /** Gives the text that `find` has just looked for in vain a number. */
+  /** Gives a number to the text that `find` has not found. */
   add(owner: number, view: DataView, start: number, end: number): number {
     const length = end - start
     this.remembered?.add(this.bytesFor(length))
@@ -142,7 +142,7 @@ export class BytesIndex {
     return this.#follow(number)
   }
 
-  /** Forgets the numbers for which `gone` says so; they will be given anew. The others stay what they are. */
+  /** Forgets the numbers for which `gone` returns true; they will be given again. The others stay valid. */
   forget(gone: (number: number) => boolean): void {
     let forgotten = 0
     for (let number = 0; number < this.#count; number++) {
@@ -159,7 +159,7 @@ export class BytesIndex {
     this.#rehash(this.#slots.length)
   }
 
-  /** Puts the texts one behind the other again. */
+  /** Closes the gaps between the texts. */
   #compact(): void {
     let used = 0
     for (let number = 0; number < this.#count; number++) used += Math.max(0, this.length(number))
@@ -179,13 +179,13 @@ export class BytesIndex {
     this.#view = viewOf(kept)
   }
 
-  /** Forgets one number, which takes the same time however many there are. */
+  /** Forgets one number, in a time that does not depend on how many there are. */
   forgetOne(number: number): void {
     const entry = number * STRIDE
     const mask = this.#slots.length - 1
     let gap = this.#entries[entry + HASH] & mask
     while (this.#slots[gap] !== number + 1) gap = (gap + 1) & mask
-    // What lies behind is moved to where it will be looked for.
+    // Entries behind it move to where they will be looked for.
     for (let slot = (gap + 1) & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const home = this.#entries[(this.#slots[slot] - 1) * STRIDE + HASH]
       if (((slot - home) & mask) < ((slot - gap) & mask)) continue
@@ -197,14 +197,14 @@ export class BytesIndex {
     this.remembered?.add(-this.bytesFor(length))
     if (this.#entries[entry + START] + length === this.#used) this.#used -= length
     else this.#unused += length
-    // Whoever is followed by it finds that it is no text.
+    // A number that names it as its follower finds that it is no text.
     this.#entries[entry + LENGTH] = NONE
     this.#free.push(number)
     this.#last = NONE
     if (this.#unused > this.#used / 2 + LARGE || this.#bytes.length > roomFor(this.#used + KEPT)) this.#compact()
   }
 
-  /** Word by word: a view of so few bytes would take longer to make than they take to copy. */
+  /** Word by word: making a view of so few bytes would take longer than copying them. */
   #write(view: DataView, start: number, end: number): void {
     const own = this.#view
     let at = this.#used
@@ -218,7 +218,7 @@ export class BytesIndex {
     if (this.#used + length > this.#bytes.length) this.#moveTo(roomFor(this.#used + length))
   }
 
-  /** Puts the texts into an array of so many bytes. */
+  /** Moves the texts to an array of this many bytes. */
   #moveTo(bytes: number): void {
     const moved = Buffer.allocUnsafeSlow(bytes)
     moved.set(this.#bytes.subarray(0, this.#used))
@@ -238,7 +238,7 @@ export class BytesIndex {
     const own = this.#view
     let at = entries[entry + START]
     let other = start
-    // As doubles, of which only a zero may be equal to other bytes: this is where most of the time for a known series goes.
+    // As doubles, which have equal values for different bytes only at zero: most of the time for a known series goes here.
     for (; other + 8 <= end; other += 8, at += 8) {
       const eight = own.getFloat64(at, true)
       if (eight !== view.getFloat64(other, true) || eight === 0) break
@@ -279,7 +279,7 @@ export class BytesIndex {
   }
 }
 
-/** The length of an array that takes so many bytes, and some more that may come. */
+/** The length of an array for this many bytes, with some spare room. */
 function roomFor(bytes: number): number {
   return Math.max(MIN_BYTES, bytes * 2)
 }

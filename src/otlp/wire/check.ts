@@ -5,8 +5,8 @@ import { keyBit } from './lazy_message.ts'
 import type { EncodedRequest } from './lazy_message.ts'
 
 /*
- * One pass over an OTLP request that proves its whole nested structure and counts its data points, log records or spans,
- * without making an object. Everything read later relies on it.
+ * One pass over an OTLP request that proves its whole nested structure and counts its data points, log records or
+ * spans, without making an object. All later reading relies on it.
  */
 
 /** Bytes that are not an OTLP message. Its message names the place. */
@@ -19,27 +19,27 @@ export interface CheckResult extends EncodedRequest {
   readonly items: number
 }
 
-/** Messages in a request that are always believed; beyond, there may be one for every `BYTES_PER_MESSAGE` of its bytes. */
+/** Messages in a request that are always allowed; beyond that, one for every `BYTES_PER_MESSAGE` of its bytes. */
 const MANY_MESSAGES = 1_000_000
 const BYTES_PER_MESSAGE = 8
 
-/** How many messages, at all levels together, a request of that many bytes may hold that comes from outside. */
+/** The most messages, at all levels together, that a request of that many bytes from outside may hold. */
 export function maxMessages(bytes: number): number {
   return Math.max(MANY_MESSAGES, bytes / BYTES_PER_MESSAGE)
 }
 
-/** A request that holds more: in a few bytes each they come cheaply, and would take hundreds of bytes in memory. */
+/** A request with more messages: they take only a few bytes each on the wire, but hundreds of bytes in memory. */
 export function tooManyMessages(): MalformedError {
   return new MalformedError(
-    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, data points, log records, spans, attributes and whatever ` +
-      `else is nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
+    `the request holds more than ${MANY_MESSAGES} messages (resources, scopes, data points, log records, spans, attributes and anything ` +
+      `else that is nested) and more than one for every ${BYTES_PER_MESSAGE} bytes; leave out empty ones, or send several smaller requests`,
   )
 }
 
-/** Messages inside messages that are believed; protobufjs and the official implementations stop at 100, too. */
+/** The most nested messages; protobufjs and the official implementations also stop at 100. */
 const MAX_DEPTH = 100
 
-// What a length-delimited field holds, besides the numbers of messages: their places in the schema, from 1.
+// The contents of a length-delimited field, in addition to the numbers of messages: their positions in the schema, from 1.
 const BYTES = 0
 const PACKED_FIXED64 = -1
 const PACKED_VARINT = -2
@@ -52,13 +52,13 @@ const TRACES = kindOf(schema.ExportTraceServiceRequest)
 const NUMBER_POINT = kindOf(schema.NumberDataPoint)
 const KEY_VALUE = kindOf(schema.KeyValue)
 
-/** Fields of these numbers and above hold nothing that is looked into. */
+/** Fields with these numbers and above are not examined. */
 const FIELDS = 16
 /** The slot of the members of a `oneof`. */
 const ONE_OF = 31
-/** What field `number` of message `kind` holds: `holds[kind * FIELDS + number]`; unknown fields hold bytes. */
+/** The contents of field `number` of message `kind`: `holds[kind * FIELDS + number]`; unknown fields hold bytes. */
 const holds = new Int8Array((types.length + 1) * FIELDS)
-/** In the same place: fields of a message that share a slot may not stand beside each other; slot 0 is for repeated fields. */
+/** In the same position: fields of a message that share a slot exclude each other; slot 0 is for repeated fields. */
 const slots = new Uint8Array(holds.length)
 for (const type of types) {
   for (const { number, label, message, tag, itemTag } of type.fields) {
@@ -112,16 +112,16 @@ let canonical = true
 let pointKeys = 0
 let plainNumbers = true
 let depth = 0
-/** Messages within the request, and how many there may be. */
+/** Messages within the request, and their limit. */
 let messageCount = 0
 let messageLimit = Infinity
-/** How many messages of each repeated level came before the place being read. */
+/** How many messages of each repeated level precede the current position. */
 const path = new Int32Array(3)
 /** The message that is the request. */
 let root = 0
 
 /**
- * Proves that `bytes` is an OTLP `ExportMetricsServiceRequest` of no more than `limit` messages at all levels together.
+ * Proves that `bytes` is an OTLP `ExportMetricsServiceRequest` of at most `limit` messages at all levels together.
  * @throws MalformedError
  */
 export function checkMetrics(bytes: Uint8Array, limit = Infinity): CheckResult {
@@ -242,7 +242,7 @@ function checkInside(kind: number, end: number): void {
   checkMessage(kind, end)
 }
 
-/** Remembers the key of the attribute that begins here; one that does not begin with its key may be any. */
+/** Notes the key of the attribute that begins here; one that does not begin with its key may have any. */
 function noteKey(end: number): void {
   const start = position + 2
   const keyEnd = start + buffer[position + 1]
@@ -258,7 +258,7 @@ function checkKeyValue(end: number): void {
   } else checkMessage(KEY_VALUE, end)
 }
 
-/** Messages that such an attribute is: a `KeyValue` and an `AnyValue`. */
+/** Messages in such an attribute: a `KeyValue` and an `AnyValue`. */
 const TEXT_ATTRIBUTE = 2
 
 /**
@@ -322,7 +322,7 @@ function checkNumberPoint(end: number): void {
         }
         break
     }
-    // Whatever else there is, and what is wrong: in general, from here.
+    // Anything else, and any mistake: in general, from here.
     plainNumbers = false
     position = at
     // It counts itself.
@@ -382,7 +382,7 @@ function readTag(end: number): number {
     if (shift === 28 && byte > 15) break
     value |= (byte & 127) << shift
     if (byte < 128) {
-      // A tag in more bytes than it needs is valid, and unusual enough not to be relied on.
+      // A tag in more bytes than it needs is valid, but too unusual to rely on.
       if (position - start > 1 && value < 128) canonical = false
       return value >>> 0
     }

@@ -4,14 +4,14 @@ import type { ReadFields, EncodedRequest } from './lazy_message.ts'
 import { varintLow, varintHigh, readVarint } from './wire_format.ts'
 
 /*
- * What all messages are read and written with: fields, one by one, with protobufjs's Reader and Writer.
+ * The base for reading and writing all messages: fields, one by one, with protobufjs's Reader and Writer.
  */
 
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /**
- * Calls `read` for each field up to `end`; what it does not take (returns `false`) is skipped.
- * Returns the skipped fields as they came, or `undefined` when there were none.
+ * Calls `read` for each field up to `end`; a field that it does not take (it returns `false`) is skipped. Returns the
+ * skipped fields as they came, or `undefined` if there were none.
  */
 export function readFields(reader: Reader, end: number, read: (tag: number) => boolean): Uint8Array | undefined {
   let unknown: Uint8Array[] | undefined
@@ -86,7 +86,7 @@ export function writeMessage<T>(
   writer.ldelim()
 }
 
-/** Writes a message as it came where it still is what came, else from its fields. */
+/** Writes a message as it came if it is unchanged, otherwise from its fields. */
 export function writeView<T extends { readonly encoded: Encoded<object> | undefined }>(
   writer: Writer,
   tag: number,
@@ -101,7 +101,7 @@ export function writeString(writer: Writer, tag: number, value: string): void {
   if (value !== '') writer.uint32(tag).string(value)
 }
 
-/** The two halves of a 64-bit number, the form protobufjs takes without a loss. */
+/** The two halves of a 64-bit number, the form that protobufjs takes without a loss. */
 export function toLong(value: number | bigint): { low: number; high: number; unsigned: boolean } {
   if (typeof value === 'number' && Number.isSafeInteger(value)) {
     return { low: value | 0, high: Math.floor(value / 2 ** 32) | 0, unsigned: false }

@@ -4,18 +4,19 @@ import type { EncodedRequest } from './lazy_message.ts'
 import { rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Cache } from '../common/remembered_bytes.ts'
 
-/** Values that are remembered before all are forgotten, the bytes of all and of one. */
+/** The most values that are remembered before all are forgotten, and the most bytes of all and of one. */
 const MAX_VALUES = 4096
 const MAX_BYTES = 1024 * 1024
 const MAX_LENGTH = 4096
-/** What a value takes, and each of its bytes, with the objects that are read from it and made of it. */
+/** Bytes of a value, and for each of its bytes, including the objects that are read from it and made of it. */
 const VALUE_BYTES = 1000
 const BYTE_BYTES = 4
 
 /**
- * Makes one value of all messages or texts of a kind whose bytes are the same. What a sender repeats in every request, its
- * resource, its scopes and the names of its metrics, is read, changed and written once then. Bounded, and it holds copies: no
- * request lives on in it. Pays for the benchmark rows with 10 points a request and "OTLP to Datadog".
+ * Makes one value of all messages or texts of a kind whose bytes are the same. The parts that a sender repeats in every
+ * request, its resource, its scopes and the names of its metrics, are then read, changed and written once. Its size is
+ * limited, and it holds copies, so no request stays in memory because of it. Pays for the benchmark rows with 10 points
+ * a request and "OTLP to Datadog".
  */
 export class Interned<Value> implements Cache {
   #index = new BytesIndex()
@@ -26,7 +27,7 @@ export class Interned<Value> implements Cache {
     rememberedBytes.addCache(this)
   }
 
-  /** Forgets all: what comes again is remembered again. */
+  /** Forgets everything: values that occur again are remembered again. */
   clear(): void {
     rememberedBytes.add(-this.#bytes)
     this.#index = new BytesIndex()
@@ -34,7 +35,7 @@ export class Interned<Value> implements Cache {
     this.#size = 0
   }
 
-  /** The value that stands from `start` to `end`. */
+  /** The value from `start` to `end`. */
   of(source: EncodedRequest, start: number, end: number): Value {
     if (end - start > MAX_LENGTH) return this.make(source, start, end)
     const number = this.#index.find(0, source.view, start, end)

@@ -2,18 +2,18 @@ import protobuf from 'protobufjs/minimal.js'
 import type { Reader } from 'protobufjs/minimal.js'
 import { fieldEnd, LENGTH_DELIMITED, varintEnd } from './wire_format.ts'
 
-/** A request as it came on the wire, and what `checkMetrics` found out about it. */
+/** A request as it came on the wire, with the findings of `checkMetrics`. */
 export interface EncodedRequest {
   readonly bytes: Buffer
   readonly view: DataView
   /**
-   * Whether it is written as encoders do: no singular field twice, no group. What is not is just as valid, but its parts
-   * cannot be found without reading the whole.
+   * Whether it is written in the usual way: no singular field twice, no group. Any other is just as valid, but its
+   * parts cannot be found without reading the whole.
    */
   readonly canonical: boolean
   /** The `keyBit` of every key of a point's attribute. */
   readonly pointKeys: number
-  /** Whether every number point surely has a time and a finite value, no flags, and nothing behind its attributes. */
+  /** Whether every number point certainly has a time and a finite value, no flags, and nothing behind its attributes. */
   readonly plainNumbers: boolean
   /** Whether it was written here, of data points that somebody changed. */
   readonly pointsChanged: boolean
@@ -29,7 +29,7 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
-/** One of 32 bits for a text in UTF-8: different bits are certainly different texts. */
+/** One of 32 bits for a text in UTF-8: different bits certainly mean different texts. */
 export function keyBit(bytes: Uint8Array, start: number, end: number): number {
   const length = end - start
   return length === 0
@@ -43,7 +43,7 @@ export type ReadFields<Fields> = (source: EncodedRequest, start: number, end: nu
 /** The tag of field 1, length-delimited. */
 const FIRST_TEXT = (1 << 3) | LENGTH_DELIMITED
 
-/** A message as it stands in its request, and how to read it once somebody looks inside. */
+/** A message in its request, with the function that reads it on first access. */
 export class Encoded<Fields> {
   constructor(
     readonly source: EncodedRequest,
@@ -56,17 +56,17 @@ export class Encoded<Fields> {
     return this.read(this.source, this.start, this.end)
   }
 
-  /** The message as it stands, changed, in other bytes: by default where it stood, in a copy of its request. */
+  /** The changed message, in other bytes: by default at the same position, in a copy of its request. */
   movedTo(source: EncodedRequest, start = this.start, end = this.end): Encoded<Fields> {
     return new Encoded(source, start, end, this.read)
   }
 
-  /** Whether it is read by `read`, which tells what kind of message it is. */
+  /** Whether it is read by `read`, which identifies the kind of message. */
   reads(read: ReadFields<Fields>): boolean {
     return this.read === read
   }
 
-  /** The text in field 1 of a message that begins with it, made by `text`; `undefined` when it takes more to know. */
+  /** The text in field 1 of a message that begins with it, made by `text`; `undefined` if finding it takes more. */
   firstText(text: (source: EncodedRequest, start: number, end: number) => string): string | undefined {
     const { bytes, canonical } = this.source
     if (!canonical || this.start === this.end || bytes[this.start] !== FIRST_TEXT) return undefined
@@ -86,7 +86,7 @@ export function readerAt(bytes: Uint8Array, position: number): Reader {
   return reader
 }
 
-/** Bytes of a message that was made here, about. */
+/** The approximate bytes of a message that was made here. */
 const MADE_SIZE = 128
 
 /** What the fields of every message have in common. */
@@ -99,7 +99,7 @@ export interface MessageFields {
 export abstract class LazyMessage<Fields extends MessageFields> {
   /** The bytes the message was made from, and still means. */
   readonly encoded: Encoded<Fields> | undefined
-  /** The bytes it was written as, if it was, and is likely to be again. */
+  /** The bytes it was written as, if it was, and is likely to be written again. */
   written: Uint8Array | undefined
   private read: Fields | undefined
 
@@ -114,7 +114,7 @@ export abstract class LazyMessage<Fields extends MessageFields> {
     }
   }
 
-  /** What it was made of, if not of bytes. */
+  /** The fields it was made of, if not from bytes. */
   get made(): Fields | undefined {
     return this.encoded === undefined ? this.read : undefined
   }

@@ -6,17 +6,18 @@ import type { EncodedRequest } from './lazy_message.ts'
 import { readerOfRun, Run, writeRepeated } from './repeated.ts'
 
 /*
- * Messages as objects, by the schema: a property for each field, under the name that the field has in JSON, and `unknown` for
- * fields that this version does not know. A codec is given the fields that its objects hold in another way.
+ * Messages as objects, by the schema: a property for each field, under the name that the field has in JSON, and
+ * `unknown` for fields that this version does not know. A codec is given the fields that its objects hold in another
+ * form.
  */
 
 type Values = Record<string, unknown>
 
 /** A field, between bytes and the properties of an object. */
 export interface Member {
-  /** Reads what stands behind the tag. */
+  /** Reads the content behind the tag. */
   read(into: Values, reader: Reader, source: EncodedRequest, tag: number): void
-  /** Follows the last field of the message. */
+  /** Called after the last field of the message. */
   finish?(into: Values): void
   write(writer: Writer, values: Readonly<Values>): void
 }
@@ -24,11 +25,11 @@ export interface Member {
 /** Makes the member for a field of the schema. */
 export type MemberOf = (field: Field) => Member
 
-/** How a value stands behind its tag. */
+/** The encoding of a value behind its tag. */
 export interface Form<T> {
   read(reader: Reader, source: EncodedRequest): T
   write(writer: Writer, value: T): unknown
-  /** Whether proto3 leaves the value out; by default the zero of its type is. */
+  /** Whether proto3 omits the value; by default, it omits the zero of its type. */
   isDefault?(value: T): boolean
 }
 
@@ -41,7 +42,7 @@ const bytes = form(
   (writer, value) => writer.bytes(value),
 )
 
-/** The scalars. 64-bit integers are numbers where those are exact, else bigints. */
+/** The scalars. 64-bit integers are numbers if those are exact, otherwise bigints. */
 const forms: Readonly<Record<Exclude<Field['type'], 'message'>, Form<unknown>>> = {
   string: form(
     (reader) => reader.string(),
@@ -98,13 +99,13 @@ export const nanoseconds: MemberOf = (field) =>
     write: (writer, value: bigint) => writer.fixed64(toLong(value)),
   })(field)
 
-/** Whether proto3 leaves the value out. */
+/** Whether proto3 omits the value. */
 function isDefault(value: unknown): boolean {
   if (typeof value !== 'object') return value === '' || value === 0n || value === false || Object.is(value, 0)
   return value instanceof Uint8Array ? value.length === 0 : value instanceof Encoded && value.start === value.end
 }
 
-/** One value of its own form. */
+/** One value in a form of its own. */
 export const held =
   <T>(form: Form<T>): MemberOf =>
   ({ name, label, tag }) => ({
@@ -119,7 +120,7 @@ export const held =
     },
   })
 
-/** A list of values of their own form. */
+/** A list of values in a form of their own. */
 const heldList =
   <T>(form: Form<T>): MemberOf =>
   ({ name, tag, itemTag }) => ({
@@ -137,7 +138,7 @@ const heldList =
     },
   })
 
-/** A message that is read with the one around it. */
+/** A message that is read together with the one around it. */
 export const message = <T extends object>(codec: MessageCodec<T>): MemberOf =>
   held({
     read: (reader, source) => codec.readAt(reader, messageEnd(reader), source),
@@ -148,7 +149,7 @@ export const message = <T extends object>(codec: MessageCodec<T>): MemberOf =>
     },
   })
 
-/** Messages that are read with the one around them. */
+/** Messages that are read together with the one around them. */
 export const messages =
   <T extends object>(codec: MessageCodec<T>): MemberOf =>
   ({ name, tag }) => ({
@@ -161,7 +162,7 @@ export const messages =
     },
   })
 
-/** Messages that stay as they stand until somebody looks at them. */
+/** Messages that stay encoded until they are first accessed. */
 export const messageRun = <T extends object>(codec: MessageCodec<T>): MemberOf => {
   const read = readerOfRun((reader, end, source: EncodedRequest) => codec.readAt(reader, end, source))
   return ({ name, tag }) => ({
@@ -179,7 +180,7 @@ export const messageRun = <T extends object>(codec: MessageCodec<T>): MemberOf =
   })
 }
 
-/** A field as the schema has it; a message, for which there is no codec, stays among the unknown fields. */
+/** A field as the schema has it; a message without a codec stays among the unknown fields. */
 const plain = (field: Field): Member | undefined => {
   if (field.type === 'message') return undefined
   const list = field.label === 'repeated' ? heldList : held
@@ -193,8 +194,9 @@ export class MessageCodec<Fields extends object> {
   readonly #finishing: readonly Member[]
 
   /**
-   * @param members the fields that the objects hold in another way than the schema has them
-   * @param create an object with every property, since V8 is many times faster at copying one that is not extended later
+   * @param members the fields that the objects hold in another form than the schema
+   * @param create an object with every property, because V8 is many times faster at copying one that is not extended
+   * later
    */
   constructor(
     type: MessageType,
@@ -213,11 +215,11 @@ export class MessageCodec<Fields extends object> {
     this.#finishing = all.filter((member) => 'finish' in member)
   }
 
-  /** Reads the message that stands from `start` to `end`. */
+  /** Reads the message from `start` to `end`. */
   readonly read = (source: EncodedRequest, start: number, end: number): Fields =>
     this.readAt(readerAt(source.bytes, start), end, source)
 
-  /** Reads the message that stands from the reader's position to `end`. */
+  /** Reads the message from the reader's position to `end`. */
   readAt(reader: Reader, end: number, source: EncodedRequest): Fields {
     const fields: Values = this.create()
     const byTag = this.#byTag
@@ -240,13 +242,13 @@ export class MessageCodec<Fields extends object> {
     return fields as Fields
   }
 
-  /** Writes the fields of an object; what proto3 leaves out is left out. */
+  /** Writes the fields of an object, without those that proto3 omits. */
   readonly write = (writer: Writer, fields: Fields): void => {
     const values = fields as Readonly<Values>
     for (const member of this.#members) member.write(writer, values)
     if (values.unknown !== undefined) writer.raw(values.unknown as Uint8Array)
   }
-  /** Writes a message that is not as it came. */
+  /** Writes a message that was changed. */
   readonly writeMade = (writer: Writer, { made }: { readonly made: Fields | undefined }): void => {
     if (made !== undefined) this.write(writer, made)
   }

@@ -3,10 +3,10 @@ import { messageEnd, writeMessage } from './fields.ts'
 import { Encoded, readerAt } from './lazy_message.ts'
 import type { ReadFields, EncodedRequest } from './lazy_message.ts'
 
-/** The messages of a repeated field: as they stand in their request, or what they hold. */
+/** The messages of a repeated field: bytes in their request, or objects. */
 export type Repeated<T> = Encoded<readonly T[]> | readonly T[]
 
-/** Reads the messages of a field that stand side by side. */
+/** Reads the messages of a field that are next to each other. */
 export function readerOfRun<T, From extends Pick<EncodedRequest, 'bytes'>>(
   read: (reader: Reader, end: number, source: From) => T,
 ): (source: From, start: number, end: number) => readonly T[] {
@@ -21,7 +21,7 @@ export function readerOfRun<T, From extends Pick<EncodedRequest, 'bytes'>>(
   }
 }
 
-/** The messages of a repeated field, as they are met: one run of bytes where they stand side by side, else what they hold. */
+/** Collects the messages of a repeated field: as one run of bytes if they are next to each other, otherwise as objects. */
 export class Run<T> {
   #start = -1
   #end = -1
@@ -32,7 +32,7 @@ export class Run<T> {
     private readonly read: ReadFields<readonly T[]>,
   ) {}
 
-  /** Takes the message behind whose tag, of one byte, the reader stands. */
+  /** Takes the message behind whose tag, of one byte, the reader is. */
   add(reader: Reader): void {
     const start = reader.pos - 1
     const end = messageEnd(reader)
@@ -42,14 +42,14 @@ export class Run<T> {
     this.#end = reader.pos = end
   }
 
-  /** `undefined` when there are none. */
+  /** `undefined` if there are none. */
   all(): Repeated<T> | undefined {
     if (this.#read !== undefined) return this.#read
     return this.#start < 0 ? undefined : new Encoded(this.source, this.#start, this.#end, this.read)
   }
 }
 
-/** Writes the messages of a field: as they came where they came under its tag, else each by `write`. */
+/** Writes the messages of a field: unchanged if they came under its tag, otherwise each with `write`. */
 export function writeRepeated<T>(
   writer: Writer,
   tag: number,

@@ -1,7 +1,7 @@
 import { json, serve } from '../../net/process_server.ts'
 import type { Answer, Door } from '../../net/process_server.ts'
 
-/** Answers `POST /reload` with what `reload` says. Returns what closes it. */
+/** Answers `POST /reload` with the outcome of `reload`. Returns a function that closes the server. */
 export function serveAdmin(door: Door, reload: () => Promise<Answer>): Promise<() => void> {
   return serve({
     ...door,
@@ -9,7 +9,7 @@ export function serveAdmin(door: Door, reload: () => Promise<Answer>): Promise<(
     method: 'POST',
     answer(path, headers) {
       if (path !== '/reload') return json(404, { error: 'Unknown path; known paths: /reload.' })
-      // Any page may let a browser send to this host; only a browser says where the page is from.
+      // Any web page may make a browser send to this host; only a browser says which page a request comes from.
       if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {
         return json(403, { error: 'A page in a browser cannot reload.' })
       }

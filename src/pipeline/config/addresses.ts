@@ -4,7 +4,7 @@ import { parseEndpoint } from '../../net/endpoint.ts'
 import type { Address } from '../../net/endpoint.ts'
 import { join } from './check.ts'
 
-/** A setting that says where to listen, and what it says. */
+/** A setting that says where to listen, with its value. */
 interface Listener {
   readonly path: string
   readonly address: string
@@ -32,7 +32,7 @@ function* listenersOf(format: Format, value: unknown, path: string): Generator<L
   }
 }
 
-/** What is wrong where two settings say the same address, or one that is part of the other. */
+/** The mistakes of settings that name the same address, or one that is part of another. */
 export function* addressesTakenTwice(listeners: readonly Listener[]): Generator<Finding> {
   for (const [index, { path, address }] of listeners.entries()) {
     const before = listeners.slice(0, index).find((other) => overlap(other.address, address))
@@ -52,14 +52,14 @@ function overlap(left: string, right: string): boolean {
   return host === otherHost || takesAll(host, otherHost) || takesAll(otherHost, host)
 }
 
-/** In the one spelling of those that mean the same. */
+/** The canonical spelling of a host. */
 function hostOf({ host }: Address): string {
   if (host === '' || host === 'localhost') return host === '' ? '[::]' : '127.0.0.1'
   const written = host.includes(':') ? `[${host}]` : host
   return URL.canParse(`http://${written}`) ? new URL(`http://${written}`).hostname : host
 }
 
-/** Whether to listen on `host` takes the port of `other`, too; `[::]` also takes IPv4. */
+/** Whether listening on `host` also takes the port of `other`; `[::]` takes IPv4 too. */
 function takesAll(host: string, other: string): boolean {
   return host === '[::]' || (host === '0.0.0.0' && !other.startsWith('['))
 }

@@ -11,24 +11,27 @@ import { inlineYaml } from './print.ts'
 import { closest } from './suggest.ts'
 import type { YamlEntry, Node } from './yaml.ts'
 
-/** What the checks of one configuration need and gather. */
+/** The input of all checks of one configuration, and the problems that they collect. */
 export interface Check {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** The folder at which relative files in a value of this origin start. */
+  /** The folder that relative files in a value of this origin start from. */
   readonly directoryOf: (place: SourcePosition) => string
-  /** What the files hold that the values name (`readReferences`), or why they cannot be read. */
+  /** The contents of the files that values name (`readReferences`), or why a file cannot be read. */
   readonly files: ReadonlyMap<string, string | Error>
   readonly problems: Problem[]
-  /** Where a setting is unset whose default a version changed; these are no mistakes. */
+  /** Settings left unset whose default changed with a version; these are no mistakes. */
   readonly changedDefaults: Problem[]
   readonly secrets: Set<string>
-  /** The settings belong to a component no pipeline uses: what another environment may well have is only a warning. */
+  /** The settings belong to a component that no pipeline uses: anything that another environment may have is only a warning. */
   readonly unused?: boolean
-  /** The value never appears anywhere. */
+  /** The value must never appear anywhere. */
   readonly secret?: boolean
 }
 
-/** A value as code takes it, and as the YAML could say it, with secrets hidden. Both undefined: unset, or wrong and reported. */
+/**
+ * A value as the code takes it, and as YAML that says the same with secrets hidden. Both undefined: unset, or wrong and
+ * already reported.
+ */
 export interface Checked {
   readonly value: unknown
   readonly shown: unknown
@@ -41,8 +44,8 @@ export function report(check: Check, place: SourcePosition, path: string, messag
 }
 
 /**
- * Checks a map against its settings and fills in environment variables and defaults.
- * `place`: where the map's key stands, or that of the nearest map around it; a missing setting points there.
+ * Checks a map against its settings and fills in environment variables and defaults. `place`: the position of the map's
+ * key, or of the nearest map around it; a missing setting is reported there.
  */
 export function checkSettings(
   settings: Settings,
@@ -95,7 +98,7 @@ export function checkKeys(
   }
 }
 
-/** What to write where an allowed key that holds dots was divided at them. */
+/** The spelling to use if an allowed key that holds dots was divided at them. */
 function dottedKeyHint(
   name: string,
   { source }: SourcePosition,
@@ -148,8 +151,7 @@ function checkSetting(
     const checked = checkFormat(setting.format, source, place, path, check)
     if (!(setting.default === null && checked.value === '')) return checked
   } else if (setting.default !== null) return UNSET
-  const variables =
-    setting.env === undefined ? '' : `; the environment variable ${setting.env.join(' or ')} can fill it`
+  const variables = setting.env === undefined ? '' : `; the environment variable ${setting.env.join(' or ')} can set it`
   check.problems.push({
     severity: check.unused === true ? 'warning' : 'error',
     place: source?.place ?? place,
@@ -159,7 +161,7 @@ function checkSetting(
   return UNSET
 }
 
-/** Whether `key:` without a value says something: the map is there, with its defaults. */
+/** Whether `key:` without a value has a meaning: the map is there, with its defaults. */
 function takesEmpty(format: Format): boolean {
   return typeof format === 'object' && !('length' in format) && !('list' in format)
 }
@@ -174,7 +176,7 @@ function defaultNode({ default: value }: Setting): Node | undefined {
   return value === null || value === undefined ? undefined : nodeOf(value)
 }
 
-/** The node of a default, which is written as in the YAML. */
+/** The node of a default, which is written as it would be in YAML. */
 export function nodeOf(value: unknown): Node {
   const place = { source: 'default' }
   if (value === null || value === undefined) return { kind: 'empty', place }
@@ -213,7 +215,7 @@ function checkList(item: Format, node: Node, path: string, check: Check): Checke
   return { value: items.map(({ value }) => value), shown: items.map(({ shown }) => shown) }
 }
 
-/** An entry that is nothing but a variable may be empty, as it may between two commas: it is no tag then. */
+/** An entry that consists of one variable may be empty, as it may be between two commas: then it is no tag. */
 function checkTagList(node: ListNode, path: string, check: Check): Checked {
   const items = node.items.filter((item) => {
     if (item.kind !== 'scalar' || item.literal === true || item.text === '') return true
@@ -229,7 +231,7 @@ function checkTagsText(node: Node, path: string, check: Check): Checked {
   if (text === undefined) return UNSET
   const literal = node.literal === true || text !== node.text
   const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
-  // Where a variable is put in that is not set, nothing is left between two commas.
+  // An unset variable between two commas leaves nothing there.
   const items = tags.filter((tag) => tag !== '' || !literal).map((tag) => ({ ...node, text: tag, literal }))
   return checkList('tag', { kind: 'list', place: node.place, items }, path, check)
 }
@@ -242,7 +244,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
   if (text === undefined) return UNSET
   const read = readText(format, text)
   if ('mistake' in read) {
-    // What came from a variable or a file may be anybody's secret.
+    // Text from a variable or a file may be a secret.
     const open =
       check.secret !== true && node.literal !== true && text === node.text && !(format === 'url' && /[@?]/.test(text))
     const suggestion = typeof format === 'string' ? formats[format].meant?.(text) : closest(text, format)
@@ -260,7 +262,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
       check,
       node.place,
       path,
-      'is what print-config shows instead of a secret; write the secret, best as `${env:NAME}` or `${file:PATH}`',
+      'is the placeholder that print-config shows for a secret; write the secret itself, preferably as `${env:NAME}` or `${file:PATH}`',
     )
     return UNSET
   }
@@ -273,7 +275,7 @@ function checkScalar(format: ScalarFormat, node: Node, path: string, check: Chec
   return { value: read.value, shown: String(read.value) === text ? read.value : text }
 }
 
-/** A URL as it may be shown: a password and whatever stands in the query may be a key. */
+/** A URL that is safe to show: a password, or anything in the query, may be a key. */
 function withoutCredentials(url: string, check: Check): string {
   for (const credential of urlCredentials(url)) addSecret(credential, [], check)
   return url.replace(/(\/\/(?:[^/@:?]*:)?)[^/?]*@/, `$1${REDACTED}@`).replace(/(?<=\?)[^#]+/, REDACTED)
@@ -283,12 +285,12 @@ function addSecret(text: string, pieces: readonly string[], check: Check): void 
   for (const part of secretParts(text, pieces)) check.secrets.add(part)
 }
 
-/** Whether the value of a setting never appears: it says so, or nothing and its name does. */
+/** Whether the value of a setting must never appear: its declaration says so, or says nothing and its name suggests it. */
 function isSecret(name: string, { secret, format }: Setting): boolean {
   return secret ?? (isNamedLikeSecret(name) && holdsText(format))
 }
 
-/** Whether a value of this format may be a secret: nobody's key is a duration, or one of five words. */
+/** Whether a value of this format may be a secret: a duration, or one of five words, cannot be a key. */
 function holdsText(format: Format): boolean {
   if (typeof format === 'string') return format === 'string' || format === 'url'
   if ('length' in format || 'settings' in format) return false
@@ -298,7 +300,7 @@ function holdsText(format: Format): boolean {
 type ScalarNode = Extract<Node, { kind: 'scalar' }>
 type ListNode = Extract<Node, { kind: 'list' }>
 
-/** The text of a scalar with everything put in; undefined after a mistake. */
+/** The text of a scalar with all references expanded; undefined after a mistake. */
 function scalarText(node: ScalarNode, path: string, check: Check): string | undefined {
   const { text, mistakes, unbraced, pieces } = expandIn(node, check)
   for (const { message, unset } of mistakes) {
@@ -325,13 +327,13 @@ function expandIn({ text, literal, place }: ScalarNode, check: Check): Expansion
 }
 
 function reportUnbraced(name: string, { place, text }: ScalarNode, path: string, check: Check): void {
-  // What stands behind the dollar may be a part of a password.
+  // The text behind the dollar may be part of a password.
   const open = check.secret !== true && !text.includes('@')
   const [found, variable, dollar] = open
     ? [`\`$${name}\``, `\${env:${name}} for the variable`, `$$${name} for the text`]
     : ['a name behind a dollar', '${env:NAME} for a variable', '$$ for a dollar']
   const message = `${found} stays as it is; write ${variable}, ${dollar}`
-  // A text of tags is read as a whole, and tag by tag.
+  // A text of tags is read as a whole, then tag by tag.
   if (check.problems.some((problem) => problem.place === place && problem.message === message)) return
   check.problems.push({ severity: 'warning', place, path, message })
 }
@@ -346,7 +348,7 @@ function wrongKind(format: Format, node: Node, path: string, check: Check): Chec
   return UNSET
 }
 
-/** What a format allows, to follow "must be". */
+/** The values that a format allows, to follow "must be". */
 function describe(format: Format): string {
   if (typeof format === 'string') return formats[format].allowed
   if ('length' in format) return words(format)

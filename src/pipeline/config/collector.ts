@@ -1,22 +1,22 @@
-/** Something the collector has and this version has not, and what does its work here. */
+/** A feature of the Collector that this version does not have, and its replacement here. */
 interface Hint {
-  /** The path in the configuration; names of components left out. */
+  /** The path in the configuration, without the names of components. */
   readonly path: RegExp
   readonly message: string
-  /** What to write instead, as one line of YAML: a section, or a setting of the exporter. A test loads it. */
+  /** One line of YAML to write instead: a section, or a setting of the exporter. A test loads it. */
   readonly instead?: string
 }
 
 const exporter = (settings: string) => `exporters: { datadog_native: ${settings} }`
 
-const MODULE = 'a custom component from `modules` can do it'
+const MODULE = 'a custom component from `modules` can take its place'
 
-/** The first that fits counts. */
+/** The first match is used. */
 export const collectorHints: readonly Hint[] = [
   {
     path: /^extensions$/,
     message:
-      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, `sending_queue.directory` keeps its queue on disk, `service.health` serves health endpoints, memory is limited by `service.memory_limiter`, and there is no pprof or zpages endpoint; delete the section',
+      'there are no extensions: an exporter has its own `headers`, `proxy_url` and `tls`, `sending_queue.directory` keeps its queue on disk, `service.health` serves health endpoints, memory is limited by `service.memory_limiter`, and there are no pprof and zpages endpoints; delete the section',
   },
   {
     path: /^service\.extensions$/,
@@ -24,23 +24,23 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^connectors$/,
-    message: 'there are no connectors; a receiver and an exporter may stand in several pipelines',
+    message: 'there are no connectors; a receiver or an exporter may be in several pipelines',
     instead:
       'service: { pipelines: { metrics/a: { receivers: [host_metrics], exporters: [debug] }, metrics/b: { receivers: [host_metrics], exporters: [datadog_native] } } }',
   },
   {
     path: /^service\.pipelines\.profiles(\/.*)?$/,
-    message: 'this version has no pipelines of profiles; keep this one in the Collector',
+    message: 'this version has no pipelines for profiles; keep this one in the Collector',
   },
   {
     path: /^service\.telemetry\.metrics\.(readers|views)$/,
     message:
-      'metrics are served to Prometheus on one `address`; for anywhere else, the receiver `internal` gives them to a pipeline',
+      'metrics are served to Prometheus on one `address`; to send them elsewhere, the receiver `internal` feeds them to a pipeline',
     instead: 'service: { telemetry: { metrics: { address: "localhost:8888" } } }',
   },
   {
     path: /^service\.telemetry\.(traces|resource)$/,
-    message: 'of its own, the pipeline has logs and metrics in this version, with resource attributes of its choice',
+    message: 'this version has logs and metrics of its own, and chooses their resource attributes itself',
   },
   {
     path: /^service\.telemetry\.logs\.(output_paths|error_output_paths|development|sampling|initial_fields|disable_caller|disable_stacktrace|processors)$/,
@@ -58,12 +58,12 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^processors\.batch$/,
-    message: 'there is no batch processor; batches are made in the queue of each exporter',
+    message: 'there is no batch processor; the queue of each exporter makes batches',
     instead: exporter('{ sending_queue: { batch: { flush_timeout: 200ms, min_size: 8192 } } }'),
   },
   {
     path: /^(processors|service)\.memory_?limiter.*\.min_gc_interval_when_(soft|hard)_limited$/,
-    message: 'garbage is collected as often as its cost allows; delete it',
+    message: 'garbage collection runs as often as its cost allows; delete it',
   },
   {
     path: /^processors\.(resource|attributes)$/,
@@ -96,12 +96,12 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\.debug.*\.(verbosity|sampling_initial|sampling_thereafter|use_internal_logger)$/,
-    message: 'debug shows everything; it has only a format',
+    message: 'debug shows everything; its only setting is the format',
     instead: 'format: openmetrics',
   },
   {
     path: /^exporters\..*\.sending_queue\.storage$/,
-    message: 'name a folder to keep a queue on disk; no extension is needed',
+    message: 'to keep a queue on disk, name a folder; no extension is needed',
     instead: 'sending_queue: { directory: /var/lib/heka-pipeline, max_disk_size: 1GiB }',
   },
   {
@@ -134,16 +134,16 @@ export const collectorHints: readonly Hint[] = [
   },
   {
     path: /^exporters\.otlp.*\.(read|write)_buffer_size$/,
-    message: 'connections have the default buffers of gRPC; delete it',
+    message: "connections use gRPC's default buffers; delete it",
   },
   {
     path: /^exporters\..*\.auth$/,
-    message: 'there are no authenticators; write what they would add into headers',
+    message: 'there are no authenticators; write the headers that they would add',
     instead: 'headers: { authorization: "Bearer ${env:TOKEN}" }',
   },
   {
     path: /^exporters\.datadog_?(native|otlp).*\.api$/,
-    message: 'the key and the site stand in the exporter itself',
+    message: 'the key and the site are settings of the exporter itself',
     instead: 'api_key: "${env:DD_API_KEY}"',
   },
   {
@@ -153,7 +153,7 @@ export const collectorHints: readonly Hint[] = [
   },
 ]
 
-/** What to do instead of a component or setting of the collector that this version does not have. */
+/** The advice for a component or setting of the Collector that this version does not have. */
 export function collectorHint(path: string): string | undefined {
   const hint = collectorHints.find((each) => each.path.test(path))
   if (hint === undefined) return undefined

@@ -15,18 +15,21 @@ import { declarationMistakes } from './declaration.ts'
 import { closest } from './suggest.ts'
 import type { YamlEntry, MapNode, Node } from './yaml.ts'
 
-/** What the modules bring. */
+/** The components that the modules export. */
 export interface Custom {
   readonly components: readonly Component[]
-  /** `kind type` of the components whose declarations hold mistakes; also `UNKNOWN` where nobody can say what a module would bring. */
+  /**
+   * `kind type` of the components whose declarations hold mistakes; also `UNKNOWN` if a module failed, so that its
+   * components are not known.
+   */
   readonly broken: ReadonlySet<string>
 }
 
 const UNKNOWN = 'unknown'
 
 /**
- * Loads the components that `specifiers` bring. Everything wrong with a module is reported where `node`, the list of them,
- * names it.
+ * Loads the components of `specifiers`. All problems of a module are reported at its entry in `node`, the list of
+ * modules.
  */
 export async function loadModules(
   specifiers: readonly (string | undefined)[],
@@ -64,7 +67,7 @@ export async function loadModules(
   return { components, broken }
 }
 
-/** An object that was not made as a literal may do anything when it is read, like refer to itself without an end. */
+/** An object that is not a literal may behave in any way when it is read, such as refer to itself endlessly. */
 function mistakesOf(candidate: unknown): string[] {
   try {
     return [...declarationMistakes(candidate)]
@@ -89,7 +92,7 @@ async function collisionOf(
   return isTaken ? `another module already has a ${kind} "${type}"` : undefined
 }
 
-/** The component that goes by the name `type`, custom or built-in. */
+/** The component with the name `type`, custom or built-in. */
 export async function findComponent(
   kind: ComponentKind,
   type: string,
@@ -99,8 +102,8 @@ export async function findComponent(
 }
 
 /**
- * Divides an id into type and name and reports what is wrong with it.
- * The rules are the collector's (component/identifiable.go, 2026).
+ * Divides an id into type and name and reports any mistake in it. The rules are the Collector's
+ * (component/identifiable.go, 2026).
  */
 export function parseId(
   id: string,
@@ -127,7 +130,7 @@ export function parseId(
   return { type, name }
 }
 
-/** Reports a type that does not exist; not where a module that failed may have brought it. */
+/** Reports a type that does not exist, unless a module that failed may have provided it. */
 export async function reportUnknownType(
   kind: ComponentKind,
   type: string,
@@ -147,7 +150,7 @@ export async function reportUnknownType(
   report(check, place, path, message, meant)
 }
 
-/** The settings of a component as the YAML has them: an exporter's stand beside those of the delivery around it. */
+/** The settings of a component as they appear in the YAML: an exporter's own, together with those of the delivery around it. */
 export function settingsOf(component: Component): Component['config'] {
   if (component.kind !== 'exporter') return component.config
   return { ...deliverySettingsOf(component), ...component.config }
@@ -168,7 +171,7 @@ export function checkComponentSettings(
   const isDelivery = ([name]: [string, unknown]) => component.kind === 'exporter' && name in deliverySettings
   const config = Object.fromEntries(Object.entries(all).filter((entry) => !isDelivery(entry)))
   const delivery = Object.fromEntries(Object.entries(all).filter(isDelivery)) as unknown as DeliveryConfig
-  // Rules need every setting they may read; what an unused component lacks is only a warning.
+  // Rules need every setting that they may read; a setting that an unused component lacks is only a warning.
   const wrong = check.problems
     .slice(before)
     .filter(({ severity }) => severity === 'error' || check.unused === true)
@@ -181,7 +184,7 @@ export function checkComponentSettings(
   return { settings: component.kind === 'exporter' ? { config, delivery } : { config }, shown }
 }
 
-/** Checks the rules of an exporter about the processors that stand before it in a pipeline. */
+/** Checks an exporter's rules about the processors in front of it in a pipeline. */
 export function checkProcessors(
   { component, config }: { readonly component: ExporterComponent<Settings, Batch>; readonly config: unknown },
   processors: readonly ProcessorBefore[],
@@ -190,13 +193,13 @@ export function checkProcessors(
   check: Check,
 ): void {
   const findings = findingsOf(() => component.checkProcessors?.(config as never, processors))
-  // Several pipelines may show the same.
+  // Several pipelines may lead to the same problem.
   const isNew = ({ message }: Finding) =>
     !check.problems.some((known) => known.message === message && known.path.startsWith(`${path}.`))
   reportFindings(findings.filter(isNew), value, key, path, check)
 }
 
-/** Reports what a rule found, each where the setting stands, or the nearest one around it. */
+/** Reports the findings of a rule, each at its setting or at the nearest one around it. */
 export function reportFindings(
   findings: readonly Finding[],
   node: Node | undefined,
@@ -206,7 +209,7 @@ export function reportFindings(
 ) {
   for (const { path: below, message, severity = 'error', suggestion } of findings) {
     const { node: found, place: at } = locate(node, place, below)
-    // What came from a variable or a file may be anybody's secret.
+    // Text from a variable or a file may be a secret.
     const open = found?.kind === 'scalar' && !found.text.includes('${')
     check.problems.push({
       severity,
@@ -233,7 +236,7 @@ function findingsOf(rules: () => Iterable<Finding> | undefined): Finding[] {
 
 const MIN_DISK_SIZE = 2 ** 20
 
-/** The rules of the delivery settings that their formats cannot say. */
+/** Checks the rules of the delivery settings that their formats cannot express. */
 function* deliveryFindings({
   timeout,
   retry_on_failure: retry,
@@ -261,12 +264,12 @@ function* deliveryFindings({
 }
 
 interface Located {
-  /** Unless the setting is not there. */
+  /** Unless the setting is absent. */
   readonly node?: Node
   readonly place: SourcePosition
 }
 
-/** The setting at a path and where it stands, or the place of the nearest one around it. List items are `[index]` or `.index`. */
+/** The setting at a path with its position, or the position of the nearest one around it. List items are `[index]` or `.index`. */
 function locate(node: Node | undefined, place: SourcePosition, path: string): Located {
   const rest = path.replace(/^\./, '')
   if (rest === '' || node === undefined) return { node, place }
@@ -276,7 +279,7 @@ function locate(node: Node | undefined, place: SourcePosition, path: string): Lo
   return item === undefined ? { place } : locate(item, item.place, rest.slice(index![0].length))
 }
 
-/** Keys may hold dots, so the longest one that fits is taken. */
+/** Keys may hold dots, so the longest key that fits is taken. */
 function locateKey(node: MapNode, place: SourcePosition, path: string): Located {
   const fits = (key: string) => path.startsWith(key) && (path.length === key.length || '.['.includes(path[key.length]))
   const [key] = [...node.entries.keys()].filter(fits).sort((a, b) => b.length - a.length)

@@ -41,11 +41,11 @@ export interface Configured<C extends Component> {
   /** `type[/name]` as in the YAML. */
   readonly id: string
   readonly component: C
-  /** Where the id stands. */
+  /** The position of the id. */
   readonly place: SourcePosition
-  /** Every default filled in, durations in milliseconds, sizes in bytes. May be incomplete where `used` is false. */
+  /** With every default, durations in milliseconds, sizes in bytes. May be incomplete if `used` is false. */
   readonly config: unknown
-  /** Whether a pipeline names it. */
+  /** Whether a pipeline uses it. */
   readonly used: boolean
 }
 
@@ -53,12 +53,12 @@ export interface ConfiguredExporter extends Configured<ExporterComponent<Setting
   readonly delivery: DeliveryConfig
 }
 
-/** The components of one pipeline, by their ids. */
+/** The components of one pipeline, by id. */
 export interface ConfiguredPipeline extends PipelineReferences {
   readonly signal: Signal
 }
 
-/** A configuration without a mistake. Maps are by id, in the order of the YAML. */
+/** A valid configuration. Maps are by id, in the order of the YAML. */
 export interface PipelineConfig {
   readonly receivers: ReadonlyMap<string, Configured<ReceiverComponent>>
   readonly processors: ReadonlyMap<string, Configured<ProcessorComponent<Settings, Batch>>>
@@ -66,20 +66,20 @@ export interface PipelineConfig {
   readonly pipelines: ReadonlyMap<string, ConfiguredPipeline>
   readonly service: ServiceConfig
   readonly warnings: readonly Problem[]
-  /** Where it depends on a default that a version changed; for `validate`. */
+  /** Settings that depend on a default that changed with a version; for `validate`. */
   readonly changedDefaults: readonly Problem[]
-  /** Every secret value of at least four characters in the configuration, for the logger to hide. */
+  /** Every secret value of at least four characters in the configuration, so that the logger can hide it. */
   readonly secrets: readonly string[]
 }
 
-/** Reads, merges, expands and checks a configuration. Throws a ConfigError with every mistake there is. */
+/** Reads, merges, expands and checks a configuration. Throws a ConfigError with all mistakes. */
 export async function loadConfig(input: ConfigInput): Promise<PipelineConfig> {
   return (await readConfig(input)).config
 }
 
 /**
- * The configuration as it takes effect, as YAML: merged, with variables, files and defaults filled in and every secret
- * hidden. Throws a ConfigError as `loadConfig` does.
+ * The effective configuration as YAML: merged, with variables, files and defaults filled in and every secret hidden.
+ * Throws a ConfigError as `loadConfig` does.
  */
 export async function printConfig(input: ConfigInput): Promise<string> {
   const { config, shown } = await readConfig(input)
@@ -88,7 +88,7 @@ export async function printConfig(input: ConfigInput): Promise<string> {
 
 /**
  * Checks one component's declaration and settings. `yaml`: its entry, `type[/name]: {...}`, as in the declaration's
- * examples. Returns the checked settings, for an exporter beside those of its delivery. Throws a ConfigError.
+ * examples. Returns the checked settings, with those of the delivery for an exporter. Throws a ConfigError.
  */
 export async function checkComponent(
   component: Component,
@@ -105,7 +105,7 @@ export async function checkComponent(
   throwErrors(problems)
   const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
   if (entry === undefined || others.length > 0) {
-    report(check, node.place, '', `must be the entry of one component, like \`${component.type}: {...}\``)
+    report(check, node.place, '', `must be the entry of one component, such as \`${component.type}: {...}\``)
     throw new ConfigError(problems)
   }
   const type = parseId(id, entry.key, id, check)?.type
@@ -215,7 +215,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
 const serviceSection = {
   ...serviceSettings,
   pipelines: {
-    doc: 'The pipelines, `metrics`, `logs` or `traces`, each perhaps with a name as in `metrics/<name>`, from receivers through processors to exporters.',
+    doc: 'The pipelines: `metrics`, `logs` or `traces`, optionally with a name as in `metrics/<name>`. Each leads from receivers through processors to exporters.',
     format: { map: { settings: pipelineSettings } },
     default: {},
   },

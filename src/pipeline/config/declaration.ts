@@ -18,7 +18,7 @@ const KEYS_OF_KIND = {
 const CHANGES = ['filters', 'merges', 'creates', 'holds', 'replaces']
 const SETTING_KEYS = ['doc', 'format', 'default', 'env', 'secret', 'changed']
 
-/** What is wrong with what a module exports as a component; nothing when it is a component. */
+/** The mistakes in a declaration that a module exports as a component; empty if there is none. */
 export function* declarationMistakes(exported: unknown): Generator<string, void> {
   if (!isObject(exported)) {
     yield 'a component must be an object'
@@ -28,10 +28,10 @@ export function* declarationMistakes(exported: unknown): Generator<string, void>
   const isKind = typeof kind === 'string' && Object.hasOwn(KEYS_OF_KIND, kind)
   if (!isKind) yield '`kind` must be `receiver`, `processor` or `exporter`'
   if (typeof type !== 'string' || !TYPE.test(type)) {
-    yield '`type` must be a letter followed by letters, digits and underscores, all of them small, at most 63'
+    yield '`type` must be a letter followed by letters, digits and underscores, all in lower case, at most 63 characters'
   }
   if (aliases !== undefined && !(Array.isArray(aliases) && aliases.every((alias) => TYPE.test(String(alias))))) {
-    yield '`aliases` must be a list of names that are written as types are'
+    yield '`aliases` must be a list of names in the form of types'
   }
   if (signals !== undefined && !isSignals(signals)) {
     yield `\`signals\` must be a list of at least one of ${SIGNALS.join(', ')}`
@@ -84,7 +84,7 @@ function* settingsMistakes(settings: Record<string, unknown>, path: string): Gen
   }
 }
 
-/** Whether it is no group, all of whose entries are objects that are settings or groups themselves. */
+/** Whether it is a setting: a group is an object whose entries are all settings or groups. */
 function isMeantAsSetting(entry: Record<string, unknown>): boolean {
   if (isSetting(entry as unknown as Setting | Settings)) return true
   const names = Object.keys(entry)
@@ -96,7 +96,7 @@ function* settingMistakes(setting: Record<string, unknown>, path: string): Gener
     if (!SETTING_KEYS.includes(key))
       yield `\`${path}.${key}\` is not part of a setting; known keys: ${SETTING_KEYS.join(', ')}`
   }
-  if (!isText(setting.doc)) yield `\`${path}.doc\` must say what the setting is for`
+  if (!isText(setting.doc)) yield `\`${path}.doc\` must describe the setting`
   if (setting.env !== undefined && !(Array.isArray(setting.env) && setting.env.every(isText))) {
     yield `\`${path}.env\` must be a list of names of environment variables`
   }
@@ -114,9 +114,9 @@ function* settingMistakes(setting: Record<string, unknown>, path: string): Gener
 
 function* changedMistakes({ changed, format, default: now, secret }: Record<string, unknown>, path: string) {
   if (!isObject(changed) || !isText(changed.in) || (changed.from ?? undefined) === undefined) {
-    yield `\`${path}\` must be \`{ in, from }\`: the version that changed the default, and the default before`
+    yield `\`${path}\` must be \`{ in, from }\`: the version that changed the default, and the former default`
   } else if (secret === true || (now ?? undefined) === undefined) {
-    yield `\`${path}\` is for settings that have a default and are no secrets`
+    yield `\`${path}\` is only for settings that have a default and are not secret`
   } else yield* defaultMistakes(format as Format, changed.from, `\`${path}.from\``)
 }
 

@@ -3,11 +3,11 @@ import { errorMessage } from '../../errors.ts'
 
 export interface Expansion {
   readonly text: string
-  /** What could not be expanded. `unset`: a variable or file that another environment may well have. */
+  /** A reference that could not be expanded. `unset`: a variable or file that another environment may have. */
   readonly mistakes: readonly { readonly message: string; readonly unset: boolean }[]
-  /** Names of variables that stand behind a dollar without braces, as a shell or an older collector takes them. */
+  /** Names of variables after a dollar without braces, as a shell or an older Collector expands them. */
   readonly unbraced: readonly string[]
-  /** What variables and files put in. */
+  /** The values of variables and files. */
   readonly pieces: readonly string[]
 }
 
@@ -16,21 +16,21 @@ const VARIABLE = /^[A-Za-z_]\w*/
 
 export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Where relative files start. */
+  /** The folder that relative files start from. */
   readonly directory: string
-  /** What a file holds. @throws an Error that says of the file why that is not known */
+  /** The contents of a file. @throws an Error that says why the file cannot be read */
   readonly read: (file: string) => string
 }
 
 /**
- * Puts environment variables and files into the text of a scalar. What is put in is text and never looked at again.
+ * Expands environment variables and files in the text of a scalar. Inserted text is not expanded again.
  *
  * - `${env:NAME}`: the variable. Unset without a default is a mistake.
- * - `${env:NAME:-text}`: the text where the variable is unset or empty, as in a shell. May hold further `${...}`.
- * - `${env:NAME:+text}`: the text where the variable is set and not empty, otherwise nothing. May hold further `${...}`.
- * - `${env:NAME:?message}`: the message where it is unset or empty.
- * - `${file:path}`: what the file holds, without the line break at its end.
- * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself, also before a name, as in the collector today
+ * - `${env:NAME:-text}`: the text if the variable is unset or empty, as in a shell. May hold further `${...}`.
+ * - `${env:NAME:+text}`: the text if the variable is set and not empty, otherwise nothing. May hold further `${...}`.
+ * - `${env:NAME:?message}`: the variable; if it is unset or empty, a mistake with the message.
+ * - `${file:path}`: the contents of the file, without the line break at its end.
+ * - `$$`: a dollar. A dollar before anything but `{` and `$` stands for itself, also before a name, as in the Collector today
  *   (go.opentelemetry.io/collector/confmap 1.71, expand.go).
  */
 export function expand(text: string, surroundings: Surroundings): Expansion {
@@ -62,7 +62,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     return { text: result, end: position }
   }
 
-  /** Not every dollar before a word means one: `$name` may stand for a group of a regular expression. */
+  /** Not every dollar before a word is a reference: `$name` may stand for a group of a regular expression. */
   function isVariable(name: string): boolean {
     return name === name.toUpperCase() || surroundings.env[name] !== undefined
   }
@@ -73,7 +73,7 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
     const rest = expandUntil(source, start + head.length, '}')
     if (source[rest.end] !== '}') {
       mistakes.push({
-        message: `\`${source.slice(start)}\` has no closing brace; a dollar itself is written $$`,
+        message: `\`${source.slice(start)}\` has no closing brace; write a literal dollar as $$`,
         unset: false,
       })
       return { text: '', end: source.length }
@@ -89,11 +89,11 @@ export function expand(text: string, surroundings: Surroundings): Expansion {
       return { text: '', end }
     }
     if (operator === undefined && rest.text !== '')
-      return fail(`\`${written}\` is not a reference; a dollar itself is written $$`)
+      return fail(`\`${written}\` is not a reference; write a literal dollar as $$`)
     if (scheme === 'file' && operator === undefined) return put(readFile(name, fail))
     if (scheme !== 'env') {
       const meant = scheme === undefined ? `; write \${env:${name}} for a variable, $$ for a dollar` : ''
-      return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be put in${meant}`)
+      return fail(`\`${written}\`: only \${env:NAME} and \${file:path} can be used${meant}`)
     }
     if (VARIABLE.exec(name)?.[0] !== name) return fail(`"${name}" is not the name of an environment variable`)
     const value = surroundings.env[name]

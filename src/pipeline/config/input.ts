@@ -5,28 +5,28 @@ import { readSmallFile } from '../../small_file.ts'
 import { merge, parseSet, parseYaml } from './yaml.ts'
 import type { Node } from './yaml.ts'
 
-/** Where a configuration comes from. */
+/** The sources of a configuration. */
 export interface ConfigInput {
-  /** Each is laid over the ones before it: maps merge deeply, everything else is replaced. */
+  /** Each file is merged over the ones before it: maps merge deeply, everything else is replaced. */
   readonly files: readonly ({ readonly path: string } | { readonly name: string; readonly text: string })[]
-  /** `path=value`, laid over the files. */
+  /** `path=value`, merged over the files. */
   readonly sets?: readonly string[]
   /** Default: `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Where relative paths start that do not stand in a file: those of `files` and `sets`. Default: the working directory. */
+  /** The folder for relative paths that are not written in a file: those of `files` and `sets`. Default: the working directory. */
   readonly baseDirectory?: string
 }
 
 interface MergedInput {
   readonly root: Node
   readonly problems: Problem[]
-  /** The sources of places, in the order of the input. */
+  /** The sources of positions, in the order of the input. */
   readonly sources: readonly string[]
   /** The folder of each file, by source. */
   readonly directories: ReadonlyMap<string, string>
 }
 
-/** Reads and merges the input. Throws a ConfigError when a file cannot be read or is not YAML, about nothing but that. */
+/** Reads and merges the input. If a file cannot be read or is not YAML, throws a ConfigError about that alone. */
 export async function readInput({ files, sets = [] }: ConfigInput, baseDirectory: string): Promise<MergedInput> {
   const broken: Problem[] = []
   const problems: Problem[] = []
@@ -63,7 +63,7 @@ export async function readInput({ files, sets = [] }: ConfigInput, baseDirectory
   return { root, problems, sources, directories }
 }
 
-/** The problems as they stand in the input, file by file; what has no place in it comes last. */
+/** The problems in the order of the input, file by file; those without a position in it come last. */
 export function inOrder(problems: readonly Problem[], sources: readonly string[]): Problem[] {
   const rank = ({ place }: Problem) => (sources.includes(place.source) ? sources.indexOf(place.source) : sources.length)
   return [...problems].sort(

@@ -21,8 +21,8 @@ type Ids = Readonly<Record<Section, ReadonlySet<string>>>
 type SectionEntries = Readonly<Record<Section, ReadonlyMap<string, YamlEntry>>>
 
 /**
- * Checks what the pipelines name against what is configured, and returns the ids that at least one of them uses.
- * `entries`: the pipelines where they stand; `pipelines`: the same, checked.
+ * Checks the ids that pipelines name against the configured components, and returns the ids that at least one pipeline
+ * uses. `entries`: the pipelines with their positions; `pipelines`: the same, checked.
  */
 export function checkPipelines(
   entries: ReadonlyMap<string, YamlEntry>,
@@ -62,7 +62,7 @@ export function checkPipelines(
   return used
 }
 
-/** What a pipeline carries, as its id says: `logs/app`. */
+/** The signal of a pipeline, from its id, such as `logs/app`. */
 export function signalOf(pipeline: string): Signal {
   return pipeline.split('/', 1)[0] as Signal
 }
@@ -82,7 +82,7 @@ function checkSignal(id: string, place: SourcePosition, path: string, check: Che
 }
 
 /**
- * Reports the components that do not serve the signal of a pipeline that names them. `typesFor`: the types of a kind that do.
+ * Reports components that do not serve the signal of a pipeline that names them. `typesFor`: the types of a kind that do.
  */
 export async function checkSignals(
   entries: ReadonlyMap<string, YamlEntry>,

@@ -3,16 +3,16 @@ import { hidingSecrets, SHORTEST_PART } from '../../text/secrets.ts'
 import { steers, visibleYaml } from '../../text/terminal.ts'
 
 /**
- * Writes checked values as YAML that means the same when it is read again, except for what is hidden: a variable that went into
- * a secret may also stand in another value.
+ * Writes checked values as YAML that has the same meaning when it is read again, except for hidden values: a variable
+ * that is part of a secret may also be part of another value.
  */
 export function printYaml(shown: unknown, secrets: readonly string[]): string {
   const hide = hidingSecrets(secrets.filter(({ length }) => length >= SHORTEST_PART))
-  // A dollar is doubled, so that nothing is put in a second time.
+  // A dollar is doubled, so that nothing is expanded a second time.
   const document = new Document(texts(shown, (text) => hide(text).replaceAll('$', () => '$$')))
   visit(document, {
     Scalar(_key, node) {
-      // A text that is nothing but lines stays a block.
+      // A text of several lines stays a block.
       if (typeof node.value === 'string' && steers(node.value.replaceAll('\n', ''))) node.type = Scalar.QUOTE_DOUBLE
     },
   })

@@ -3,17 +3,17 @@ import { readInput } from './input.ts'
 import type { ConfigInput } from './input.ts'
 import type { Profile, ServiceConfig } from './settings.ts'
 
-/** The receivers that collect only what one host says of itself. */
+/** The receivers that only collect data of one host. */
 const OF_AGENTS = ['host_metrics', 'hostmetrics', 'internal', 'docker_stats', 'dockerstats']
 
-/** What a process with these receivers, `type[/name]`, is made for. */
+/** The profile of a process with these receivers, `type[/name]`. */
 export function profileOf(setting: ServiceConfig['profile'], receivers: Iterable<string>): Profile {
   if (setting !== 'auto') return setting
   const types = Array.from(receivers, (id) => id.split('/')[0].trim())
   return types.length > 0 && types.every((type) => OF_AGENTS.includes(type)) ? 'agent' : 'gateway'
 }
 
-/** The profile of a configuration that is not checked yet; where it is not clear, `gateway`. @throws ConfigError when it cannot be read */
+/** The profile of a configuration that is not checked yet; `gateway` if it is not clear. @throws ConfigError if it cannot be read */
 export async function profileOfInput(input: ConfigInput): Promise<Profile> {
   const { root } = await readInput(input, input.baseDirectory ?? process.cwd())
   const at = (...keys: string[]) =>

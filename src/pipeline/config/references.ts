@@ -4,7 +4,10 @@ import type { Check } from './check.ts'
 import { expand } from './expand.ts'
 import type { Node } from './yaml.ts'
 
-/** What each file holds that a value names with `${file:...}`, or why it cannot be read. All are read before any value is checked. */
+/**
+ * The contents of each file that a value names with `${file:...}`, or why it cannot be read. All files are read before
+ * any value is checked.
+ */
 export async function readReferences(
   root: Node,
   { env, directoryOf }: Pick<Check, 'env' | 'directoryOf'>,

@@ -8,16 +8,16 @@ import { modulesSetting, pipelineSettings, serviceSettings } from './settings.ts
 import { settingsOf } from './components.ts'
 import { SECTIONS } from './pipelines.ts'
 
-/** A text with something to put in, which stands for a value of any format. */
+/** A text with a reference, which may expand to a value of any format. */
 const REFERENCE = { type: 'string', pattern: '\\$\\{(env|file):' }
 
-/** An id of a type and, after a slash, a name without separators, symbols and control characters. */
+/** The id of a type, and after a slash a name without separators, symbols and control characters. */
 const NAME = '(/[^\\p{Z}\\p{C}\\p{S}]{1,1024})?'
 
 /**
  * The JSON Schema (draft-07, which editors know) of a whole configuration, made from the declarations of the built-in
- * components. It says of a file what `loadConfig` says of it, but for what only the whole input shows: references between
- * sections, keys given twice, rules across settings. Where the file has `modules`, any type is allowed.
+ * components. It finds the same mistakes in a file as `loadConfig`, except those that need the whole input: references
+ * between sections, keys given twice, rules across settings. If the file has `modules`, any type is allowed.
  */
 export async function configSchema(): Promise<object> {
   const components = await listBuiltins()
@@ -103,7 +103,7 @@ function settingsSchema(settings: Settings): { readonly properties: object; read
   }
 }
 
-/** Whether the YAML itself must have it, because neither a default nor the environment can fill it. */
+/** Whether the YAML itself must have the setting, because neither a default nor the environment can fill it. */
 function isNeeded(entry: Setting | Settings): boolean {
   if (isSetting(entry)) return entry.default === null && entry.env === undefined
   return Object.values(entry).some(isNeeded)
@@ -112,7 +112,7 @@ function isNeeded(entry: Setting | Settings): boolean {
 function settingSchema(setting: Setting): object {
   const { doc, default: value } = setting
   const schema = formatSchema(setting.format)
-  // Settings with nothing behind the colon are given and have their defaults, if all of them have one.
+  // A group of settings with nothing behind the colon is given and has its defaults, if all of its settings have one.
   const decidesNull = isNeeded(setting) || (typeof setting.format === 'object' && 'settings' in setting.format)
   return {
     description: doc,

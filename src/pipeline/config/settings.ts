@@ -4,7 +4,7 @@ import { readText } from '../../formats.ts'
 import { memoryLimiterSettings } from '../../host/memory_limiter.ts'
 import type { Batch, Signal } from '../../otlp/signal.ts'
 
-/** The settings every exporter has beside its own: the pipeline's delivery around it, with the collector's keys and numbers. */
+/** The settings that every exporter has in addition to its own, for the delivery around it, with the Collector's keys and numbers. */
 export const deliverySettings = {
   timeout: {
     doc: 'How long one attempt to send a request may take.',
@@ -12,25 +12,29 @@ export const deliverySettings = {
     default: '5s',
   },
   max_age: {
-    doc: 'A data point, log record or span older than this is dropped and counted as `too_old`, because the destination would discard it; `0s` means never.',
+    doc: 'A data point, log record or span older than this is dropped and counted as `too_old`, because the destination would discard it; `0s` means no limit.',
     format: 'duration',
     default: '0s',
   },
   max_ahead: {
-    doc: 'The same for one whose time lies further ahead than this, counted as `too_new`.',
+    doc: 'The same for one with a time further in the future than this, counted as `too_new`.',
     format: 'duration',
     default: '0s',
   },
   retry_on_failure: {
-    enabled: { doc: 'Whether a request that may succeed later is sent again.', format: 'boolean', default: true },
+    enabled: { doc: 'Whether a request that may succeed later is retried.', format: 'boolean', default: true },
     initial_interval: { doc: 'The wait before the first retry.', format: 'duration', default: '5s' },
     randomization_factor: {
-      doc: 'Each wait is chosen at random within this fraction around the interval, from 0 to 1.',
+      doc: 'How far, as a fraction of the interval, each wait may randomly differ from it, from 0 to 1.',
       format: 'number',
       default: 0.5,
     },
-    multiplier: { doc: 'The interval grows by this factor with each retry, from 1.', format: 'number', default: 1.5 },
-    max_interval: { doc: 'The interval grows no further than this.', format: 'duration', default: '30s' },
+    multiplier: {
+      doc: 'The factor by which the interval grows with each retry, at least 1.',
+      format: 'number',
+      default: 1.5,
+    },
+    max_interval: { doc: 'The longest interval.', format: 'duration', default: '30s' },
     default_retry_after: {
       doc: 'The wait after HTTP 429 without `Retry-After`. Default: the interval, as after any other failure.',
       format: 'duration',
@@ -42,7 +46,7 @@ export const deliverySettings = {
       default: '300s',
     },
     max_elapsed_time: {
-      doc: 'A request that is not delivered after this time is dropped and counted; `0s` means never. Default: `300s`, or `0s` where the queue is on disk.',
+      doc: 'A request that is not delivered within this time is dropped and counted; `0s` means no limit. Default: `300s`, or `0s` with a queue on disk.',
       format: 'duration',
       default: undefined,
     },
@@ -54,17 +58,17 @@ export const deliverySettings = {
       default: true,
     },
     directory: {
-      doc: 'A folder that makes the queue durable: a batch is accepted when it is flushed to a folder of this exporter in it, and is sent after a restart if it was not sent before. Several exporters may share it, several processes may not.',
+      doc: "A folder that makes the queue durable: a batch is accepted when it is flushed to the exporter's own folder in it, and is sent after a restart if it was not sent before. Several exporters may share the folder, but not several processes.",
       format: 'path',
       default: undefined,
     },
     max_disk_size: {
-      doc: 'How much space the queue may use on disk; the queues of all signals of an exporter together. Beyond it, the queue is full, but an empty one accepts a batch.',
+      doc: 'How much disk space the queue may use, for all signals of the exporter together. Beyond it, the queue is full, but an empty queue still accepts a batch.',
       format: 'bytes',
       default: '1GiB',
     },
     queue_size: {
-      doc: 'How much the queue of each signal holds, in units of `sizer`. Default: `1000`, or as much as `max_disk_size` allows where the queue is on disk.',
+      doc: 'How much the queue of each signal holds, in units of `sizer`. Default: `1000`, or with a queue on disk as much as `max_disk_size` allows.',
       format: 'nat',
       default: undefined,
     },
@@ -74,17 +78,17 @@ export const deliverySettings = {
       default: 'requests',
     },
     on_full: {
-      doc: 'What happens to a batch when the queue is full: `refuse` it to its receiver, or `drop_oldest` to make room.',
+      doc: 'What happens to a batch when the queue is full: `refuse` returns it to its receiver, `drop_oldest` makes room by dropping the oldest batch.',
       format: ['refuse', 'drop_oldest'],
       default: 'refuse',
     },
     block_on_overflow: {
-      doc: 'Whether a full queue lets a receiver that can be refused wait for room instead. A receiver that cannot be refused, like `host_metrics`, never waits.',
+      doc: 'Whether a receiver waits for room in a full queue instead of being refused. A receiver that cannot be refused, such as `host_metrics`, never waits.',
       format: 'boolean',
       default: false,
     },
     join_interval: {
-      doc: 'Batches that wait are joined into one and sent at most once in this time; the first after a pause goes at once, and so do 100,000 items or a full queue. `0s` joins nothing. An exporter whose destination keeps one value a second of each series declares `1s`.',
+      doc: 'Waiting batches are joined into one, which is sent at most once in this time. The first batch after a pause is sent at once, and so are 100,000 items or a full queue. `0s` joins nothing. An exporter whose destination keeps one value per second of each series declares `1s`.',
       format: 'duration',
       default: '0s',
     },
@@ -94,17 +98,21 @@ export const deliverySettings = {
       default: 10,
     },
     batch: {
-      doc: 'Joins small batches and splits large ones before they are encoded. Off unless given; `batch:` alone uses the defaults.',
+      doc: 'Joins small batches and splits large ones before they are encoded. Off by default; `batch:` alone uses the defaults below.',
       format: {
         settings: {
           flush_timeout: {
-            doc: 'A batch waits no longer than this to grow, or than `join_interval` where that is longer.',
+            doc: 'A batch waits at most this long to grow, or `join_interval` if that is longer.',
             format: 'duration',
             default: '200ms',
           },
-          min_size: { doc: 'Items at which a batch is sent without waiting.', format: 'nat', default: 8192 },
+          min_size: {
+            doc: 'The number of items at which a batch is sent without waiting.',
+            format: 'nat',
+            default: 8192,
+          },
           max_size: {
-            doc: 'Items a batch may hold at most, or a request where `join_interval` joins batches; `0` means no limit.',
+            doc: 'The most items in a batch, or in a request if `join_interval` joins batches; `0` means no limit.',
             format: 'nat',
             default: 0,
           },
@@ -144,7 +152,7 @@ function inWords(own: Exclude<BySignal, string>): string {
   return [...each, ...(each.length < 3 ? ['`0s` for others'] : [])].join(', ')
 }
 
-/** The settings of the delivery of one signal, of which those that the YAML leaves unset may have a default of its own. */
+/** The settings of the delivery of one signal; those that the YAML leaves unset may have a default for the signal. */
 export function deliveryOf(
   { component, delivery }: { readonly component: Declared; readonly delivery: DeliveryConfig },
   signal: Signal,
@@ -158,13 +166,13 @@ export function deliveryOf(
   }
 }
 
-/** Of a duration that is checked. */
+/** Of a checked duration. */
 function milliseconds(text = '0s'): number {
   const read = readText('duration', text)
   return 'mistake' in read ? 0 : (read.value as number)
 }
 
-/** The `service` section, beside `pipelines`. */
+/** The `service` section, except `pipelines`. */
 export const serviceSettings = {
   telemetry: {
     logs: {
@@ -174,24 +182,24 @@ export const serviceSettings = {
         default: 'info',
       },
       encoding: {
-        doc: 'How logs are written to standard error: readable lines, or a JSON object a line.',
+        doc: 'How logs are written to standard error: as readable lines, or as one JSON object per line.',
         format: ['console', 'json'],
         default: 'console',
       },
     },
     metrics: {
       level: {
-        doc: "Whether the pipeline's own metrics are served: not with `none`. The Collector's other levels all mean all metrics.",
+        doc: "Whether the pipeline's own metrics are served: `none` turns them off. All other levels of the Collector mean all metrics.",
         format: ['none', 'basic', 'normal', 'detailed'],
         default: 'normal',
       },
       address: {
-        doc: 'Where they are served to Prometheus, under `/metrics`; `host:port`. Port 0 lets the system choose.',
+        doc: 'The address, `host:port`, at which Prometheus gets them under `/metrics`. Port 0 lets the system choose.',
         format: 'address',
         default: 'localhost:8888',
       },
       prefix: {
-        doc: "The prefix of their names, followed by `_`. By default they have the Collector's names.",
+        doc: "A prefix for their names, followed by `_`. By default they have the Collector's names.",
         format: 'metric_name',
         default: 'otelcol',
       },
@@ -202,7 +210,7 @@ export const serviceSettings = {
     format: {
       settings: {
         address: {
-          doc: 'Where it listens, `host:port`; port 0 lets the system choose.',
+          doc: 'The address to listen on, `host:port`; port 0 lets the system choose.',
           format: 'address',
           default: 'localhost:13133',
         },
@@ -215,7 +223,7 @@ export const serviceSettings = {
     format: {
       settings: {
         address: {
-          doc: 'Where it listens, `host:port`; port 0 lets the system choose. Beyond loopback, every client that can connect can reload.',
+          doc: 'The address to listen on, `host:port`; port 0 lets the system choose. Beyond loopback, every client that can connect can reload.',
           format: 'address',
           default: 'localhost:13134',
         },
@@ -224,32 +232,32 @@ export const serviceSettings = {
     default: undefined,
   },
   allowed_hosts: {
-    doc: 'Names that the servers of `health`, `admin` and `telemetry.metrics` answer to, in addition to IP addresses, `localhost` and the name of this host. On loopback they answer to no other, because a page in a browser could use one; elsewhere they answer to any, unless names are given here.',
+    doc: 'Names under which the servers of `health`, `admin` and `telemetry.metrics` may be reached, in addition to IP addresses, `localhost` and the name of this host. On loopback, requests with any other name are refused, because a page in a browser could send them; elsewhere any name is accepted, unless names are given here.',
     format: { list: 'hostname' },
     default: undefined,
   },
   memory_limiter: {
-    doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft limit receivers refuse new data, above the hard limit data that waits in memory is dropped, oldest first. Without it, only the limits of the queues bound it.',
+    doc: 'Keeps the memory of the process, or of its container, below a limit: above the soft limit, receivers refuse new data; above the hard limit, data waiting in memory is dropped, oldest first. Without it, only the sizes of the queues limit memory.',
     format: { settings: memoryLimiterSettings },
     default: undefined,
   },
   profile: {
-    doc: 'What the process is made for: an `agent` takes a quarter less memory and handles a tenth of the data per core. `auto` is `agent` where every receiver is host_metrics or internal, otherwise `gateway`. Takes effect at the start.',
+    doc: 'The purpose of the process: an `agent` takes a quarter less memory, but handles only a tenth of the data per core. `auto` means `agent` if every receiver is host_metrics or internal, and otherwise `gateway`. Takes effect at the start.',
     format: ['auto', 'agent', 'gateway'],
     default: 'auto',
   },
   max_remembered_size: {
-    doc: 'How much memory all components together may use to remember series, resources and names. Beyond it, new series find room only where others have ended. Default: 64 MiB, or a tenth of the limit of `memory_limiter`, or of the container, if that is more.',
+    doc: 'How much memory all components together may use to remember series, resources and names. Beyond it, a new series finds room only when another has ended. Default: 64 MiB, or a tenth of the limit of `memory_limiter` or of the container, if that is more.',
     format: 'bytes',
     default: undefined,
   },
   processor_timeout: {
-    doc: 'How long a processor may take over a batch. After that, the batch is dropped and counted, and the next one has its turn; `0s` means no limit.',
+    doc: 'How long a processor may take for one batch. After that, the batch is dropped and counted, and the next one is processed; `0s` means no limit.',
     format: 'duration',
     default: '1m',
   },
   start_timeout: {
-    doc: 'How long receivers may take to start. As long as one waits for its port, the process is not ready; after this time it ends with 1, and a reload is undone.',
+    doc: 'How long receivers may take to start. While one waits for its port, the process is not ready; after this time it exits with 1, or a reload is undone.',
     format: 'duration',
     default: '1m',
   },
@@ -265,17 +273,17 @@ export type ServiceConfig = ConfigOf<typeof serviceSettings>
 /** One entry of `service.pipelines`. */
 export const pipelineSettings = {
   receivers: {
-    doc: 'Ids of the receivers that feed the pipeline, at least one.',
+    doc: 'IDs of the receivers that feed the pipeline, at least one.',
     format: { list: 'string' },
     default: [],
   },
   processors: {
-    doc: 'Ids of the processors, in the order in which a batch passes through them.',
+    doc: 'IDs of the processors, in the order in which a batch passes through them.',
     format: { list: 'string' },
     default: [],
   },
   exporters: {
-    doc: 'Ids of the exporters, each of which gets every batch; at least one.',
+    doc: 'IDs of the exporters, at least one. Each gets every batch.',
     format: { list: 'string' },
     default: [],
   },
@@ -290,5 +298,5 @@ export const modulesSetting = {
   default: [],
 } as const satisfies Setting
 
-/** What a process is made for: few data in little memory, or many. */
+/** The purpose of a process: little data in little memory, or much data. */
 export type Profile = Exclude<ServiceConfig['profile'], 'auto'>

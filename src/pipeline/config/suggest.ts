@@ -1,8 +1,8 @@
 import { closest as nearest, distance } from 'fastest-levenshtein'
 
 /**
- * The word that may have been meant: the nearest, if about a third of it at most would have to change. What comes along
- * when a site is copied from the browser does not count: without that, `app.` would be near to `ap1.`.
+ * The word that was probably meant: the nearest one, if at most about a third of it has to change. Text that is copied
+ * along with a site from the browser does not count: otherwise `app.` would be near to `ap1.`.
  */
 export function closest(word: string, words: readonly string[]): string | undefined {
   if (words.length === 0) return undefined

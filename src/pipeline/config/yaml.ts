@@ -3,8 +3,8 @@ import type { Alias, Document, Node as YamlNode, Pair } from 'yaml'
 import type { SourcePosition, Problem } from '../../errors.ts'
 
 /**
- * A configuration value that knows where it stands. A scalar is the text in the YAML, not yet read as anything; a
- * `literal` one is from elsewhere, so `${...}` in it means nothing.
+ * A configuration value with its position. A scalar is the text in the YAML, not yet interpreted; a `literal` one comes
+ * from elsewhere, so `${...}` in it has no meaning.
  */
 export type Node =
   | { readonly kind: 'scalar'; readonly place: SourcePosition; readonly text: string; readonly literal?: boolean }
@@ -13,19 +13,19 @@ export type Node =
   | { readonly kind: 'map'; readonly place: SourcePosition; readonly entries: ReadonlyMap<string, YamlEntry> }
 
 export interface YamlEntry {
-  /** Where the key stands. */
+  /** The position of the key. */
   readonly key: SourcePosition
   readonly value: Node
 }
 
 export type MapNode = Extract<Node, { kind: 'map' }>
 
-/** Aliases can make a few lines grow without end; no honest configuration comes near this number of nodes, each alias counted in full. */
+/** Aliases can expand a few lines without limit; no honest configuration comes near this number of nodes, each alias counted in full. */
 const MAX_NODES = 100_000
 
 /**
- * Parses one YAML document into nodes.
- * `broken`: its syntax error, because of which there are no nodes; `problems`: the other mistakes.
+ * Parses one YAML document into nodes. `broken`: the syntax error if there are no nodes; `problems`: the other
+ * mistakes.
  */
 export function parseYaml(text: string, source: string): { node: Node; broken: Problem[]; problems: Problem[] } {
   const lines = new LineCounter()
@@ -48,7 +48,7 @@ export function parseYaml(text: string, source: string): { node: Node; broken: P
   return { node: { kind: 'empty', place: tooMany.place }, broken: [tooMany], problems: [] }
 }
 
-/** The first syntax error; those after it are mostly its echoes. */
+/** The first syntax error; later ones are mostly its consequences. */
 function syntaxProblems(document: Document, text: string, placeAt: (offset: number) => SourcePosition): Problem[] {
   const [error] = document.errors
   if (error === undefined) return []
@@ -57,10 +57,10 @@ function syntaxProblems(document: Document, text: string, placeAt: (offset: numb
   const hint = line?.includes('${')
     ? '; inside { } and [ ], and before `: `, a value with `${...}` must be quoted: "${...}"'
     : ''
-  // Without the text it stumbled over, which may be a secret.
+  // Without the text at the error, which may be a secret.
   const found = error.message.replace(/ token in YAML stream: .*/s, '')
   const reasons: Partial<Record<typeof error.code, string>> = {
-    MULTIPLE_DOCS: 'a file holds one document; --config may be given several times',
+    MULTIPLE_DOCS: 'a file may hold only one document; --config may be given several times',
     RESOURCE_EXHAUSTION: 'it is nested too deeply',
   }
   const reason = reasons[error.code] ?? found
@@ -68,7 +68,7 @@ function syntaxProblems(document: Document, text: string, placeAt: (offset: numb
   return [{ severity: 'error', place, path: '', message }]
 }
 
-/** What each alias stands for: the last node before it with its anchor. */
+/** The target of each alias: the last node before it with its anchor. */
 function targetsOf(document: Document): ReadonlyMap<Alias, YamlNode> {
   const anchored = new Map<string, YamlNode>()
   const targets = new Map<Alias, YamlNode>()
@@ -98,7 +98,7 @@ class NodeBuilder {
     this.targets = targetsOf(document)
   }
 
-  /** `offset`: where the node would stand if it is absent; `aliases`: those being resolved. */
+  /** `offset`: the position of the node if it is absent; `aliases`: those being resolved. */
   build(yaml: unknown, offset: number, aliases: readonly unknown[]): Node {
     const start = (yaml as YamlNode | null)?.range?.[0] ?? offset
     const place = this.placeAt(start)
@@ -143,17 +143,17 @@ class NodeBuilder {
         this.report(start, `the key "${name}" is given twice; the first stands in line ${entries.get(name)!.key.line}`)
       } else entries.set(name, { key: this.placeAt(start), value })
     }
-    // The merge key of YAML 1.1, which the collector knows too: own keys win, and of several maps the first.
+    // The merge key of YAML 1.1, which the Collector also knows: own keys win, then the first of several maps.
     for (const node of merged) {
       if (node.kind === 'empty') continue
-      if (node.kind !== 'map') this.report(offset, 'the merge key << takes a map')
+      if (node.kind !== 'map') this.report(offset, 'the merge key << needs a map')
       else for (const [name, entry] of node.entries) if (!entries.has(name)) entries.set(name, entry)
     }
     return entries
   }
 }
 
-/** Lays `over` on `under`: maps merge deeply, everything else is replaced. An empty value leaves a map as it is. */
+/** Merges `over` into `under`: maps merge deeply, everything else is replaced. An empty value leaves a map as it is. */
 export function merge(under: Node, over: Node): Node {
   if (under.kind !== 'map') return over
   if (over.kind === 'empty') return under
@@ -167,8 +167,8 @@ export function merge(under: Node, over: Node): Node {
 }
 
 /**
- * The node that `--set <path>=<value>` stands for. The value is the text as it is, or YAML where it begins as a list, a map
- * or a quoted text does. The path is divided at `::` if it has any, so that keys may hold dots, and at dots otherwise.
+ * The node of `--set <path>=<value>`. The value is the text as it is, or YAML if it begins like a list, a map or a
+ * quoted text. The path is divided at `::` if it has any, so that keys may hold dots, and otherwise at dots.
  */
 export function parseSet(set: string, source: string): { node: Node; problems: Problem[] } {
   const place = { source }
@@ -193,7 +193,7 @@ function plain(text: string, place: SourcePosition): ReturnType<typeof parseYaml
   return { node: text === '' ? { kind: 'empty', place } : { kind: 'scalar', place, text }, broken: [], problems: [] }
 }
 
-/** The same node, all of it standing at one place. */
+/** The same node, with one position for all of it. */
 function at(node: Node, place: SourcePosition): Node {
   if (node.kind === 'list') return { ...node, place, items: node.items.map((item) => at(item, place)) }
   if (node.kind !== 'map') return { ...node, place }

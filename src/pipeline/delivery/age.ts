@@ -5,20 +5,20 @@ import type { DeliveryConfig } from '../config/settings.ts'
 
 type Limits = Pick<DeliveryConfig, 'max_age' | 'max_ahead'>
 
-/** What is logged of items that are left out, by what they are counted under. */
+/** The log message for items that are left out, by the reason they are counted under. */
 const OUT_OF_AGE = {
   too_old: 'are older than max_age; they are dropped and counted.',
-  too_new: 'lie further ahead than max_ahead; they are dropped and counted.',
+  too_new: 'are further in the future than max_ahead allows; they are dropped and counted.',
 }
 
-/** The log line about `items`, like `Data points`, that are left out under `reason`. */
+/** The log line for `items`, such as `Data points`, that are left out under `reason`. */
 export function outOfAge(items: string, reason: keyof typeof OUT_OF_AGE): string {
   return `${items} ${OUT_OF_AGE[reason]}`
 }
 
 const MILLISECOND = 1_000_000n
 
-/** The times that are sent now; `undefined` when all are. */
+/** The times that are sent now; `undefined` if all are. */
 function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits, now: number): TimeWindow | undefined {
   if (maxAge === 0 && maxAhead === 0) return undefined
   const from = maxAge === 0 ? 0n : BigInt(Math.max(0, now - Math.ceil(maxAge))) * MILLISECOND
@@ -26,7 +26,7 @@ function windowOf({ max_age: maxAge, max_ahead: maxAhead }: Limits, now: number)
   return new TimeWindow(from, to)
 }
 
-/** The batch without the items that are older or further ahead than the destination would keep, which are told to `dropped`. */
+/** The batch without the items that are older or further ahead than the destination would keep; these are reported to `dropped`. */
 export function withinAge(
   batch: Batch,
   limits: Limits,
@@ -40,7 +40,7 @@ export function withinAge(
   })
 }
 
-/** Whether no item of the batch is young enough any more. */
+/** Whether no item of the batch is recent enough any more. */
 export function isTooOld(batch: Batch, { max_age }: Limits, now: number): boolean {
   const window = windowOf({ max_age, max_ahead: 0 }, now)
   return window !== undefined && signals[batch.signal].isBefore(batch, window)

@@ -2,7 +2,7 @@ import type { Batch, SignalType } from '../../otlp/signal.ts'
 import type { Clock, Timer } from '../../time/clock.ts'
 import type { Queue, QueueConfig, Taken } from '../queue/queue.ts'
 
-/** Items that are not left to be joined with more, so that to encode them takes little time. */
+/** A batch of so many items does not wait to be joined with more, so that encoding it stays quick. */
 const MAX_JOINED = 100_000
 
 export interface BatcherOptions {
@@ -10,15 +10,15 @@ export interface BatcherOptions {
   readonly config: QueueConfig
   readonly type: SignalType
   readonly clock: Clock
-  /** Whether requests were made of the batch, which may have arrived: it stays as it is. */
+  /** Whether requests were made of the batch and may have arrived: it must not be changed then. */
   readonly wasEncoded: (batch: Batch) => boolean
-  /** Called when what was left in the queue to grow is to be sent. */
+  /** Called when the batches that were left in the queue to grow are to be sent. */
   readonly due: () => void
 }
 
-/** Takes batches out of a queue, joined and split as its settings say. */
+/** Takes batches out of a queue, joined and split according to its settings. */
 export class Batcher {
-  /** Parts of a batch that was split, and batches to be encoded again, next to be sent. */
+  /** Parts of a split batch, and batches to be encoded again, which are sent next. */
   readonly #ready: Taken[] = []
   readonly #queue: Queue
   readonly #type: SignalType
@@ -26,12 +26,12 @@ export class Batcher {
   readonly #wasEncoded: BatcherOptions['wasEncoded']
   readonly #due: () => void
   #config: QueueConfig
-  /** Waits until what waits in the queue is sent. */
+  /** Waits until the batches left in the queue are sent. */
   #timer: Timer | undefined
-  /** When a batch was last taken from the queue, and when what waits there is no longer left to grow; as the monotonic clock has it. */
+  /** When a batch was last taken from the queue, and until when batches there are left to grow, by the monotonic clock. */
   #lastTaken = -Infinity
   #flushAt: number | undefined
-  /** What waits in the queue is sent now. */
+  /** The batches in the queue are sent now. */
   #flushing = false
 
   constructor({ queue, config, type, clock, wasEncoded, due }: BatcherOptions) {
@@ -47,7 +47,7 @@ export class Batcher {
     this.#config = config
   }
 
-  /** What was taken out of the queue and is to be sent next. */
+  /** Batches that were taken out of the queue and are sent next. */
   get ready(): readonly Taken[] {
     return this.#ready
   }
@@ -57,24 +57,24 @@ export class Batcher {
     return this.#ready.length === 0 && this.#queue.length === 0
   }
 
-  /** Makes a batch the next one. */
+  /** Makes a batch the next one to send. */
   putBack(taken: Taken): void {
     this.#ready.unshift(taken)
   }
 
-  /** Takes out what was taken out of the queue, for which `test` holds. */
+  /** Removes the batches taken out of the queue for which `test` is true. */
   takeReady(test: (taken: Taken) => boolean = () => true): Taken[] {
     const all = this.#ready.splice(0)
     this.#ready.push(...all.filter((taken) => !test(taken)))
     return all.filter(test)
   }
 
-  /** From now on, nothing is left to grow. */
+  /** From now on, no batch is left to grow. */
   hurry(): void {
     this.#flushing = true
   }
 
-  /** Nothing is left to grow while `act` runs. */
+  /** No batch is left to grow while `act` runs. */
   flush(act: () => void): void {
     const before = this.#flushing
     this.#flushing = true
@@ -92,7 +92,7 @@ export class Batcher {
     return place === -1 ? this.#queue.shiftHeld() : this.#ready.splice(place, 1)[0]
   }
 
-  /** The next batch to send; `undefined` when there is nothing to send yet. */
+  /** The next batch to send; `undefined` if there is none yet. */
   next(): Taken | undefined {
     const ready = this.#ready.shift()
     if (ready !== undefined) return ready
@@ -109,7 +109,7 @@ export class Batcher {
     this.#flushAt = undefined
     const { min_size = 0, max_size = 0 } = batch ?? {}
     const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
-    // What is joined for a destination that keeps one value a second has to be encoded as one.
+    // Data joined for a destination that keeps one value a second has to be encoded in one piece.
     if (joined === undefined || max_size === 0 || join_interval > 0) return joined
     const parts = this.#type.split(joined.batch, max_size)
     let left = parts.length
@@ -120,7 +120,7 @@ export class Batcher {
     return this.#ready.shift()
   }
 
-  /** Milliseconds for which what is in the queue is left there to be joined with more; 0 or less: it is sent now. */
+  /** Milliseconds for which batches stay in the queue to be joined with more; 0 or less: they are sent now. */
   #waitToGrow(): number {
     if (this.#flushing) return 0
     const { batch, join_interval } = this.#config
@@ -129,19 +129,19 @@ export class Batcher {
     let until = -Infinity
     if (batch !== undefined && items < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
     if (join_interval === 0 || items >= MAX_JOINED) return until - now
-    // What has waited for a whole interval is a backlog.
+    // A batch that has waited for a whole interval is part of a backlog.
     const { oldest = Infinity } = this.#queue.status()
     if (this.#clock.now() - oldest >= join_interval) return until - now
     return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
-  /** Batches of at least `size` items together, or what there is of them, as one. */
+  /** Joins batches into one of at least `size` items, or of all items that there are. */
   #join(size: number): Taken | undefined {
     const joined: Taken[] = []
     for (let items = 0; items === 0 || items < size;) {
       const next = this.#queue.shift()
       if (next === undefined) break
-      // What is on disk may be left there at the stop, beside the other it could not be. What was encoded may have arrived as it was.
+      // Only a batch on disk can be left there at a stop, so the two kinds are not joined. An encoded batch may have arrived as it was.
       const wasEncoded = this.#wasEncoded(next.batch)
       if (joined.length > 0 && (wasEncoded || next.stored !== joined[0].stored)) {
         this.#ready.push(next)

@@ -3,13 +3,13 @@ import { THROTTLED } from '../../errors.ts'
 import type { DeliveryError } from '../../errors.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 
-/** What the circuit knows of one request; times are those of the monotonic clock. */
+/** The state of one request; times are those of the monotonic clock. */
 export interface Attempts {
-  /** Those that failed. */
+  /** Failed attempts. */
   failures: number
-  /** Since when, or from when on, it could be sent. */
+  /** The time since which, or from which, it can be sent. */
   ready: number
-  /** What the destination had answered in all when the last one failed. */
+  /** How many answers the destination had given in total when it last failed. */
   answers: number
 }
 
@@ -19,20 +19,20 @@ interface Waiting {
 }
 
 /**
- * What the requests to one destination learn from each other. Once one fails, the others wait, and one at a time is sent, at the
- * intervals of the backoff, until the destination answers; then all go on. Each takes its turn, the longest ready first, so that one
- * which fails for what is in it does not stand for the others, and after that it only waits for itself: a request that fails again
- * although others were answered in between says nothing about the destination.
+ * Shares the results of requests to one destination. Once one fails, the others wait, and one at a time is sent, at the
+ * intervals of the backoff, until the destination answers; then all go on. Requests take turns, the longest ready
+ * first, so that one with bad content does not hold up the others. A request that fails again although others were
+ * answered in between says nothing about the destination, and from then on only waits for itself.
  */
 export class Circuit {
   /** The longest ready first. */
   readonly #line: Waiting[] = []
-  /** Failures in a row that speak for the destination; none while it answers. */
+  /** Failures in a row that point to the destination; none while it answers. */
   #failures = 0
-  /** The one that is sent to see whether it answers again. */
+  /** The request that is sent to find out whether the destination answers again. */
   #probe: Attempts | undefined
   #nextProbe = 0
-  /** Until then it asked all to wait. */
+  /** The time until which the destination asked all requests to wait. */
   #quietUntil = 0
   #answers = 0
   #timer: Timer | undefined
@@ -69,14 +69,14 @@ export class Circuit {
     })
   }
 
-  /** The request is not sent although its turn may have come. */
+  /** Keeps the request from being sent, even if its turn has come. */
   leave(attempts: Attempts): void {
     if (attempts !== this.#probe) return
     this.#probe = undefined
     this.#next()
   }
 
-  /** The destination answered a request, if only to refuse it. */
+  /** The destination answered a request, even if only to refuse it. */
   answered(): void {
     this.#answers += 1
     this.#failures = 0
@@ -85,8 +85,8 @@ export class Circuit {
   }
 
   /**
-   * A request failed and may succeed later. Returns the milliseconds that it has to wait at least: as many as the destination
-   * asked for, or the next interval of its backoff.
+   * A request failed and may succeed later. Returns the milliseconds that it has to wait at least: the time that the
+   * destination asked for, or the next interval of its backoff.
    */
   failed(attempts: Attempts, error: DeliveryError): number {
     const { initial_interval, max_interval, multiplier, randomization_factor } = this.config
@@ -116,7 +116,7 @@ export class Circuit {
     return reason === THROTTLED ? default_retry_after : undefined
   }
 
-  /** Begins anew with short intervals, for there is little time left. What the destination asked for still holds. */
+  /** Starts again with short intervals, because little time is left. A wait that the destination asked for still holds. */
   hurry(): void {
     this.#failures = Math.min(this.#failures, 1)
     this.#nextProbe = 0
@@ -124,7 +124,7 @@ export class Circuit {
     this.#next()
   }
 
-  /** Lets those go whose time has come. */
+  /** Releases the requests whose time has come. */
   #next(): void {
     this.clock.clearTimeout(this.#timer)
     while (this.#line.length > 0 && this.#probe === undefined) {

@@ -71,7 +71,10 @@ export class Counting {
     if (items < 0) {
       this.sheet.created -= items
       const fields = { items: -items }
-      this.log.error('The exporter accounts for more items than it was given; they are counted as created.', fields)
+      this.log.error(
+        'The exporter accounts for more items than it was given; the surplus is counted as created.',
+        fields,
+      )
       return
     }
     this.sheet.lost(reason, items)
@@ -81,7 +84,7 @@ export class Counting {
 
 /** What an exporter says while it prepares a batch. */
 export class Preparing {
-  /** Items that are to be in the result. */
+  /** Items that the result has to hold. */
   #left: number
 
   constructor(
@@ -107,7 +110,7 @@ export class Preparing {
     },
   }
 
-  /** The result has so many items. */
+  /** The result holds this many items. */
   end(items: number): void {
     this.counting.queue(items - this.#left)
     this.counting.difference('unaccounted', this.#left - items)

@@ -195,7 +195,7 @@ function passOn(from: ExporterState | undefined, to: ExporterState | undefined, 
     from.forget?.()
     to.restore([records])
   } catch (error) {
-    log.warn('A new exporter does not accept the state of the previous one.', {
+    log.warn('The new exporter does not accept the state of the previous one.', {
       event: 'state_not_restored',
       error: errorMessage(error),
     })

@@ -2,8 +2,8 @@ import type { Signal } from '../../otlp/signal.ts'
 import { SIGNALS } from '../../otlp/signals.ts'
 
 /**
- * What names an exporter's delivery of one signal: in the balance, and, encoded, its folder on disk. For metrics it is the id of the
- * exporter, as in versions that had only these; for the others, `<id>:logs` and `<id>:traces`.
+ * Names the delivery of one signal by an exporter: in the balance and, encoded, its folder on disk. For metrics it is
+ * the id of the exporter, as in versions that had only metrics; for the others, `<id>:logs` and `<id>:traces`.
  */
 export function deliveryId(exporter: string, signal: Signal): string {
   return signal === 'metrics' ? exporter : `${exporter}:${signal}`

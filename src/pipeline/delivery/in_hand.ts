@@ -2,24 +2,24 @@ import type { Account } from '../../component/exporter.ts'
 import { whole } from '../telemetry/telemetry.ts'
 import type { Counting } from './counting.ts'
 
-/** What an exporter says of some items of a batch. */
+/** The account of some items of a batch by an exporter. */
 export interface Said {
   readonly items: number
   readonly say: () => void
 }
 
 /**
- * Counts what becomes of a batch that was taken out of the queue. What the exporter says of it counts from its first request on that has
- * come to an end: until then another exporter may have to encode it instead.
+ * Counts the fate of a batch that was taken out of the queue. The exporter's account counts as soon as its first
+ * request has been completed: until then, another exporter may have to encode the batch instead.
  */
 export class InHand {
-  /** Items that have not come to an end. */
+  /** Items that are not completed. */
   #remaining: number
-  /** Items that nothing was said of yet. */
+  /** Items that are not accounted for yet. */
   #open: number
   #said: Said[] | undefined
 
-  /** @param said what the exporter said of the batch when it encoded it before */
+  /** @param said the account of the exporter when it encoded the batch before */
   constructor(
     private readonly counting: Counting,
     items: number,
@@ -51,26 +51,26 @@ export class InHand {
     return this.#open
   }
 
-  /** What was said and does not count yet; `undefined` once some of the batch has come to an end. */
+  /** The account that does not count yet; `undefined` once some of the batch is completed. */
   get said(): readonly Said[] | undefined {
     return this.#said
   }
 
-  /** Some of its items have come to their end in a request. */
+  /** Some of its items were completed in a request. */
   leave(items: number): void {
     this.settle()
     this.#open -= items
     this.#end(items)
   }
 
-  /** What was said counts. */
+  /** Makes the account count. */
   settle(): void {
     const said = this.#said ?? []
     this.#said = undefined
     for (const each of said) this.#count(each)
   }
 
-  /** Nothing more becomes of it here. */
+  /** Nothing more happens to the batch here. */
   close(): void {
     this.counting.sheet.inFlight -= this.#remaining
   }

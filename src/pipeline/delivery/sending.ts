@@ -15,21 +15,21 @@ import type { Counting } from './counting.ts'
 import { Attempt, nothing } from './stop.ts'
 import type { Stop } from './stop.ts'
 
-/** `max_elapsed_time` of a queue in memory when it is not set; on disk there is no limit then. */
+/** `max_elapsed_time` of a queue in memory if it is not set; on disk there is no limit then. */
 const MAX_ELAPSED_TIME = 300_000
 
-/** What became of a request or batch: it is off our hands, is left behind because the process stops, or is for another exporter. */
+/** The fate of a request or batch: completed, left behind because the process stops, or passed on to another exporter. */
 export type Outcome = 'settled' | 'left' | 'renewed'
 
-/** The batch of which requests are sent. */
+/** The batch that the requests belong to. */
 export interface Sent {
-  /** Whether it stays on disk when it is left behind. */
+  /** Whether it stays on disk if it is left behind. */
   readonly stored: boolean
-  /** Whether none of it has come to an end. */
+  /** Whether none of it is completed. */
   readonly isWhole: () => boolean
-  /** Whether the destination would not keep any of it, now that time has passed. */
+  /** Whether the destination would keep none of it, now that time has passed. */
   readonly isTooOld: () => boolean
-  /** Points of it have come to their end. */
+  /** Points of it are completed. */
   readonly leave: (items: number) => void
 }
 
@@ -79,12 +79,12 @@ export class Sending {
     setMaxListeners(0, this.#retired.signal)
   }
 
-  /** Tries at once what waits, for there is little time left. */
+  /** Tries all waiting requests at once, because little time is left. */
   hurry(): void {
     this.#circuit.hurry()
   }
 
-  /** Another exporter takes over, also what is whole; what was delivered in part stays here. */
+  /** Another exporter takes over all batches that are whole; batches delivered in part stay here. */
   retire(): void {
     this.#retired.abort()
     this.hurry()
@@ -95,8 +95,8 @@ export class Sending {
   }
 
   /**
-   * Sends one request until it is delivered or given up, and counts what became of its items. Rejects only where the request does
-   * not say how many it holds.
+   * Sends one request until it is delivered or given up, and counts the fate of its items. Rejects only if the request
+   * does not say how many items it holds.
    */
   async send(request: ExportRequest, batch: Sent): Promise<Outcome> {
     whole((request as ExportRequest | undefined)?.items, 'the `items` of a request must be')
@@ -193,8 +193,8 @@ export class Sending {
   }
 
   /**
-   * One attempt within `timeout`. Resolves with what went wrong, if anything; never rejects. An exporter that ignores its signal is
-   * left behind.
+   * One attempt within `timeout`. Resolves with the error, if any; never rejects. An exporter that ignores its signal
+   * is abandoned.
    */
   #attempt(request: ExportRequest): Promise<DeliveryError | undefined> {
     const clock = this.#clock
@@ -210,7 +210,7 @@ export class Sending {
       const end = (error?: DeliveryError): void => {
         clock.clearTimeout(timer)
         attempts.remove(attempt)
-        // Idle, it must not keep the request.
+        // An idle signal must not keep the request in memory.
         attempt.stop = nothing
         if (!signal.aborted && attempt.times < MAX_TIMES) this.#idle.push(attempt)
         resolve(error)

@@ -1,15 +1,15 @@
-/** A delivery, as the others of its exporter see it. */
+/** A delivery, as seen by the other deliveries of its exporter. */
 interface Sharing {
-  /** Bytes that its queue takes on disk, and those about to be written there. */
+  /** Bytes that its queue takes on disk, including those about to be written. */
   readonly bytesOnDisk: number
-  /** Starts what there may be room for now. */
+  /** Starts any work that there is room for now. */
   pump(): void
 }
 
-/** What the deliveries of one exporter, one for each signal, have together: `num_consumers` and `max_disk_size`. */
+/** The limits that the deliveries of one exporter, one for each signal, share: `num_consumers` and `max_disk_size`. */
 export class Shared {
   readonly #deliveries = new Set<Sharing>()
-  /** Batches taken out of the queues that have not come to their end. */
+  /** Batches taken out of the queues that are not completed. */
   consumers = 0
 
   join(delivery: Sharing): void {
@@ -20,14 +20,14 @@ export class Shared {
     this.#deliveries.delete(delivery)
   }
 
-  /** Bytes on disk of all but one. */
+  /** Bytes on disk of all deliveries but one. */
   bytesBeside(delivery: Sharing): number {
     let bytes = 0
     for (const other of this.#deliveries) if (other !== delivery) bytes += other.bytesOnDisk
     return bytes
   }
 
-  /** Something that the delivery took is free: the others come first, the one after it at the head, so that each has its turn. */
+  /** A share that the delivery used is free again: the others come first, starting with the one after it, so that each has its turn. */
   freed(delivery: Sharing): void {
     const all = [...this.#deliveries]
     const next = all.indexOf(delivery) + 1

@@ -30,7 +30,7 @@ export class Stage {
   #counts: ProcessorSheet | undefined
   #released: Promise<void> = Promise.resolve()
   #timeout = 0
-  /** Where its output goes. */
+  /** The destination of its output. */
   next: (envelope: Envelope) => void = () => undefined
 
   constructor(private readonly options: StageOptions) {}
@@ -43,7 +43,7 @@ export class Stage {
     return this.options.lifetime
   }
 
-  /** Becomes a part of the pipeline whose sheet it is given; again, it stays one. `timeout`: `service.processor_timeout`. */
+  /** Joins the pipeline with the given sheet; a later call only changes the timeout. `timeout`: `service.processor_timeout`. */
   join(sheet: PipelineSheet, counts: ProcessorSheet, timeout: number): void {
     this.#timeout = timeout
     if (this.#counts !== undefined) return
@@ -70,14 +70,14 @@ export class Stage {
     this.#input.next(envelope)
   }
 
-  /** Nothing more will come. Resolves when all that went in has come out. */
+  /** No more batches will come. Resolves when all batches that went in have come out. */
   async release(): Promise<void> {
     this.#input.complete()
     await this.#released
   }
 }
 
-/** One pipeline: the way of a batch of its signal through its processors to its exporters. */
+/** One pipeline: the path of the batches of its signal through its processors to its exporters. */
 export class Chain {
   #stages: readonly Stage[] = []
   #deliveries: readonly Delivery[] = []
@@ -89,8 +89,8 @@ export class Chain {
   }
 
   /**
-   * Leads what comes from now on, and what the stages that stay give from now on, through these stages to these deliveries. What
-   * is inside a stage that goes still takes the way that led on from it, as far as that stays.
+   * Leads all later batches, and all later output of stages that stay, through these stages to these deliveries.
+   * Batches inside a removed stage still take the path that led on from it, as far as that stays.
    */
   lead(stages: readonly Stage[], deliveries: readonly Delivery[]): void {
     this.#stages = stages
@@ -106,7 +106,7 @@ export class Chain {
     else this.handOn(envelope)
   }
 
-  /** Finds room for a batch before it goes through the processors, which may remember it. Returns whether an exporter has any. */
+  /** Reserves room for a batch before it goes through the processors, which may remember it. Returns whether an exporter has any. */
   findRoom(envelope: Envelope): boolean {
     return this.#deliveries.filter((delivery) => delivery.findRoom(envelope)).length > 0
   }
@@ -116,7 +116,7 @@ export class Chain {
     this.handOn(envelope, (delivery) => delivery.refuse(envelope))
   }
 
-  /** The end: the same batch, without a copy, to each of the exporters. */
+  /** The end of the pipeline: the same batch, without a copy, goes to each exporter. */
   private handOn(envelope: Envelope, give = (delivery: Delivery): void => delivery.offer(envelope)): void {
     const items = envelope.batch.itemCount
     const { sheet } = this

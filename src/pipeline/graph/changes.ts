@@ -3,26 +3,26 @@ import type { Component } from '../../component/define.ts'
 import type { Configured, PipelineConfig } from '../config/config.ts'
 import type { Leftovers } from '../delivery/counting.ts'
 
-/** What a reload did, by the paths of the YAML, like `exporters.debug`. */
+/** The effects of a reload, by paths of the YAML such as `exporters.debug`. */
 export interface Changes {
   readonly kept: readonly string[]
   readonly changed: readonly string[]
   readonly added: readonly string[]
   readonly removed: readonly string[]
-  /** Settings that take effect when the process starts again. */
+  /** Settings that take effect at the next start of the process. */
   readonly atNextStart: readonly string[]
-  /** Processors that were taken out, and have not released all they hold yet. */
+  /** Removed processors that have not released all their data yet. */
   readonly unreleased: readonly string[]
-  /** Data points that the queues which are no more left behind. */
+  /** Data points left in removed queues. */
   readonly leftovers: Readonly<Record<string, Leftovers>>
 }
 
-/** Whether a component has the same settings and the same module, so that it need not be created anew. */
+/** Whether a component has the same settings and the same module, so that it can stay. */
 export function isSame(left: Configured<Component>, right: Configured<Component>): boolean {
   return left.component === right.component && isDeepStrictEqual(left.config, right.config)
 }
 
-/** What is different in another configuration, whatever has become of it. */
+/** The differences between two configurations, before anything is done about them. */
 export function compare(
   before: PipelineConfig,
   after: PipelineConfig,
@@ -38,7 +38,7 @@ export function compare(
   }
 }
 
-/** What makes each part of a configuration what it is, by its path. */
+/** The definition of each part of a configuration, by its path. */
 function partsOf({ receivers, processors, exporters, pipelines }: PipelineConfig): Map<string, unknown> {
   const parts = new Map<string, unknown>()
   const sections: Readonly<Record<string, ReadonlyMap<string, Configured<Component>>>> = {
@@ -48,7 +48,7 @@ function partsOf({ receivers, processors, exporters, pipelines }: PipelineConfig
   }
   for (const [section, components] of Object.entries(sections)) {
     for (const { id, used, ...rest } of components.values()) {
-      // Where it stands in the file makes no difference.
+      // The position in the file makes no difference.
       if (used) parts.set(`${section}.${id}`, { ...rest, place: undefined })
     }
   }

@@ -2,15 +2,15 @@ import type { SchedulerAction } from 'rxjs'
 import { schedulerOf, sleepBy } from '../../time/clock.ts'
 import type { Clock, Timer } from '../../time/clock.ts'
 
-/** The time as one component is given it. */
+/** The clock that one component is given. */
 export interface ComponentClock extends Clock {
-  /** The component starts: what it waits for is its own from now on. */
+  /** The component starts: from now on, its waits are its own. */
   begin(): void
-  /** Stops all timers of a component that never starts. What waits for one waits for ever, and no other fires. */
+  /** Stops all timers of a component that never starts. A promise that waits for one never settles, and no other timer fires. */
   takeBack(): void
 }
 
-/** Remembers the timers of a component, which should start none before it has started itself, until then. */
+/** Remembers the timers of a component until it has started; it should start none before that. */
 export function componentClock(clock: Clock): ComponentClock {
   let timers: Set<Timer> | undefined = new Set()
   let isOver = false

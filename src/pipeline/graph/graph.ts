@@ -24,10 +24,10 @@ import type { ExporterSheet } from '../telemetry/telemetry.ts'
 
 export type GraphOptions = Omit<PlanOptions, 'ports' | 'ended'>
 
-/** What no longer belongs to the graph. */
+/** The components that no longer belong to the graph. */
 interface Gone {
   readonly receivers: readonly Receiver[]
-  /** Of each pipeline, in the order of its batches. */
+  /** The stages of each pipeline, in the order in which batches pass. */
   readonly stages: readonly (readonly Stage[])[]
   /** By the path of the exporter, with the signal as in `deliveryId`. */
   readonly deliveries: ReadonlyMap<string, Delivery>
@@ -38,9 +38,9 @@ interface Gone {
 }
 
 /**
- * The configured components, wired into Observables: each receiver one shared source, each pipeline one chain of
- * operators, each exporter one sink for each signal. Building it creates every component that a pipeline uses and opens nothing; it throws a
- * ConfigError about every component that cannot be created.
+ * The configured components, wired into Observables: each receiver is one shared source, each pipeline one chain of
+ * operators, and each exporter one sink for each signal. Building the graph creates every component that a pipeline
+ * uses and opens nothing; it throws a ConfigError about all components that cannot be created.
  */
 export class Graph {
   /** Resolves when every receiver has ended by itself, with whether one failed, or when the graph has stopped. */
@@ -52,11 +52,11 @@ export class Graph {
   readonly #stopping = new AbortController()
   readonly #stopped = rejectedBy(this.#stopping.signal)
   #reloading: Promise<unknown> = Promise.resolve()
-  /** Aborted when what a reload took out has had its time. */
+  /** Aborted when the time of the components that a reload removed is over. */
   #patience = new AbortController()
-  /** Of components that were taken out and are not through yet. */
+  /** Components that were removed and have not finished. */
   readonly #lingering = new Set<Lifetime>()
-  /** What a stop waits for. */
+  /** The work that a stop waits for. */
   readonly #stoppingParts = new Map<Promise<unknown>, string>()
 
   constructor(
@@ -89,8 +89,8 @@ export class Graph {
   }
 
   /**
-   * Starts the receivers, once the queues are open. Resolves when they have started, failed to, or wait for a port: the others go on.
-   * The graph ends if one of them has not started within `service.start_timeout`.
+   * Starts the receivers once the queues are open. Resolves when each has started, failed to start, or waits for a port
+   * while the others go on. The graph ends if one of them has not started within `service.start_timeout`.
    */
   async start(): Promise<void> {
     const plan = this.#plan
@@ -118,9 +118,9 @@ export class Graph {
   }
 
   /**
-   * Puts another configuration in the place of this one: creates and opens what is new, or throws and leaves all as it was; then leads the
-   * data there and lets what is no more give away what it holds, within the new `shutdown_timeout`. One at a time, after the start.
-   * @throws ConfigError
+   * Replaces this configuration by another one: creates and opens its new components, or throws and leaves everything
+   * as it was; then leads the data there and drains removed components within the new `shutdown_timeout`. Runs one at a
+   * time, after the start. @throws ConfigError
    */
   reload(config: PipelineConfig): Promise<Changes> {
     const reload = this.#reload(config)
@@ -130,7 +130,7 @@ export class Graph {
 
   async #reload(config: PipelineConfig): Promise<Changes> {
     const before = this.#plan
-    // All or nothing: whoever cannot listen at once fails.
+    // All or nothing: a receiver that cannot listen at once fails the reload.
     this.#planOptions.ports.patient = false
     const next = createPlan(config, before, this.#planOptions)
     const leaving = [...before.receivers.values()].filter((receiver) => !isIn(next.receivers, receiver))
@@ -156,8 +156,9 @@ export class Graph {
   }
 
   /**
-   * Stops receivers, lets processors release what they hold, then drains the queues; what is not through when
-   * `deadline` aborts is dropped and counted. Resolves when everything has stopped; until then, `hanging` says what has not. May be called without `start` and more than once.
+   * Stops receivers, lets processors release their data, then drains the queues; data that is not delivered when
+   * `deadline` aborts is dropped and counted. Resolves when everything has stopped; until then, `hanging` names the
+   * components that have not. May be called without `start` and more than once.
    */
   async stop(deadline: AbortSignal): Promise<void> {
     this.#stopping.abort()
@@ -188,12 +189,12 @@ export class Graph {
     for (const [id, { lifetime }] of destinations) void this.#stop(`exporters.${id}`, lifetime.stop())
     for (const lifetime of this.#lingering) void this.#stop('a component that a reload took out', lifetime.stop())
     await Promise.all(this.#stoppingParts.keys())
-    // What receivers still had to finish needed no destination, and went on meanwhile.
+    // Receivers needed no destination to finish their requests, so the queues were drained meanwhile.
     await within(all(this.#plan.receivers, ([id, { lifetime }]) => this.#stop(`receivers.${id}`, lifetime.ended())))
     this.#end({ failed: this.#hasFailed })
   }
 
-  /** What was asked to stop and has not. */
+  /** The components that were asked to stop and have not. */
   get hanging(): string[] {
     return [...new Set(this.#stoppingParts.values())]
   }
@@ -217,7 +218,7 @@ export class Graph {
     throwProblems(problems)
   }
 
-  /** Says what waits in queues of exporters that are not there: it stood in the way of nothing, and nobody would miss it. */
+  /** Reports data in queues of exporters that are not configured, which nobody would notice otherwise. */
   async #tellStranded({ destinations }: Plan): Promise<void> {
     const directoryOf = (id: string): string | undefined =>
       destinations.get(id)?.configured.delivery.sending_queue.directory
@@ -228,7 +229,7 @@ export class Graph {
           destinations.get(exporter)?.deliveries.has(signal) === true && directoryOf(exporter) === directory
         if (isNamed || inUse || waiting.records === 0) continue
         this.options.log.warn(
-          'A queue on disk belongs to an exporter that no pipeline names. Its batches are not sent; `heka-pipeline queue` shows, exports and drops them.',
+          'A queue on disk belongs to an exporter that no pipeline uses. Its batches are not sent; `heka-pipeline queue` shows, exports or drops them.',
           { event: 'queue_unclaimed', exporter, signal, directory, items: waiting.items },
         )
       }
@@ -252,7 +253,7 @@ export class Graph {
     throwProblems(problems)
   }
 
-  /** Ends what was made for a plan that is not to be. */
+  /** Removes the new components of a plan that is not carried out. */
   async #undo(next: Plan, before: Plan): Promise<void> {
     const receivers = [...next.receivers.values()].filter((receiver) => !isIn(before.receivers, receiver))
     await Promise.all(receivers.map((receiver) => receiver.stop()))
@@ -267,7 +268,7 @@ export class Graph {
     for (const sheet of next.sheets) this.options.telemetry.forget(sheet)
   }
 
-  /** Leads the data through the components of a plan, all at once. Returns what it no longer comes to. */
+  /** Leads the data through the components of a plan, all at once. Returns the components that it no longer reaches. */
   #take(
     next: Plan,
     before: Plan = { ...next, receivers: new Map(), stages: new Map(), destinations: new Map() },
@@ -313,7 +314,7 @@ export class Graph {
     return goneOf(before, next, Promise.all(renewals))
   }
 
-  /** Returns what is left when that is over. */
+  /** Returns the rest when the time is over. */
   async #giveAway(gone: Gone, patience: number): Promise<Pick<Changes, 'unreleased' | 'leftovers'>> {
     this.#patience = new AbortController()
     const { signal } = this.#patience
@@ -355,7 +356,7 @@ export class Graph {
     this.options.health.starting(path, section === 'exporters' ? sheets : undefined)
   }
 
-  /** Of what is no more: its counts stay. */
+  /** Forgets a removed component; its counts stay. */
   #forgetQueues(before: Plan): void {
     for (const [id, { deliveries }] of before.destinations) {
       for (const signal of deliveries.keys()) {
@@ -374,7 +375,7 @@ export class Graph {
     if (this.#plan.receivers.get(configured.id) !== receiver) return
     if (over?.failure !== undefined) {
       const isLast = [...this.#plan.receivers.values()].every(({ over }) => over !== undefined)
-      const rest = isLast ? 'no other is left, so the pipeline stops' : 'the others go on'
+      const rest = isLast ? 'no other receiver is left, so the pipeline stops' : 'the others go on'
       log.error(`The receiver failed and has ended; ${rest}.`, { event: 'receiver_failed', error: over.failure })
     }
     this.options.health.ended(`receivers.${configured.id}`, over?.failure)

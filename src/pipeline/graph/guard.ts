@@ -22,7 +22,7 @@ import type { Envelope } from './receipt.ts'
 import { whole } from '../telemetry/telemetry.ts'
 import type { PipelineSheet } from '../telemetry/telemetry.ts'
 
-/** What a client is told; the log says why. */
+/** The message for a client; the log gives the cause. */
 const FAILED = 'A processor failed on this data.'
 
 const BUSY = retryable('A processor is busy: too many batches are waiting for it.', undefined, {
@@ -32,29 +32,30 @@ const BUSY = retryable('A processor is busy: too many batches are waiting for it
 /** Batches that may wait in one asynchronous processor; further ones are refused to their receiver. */
 export const MAX_IN_FLIGHT = 16
 
-/** The same for a processor of this package: it only answers late while it works on a large batch in turns. */
+/** The same for a processor of this package, which only answers late while it works on a large batch in turns. */
 const MAX_BEHIND = 1000
 
-/** Milliseconds after which a batch that a processor still has is reported. */
+/** Milliseconds after which a batch that a processor still holds is reported. */
 const SLOW = 30_000
 
 export interface Guarded {
   readonly changes: ProcessorComponent['changes']
   readonly sheet: PipelineSheet
   readonly log: Logger
-  /** Whether what it hands over has to be looked at: the components of this package need not be. */
+  /** Whether its results have to be checked; those of this package's own components need not be. */
   readonly custom: boolean
-  /** Milliseconds until a batch is given up that a promise was made for; 0: never. */
+  /** Milliseconds until a batch is given up whose promise has not settled; 0: never. */
   readonly timeout: () => number
-  /** Told why the processor does not do what it should just now, and when it does again. */
+  /** Called with the reason why the processor does not work as it should, and again when it recovers. */
   readonly report: Context['report']
   readonly clock: Clock
 }
 
 /**
- * Makes a processor a step of a pipeline that nothing it does can end. A throw costs the batch in hand, counted under
- * `processor_error`, but for a `retryable` error, which refuses it to its receiver; a change in the number of items is counted as the processor declares it; asynchronous processors
- * keep the order of batches, and one that does not answer in time costs the batch, counted under `processor_timeout`.
+ * Makes a processor a step of a pipeline, so that no failure of it ends the pipeline. If the processor throws, only the
+ * current batch is lost, counted under `processor_error`; a `retryable` error refuses the batch to its receiver
+ * instead. A change in the number of items is counted as the processor declares it. Asynchronous processors keep the
+ * order of batches; one that does not answer in time loses the batch, counted under `processor_timeout`.
  */
 export function guard(
   processor: ReturnType<ProcessorComponent<Settings, Batch>['create']>,
@@ -71,11 +72,11 @@ export function guard(
     })
 }
 
-/** Points of a batch that a function says it left out. */
+/** Points of a batch that a function reports as left out. */
 class Said implements ProcessorAccount {
   items = 0
 
-  /** @param all those of the batch */
+  /** @param all all points of the batch */
   constructor(private readonly all: number) {}
 
   readonly filtered = (items: number): void => {
@@ -88,7 +89,7 @@ class Said implements ProcessorAccount {
   }
 }
 
-/** Counts what a processor does to the number of items, in the terms it declared. */
+/** Counts the changes that a processor makes to the number of items, as it declared them. */
 class Ledger {
   #held = 0
   readonly sheet: PipelineSheet
@@ -101,7 +102,7 @@ class Ledger {
     this.#log = throttled(log, clock)
   }
 
-  /** `items` went in and came out as `produced`, or as nothing yet, but for those that were `filtered`. */
+  /** `items` went in and came out as `produced`, or as nothing yet, except for those that were `filtered`. */
   turned(items: number, produced: number, filtered = 0): void {
     this.sheet.filtered += filtered
     items -= filtered
@@ -112,18 +113,18 @@ class Ledger {
     else if (produced > items) this.appeared(produced - items)
   }
 
-  /** `items` came out that did not go in with the batch in hand. */
+  /** `items` came out that did not go in with the current batch. */
   appeared(items: number): void {
     const released = Math.min(items, this.#held)
     this.#hold(-released)
     if (items === released) return
     this.sheet.created += items - released
     if (!this.#changes.has('creates') && !this.#changes.has('replaces')) {
-      this.#log.error('The processor makes items without declaring `changes`; they are counted as created.')
+      this.#log.error('The processor adds items without declaring it in `changes`; they are counted as created.')
     }
   }
 
-  /** The batch in hand, of `items`, is lost with all that was held; `produced` items had come out of it already. */
+  /** The current batch, of `items`, is lost with all data that was held; `produced` items had already come out of it. */
   failed(items: number, error: unknown, produced = 0): void {
     const passed = this.#changes.has('replaces') ? 0 : Math.min(items, produced)
     this.sheet.created += produced - passed
@@ -140,13 +141,13 @@ class Ledger {
   /** A batch of `items` is given up. */
   late(items: number, timeout: number): void {
     this.sheet.lost('processor_timeout', items)
-    this.#log.error('The processor does not answer; the current batch is dropped and counted.', {
+    this.#log.error('The processor does not finish in time; the current batch is dropped and counted.', {
       event: 'processor_timeout',
       processor_timeout: `${timeout}ms`,
     })
   }
 
-  /** A batch is refused because as many wait as may. */
+  /** A batch is refused because the most batches allowed are waiting. */
   busy(waiting: number): void {
     this.#log.warn('The processor is slower than the incoming data, or is stuck; new batches are refused.', {
       event: 'processor_busy',
@@ -163,7 +164,7 @@ class Ledger {
     if (this.#held === 0) return
     this.sheet.lost('not_released', this.#held)
     this.#log.error(
-      'The processor ended without emitting the data that it held, which is dropped and counted. An operator has to emit it when its source completes.',
+      'The processor ended without emitting the data that it held; that data is dropped and counted. An operator must emit it when its source completes.',
       { items: this.#held },
     )
     this.#hold(-this.#held)
@@ -175,7 +176,7 @@ class Ledger {
     else if (this.#changes.has('holds')) this.#hold(items)
     else {
       this.sheet.lost('undeclared', items)
-      this.#log.error('The processor drops items without declaring `changes`; they are counted as dropped.')
+      this.#log.error('The processor removes items without declaring it in `changes`; they are counted as dropped.')
     }
   }
 
@@ -190,13 +191,13 @@ interface Step {
   complete(): void
 }
 
-/** A function per batch. One that answers with a promise is asked again only when it has answered, or its time is over. */
+/** A function for each batch. If it returns a promise, it is called again only when the promise has settled or its time is over. */
 class FunctionStep implements Step {
   readonly #waiting: Envelope[] = []
-  /** Whether an answer is awaited, or what follows on it. */
+  /** Whether an answer, or the work that follows it, is awaited. */
   #busy = false
   #completed = false
-  /** Whether it was reported that an answer is late. */
+  /** Whether a late answer was reported. */
   #isReported = false
 
   constructor(
@@ -248,7 +249,7 @@ class FunctionStep implements Step {
       this.#isReported = true
       this.guarded.report(`It has not answered on a batch for ${SLOW / 1000} s.`)
     }, SLOW)
-    // What comes of it later is for nobody.
+    // A later result is ignored.
     let end = (how: () => void): void => {
       end = () => undefined
       clock.clearTimeout(slow)
@@ -301,7 +302,7 @@ class FunctionStep implements Step {
     try {
       batch = result === undefined || !this.guarded.custom ? result : handedOver(result, [this.ledger.sheet.signal])
     } catch (error) {
-      return this.#fail(envelope, new TypeError(`what it returned: ${errorMessage(error)}`))
+      return this.#fail(envelope, new TypeError(`its result: ${errorMessage(error)}`))
     }
     this.ledger.turned(envelope.batch.itemCount, batch?.itemCount ?? 0, said.items)
     if (batch === undefined || batch.itemCount === 0) envelope.receipt.close()
@@ -316,7 +317,10 @@ class FunctionStep implements Step {
   }
 }
 
-/** An RxJS operator. What it emits while it is handed a batch inherits the receipt; a batch that it keeps it has taken. */
+/**
+ * An RxJS operator. Data that it emits while it is handed a batch inherits the receipt; if it keeps the batch, the
+ * batch counts as taken.
+ */
 class OperatorStep implements Step {
   #input: Subject<Batch> | undefined
   #current: Envelope | undefined
@@ -337,7 +341,7 @@ class OperatorStep implements Step {
     const input = this.#input
     input?.next(envelope.batch)
     this.#current = undefined
-    // When the operator failed meanwhile, `#fail` has counted the batch.
+    // If the operator failed meanwhile, `#fail` has counted the batch.
     if (input !== undefined && input === this.#input) {
       this.ledger.turned(envelope.batch.itemCount, this.#produced)
       envelope.receipt.close()
@@ -367,7 +371,7 @@ class OperatorStep implements Step {
     })
   }
 
-  /** The operator is gone, with the batch in hand and all it held; the next batch gets a new one. */
+  /** The operator is gone, with the current batch and all data that it held; the next batch gets a new one. */
   #fail(error: unknown): void {
     this.#input = undefined
     this.ledger.failed(this.#current?.batch.itemCount ?? 0, error, this.#produced)
@@ -396,7 +400,7 @@ function emittedBatch(emitted: unknown, { signal }: PipelineSheet): Batch {
   try {
     return handedOver(emitted, [signal])
   } catch (error) {
-    throw new TypeError(`what it emitted: ${errorMessage(error)}`, { cause: error })
+    throw new TypeError(`its output: ${errorMessage(error)}`, { cause: error })
   }
 }
 
@@ -404,7 +408,7 @@ function isPromise(result: ReturnType<ProcessBatch<Batch>>): boolean {
   return typeof result === 'object' && typeof (result as { then?: unknown } | null)?.then === 'function'
 }
 
-/** Lets a batch go back to its receiver; what that cannot keep is lost, and counted under the reason of `error`. */
+/** Lets a batch go back to its receiver; if the receiver cannot keep it, it is lost and counted under the reason of `error`. */
 export function refuse(envelope: Envelope, sheet: PipelineSheet, error: DeliveryError, log: Logger): void {
   const items = envelope.batch.itemCount
   sheet.held += items

@@ -15,11 +15,11 @@ import type { Telemetry } from '../telemetry/telemetry.ts'
 interface ContextOptions
   extends Pick<Context<ConfigOf<Settings>>, 'clock' | 'network' | 'config' | 'id'>, Partial<Pick<Context, 'report'>> {
   readonly telemetry: Telemetry
-  /** Told why it waits for a port, and that it does no more. */
+  /** Called with the reason why it waits for a port, and again when it no longer waits. */
   readonly waiting?: (why: string | undefined) => void
 }
 
-/** The life of one component: the signal that it is to stop, and the cleanups it registered. */
+/** The life of one component: its stop signal, and the cleanups that it registered. */
 export class Lifetime {
   readonly #controller = new AbortController()
   readonly #cleanups: (() => void | Promise<void>)[] = []
@@ -28,12 +28,12 @@ export class Lifetime {
   readonly #waits = new Map<string, string>()
   #begunToWait = (): void => undefined
   readonly #waiting = new Promise<void>((resolve) => (this.#begunToWait = resolve))
-  /** What was registered after the stop, and runs. */
+  /** Cleanups that were registered after the stop and are running. */
   readonly #late = new Set<Promise<void>>()
-  /** Lets what the component was given count: it has started. */
+  /** Makes the context of the component count: it has started. */
   readonly #begins: (() => void)[] = []
   #hasBegun = false
-  /** What the component began although it has not started. */
+  /** Work that the component began although it has not started. */
   readonly #early: (() => void)[] = []
   /** Whether another component is about to take its place. */
   leaving = false
@@ -47,7 +47,7 @@ export class Lifetime {
     return this.#controller.signal
   }
 
-  /** What `create` is given. */
+  /** The context that `create` is given. */
   context(
     component: Pick<Component, 'kind' | 'type'>,
     { telemetry, report = () => {}, waiting = () => {}, ...given }: ContextOptions,
@@ -71,12 +71,12 @@ export class Lifetime {
     }
   }
 
-  /** Of a receiver: its start takes until `opened` settles. */
+  /** For a receiver: startup is considered complete when `opened` settles. */
   starting(opened: Promise<unknown>): void {
     this.#opening.push(opened)
   }
 
-  /** The component starts. What it was given works as it should only for one that does. May be called again. */
+  /** The component starts. Its context works as promised only from now on. May be called again. */
   begin(): void {
     if (this.#hasBegun) return
     this.#hasBegun = true
@@ -84,17 +84,17 @@ export class Lifetime {
     for (const begin of this.#begins) begin()
   }
 
-  /** Resolves when what the component opens at its start is open, or failed to. */
+  /** Resolves when everything that the component opens at its start is open, or failed to open. */
   async opened(): Promise<void> {
     await Promise.allSettled(this.#opening)
   }
 
-  /** Resolves when it is, or waits for a port. */
+  /** Resolves when it has started, or waits for a port. */
   started(): Promise<void> {
     return Promise.race([this.opened(), this.#waiting])
   }
 
-  /** `call`: whose stack says where it was called, since nobody may await the result. */
+  /** `call`: its stack says where it was called, because the result may not be awaited. */
   async #listenFor(
     options: ListenOptions,
     call: Error,
@@ -144,8 +144,8 @@ export class Lifetime {
   }
 
   /**
-   * Aborts the signal and runs the cleanups, last registered first. Of a component that never started, also ends whatever it began
-   * by what it was given. May be called again, then nothing is left to do.
+   * Aborts the signal and runs the cleanups, last registered first. For a component that never started, also ends any
+   * work that it began through its context. May be called again; then nothing is left to do.
    */
   async stop(): Promise<void> {
     this.#controller.abort()
@@ -155,7 +155,7 @@ export class Lifetime {
     for (const end of this.#early.splice(0)) end()
   }
 
-  /** Resolves when also those cleanups are through that were registered after the stop. */
+  /** Resolves when the cleanups that were registered after the stop have finished, too. */
   async ended(): Promise<void> {
     await Promise.all(this.#late)
   }

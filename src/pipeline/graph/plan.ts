@@ -28,13 +28,13 @@ import { Receiver } from './receiver.ts'
 import type { Source } from './receiver.ts'
 import type { ExporterSheet, Telemetry } from '../telemetry/telemetry.ts'
 
-/** An exporter with the deliveries around it, one for each signal; each may outlive the settings of the other. */
+/** An exporter with the deliveries around it, one for each signal; either may outlive the settings of the other. */
 export interface Destination {
   readonly configured: ConfiguredExporter
   readonly exporter: AnyExporter
   readonly lifetime: Lifetime
   readonly deliveries: ReadonlyMap<Signal, Delivery>
-  /** What the deliveries have together. */
+  /** The limits that the deliveries share. */
   readonly shared: Shared
 }
 
@@ -45,7 +45,7 @@ export interface Plan {
   /** By the id of the pipeline. */
   readonly stages: ReadonlyMap<string, readonly Stage[]>
   readonly destinations: ReadonlyMap<string, Destination>
-  /** Of the components that are new. */
+  /** The components that are new. */
   readonly lifetimes: readonly Lifetime[]
   /** Of the deliveries that no plan had before, to be forgotten if this one is not to be. */
   readonly sheets: readonly ExporterSheet[]
@@ -66,12 +66,12 @@ type Entry<Section> = Section extends ReadonlyMap<string, infer C> ? C : never
 type ReceiverSettings = Entry<PipelineConfig['receivers']>
 type ProcessorSettings = Entry<PipelineConfig['processors']>
 
-/** Scrapes of a receiver when the pipeline runs once: two, so that differences and rates exist. */
+/** Scrapes of a receiver if the pipeline runs once: two, so that differences and rates exist. */
 const SCRAPES_ONCE = 2
 
 /**
- * Creates every component that a pipeline uses, but those that `before` has with the same settings and that still run. Opens
- * nothing. @throws ConfigError about every component that cannot be created
+ * Creates every component that a pipeline uses, except those that `before` has with the same settings and that still
+ * run. Opens nothing. @throws ConfigError about all components that cannot be created
  */
 export function createPlan(config: PipelineConfig, before: Plan | undefined, options: PlanOptions): Plan {
   return new Planner(before, options).plan(config)
@@ -235,12 +235,12 @@ class Planner {
   }
 }
 
-/** A receiver that scrapes on a schedule has this setting, as in the collector. */
+/** A receiver that scrapes on a schedule has this setting, as in the Collector. */
 function collects(component: ReceiverSettings['component']): boolean {
   return 'collection_interval' in component.config
 }
 
-/** What `make` makes of the components that a pipeline names. */
+/** The results of `make` for the components that a pipeline names. */
 function mapUsed<C extends Configured<Component>, T>(
   components: ReadonlyMap<string, C>,
   make: (component: C) => T | undefined,

@@ -9,10 +9,10 @@ import type { Timer } from '../../time/clock.ts'
 import type { Listening, ListenOptions } from '../../component/context.ts'
 import type { Logger } from '../../component/logger.ts'
 
-/** Milliseconds from a connection to the look whether the process may open more files. */
+/** Milliseconds between a connection and the check whether the process may open more files. */
 const PROBE_DELAY = 200
 
-/** Who listens. While it is `leaving`, another may take over its ports. */
+/** The owner of a port. While it is `leaving`, another may take over its ports. */
 export interface PortOwner {
   readonly leaving: boolean
 }
@@ -20,22 +20,23 @@ export interface PortOwner {
 type Claim = ListenOptions & { readonly owner: PortOwner }
 
 /**
- * The TCP ports on which receivers listen. At a reload a port passes from the one that goes to the one that comes without being
- * closed; where the addresses only overlap, like 0.0.0.0:4318 and 127.0.0.1:4318, it is closed for as long as it takes to open the other.
+ * The TCP ports on which receivers listen. At a reload a port passes from the old receiver to the new one without being
+ * closed; if the addresses only overlap, such as 0.0.0.0:4318 and 127.0.0.1:4318, it is closed for as long as it takes
+ * to open the other.
  */
 export class Ports {
   readonly #open = new Set<Port>()
   #probe: Timer | undefined
   #areFilesShort = false
-  /** Whether whoever cannot listen is to wait until it can, as at the start of the process. */
+  /** Whether an owner that cannot listen waits until it can, as at the start of the process. */
   patient = false
 
   constructor(private readonly log?: Logger) {}
 
-  /** @throws what the system says when nothing can listen there */
+  /** @throws the error of the system if nothing can listen there */
   async listen(owner: PortOwner, options: ListenOptions): Promise<Listening> {
     const { host, port: number } = options
-    // A name may have addresses of both families, of which the collector takes IPv4, too.
+    // A name may have addresses of both families; the Collector takes the IPv4 ones, too.
     const ip = host === '' ? undefined : (await lookup(host, { order: 'ipv4first' })).address
     const claim = { ...options, owner }
     const port = this.#passingOn(ip, number) ?? (await this.#bind(ip, number))
@@ -43,7 +44,7 @@ export class Ports {
     return { address: port.address, close: () => this.#leave(port, claim) }
   }
 
-  /** The port of somebody who leaves, at the same address. */
+  /** The port of an owner that leaves, at the same address. */
   #passingOn(ip: string | undefined, number: number): Port | undefined {
     return [...this.#open].find((port) => port.isAt(ip, number) && port.isLeft)
   }
@@ -68,7 +69,7 @@ export class Ports {
     return port
   }
 
-  /** Where the process may open no more files, Node.js closes connections without a word. So that somebody says it, one is opened. */
+  /** If the process may open no more files, Node.js closes connections silently. One file is opened to find out, so that it is logged. */
   #probeSoon(): void {
     if (this.#probe === undefined)
       this.#probe = systemClock.setTimeout(() => void this.#probeFiles(), PROBE_DELAY).unref()
@@ -82,8 +83,7 @@ export class Ports {
     this.#probe = undefined
     const isShort = error?.code === 'EMFILE' || error?.code === 'ENFILE'
     if (isShort && !this.#areFilesShort) {
-      const message =
-        'As many files and connections are open as the system allows; new connections are closed unanswered.'
+      const message = 'The limit of open files is reached; new connections are closed unanswered.'
       this.log?.error(message, { event: 'connections_refused', error: error.message })
     }
     if (!isShort && this.#areFilesShort)
@@ -98,13 +98,13 @@ export class Ports {
     if (port.claims.length > 0) return
     port.close()
     this.#open.delete(port)
-    // Whoever stays after all gets back what was closed for this one.
+    // An owner that stays after all gets back the port that was closed for this one.
     for (const other of port.instead) if (other.claims.length > 0) other.open().catch(other.fail)
   }
 }
 
 class Port {
-  /** The first has the connections. */
+  /** The first owner has the connections. */
   claims: Claim[] = []
   /** Closed so that this one could be opened. */
   instead: readonly Port[] = []
@@ -122,7 +122,7 @@ class Port {
     return this.ip === ip && this.number === number
   }
 
-  /** Whether all who have it leave. */
+  /** Whether all of its owners are leaving. */
   get isLeft(): boolean {
     return this.claims.every(({ owner }) => owner.leaving)
   }

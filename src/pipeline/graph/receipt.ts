@@ -1,16 +1,16 @@
 import { partial } from '../../errors.ts'
 import type { Batch } from '../../otlp/signal.ts'
 
-/** What travels through the graph: a batch, and beside it the receipt that tells its receiver what became of it. */
+/** A batch on its way through the graph, with the receipt that reports its fate to its receiver. */
 export interface Envelope {
   readonly batch: Batch
   readonly receipt: Receipt
 }
 
 /**
- * The fate of one batch over all the branches it takes through the graph. It settles when every branch has ended:
- * as refused only if no branch took the batch, one refused it and its receiver can be told; else as accepted. Where every
- * branch lost it, its receiver is told that, too: to send it again would be in vain.
+ * The fate of one batch over all the branches it takes through the graph. It settles when every branch has ended: as
+ * refused only if no branch took the batch, one refused it and its receiver can keep it; otherwise as accepted. If
+ * every branch lost it, its receiver is informed of that, because sending it again would be in vain.
  */
 export class Receipt {
   #branches: number
@@ -21,9 +21,9 @@ export class Receipt {
   readonly #tell: ((error: Error | undefined) => void) | undefined
 
   /**
-   * @param branches how many times `close` or `refuse` will be called, beside those announced with `branch`; at least 1
-   * @param tell told the outcome, once, with the error to refuse the batch with, or a `partial` one when it was lost; without it
-   * the batch cannot be refused
+   * @param branches how many times `close` or `refuse` will be called, in addition to those announced with `branch`; at least 1
+   * @param tell called with the outcome, once: the error to refuse the batch with, or a `partial` one if the batch was
+   * lost; without `tell` the batch cannot be refused
    */
   constructor(branches: number, tell?: (error: Error | undefined) => void) {
     this.#branches = branches
@@ -40,7 +40,7 @@ export class Receipt {
     this.#branches += count
   }
 
-  /** Ends a branch whose batch was taken: by an exporter, by a processor that keeps it, or by the count of a drop. */
+  /** Ends a branch whose batch was taken by an exporter, kept by a processor, or counted as dropped. */
   close(): void {
     this.#taken = true
     this.#end()
@@ -52,13 +52,13 @@ export class Receipt {
     this.#end()
   }
 
-  /** Ends a branch on which all `items` of the batch were lost, and counted, by a fault that would meet them again. */
+  /** Ends a branch on which all `items` of the batch were lost and counted, because of a fault that would happen again. */
   lose(items: number, message: string): void {
     this.#loss ??= partial(items, message)
     this.#end()
   }
 
-  /** Calls `listener` when the receipt settles: whether the batch went back to its receiver, who still has it. */
+  /** Calls `listener` when the receipt settles, with whether the batch went back to its receiver, which still has it. */
   whenSettled(listener: (refused: boolean) => void): void {
     this.#listeners.push(listener)
   }

@@ -20,7 +20,7 @@ import { Receipt } from './receipt.ts'
 import type { Envelope } from './receipt.ts'
 import type { ReceiverSheet } from '../telemetry/telemetry.ts'
 
-/** What a receiver's `create` gave, with its life. */
+/** The result of a receiver's `create`, with its life. */
 export interface Source {
   readonly batches: Observable<Batch>
   readonly lifetime: Lifetime
@@ -29,7 +29,7 @@ export interface Source {
 
 interface ReceiverOptions {
   readonly configured: Configured<ReceiverComponent>
-  /** Those of the pipelines that will name it. */
+  /** The signals of the pipelines that will name it. */
   readonly signals: ReadonlySet<Signal>
   readonly memory: MemoryGuard
   readonly clock: Clock
@@ -41,14 +41,17 @@ interface ReceiverOptions {
 
 const MEMORY_IS_SHORT = retryable('Memory is short.', undefined, { reason: 'memory_limit' })
 
-/** One receiver as the shared source of its pipelines, each of which gets the batches of its signal. What it gives before it is told which these are waits for that. */
+/**
+ * One receiver as the shared source of its pipelines, each of which gets the batches of its signal. Batches that it
+ * emits before it knows its pipelines wait for that.
+ */
 export class Receiver {
   readonly configured: Configured<ReceiverComponent>
   readonly #source: Source
   readonly #memory: MemoryGuard
   readonly #sheetOf: ReceiverOptions['sheetOf']
   readonly #ended: ReceiverOptions['ended']
-  /** Whether what it hands over has to be looked at. */
+  /** Whether its batches have to be checked. */
   readonly #custom: boolean
   readonly #quiet: Logger
   readonly #subscription = new Subscription()
@@ -71,12 +74,12 @@ export class Receiver {
     this.#quiet = throttled(this.#source.log, clock)
   }
 
-  /** Set when it has ended by itself, with why if it failed. */
+  /** Set when it has ended by itself, with the error if it failed. */
   get over(): { readonly failure?: string } | undefined {
     return this.#over
   }
 
-  /** Whether all that it opens was open once. */
+  /** Whether everything that it opens has been open once. */
   get hasStarted(): boolean {
     return this.#hasStarted
   }
@@ -89,13 +92,13 @@ export class Receiver {
     return this.#source.log
   }
 
-  /** Gives all that comes from now on to these pipelines. */
+  /** Gives all later batches to these pipelines. */
   feed(chains: readonly Chain[]): void {
     this.#chains = chains
     this.#giveEarly()
   }
 
-  /** Subscribes. Resolves when it has started, has ended already, or waits for a port. */
+  /** Subscribes. Resolves when it has started, has already ended, or waits for a port. */
   async start(): Promise<void> {
     if (this.#stopped) return
     this.lifetime.begin()
@@ -177,12 +180,12 @@ export class Receiver {
     else for (const chain of chains) chain.take(envelope)
   }
 
-  /** What it hands over holds something wrong: that is counted in each of its pipelines, and will not come right by being sent again. */
+  /** It handed over an invalid batch, which is counted in each of its pipelines; sending the batch again would not help. */
   #lose(given: Batch, error: unknown, transport?: string, tell?: (loss: Error) => void): void {
     const items = itemsIn(given)
     const signals = signalsOf(this.configured.component)
     const signal = signals.find((known) => known === (given as Partial<Batch> | undefined)?.signal) ?? signals[0]
-    const message = `what it handed over: ${errorMessage(error)}`
+    const message = `its batch: ${errorMessage(error)}`
     this.#quiet.error('The receiver failed; the batch it handed over is dropped and counted.', { error: message })
     for (const { sheet } of this.#chainsOf(signal)) {
       sheet.accepted += items
@@ -194,8 +197,8 @@ export class Receiver {
 }
 
 /**
- * Whether an exporter has room for the batch. Where there are processors, it has to be known before these see the batch: one that
- * remembers what it has seen would take the batch for a repetition when its client sends it again.
+ * Whether an exporter has room for the batch. If there are processors, this has to be known before they see the batch:
+ * one that remembers earlier data would take the batch for a repetition when its client sends it again.
  */
 function hasRoom(chains: readonly Chain[], envelope: Envelope): boolean {
   if (chains.every(({ stages }) => stages.length === 0)) return true

@@ -5,7 +5,7 @@ import type { Exporter } from '../../component/exporter.ts'
 import { errorMessage } from '../../errors.ts'
 import { withoutExit } from '../../process_exit.ts'
 
-/** What `create` must return. */
+/** The result that `create` must return. */
 const created: Record<ComponentKind, { readonly allowed: string; readonly fits: (value: unknown) => boolean }> = {
   receiver: { allowed: 'an Observable of batches, or an async iterable of them', fits: isSource },
   processor: {
@@ -19,8 +19,8 @@ const created: Record<ComponentKind, { readonly allowed: string; readonly fits: 
 }
 
 /**
- * Creates a component. Throws an Error that says what is wrong when its `create` throws or returns what its kind does not
- * allow, as a custom component may.
+ * Creates a component. If its `create` throws, or returns a value that its kind does not allow, as a custom component
+ * may, throws an Error that says what is wrong.
  */
 export function create<C extends Component>(component: C, context: unknown): ReturnType<C['create']> {
   let value: unknown
@@ -34,7 +34,7 @@ export function create<C extends Component>(component: C, context: unknown): Ret
     if (component.kind === 'exporter') checkState((value as Exporter).state)
     return value as ReturnType<C['create']>
   }
-  if (isPromise(value)) value.then(undefined, () => {}) // What it rejects with matters no more.
+  if (isPromise(value)) value.then(undefined, () => {}) // Its rejection no longer matters.
   throw new Error(`its \`create\` must return ${allowed}, not ${describe(value)}`)
 }
 

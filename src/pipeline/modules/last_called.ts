@@ -5,11 +5,11 @@ import type { ProcessBatch, ProcessorComponent } from '../../component/processor
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 
 /*
- * Which component of a module was called last: for the thread of the watchdog, which can ask nobody where a call of the system or
- * promises without end keep this one busy.
+ * Notes which component of a module was called last, for the thread of the watchdog: that thread can ask nothing of
+ * this one while a system call or endless promises keep it busy.
  */
 
-/** Bytes of a name at most. */
+/** The most bytes of a name. */
 const LENGTH = 1024
 
 /** The name in UTF-8, up to the first 0. */
@@ -17,7 +17,7 @@ export const lastCalled = new SharedArrayBuffer(LENGTH)
 
 const bytes = new Uint8Array(lastCalled)
 
-/** What a component's `create` gave, which notes that it is called. `name`: as it is shown. */
+/** The result of a component's `create`, which also notes its calls. `name`: the name to show. */
 export function noting<C extends Component>(
   kind: C['kind'],
   name: string,
@@ -54,7 +54,7 @@ function notingProcessor(
   return process
 }
 
-/** All that is asked of the object is asked of this one itself: its methods may use private fields. */
+/** All properties of the object are read from the object itself, because its methods may use private fields. */
 function notingCalls(called: object, note: () => void): object {
   const get = (_target: object, key: string | symbol): unknown => {
     const value: unknown = Reflect.get(called, key)

@@ -17,7 +17,7 @@ import { contentOf } from './module_content.ts'
 
 const KINDS: readonly ComponentKind[] = ['receiver', 'processor', 'exporter']
 
-/** The types of the built-in components, from the names of their files; none of them is loaded. */
+/** The types of the built-in components, from the names of their files; no file is loaded for this. */
 export async function listTypes(kind: ComponentKind): Promise<string[]> {
   const files = await readdir(folderOf(kind), { withFileTypes: true })
   return files
@@ -26,22 +26,22 @@ export async function listTypes(kind: ComponentKind): Promise<string[]> {
     .sort()
 }
 
-/** Whether `spelling` names the component `type`: the same, or in the collector's older way, without underscores. */
+/** Whether `spelling` names the component `type`: the same name, or the Collector's older spelling without underscores. */
 export function isSpellingOf(spelling: string, type: string): boolean {
   return spelling === type || spelling === type.replaceAll('_', '')
 }
 
-/** Whether the component goes by that name: its type or one of its aliases, in either spelling. */
+/** Whether this is a name of the component: its type or one of its aliases, in either spelling. */
 export function isNameOf(name: string, { type, aliases = [] }: Pick<Component, 'type' | 'aliases'>): boolean {
   return [type, ...aliases].some((own) => isSpellingOf(name, own))
 }
 
-/** The built-in component that goes by that name; undefined if there is none. */
+/** The built-in component of that name; undefined if there is none. */
 export async function loadBuiltin(kind: ComponentKind, name: string): Promise<Component | undefined> {
   const types = await listTypes(kind)
   const type = types.find((known) => isSpellingOf(name, known))
   if (type !== undefined) return load(kind, type)
-  // To find an alias, components have to be loaded; most often it is how the present name begins.
+  // Finding an alias means loading components; most often the alias begins like the type.
   const likely = (known: string) => Number(known.startsWith(name))
   for (const known of types.toSorted((left, right) => likely(right) - likely(left))) {
     const component = await load(kind, known)
@@ -58,7 +58,7 @@ async function load(kind: ComponentKind, type: string): Promise<Component> {
 
 const builtins = new WeakSet<Component>()
 
-/** Whether the component is one of this package, which is tested to keep to what a component promises. */
+/** Whether the component is one of this package, whose components are tested to keep their contract. */
 export function isBuiltin(component: Component): boolean {
   return builtins.has(component)
 }
@@ -73,41 +73,45 @@ export async function listBuiltins(kind?: ComponentKind): Promise<Component[]> {
 }
 
 /**
- * The components that a module brings: its default export, one or an array.
+ * The components that a module exports: its default export, one or an array.
  * `specifier`: a file, relative to `directory`, or an npm package that `directory` or this package can import.
- * The components are as the module exports them, unchecked: the same objects for as long as neither its file nor what that
- * imports by relative paths has changed. Throws what loading the module throws.
+ * The components are returned as the module exports them, unchecked: the same objects until its file, or a file that it
+ * imports by relative paths, changes. Throws the error of loading the module.
  */
 export async function loadModule(specifier: string, directory: string): Promise<readonly Component[]> {
   const file = resolve(directory, specifier)
   const path = (await isFile(file)) ? file : await resolvePackage(specifier, directory)
   const current = await loadCurrent(path)
-  // Node would end without a word where nothing else is left to do.
+  // Node would end silently if nothing else were left to do.
   const module = await inTime(systemClock, current.loaded, PATIENCE, LATE)
   const exported = isCompiled(module.default) ? module.default.default : module.default
-  if (exported === undefined) throw new Error('it has no default export; that must be a component, or a list of them')
+  if (exported === undefined)
+    throw new Error('it has no default export; the default export must be a component, or a list of them')
   current.components = (Array.isArray(exported) ? exported : [exported]) as Component[]
   return current.components
 }
 
-/** Whether it is the `exports` of CommonJS that TypeScript or Babel has made of a module. */
+/** Whether it is the `exports` object that TypeScript or Babel makes of a module for CommonJS. */
 function isCompiled(exported: unknown): exported is { readonly default: unknown } {
   return typeof exported === 'object' && exported !== null && '__esModule' in exported && 'default' in exported
 }
 
-/** A module that was loaded. */
+/** A loaded module. */
 export interface CustomModule {
   readonly path: string
   readonly components: readonly Component[]
-  /** Whether the file is the module's, or one that it imports by relative paths, or in its package. */
+  /** Whether the file is the module's, one that it imports by relative paths, or one in its package. */
   readonly holds: (file: string) => boolean
-  /** Whether loading it began the asynchronous resource of that id, a timer for one; known only where it was loaded again. */
+  /**
+   * Whether the asynchronous resource with that id, such as a timer, was created while the module was loaded; known
+   * only for reloaded modules.
+   */
   readonly began: (asyncId: number) => boolean
   /** Whether the file was not loaded again since. */
   readonly isCurrent: boolean
 }
 
-/** Every module that was loaded, each as often as it was. */
+/** Every load of every module. */
 export function customModules(): CustomModule[] {
   return loads.map(({ path, files, components, begun }, index) => ({
     path,
@@ -119,12 +123,12 @@ export function customModules(): CustomModule[] {
   }))
 }
 
-/** The file of the module that brought the component; undefined for one of this package. */
+/** The file of the module that exports the component; undefined for one of this package. */
 export function fileOf(component: Component): string | undefined {
   return loads.findLast(({ components }) => components.includes(component))?.path
 }
 
-/** As the frames of a stack have it. */
+/** As in the frames of a stack. */
 function realPath(file: string): string {
   try {
     return realpathSync(file)
@@ -153,16 +157,16 @@ interface Loaded {
   readonly files: readonly string[]
   readonly loaded: Promise<{ default?: unknown }>
   components: readonly Component[]
-  /** The ids of the asynchronous resources that it began while it was loaded. */
+  /** The ids of the asynchronous resources that were created while it was loaded. */
   readonly begun: Set<number>
 }
 
-/** By file, as they were loaded last. */
+/** The last load of each module, by file. */
 const modules = new Map<string, Loaded>()
 
 const loads: Loaded[] = []
 
-/** The module as its files are now. */
+/** The module in the current state of its files. */
 async function loadCurrent(path: string): Promise<Loaded> {
   const { digest, files, importsPackages } = await contentOf(path)
   const known = modules.get(path)
@@ -174,7 +178,7 @@ async function loadCurrent(path: string): Promise<Loaded> {
   const current: Loaded = { path, digest, files, loaded, components: [], begun }
   modules.set(path, current)
   loads.push(current)
-  // Why it failed may have been something else than its files.
+  // The failure may have had another cause than its files.
   loaded.catch(() => (current.digest = ''))
   return current
 }
@@ -195,7 +199,10 @@ async function resolvePackage(name: string, directory: string): Promise<string> 
   throw new Error(`there is no such file, and no package of that name can be found from ${directory}`)
 }
 
-/** Whether Node, in every version we run on, needs help: with TypeScript, and with import and export in what it takes for CommonJS. */
+/**
+ * Whether any supported version of Node needs help with the file: with TypeScript, or with import and export in a file
+ * that Node takes for CommonJS.
+ */
 function isForJiti(path: string): boolean {
   return /\.[mc]?ts$/.test(path) || (path.endsWith('.js') && !isModulePackage(dirname(path)) && !isCommonJs(path))
 }
@@ -223,21 +230,21 @@ async function loadNatively(path: string): Promise<{ default?: unknown }> {
     if (!/^Cannot find package 'rxjs'/.test(errorMessage(error))) throw error
     if (path.endsWith('.js')) return loadByJiti(path)
     const hint =
-      'leave the import out: the bare object will do, and `create` is given `rxjs`; or rename the file to .js'
+      'leave the import out: a plain object is enough, and `create` is given `rxjs`; or rename the file to .js'
     throw new Error(`${errorMessage(error)}; ${hint}`, { cause: error })
   }
 }
 
 /**
- * Loads TypeScript and `.js` on every version of Node, with nothing written to disk. A file outside this package cannot
- * import from it by itself, so it is handed our own copies; every other file is imported natively.
+ * Loads TypeScript and `.js` on every version of Node, without writing to disk. A file outside this package cannot
+ * import from it, so it is given our own copies; every other file is imported natively.
  */
 async function loadByJiti(path: string): Promise<{ default?: unknown }> {
   const jiti = await jitiFor(path)
   return jiti.import<{ default?: unknown }>(path)
 }
 
-/** Node imports a file only once; jiti, as long as it need not wait for the module, forgets what it is told to. */
+/** Node imports a file only once; jiti can forget a file as long as it need not wait for the module. */
 async function loadAnew(path: string, files: readonly string[], begun: Set<number>): Promise<{ default?: unknown }> {
   const jiti = await jitiFor(path)
   const { cache } = createRequire(import.meta.url)
@@ -248,7 +255,7 @@ async function loadAnew(path: string, files: readonly string[], begun: Set<numbe
     return /\.cjs$/.test(path) || (path.endsWith('.js') && isCommonJs(path)) ? { default: module } : module
   } catch (error) {
     if (!/^await is only valid/.test(errorMessage(error))) throw error
-    const why = 'it has changed and awaits something at its top level; such a change takes effect at the next start'
+    const why = 'it has changed and uses await at its top level; such a change takes effect at the next start'
     throw new Error(why, { cause: error })
   } finally {
     watch.disable()
@@ -268,14 +275,14 @@ async function jitiFor(path: string) {
 
 const ownFile = (name: string): string => new URL(`${name}${ownExtension}`, ownFolder).href
 
-/** What can be imported from this package, by name. */
+/** The modules that can be imported from this package, by name. */
 const OWN = { 'heka-pipeline': ownFile('index'), 'heka-pipeline/testing': ownFile('testing') }
 
 let lent: Promise<void> | undefined
 
 /**
- * Lets whoever imports this package be given the copy that runs, wherever it lies and whatever is installed beside it: a batch
- * or a point of another copy would be of other classes.
+ * Makes every import of this package resolve to the copy that runs, wherever the importing file is and whatever is
+ * installed next to it: a batch or a point of another copy would be of other classes.
  */
 function lendOwn(): Promise<void> {
   return (lent ??= lend())
@@ -287,7 +294,7 @@ export const resolve = (name, context, next) =>
   Object.hasOwn(own, name) ? { url: own[name], shortCircuit: true } : next(name, context)`
   const source = `data:text/javascript,${encodeURIComponent(hook)}`
   if ('registerHooks' in nodeModule) {
-    // Since Node 22.15: for `import` and `require`, without a thread of its own.
+    // Since Node 22.15, for `import` and `require`, without a separate thread.
     const { resolve } = (await import(source)) as { resolve: unknown }
     ;(nodeModule.registerHooks as (hooks: object) => void)({ resolve })
     return

@@ -3,35 +3,35 @@ import { dirname, resolve } from 'node:path'
 import { readFailure } from '../../errors.ts'
 import { isFile, readSmallFile } from '../../small_file.ts'
 
-/** The text of relative imports, wherever they stand; one in a comment does no harm. */
+/** The text of relative imports anywhere in a file; one in a comment does no harm. */
 const IMPORT = /\b(?:from|import|require)\s*\(?\s*(['"`])(\.{1,2}\/[^'"`\n]+)\1/g
 
-/** Of packages, and of parts of Node without `node:`. */
+/** Imports of packages, and of parts of Node without `node:`. */
 const PACKAGE = /\b(?:from|import|require)\s*\(?\s*(['"`])(?![./]|node:)[^'"`\n]+\1/
 
-/** Types in a comment name packages that nobody imports. */
+/** Types in a comment may name packages that are not imported. */
 const COMMENT = /\/\*[^]*?\*\//g
-/** Bytes that a file of a module may have; one that is bundled is larger than what people write. */
+/** The most bytes that a file of a module may have; bundled files are larger than handwritten ones. */
 const MAX_SIZE = 64 * 2 ** 20
 
-/** Read when an import leaves the extension out. */
+/** Tried if an import leaves the extension out. */
 const EXTENSIONS = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json']
 
 export interface ModuleContent {
   /** The same as long as no file has changed. */
   readonly digest: string
-  /** The module and all that it imports by relative paths, directly or not. Packages are not looked into. */
+  /** The module and all files that it imports by relative paths, directly or indirectly. Packages are not searched. */
   readonly files: readonly string[]
   /** Whether it imports packages. */
   readonly importsPackages: boolean
 }
 
-/** What a module is made of on disk now. @throws when a file is too large, or does not answer */
+/** The files of a module as they are on disk now. @throws if a file is too large, or does not answer */
 export async function contentOf(path: string): Promise<ModuleContent> {
   const hash = createHash('sha256')
   const files = new Set([path])
   let importsPackages = false
-  // A set gives what is added to it on the way, too.
+  // Iterating over a set includes the items that are added meanwhile.
   for (const file of files) {
     const text = await read(file)
     importsPackages ||= PACKAGE.test(text.replace(COMMENT, ''))
@@ -48,7 +48,7 @@ async function read(file: string): Promise<string> {
   try {
     return (await readSmallFile(file, MAX_SIZE)).toString()
   } catch (error) {
-    // What the file system says is said by whoever loads it.
+    // Loading the file will report the error of the file system.
     if ((error as NodeJS.ErrnoException).code !== undefined) return ''
     throw new Error(`${file} ${readFailure(error)}`, { cause: error })
   }

@@ -5,9 +5,9 @@ export const RETRY_INTERVAL = 1000
 
 /** What queues do to the disk. No link is followed. A simulation puts a disk of its own in its place. */
 export interface Disk {
-  /** Makes a folder and those above it. Resolves with the first that it made. */
+  /** Makes a folder and its parents. Resolves with the first one that it made. */
   mkdir(path: string): Promise<string | undefined>
-  /** So that the names in it survive the loss of power. */
+  /** Flushes the folder, so that the names in it survive the loss of power. */
   syncFolder(path: string): Promise<void>
   /** `flags` as in `node:fs`; default: for reading. */
   open(path: string, flags?: number): Promise<DiskFile>

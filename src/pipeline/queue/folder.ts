@@ -4,40 +4,41 @@ import { dirname } from 'node:path'
 import type { Disk } from './files.ts'
 
 /*
- * The folder of a queue and its files are our own. Where somebody else has put a link instead, it is not followed: what is written
- * would overwrite any file that this process may write. A hard link cannot be told from the file, but the file counts its names.
+ * The folder of a queue and its files belong to the queue alone. If somebody has put a link there instead, it is not
+ * followed: writing through it could overwrite any file that this process may write. A hard link looks like a regular
+ * file, but the file counts its names.
  */
 
-/** Where what is damaged is kept, below the folder of the queue. */
+/** The folder for damaged data, below the folder of the queue. */
 export const CORRUPT = 'corrupt'
 
-/** Something that stands where a queue has its files and that no queue wrote. It is neither changed nor deleted. */
+/** A file in place of one of the queue's that no queue wrote. It is neither changed nor deleted. */
 export class ForeignError extends Error {
   override readonly name = 'ForeignError'
 }
 
 /**
- * Makes a folder whose name, which stands in the folder above, survives the loss of power. An earlier process may have made it and died
- * before that was flushed. @throws what the file system says, or when it is a link
+ * Makes a folder whose name, which is an entry of the parent folder, survives the loss of power. An earlier process may
+ * have made it and died before it was flushed. @throws the error of the file system, or if it is a link
  */
 export async function makeFolder(path: string, disk: Disk): Promise<void> {
   const first = (await disk.mkdir(path)) ?? path
   for (let made = path; made.length >= first.length; made = dirname(made)) {
     await disk.syncFolder(dirname(made)).catch((error: unknown) => {
-      // Whoever may not look into a folder cannot flush it either.
+      // A process that may not read a folder cannot flush it either.
       if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
     })
   }
 }
 
-/** Makes a folder and those above it. Resolves with the first that it made. @throws what the file system says, or when it is a link */
+/** Makes a folder and its parents. Resolves with the first one that it made. @throws the error of the file system, or if it is a link */
 export async function makeOwn(path: string): Promise<string | undefined> {
   const first = await makeWithParents(path)
   if ((await lstat(path)).isSymbolicLink()) throw new Error(`${path} is a link; the folder of a queue must not be one`)
   return first
 }
 
-/** So that the names of new files, too, survive the loss of power. */
+/** Flushes the folder, so that the names of new files survive the loss of power, too. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path)
   await folder.sync().finally(() => folder.close())
@@ -47,14 +48,14 @@ async function makeWithParents(path: string): Promise<string | undefined> {
   try {
     return (await make(path)) ? path : undefined
   } catch (error) {
-    // With `recursive`, Node.js tries for ever where a file system, like /proc, has no folder of that name.
+    // With `recursive`, Node.js tries forever if a file system, such as /proc, has no folder of that name.
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error
     const first = await makeWithParents(dirname(path))
     return (await make(path)) ? (first ?? path) : first
   }
 }
 
-/** Returns whether it was not there. */
+/** Returns whether it was absent. */
 async function make(path: string): Promise<boolean> {
   try {
     await mkdir(path, { mode: 0o700 })
@@ -65,7 +66,7 @@ async function make(path: string): Promise<boolean> {
   }
 }
 
-/** Opens a file of a queue. @throws what the file system says; ForeignError when it is a link, has a second name, or is no regular file */
+/** Opens a file of a queue. @throws the error of the file system; ForeignError if it is a link, has a second name, or is no regular file */
 export async function openOwn(path: string, flags: number = constants.O_RDONLY): Promise<FileHandle> {
   const own = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
   let file: FileHandle
@@ -82,7 +83,7 @@ export async function openOwn(path: string, flags: number = constants.O_RDONLY):
   throw new ForeignError(`${path} has another name elsewhere (a hard link), so it may belong to another program`)
 }
 
-/** What a file of a queue holds. @throws as `openOwn` */
+/** The contents of a file of a queue. @throws as `openOwn` */
 export async function readOwn(path: string): Promise<Buffer> {
   const file = await openOwn(path)
   return file.readFile().finally(() => file.close())

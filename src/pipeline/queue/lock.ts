@@ -12,13 +12,13 @@ export class InUseError extends Error {
 /** The system's limit for the path of a socket is 104 to 108 bytes. */
 const LONGEST_PATH = 100
 
-/** How long a holder of the lock may take to say who it is. */
+/** How long the owner of the lock may take to say who it is. */
 const PATIENCE = 1000
 
 /**
- * Holds a folder for this process until `release` or until the process dies: a Unix socket named `lock`, on which it listens.
- * The system itself knows whether somebody listens, also across containers that share the folder, whatever has become of
- * process numbers.
+ * Locks a folder for this process until `release` or until the process dies, with a Unix socket named `lock` on which
+ * the process listens. The system knows whether a process listens there, also between containers that share the folder,
+ * and even if process numbers have been used again.
  */
 export class FolderLock {
   private constructor(
@@ -28,7 +28,7 @@ export class FolderLock {
   ) {}
 
   /**
-   * @throws InUseError when another process, or another queue of this one, holds the folder; else what the file system says
+   * @throws InUseError if another process, or another queue of this one, has the folder; otherwise the error of the file system
    */
   static async acquire(folder: string): Promise<FolderLock> {
     const path = join(folder, 'lock')
@@ -45,7 +45,7 @@ export class FolderLock {
     })
     try {
       const { ino } = await lstat(own)
-      // Its name appears only now that somebody listens.
+      // Its name appears only now, when the process listens.
       while (!(await linked(own, path))) await removeStale(path)
       return new FolderLock(path, server, ino)
     } catch (error) {
@@ -56,7 +56,7 @@ export class FolderLock {
     }
   }
 
-  /** Whether the folder is still the one that is held: whoever deletes it deletes the lock, too, and another process may take it. */
+  /** Whether the folder is still the locked one: deleting the folder deletes the lock, too, and another process may take it. */
   async stands(): Promise<boolean> {
     const found = await lstat(this.path).catch(() => undefined)
     return found?.ino === this.inode
@@ -83,10 +83,10 @@ async function linked(own: string, path: string): Promise<boolean> {
   }
 }
 
-/** Removes the lock of a dead process. @throws InUseError when its process lives */
+/** Removes the lock of a dead process. @throws InUseError if its process lives */
 async function removeStale(path: string): Promise<void> {
   await refuseIfHeld(path)
-  // Somebody else may take over at the same time: what was moved away is asked again before it is deleted.
+  // Another process may take over at the same time: the moved socket is asked again before it is deleted.
   const moved = `${path}.${randomBytes(6).toString('hex')}`
   try {
     await rename(path, moved)
@@ -100,7 +100,7 @@ async function removeStale(path: string): Promise<void> {
     await link(moved, path).catch(() => undefined)
     throw error
   } finally {
-    // What is no socket was not made by a lock, and stays under its new name.
+    // A file that is no socket was not made by a lock, and stays under its new name.
     if ((await lstat(moved)).isSocket()) await unlink(moved)
   }
 }
@@ -110,7 +110,7 @@ async function refuseIfHeld(path: string): Promise<void> {
   if (holder !== undefined) throw new InUseError(`is used by another process${holder === '' ? '' : ` (${holder})`}`)
 }
 
-/** Who listens: its process number as it sees it, '' when it is too busy to say, `undefined` when nobody does. */
+/** The listening process: its process number as it sees it, '' if it is too busy to answer, `undefined` if there is none. */
 function askHolder(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path)
@@ -119,14 +119,14 @@ function askHolder(path: string): Promise<string | undefined> {
     socket.on('connect', () => (answer = ''))
     socket.on('data', (text: string) => (answer = `process ${text}`))
     socket.on('error', (error) => {
-      // Anything else, like too many who wait for the holder, is no proof that there is none.
+      // Any other error, such as too many waiting connections, does not prove that no process listens.
       if (!['ECONNREFUSED', 'ENOENT'].includes(codeOf(error) ?? '')) answer ??= ''
     })
     socket.on('close', () => resolve(answer))
   })
 }
 
-/** Calls `use` with a path that means the same and is short enough for a socket; Linux can name files by an open folder. */
+/** Calls `use` with a path that means the same and is short enough for a socket; Linux can name files relative to an open folder. */
 async function atShortPath<T>(path: string, use: (path: string) => Promise<T>): Promise<T> {
   if (Buffer.byteLength(path) <= LONGEST_PATH || process.platform !== 'linux') return use(path)
   const folder = await open(join(path, '..'))

@@ -4,13 +4,13 @@ import type { Held } from '../../host/memory_limiter.ts'
 import type { Batch } from '../../otlp/signal.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 
-/** Where an exporter's prepared batches wait, first in, first out. */
+/** The queue of an exporter's prepared batches, first in, first out. */
 export interface Queue {
-  /** Batches waiting, but for those that cannot be read just now. */
+  /** Batches waiting, except for those that cannot be read at the moment. */
   readonly length: number
   /** Items that `shift` gives without waiting. */
   readonly items: number
-  /** Whether `batch` may be pushed now, or once those `ahead` of it are. A batch larger than the whole queue fits an empty one. */
+  /** Whether `batch` may be pushed now, or after the batches `ahead` of it. A batch larger than the whole queue fits an empty one. */
   fits(batch: Batch, ahead?: Iterable<Batch>): boolean
   /**
    * Takes the batch. Where it is kept only later, a promise that resolves then; it never rejects, since a queue that
@@ -27,21 +27,21 @@ export interface Queue {
   shiftHeld(): Taken | undefined
   /** Drops the oldest batch that stands in the way of `batch`. Returns its items; `undefined` when there is none. */
   dropOldest(batch: Batch): number | undefined
-  /** What is in memory only. */
+  /** The data that is in memory only. */
   readonly held: Held
-  /** Drops the oldest batch that is in memory only. Returns its items; `undefined` when there is none. */
+  /** Drops the oldest batch that is in memory only. Returns its items; `undefined` if there is none. */
   dropHeld(): number | undefined
-  /** Takes other limits, and from now on keeps what another exporter remembers; what it holds already stays. */
+  /** Takes other limits, and from now on keeps the memory of another exporter; the data in the queue stays. */
   configure(config: QueueConfig, state: ExporterState | undefined): void
-  /** Begins to keep batches. Resolves when it is known that no other process uses the same place. @throws InUseError */
+  /** Opens the queue. Resolves when it is certain that no other process uses the same folder. @throws InUseError */
   open(): Promise<void>
   /**
-   * Lets go of what it holds, and says how many of the items waiting are kept for the next start. What still has to be done to
-   * keep them has half a second once `deadline` has aborted.
+   * Closes the queue, and returns how many of the waiting items are kept for the next start. Work that is left to keep
+   * them has half a second once `deadline` has aborted.
    */
   close(deadline: AbortSignal): Promise<{ kept: number }>
   status(): QueueStatus
-  /** What it takes on disk, and what is about to be written there. */
+  /** Bytes that it takes on disk, including those about to be written. */
   readonly bytesOnDisk: number
 }
 
@@ -50,30 +50,30 @@ export interface Taken {
   readonly batch: Batch
   /** Whether it comes back at the next start unless `done` is called. */
   readonly stored: boolean
-  /** When the queue took it, or the first of what was joined; milliseconds since 1970. */
+  /** When the queue took it, or the first of the joined batches; milliseconds since 1970. */
   readonly since: number
-  /** Says that it was sent, or counted as lost: the queue need not keep it any longer. */
+  /** Reports that it was sent, or counted as lost: the queue need not keep it any longer. */
   readonly done: () => void
 }
 
 export interface QueueStatus {
   readonly batches: number
-  /** What counts against `capacity`, and that, in units of `sizer`; a queue on disk may have no such limit. */
+  /** The amount that counts against `capacity`, and `capacity` itself, in units of `sizer`; a queue on disk may have no such limit. */
   readonly size: number
   readonly capacity?: number
-  /** When the oldest batch was taken, as far as it is known; milliseconds since 1970. */
+  /** When the oldest batch was taken, as far as that is known; milliseconds since 1970. */
   readonly oldest?: number
-  /** Of a queue on disk. */
+  /** For a queue on disk. */
   readonly bytes_on_disk?: number
-  /** Why batches wait in memory although they should be on disk, or a part of it cannot be read. */
+  /** Why batches wait in memory although they should be on disk, or why a part of the queue cannot be read. */
   readonly problem?: { readonly since: Date; readonly message: string }
-  /** When they did no more, after such a problem. */
+  /** When such a problem ended. */
   readonly recovered?: Date
 }
 
 export type QueueConfig = DeliveryConfig['sending_queue']
 
-/** `queue_size` of a queue in memory when it is not set. */
+/** `queue_size` of a queue in memory if it is not set. */
 const DEFAULT_SIZE = 1000
 
 interface Waiting {
@@ -83,7 +83,7 @@ interface Waiting {
 
 export class MemoryQueue implements Queue {
   #batches: (Waiting | undefined)[] = []
-  /** Where the oldest is: to shift a large array moves all that is left in it. */
+  /** The index of the oldest batch: shifting a large array would move all of its items. */
   #head = 0
   #size = 0
   #items = 0
@@ -185,7 +185,7 @@ export class MemoryQueue implements Queue {
   }
 }
 
-/** What a batch counts for in the units of `sizer`. */
+/** The size of a batch in units of `sizer`. */
 export function sizeOf(sizer: QueueConfig['sizer'], items: number, bytes: () => number): number {
   switch (sizer) {
     case 'requests':

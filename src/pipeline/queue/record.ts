@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
  *    4  index          4   its place in the segment, from 0
  *    8  items          4   data points, log records or spans of the batch
  *   12  length         4   bytes behind the header
- *   16  before         4   items of the records before it in the segment, so that those of a lost one can be told
+ *   16  before         4   items of the records before it in the segment, so that those of a lost one are known
  *   20  time           8   milliseconds since 1970 as a double, when it was taken
  *   28  payload CRC    4
  *   32  header CRC     4   of the 32 bytes before, started with the salt of the segment
@@ -34,17 +34,17 @@ export interface RecordHeader {
 }
 
 export interface StoredRecord extends RecordHeader {
-  /** Shares the memory it was read into. */
+  /** Shares the memory that it was read into. */
   readonly payload: Buffer
 }
 
-/** Bytes that are not records, `end` excluded. */
+/** Bytes that hold no record; `end` is excluded. */
 export interface Damage {
   readonly start: number
   readonly end: number
-  /** A record, or what may have become one, that was not written to its end before the process or the host died. */
+  /** A record, or the beginning of one, that was not written completely before the process or the host died. */
   readonly torn: boolean
-  /** The record that stood there, when its header can still be read. */
+  /** The record that was there, if its header can still be read. */
   readonly header?: RecordHeader
 }
 
@@ -66,7 +66,7 @@ export function encodeHeader(
   return header
 }
 
-/** Every whole record in `bytes`, in order, and what lies between them. Never throws, whatever the bytes. */
+/** Every whole record in `bytes`, in order, and the bytes between them. Never throws, whatever the bytes are. */
 export function readRecords(bytes: Buffer, salt: number): { records: StoredRecord[]; damages: Damage[] } {
   const records: StoredRecord[] = []
   const damages: Damage[] = []
@@ -114,12 +114,15 @@ function findHeader(bytes: Buffer, from: number, salt: number): number {
   return offset === -1 ? bytes.length : offset
 }
 
-/** Whether `bytes` may be a file of records, or of what begins with another magic: each byte of that was written, or was lost. */
+/**
+ * Whether `bytes` may be a file of records, or of another kind that begins with `magic`: each byte of the magic was
+ * written, or was lost.
+ */
 export function beginsLike(bytes: Buffer, magic = MAGIC): boolean {
   return magic.every((byte, index) => index >= bytes.length || bytes[index] === byte || bytes[index] === 0)
 }
 
-/** The beginning of a header, or the zeros that a file system may leave where a write was lost with the power. */
+/** The beginning of a header, or the zeros that a file system may leave if a write was lost with the power. */
 function isTail(bytes: Buffer): boolean {
   return bytes.length < HEADER_SIZE || bytes.every((byte) => byte === 0)
 }

@@ -16,20 +16,20 @@ export interface Appended {
   readonly items: number
 }
 
-/** Where a record stands. */
+/** The position of a record. */
 export interface RecordPosition {
   readonly segment: Segment
   readonly offset: number
   readonly index: number
 }
 
-/** The segment that is appended to. */
+/** The segment that records are appended to. */
 interface Active {
   readonly segment: Segment
   readonly file: DiskFile
 }
 
-/** Why a segment cannot be read, and whether it is known what it holds. */
+/** Why a segment cannot be read, and whether its contents are known. */
 interface Aside {
   readonly since: Date
   readonly message: string
@@ -53,20 +53,20 @@ export function queueFolder(directory: string, id: string): string {
 }
 
 /**
- * An append-only log in segment files. Records are appended and flushed in groups, handed out in order, and acknowledged in
- * any order; a segment whose records are all acknowledged is deleted. The caller holds the lock of the folder and
- * appends one group at a time.
+ * An append-only log in segment files. Records are appended and flushed in groups, handed out in order, and
+ * acknowledged in any order; a segment whose records are all acknowledged is deleted. The caller has to lock the folder
+ * and append one group at a time.
  */
 export class RecordLog {
   /** Oldest first. */
   readonly segments: Segment[] = []
-  /** Those that cannot be read just now. They stay where they are, and nothing waits for them. */
+  /** Segments that cannot be read at the moment. They stay where they are, and nothing waits for them. */
   readonly #aside = new Map<Segment, Aside>()
   #active: Active | undefined
-  /** Of the next one; while the disk is tried again, a stop may ask for it, too. */
+  /** The number of the next segment; while the disk is tried again, a stop may need one, too. */
   #opening: Promise<Active> | undefined
   #sequence = 1
-  /** Segments to be deleted, those that could not be included. */
+  /** Segments to be deleted, including those that could not be deleted before. */
   readonly #deleted = new Set<Segment>()
   readonly #background = new Set<Promise<void>>()
   /** Bytes set aside as damaged, and the names of their files. */
@@ -135,20 +135,21 @@ export class RecordLog {
     if (restored) this.segments.splice(this.segments.indexOf(segment), 1)
   }
 
-  /** How many records were counted as waiting that cannot be read just now. */
+  /** The number of records that were counted as waiting and cannot be read at the moment. */
   get recordsAside(): number {
     return [...this.#aside].reduce((sum, [{ waiting }, { restored }]) => sum + (restored ? waiting.records : 0), 0)
   }
 
-  /** Why something cannot be read just now. */
+  /** Why something cannot be read at the moment. */
   get problem(): { readonly since: Date; readonly message: string } | undefined {
     const [first] = this.#aside.values()
     return first
   }
 
   /**
-   * Tries again to read what could not be.
-   * @param readmitted called with what is among the segments again, in the moment when it is, and whether it is new there
+   * Tries again to read the segments that could not be read.
+   * @param readmitted called with a segment in the moment when it is among the segments again, and whether it is new
+   * there
    */
   async readmit(readmitted: (segment: Segment, how: { readonly isNew: boolean }) => void): Promise<void> {
     for (const [segment, { restored }] of this.#aside) {
@@ -164,17 +165,17 @@ export class RecordLog {
     }
   }
 
-  /** What it takes on disk. */
+  /** Bytes that it takes on disk. */
   get bytes(): number {
     return [...this.segments, ...this.#aside.keys()].reduce((sum, segment) => sum + segment.bytes, 0)
   }
 
-  /** Whether nothing in it is still to be sent. */
+  /** Whether nothing in it is left to be sent. */
   get finished(): boolean {
     return this.segments.every((segment) => segment.finished)
   }
 
-  /** Where the next record is written, unless that goes into a new segment. */
+  /** Where the next record is written, unless it starts a new segment. */
   get end(): LogEnd {
     const { sequence, records } = this.#active?.segment ?? { sequence: this.#sequence, records: 0 }
     return { sequence, records }
@@ -184,14 +185,14 @@ export class RecordLog {
     return segment === this.#active?.segment
   }
 
-  /** The segment behind another one. */
+  /** The segment after another one. */
   after({ name }: Segment): Segment | undefined {
     return this.segments.find((segment) => segment.name > name)
   }
 
   /**
-   * Writes a group of records and flushes it once. Resolves with their places.
-   * @throws what the file system says; then none of them is in the log
+   * Writes a group of records and flushes it once. Resolves with their positions.
+   * @throws the error of the file system; then none of them is in the log
    */
   async append(group: readonly Appended[], time: number): Promise<RecordPosition[]> {
     const { segment, file } = await this.writable()
@@ -208,7 +209,7 @@ export class RecordLog {
     try {
       await writeAll(file, buffers, segment.size)
       const [{ nlink }] = await Promise.all([file.stat(), file.datasync()])
-      // A file that was deleted takes what is written to it, and is gone with the process.
+      // A deleted file still takes writes, which are gone with the process.
       if (nlink === 0) throw new Error(`${segment.path} was deleted while it was written to`)
     } catch (error) {
       await this.#abandon()
@@ -225,7 +226,7 @@ export class RecordLog {
     return places
   }
 
-  /** Makes sure that there is a segment to append to, and so finds out whether the folder takes one. */
+  /** Makes sure that there is a segment to append to, which shows whether the folder can be written to. */
   writable(): Promise<Active> {
     this.#opening ??= this.#writable().finally(() => (this.#opening = undefined))
     return this.#opening
@@ -249,7 +250,7 @@ export class RecordLog {
     return (this.#active = { segment, file })
   }
 
-  /** Ends the segment that is appended to: the next group goes into a new one. */
+  /** Ends the segment that records are appended to: the next group starts a new one. */
   async retire(): Promise<void> {
     if (this.#active === undefined) return
     const { segment, file } = this.#active
@@ -259,13 +260,16 @@ export class RecordLog {
     this.tidy(segment)
   }
 
-  /** Records of a segment from `offset` to `end`, which are flushed. What is damaged is set aside. @throws what the file system says, also where it cannot be */
+  /**
+   * The flushed records of a segment from `offset` to `end`. Damaged ones are set aside. @throws the error of the file
+   * system, also if setting them aside fails
+   */
   async read(segment: Segment, offset: number, end: number): Promise<StoredRecord[]> {
     const { bytes, records, damages } = await segment.read(offset, end)
     for (const damage of damages) {
       await this.#keepDamaged(segment, offset, damage, bytes)
     }
-    // Behind the end of a sealed segment may stand what was written, but not flushed, before its disk failed.
+    // Bytes that were written but not flushed before the disk failed may follow the end of a sealed segment.
     return records.filter(({ index }) => index < segment.records && !segment.acknowledged.has(index))
   }
 
@@ -276,7 +280,7 @@ export class RecordLog {
     this.tidy(segment)
   }
 
-  /** Notes the same of all that it has from `offset` on, which is not handed out; nothing waits for that. */
+  /** Notes the same for all records from `offset` on, which are not handed out; nothing waits for this. */
   acknowledgeFrom(segment: Segment, offset: number): void {
     const { size } = segment
     this.#inBackground(async () => {
@@ -287,7 +291,7 @@ export class RecordLog {
     })
   }
 
-  /** Deletes a segment in which nothing is to be sent any more, or writes down what was acknowledged. */
+  /** Deletes a segment with nothing left to send, or writes down its acknowledgements. */
   tidy(segment: Segment): void {
     if (!segment.finished || this.isActive(segment)) return this.#inBackground(() => segment.writeAcks())
     const position = this.segments.indexOf(segment)
@@ -297,13 +301,16 @@ export class RecordLog {
     this.#inBackground(() => this.#delete(segment))
   }
 
-  /** Does what failed before. @throws what the file system says */
+  /** Repeats work that failed before. @throws the error of the file system */
   async retry(): Promise<void> {
     for (const segment of this.#deleted) await this.#delete(segment)
     for (const segment of this.segments) await segment.writeAcks()
   }
 
-  /** Writes down what is known and closes all files. Never throws: what could not be written is sent a second time. */
+  /**
+   * Writes down the known acknowledgements and closes all files. Never throws: records whose acknowledgements could not
+   * be written are sent again.
+   */
   async close(): Promise<void> {
     try {
       await this.retire()
@@ -320,7 +327,7 @@ export class RecordLog {
     this.#deleted.delete(segment)
   }
 
-  /** A segment that could not be written to gets no more records: what its file holds beyond them is not known. */
+  /** A segment that could not be written to gets no more records, because the contents of its file beyond them are not known. */
   async #abandon(): Promise<void> {
     const { segment, file } = this.#active!
     await file.truncate(segment.size).catch(() => undefined)
@@ -334,7 +341,7 @@ export class RecordLog {
     this.#background.add(done)
   }
 
-  /** Copies what is damaged, for its segment is deleted once the rest is sent. @throws where that fails: the segment must stay then */
+  /** Copies damaged bytes, because their segment is deleted once the rest is sent. @throws if that fails: the segment must stay then */
   async #keepDamaged(segment: Segment, from: number, { start, end, header }: Damage, bytes: Buffer): Promise<void> {
     const file = join(this.options.folder, CORRUPT, `${segment.name}-${from + start}`)
     if (this.#setAside.has(file)) return

@@ -7,7 +7,7 @@ import { ForeignError } from './folder.ts'
 import { beginsLike, HEADER_SIZE, readRecords } from './record.ts'
 import type { Damage, StoredRecord } from './record.ts'
 
-/** `<sequence>-<salt>.log`: a file of records; beside it `<sequence>-<salt>.acks`. */
+/** `<sequence>-<salt>.log`: a file of records; next to it `<sequence>-<salt>.acks`. */
 const NAME = /^(\d{10})-([0-9a-f]{8})\.log$/
 const ACKS_NAME = /^\d{10}-([0-9a-f]{8})\.acks$/
 
@@ -28,36 +28,36 @@ interface SegmentEntry {
   readonly length: number
 }
 
-/** What a segment's file holds from an offset on. */
+/** The contents of a segment's file from an offset on. */
 export interface SegmentContents {
   readonly bytes: Buffer
   readonly records: readonly StoredRecord[]
   readonly damages: readonly Damage[]
 }
 
-/** What waits in a segment: records that were not handed out yet. */
+/** The waiting part of a segment: records that were not handed out yet. */
 export interface Waiting {
   records: number
   items: number
-  /** Of the payloads. */
+  /** Bytes of the payloads. */
   bytes: number
 }
 
-/** One file of the log, and what this process knows of it. */
+/** One file of the log, and this process's knowledge of it. */
 export class Segment {
   /** Bytes of the file that hold records, all of them flushed. */
   size = 0
-  /** Records it has had, and their items; the next one gets this index. */
+  /** The number of records in it so far, and their items; the next record gets this index. */
   records = 0
   items = 0
   readonly waiting: Waiting = { records: 0, items: 0, bytes: 0 }
-  /** Where in the file those begin; what stands before was handed out, or is about to be. */
+  /** The offset of the first record that waits; the records before it were handed out, or are about to be. */
   readTo = 0
   /** Records that were handed out and are not acknowledged. */
   out = 0
-  /** Indices of the records that were acknowledged before this process. */
+  /** Indices of the records that earlier processes acknowledged. */
   readonly acknowledged = new Set<number>()
-  /** Of all that was given up. */
+  /** Items of all records that were given up. */
   readonly #givenUp = { records: 0, items: 0 }
   #unwritten: SegmentEntry[] = []
   #file: DiskFile | undefined
@@ -71,7 +71,7 @@ export class Segment {
     readonly salt: number,
   ) {}
 
-  /** The file's name without its ending. By it segments are in order; where a disk failed, several may have one sequence. */
+  /** The file's name without its extension. Segments are ordered by it; after a disk failure, several may have the same sequence. */
   get name(): string {
     return `${String(this.sequence).padStart(10, '0')}-${this.salt.toString(16).padStart(8, '0')}`
   }
@@ -84,20 +84,21 @@ export class Segment {
     return join(this.folder, `${this.name}.acks`)
   }
 
-  /** Whether nothing in it is still to be sent. */
+  /** Whether nothing in it is left to be sent. */
   get finished(): boolean {
     return this.waiting.records === 0 && this.out === 0
   }
 
-  /** What it takes on disk. */
+  /** Bytes that it takes on disk. */
   get bytes(): number {
     return this.size + this.#fileSize
   }
 
   /**
-   * Finds out what a segment of an earlier process holds: from its acknowledgement file or, where that does not say how
-   * many records there are because the process died, by reading it. Returns what was read then. May be called again after it failed.
-   * @throws what the file system says, also where the file could only be read later; ForeignError where no queue wrote it
+   * Finds out what a segment of an earlier process holds: from its acknowledgement file or, if that does not say how
+   * many records there are because the process died, by reading it. Returns the records that it read. May be called
+   * again after a failure.
+   * @throws the error of the file system, also if the file could only be read later; ForeignError if no queue wrote it
    */
   async restore(): Promise<SegmentContents | undefined> {
     this.size = (await this.disk.stat(this.path)).size
@@ -118,11 +119,11 @@ export class Segment {
       const { records, damages } = contents
       const isOurs = records.length > 0 || entries.size > 0 || flushed !== undefined || givenUp !== undefined
       if (!isOurs && !damages.some(({ header }) => header !== undefined) && !beginsLike(contents.bytes)) {
-        throw new ForeignError('it is not a file of a queue')
+        throw new ForeignError('it is not a queue file')
       }
       const torn = damages.find((damage) => damage.torn)
       if (torn !== undefined) this.size = torn.start
-      // The last of them knows of all before it, also of those that cannot be seen any more.
+      // The last entry knows of all records before it, also of those that can no longer be seen.
       const damaged = damages.flatMap((damage) => (damage.torn ? [] : (damage.header ?? [])))
       for (const { index, before, items, length } of [...records, ...damaged]) {
         payloads += length
@@ -146,13 +147,13 @@ export class Segment {
     return contents
   }
 
-  /** Cuts off what was not written to its end. */
+  /** Cuts off a record that was not written completely. */
   async cut(): Promise<void> {
     const file = await this.disk.open(this.path, constants.O_RDWR)
     await file.truncate(this.size).finally(() => file.close())
   }
 
-  /** Reads the records from `offset` to `end`, whatever is appended meanwhile. */
+  /** Reads the records from `offset` to `end`, even while more are appended. */
   async read(offset = 0, end = this.size): Promise<SegmentContents> {
     const file = await this.disk.open(this.path)
     try {
@@ -175,7 +176,7 @@ export class Segment {
     this.#unwritten.push(entry)
   }
 
-  /** Notes what is flushed by now, so that what is cut off later from outside is not taken for a write that never ended. */
+  /** Notes the flushed size, so that a file that is cut off later from outside is not taken for an unfinished write. */
   noteFlushed(): void {
     this.#unwritten.push({ index: FLUSHED, items: this.items, length: this.records })
   }
@@ -193,11 +194,12 @@ export class Segment {
   }
 
   /**
-   * Writes down what was acknowledged. Never flushed: if it is lost with the power, records are sent a second time.
-   * @throws what the file system says; nothing is forgotten then
+   * Writes down the acknowledgements. They are never flushed: if they are lost with the power, records are sent a
+   * second time.
+   * @throws the error of the file system; nothing is forgotten then
    */
   async writeAcks(): Promise<void> {
-    // Records that were sent as one are acknowledged in one task, and written in one go.
+    // Records that were sent together are acknowledged in one task, and written at once.
     await Promise.resolve()
     while (this.#writing !== undefined) await this.#writing.catch(() => undefined)
     if (this.#unwritten.length === 0) return
@@ -229,7 +231,7 @@ export class Segment {
     this.#file = undefined
   }
 
-  /** Deletes its files. May be called again after it failed. */
+  /** Deletes its files. May be called again after a failure. */
   async delete(): Promise<void> {
     this.#unwritten = []
     await this.close()
@@ -248,13 +250,13 @@ export async function listSegments(folder: string, disk = systemDisk): Promise<S
   return segments
 }
 
-/** Deletes acknowledgement files whose segment is gone: their process died between the two. */
+/** Deletes acknowledgement files whose segment is gone: their process died between the two deletions. */
 export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
   const names = new Set(await disk.readdir(folder))
   for (const name of names) {
     const [, salt] = ACKS_NAME.exec(name) ?? []
     if (salt === undefined || names.has(name.replace(/acks$/, 'log'))) continue
-    // What is no file, or not ours to delete, stands in the way of nothing.
+    // A name that is no file, or that we may not delete, is left there and does no harm.
     const bytes = await disk.readFile(join(folder, name)).catch(() => undefined)
     if (bytes !== undefined && isAcks(bytes, parseInt(salt, 16))) {
       await disk.unlink(join(folder, name)).catch(() => undefined)
@@ -262,17 +264,17 @@ export async function deleteOrphans(folder: string, disk: Disk): Promise<void> {
   }
 }
 
-/** Adds records to what waits, or takes them away with a negative sign; no damage makes that negative. */
+/** Adds records to the waiting ones, or with a negative sign takes them away; damage cannot make the number negative. */
 export function count(waiting: Waiting, { items, length }: Pick<SegmentEntry, 'items' | 'length'>, sign: 1 | -1): void {
   waiting.records = Math.max(0, waiting.records + sign)
   waiting.items = Math.max(0, waiting.items + sign * items)
   waiting.bytes = Math.max(0, waiting.bytes + sign * length)
 }
 
-/** How a new file is opened, of which nothing may be there yet. */
+/** The flags to open a new file that must not exist yet. */
 export const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
 
-/** Writes all of the buffers; a single call may write less when the disk is nearly full. */
+/** Writes all buffers completely; a single call may write less when the disk is nearly full. */
 export async function writeAll(file: DiskFile, buffers: readonly Uint8Array[], position: number): Promise<void> {
   const { bytesWritten } = await file.writev(buffers, position)
   const total = buffers.reduce((sum, { length }) => sum + length, 0)
@@ -297,7 +299,7 @@ interface Entries {
   readonly givenUp: SegmentEntry | undefined
 }
 
-/** The acknowledgements by index, and the others. Entries that are damaged are left out: their records are sent again. */
+/** The acknowledgements by index, and the other entries. Damaged entries are left out: their records are sent again. */
 function readEntries(bytes: Buffer, salt: number): Entries {
   const entries = new Map<number, SegmentEntry>()
   for (let offset = 0; offset + ENTRY_SIZE <= bytes.length; offset += ENTRY_SIZE) {
@@ -312,7 +314,7 @@ function readEntries(bytes: Buffer, salt: number): Entries {
   return { entries, sealed, flushed, givenUp }
 }
 
-/** Whether a file was written as an acknowledgement file, which its first write may have left empty or as zeros. */
+/** Whether a file was written as an acknowledgement file; its first write may have left it empty or full of zeros. */
 function isAcks(bytes: Buffer, salt: number): boolean {
   const { entries, sealed, flushed, givenUp } = readEntries(bytes, salt)
   return (

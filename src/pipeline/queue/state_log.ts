@@ -12,11 +12,11 @@ import { beginsLike } from './record.ts'
 import type { Segment } from './segment.ts'
 import { ignoreMissing, NEW, writeAll } from './segment.ts'
 
-/** `<number>.state`, the records of one checkpoint; after a stop in good order `<number>-<bytes>.state`. */
+/** `<number>.state`, the records of one checkpoint; after an orderly stop `<number>-<bytes>.state`. */
 const NAME = /^(\d{10})(?:-(\d+))?\.state$/
 
 /*
- * An entry: a header of 36 bytes, all numbers little endian, and what the exporter returned with one batch.
+ * An entry: a header of 36 bytes, all numbers little endian, and the bytes that the exporter returned with one batch.
  *
  *    0  magic      4   `HEKS`
  *    4  number     8   of the entry, as a double; those of all files are one behind the other
@@ -30,28 +30,28 @@ const HEADER_SIZE = 36
 const MAGIC = Buffer.from('HEKS')
 const CHECKED = 32
 
-/** Where the log of records ends. */
+/** The end of the log of records. */
 export interface LogEnd {
-  /** Of the last segment. */
+  /** Records of the last segment. */
   readonly sequence: number
   readonly records: number
 }
 
-/** A checkpoint of the exporter, and its file once something is written. */
+/** A checkpoint of the exporter, and its file once an entry is written. */
 interface Checkpoint {
   file: DiskFile | undefined
   path: string | undefined
   /** Bytes that count. */
   size: number
-  /** Bytes when all was in it. */
+  /** Bytes when the checkpoint was complete. */
   whole: number | undefined
-  /** How often not all was. */
+  /** How often it was incomplete. */
   parts: number
-  /** Another begins from nothing, because not all of this one is on disk. */
+  /** The next checkpoint starts from nothing, because this one is not on disk completely. */
   abandoned: boolean
 }
 
-/** What changed in the exporter's memory with a `prepare`. */
+/** The changes of the exporter's memory by a `prepare`. */
 export interface Change {
   readonly bytes: Uint8Array
   readonly all: boolean
@@ -80,31 +80,31 @@ export interface StateLogOptions {
 }
 
 /**
- * What an exporter remembers of what it prepared, in files beside the log of records. An entry is written before the records
- * it belongs to, and counts only if they are there: so what is remembered after a crash is neither more nor less than what the
- * queue took. From time to time the exporter begins another checkpoint, in a new file, a part with each batch; when it has all
- * there, the file before is deleted. Only `restore` and `retry` ever reject: otherwise, a disk that fails costs what is remembered on it,
- * no batch.
+ * The exporter's memory of the batches that it prepared, in files next to the log of records. An entry is written
+ * before its records, and counts only if they are there: so the memory after a crash matches exactly the batches that
+ * the queue took. From time to time the exporter begins another checkpoint, in a new file, a part with each batch; when
+ * it is complete, the previous file is deleted. Only `restore` and `retry` ever reject: otherwise, a failing disk costs
+ * the memory that is stored on it, but no batch.
  */
 export class StateLog {
   #checkpoint = newCheckpoint()
   /** Those that have files, oldest first. */
   #checkpoints: Checkpoint[] = []
-  /** Of the next entry, of the first that is pending, and of the next file. */
+  /** The numbers of the next entry, of the first pending entry, and of the next file. */
   #number = 1
   #pendingNumber = 1
   #fileNumber = 1
-  /** What was written and may not count: how large its file is with it, and whether all is there. */
+  /** An entry that was written and may not count: the size of its file with it, and whether the checkpoint is complete then. */
   readonly #pending = new Map<Checkpoint, { size: number; all: boolean }>()
   #hasTold = false
-  /** Files that are to be deleted, those that could not be included. */
+  /** Files to be deleted, including those that could not be deleted before. */
   readonly #undeleted = new Set<string>()
   #deleting: Promise<unknown> = Promise.resolve()
   #state: ExporterState | undefined
 
   constructor(private readonly options: StateLogOptions) {}
 
-  /** What changed since it was last asked; `undefined` where the exporter has no memory. */
+  /** The changes since the last call; `undefined` if the exporter has no memory. */
   take(): Change | undefined {
     this.#hasTold = true
     const { whole, size } = this.#checkpoint
@@ -120,9 +120,10 @@ export class StateLog {
   }
 
   /**
-   * Gives the exporter what an earlier process left, as far as it belongs to the records that are there, and writes it anew.
-   * Not if the exporter has prepared something already. `end`: where this process will write its first record.
-   * @throws what the file system says where the files cannot be listed: a new one must come after all that are there
+   * Restores the exporter's memory from an earlier process, as far as it belongs to records that are there, and writes
+   * it again. Does nothing if the exporter has already prepared a batch. `end`: where this process will write its first
+   * record.
+   * @throws the error of the file system if the files cannot be listed: a new one must come after all existing ones
    */
   async restore(segments: readonly Segment[], end: LogEnd): Promise<void> {
     const names = (await this.options.machine.disk.readdir(this.options.folder))
@@ -158,7 +159,7 @@ export class StateLog {
     await this.retry().catch(() => undefined)
   }
 
-  /** Writes what changed with batches that are about to become records behind `end`, or that nothing is left of. */
+  /** Writes the changes by batches that are about to become records behind `end`, or that nothing is left of. */
   async write(batches: readonly { readonly change?: Change; readonly items: number }[], end: LogEnd): Promise<void> {
     this.#pendingNumber = this.#number
     let { records } = end
@@ -186,7 +187,7 @@ export class StateLog {
     }
   }
 
-  /** Flushes what was written. */
+  /** Flushes the written entries. */
   async flush(): Promise<void> {
     try {
       await Promise.all(Array.from(this.#pending.keys(), async ({ file }) => file?.datasync()))
@@ -195,7 +196,7 @@ export class StateLog {
     }
   }
 
-  /** Says that what was written and flushed counts: the records are there, too. */
+  /** Makes the written and flushed entries count: their records are there, too. */
   commit(): void {
     for (const [checkpoint, { size, all }] of this.#pending) {
       checkpoint.size = size
@@ -206,7 +207,7 @@ export class StateLog {
       this.#delete(this.#checkpoints.splice(0, this.#checkpoints.length - 1))
   }
 
-  /** Takes back what was written: the records did not come to be. */
+  /** Takes the written entries back: their records were not written. */
   async withdraw(): Promise<void> {
     const written = [...this.#pending.keys()]
     if (written.length > 0) this.#number = this.#pendingNumber
@@ -218,17 +219,20 @@ export class StateLog {
     }
   }
 
-  /** Gives up what is on disk, because what becomes of a batch will not stand there. The exporter begins another checkpoint. */
+  /** Gives up the memory on disk, because the fate of a batch will not be recorded there. The exporter begins another checkpoint. */
   abandon(): void {
     for (const checkpoint of [...this.#checkpoints, this.#checkpoint]) checkpoint.abandoned = true
     this.#pending.clear()
     this.#delete(this.#checkpoints.splice(0))
-    // Should a file stay, it is not taken for the one before the next.
+    // If a file stays, it must not be taken for the one before the next.
     this.#number += 1
     this.#beginCheckpoint()
   }
 
-  /** Deletes what could not be deleted before: a process that finds it would take it for what is remembered. @throws what the file system says */
+  /**
+   * Deletes the files that could not be deleted before: another process would take them for the memory. @throws the
+   * error of the file system
+   */
   async retry(): Promise<void> {
     for (const path of this.#undeleted) {
       await this.options.machine.disk.unlink(path).catch(ignoreMissing)
@@ -236,7 +240,7 @@ export class StateLog {
     }
   }
 
-  /** Closes the files, and lets their names say that they are whole: damage is then not taken for a write that never ended. */
+  /** Closes the files, and renames them to say that they are complete: damage is then not taken for an unfinished write. */
   async close(): Promise<void> {
     await this.#deleting
     for (const { file, path, size } of this.#checkpoints) {
@@ -246,7 +250,7 @@ export class StateLog {
     }
   }
 
-  /** Moves what no queue wrote to where it is not taken for what is remembered. */
+  /** Moves a file that no queue wrote out of the way, so that it is not taken for the memory. */
   async #setAside(path: string): Promise<void> {
     const { clock, disk } = this.options.machine
     await makeFolder(join(this.options.folder, CORRUPT), disk)
@@ -255,10 +259,10 @@ export class StateLog {
 
   async #restore(files: readonly StateFile[], segments: readonly Segment[]): Promise<void> {
     const all = files.flatMap(({ entries }) => entries)
-    // Nothing is to follow on what is not taken over.
+    // No entry must follow entries that are not taken over.
     this.#number = (all.at(-1)?.number ?? 0) + 2
     const records = new Map(segments.map((segment) => [segment.sequence, segment.records]))
-    // Of a segment that is not there all was sent.
+    // If a segment is not there, all of it was sent.
     const missing = all.findIndex((entry) => entry.records > (records.get(entry.sequence) ?? Infinity))
     const kept = new Set(missing === -1 ? all : all.slice(0, missing))
     const first = all.findLastIndex(
@@ -285,7 +289,7 @@ export class StateLog {
     this.#number = last.number + 1
   }
 
-  /** Writes all that the exporter remembers to a file of its own. */
+  /** Writes the whole memory of the exporter to a file of its own. */
   async #writeAll(end: LogEnd): Promise<void> {
     if (this.#hasTold) return
     this.#beginCheckpoint()
@@ -317,7 +321,7 @@ export class StateLog {
     }
   }
 
-  /** The exporter failed to say what changed; what it remembers is not kept from now on. */
+  /** The exporter failed to report its changes; its memory is not kept from now on. */
   #forget(error: unknown): void {
     this.#state = undefined
     this.#failed(error)
@@ -354,12 +358,15 @@ export class StateLog {
   }
 }
 
-/** Calls of `changes` after which an exporter must have returned all; our own return a thousand series with each, of a million at most. */
+/**
+ * Calls of `changes` after which an exporter must have returned everything; our own return a thousand series per call,
+ * of a million at most.
+ */
 const MAX_PARTS = 10_000
 
 /**
- * What changed in an exporter's memory; `checkpoint` counts how often there is more.
- * @throws TypeError where that is not what `changes` returns, or without end
+ * The changes in an exporter's memory; `checkpoint` counts the calls that left a remainder.
+ * @throws TypeError if `changes` returns an invalid value, or never finishes
  */
 export function changesOf(
   state: ExporterState,
@@ -403,7 +410,7 @@ function encodeHeader(number: number, { sequence, records }: LogEnd, time: numbe
   return header
 }
 
-/** @throws what the file system says, or where it is damaged; ForeignError where no queue wrote it */
+/** @throws the error of the file system, or if it is damaged; ForeignError if no queue wrote it */
 async function readStateFile(path: string, disk: Disk): Promise<StateFile> {
   const bytes = await disk.readFile(path)
   const entries = readEntries(bytes)
@@ -415,7 +422,7 @@ async function readStateFile(path: string, disk: Disk): Promise<StateFile> {
   return { path, entries }
 }
 
-/** The entries of a file, but for one at its end that was not written to its end. @throws where one is damaged */
+/** The entries of a file, except for an unfinished one at its end. @throws if one is damaged */
 function readEntries(bytes: Buffer): StateEntry[] {
   const entries: StateEntry[] = []
   let offset = 0

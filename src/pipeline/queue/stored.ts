@@ -8,7 +8,7 @@ import type { StoredRecord } from './record.ts'
 import { listSegments } from './segment.ts'
 import type { Segment, Waiting } from './segment.ts'
 
-/** A queue on disk as it is found there, whether a process uses it or not. */
+/** A queue as it is found on disk, whether a process uses it or not. */
 export interface StoredQueue {
   /** The exporter and the signal, as in `deliveryId`. */
   readonly id: string
@@ -16,14 +16,14 @@ export interface StoredQueue {
   readonly signal: Signal
   readonly folder: string
   readonly inUse: boolean
-  /** What waits to be sent, sent but unacknowledged batches included. */
+  /** The data that is left to be sent, including batches that were sent but not acknowledged. */
   readonly waiting: Waiting
   readonly segments: readonly Segment[]
-  /** Why something in it cannot be read. */
+  /** Why a part of it cannot be read. */
   readonly problems: readonly string[]
 }
 
-/** The queues in the `directory` of a configuration, or the one whose own folder it is. @throws what the file system says */
+/** The queues in the `directory` of a configuration, or the single queue whose folder it is. @throws the error of the file system */
 export async function findQueues(directory: string, disk = systemDisk): Promise<StoredQueue[]> {
   const entries = await disk.readdir(directory, { withFileTypes: true })
   const own = await readQueue(directory, disk)
@@ -33,7 +33,7 @@ export async function findQueues(directory: string, disk = systemDisk): Promise<
   return queues.filter((queue) => queue !== undefined)
 }
 
-/** Every batch that waits, oldest first. What is damaged is left out. */
+/** Every waiting batch, oldest first. Damaged ones are left out. */
 export async function* storedRecords({ segments }: StoredQueue): AsyncGenerator<StoredRecord> {
   for (const segment of segments) {
     const contents = await unlessDeleted(segment.read())
@@ -43,7 +43,7 @@ export async function* storedRecords({ segments }: StoredQueue): AsyncGenerator<
   }
 }
 
-/** Deletes what a queue holds, once it is found again under the lock. Returns what it was. @throws InUseError */
+/** Deletes the batches of a queue after reading them again under the lock. Returns what was deleted. @throws InUseError */
 export async function dropQueue({ folder }: StoredQueue): Promise<Waiting> {
   const lock = await systemDisk.lock(folder)
   try {
@@ -89,7 +89,7 @@ function nothing(): Waiting {
   return { records: 0, items: 0, bytes: 0 }
 }
 
-/** A process that uses the queue deletes what it has sent. */
+/** A process that uses the queue deletes the batches that it has sent. */
 async function unlessDeleted<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read

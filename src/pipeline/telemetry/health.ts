@@ -1,25 +1,25 @@
 import { systemClock } from '../../time/clock.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
-/** How a component is, in the words of the collector (component/componentstatus/status.go, 2026). */
+/** The status of a component, in the words of the Collector (component/componentstatus/status.go, 2026). */
 export type Status =
   'StatusStarting' | 'StatusOK' | 'StatusRecoverableError' | 'StatusPermanentError' | 'StatusStopping' | 'StatusStopped'
 
 export interface ComponentStatus {
   readonly status: Status
   readonly since: Date
-  /** Why it is not well. */
+  /** The problem, if it is not healthy. */
   readonly error?: string
 }
 
 type Phase = 'starting' | 'ready' | 'stopping'
 
-/** How each component of a process is, by its path in the YAML, like `exporters.debug`. */
+/** The status of each component of a process, by its path in the YAML, such as `exporters.debug`. */
 export class Health {
   readonly #components = new Map<string, ComponentStatus>()
   readonly #exporters = new Map<string, () => readonly ExporterSheet[]>()
   readonly #problems = new Map<string, { readonly since: Date; readonly message: string }>()
-  /** When the last of those ended. */
+  /** When the last of those problems ended. */
   readonly #solved = new Map<string, Date>()
   /** Why receivers wait for their ports. */
   readonly #waits = new Map<string, { readonly since: Date; readonly message: string }>()
@@ -27,7 +27,7 @@ export class Health {
 
   constructor(private readonly clock = systemClock) {}
 
-  /** `ready` from the time when all is started until the stop begins, but `unavailable` while a receiver cannot serve. */
+  /** `ready` from the end of the start until the stop begins, but `unavailable` while a receiver cannot serve. */
   get phase(): Phase | 'unavailable' {
     if (this.#phase !== 'ready') return this.#phase
     const failed = [...this.#components].some(([path, { status }]) => {
@@ -36,26 +36,26 @@ export class Health {
     return failed || this.#waits.size > 0 ? 'unavailable' : 'ready'
   }
 
-  /** `sheets`: of an exporter, those of its signals. */
+  /** `sheets`: for an exporter, those of its signals. */
   starting(path: string, sheets?: () => readonly ExporterSheet[]): void {
     this.#set(path, 'StatusStarting')
     if (sheets !== undefined) this.#exporters.set(path, sheets)
   }
 
-  /** Everything there is has been started. */
+  /** All components have been started. */
   started(): void {
     if (this.#phase === 'stopping') return
     this.#phase = 'ready'
     for (const [path, { status }] of this.#components) if (status === 'StatusStarting') this.#set(path, 'StatusOK')
   }
 
-  /** The component has ended by itself: with an error for good, or because it had nothing more to do. */
+  /** The component has ended by itself: permanently, with an error, or because it had nothing left to do. */
   ended(path: string, error?: string): void {
     if (error === undefined) this.#set(path, 'StatusStopped')
     else this.#set(path, 'StatusPermanentError', error)
   }
 
-  /** The component says why it does not do what it should just now, or that it does again. */
+  /** The component reports why it does not work as it should at the moment, or that it does again. */
   reported(path: string, problem: string | undefined): void {
     if (problem === undefined) {
       if (this.#problems.delete(path)) this.#solved.set(path, new Date(this.clock.now()))
@@ -66,14 +66,14 @@ export class Health {
       })
   }
 
-  /** The receiver says why it waits for a port, or that it does no more. */
+  /** The receiver reports why it waits for a port, or that it no longer waits. */
   waiting(path: string, why: string | undefined): void {
     if (why !== undefined)
       this.#waits.set(path, { since: this.#waits.get(path)?.since ?? new Date(this.clock.now()), message: why })
     else if (this.#waits.delete(path)) this.#solved.set(path, new Date(this.clock.now()))
   }
 
-  /** The component is taken out, and gives away what it holds. */
+  /** The component was removed, and is draining. */
   leaving(path: string): void {
     this.#set(path, 'StatusStopping')
   }
@@ -96,8 +96,8 @@ export class Health {
   }
 
   /**
-   * Every component, in the order of their creation. One that reported a problem, and an exporter that could not send lately, or whose
-   * queue is not on disk where it should be, has a recoverable error.
+   * Every component, in the order of creation. A component that reported a problem has a recoverable error; so has an
+   * exporter that could not send lately, or whose queue is not on disk where it should be.
    */
   components(): Readonly<Record<string, ComponentStatus>> {
     for (const [path, { status, since }] of this.#components) {

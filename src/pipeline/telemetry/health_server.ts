@@ -3,7 +3,7 @@ import type { Answer, Door } from '../../net/process_server.ts'
 import { hidingSecrets } from '../../text/secrets.ts'
 import type { Health } from './health.ts'
 
-/** Answers `/healthz`, `/readyz` and `/status`. `secrets` never appear in an answer. Returns what closes it. */
+/** Answers `/healthz`, `/readyz` and `/status`. `secrets` never appear in an answer. Returns a function that closes the server. */
 export function serveHealth(door: Door, health: Health, secrets: Iterable<string>): Promise<() => void> {
   const redact = hidingSecrets(secrets)
   const status = shared(() => {

@@ -3,7 +3,7 @@ import type { Door } from '../../net/process_server.ts'
 import type { MetricBatch } from '../../otlp/metrics/batch.ts'
 import { toPrometheus } from '../../text/openmetrics.ts'
 
-/** Answers `/metrics` with what `metrics` reads, in the text format of Prometheus. Returns what closes it. */
+/** Answers `/metrics` with the result of `metrics`, in the text format of Prometheus. Returns a function that closes the server. */
 export function serveMetrics(door: Door, metrics: () => Promise<MetricBatch>): Promise<() => void> {
   const page = shared(async () => ({
     code: 200,

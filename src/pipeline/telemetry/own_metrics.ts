@@ -14,8 +14,9 @@ import { itemsOf } from './telemetry.ts'
 import type { ExporterSheet, PipelineSheet, ProcessorSheet, ReceiverSheet, Telemetry } from './telemetry.ts'
 
 /*
- * The metrics of the pipeline itself, in instruments of the OpenTelemetry SDK that read the sheets when they are asked. What the
- * collector has too is called as in its `documentation.md` files and on its port 8888 (v0.165.0): names, labels and units.
+ * The metrics of the pipeline itself, in instruments of the OpenTelemetry SDK that read the sheets when they are asked.
+ * Metrics that the Collector also has are named as in its `documentation.md` files and on its port 8888 (v0.165.0):
+ * names, labels and units.
  */
 
 type Attributes = Readonly<Record<string, string>>
@@ -32,7 +33,7 @@ interface Instrument {
   readonly read: (telemetry: Telemetry) => Iterable<Value>
 }
 
-/** Instruments by name, with what each reads of a source; `undefined` where a source has no such value. */
+/** Instruments by name, with the value that each reads from a source; `undefined` if a source has no such value. */
 type Table<S> = Readonly<
   Record<
     string,
@@ -45,7 +46,7 @@ type Table<S> = Readonly<
   >
 >
 
-/** The instruments of a table, each with a value for every source that there is at the time. */
+/** The instruments of a table, each with a value for every source that exists at the time. */
 function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [S, Attributes]>, table: Table<S>) {
   return Object.entries(table).map(([name, [kind, unit, description, read]]): Instrument => {
     const values = function* (telemetry: Telemetry): Generator<Value> {
@@ -58,14 +59,14 @@ function instrumentsOf<S>(sources: (telemetry: Telemetry) => Iterable<readonly [
   })
 }
 
-/** What the collector calls the items of a signal, in names and as a unit. */
+/** The Collector's word for the items of a signal, in names and as a unit. */
 const ITEMS: Readonly<Record<Signal, readonly [name: string, unit: string]>> = {
   metrics: ['metric_points', '{datapoints}'],
   logs: ['log_records', '{records}'],
   traces: ['spans', '{spans}'],
 }
 
-/** As the collector names and measures what is counted of a signal. */
+/** The Collector's name and unit for a count of a signal. */
 function named(name: string, signal: Signal): Pick<Instrument, 'name' | 'unit'> {
   const [items, unit] = ITEMS[signal]
   return { name: `${name}_${items}`, unit }
@@ -73,7 +74,7 @@ function named(name: string, signal: Signal): Pick<Instrument, 'name' | 'unit'> 
 
 /**
  * The instruments of a table for each signal, with a value for every sheet of it: `receiver_accepted` is
- * `receiver_accepted_metric_points`, and `that were taken` goes on from `Data points`.
+ * `receiver_accepted_metric_points`, and `that were taken` continues `Data points`.
  */
 function instrumentsOfItems<S extends { readonly signal: Signal }>(
   sheets: (telemetry: Telemetry) => Iterable<readonly [S, Attributes]>,
@@ -101,7 +102,7 @@ const receivers = instrumentsOfItems<ReceiverSheet>(
     }),
   {
     receiver_accepted: ['counter', 'that were accepted from the receiver.', (sheet) => sheet.accepted],
-    receiver_refused: ['counter', 'that no pipeline could accept: the sender keeps them.', (sheet) => sheet.refused],
+    receiver_refused: ['counter', 'that no pipeline could accept; the sender keeps them.', (sheet) => sheet.refused],
   },
 )
 
@@ -115,13 +116,13 @@ const processors = instrumentsOf<ProcessorSheet>(
     processor_incoming_items: [
       'counter',
       '{items}',
-      'Data points, log records or spans that went in.',
+      'Data points, log records or spans that entered the processor.',
       (sheet) => sheet.incoming,
     ],
     processor_outgoing_items: [
       'counter',
       '{items}',
-      'Data points, log records or spans that came out.',
+      'Data points, log records or spans that left the processor.',
       (sheet) => sheet.outgoing,
     ],
   },
@@ -133,15 +134,15 @@ const pipelines = instrumentsOfItems<PipelineSheet>(
   {
     pipeline_accepted: ['counter', 'that came from its receivers.', (sheet) => sheet.accepted],
     pipeline_created: ['counter', 'that its processors made.', (sheet) => sheet.created],
-    pipeline_filtered: ['counter', 'that were left out by intent.', (sheet) => sheet.filtered],
-    pipeline_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
+    pipeline_filtered: ['counter', 'that were left out intentionally.', (sheet) => sheet.filtered],
+    pipeline_merged: ['counter', 'that were merged into others.', (sheet) => sheet.losses.merged],
     pipeline_refused: ['counter', 'that went back to their receiver.', (sheet) => sheet.refused],
     pipeline_held: ['gauge', 'that are in it now.', (sheet) => sheet.held],
-    pipeline_handed_on: ['counter', 'that came to its end.', (sheet) => sheet.handedOn],
+    pipeline_handed_on: ['counter', 'that reached its end.', (sheet) => sheet.handedOn],
   },
 )
 
-/** handed in + restored + created = sent + rejected + merged + dropped + kept + queued + in flight; and what the collector counts */
+/** handed in + restored + created = sent + rejected + merged + dropped + kept + queued + in flight; and the Collector's counts */
 const exporters = instrumentsOfItems<ExporterSheet>(
   ({ exporters }) => Array.from(exporters, (sheet) => [sheet, { exporter: sheet.exporter }]),
   {
@@ -150,14 +151,14 @@ const exporters = instrumentsOfItems<ExporterSheet>(
     exporter_created: ['counter', 'that were made in addition to those handed in.', (sheet) => sheet.created],
     exporter_sent: ['counter', 'that the destination accepted.', (sheet) => sheet.sent],
     exporter_rejected: ['counter', 'refused in requests that the destination accepted.', (sheet) => sheet.rejected],
-    exporter_merged: ['counter', 'that became part of others.', (sheet) => sheet.losses.merged],
+    exporter_merged: ['counter', 'that were merged into others.', (sheet) => sheet.losses.merged],
     exporter_kept: ['counter', 'that the stop left on disk.', (sheet) => sheet.kept],
     exporter_queued: ['gauge', 'that wait in the queue now.', (sheet) => sheet.queued],
     exporter_in_flight: ['gauge', 'that are being sent, or wait to be sent again.', (sheet) => sheet.inFlight],
     exporter_send_failed: ['counter', 'of requests that were given up, or rejected.', (sheet) => sheet.sendFailed],
     exporter_enqueue_failed: [
       'counter',
-      'that a full queue did not accept, also if the sender keeps them.',
+      'that a full queue did not accept, even if the sender keeps them.',
       (sheet) => sheet.enqueueFailed,
     ],
   },
@@ -191,11 +192,11 @@ const requests = instrumentsOf<ExporterSheet>(
   ({ exporters }) => Array.from(exporters, (sheet) => [sheet, { exporter: sheet.exporter, data_type: sheet.signal }]),
   {
     exporter_requests: ['counter', '{requests}', 'Attempts to send a request.', (sheet) => sheet.attempts],
-    exporter_retries: ['counter', '{requests}', 'Attempts after one that failed.', (sheet) => sheet.retries],
+    exporter_retries: ['counter', '{requests}', 'Attempts that followed a failed one.', (sheet) => sheet.retries],
     exporter_in_flight_requests: [
       'gauge',
       '{requests}',
-      'Requests that are being sent, or wait to be sent again.',
+      'Requests that are being sent, or wait for a retry.',
       (sheet) => sheet.requestsInFlight,
     ],
   },
@@ -210,26 +211,26 @@ const queues = instrumentsOf<QueueStatus>(
     exporter_queue_size: [
       'gauge',
       '{batches}',
-      'Data that waits in the queue, in units of its sizer.',
+      'Data waiting in the queue, in units of its sizer.',
       ({ size }) => size,
     ],
     exporter_queue_capacity: [
       'gauge',
       '{batches}',
-      'The capacity of the queue, in units of its sizer.',
+      'Capacity of the queue, in units of its sizer.',
       ({ capacity }) => capacity,
     ],
     exporter_queue_disk_bytes: ['gauge', 'By', 'Bytes that a queue uses on disk.', (status) => status.bytes_on_disk],
     exporter_queue_disk_failed: [
       'gauge',
       '1',
-      'Whether a queue on disk is kept in memory now, because the disk fails.',
+      'Whether a queue on disk is currently kept in memory, because the disk fails.',
       ({ bytes_on_disk: onDisk, problem }) => (onDisk === undefined ? undefined : Number(problem !== undefined)),
     ],
     exporter_oldest_batch_age_seconds: [
       'gauge',
       's',
-      'Age of the oldest batch that is neither delivered nor given up; 0 without one.',
+      'Age of the oldest batch that is neither delivered nor given up; 0 if there is none.',
       ({ oldest }, now) => (oldest === undefined ? 0 : Math.max(0, (now - oldest) / 1000)),
     ],
   },
@@ -241,12 +242,12 @@ const memory = instrumentsOf<MemoryReading>(
     return reading === undefined ? [] : [[reading, {}]]
   },
   {
-    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as the limiter last measured it.', ({ used }) => used],
+    memory_limiter_used_bytes: ['gauge', 'By', 'Memory in use, as last measured by the limiter.', ({ used }) => used],
     memory_limiter_soft_limit_bytes: ['gauge', 'By', 'Memory in use above which data is refused.', ({ soft }) => soft],
     memory_limiter_limit_bytes: [
       'gauge',
       'By',
-      'Memory in use above which data that waits in memory is dropped.',
+      'Memory in use above which data waiting in memory is dropped.',
       ({ hard }) => hard,
     ],
     memory_limiter_refusing: [
@@ -272,7 +273,7 @@ const processMetrics = instrumentsOf<NodeJS.MemoryUsage>(() => [[process.memoryU
   process_runtime_total_sys_memory_bytes: [
     'gauge',
     'By',
-    'Memory the runtime has reserved (V8: the heap, and memory that objects hold outside of it).',
+    'Memory reserved by the runtime (V8: the heap, and memory that objects hold outside of it).',
     ({ heapTotal, external }) => heapTotal + external,
   ],
 })
@@ -287,7 +288,10 @@ const instruments = [
   ...[...requests, ...queues, ...memory, ...processMetrics],
 ]
 
-/** Milliseconds between two looks at the event loop. A delay as long is always seen; at 10 there would be ten times the wake-ups. */
+/**
+ * Milliseconds between two checks of the event loop. A delay of this length is always seen; at 10 there would be ten
+ * times as many wake-ups.
+ */
 const RESOLUTION = 100
 
 /** One for all readers: a process is one instance. */
@@ -301,7 +305,7 @@ export class OwnMetrics {
   readonly #processNames: ReadonlySet<string>
   readonly #delay = monitorEventLoopDelay({ resolution: RESOLUTION })
 
-  /** @param prefix what the names begin with; the monitoring of the event loop ends when `signal` is aborted */
+  /** @param prefix the beginning of the names; the monitoring of the event loop ends when `signal` is aborted */
   constructor(
     private readonly telemetry: Telemetry,
     private readonly prefix: string,
@@ -318,7 +322,7 @@ export class OwnMetrics {
       kind: 'gauge',
       name: 'process_runtime_event_loop_delay_seconds',
       unit: 's',
-      description: 'Delay of due work in the event loop since the last reading; quantile 1 is the longest.',
+      description: 'Delay of due work in the event loop since the last reading; quantile 1 is the maximum.',
       read: () => delays(this.#delay),
     })
     this.#processNames = new Set(processMetrics.map(({ name }) => `${prefix}_${name}`))
@@ -327,13 +331,13 @@ export class OwnMetrics {
     signal.addEventListener('abort', () => void this.#delay.disable(), { once: true })
   }
 
-  /** @throws what reading throws */
+  /** @throws errors of reading */
   async collect(): Promise<MetricBatch> {
     this.#observeComponents()
     const { resourceMetrics, errors } = await this.#reader.collect()
     if (errors.length > 0) throw errors[0]
     const [start, processStart] = [this.telemetry.start, this.telemetry.clock.timeOrigin].map(nanoseconds)
-    // To the SDK a sum starts when it was first read; all that was counted before would then be lost on whoever takes differences.
+    // To the SDK, a sum starts at its first reading; a reader that takes differences would lose everything counted before.
     return fromSdk(resourceMetrics).mapPoints((point, { name, type }) =>
       point.kind === 'number' && type === 'sum'
         ? point.with({ startTimeUnixNano: this.#processNames.has(name) ? processStart : start })
@@ -341,7 +345,7 @@ export class OwnMetrics {
     )
   }
 
-  /** Components may make their counters at any time. */
+  /** Components may create their counters at any time. */
   #observeComponents(): void {
     for (const { component, name, description, unit = '', values } of this.telemetry.componentCounters) {
       const { kind, type } = component
@@ -365,14 +369,14 @@ export class OwnMetrics {
   }
 }
 
-/** Nothing is read but when it is asked for. */
+/** Nothing is read before it is asked for. */
 class PullReader extends MetricReader {
   protected override async onForceFlush(): Promise<void> {}
 
   protected override async onShutdown(): Promise<void> {}
 }
 
-/** Node counts the time from one look to the next, in nanoseconds. */
+/** Node counts the time from one check to the next, in nanoseconds. */
 function delays(histogram: IntervalHistogram): Value[] {
   if (histogram.count === 0) return []
   const seconds = (value: number): number => Math.max(0, value / 1e9 - RESOLUTION / 1000)

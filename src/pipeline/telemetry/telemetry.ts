@@ -11,13 +11,13 @@ import type { QueueStatus } from '../queue/queue.ts'
 /** Items by reason. */
 export type Reasons = Readonly<Record<string, number>>
 
-/** What is counted of a signal, as a sentence begins: `Data points`. */
+/** The counted items of a signal, as a sentence begins: `Data points`. */
 export function itemsOf(signal: Signal): string {
   const { items } = signals[signal]
   return items.charAt(0).toUpperCase() + items.slice(1)
 }
 
-/** What a sheet of either kind counts: losses with their reasons, and those among them that are faults. */
+/** The counts that sheets of both kinds have: losses with their reasons, and the faults among them. */
 class Losses {
   #merged = 0
   readonly #dropped = new Map<string, number>()
@@ -25,7 +25,7 @@ class Losses {
 
   constructor(readonly signal: Signal) {}
 
-  /** What it counts, as a sentence begins: `Data points`. */
+  /** The counted items, as a sentence begins: `Data points`. */
   get items(): string {
     return itemsOf(this.signal)
   }
@@ -39,7 +39,7 @@ class Losses {
     if (items !== 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + items)
   }
 
-  /** Points lost against the user's will: a component that threw, a destination that did not take them. */
+  /** Points lost against the user's will: a component threw, or a destination did not take them. */
   lost(reason: string, items: number): void {
     this.dropped(reason, items)
     this.#faults += items
@@ -55,20 +55,20 @@ class Losses {
 }
 
 /**
- * A number of items that a component says; `what` says where, as "`account.filtered` must be given".
- * @throws TypeError where it is no such number, which no sum could take
+ * Checks a number of items that a component reports; `what` names the call, such as "`account.filtered` must be given".
+ * @throws TypeError if it is not a number that sums can take
  */
 export function whole(items: unknown, what: string): number {
   if (Number.isSafeInteger(items) && (items as number) >= 0) return items as number
   throw new TypeError(`${what} a number of items, a whole number from 0, not ${describe(items)}`)
 }
 
-/** What one receiver handed to the pipelines of one signal, in items, when it was known what became of it. */
+/** The items that one receiver handed to the pipelines of one signal, counted when their fate is known. */
 export class ReceiverSheet {
   accepted = 0
   refused = 0
 
-  /** `transport`: how it came, as the receiver says. */
+  /** `transport`: the protocol, as the receiver reports it. */
   constructor(
     readonly receiver: string,
     readonly signal: Signal,
@@ -76,7 +76,7 @@ export class ReceiverSheet {
   ) {}
 }
 
-/** What went into a processor of one pipeline and what came out, in items. */
+/** The items that went into a processor of one pipeline and came out. */
 export class ProcessorSheet {
   incoming = 0
   outgoing = 0
@@ -100,7 +100,7 @@ export interface PipelineBalance {
   readonly handed_on: number
 }
 
-/** The balance sheet of one pipeline, in items of its signal; right at every moment. */
+/** The balance sheet of one pipeline, in items of its signal; correct at every moment. */
 export class PipelineSheet extends Losses {
   constructor(signal: Signal = 'metrics') {
     super(signal)
@@ -141,7 +141,7 @@ export interface ExporterBalance {
   readonly in_flight: number
 }
 
-/** The balance sheet of one exporter and signal, in items; right at every moment. */
+/** The balance sheet of one exporter and signal, in items; correct at every moment. */
 export class ExporterSheet extends Losses {
   handedIn = 0
   restored = 0
@@ -151,21 +151,21 @@ export class ExporterSheet extends Losses {
   kept = 0
   queued = 0
   inFlight = 0
-  /** Why its last request could not be delivered; none once one is. */
+  /** Why its last request could not be delivered; unset once a request is delivered. */
   failure?: { readonly since: Date; readonly message: string }
-  /** When one was, after such a failure. */
+  /** When a request was delivered after such a failure. */
   recovered?: Date
-  /** Beside the equation: items that a full queue did not take, also where their receiver keeps them. */
+  /** Outside of the equation: items that a full queue did not take, even if their receiver keeps them. */
   enqueueFailed = 0
-  /** Beside the equation: items of requests that were given up, or rejected by the destination. */
+  /** Outside of the equation: items of requests that were given up, or rejected by the destination. */
   sendFailed = 0
   /** Attempts to send a request. */
   attempts = 0
-  /** Those among them that were made because the one before had failed. */
+  /** Those attempts that followed a failed one. */
   retries = 0
   /** Requests that are being sent or wait to be sent again. */
   requestsInFlight = 0
-  /** How its sending queue is now, once there is one. */
+  /** The current state of its sending queue, once there is one. */
   queueStatus?: () => QueueStatus
 
   constructor(
@@ -204,13 +204,16 @@ export class ExporterSheet extends Losses {
   }
 }
 
-/** The balance of a whole process, by the ids of the YAML; what an exporter does with logs stands under `<id>:logs`, likewise traces. */
+/**
+ * The balance of a whole process, by the ids of the YAML; an exporter's counts of logs are under `<id>:logs`, those of
+ * traces under `<id>:traces`.
+ */
 export interface Balance {
   readonly pipelines: Readonly<Record<string, PipelineBalance>>
   readonly exporters: Readonly<Record<string, ExporterBalance>>
 }
 
-/** Writes an equation of items, without the terms that are zero; the first of each side always stands. */
+/** Writes an equation of items, without the terms that are zero; the first term of each side is always written. */
 function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[]): string {
   return sides
     .map((side) =>
@@ -227,13 +230,13 @@ function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[
     .join(' = ')
 }
 
-/** A counter that components of one type have of their own. */
+/** A counter that components of one type define. */
 export interface ComponentCounter {
   readonly component: Pick<Component, 'kind' | 'type'>
   readonly name: string
   readonly description: string
   readonly unit?: string
-  /** By their labels as text, the component's id among them. */
+  /** By their labels as text, including the component's id. */
   readonly values: ReadonlyMap<string, CountedValue>
 }
 
@@ -245,11 +248,11 @@ interface CountedValue {
 
 /** The sheets and counters of one running pipeline graph. */
 export class Telemetry {
-  /** Milliseconds since 1970, when nothing had been counted. */
+  /** Milliseconds since 1970 when counting began. */
   readonly start: number
-  /** What the limiter of the memory saw last. */
+  /** The last measurement of the memory limiter. */
   memory: () => MemoryReading | undefined = () => undefined
-  /** How often the configuration was reloaded, and how often it could not be. */
+  /** How often the configuration was reloaded, and how often reloading failed. */
   readonly reloads = { success: 0, failure: 0 }
   readonly #receivers = new Map<string, ReceiverSheet>()
   readonly #processors = new Map<string, ProcessorSheet>()
@@ -257,7 +260,7 @@ export class Telemetry {
   readonly #exporters = new Map<string, ExporterSheet>()
   readonly #counters = new Map<string, ComponentCounter>()
 
-  /** `prefix`: what the names of the metrics begin with, as long as the process lives. */
+  /** `prefix`: the beginning of the names of the metrics, for the life of the process. */
   constructor(
     readonly prefix = 'otelcol',
     readonly clock = systemClock,
@@ -281,7 +284,7 @@ export class Telemetry {
     return this.#exporters.values()
   }
 
-  /** What the components count by themselves. */
+  /** The components' own counters. */
   get componentCounters(): Iterable<ComponentCounter> {
     return this.#counters.values()
   }
@@ -312,7 +315,7 @@ export class Telemetry {
     this.#exporters.delete(deliveryId(exporter, signal))
   }
 
-  /** The meter of one component: its counters carry its id. What it counts before `begin` counts from then on. */
+  /** The meter of one component: its counters carry its id. Counts made before `begin` are added then. */
   meter({ kind, type }: ComponentCounter['component'], id: string): Meter & { begin(): void } {
     let counters = new Map<string, ComponentCounter>()
     const valuesOf = (name: string, options: { description: string; unit?: string }): Map<string, CountedValue> => {
@@ -381,7 +384,7 @@ export class Telemetry {
     )
   }
 
-  /** Gives up the items that processors still hold: nobody waits for them any more. Returns how many, by pipeline. */
+  /** Gives up the items that processors still hold, because no one waits for them any more. Returns how many, by pipeline. */
   abandonHeld(): Map<string, { readonly what: string; readonly items: number }> {
     const abandoned = new Map<string, { what: string; items: number }>()
     for (const [id, sheet] of this.#pipelines) {
@@ -393,7 +396,10 @@ export class Telemetry {
     return abandoned
   }
 
-  /** Whether items were sent, and all that came in; first values that differences are counted from need not be. */
+  /**
+   * Whether items were sent, and none of the accepted ones is missing; first values, from which differences are
+   * counted, do not count as missing.
+   */
   get allSent(): boolean {
     const sheets = [...this.#pipelines.values(), ...this.#exporters.values()]
     const dropped = sheets.some((sheet) => Object.keys(sheet.losses.dropped).some((reason) => reason !== 'first_value'))
@@ -403,7 +409,7 @@ export class Telemetry {
   }
 }
 
-/** @throws TypeError where JavaScript gives what is no name, or no options */
+/** @throws TypeError if JavaScript passes an invalid name or invalid options */
 function checkCounter(name: unknown, options: unknown): void {
   if (typeof name !== 'string' || name === '') {
     throw new TypeError(`\`createCounter\` must be given a name, not ${name === '' ? 'an empty text' : describe(name)}`)

@@ -6,12 +6,12 @@ import { detect } from '../resource_detection/detect.ts'
 const TIMEOUT = 2000
 
 /**
- * What the name of a machine begins with when EC2 has chosen it. Source: datadog-agent, pkg/util/ec2/ec2.go,
- * `defaultPrefixes`; the collector's internal/datadog/hostmetadata/internal/ec2 has the same.
+ * The prefixes of machine names that EC2 has chosen. Source: datadog-agent, pkg/util/ec2/ec2.go, `defaultPrefixes`; the
+ * Collector's internal/datadog/hostmetadata/internal/ec2 has the same.
  */
 const CHOSEN_BY_EC2 = /^(?:ip-|domu|ec2amaz-)/i
 
-/** Where to look. */
+/** The sources to ask. */
 export interface AgentHostnameSettings {
   readonly root_path: string | undefined
   readonly node_name: string | undefined
@@ -20,9 +20,9 @@ export interface AgentHostnameSettings {
 }
 
 /**
- * The name that Datadog's Agent would give this host where none is configured: on Google Compute Engine the name that its
- * metadata server says; elsewhere that of the Kubernetes node, or of the system, unless EC2 has chosen it, when it is the id of the
- * instance. Never throws: where a source does not answer, that is logged and the next one counts, as for the Agent.
+ * The name that Datadog's Agent would give this host if none is configured: on Google Compute Engine, the name from its
+ * metadata server; elsewhere that of the Kubernetes node, or of the system, or the id of the instance if EC2 has chosen
+ * the name. Never throws: if a source does not answer, that is logged and the next one is used, as in the Agent.
  * Source: datadog-agent, pkg/util/hostname/README.md and providers.go (2026).
  */
 export async function agentHostname(

@@ -14,26 +14,26 @@ import { LONG } from '../../time/turns.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { AggregationType } from './settings.ts'
 
-/** Sets of attributes whose change is remembered, of each operation that aggregates, and the bytes that they take. */
+/** The most sets of attributes whose change is remembered for each aggregating operation, and the bytes that they take. */
 const MAX_REMEMBERED = 65_536
 const MAX_BYTES = 2 ** 25
-/** What a set takes, as texts, keys and objects, for each of its bytes and beside them. */
+/** Bytes that a set takes, as texts, keys and objects, for each of its bytes and in addition to them. */
 const BYTE_BYTES = 4
 const SET_BYTES = 300
 
-/** The value of a gauge or a sum, as it is aggregated. */
+/** The value of a gauge or a sum in a form for aggregation. */
 interface Sample extends NumberValue {
   readonly attributes: Attributes
   /** Nanoseconds since 1970. */
   readonly time: bigint
   readonly start: bigint
-  /** Where it was read as an object. */
+  /** Set if it was read as an object. */
   readonly point?: NumberPoint
 }
 
 /**
- * Makes one point of the points of a metric that have the same time and, changed, the same attributes. Histograms and summaries
- * are added, whatever the type of aggregation.
+ * Makes one point of the points of a metric that have the same time and, after the change, the same attributes.
+ * Histograms and summaries are added, whatever the type of aggregation.
  */
 export function aggregateBy(
   change: (attributes: Attributes) => Attributes,
@@ -49,7 +49,7 @@ export function aggregateBy(
       if (++read % PART === 0) yield
       let byTime = found.get(sample.attributes)
       if (byTime === undefined) found.set(sample.attributes, (byTime = new Map<bigint, Sample[]>()))
-      // Those without a value are apart: no time is negative.
+      // Points without a value are separate: no time is negative.
       const time = hasValue(sample) ? sample.time : -1n - sample.time
       const group = byTime.get(time)
       if (group !== undefined) {
@@ -70,7 +70,7 @@ export function aggregateBy(
   }
 }
 
-/** Adds the points of histograms and summaries; those that cannot be added, as their bounds differ, stay two. */
+/** Adds the points of histograms and summaries; those that cannot be added, because their bounds differ, stay two. */
 function* addAlike(metric: Metric, change: (attributes: Attributes) => Attributes): Divided<Metric> {
   const points = new MadePoints(metric)
   const places = new Map<string, number[]>()
@@ -105,7 +105,7 @@ function addPoints(first: DataPoint, second: DataPoint): DataPoint | undefined {
     exemplars: [...first.exemplars, ...second.exemplars],
   })
   if (sum?.kind !== 'summary') return sum
-  // Quantiles of one part are not those of the whole, unless the other part counted nothing.
+  // The quantiles of one part are not those of the whole, unless the other part counted nothing.
   const parts = [first, second].filter((part) => part.kind === 'summary' && Number(part.count) > 0)
   return parts.length === 2 ? sum.with({ quantileValues: [] }) : sum
 }
@@ -115,8 +115,8 @@ function least(left: bigint, right: bigint): bigint {
 }
 
 /**
- * Makes the function that reads a metric's samples with their attributes changed: the same object for what becomes equal. What can be
- * read by its bytes is, and the attributes that came before are not changed again.
+ * Makes a function that reads a metric's samples with their attributes changed: equal results are the same object.
+ * Points are read by their bytes if possible, and attributes that came before are not changed again.
  */
 function sampleReader(change: (attributes: Attributes) => Attributes): (metric: Metric) => Generator<Sample> {
   const byBytes = new Map<string, Attributes>()
@@ -125,7 +125,7 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
   let isReading = false
   const cache = {
     clear(): void {
-      // Never within a metric, where what becomes equal has to be the same.
+      // Never within a metric, in which equal results have to be the same object.
       if (isReading) return
       byBytes.clear()
       byIdentity.clear()
@@ -139,7 +139,7 @@ function sampleReader(change: (attributes: Attributes) => Attributes): (metric: 
     if (result !== undefined) return result
     const attributes = change(holder.attributes())
     result = byIdentity.get(attributes.identity)
-    // Without the request it came in.
+    // Without the request that it came in.
     if (result === undefined) byIdentity.set(attributes.identity, (result = Attributes.from([...attributes])))
     byBytes.set(bytes, result)
     taken += SET_BYTES + BYTE_BYTES * bytes.length
@@ -198,7 +198,7 @@ function combineValues(samples: readonly NumberValue[], type: AggregationType): 
       return mean(samples)
     case 'count':
       return { value: samples.length, isInt: true }
-    // What is no number may be anything, so it leaves nothing to compare, in whatever order it comes.
+    // NaN cannot be compared with any value, so the result is NaN, in any order.
     case 'min':
       return valueOf(samples.reduce((least, sample) => (isNaN(sample) || compare(sample, least) < 0 ? sample : least)))
     case 'max':
@@ -217,12 +217,12 @@ function isNaN({ value }: NumberValue): boolean {
   return Number.isNaN(value)
 }
 
-/** 0 where one is no number. */
+/** 0 if one of them is NaN. */
 function compare({ value: left = 0 }: NumberValue, { value: right = 0 }: NumberValue): number {
   return left < right ? -1 : left > right ? 1 : 0
 }
 
-/** Ints are added exactly, whatever is between, so that their order does not matter. */
+/** Ints are added exactly, whatever comes between them, so that their order does not matter. */
 function total(samples: readonly NumberValue[]): NumberValue {
   if (samples.some(({ isInt }) => !isInt)) {
     return { value: samples.reduce((sum, { value = 0 }) => sum + Number(value), 0), isInt: false }

@@ -6,7 +6,7 @@ import type { Divided } from '../../time/turns.ts'
 import { aggregateBy, fewOf } from './aggregate.ts'
 import type { Transform } from './settings.ts'
 
-/** Whether the values of two metrics mean the same, so that they can stand in one. */
+/** Whether the values of two metrics have the same meaning, so that they can be in one metric. */
 export function isAlike(left: Metric, right: Metric): boolean {
   return (
     left.type === right.type &&
@@ -16,7 +16,7 @@ export function isAlike(left: Metric, right: Metric): boolean {
   )
 }
 
-/** Makes the function that combines metrics that are alike into one, which is like the first. */
+/** Makes a function that combines metrics of the same kind into one, which is like the first. */
 export function combinationOf({
   include,
   match_type,
@@ -41,7 +41,7 @@ export function combinationOf({
   }
 }
 
-/** The labels that the groups of an expression make of a name: `$1` where a group has no name; none where it found nothing. */
+/** The labels made from the groups of an expression: `$1` if a group has no name; none for a group that matched nothing. */
 function labelsOf(
   expression: RegularExpression,
   name: string,

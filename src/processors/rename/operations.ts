@@ -11,14 +11,14 @@ import { aggregateBy } from './aggregate.ts'
 import { scaleMetric } from './scale.ts'
 import type { Operation } from './settings.ts'
 
-/** Does an operation to the data points of a metric. `deleted` is called with the number of those that it takes away. */
+/** Applies an operation to the data points of a metric. `deleted` is called with the number of points that it removes. */
 export interface Operate {
   atOnce(metric: Metric, deleted: (points: number) => void): Metric
   /** For metrics of many points. */
   inTurns(metric: Metric, deleted: (points: number) => void): Divided<Metric>
 }
 
-/** Makes the function that does one operation, which was checked before. */
+/** Makes a function that applies one checked operation. */
 export function operationOf(operation: Operation): Operate {
   const { label = '', new_label = label, new_value = '', label_value, experimental_scale = 1 } = operation
   const type = operation.aggregation_type ?? 'sum'
@@ -54,7 +54,7 @@ export function operationOf(operation: Operation): Operate {
   }
 }
 
-/** An operation that looks at each point without regard to the others. */
+/** An operation on each point, independent of the others. */
 function pointByPoint(change: Operate['atOnce']): Operate {
   return {
     atOnce: change,
@@ -83,7 +83,7 @@ function mapAttributes(change: (attributes: Attributes) => Attributes): Operate 
   return mapPoints((point) => point.withAttributes(change(point.attributes)))
 }
 
-/** Gives a label another name and its values others; a label that has the new name already gives way. */
+/** Renames a label and its values; an existing label with the new name is replaced. */
 function updateLabel(
   label: string,
   newLabel: string,
@@ -100,7 +100,7 @@ function updateLabel(
   }
 }
 
-/** An int becomes a double, and a double an int, without its fraction; one that no int64 comes near stays a double. */
+/** An int becomes a double, and a double an int, without its fraction; a double that is out of range for int64 stays a double. */
 function toggle(point: NumberPoint): NumberPoint {
   const { value, isInt } = point
   if (value === undefined) return point

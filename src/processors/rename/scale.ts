@@ -12,9 +12,10 @@ import type {
 } from '../../otlp/metrics/points.ts'
 
 /**
- * Whether every value of a metric can be multiplied. The buckets of an exponential histogram can only move by whole buckets, so
- * most factors are met by the nearest one. That changes with the scale, and a cumulative histogram whose scale changed would then
- * have lost counts in some buckets, which says that it began again: all it ever counted would count twice.
+ * Whether every value of a metric can be multiplied. The buckets of an exponential histogram can only move by whole
+ * buckets, so most factors have to be approximated. The approximation depends on the scale, and a cumulative histogram
+ * whose scale changed would then lose counts in some buckets, which looks like a restart: everything it ever counted
+ * would count twice.
  */
 export function canScale(metric: Metric, factor: number): boolean {
   const { type, temporality } = metric
@@ -31,7 +32,7 @@ export function canScale(metric: Metric, factor: number): boolean {
 /** Multiplies every value of a metric that `canScale` accepts. */
 export function scaleMetric(metric: Metric, factor: number): Metric {
   const points = metric.points.map((point) => scalePoint(point, factor))
-  // What only grew only falls when it is multiplied by less than 0.
+  // A value that only grew only falls if it is multiplied by a negative number.
   return metric.with({ points, monotonic: metric.monotonic && factor > 0 })
 }
 
@@ -69,7 +70,7 @@ function scaleExponential(point: ExponentialHistogramPoint, factor: number): Exp
   const moved = (side: Buckets | undefined): Buckets | undefined => side && { ...side, offset: side.offset + shift }
   return point.with({
     ...scaleFigures(point, factor),
-    // With the buckets, of which it is a bound.
+    // Together with the buckets, because it is a bound of one.
     zeroThreshold: point.zeroThreshold * 2 ** (shift / 2 ** scale),
     positive: moved(factor > 0 ? positive : negative),
     negative: moved(factor > 0 ? negative : positive),
@@ -105,7 +106,7 @@ function scaleExemplars(exemplars: readonly Exemplar[], factor: number): readonl
   })
 }
 
-/** An int stays one where the factor is a whole number and int64 holds the result. */
+/** An int stays an int if the factor is a whole number and int64 holds the result. */
 function scaleValue({ value = 0, isInt }: NumberValue, factor: number): NumberValue {
   if (isInt && Number.isInteger(factor)) return storable({ value: BigInt(value) * BigInt(factor), isInt })
   return { value: Number(value) * factor, isInt: false }

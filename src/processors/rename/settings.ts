@@ -7,12 +7,12 @@ export type AggregationType = (typeof AGGREGATION_TYPES)[number]
 
 const valueAction = {
   value: { doc: 'The value of the label.', format: 'string', default: null },
-  new_value: { doc: 'What it becomes.', format: 'string', default: null },
+  new_value: { doc: 'The new value.', format: 'string', default: null },
 } as const satisfies Settings
 
 const operation = {
   action: {
-    doc: 'What is done to the data points: see the table above.',
+    doc: 'The operation on the data points: see the table above.',
     format: [
       'update_label',
       'add_label',
@@ -24,10 +24,10 @@ const operation = {
     ],
     default: null,
   },
-  label: { doc: 'The label that is changed or looked at.', format: 'string', default: undefined },
-  new_label: { doc: 'The new name of the label, or the label that is added.', format: 'string', default: undefined },
+  label: { doc: 'The label to change or check.', format: 'string', default: undefined },
+  new_label: { doc: 'The new name of the label, or the label to add.', format: 'string', default: undefined },
   new_value: {
-    doc: 'The value of the label that is added, or the one that replaces the aggregated values.',
+    doc: 'The value of the new label, or the value that replaces the aggregated ones.',
     format: 'string',
     default: undefined,
   },
@@ -38,21 +38,21 @@ const operation = {
     default: undefined,
   },
   label_set: {
-    doc: 'The labels that stay; the others are aggregated away.',
+    doc: 'The labels to keep; the others are aggregated away.',
     format: { list: 'string' },
     default: undefined,
   },
   aggregated_values: {
-    doc: 'The values of the label that become one.',
+    doc: 'The values of the label to aggregate into one.',
     format: { list: 'string' },
     default: undefined,
   },
   aggregation_type: {
-    doc: 'How the values of data points that become the same are aggregated.',
+    doc: 'How the values of data points that become equal are aggregated.',
     format: AGGREGATION_TYPES,
     default: undefined,
   },
-  experimental_scale: { doc: 'What values are multiplied by.', format: 'number', default: undefined },
+  experimental_scale: { doc: 'The factor for all values.', format: 'number', default: undefined },
 } as const satisfies Settings
 
 export const transform = {
@@ -63,38 +63,38 @@ export const transform = {
     default: 'strict',
   },
   experimental_match_labels: {
-    doc: 'Only data points with these labels are taken, each label with what its value has to match; a label that is missing counts as empty. Unset: all are.',
+    doc: 'Only data points with these labels are taken. Each label has a pattern for its value; a missing label counts as empty. Unset: all data points.',
     format: { map: 'string' },
     default: undefined,
   },
   action: {
-    doc: 'Whether the metric itself is changed (`update`) or a copy of it (`insert`), one metric is made of all (`combine`), or they move to a resource of their own (`group`).',
+    doc: 'Whether to change the metric itself (`update`) or a copy of it (`insert`), to combine all metrics into one (`combine`), or to move them to a resource of their own (`group`).',
     format: ['update', 'insert', 'combine', 'group'],
     default: 'update',
   },
   new_name: {
-    doc: 'The new name. With `regexp`, `$1` and `$name` stand for what the groups found.',
+    doc: 'The new name. With `regexp`, `$1` and `$name` stand for the texts of the groups.',
     format: 'string',
     default: undefined,
   },
-  new_unit: { doc: 'The new unit, as UCUM writes it.', format: 'string', default: undefined },
+  new_unit: { doc: 'The new unit, in UCUM.', format: 'string', default: undefined },
   aggregation_type: {
-    doc: 'With `combine`: how the values of data points that become the same are aggregated.',
+    doc: 'With `combine`: how the values of data points that become equal are aggregated.',
     format: AGGREGATION_TYPES,
     default: undefined,
   },
   submatch_case: {
-    doc: 'With `combine`: whether the labels made of what groups found are put into lower or upper case. Unset: they stay as they are.',
+    doc: 'With `combine`: whether labels made from groups are put into lower or upper case. Unset: they stay as they are.',
     format: ['lower', 'upper'],
     default: undefined,
   },
   group_resource_labels: {
-    doc: 'With `group`: what the new resource has in addition to the attributes of the old one.',
+    doc: 'With `group`: the attributes that the new resource has in addition to those of the old one.',
     format: { map: 'string' },
     default: undefined,
   },
   operations: {
-    doc: 'What is done to the data points, one after the other.',
+    doc: 'The operations on the data points, applied one after the other.',
     format: { list: { settings: operation } },
     default: [],
   },
@@ -103,7 +103,7 @@ export const transform = {
 export type Transform = ConfigOf<typeof transform>
 export type Operation = ConfigOf<typeof operation>
 
-/** The settings that an action needs, and those it may have. It takes no others. */
+/** The settings that an action requires, and those that it allows. It accepts no others. */
 interface Takes<Setting> {
   readonly needed: readonly Setting[]
   readonly optional?: readonly Setting[]
@@ -132,7 +132,7 @@ const OPERATIONS: Readonly<Record<Operation['action'], Takes<keyof Operation>>> 
 /** The operations that may change some data points of a metric and leave the others as they are. */
 const PARTIAL: readonly Operation['action'][] = ['update_label', 'toggle_scalar_data_type', 'experimental_scale_value']
 
-/** What is wrong with a transform that the formats of its settings cannot say. */
+/** The mistakes in a transform that the formats of its settings cannot express. */
 export function* checkTransform(transform: Transform, path: string): Generator<Finding> {
   const { include, match_type, experimental_match_labels: labels, action, new_name, new_unit, operations } = transform
   yield* checkTaken(
@@ -153,7 +153,7 @@ export function* checkTransform(transform: Transform, path: string): Generator<F
     yield { path, message: 'changes nothing: give new_name, new_unit or operations' }
   }
   if (action === 'combine' && new_name !== undefined && /\$[\w{]/.test(new_name)) {
-    yield { path: `${path}.new_name`, message: 'must be one name; what groups find becomes labels of the metric' }
+    yield { path: `${path}.new_name`, message: 'must be one name; the texts of groups become labels of the metric' }
   }
   if (transform.submatch_case !== undefined && match_type !== 'regexp') {
     yield { path: `${path}.submatch_case`, message: 'needs `match_type: regexp`, since only that has groups' }
@@ -163,7 +163,7 @@ export function* checkTransform(transform: Transform, path: string): Generator<F
   if (action === 'update' && labels !== undefined && whole) {
     yield {
       path: `${path}.experimental_match_labels`,
-      message: `allows, with \`action: update\`, only the operations ${PARTIAL.join(', ')}: the rest is about a metric with all of its data points; use \`insert\`, \`combine\` or \`group\``,
+      message: `allows, with \`action: update\`, only the operations ${PARTIAL.join(', ')}: all others need all data points of a metric; use \`insert\`, \`combine\` or \`group\``,
     }
   }
   for (const [index, each] of operations.entries()) yield* checkOperation(each, `${path}.operations[${index}]`)
@@ -175,7 +175,7 @@ function* checkOperation(operation: Operation, path: string): Generator<Finding>
   if (action === 'update_label' && new_label === undefined && values === undefined) {
     yield { path, message: 'changes nothing: give new_label or value_actions' }
   }
-  if (scale === 0) yield { path: `${path}.experimental_scale`, message: 'must not be 0, which leaves nothing' }
+  if (scale === 0) yield { path: `${path}.experimental_scale`, message: 'must not be 0, which would erase every value' }
   const newValues = [
     { at: 'new_value', text: new_value },
     ...(values ?? []).map((each, index) => ({ at: `value_actions[${index}].new_value`, text: each.new_value })),
@@ -191,7 +191,7 @@ function* checkOperation(operation: Operation, path: string): Generator<Finding>
   }
 }
 
-/** Finds the settings that an action needs and that are missing, and those that it does not take. */
+/** Finds missing settings that an action requires, and settings that it does not accept. */
 function* checkTaken<S extends object>(
   settings: S,
   action: string,

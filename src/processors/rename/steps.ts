@@ -12,23 +12,23 @@ import { operationOf } from './operations.ts'
 import { canScale } from './scale.ts'
 import type { Transform } from './settings.ts'
 
-/** Where a step puts what leaves the metrics of its scope. */
+/** Where a step puts metrics that leave their scope. */
 export interface Aside {
   readonly deleted: (points: number) => void
   /** The metrics move to a resource that has these attributes in addition. No further step sees them. */
   readonly grouped: (labels: Readonly<Record<string, string>>, metrics: readonly Metric[]) => void
 }
 
-/** What one transform makes of all metrics of a scope. */
+/** The result of one transform for all metrics of a scope. */
 export type Step = (metrics: readonly Metric[], aside: Aside) => Divided<readonly Metric[]>
 
 /**
- * What a transform makes of a metric: none where all of its data points were deleted. `undefined`: it cannot be done to this
- * metric, which then keeps its name and unit, too.
+ * The result of a transform for a metric: none if all of its data points were deleted. `undefined`: it cannot be
+ * applied to this metric, which then also keeps its name and unit.
  */
 type Changed = Metric | readonly Metric[] | undefined
 
-/** What is done to each metric: at once, or in turns to one of many points. */
+/** The change to each metric: at once, or in turns for one with many points. */
 interface Work {
   readonly divide: (metric: Metric) => Division
   readonly divideInTurns: (metric: Metric) => Divided<Division>
@@ -36,14 +36,14 @@ interface Work {
   changeInTurns(metric: Metric, aside: Aside): Divided<Changed>
 }
 
-/** As many data points as a metric may have, without reading one that came as bytes. */
+/** An upper limit for the data points of a metric, without reading one that came as bytes. */
 function atMost(metric: Metric): number {
   const { encoded } = metric
-  // Each takes a tag, a length and a time, at least.
+  // Each takes at least a tag, a length and a time.
   return encoded === undefined ? metric.points.length : (encoded.end - encoded.start) / 8
 }
 
-/** What is done to each of the metrics. */
+/** The change to each of the metrics. */
 function* each<T>(
   metrics: readonly Metric[],
   atOnce: (metric: Metric) => T,
@@ -62,7 +62,7 @@ function* each<T>(
   return done
 }
 
-/** Makes the function that does one transform, which was checked before. */
+/** Makes a function that applies one checked transform. */
 export function stepOf(config: Transform, log: Logger): Step {
   const work = { ...divisionOf(config), ...changeOf(config, log) }
   switch (config.action) {
@@ -98,7 +98,7 @@ function divided(metrics: readonly Metric[], work: Work): Divided<Division[]> {
   return each(metrics, work.divide, work.divideInTurns)
 }
 
-/** What becomes of that which was chosen of each metric. */
+/** The changes to the chosen part of each metric. */
 function* changed(parts: readonly Division[], work: Work, aside: Aside): Divided<Changed[]> {
   const chosen = parts.flatMap((part) => part.chosen ?? [])
   const all = yield* each(
@@ -110,7 +110,7 @@ function* changed(parts: readonly Division[], work: Work, aside: Aside): Divided
   return parts.map((part) => (part.chosen === undefined ? undefined : all[next++]))
 }
 
-/** What a transform takes of a metric, and what it leaves, which together have all of its data points. */
+/** The part of a metric that a transform takes, and the rest; together they have all of its data points. */
 interface Division {
   readonly chosen?: Metric
   readonly rest?: Metric
@@ -125,7 +125,7 @@ function divisionOf({
   const matchesName = matches(include)
   const matchers = Object.entries(labels).map(([key, value]) => [key, matches(value)] as const)
   const matchesLabels = ({ attributes }: DataPoint): boolean =>
-    // A label that is not there counts as empty.
+    // A missing label counts as empty.
     matchers.every(([key, matchesValue]) => matchesValue(attributes.text(key) ?? ''))
   const divide = (metric: Metric): Division => {
     if (!matchesName(metric.name)) return { rest: metric }
@@ -161,9 +161,9 @@ function changeOf(
   const expression = match_type === 'regexp' ? new RegularExpression(include) : undefined
   const operate = operations.map(operationOf)
   const factors = operations.flatMap(({ experimental_scale }) => experimental_scale ?? [])
-  /** The factor by which a metric cannot be multiplied. */
+  /** The factor that a metric cannot be multiplied by. */
   const refused = (metric: Metric): number | undefined => factors.find((factor) => !canScale(metric, factor))
-  /** The metric before the operations; `undefined` as of `Changed`. */
+  /** The metric before the operations; `undefined` as in `Changed`. */
   const named = (metric: Metric, factor: number | undefined): Metric | undefined => {
     if (factor !== undefined) {
       if (metric.type !== 'none') log.warn(NOT_SCALED, { metric: metric.name, factor })
@@ -198,12 +198,12 @@ function changeOf(
 }
 
 const NOT_SCALED =
-  'A cumulative exponential histogram can only be multiplied by what moves it by whole buckets, such as 2 or 1024, so this one stays as it is, name and unit included. Its differences can be multiplied by anything: put cumulative_to_delta before this processor.'
+  'A cumulative exponential histogram can only be multiplied by factors that move it by whole buckets, such as 2 or 1024, so this one stays unchanged, including its name and unit. Its differences can be multiplied by any factor: put cumulative_to_delta in front of this processor.'
 
-/** Makes one metric of those that are chosen, unless they differ in what their values mean. */
+/** Makes one metric of the chosen ones, unless the meanings of their values differ. */
 function combineStep(config: Transform, work: Work, log: Logger): Step {
   const combine = combinationOf(config)
-  // One that holds no data this version knows has nothing to combine.
+  // A metric without data that this version knows has nothing to combine.
   const combinable: Work = {
     ...work,
     divide: (metric) => (metric.type === 'none' ? { rest: metric } : work.divide(metric)),
@@ -223,11 +223,11 @@ function combineStep(config: Transform, work: Work, log: Logger): Step {
 }
 
 const NOT_COMBINED =
-  'Metrics that differ in type, unit, temporality or monotonicity are not combined; all that were chosen stay as they are.'
+  'Metrics that differ in type, unit, temporality or monotonicity are not combined; all of the chosen ones stay unchanged.'
 
 /**
- * Puts what the groups of the expression found in the place of `$1`, `${1}` and `$name`, nothing for unknown ones, and a
- * dollar in the place of `$$`. Source: https://pkg.go.dev/regexp#Regexp.Expand.
+ * Replaces `$1`, `${1}` and `$name` by the texts of the groups, by nothing if there is no such group, and `$$` by a
+ * dollar. Source: https://pkg.go.dev/regexp#Regexp.Expand.
  */
 function expandName(template: string, name: string, expression: RegExp | undefined): string {
   const found = expression?.exec(name)

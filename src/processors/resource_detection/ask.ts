@@ -14,12 +14,12 @@ export interface Answer {
   readonly text: string
 }
 
-/** More than any service has to say. */
+/** More than any service sends. */
 const MAX_ANSWER = 1024 * 1024
 
 /**
- * Asks a service on this machine, past any proxy and on a connection of its own, which is closed again.
- * Resolves with whatever it answers. @throws when it does not answer before `signal` aborts, or at too great a length
+ * Asks a service on this machine, past any proxy and on a connection of its own, which is closed afterwards. Resolves
+ * with the answer. @throws if it does not answer before `signal` aborts, or the answer is too long
  */
 export async function ask(url: string, { method = 'GET', headers, signal, socketPath }: Question): Promise<Answer> {
   // Only where something is asked: most processes need nothing else of it.
@@ -37,21 +37,21 @@ export async function ask(url: string, { method = 'GET', headers, signal, socket
   }
 }
 
-/** The text of an answer that is as it should be. @throws when the service says anything but 200 */
+/** The text of a successful answer. @throws if the status is anything but 200 */
 export async function askFor(url: string, question: Question): Promise<string> {
   const { status, text } = await ask(url, question)
   if (status !== 200) throw new Error(`${question.method ?? 'GET'} ${url}: ${status}`)
   return text
 }
 
-/** The same for an answer in JSON. @throws also when it is not an object */
+/** The same for an answer in JSON. @throws also if it is not an object */
 export async function askForJson(url: string, question: Question): Promise<Readonly<Record<string, unknown>>> {
   const value: unknown = JSON.parse(await askFor(url, question))
   if (typeof value !== 'object' || value === null) throw new Error(`GET ${url}: the answer is not an object`)
   return value as Record<string, unknown>
 }
 
-/** The value if it is a text, as which services write what they do not know as ''. */
+/** The value if it is a non-empty text, because services write unknown values as ''. */
 export function textOf(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }

@@ -8,11 +8,11 @@ export const azure = defineDetector({
     ...cloudAttributes,
     'azure.vm.name': { doc: 'Name of the machine in its resource group.', enabled: true },
     'azure.vm.size': { doc: 'The type of the machine.', enabled: true },
-    'azure.vm.scaleset.name': { doc: 'The scale set the machine belongs to.', enabled: true },
+    'azure.vm.scaleset.name': { doc: 'The scale set of the machine.', enabled: true },
     'azure.resource_group.name': { doc: 'The resource group.', enabled: true },
   },
   settings: {
-    endpoint: { doc: 'Where the metadata service is.', format: 'url', default: 'http://169.254.169.254' },
+    endpoint: { doc: 'The address of the metadata service.', format: 'url', default: 'http://169.254.169.254' },
   },
   async detect({ endpoint }, { signal }) {
     const url = `${endpoint.replace(/\/+$/, '')}/metadata/instance/compute?api-version=2021-02-01&format=json`

@@ -29,8 +29,8 @@ interface Circumstances {
 }
 
 /**
- * Asks the detectors, all at once; `config` has the settings of each. Never throws: resolves with what each of them found, and `undefined` for one that could
- * not be asked or did not answer in time, which is logged.
+ * Asks all detectors at once; `config` has the settings of each. Never throws: resolves with the findings of each, and
+ * with `undefined` for one that could not be asked or did not answer in time, which is logged.
  */
 export async function detect(
   names: readonly DetectorName[],
@@ -49,7 +49,11 @@ export async function detect(
   const found = names.map(async (name) => {
     try {
       const fail = (cause: string, error: unknown) =>
-        log.warn('A resource detector did not find everything.', { detector: name, cause, error: errorMessage(error) })
+        log.warn('A resource detector found only a part of its attributes.', {
+          detector: name,
+          cause,
+          error: errorMessage(error),
+        })
       const work = detectOne(detectors[name], config[name] ?? {}, ended.signal, fail)
       return [name, await Promise.race([work, aborted])] as const
     } catch (error) {

@@ -6,28 +6,28 @@ export type AttributeTable = Readonly<Record<string, { readonly doc: string; rea
 
 export type Found = Readonly<Record<string, AttributeValue>>
 
-/** What a detector is given beside its settings. */
+/** The context that a detector is given in addition to its settings. */
 export interface Detection {
   /** Aborted when it takes too long, or when the pipeline stops. */
   readonly signal: AbortSignal
   /** Names of the attributes that are switched on. */
   readonly wanted: readonly string[]
-  /** Reports what could not be found while something else could. */
+  /** Reports attributes that could not be found, if others could. */
   readonly fail: (cause: string, error: unknown) => void
 }
 
-/** Asks one source what it knows of the resource. */
+/** Asks one source for the resource attributes that it knows. */
 export interface Detector<S extends Settings = Settings> {
   /** One sentence for the component's page. */
   readonly doc: string
   readonly attributes: AttributeTable
-  /** Settings beside `resource_attributes`. */
+  /** Settings other than `resource_attributes`. */
   readonly settings: S
-  /** Attributes that are `undefined`, empty or not wanted are left out by the caller. Throws when the source does not answer. */
+  /** The caller leaves out attributes that are `undefined`, empty or not wanted. Throws if the source does not answer. */
   detect(config: ConfigOf<S>, detection: Detection): Promise<Found>
 }
 
-/** Lends types to a detector and returns it as it is. */
+/** Adds types to a detector and returns it unchanged. */
 export function defineDetector<const S extends Settings>(detector: Detector<S>): Detector<S> {
   return detector
 }
@@ -46,13 +46,13 @@ export function switches(attributes: AttributeTable): Readonly<Record<string, Sw
   )
 }
 
-/** What virtual machines of every cloud have. */
+/** The attributes that virtual machines of every cloud have. */
 export const cloudAttributes = {
   'cloud.provider': { doc: 'The cloud.', enabled: true },
-  'cloud.platform': { doc: 'The service of the cloud that this runs on.', enabled: true },
+  'cloud.platform': { doc: 'The cloud service that this runs on.', enabled: true },
   'cloud.account.id': { doc: 'The account, project or subscription.', enabled: true },
   'cloud.region': { doc: 'The region.', enabled: true },
   'cloud.availability_zone': { doc: 'The zone within the region.', enabled: true },
-  'host.id': { doc: 'Identity of the machine in its cloud.', enabled: true },
+  'host.id': { doc: 'ID of the machine in its cloud.', enabled: true },
   'host.name': { doc: 'Name of the machine.', enabled: true },
 } as const satisfies AttributeTable

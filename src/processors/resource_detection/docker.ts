@@ -5,13 +5,13 @@ import { defineDetector } from './detector.ts'
 import type { Found } from './detector.ts'
 
 export const docker = defineDetector({
-  doc: 'the container this runs in, and what Docker reports about it if its socket is mounted',
+  doc: 'the container that this runs in, with details from Docker if its socket is mounted',
   attributes: {
-    'container.id': { doc: 'From `/proc/self`, without asking Docker.', enabled: true },
+    'container.id': { doc: 'Read from `/proc/self`, without Docker.', enabled: true },
     'container.name': { doc: 'Asks Docker.', enabled: true },
     'container.image.name': { doc: 'Asks Docker.', enabled: true },
-    'host.name': { doc: 'Name of the host of the containers. Asks Docker.', enabled: true },
-    'os.type': { doc: 'Operating system of the host of the containers. Asks Docker.', enabled: true },
+    'host.name': { doc: "Name of the containers' host. Asks Docker.", enabled: true },
+    'os.type': { doc: "Operating system of the containers' host. Asks Docker.", enabled: true },
   },
   settings: {
     socket: { doc: "Docker's socket.", format: 'path', default: '/var/run/docker.sock' },
@@ -22,9 +22,9 @@ export const docker = defineDetector({
     try {
       return { 'container.id': id, ...(await askDocker(socket, id, signal)) }
     } catch (error) {
-      // In a container, not to be given the socket is the rule.
+      // A container usually has no access to the socket.
       if (id === undefined) throw error
-      fail('Docker reports nothing more than the id of the container.', error)
+      fail('Docker reports only the id of the container.', error)
       return { 'container.id': id }
     }
   },
@@ -44,16 +44,16 @@ async function askDocker(socketPath: string, id: string | undefined, signal: Abo
 }
 
 /**
- * The id of the container this process runs in; `undefined` outside of one, or where its runtime leaves no trace. With version 1
- * of cgroups it stands in the path of the group; with version 2, where a container sees only its own part of the tree, in
- * what Docker and Podman mount into it.
+ * The id of the container that this process runs in; `undefined` outside of one, or if its runtime leaves no trace.
+ * With version 1 of cgroups it is in the path of the group; with version 2, where a container sees only its own part of
+ * the tree, it is in the files that Docker and Podman mount into it.
  */
 export function containerId(files: HostFiles): string | undefined {
   const groups = files.optionalText('proc/self/cgroup') ?? ''
   const ofGroup = /[-/:]([\da-f]{64}|[\da-f]{32}-\d+)(?:\.scope)?$/m.exec(groups)?.[1]
   if (ofGroup !== undefined) return ofGroup
   const mounts = files.optionalText('proc/self/mountinfo') ?? ''
-  // In a pod, the files come from the sandbox, whose id is another.
+  // In a pod, the files come from the sandbox, which has another id.
   if (mounts.includes('/kubelet/pods/')) return undefined
   return /\/(?:docker\/containers|overlay-containers)\/([\da-f]{64})\//.exec(mounts)?.[1]
 }

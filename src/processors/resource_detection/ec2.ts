@@ -6,12 +6,12 @@ export const ec2 = defineDetector({
   doc: "Amazon EC2's instance metadata service, version 2; in a container it answers only where the hop limit is at least 2",
   attributes: {
     ...cloudAttributes,
-    'host.image.id': { doc: 'The image the machine was started from.', enabled: true },
+    'host.image.id': { doc: 'The image that the machine was started from.', enabled: true },
     'host.type': { doc: 'The type of the machine.', enabled: true },
   },
   settings: {
     endpoint: {
-      doc: 'Where the metadata service is.',
+      doc: 'The address of the metadata service.',
       format: 'url',
       default: 'http://169.254.169.254',
       env: ['AWS_EC2_METADATA_SERVICE_ENDPOINT'],

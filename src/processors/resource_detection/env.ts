@@ -2,17 +2,17 @@ import { defineDetector } from './detector.ts'
 
 /** Source: OpenTelemetry specification, Resource SDK, "Specifying resource information via an environment variable". */
 export const env = defineDetector({
-  doc: 'what `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say',
+  doc: 'the values of `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`',
   attributes: {},
   settings: {
     resource_attributes: {
-      doc: 'Attributes as `key=value`, with commas between them; a comma or `=` within is written in percent encoding.',
+      doc: 'Attributes as `key=value`, separated by commas; a comma or `=` within a value is percent-encoded.',
       format: 'string',
       default: undefined,
       env: ['OTEL_RESOURCE_ATTRIBUTES'],
     },
     service_name: {
-      doc: 'The attribute `service.name`; it wins over the one in `resource_attributes`.',
+      doc: 'The attribute `service.name`; it takes precedence over the one in `resource_attributes`.',
       format: 'string',
       default: undefined,
       env: ['OTEL_SERVICE_NAME'],
@@ -23,13 +23,13 @@ export const env = defineDetector({
     try {
       Object.assign(found, parseAttributes(resource_attributes))
     } catch (error) {
-      fail('The resource attributes of the environment are left out.', error)
+      fail('The resource attributes in the environment are invalid and are ignored.', error)
     }
     return { ...found, ...(service_name && { 'service.name': service_name }) }
   },
 })
 
-/** @throws when a part is not `key=value`: then, says the specification, nothing of it counts */
+/** @throws if a part is not `key=value`: the specification says that the whole value is ignored then */
 function parseAttributes(text: string): Record<string, string> {
   const parts = text.split(',').filter((part) => part.trim() !== '')
   return Object.fromEntries(

@@ -12,11 +12,11 @@ export const gcp = defineDetector({
     'gcp.gce.instance.hostname': { doc: 'Full name of the machine in the network.', enabled: false },
   },
   settings: {
-    endpoint: { doc: 'Where the metadata server is.', format: 'url', default: 'http://metadata.google.internal' },
+    endpoint: { doc: 'The address of the metadata server.', format: 'url', default: 'http://metadata.google.internal' },
   },
   async detect({ endpoint }, { signal }) {
     const base = `${endpoint.replace(/\/+$/, '')}/computeMetadata/v1`
-    // Each on its own, as text: the number that is the id of a machine does not fit into one of JSON.
+    // Each on its own, as text: the id of a machine is too large for a JSON number.
     const value = async (path: string): Promise<string | undefined> => {
       const { status, headers, text } = await ask(`${base}/${path}`, {
         headers: { 'metadata-flavor': 'Google' },
@@ -36,7 +36,7 @@ export const gcp = defineDetector({
       value('instance/machine-type'),
       value('instance/attributes/cluster-name'),
     ])
-    // `projects/123456789012/zones/europe-west1-b`; the region is what stands before the last dash.
+    // `projects/123456789012/zones/europe-west1-b`; the region is the part before the last dash.
     const zone = zonePath?.split('/').at(-1)
     return {
       'cloud.provider': 'gcp',

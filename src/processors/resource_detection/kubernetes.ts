@@ -3,10 +3,10 @@ import type { HostFiles } from '../../host/files.ts'
 import { defineDetector } from './detector.ts'
 
 export const kubernetes = defineDetector({
-  doc: "what the downward API puts into the environment: the pod's own `fieldRef`s, without a right to ask the API server",
+  doc: "variables from the downward API: the pod's own `fieldRef`s, without access to the API server",
   attributes: {
     'k8s.pod.name': { doc: '`metadata.name`.', enabled: true },
-    'k8s.pod.uid': { doc: '`metadata.uid`; without a variable, from `/proc/self`.', enabled: true },
+    'k8s.pod.uid': { doc: '`metadata.uid`; without a variable, read from `/proc/self`.', enabled: true },
     'k8s.namespace.name': {
       doc: '`metadata.namespace`; without a variable, that of the service account.',
       enabled: true,
@@ -40,7 +40,7 @@ function setting<const Names extends readonly string[]>(doc: string, ...env: Nam
   return { doc, format: 'string', default: undefined, env } as const
 }
 
-/** The UID of the pod this process runs in, from its cgroup (version 1) or from what the kubelet mounts. */
+/** The UID of the pod that this process runs in, from its cgroup (version 1) or from the files that the kubelet mounts. */
 export function podUid(files: HostFiles): string | undefined {
   const groups = files.optionalText('proc/self/cgroup') ?? ''
   const mounts = files.optionalText('proc/self/mountinfo') ?? ''

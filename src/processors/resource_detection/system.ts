@@ -7,7 +7,7 @@ export const system = defineDetector({
   attributes: resourceAttributes,
   settings: {
     root_path: {
-      doc: "The folder where the host's file system is mounted, in a container; unset on the host itself. Only on Linux.",
+      doc: "In a container, the folder where the host's file system is mounted; unset on the host itself. Only on Linux.",
       format: 'path',
       default: undefined,
     },

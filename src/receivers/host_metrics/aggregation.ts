@@ -5,14 +5,14 @@ import type { NumberPoint } from '../../otlp/metrics/points.ts'
 import type { Aggregation, MetricDeclaration, Scraper, Strategy } from './scraper.ts'
 import { selectsAll } from './selection.ts'
 
-/** The checked settings of a metric; the last two only where it has attributes. */
+/** The checked settings of a metric; the last two only if it has attributes. */
 export interface MetricConfig {
   readonly enabled: boolean
   readonly attributes?: readonly string[]
   readonly aggregation_strategy?: Strategy
 }
 
-/** Finds where a scraper's metrics lose attributes without which their points cannot be added up, or hardly. */
+/** Finds metrics of a scraper that lose attributes without which their points cannot, or should not, be added up. */
 export function* checkAggregations(
   { metrics, overlapping }: Scraper,
   settings: { readonly metrics: Readonly<Record<string, MetricConfig>> },
@@ -26,12 +26,12 @@ export function* checkAggregations(
       if (!dropped.has(attribute)) continue
       yield {
         path: place,
-        message: `must have \`${attribute}\`: its values overlap, so points cannot be joined over it`,
+        message: `must have \`${attribute}\`: its values overlap, so points cannot be aggregated over it`,
       }
     }
     if (!enabled || overlapping === undefined || !dropped.has(overlapping.attribute)) continue
     if (strategy === 'min' || strategy === 'max' || !selectsAll(settings)) continue
-    const message = `joins points of every \`${overlapping.attribute}\`, and ${overlapping.reason}: say which ones count with include or exclude, or some counts twice`
+    const message = `joins points of every \`${overlapping.attribute}\`, and ${overlapping.reason}: choose with include or exclude which ones count, or some are counted twice`
     yield { path: place, message, severity: 'warning' }
   }
 }
@@ -40,7 +40,7 @@ function droppedBy({ attributes }: MetricConfig, declaration: MetricDeclaration)
   return new Set(declaration.attributes?.filter((attribute) => attributes?.includes(attribute) === false))
 }
 
-/** What a metric's settings ask for; `undefined` when its points stay as they are. */
+/** The aggregation that a metric's settings ask for; `undefined` if its points stay as they are. */
 export function aggregationOf(config: MetricConfig, declaration: MetricDeclaration): Aggregation | undefined {
   const dropped = droppedBy(config, declaration)
   if (dropped.size === 0) return undefined
@@ -64,7 +64,7 @@ export function aggregationOf(config: MetricConfig, declaration: MetricDeclarati
 
 const folds: Readonly<Record<Strategy, (values: readonly NumberValue[]) => NumberValue>> = {
   sum: (values) => values.reduce(addValues),
-  // A double also of ints: the mean of 1 and 2 is not one.
+  // A double also for ints: the mean of 1 and 2 is not an int.
   avg: (values) => ({ value: Number(values.reduce(addValues).value) / values.length, isInt: false }),
   min: (values) => values.reduce((least, value) => (isLess(value, least) ? value : least)),
   max: (values) => values.reduce((most, value) => (isLess(most, value) ? value : most)),
@@ -74,25 +74,26 @@ function isLess(left: NumberValue, right: NumberValue): boolean {
   return (left.value ?? 0) < (right.value ?? 0)
 }
 
-/** Counters that are not there any more and are remembered, in case they come back. A host makes and removes interfaces all day. */
+/** The most vanished counters that are remembered in case they come back. A host makes and removes interfaces all day. */
 const MAX_ABSENT = 10_000
 
 interface Counter {
   readonly group: string
-  /** What it had counted when it last fell. */
+  /** Its value when it last fell. */
   readonly before: NumberValue
   readonly last: NumberValue
 }
 
 /**
- * Adds up counters so that the sum never falls, since a fall is taken for a restart in which all of the sum was counted: a counter
- * that is not there any more (an interface that was removed, a CPU that is offline) leaves what it has counted, and one that
- * falls goes on from where it was. Until one of them does, the sum is exactly that of the values, also after a restart of the process.
+ * Adds up counters so that the sum never falls, because a fall looks like a restart in which the whole sum was counted:
+ * a counter that vanishes (an interface that was removed, a CPU that is offline) keeps its part of the sum, and one
+ * that falls goes on from where it was. Until one of them does, the sum is exactly that of the values, also after a
+ * restart of the process.
  */
 class Counters {
-  /** By all their attributes, in the order in which they appeared. */
+  /** By all their attributes, in order of appearance. */
   readonly #counters = new Map<string, Counter>()
-  /** What forgotten counters had counted, by group. */
+  /** The counts of forgotten counters, by group. */
   #forgotten = new Map<string, NumberValue>()
   /** Of the last scrape, by group. */
   #totals = new Map<string, NumberValue>()
@@ -118,7 +119,7 @@ class Counters {
     const totals = new Map<string, NumberValue>()
     for (const group of groups.keys()) {
       const [sum, earlier] = [sums.get(group) as NumberValue, this.#totals.get(group)]
-      // Another order of adding doubles may round down.
+      // Adding doubles in another order may round down.
       totals.set(group, earlier !== undefined && isLess(sum, earlier) ? earlier : sum)
     }
     this.#totals = totals

@@ -40,7 +40,7 @@ const metrics = {
     on: 'linux',
   },
   'container.cpu.usage': {
-    doc: 'CPUs in use, from 0 to the number of CPUs, the mean since the scrape before.',
+    doc: 'CPUs in use, from 0 to the number of CPUs, as the mean since the previous scrape.',
     unit: '{cpu}',
     type: 'gauge',
     value: 'double',
@@ -56,7 +56,7 @@ const metrics = {
     on: 'linux',
   },
   'container.cpu.throttling_data.periods': {
-    doc: 'Periods in which the limit was watched over.',
+    doc: 'Periods in which the limit was enforced.',
     unit: '{periods}',
     type: 'sum',
     monotonic: true,
@@ -65,7 +65,7 @@ const metrics = {
     on: 'linux',
   },
   'container.cpu.throttling_data.throttled_periods': {
-    doc: 'Periods in which the limit was reached and processes had to wait.',
+    doc: 'Periods in which the limit was reached, so that processes had to wait.',
     unit: '{periods}',
     type: 'sum',
     monotonic: true,
@@ -91,7 +91,7 @@ const metrics = {
     on: 'linux',
   },
   'container.memory.working_set': {
-    doc: 'Bytes of memory in use except for page cache that can be reclaimed easily: the part that counts against the limit.',
+    doc: 'Bytes of memory in use, without page cache that can be reclaimed easily: the part that counts against the limit.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -160,7 +160,7 @@ const metrics = {
   },
   'container.cpu.linux.pressure.total': {
     ...pressure,
-    doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for a CPU. Only with version 2 of cgroups, as the next two.',
+    doc: 'Seconds in which `some` of the processes, or all of them (`full`), waited for a CPU. Only with version 2 of cgroups, like the next two.',
   },
   'container.memory.linux.pressure.total': {
     ...pressure,
@@ -174,12 +174,12 @@ const metrics = {
 
 type ContainerScrape = Scrape<typeof metrics>
 
-/** Reads the files of one controller and records what they say. What they lack, it leaves out. */
+/** Reads the files of one controller and records their figures. It leaves out figures that they lack. */
 type Part = (scrape: ContainerScrape, group: ControlGroup) => void
 
-/** The container this process itself runs in, whatever `root_path` says: a group has no other way to be seen from within. */
+/** The container that this process itself runs in, whatever `root_path` says: other groups cannot be seen from within. */
 export const container = defineScraper({
-  doc: 'The container this process runs in, or the service, by its control group (version 1 or 2): CPU time and throttling, memory, disks, processes, pressure. Independent of `root_path`. Sums begin with the first process of the container.',
+  doc: 'The container or service that this process runs in, from its control group (version 1 or 2): CPU time and throttling, memory, disks, processes, pressure. Independent of `root_path`. Sums start with the first process of the container.',
   metrics,
   settings: {},
   linux(_config, _root, own) {
@@ -292,7 +292,7 @@ function recordDisks(scrape: ContainerScrape, group: ControlGroup, own: Root): v
     // 8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0
     forEachLine(scrape, 'io.stat', group.text('io.stat') ?? '', ([number, ...fields], figure) => {
       const bytes = new Map(fields.map((field) => field.split('=') as [string, string]))
-      // Of a disk that was never used only the number is there.
+      // If a disk was never used, its line has only the number.
       if (!bytes.has('rbytes')) return
       for (const direction of ['read', 'write']) {
         record(
@@ -304,7 +304,7 @@ function recordDisks(scrape: ContainerScrape, group: ControlGroup, own: Root): v
     })
     return
   }
-  // 8:0 Read 4096, with a total behind them.
+  // 8:0 Read 4096, with a total behind the lines.
   const file = 'blkio.throttle.io_service_bytes'
   forEachLine(scrape, file, group.text(`${file}_recursive`) ?? group.text(file) ?? '', ([number, operation, bytes]) => {
     if (operation === 'Read' || operation === 'Write') record(number, operation.toLowerCase(), whole(bytes))

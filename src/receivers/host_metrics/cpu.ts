@@ -9,10 +9,10 @@ const TICKS_PER_SECOND = 100
 /** The unit of the times of `os.cpus()`. */
 const MILLISECONDS_PER_SECOND = 1000
 
-/** The columns of a `cpu` line of `/proc/stat`. The guest times behind them are part of `user` and `nice` already. */
+/** The columns of a `cpu` line of `/proc/stat`. The guest times after them are already part of `user` and `nice`. */
 const STATES = ['user', 'nice', 'system', 'idle', 'wait', 'interrupt', 'softirq', 'steal'] as const
 
-/** The time that each CPU spent in each state, in whole units, by name (`cpu0`); NaN where it is not understood. */
+/** The time that each CPU spent in each state, in whole units, by name (`cpu0`); NaN if it is not understood. */
 type CpuTimes = Map<string, Readonly<Record<string, number>>>
 
 const metrics = {
@@ -26,7 +26,7 @@ const metrics = {
     enabled: true,
   },
   'system.cpu.utilization': {
-    doc: 'Share of the time since the last scrape that each logical CPU spent in each state, from 0 to 1.',
+    doc: 'Fraction of the time since the last scrape that each logical CPU spent in each state, from 0 to 1.',
     unit: '1',
     type: 'gauge',
     value: 'double',
@@ -102,7 +102,7 @@ export const cpu = defineScraper({
   },
 })
 
-/** Records the times, and the utilization against the scrape before for every CPU that was there then. */
+/** Records the times and, for every CPU that was there in the previous scrape, the utilization since then. */
 function timesRecorder(unitsPerSecond: number): (scrape: Scrape<typeof metrics>, times: CpuTimes) => void {
   let previous: CpuTimes = new Map()
   return (scrape, times) => {
@@ -112,7 +112,7 @@ function timesRecorder(unitsPerSecond: number): (scrape: Scrape<typeof metrics>,
       }
       const before = previous.get(cpu)
       if (before === undefined) continue
-      // A time may go back (the kernel corrects `wait`, a CPU that comes online again may start anew): that is no time spent.
+      // A time may go back (the kernel corrects `wait`, a CPU that comes online again may start at 0): that counts as no time.
       const spent = Object.entries(states).map(([state, time]) => [state, Math.max(0, time - before[state])] as const)
       const total = spent.reduce((sum, [, time]) => sum + time, 0)
       if (!(total > 0)) continue
@@ -122,7 +122,7 @@ function timesRecorder(unitsPerSecond: number): (scrape: Scrape<typeof metrics>,
   }
 }
 
-/** What the frequency driver says, or what the processor is said to run at. */
+/** The frequency that the driver reports, or the nominal frequency of the processor. */
 function recordFrequencies(scrape: Scrape<typeof metrics>, root: Root, names: readonly string[]): void {
   const said = new Map<string, string>()
   const info = root.optionalText('proc/cpuinfo') ?? ''

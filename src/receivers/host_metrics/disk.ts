@@ -3,7 +3,10 @@ import { atLeast, forEachLine } from './proc_text.ts'
 import { defineScraper } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
-/** The unit of the amounts in `/proc/diskstats`, whatever the disk's own. Source: the kernel's `Documentation/admin-guide/iostats.rst`. */
+/**
+ * The unit of the amounts in `/proc/diskstats`, whatever the disk's own is. Source: the kernel's
+ * `Documentation/admin-guide/iostats.rst`.
+ */
 const SECTOR_BYTES = 512
 
 export const disk = defineScraper({
@@ -30,7 +33,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
     'system.disk.io_time': {
-      doc: 'Seconds in which the disk had something to do.',
+      doc: 'Seconds in which the disk was busy.',
       unit: 's',
       type: 'sum',
       monotonic: true,
@@ -40,7 +43,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
     'system.disk.operation_time': {
-      doc: 'Seconds spent on reads and writes, those at the same time added up.',
+      doc: 'Seconds spent on reads and writes; concurrent ones are added up.',
       unit: 's',
       type: 'sum',
       monotonic: true,
@@ -50,7 +53,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
     'system.disk.weighted_io_time': {
-      doc: 'Seconds in which the disk had something to do, times the operations that waited.',
+      doc: 'Seconds in which the disk was busy, times the operations that waited.',
       unit: 's',
       type: 'sum',
       monotonic: true,
@@ -69,7 +72,7 @@ export const disk = defineScraper({
       on: 'linux',
     },
     'system.disk.merged': {
-      doc: 'Reads and writes that were joined with an adjacent one.',
+      doc: 'Reads and writes that were merged with an adjacent one.',
       unit: '{operations}',
       type: 'sum',
       monotonic: true,
@@ -82,7 +85,7 @@ export const disk = defineScraper({
   overlapping: { attribute: 'device', reason: 'a partition is a device of its own, in addition to its disk' },
   settings: {
     include: selectionSettings('devices', 'The only devices to collect, such as `sda`; all when empty.'),
-    exclude: selectionSettings('devices', 'Devices to leave out, such as `^loop` as a regular expression.'),
+    exclude: selectionSettings('devices', 'Devices to leave out, such as `^loop` with `match_type: regexp`.'),
   },
   linux({ include, exclude }, root) {
     const selected = selector('devices', include, exclude)

@@ -8,19 +8,19 @@ import { defineScraper } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
-/** How long a mount may take to answer, in milliseconds. One that is alive takes microseconds. */
+/** How long a mount may take to answer, in milliseconds. A working one takes microseconds. */
 const MOUNT_TIMEOUT = 1000
 
-/** A question without an answer holds one of the four threads of Node.js; names are resolved and files are read on the others. */
+/** An unanswered call holds one of the four threads of Node.js; names are resolved and files are read on the others. */
 const MAX_UNANSWERED = 2
 
-/** Types behind which there is another machine that may not answer. `autofs` mounts one when asked. */
+/** Types that depend on another machine, which may not answer. `autofs` mounts one when it is read. */
 const NETWORK_TYPES =
   /^(nfs4?|cifs|smb[23]?|smbfs|ncpfs|afs|coda|9p|ceph|glusterfs|lustre|gpfs|beegfs|orangefs|davfs2?|webdav|autofs|fuse\.(sshfs|glusterfs|cephfs|ceph-fuse|s3fs|rclone|gcsfuse|davfs2?|curlftpfs|smbnetfs|juicefs|mfs.*))$/i
 /** `host:/folder` and `//host/share`. */
 const NETWORK_DEVICES = /^([^/]+:\/|\/\/)/
 
-/** What statfs calls the types whose files may have other device numbers than their mount. Source: `<linux/magic.h>`. */
+/** The statfs numbers of the types whose files may have other device numbers than their mount. Source: `<linux/magic.h>`. */
 const BTRFS = 0x9123683en
 const OVERLAY = 0x794c7630n
 
@@ -36,7 +36,7 @@ interface Mount {
 
 const metrics = {
   'system.filesystem.usage': {
-    doc: 'Bytes of the file system in each state; `reserved` is kept for the administrator.',
+    doc: 'Bytes of the file system in each state; `reserved` is for the administrator only.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -53,7 +53,7 @@ const metrics = {
     on: 'linux',
   },
   'system.filesystem.utilization': {
-    doc: 'Share in use of what is not reserved, from 0 to 1.',
+    doc: 'Fraction in use of the space that is not reserved, from 0 to 1.',
     unit: '1',
     type: 'gauge',
     value: 'double',
@@ -68,7 +68,7 @@ export const filesystem = defineScraper({
   overlapping: { attribute: 'mountpoint', reason: 'a file system may be mounted at several places' },
   settings: {
     include_virtual_filesystems: {
-      doc: 'Whether file systems without a block device behind them, such as `tmpfs` and `overlay`, are collected.',
+      doc: 'Whether file systems without a block device, such as `tmpfs` and `overlay`, are collected.',
       format: 'boolean',
       default: false,
     },
@@ -76,7 +76,7 @@ export const filesystem = defineScraper({
     exclude_devices: selectionSettings('devices', 'Devices to leave out.'),
     include_fs_types: selectionSettings(
       'fs_types',
-      'The only types to collect, such as `ext4`. When empty, all but those of network file systems: they are only asked when their type is named here and `include_virtual_filesystems` is on.',
+      'The only types to collect, such as `ext4`. When empty, all except network file systems: these are only read if their type is named here and `include_virtual_filesystems` is on.',
     ),
     exclude_fs_types: selectionSettings('fs_types', 'Types to leave out.'),
     include_mount_points: selectionSettings('mount_points', 'The only mount points to collect; all when empty.'),
@@ -143,7 +143,7 @@ function readMounts(
   { include_virtual_filesystems }: Pick<FilesystemConfig, 'include_virtual_filesystems'>,
 ): Iterable<Mount> {
   const mounts = new Map<string, Mount>()
-  // A type with a block device has no `nodev` in front. A ZFS pool has devices too, which the kernel does not know of.
+  // A type with a block device has no `nodev` in front. A ZFS pool has devices, too, but the kernel does not know them.
   const physical = new Set(['zfs', ...(root.text('proc/filesystems').match(/(?<=^\t).+$/gm) ?? [])])
   forEachLine(scrape, '/proc/1/mountinfo', root.textOfInit('mountinfo'), (fields) => {
     // 36 35 98:0 /root /mountpoint rw,noatime master:1 ... - ext3 /dev/device rw. Source: proc_pid_mountinfo(5).
@@ -155,7 +155,7 @@ function readMounts(
     if (!include_virtual_filesystems && (!physical.has(type) || device === 'none')) return
     mounts.set(mountpoint, {
       number: fields[2],
-      // What the first root file system is called tells nothing; its number leads to its name.
+      // The name of the first root file system is not useful; its number leads to the device's name.
       device:
         device === '/dev/root' ? `/dev/${root.linkName(`sys/dev/block/${fields[2]}`) ?? 'root'}` : unescapePath(device),
       mountpoint,
@@ -167,9 +167,9 @@ function readMounts(
 }
 
 /**
- * What a mount says of itself. Its path may lead elsewhere: to what was mounted over it, or, in another mount namespace than that
- * of the list, to the folder it is mounted on there.
- * @throws when the path leads to another file system
+ * The size and use of a mount. Its path may lead elsewhere: to a file system that was mounted over it or, in another
+ * mount namespace than that of the list, to the folder that it is mounted on there.
+ * @throws if the path leads to another file system
  */
 async function ask({ mountpoint, number, type }: Mount, path: string): Promise<BigIntStatsFs> {
   const stats = await statfs(path, { bigint: true })
@@ -182,7 +182,7 @@ async function ask({ mountpoint, number, type }: Mount, path: string): Promise<B
     (type === 'btrfs' && stats.type === BTRFS) || (type === 'overlay' && stats.type === OVERLAY && !found.isDirectory())
   if (`${major}:${minor}` !== number && !mayDiffer) {
     throw new Error(
-      `${path} leads to another file system (${major}:${minor}) than the mount ${mountpoint} (${number}), which is hidden by a later one or was mounted where this process does not see it: mount the host's file system with rslave propagation, or leave ${mountpoint} out by exclude_mount_points.`,
+      `${path} leads to another file system (${major}:${minor}) than the mount ${mountpoint} (${number}), which is hidden by a later mount or not visible to this process: mount the host's file system with rslave propagation, or leave ${mountpoint} out with exclude_mount_points.`,
     )
   }
   return stats
@@ -195,7 +195,7 @@ function record(scrape: Scrape<typeof metrics>, mount: Mount, stats: BigIntStats
   const [blocks, bfree, files, ffree] = [stats.blocks, stats.bfree, stats.files, stats.ffree].map((count) =>
     BigInt.asUintN(64, count),
   )
-  // Less than 0 where what is reserved is in use, too. Source: gnulib, lib/fsusage.c.
+  // Less than 0 if reserved space is in use, too. Source: gnulib, lib/fsusage.c.
   const bavail = max0(BigInt.asIntN(64, stats.bavail))
   const used = max0(blocks - bfree) * stats.bsize
   const free = bavail * stats.bsize

@@ -18,7 +18,7 @@ const metrics = {
 } as const
 
 export const load = defineScraper({
-  doc: 'Load averages: how many threads ran or wanted to.',
+  doc: 'Load averages: how many threads were running or ready to run.',
   metrics,
   settings: {
     cpu_average: {
@@ -30,7 +30,7 @@ export const load = defineScraper({
   linux(config, root) {
     return (scrape) => {
       const cpus = config.cpu_average ? root.text('proc/stat').match(/^cpu\d/gm)?.length : 1
-      if (cpus === undefined) throw new Error('/proc/stat shows no CPU to divide the load averages by.')
+      if (cpus === undefined) throw new Error('/proc/stat lists no CPU, so the load averages cannot be divided.')
       forEachLine(scrape, '/proc/loadavg', root.text('proc/loadavg'), (fields, figure) => {
         record(
           scrape,

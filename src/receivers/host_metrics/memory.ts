@@ -11,7 +11,7 @@ export const memory = defineScraper({
   doc: 'Memory in use, by state.',
   metrics: {
     'system.memory.usage': {
-      doc: 'Bytes of memory in each state. On Linux the states overlap: `slab_reclaimable` is part of `cached`, and `slab_unreclaimable` of `used`. `system.memory.limit` says how much there is.',
+      doc: 'Bytes of memory in each state. On Linux the states overlap: `slab_reclaimable` is part of `cached`, and `slab_unreclaimable` of `used`. `system.memory.limit` is the total.',
       unit: 'By',
       type: 'sum',
       value: 'int',
@@ -20,7 +20,7 @@ export const memory = defineScraper({
       enabled: true,
     },
     'system.memory.utilization': {
-      doc: 'Share of all memory in each state, from 0 to 1.',
+      doc: 'Fraction of all memory in each state, from 0 to 1.',
       unit: '1',
       type: 'gauge',
       value: 'double',
@@ -29,7 +29,7 @@ export const memory = defineScraper({
       enabled: false,
     },
     'system.memory.limit': {
-      doc: 'Bytes of memory the system has.',
+      doc: 'Bytes of memory in the system.',
       unit: 'By',
       type: 'sum',
       value: 'int',
@@ -52,7 +52,7 @@ export const memory = defineScraper({
       on: 'linux',
     },
     'system.linux.memory.dirty': {
-      doc: 'Bytes that wait to be written to disk.',
+      doc: 'Bytes waiting to be written to disk.',
       unit: 'By',
       type: 'sum',
       value: 'int',
@@ -60,7 +60,7 @@ export const memory = defineScraper({
       on: 'linux',
     },
     'system.memory.linux.shared': {
-      doc: 'Bytes of shared memory, file systems in memory included.',
+      doc: 'Bytes of shared memory, including file systems in memory.',
       unit: 'By',
       type: 'sum',
       value: 'int',
@@ -68,7 +68,7 @@ export const memory = defineScraper({
       on: 'linux',
     },
     'system.memory.linux.hugepages.limit': {
-      doc: 'Number of huge pages there are.',
+      doc: 'Number of huge pages.',
       unit: '{page}',
       type: 'sum',
       value: 'int',
@@ -84,7 +84,7 @@ export const memory = defineScraper({
       on: 'linux',
     },
     'system.memory.linux.hugepages.reserved': {
-      doc: 'Number of huge pages that are promised but not yet in use; they count as free.',
+      doc: 'Number of huge pages that are reserved but not yet in use; they count as free.',
       unit: '{page}',
       type: 'gauge',
       value: 'int',
@@ -109,7 +109,7 @@ export const memory = defineScraper({
       on: 'linux',
     },
     'system.memory.linux.hugepages.utilization': {
-      doc: 'Share of the huge pages in each state, from 0 to 1.',
+      doc: 'Fraction of the huge pages in each state, from 0 to 1.',
       unit: '1',
       type: 'gauge',
       value: 'double',
@@ -120,7 +120,7 @@ export const memory = defineScraper({
   },
   settings: {
     use_linux_mem_available: {
-      doc: 'Whether `used` is all that is not available (`MemAvailable`), as in the Collector from 0.142 at the latest, so that the states do not add up to all memory; otherwise `used` is what is neither free, buffered nor cached. Only on Linux.',
+      doc: 'Whether `used` is all memory that is not available (`MemAvailable`), as in the Collector since 0.142 at the latest; then the states do not add up to all memory. Otherwise `used` is the memory that is neither free, buffered nor cached. Only on Linux.',
       format: 'boolean',
       default: true,
       changed: { in: '0.1.0', from: false },
@@ -130,7 +130,7 @@ export const memory = defineScraper({
     let pageSize: number | undefined
     return (scrape) => {
       const text = root.text('proc/meminfo')
-      /** Bytes, and plain numbers for what has no unit; NaN for what is not understood. */
+      /** Bytes, and plain numbers for figures without a unit; NaN for those that are not understood. */
       const values: Record<string, number | undefined> = {}
       forEachLine(scrape, '/proc/meminfo', text, ([key, value, unit], figure) => {
         values[key] = figure(() => Number(whole(value, unit === 'kB' ? 1024 : 1)))
@@ -141,10 +141,10 @@ export const memory = defineScraper({
       }
       const [total, free, buffered] = [needed('MemTotal'), needed('MemFree'), needed('Buffers')]
       const { 'SReclaimable:': reclaimable = 0, 'SUnreclaim:': unreclaimable } = values
-      // The collector's rule: reclaimable slabs count as cached.
+      // The Collector's rule: reclaimable slabs count as cached.
       const cached = needed('Cached') + reclaimable
       const rest = total - free - buffered - cached
-      // Linux before 3.14 does not say what is available.
+      // Linux before 3.14 does not report the available memory.
       const { 'MemAvailable:': available = total - rest } = values
       const used = Math.max(0, config.use_linux_mem_available ? total - available : rest)
       const states = { used, free, buffered, cached, slab_reclaimable: reclaimable, slab_unreclaimable: unreclaimable }
@@ -177,7 +177,7 @@ export const memory = defineScraper({
   portable(_config, { information }) {
     return async (scrape) => {
       const { total, free, available } = await information.mem()
-      // What is not free but can be had at once holds copies of files: the kernels call it inactive.
+      // Memory that is not free but can be used at once holds copies of files: the kernels call it inactive.
       const states = { used: total - available, free, inactive: Math.max(0, available - free) }
       for (const [state, bytes] of Object.entries(states)) {
         scrape.record('system.memory.usage', bytes, { state })
@@ -189,18 +189,18 @@ export const memory = defineScraper({
 })
 
 /**
- * The kernel tells every process the page size in its auxiliary vector, pairs of machine words; asking `getconf` would
- * cost a process.
+ * The kernel passes the page size to every process in its auxiliary vector, pairs of machine words; calling `getconf`
+ * would take a process.
  */
 function readPageSize(root: Root): number {
   const vector = root.bytes('proc/self/auxv')
   for (let offset = 0; offset + 16 <= vector.length; offset += 16) {
     if (readWord(vector, offset) === AT_PAGESZ) return Number(readWord(vector, offset + 8))
   }
-  throw new Error('/proc/self/auxv does not say the page size.')
+  throw new Error('/proc/self/auxv does not contain the page size.')
 }
 
-/** All of Node.js 20's Linux builds but 32-bit ARM have words of 64 bits. */
+/** All Linux builds of Node.js 20 except 32-bit ARM have 64-bit words. */
 function readWord(bytes: Buffer, offset: number): bigint {
   return endianness() === 'LE' ? bytes.readBigUInt64LE(offset) : bytes.readBigUInt64BE(offset)
 }

@@ -5,7 +5,7 @@ import { defineScraper } from './scraper.ts'
 import type { MetricDeclaration, Scrape } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
-/** A state's place is its number in `/proc/net/tcp`. Source: the kernel's `include/net/tcp_states.h`. */
+/** The index of a state is its number in `/proc/net/tcp`. Source: the kernel's `include/net/tcp_states.h`. */
 const TCP_STATES = [
   undefined,
   'ESTABLISHED',
@@ -21,7 +21,7 @@ const TCP_STATES = [
   'CLOSING',
 ] as const
 
-/** What other systems call some of the states. */
+/** The names of some states on other systems. */
 const OTHER_STATE_NAMES: Partial<Record<string, string>> = {
   CLOSED: 'CLOSE',
   FIN_WAIT1: 'FIN_WAIT_1',
@@ -54,7 +54,7 @@ export const network = defineScraper({
       enabled: true,
     },
     'system.network.conntrack.count': {
-      doc: 'Connections the firewall keeps track of.',
+      doc: 'Connections that the firewall tracks.',
       unit: '{entries}',
       type: 'sum',
       value: 'int',
@@ -62,7 +62,7 @@ export const network = defineScraper({
       on: 'linux',
     },
     'system.network.conntrack.max': {
-      doc: 'Connections the firewall can keep track of.',
+      doc: 'Connections that the firewall can track at most.',
       unit: '{entries}',
       type: 'sum',
       value: 'int',
@@ -73,13 +73,13 @@ export const network = defineScraper({
   overlapping: { attribute: 'device', reason: 'a bridge or a bond carries what its interfaces carry' },
   settings: {
     include: selectionSettings('interfaces', 'The only interfaces to collect, such as `eth0`; all when empty.'),
-    exclude: selectionSettings('interfaces', 'Interfaces to leave out, such as `^veth` as a regular expression.'),
+    exclude: selectionSettings('interfaces', 'Interfaces to leave out, such as `^veth` with `match_type: regexp`.'),
   },
   linux({ include, exclude }, root) {
     const selected = selector('interfaces', include, exclude)
     return (scrape) => {
       // Two lines of headings, then `name: 8 figures of receiving, 8 of transmitting`. Source: proc_pid_net(5).
-      // The name of an alias holds a colon of its own.
+      // The name of an alias contains a colon.
       inPart(scrape, () => {
         const lines = withoutHeading(root.textOfInit('net/dev'), 2).replaceAll(/:(?!.*:)/g, ' ')
         forEachLine(scrape, '/proc/net/dev', lines, ([device, ...fields], figure) => {
@@ -101,7 +101,7 @@ export const network = defineScraper({
         if (!scrape.wants('system.network.connections')) return
         const counts = new Uint32Array(TCP_STATES.length)
         countTcpStates(scrape, root.textOfInit('net/tcp'), counts)
-        // Missing where IPv6 is switched off.
+        // Missing if IPv6 is switched off.
         countTcpStates(scrape, root.optionalTextOfInit('net/tcp6') ?? '', counts)
         for (const [number, state] of TCP_STATES.entries()) {
           if (state !== undefined)
@@ -147,18 +147,18 @@ export const network = defineScraper({
   },
 })
 
-/** @throws where `/proc/sys/net`, which always shows the network of who reads it, is known to show another than the host's */
+/** @throws if `/proc/sys/net`, which always shows the reader's own network, is known to show another than the host's */
 function checkNamespace(root: Root): void {
   const [host, own] = ['1', 'self'].map((process) => root.linkName(`proc/${process}/ns/net`))
   if (host === undefined || own === undefined || host === own) return
   throw new Error(
-    'The conntrack figures of the host cannot be read from another network namespace: let this process share the network of the host (hostNetwork: true).',
+    "The host's conntrack figures cannot be read from another network namespace: give this process the host's network (hostNetwork: true).",
   )
 }
 
 /**
  * Adds the connections of `/proc/net/tcp` or `tcp6` to the counts of their states. The state is the two hexadecimal
- * digits behind the two addresses. There may be a hundred thousand lines: they are not split into fields.
+ * digits after the two addresses. There may be a hundred thousand lines, so they are not split into fields.
  */
 function countTcpStates(scrape: Pick<Scrape, 'fail'>, text: string, counts: Uint32Array): void {
   for (let start = text.indexOf('\n') + 1, end; (end = text.indexOf('\n', start)) !== -1; start = end + 1) {
@@ -167,7 +167,7 @@ function countTcpStates(scrape: Pick<Scrape, 'fail'>, text: string, counts: Uint
     const state = text.indexOf(' ', remote) + 1
     const number = local === 1 || state > end ? NaN : parseInt(text.slice(state, state + 2), 16)
     if (Number.isNaN(number)) {
-      scrape.fail('A line of /proc/net/tcp or tcp6 is not understood.', text.slice(start, Math.min(end, start + 200)))
+      scrape.fail('A line of /proc/net/tcp or tcp6 cannot be parsed.', text.slice(start, Math.min(end, start + 200)))
     } else if (number < counts.length) counts[number]++
   }
 }

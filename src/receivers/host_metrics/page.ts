@@ -1,6 +1,6 @@
 import type { MetricDeclaration, Scraper } from './scraper.ts'
 
-/** The part of the receiver's page that follows from the tables of its scrapers, in Markdown. */
+/** The part of the receiver's page that is generated from the tables of its scrapers, in Markdown. */
 export function describeScrapers(scrapers: Readonly<Record<string, Scraper>>): string {
   const tables = Object.entries(scrapers).map(
     ([name, { doc, metrics }]) => `### ${name}
@@ -21,28 +21,28 @@ ${Object.entries(metrics)
       .join('\n')
   return `## Metrics
 
-Sums are cumulative since the system started. A gauge that is a share or mean over time needs two scrapes.
+Sums are cumulative since the system started. A gauge that is a fraction or mean over time needs two scrapes.
 
 ${tables.join('\n\n')}
 
 ## Fewer series
 
-The attributes that a metric does not keep (\`attributes\`) are dropped at the source, and the points that are the same without them become
-one, by its \`aggregation_strategy\`: \`sum\`, \`avg\`, \`min\` or \`max\`. Sums are added up and gauges averaged unless it says
-otherwise; the average of whole numbers is a double. Counters (monotonic sums) can only be added up. Their sum starts at the boot like
-each of them, and never falls: what goes away, like an interface, leaves what it has counted. When the process starts again, it adds up what is
-there then.
+Attributes that a metric does not keep (\`attributes\`) are dropped at the source, and points that are equal without them become
+one, by its \`aggregation_strategy\`: \`sum\`, \`avg\`, \`min\` or \`max\`. By default, sums are added up and gauges are averaged; the
+average of whole numbers is a double. Counters (monotonic sums) can only be added up. Their sum starts at the boot, as each of
+them does, and never falls: a counter that vanishes, such as that of a removed interface, keeps its part of the sum. After a
+restart of the process, only the existing counters are added up.
 
 These attributes cannot be dropped, because their values overlap: ${requiredAttributes(rows)}. Keep \`state\` and \`direction\`
-where metrics go to Datadog under its Agent's names (\`host_metrics_names\`): these names are made of them, and are missing without.
+if metrics are sent to Datadog under the names of its Agent (\`host_metrics_names\`): these metrics are made from them, and are missing without them.
 
 ## Other systems than Linux
 
-There the figures come from systeminformation and Node.js. These metrics cannot be filled and have no points:
+On other systems, the figures come from systeminformation and Node.js. These metrics are not available there and have no points:
 
 ${list('linux')}
 
-On Windows nor can these:
+On Windows, these are not available either:
 
 ${list('unix')}`
 }

@@ -5,7 +5,7 @@ import type { Scrape } from './scraper.ts'
 
 const metrics = {
   'system.paging.usage': {
-    doc: 'Bytes of swap space in each state. Without `device` where the system does not distinguish the devices.',
+    doc: 'Bytes of swap space in each state. Without `device` if the system does not distinguish the devices.',
     unit: 'By',
     type: 'sum',
     value: 'int',
@@ -13,7 +13,7 @@ const metrics = {
     enabled: true,
   },
   'system.paging.operations': {
-    doc: 'What was moved between memory and disk: `major` are pages to and from swap space, `minor` all blocks of 1 KiB, as the kernel counts them.',
+    doc: 'Data moved between memory and disk: `major` counts pages to and from swap space, `minor` all blocks of 1 KiB, as the kernel counts them.',
     unit: '{operations}',
     type: 'sum',
     monotonic: true,
@@ -34,7 +34,7 @@ const metrics = {
     on: 'linux',
   },
   'system.paging.utilization': {
-    doc: 'Share of the swap space in each state, from 0 to 1.',
+    doc: 'Fraction of the swap space in each state, from 0 to 1.',
     unit: '1',
     type: 'gauge',
     value: 'double',

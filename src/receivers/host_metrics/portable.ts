@@ -6,14 +6,14 @@ export type Information = Pick<
   'cpu' | 'fsSize' | 'mem' | 'networkConnections' | 'networkStats' | 'osInfo' | 'processes' | 'uuid'
 >
 
-/** The questions asked where there is no `/proc`. */
+/** The functions used if there is no `/proc`. */
 export interface PortableSystem {
   readonly platform: NodeJS.Platform
   readonly os: Pick<typeof os, 'cpus' | 'loadavg' | 'uptime'>
   readonly information: Information
 }
 
-/** Loaded only where it is needed: the package costs memory and time. */
+/** Loaded only if it is needed: the package costs memory and time. */
 export async function loadPortableSystem(): Promise<PortableSystem> {
   const { default: information } = await import('systeminformation')
   return { platform: process.platform, os, information }

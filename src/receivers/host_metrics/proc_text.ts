@@ -8,9 +8,9 @@ export function withoutHeading(text: string, lines: number): string {
 }
 
 /**
- * Calls `parse` with the fields of every line that is not empty, and with a function that reads one of them: it returns what
- * its argument returns, and NaN where that finds no number. A line with such a field is reported once; one for which `parse`
- * itself throws MalformedField is reported and left out.
+ * Calls `parse` with the fields of every non-empty line, and with a function that reads one of them: it returns the
+ * result of its argument, or NaN if that finds no number. A line with such a field is reported once; one for which
+ * `parse` itself throws MalformedField is reported and left out.
  */
 export function forEachLine(
   scrape: Pick<Scrape, 'fail'>,
@@ -35,12 +35,12 @@ export function forEachLine(
   }
 }
 
-/** @throws MalformedField for a line with fewer fields, as one that lacks a column gives the others to the wrong ones */
+/** @throws MalformedField for a line with too few fields, because its values would go to the wrong columns */
 export function atLeast(count: number, fields: readonly string[]): void {
   if (fields.length < count) throw new MalformedField(`there are ${fields.length} fields, not ${count}`)
 }
 
-/** Calls `read`. What it throws is reported, and costs only what it would have recorded. */
+/** Calls `read`. An error that it throws is reported, and only costs the values that it would have recorded. */
 export function inPart(scrape: Pick<Scrape, 'fail'>, read: () => void): void {
   try {
     read()
@@ -50,9 +50,9 @@ export function inPart(scrape: Pick<Scrape, 'fail'>, read: () => void): void {
 }
 
 /**
- * The number that follows `key` on its own line of a file such as `/proc/stat` or `/proc/vmstat`.
+ * The number after `key` on its own line of a file such as `/proc/stat` or `/proc/vmstat`.
  * @param file the name for the message
- * @throws when there is none
+ * @throws if there is none
  */
 export function countOf(text: string, key: string, file: string): number | bigint {
   const digits = new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1]
@@ -60,7 +60,7 @@ export function countOf(text: string, key: string, file: string): number | bigin
   return whole(digits)
 }
 
-/** A path as the kernel writes it, in which blanks and backslashes are octal: `/mnt/my\040disk`. */
+/** A path as the kernel writes it, with blanks and backslashes in octal: `/mnt/my\040disk`. */
 export function unescapePath(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))
 }

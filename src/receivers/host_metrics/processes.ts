@@ -14,13 +14,13 @@ const STATUSES: Partial<Record<string, string>> = {
   W: 'paging',
 }
 
-/** What systeminformation calls some of the statuses. */
+/** The names of some statuses in systeminformation. */
 const OTHER_STATUS_NAMES: Partial<Record<string, string>> = { zombie: 'zombies', dead: 'unknown' }
 
-/** Reported also while there are none, so that a chart falls to zero. */
+/** Reported even if there are none, so that a chart falls to zero. */
 const LASTING_STATUSES = ['blocked', 'idle', 'running', 'sleeping', 'stopped', 'zombies']
 
-/** After so many processes others get their turn: reading one takes about 10 µs. */
+/** After this many processes other work gets a turn: reading one takes about 10 µs. */
 const PROCESSES_PER_TURN = 500
 
 export const processes = defineScraper({
@@ -59,7 +59,7 @@ export const processes = defineScraper({
         .entries()) {
         if (index % PROCESSES_PER_TURN === PROCESSES_PER_TURN - 1) await nextTurn()
         const line = root.optionalText(`proc/${pid}/stat`)
-        // It ended since its folder was listed.
+        // It ended after its folder was listed.
         if (line === undefined) continue
         // `pid (name) status ...`, where the name may hold anything.
         const status = STATUSES[line[line.lastIndexOf(')') + 2]] ?? 'unknown'

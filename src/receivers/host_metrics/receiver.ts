@@ -41,7 +41,7 @@ export const scrapers = {
   container,
 }
 
-const TIMEOUT = 'The scraper did not come to an end within its timeout; it is started again when it has.'
+const TIMEOUT = 'The scraper did not finish within its timeout; it runs again after it has finished.'
 
 interface Switches {
   readonly [name: string]: { readonly enabled: boolean }
@@ -49,7 +49,7 @@ interface Switches {
 
 type ScraperConfig = ConfigOf<Settings> & { readonly metrics: Readonly<Record<string, MetricConfig>> }
 
-/** The checked configuration of the receiver; each scraper has its own settings beside `metrics`. */
+/** The checked configuration of the receiver; each scraper has its own settings in addition to `metrics`. */
 export interface HostMetricsConfig {
   readonly collection_interval: number
   readonly initial_delay: number
@@ -65,14 +65,14 @@ interface ActiveScraper extends RecordedMetrics {
   readonly read: Read<MetricTable>
   /** Why parts could not be read in the last scrape. */
   causes: ReadonlySet<string>
-  /** Whether the last read has not come to an end. */
+  /** Whether the last read has not finished. */
   busy: boolean
 }
 
 /**
- * Yields one batch per scrape, empty when nothing could be read, until the signal is aborted.
- * @param portable where to ask instead of `/proc`; default: systeminformation on anything but Linux
- * @param own the root this process lives in, which `root_path` does not change
+ * Yields one batch per scrape, empty if nothing could be read, until the signal is aborted.
+ * @param portable the source instead of `/proc`; default: systeminformation on anything but Linux
+ * @param own the root that this process lives in, which `root_path` does not change
  */
 export async function* collect(
   {
@@ -90,7 +90,7 @@ export async function* collect(
     unit: '{error}',
   })
   const skippedScrapes = meter.createCounter('skipped_scrapes', {
-    description: 'Scrapes left out because the one before took longer than the interval.',
+    description: 'Scrapes left out because the previous one took longer than the interval.',
     unit: '{scrape}',
   })
   const root = new Root(config.root_path?.replace(/\/+$/, '') ?? '')
@@ -116,7 +116,7 @@ export async function* collect(
       log.warn('A resource attribute could not be read.', { cause, detail: errorMessage(error) })
     })
     const scraped = BigInt(clock.now()) * 1_000_000n
-    // The kernel takes the boot time from the clock: where that was set back, what began must not seem to begin later.
+    // The kernel derives the boot time from the clock: if the clock was set back, sums must not seem to begin later.
     if (boot === undefined || scraped < latest) boot = bootTime() ?? boot
     if (boot !== undefined && boot > scraped) boot = scraped
     latest = scraped
@@ -137,7 +137,7 @@ export async function* collect(
           ? scraper.linux(settings, root, own, clock)
           : scraper.portable?.(settings, portableSystem)
       if (read === undefined || enabled.length === 0) {
-        log.warn('A scraper has nothing to read on this operating system.', { scraper: name })
+        log.warn('A scraper has no data on this operating system.', { scraper: name })
         return []
       }
       const aggregations = new Map<string, Aggregation>()
@@ -166,7 +166,7 @@ export async function* collect(
     }
   }
 
-  /** Never throws: what one scraper cannot read does not keep the others from reading. */
+  /** Never throws: a failure of one scraper does not affect the others. */
   async function scrape(scraper: ActiveScraper, times: { scrape: bigint; boot: bigint }): Promise<Metric[]> {
     const causes = new Set<string>()
     const fail = (cause: string, detail?: string) => {

@@ -3,12 +3,13 @@ import { basename } from 'node:path'
 import { errorMessage } from '../../errors.ts'
 import { whole } from '../../host/numbers.ts'
 
-/** What files are read into, all of them, so that a scrape leaves little behind. Grows with the longest. */
+/** The buffer for all file reads, so that a scrape leaves little garbage. It grows with the longest file. */
 let buffer = Buffer.allocUnsafeSlow(64 * 1024)
 
 /**
- * The file system of the host, which may stand below a folder (`root_path`). Paths are given without a leading slash.
- * Reads are synchronous: the kernel makes these files in memory. A text is read once per scrape, whoever asks for it.
+ * The file system of the host, which may be below a folder (`root_path`). Paths are given without a leading slash.
+ * Reads are synchronous, because the kernel makes these files in memory. A text is read once per scrape, however many
+ * scrapers use it.
  */
 export class Root {
   readonly #texts = new Map<string, string>()
@@ -16,12 +17,12 @@ export class Root {
   /** @param path the folder of the host's `/`; empty for this process's own */
   constructor(private readonly path: string) {}
 
-  /** Whether this is the root this process lives in. */
+  /** Whether this is the root that this process lives in. */
   get isOwn(): boolean {
     return this.path === ''
   }
 
-  /** Ends a scrape: what was read in it is read again in the next. */
+  /** Ends a scrape: its files are read again in the next one. */
   forget(): void {
     this.#texts.clear()
   }
@@ -31,7 +32,7 @@ export class Root {
     return `${this.path}/${path}`
   }
 
-  /** @throws what `fs` throws */
+  /** @throws the error of `fs` */
   text(path: string): string {
     let text = this.#texts.get(path)
     if (text === undefined) {
@@ -41,7 +42,7 @@ export class Root {
     return text
   }
 
-  /** A text that is read again each time and not kept, or `undefined` where there is no such file or it may not be read. */
+  /** A text that is read again each time and not kept, or `undefined` if there is no such file or it may not be read. */
   optionalText(path: string): string | undefined {
     return unlessItFails(() => this.#readText(path))
   }
@@ -54,11 +55,11 @@ export class Root {
     return Buffer.from(this.#read(path))
   }
 
-  /** A view of the buffer that holds until the next read. */
+  /** A view of the buffer that is valid until the next read. */
   #read(path: string): Buffer {
     const file = openSync(this.resolve(path), 'r')
     try {
-      // Files of /proc have no size: they end where a read yields nothing.
+      // Files of /proc have no size: they end when a read returns nothing.
       for (let length = 0; ;) {
         const count = readSync(file, buffer, length, buffer.length - length, null)
         if (count === 0) return buffer.subarray(0, length)
@@ -71,9 +72,9 @@ export class Root {
   }
 
   /**
-   * The text of a file below `/proc/1`, which shows the host's mounts and network where `/proc/self` would show those of
-   * a container. On the host itself `/proc/self` stands in for a `/proc/1` that cannot be read.
-   * @throws what `fs` throws, and below a `root_path` an error that says why nothing else will do
+   * The text of a file below `/proc/1`, which shows the host's mounts and network, while `/proc/self` would show those
+   * of a container. On the host itself, `/proc/self` is used if `/proc/1` cannot be read.
+   * @throws the error of `fs`, and below a `root_path` an error that says why no other file will do
    */
   textOfInit(path: string): string {
     try {
@@ -81,18 +82,18 @@ export class Root {
     } catch (error) {
       if (this.isOwn) return this.#readText(`proc/self/${path}`)
       throw new Error(
-        `${errorMessage(error)}: below a root_path only this file shows what the host has, so the host's own /proc has to be mounted there and be readable.`,
+        `${errorMessage(error)}: below a root_path, only this file shows the host's own mounts and network, so the host's /proc has to be mounted there and be readable.`,
         { cause: error },
       )
     }
   }
 
-  /** Like `textOfInit`, or `undefined` where there is no such file. */
+  /** Like `textOfInit`, or `undefined` if there is no such file. */
   optionalTextOfInit(path: string): string | undefined {
     return unlessItFails(() => this.textOfInit(path))
   }
 
-  /** The whole number that is all a file holds. */
+  /** The whole number that is the only content of a file. */
   number(path: string): number | bigint {
     const text = this.text(path).trim()
     try {
@@ -107,7 +108,7 @@ export class Root {
     return readdirSync(this.resolve(path))
   }
 
-  /** The last part of what a symbolic link points at, or `undefined` where there is none. */
+  /** The last part of a symbolic link's target, or `undefined` if there is none. */
   linkName(path: string): string | undefined {
     return unlessItFails(() => basename(readlinkSync(this.resolve(path))))
   }

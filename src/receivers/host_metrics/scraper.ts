@@ -7,29 +7,29 @@ import { NumberPoint } from '../../otlp/metrics/points.ts'
 import type { PortableSystem } from './portable.ts'
 import type { Root } from './root.ts'
 
-/** One metric: what its points look like, and whether they are made unless the YAML says otherwise. */
+/** One metric: the form of its points, and whether they are collected by default. */
 export interface MetricDeclaration {
   readonly doc: string
   /** UCUM. */
   readonly unit: string
   readonly type: 'gauge' | 'sum'
-  /** Only for sums: the value never falls but when the system starts again. */
+  /** Only for sums: the value never falls unless the system starts again. */
   readonly monotonic?: true
   readonly value: 'int' | 'double'
   readonly attributes?: readonly string[]
-  /** Attributes that no setting drops, because their values overlap: no strategy makes a right number of them. */
+  /** Attributes that no setting can drop, because their values overlap: no strategy gives a right number. */
   readonly required?: readonly string[]
   readonly enabled: boolean
-  /** Where the metric can be read: on Linux alone, on all but Windows; default: everywhere. */
+  /** The systems on which the metric can be read: only Linux, or all but Windows; default: all. */
   readonly on?: 'linux' | 'unix'
 }
 
-/** How several points become one. Source: the collector's mdatagen, `aggregation_strategy`. */
+/** How several points become one. Source: the Collector's mdatagen, `aggregation_strategy`. */
 const STRATEGIES = ['sum', 'avg', 'min', 'max'] as const
 
 export type Strategy = (typeof STRATEGIES)[number]
 
-/** Makes one point of those of a scrape that are the same without the attributes that are dropped. Called once per scrape. */
+/** Makes one point of the points of a scrape that are equal without the dropped attributes. Called once per scrape. */
 export type Aggregation = (points: readonly NumberPoint[]) => readonly NumberPoint[]
 
 /** Metrics by name. */
@@ -39,52 +39,55 @@ type AttributesOf<D> = D extends { readonly attributes: readonly (infer Key exte
   ? [attributes: Readonly<Record<Key, string | undefined>>]
   : []
 
-/** What a scraper is given to report with, once per scrape. It can record only what its table declares. */
+/** The interface through which a scraper reports, once per scrape. It can only record metrics that its table declares. */
 export interface Scrape<M extends MetricTable = MetricTable> {
   /**
-   * Adds a point, if the metric is enabled and the value known: NaN is one that was not understood, which
-   * was reported where it was read, or one that cannot be computed. A value below 0 is reported and left out, and an int is at
-   * most 2^63 - 1. An attribute that is `undefined` is left out.
+   * Adds a point, if the metric is enabled and the value is known: NaN means that it was not understood, which was
+   * reported when it was read, or that it cannot be computed. A value below 0 is reported and left out, and an int is
+   * at most 2^63 - 1. An attribute that is `undefined` is left out.
    */
   record<Name extends keyof M & string>(
     name: Name,
     value: number | bigint | undefined,
     ...attributes: AttributesOf<M[Name]>
   ): void
-  /** Says that the sums recorded after this began so many seconds after the boot, where they did not begin with it. */
+  /** Says that the sums recorded after this began this many seconds after the boot, if they did not begin with it. */
   beginsAfterBoot(seconds: number): void
-  /** Whether the metric is enabled, for what is costly to read. */
+  /** Whether the metric is enabled, for figures that are costly to read. */
   wants(name: keyof M & string): boolean
   /**
    * Reports that a part could not be read; the rest of the scrape goes on. Counted each time, logged once per cause.
-   * @param cause a sentence that stays the same while the failure does
-   * @param detail what varies, for the log
+   * @param cause a sentence that stays the same as long as the failure does
+   * @param detail variable text, for the log
    */
   fail(cause: string, detail?: string): void
 }
 
-/** Reads the system once. What was recorded before a throw is kept. */
+/** Reads the system once. Values that were recorded before a throw are kept. */
 export type Read<M extends MetricTable> = (scrape: Scrape<M>) => void | Promise<void>
 
-/** A part of the host: a table of metrics and, for each source of figures, a function that reads. */
+/** A part of the host: a table of metrics and, for each source of figures, a reading function. */
 export interface Scraper<M extends MetricTable = MetricTable, S extends Settings = Settings> {
   readonly doc: string
   readonly metrics: M
-  /** Settings beside `metrics`. */
+  /** Settings other than `metrics`. */
   readonly settings: S
-  /** An attribute whose values may be parts of one another, so that their sum counts something twice unless it is chosen what counts. */
+  /**
+   * An attribute whose values may be parts of one another, so that their sum counts something twice unless a setting
+   * chooses among them.
+   */
   readonly overlapping?: { readonly attribute: string; readonly reason: string }
   /**
-   * Reads `/proc` and `/sys`. Called once; the function it returns may remember the scrape before.
-   * @param root the host's, which may stand below a folder
-   * @param own the root this process lives in
+   * Reads `/proc` and `/sys`. Called once; the function that it returns may remember the previous scrape.
+   * @param root the host's root, which may be below a folder
+   * @param own the root that this process lives in
    */
   linux(config: ConfigOf<S>, root: Root, own: Root, clock: Clock): Read<M>
-  /** Reads what systeminformation and Node.js know on any system. Absent: there is nothing they could fill. */
+  /** Reads figures that systeminformation and Node.js provide on any system. Absent if there are none. */
   portable?(config: ConfigOf<S>, system: PortableSystem): Read<M>
 }
 
-/** Lends types to a scraper and returns it as it is. */
+/** Adds types to a scraper and returns it unchanged. */
 export function defineScraper<const M extends MetricTable, const S extends Settings>(
   scraper: Scraper<M, S>,
 ): Scraper<M, S> {
@@ -93,7 +96,7 @@ export function defineScraper<const M extends MetricTable, const S extends Setti
 
 type Switch = Readonly<{ enabled: Setting<'boolean'> & { readonly default: boolean } }>
 
-/** Of a metric with attributes. */
+/** For a metric with attributes. */
 interface AggregationSettings {
   readonly attributes: Setting<{ readonly list: readonly string[] }> & { readonly default: readonly string[] }
   readonly aggregation_strategy: Setting<readonly Strategy[]> & { readonly default: Strategy }
@@ -105,7 +108,7 @@ export interface ScraperSetting extends Setting<{ settings: Settings & { metrics
   readonly default: undefined
 }
 
-/** The settings of the given scrapers, each absent unless the YAML names it: its own, and those of each metric of its table. */
+/** The settings of the given scrapers, each absent unless the YAML names it: its own, and those of each metric in its table. */
 export function scrapersSettings<Name extends string>(
   scrapers: Readonly<Record<Name, Scraper>>,
 ): Readonly<Record<Name, ScraperSetting>> {
@@ -124,14 +127,14 @@ function metricsSettings(metrics: MetricTable): MetricsSettings {
       const settings: Switch & AggregationSettings = {
         ...enabled[name],
         attributes: {
-          doc: 'The attributes that points keep. Those that differ only in others become one point.',
+          doc: 'The attributes that points keep. Points that differ only in other attributes become one.',
           format: { list: attributes },
           default: attributes,
         },
         aggregation_strategy: {
           doc: monotonic
-            ? 'What becomes of the values then: a counter can only be added up.'
-            : 'What becomes of the values then.',
+            ? 'How their values are combined: a counter can only be added up.'
+            : 'How their values are combined.',
           format: monotonic ? ['sum'] : STRATEGIES,
           default: type === 'sum' ? 'sum' : 'avg',
         },
@@ -141,7 +144,7 @@ function metricsSettings(metrics: MetricTable): MetricsSettings {
   )
 }
 
-/** Settings that switch each of the things described on or off. */
+/** Settings that switch each of the described items on or off. */
 export function switches(
   things: Readonly<Record<string, { doc: string; enabled: boolean }>>,
 ): Readonly<Record<string, Switch>> {
@@ -157,7 +160,7 @@ export function switches(
 export interface RecordedMetrics {
   readonly table: MetricTable
   readonly enabled: readonly string[]
-  /** Of the metrics that do not keep all their attributes. */
+  /** For the metrics that do not keep all their attributes. */
   readonly aggregations: ReadonlyMap<string, Aggregation>
 }
 
@@ -177,7 +180,7 @@ export class Recording implements Scrape {
   }
 
   beginsAfterBoot(seconds: number): void {
-    // Without a known boot no start is known.
+    // If the boot time is not known, no start is.
     if (this.times.boot === 0n) return
     const start = this.times.boot + BigInt(Math.round(seconds * 1e9))
     this.#start = start < this.times.scrape ? start : this.times.scrape
@@ -198,7 +201,7 @@ export class Recording implements Scrape {
     const declaration = this.of.table[name]
     if (value < 0)
       return this.fail(
-        `${name} is less than 0, which it cannot be.`,
+        `${name} is negative, which is impossible.`,
         JSON.stringify({ value: Number(value), ...attributes }),
       )
     const isInt = declaration.value === 'int'

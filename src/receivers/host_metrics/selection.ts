@@ -16,14 +16,14 @@ export function selectionSettings<Key extends string>(
 ): Readonly<Record<Key, NamesSetting>> & { readonly match_type: MatchTypeSetting } {
   const names: NamesSetting = { doc, format: { list: 'string' }, default: [] }
   const matchType: MatchTypeSetting = {
-    doc: `Whether \`${key}\` holds whole names or regular expressions, which may match any part of a name.`,
+    doc: `Whether \`${key}\` is a list of exact names or of regular expressions, which may match any part of a name.`,
     format: ['strict', 'regexp'],
     default: 'strict',
   }
   return { ...({ [key]: names } as Record<Key, NamesSetting>), match_type: matchType }
 }
 
-/** Whether a name is chosen: included, where anything is, and not excluded. */
+/** Whether a name is chosen: included, if there is an `include`, and not excluded. */
 export function selector<Key extends string>(
   key: Key,
   include: Selection<Key>,
@@ -39,14 +39,14 @@ function matcher(names: readonly string[], matchType: 'strict' | 'regexp'): (nam
   return (name) => matchers.some((matches) => matches(name))
 }
 
-/** Whether a scraper's settings choose nothing: everything there is counts. */
+/** Whether a scraper's settings choose nothing, so that everything counts. */
 export function selectsAll(settings: object): boolean {
   return [...selectionsIn(settings)].every(([, selection]) =>
     Object.values(selection).every((names) => typeof names === 'string' || names.length === 0),
   )
 }
 
-/** Finds what is no regular expression in the choices among a scraper's settings. */
+/** Finds invalid regular expressions in the choices among a scraper's settings. */
 export function* checkSelections(settings: object, path: string): Iterable<Finding> {
   for (const [name, { match_type: matchType, ...lists }] of selectionsIn(settings)) {
     for (const [key, names] of Object.entries(lists)) {

@@ -6,21 +6,21 @@ import type { Refusal } from './refusal.ts'
 /** Seconds that a client may take to read its answer. */
 const ANSWER_TIMEOUT = 10
 
-/** What a byte of a body counts: of memory that comes and goes in pieces, the allocator and the garbage collector keep more. */
+/** The factor by which a byte of a body counts: when memory comes and goes in pieces, the allocator and the garbage collector keep more. */
 const BYTE = 1.5
 
-/** A request in hand. */
+/** A request in progress. */
 export class Admitted extends Linked<Admitted> {
   /** Bytes that are counted for it. */
   counted = 0
   /** When it was answered, in seconds of the admission. */
   answeredAt: number | undefined
   hasLeft = false
-  /** Whether it had to go before its body was complete. */
+  /** Whether it had to give way before its body was complete. */
   gaveWay = false
-  /** Called when it has to go before its body is complete. Set by whoever reads the body. */
+  /** Called when it has to give way before its body is complete. Set by the code that reads the body. */
   giveWay: (refusal: Refusal) => void = () => undefined
-  /** Closes the stream or connection whose client does not take the answer. Called again when it is still there a second later. */
+  /** Closes the stream or connection whose client does not take the answer. Called again if it is still there a second later. */
   giveUp: () => void = () => undefined
 
   /** @param overhead bytes that it takes in addition to its body until it has left */
@@ -30,18 +30,18 @@ export class Admitted extends Linked<Admitted> {
 }
 
 /**
- * Bounds the bytes of all requests in memory. A body counts from its first byte until the fate of its data is known, the rest of
- * a request until its answer has left. Where there is no room, whoever has waited for its client longest gives way, be it for the rest of
- * a body or for an answer to be taken: clients that trickle never keep the others out. While the memory of the process is
- * short, all do whose bodies are incomplete.
+ * Limits the bytes of all requests in memory. A body counts from its first byte until the fate of its data is known,
+ * the rest of a request until its answer has been sent. If there is no room, the request that has waited longest for
+ * its client gives way, whether for the rest of a body or for an answer to be taken: slow clients never keep the others
+ * out. While the memory of the process is short, all requests with incomplete bodies give way.
  */
 export class Admission {
   #counted = 0
-  /** How many have not been answered. */
+  /** The number of requests that have not been answered. */
   #unanswered = 0
-  /** How many have been answered and have not left. */
+  /** The number of requests that were answered and whose answers have not been sent. */
   #answered = 0
-  /** Those that wait for their clients. */
+  /** The requests that wait for their clients. */
   readonly #waiting = new LinkedList<Admitted>()
   #whenAnswered: (() => void) | undefined
   #whenIdle: (() => void) | undefined
@@ -53,7 +53,7 @@ export class Admission {
     private readonly memoryIsShort: ReceiverContext['memoryIsShort'],
   ) {}
 
-  /** A request has begun. Every one that is admitted has to be `answered` and to `leave`, in whichever order. */
+  /** A request has begun. Every admitted request has to be `answered` and to `leave`, in either order. */
   admit(overhead: number): Admitted {
     const admitted = new Admitted(overhead)
     this.#unanswered += 1
@@ -62,9 +62,9 @@ export class Admission {
   }
 
   /**
-   * The body of the request takes that many bytes now, at first none; those that have waited longest make room for it. A request that
-   * is alone always has room.
-   * @throws Refusal when there is none
+   * The body of the request now takes this many bytes, none at first; the requests that have waited longest make room
+   * for it. A request that is alone always has room.
+   * @throws Refusal if there is none
    */
   hold(admitted: Admitted, bytes: number): void {
     const before = admitted.counted
@@ -80,7 +80,7 @@ export class Admission {
     throw full()
   }
 
-  /** Bytes of a refused request have come, and are thrown away: garbage is memory, too. */
+  /** Bytes of a refused request have come, and are discarded: garbage is memory, too. */
   discard(bytes: number): void {
     this.memoryIsShort(bytes)
   }
@@ -90,7 +90,7 @@ export class Admission {
     this.#waiting.remove(admitted)
   }
 
-  /** The fate of its data is known, and nothing but its answer is left. May be called again. */
+  /** The fate of its data is known, and only its answer is left. May be called again. */
   answered(admitted: Admitted): void {
     if (admitted.answeredAt !== undefined) return
     admitted.answeredAt = this.#seconds
@@ -105,7 +105,7 @@ export class Admission {
     if (this.#unanswered === 0) this.#whenAnswered?.()
   }
 
-  /** Its answer has left, or its client is gone; then what it sent counts until its fate is known. May be called again. */
+  /** Its answer has been sent, or its client is gone; then its data counts until its fate is known. May be called again. */
   leave(admitted: Admitted): void {
     if (admitted.hasLeft) return
     admitted.hasLeft = true
@@ -116,7 +116,7 @@ export class Admission {
     if (this.#answered === 0) this.#whenIdle?.()
   }
 
-  /** To be called every second: gives up the answers that were not taken within `timeout` seconds. */
+  /** To be called every second: abandons answers that were not taken within `timeout` seconds. */
   tick(timeout = ANSWER_TIMEOUT): void {
     this.#seconds += 1
     for (const waiting of this.#waiting) {
@@ -137,7 +137,7 @@ export class Admission {
     })
   }
 
-  /** Resolves when every answer has left. */
+  /** Resolves when every answer has been sent. */
   idle(): Promise<void> {
     return new Promise((resolve) => {
       this.#whenIdle = resolve

@@ -89,7 +89,7 @@ function receive(request: IncomingMessage, limit: number, admission: Admission, 
       resolve(gathered.take())
     }
     const gone = (): void => {
-      if (!over) stop(new Refusal('incomplete', 'The client left before the end of the body.'))
+      if (!over) stop(new Refusal('incomplete', 'The client disconnected before the end of the body.'))
     }
     request.on('data', take).on('end', complete).on('close', gone)
     admitted.giveWay = stop

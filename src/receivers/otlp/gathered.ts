@@ -1,18 +1,18 @@
-/** Pieces of this many bytes are kept as they come. */
+/** Pieces of this many bytes or more are kept as they come. */
 const LARGE = 4096
 /** Smaller ones are copied to blocks, each of as many bytes as all before it, and at most of this many. */
 const MAX_BLOCK = 65_536
 
 /**
- * Bytes that come in pieces. Small pieces are copied together: an object for each byte would take hundreds of bytes, and a piece of
- * a larger buffer keeps all of that.
+ * Bytes that come in pieces. Small pieces are copied together: an object for each byte would take hundreds of bytes,
+ * and a piece of a larger buffer keeps the whole buffer in memory.
  */
 export class Gathered {
   length = 0
   /** Bytes that are held in memory. */
   held = 0
   #parts: Buffer[] = []
-  /** The block that pieces are copied to, and how many bytes of it are taken. */
+  /** The block that pieces are copied to, and the number of bytes in it. */
   #block: Buffer | undefined
   #taken = 0
 
@@ -35,7 +35,7 @@ export class Gathered {
     }
   }
 
-  /** All of it. Nothing is held from then on. */
+  /** All of the bytes. Nothing is held from then on. */
   take(): Buffer {
     this.#close()
     const parts = this.#parts

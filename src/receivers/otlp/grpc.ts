@@ -53,10 +53,10 @@ interface KeepaliveConfig {
 
 const same = (bytes: Buffer): Buffer => bytes
 
-/** Bytes that a call takes without its message: its objects, its stream and its connection. */
+/** Bytes that a call takes in addition to its message: its objects, its stream and its connection. */
 const OVERHEAD = 48 * 1024
 
-/** The message of a call, until it is taken: grpc-js keeps its messages for as long as the call lasts. */
+/** The message of a call until it is used: grpc-js keeps its messages for as long as the call lasts. */
 interface HeldMessage {
   bytes: Buffer | undefined
   isTaken: boolean
@@ -65,7 +65,7 @@ interface HeldMessage {
   readonly connection: object
 }
 
-/** A service with the one method that each has; its messages are handed on as they come. */
+/** A service with its one method; messages are handed on unchanged. */
 function definitionOf(path: string): ServiceDefinition {
   return {
     Export: {
@@ -119,10 +119,10 @@ export async function serveGrpc(config: GrpcServerConfig, receiving: Receiving):
       },
     })
   }
-  // The sockets are ours, so that both protocols listen, speak TLS and end in the same way.
+  // The sockets are ours, so that both protocols listen, use TLS and end in the same way.
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
   watch(grpc, receiving)
-  // The first bytes show who came to the wrong door; HTTP/2 reads them again.
+  // The first bytes show clients of other protocols; HTTP/2 reads them again.
   const inject = (socket: Socket): void => {
     socket.on('error', () => undefined)
     socket.setTimeout(config.keepalive.server_parameters.max_connection_idle, () => socket.destroy())
@@ -155,17 +155,17 @@ export async function serveGrpc(config: GrpcServerConfig, receiving: Receiving):
       const late = context.clock.setTimeout(() => grpc.forceShutdown(), GRACE)
       await drained
       context.clock.clearTimeout(late)
-      // Node 24 says that a session is closed before its last frames are out.
+      // Node 24 reports a session as closed before its last frames are sent.
       await context.clock.sleep(FLUSH)
       await listener.destroy()
     },
   }
 }
 
-/** Milliseconds that the last frames of a closed session have to get out. */
+/** Milliseconds to send the last frames of a closed session. */
 const FLUSH = 20
 
-/** `0s` means that grpc-js's own default, never, stays. */
+/** `0s` keeps grpc-js's own default, which is never. */
 function keepaliveOptions(keepalive: KeepaliveConfig): Record<string, number> {
   const options = {
     'grpc.max_connection_idle_ms': keepalive.max_connection_idle,
@@ -186,11 +186,11 @@ function take(message: HeldMessage): Buffer {
 
 const NOTHING = Buffer.alloc(0)
 
-/** What comes before a message: whether it is compressed, and its length. Source: gRPC over HTTP2, "Length-Prefixed-Message". */
+/** The prefix of a message: whether it is compressed, and its length. Source: gRPC over HTTP2, "Length-Prefixed-Message". */
 const PREFIX = 5
 const EMPTY_MESSAGE = Buffer.alloc(PREFIX)
 
-/** What grpc-js has of its own that is used here. */
+/** Internal parts of grpc-js that are used here. */
 interface Internals {
   readonly stream: ServerHttp2Stream
   /** The header `grpc-encoding`. */
@@ -198,8 +198,8 @@ interface Internals {
 }
 
 /**
- * Reads the message of a call in the place of grpc-js, which keeps an object for each frame and decompresses any number of
- * messages at once, and shows neither; it is given an empty message instead. Ends a call that does not come to its end in time.
+ * Reads the message of a call instead of grpc-js, which keeps an object for each frame, decompresses any number of
+ * messages at once, and exposes neither; grpc-js is given an empty message. Ends a call that does not end in time.
  */
 function admit(
   call: ServerInterceptingCallInterface,
@@ -229,7 +229,7 @@ function admit(
     message.bytes = undefined
     call.sendStatus(statusOf(refused('grpc', error)))
     admission.answered(admitted)
-    // What still comes is of no use. Node 22.23 does not send the status where the stream is closed in the same turn.
+    // Later data is of no use. Node 22.23 does not send the status if the stream is closed in the same turn.
     setImmediate(() => stream.close())
   }
   const gather = (frame: Buffer): void => {
@@ -243,14 +243,14 @@ function admit(
       if (expected > PREFIX + limit * 2 ** 20) throw tooLarge(limit)
       checkFlag(early[0], incomingEncoding)
       frame = early
-      // It would keep all that came with it.
+      // It would keep everything that came with it.
       early = NOTHING
     }
     gathered.add(frame)
     admission.hold(admitted, gathered.held)
     if (gathered.length < expected) return
     if (gathered.length > expected || message.bytes !== undefined) {
-      throw new Refusal('malformed', 'The request is more than one message.')
+      throw new Refusal('malformed', 'The request has more than one message.')
     }
     const wire = gathered.take()
     message.bytes = wire.subarray(PREFIX)
@@ -277,7 +277,7 @@ function admit(
   })
   admitted.giveWay = (refusal) => {
     refuse(refusal)
-    // Connections take memory, too; its other calls come to their ends.
+    // Connections take memory, too; its other calls still end.
     stream.session?.close()
   }
   admitted.giveUp = () => {
@@ -286,7 +286,7 @@ function admit(
   }
   stream.once('close', () => {
     complete()
-    // What was handed on is answered when its fate is known.
+    // A request that was handed on is answered when its fate is known.
     if (!message.isTaken) admission.answered(admitted)
     message.bytes = undefined
     gathered.clear()
@@ -296,10 +296,15 @@ function admit(
     .withOnReceiveMessage((_empty, next) => next(message))
     .withOnReceiveHalfClose((next) => {
       complete()
-      // grpc-js would say that there is no such method.
+      // grpc-js would answer that there is no such method.
       if (message.bytes === undefined && !message.isTaken && !over) {
         const part = early.length > 0 || gathered.length > 0
-        refuse(new Refusal('malformed', part ? 'The request ends within its message.' : 'The request has no message.'))
+        refuse(
+          new Refusal(
+            'malformed',
+            part ? 'The request ends in the middle of its message.' : 'The request has no message.',
+          ),
+        )
       } else next()
     })
     .build()
@@ -349,14 +354,14 @@ const names = ['identity', ...Object.keys(codings)]
 /** Source: gRPC over HTTP2, "Content-Type". */
 const GRPC_TYPE = /^application\/grpc(?:$|[+;])/
 
-/** Counts what grpc-js and its HTTP/2 server refuse by themselves. */
+/** Counts the requests that grpc-js and its HTTP/2 server refuse themselves. */
 function watch(grpc: GrpcServer, { refused }: Receiving): void {
-  // grpc-js shows neither calls of methods that it does not know nor connections that fail; its HTTP/2 server does.
+  // grpc-js exposes neither calls of unknown methods nor connections that fail; its HTTP/2 server does.
   const { http2Servers } = grpc as unknown as { http2Servers: Map<Http2Server, unknown> }
   for (const server of http2Servers.keys()) {
     server.prependListener('stream', (stream, headers) => {
       const { 'content-type': type = 'none' } = headers
-      // grpc-js takes all that begins like its own, also gRPC-Web, and answers what has none with 415.
+      // grpc-js accepts every content type that begins like its own, also gRPC-Web, and answers others with 415.
       if (!GRPC_TYPE.test(type)) delete headers['content-type']
       stream.once('close', () => {
         const refusal = refusedByGrpc(stream, headers, type)
@@ -373,7 +378,7 @@ function watch(grpc: GrpcServer, { refused }: Receiving): void {
   }
 }
 
-/** What grpc-js refused by itself, which shows only in what it has sent; our own refusals have details. */
+/** The refusal by grpc-js itself, which only shows in its answer; our own refusals have details. */
 function refusedByGrpc(
   { sentHeaders, sentTrailers }: ServerHttp2Stream,
   { ':path': path }: IncomingHttpHeaders,
@@ -392,7 +397,7 @@ function refusedByGrpc(
   if (Number(code) !== UNIMPLEMENTED || details !== undefined) return undefined
   const methods = Object.values(services).map(({ method }) => method)
   if (!methods.includes(path ?? '')) {
-    return new Refusal('not_found', `There is no method ${path}; OTLP is received by ${methods.join(', ')}.`)
+    return new Refusal('not_found', `There is no method ${path}; the methods of OTLP are ${methods.join(', ')}.`)
   }
   return new Refusal('malformed', decodeURIComponent(String(message)))
 }

@@ -49,7 +49,7 @@ interface CorsConfig {
   readonly max_age: number
 }
 
-/** Bytes that a request takes without its body: its objects, its connection and the text of its headers. */
+/** Bytes that a request takes in addition to its body: its objects, its connection and the text of its headers. */
 const OVERHEAD = 24 * 1024
 /** Bytes that the objects for the name or the value of a header take. */
 const HEADER_OVERHEAD = 64
@@ -68,16 +68,16 @@ interface Exchange {
 export async function serveHttp(config: HttpServerConfig, receiving: Receiving): Promise<Listener> {
   const { admission, context, largeJson, refused } = receiving
   const connections = new Connections(receiving.maxConnections)
-  /** The latest of each connection. */
+  /** The latest request of each connection. */
   const exchanges = new WeakMap<Socket, Exchange>()
   const timeouts = [config.read_timeout, config.read_header_timeout].filter((timeout) => timeout > 0)
   const options: ServerOptions = {
-    // Node wants it to be no more than the time for all of the request.
+    // Node requires it to be at most the time for the whole request.
     headersTimeout: config.read_header_timeout === 0 ? 0 : Math.min(...timeouts),
     requestTimeout: config.read_timeout,
     keepAliveTimeout: config.idle_timeout,
     connectionsCheckingInterval: Math.max(100, Math.min(...timeouts, 10_000) / 4),
-    // Node would answer by itself, and nobody would hear of it.
+    // Otherwise Node would answer itself, and the refusal would not be counted.
     requireHostHeader: false,
   }
   const handler = (request: IncomingMessage, response: ServerResponse): void => void handle(request, response)
@@ -87,7 +87,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
       : await secured(config.tls, 'http', receiving, connections, (tls) =>
           createSecureServer({ ...options, ...tls }, handler),
         )
-  // What Node would answer by itself, or not at all: an unknown `Expect`, CONNECT, and what is no request.
+  // Requests that Node would answer itself, or not at all: an unknown `Expect`, CONNECT, and invalid requests.
   server.on('checkExpectation', handler)
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
     const refusal = new Refusal('wrong_method', 'OTLP is sent with POST, not CONNECT.')
@@ -96,7 +96,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
   server.on('clientError', fail)
   return listen(server, config.endpoint, 'http', connections, receiving)
 
-  /** Ends a connection on which something came that is no request, or the rest of a request did not come. */
+  /** Ends a connection with an invalid or incomplete request. */
   function fail(error: ClientError, socket: Socket): void {
     const refusal = refusedByNode(error, socket, receiving.elsewhere)
     if (refusal === undefined) return void socket.destroy()
@@ -125,7 +125,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
       admission.leave(admitted)
     }
     response.on('close', leave)
-    // An answer behind another one on the connection does not hear of its end.
+    // An answer that is queued behind another one on the connection gets no event when the connection ends.
     if (response.socket === null) socket.setMaxListeners(0).once('close', leave)
     if (config.cors !== undefined && allowOrigin(request, response, config.cors)) return admission.answered(admitted)
     const type = mediaType(request)
@@ -154,7 +154,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
   function serviceOf(request: IncomingMessage): OtlpService {
     const { path } = readTarget(request.url)
     if (request.headers.host === undefined && request.httpVersion === '1.1') {
-      throw new Refusal('malformed', 'A request of HTTP/1.1 needs the header Host.')
+      throw new Refusal('malformed', 'An HTTP/1.1 request needs the header Host.')
     }
     const service = Object.values(services).find(({ signal }) => config[`${signal}_url_path`] === path)
     if (service === undefined) {
@@ -203,7 +203,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
     if (context.signal.aborted) response.setHeader('Connection', 'close')
     const length = Buffer.byteLength(body)
     response.writeHead(status, { 'Content-Type': type, 'Content-Length': length })
-    // An empty body would be a write of its own, and cost a fifth of a small request.
+    // An empty body would be a separate write, and cost a fifth of a small request.
     if (length === 0) response.end()
     else response.end(body)
   }
@@ -222,7 +222,7 @@ function charsetOf(request: IncomingMessage): string | undefined {
   return charset?.toLowerCase()
 }
 
-/** Sets the headers that let a browser's page send. Returns whether the request was only the question, and is answered. */
+/** Sets the headers that allow a browser's page to send. Returns whether the request was a preflight, which is then answered. */
 function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: CorsConfig): boolean {
   const { origin, 'access-control-request-method': method } = request.headers
   response.setHeader('Vary', 'Origin')
@@ -231,13 +231,13 @@ function allowOrigin(request: IncomingMessage, response: ServerResponse, cors: C
     cors.allowed_origins.some((form) => matchesWildcards(form.toLowerCase(), origin.toLowerCase()))
   if (allowed) {
     response.setHeader('Access-Control-Allow-Origin', origin)
-    // Beacons, and pages that ask for it, send with credentials, and read no answer without this.
+    // Beacons, and pages that ask for it, send with credentials, and cannot read an answer without this.
     response.setHeader('Access-Control-Allow-Credentials', 'true')
   }
   if (request.method !== 'OPTIONS' || method === undefined) return false
   if (allowed) {
     response.setHeader('Access-Control-Allow-Methods', 'POST')
-    // Where credentials are allowed, `*` would be the name of a header.
+    // If credentials are allowed, `*` would be the name of a header.
     const asked = cors.allowed_headers.includes('*') ? request.headers['access-control-request-headers'] : undefined
     const headers = asked ?? ['Content-Type', 'Content-Encoding', ...cors.allowed_headers].join(', ')
     response.setHeader('Access-Control-Allow-Headers', headers)

@@ -7,14 +7,14 @@ import { MalformedError } from '../../otlp/wire/check.ts'
 import type { Timer } from '../../time/clock.ts'
 import { busy } from './refusal.ts'
 
-/** A body in OTLP/JSON, and how many messages it may hold. */
+/** A body in OTLP/JSON, and the most messages that it may hold. */
 export interface Question {
   readonly signal: Signal
   readonly body: Uint8Array
   readonly maxMessages: number
 }
 
-/** The same in protobuf, or why it cannot be read. */
+/** The same in protobuf, or the reason why it cannot be read. */
 export type Answer = { readonly bytes: Uint8Array } | { readonly message: string; readonly isMalformed: boolean }
 
 interface Asked {
@@ -22,19 +22,19 @@ interface Asked {
   readonly reject: (error: unknown) => void
 }
 
-/** Bytes from which on a body is large: reading them takes some 10 ms, and 30 MB take 250. */
+/** The size in bytes from which a body is large: reading that much takes some 10 ms, and 30 MB take 250. */
 export const LARGE = 1024 * 1024
 
 /** Milliseconds without a large body after which the thread ends. */
 const IDLE = 30_000
 
 /**
- * Reads large bodies of OTLP/JSON in a thread, in the order in which they come, so that others have their turns meanwhile. The thread
+ * Reads large bodies of OTLP/JSON in a thread, in order of arrival, so that other work has turns meanwhile. The thread
  * starts with the first such body, takes some 20 MiB and does not keep the process alive.
  */
 export class LargeJson {
   #thread: Worker | undefined
-  /** What the thread has not answered, oldest first. */
+  /** Questions that the thread has not answered, oldest first. */
   readonly #asked: Asked[] = []
   #idle: Timer | undefined
 
@@ -45,8 +45,8 @@ export class LargeJson {
   ) {}
 
   /**
-   * The body may not be used any more: where it has a buffer of its own, that moves to the thread.
-   * @throws MalformedError @throws Refusal when the thread ends
+   * The body must not be used any more: if it has a buffer of its own, that moves to the thread.
+   * @throws MalformedError @throws Refusal if the thread ends
    */
   async read(signal: Signal, body: Buffer, maxMessages: number): Promise<Batch> {
     this.context.clock.clearTimeout(this.#idle)
@@ -92,12 +92,9 @@ export class LargeJson {
   /** The thread cannot go on; the next body gets another one. */
   #fail(error: unknown): void {
     void this.end()
-    this.context.log.error(
-      'The thread that reads large OTLP/JSON requests failed; the requests that it had are refused.',
-      {
-        error: errorMessage(error),
-      },
-    )
+    this.context.log.error('The thread that reads large OTLP/JSON requests failed; its requests are refused.', {
+      error: errorMessage(error),
+    })
     for (const { reject } of this.#asked.splice(0)) reject(busy('The request cannot be read at the moment.'))
   }
 }

@@ -20,9 +20,9 @@ export interface TlsServerConfig {
 }
 
 /**
- * Makes a server that speaks TLS by the settings. Connections that begin after the files have changed use what they hold then;
- * those that come to no request are counted.
- * @throws naming the setting when a file cannot be read
+ * Makes a server that uses TLS according to the settings. Connections that begin after the files have changed use the
+ * new contents; those that end without a request are counted.
+ * @throws an error that names the setting if a file cannot be read
  */
 export async function secured<S extends SecureServer>(
   config: TlsServerConfig,
@@ -48,7 +48,7 @@ export async function secured<S extends SecureServer>(
   const pem = await read()
   const server = create(options(pem))
   watchPem(pem, { read, interval, clock, log, signal }, (changed) => server.setSecureContext(options(changed)))
-  // An error may come when nothing shows any more whose it is, just before or after the socket below it has closed.
+  // An error may come when its connection can no longer be found, just before or after the socket below it has closed.
   const refusals: Refusal[] = []
   server.on('tlsClientError', (error, socket) => {
     const refusal = refusedByTls(error, socket, protocol, receiving.elsewhere)
@@ -68,13 +68,13 @@ export async function secured<S extends SecureServer>(
   return server
 }
 
-/** Milliseconds within which a client that does not trust the certificate has left. */
+/** Milliseconds within which a client that does not trust the certificate leaves. */
 const HANDSHAKE = 10_000
 
-/** How long what is on its way, in or out, may still take when the receiver stops, in milliseconds. */
+/** How long data in transit may still take when the receiver stops, in milliseconds. */
 export const GRACE = 1000
 
-/** Where a connection comes from; it tells the socket below TLS from all others. */
+/** The origin of a connection; it distinguishes the socket below TLS from all others. */
 interface Peer {
   readonly remoteAddress?: string
   readonly remotePort?: number
@@ -88,7 +88,7 @@ class Connection extends Linked<Connection> {
   }
 }
 
-/** The open connections of a server. Beyond `limit` the one whose last request is longest ago is closed. */
+/** The open connections of a server. Beyond `limit`, the one whose last request was longest ago is closed. */
 export class Connections {
   /** In the order of their last requests. */
   readonly #open = new LinkedList<Connection>()
@@ -140,9 +140,9 @@ function nameOf({ remoteAddress, remotePort }: Peer): string {
 
 /** A server that listens. */
 export interface Listener {
-  /** Takes no more connections. */
+  /** Accepts no more connections. */
   readonly close: () => void
-  /** Ends every connection there is, and resolves when nothing is open. */
+  /** Ends every connection, and resolves when nothing is open. */
   readonly destroy: () => Promise<void>
 }
 
@@ -157,14 +157,14 @@ export async function listen(
   signal.throwIfAborted()
   const take = (socket: Socket): void => {
     connections.add(socket)
-    // As an HTTP server of Node makes its own; below TLS, a socket would stay open when its client leaves in the handshake.
+    // With the options of Node's own HTTP servers; below TLS, a socket would stay open if its client left during the handshake.
     socket.allowHalfOpen = protocol === 'http' && !(server instanceof SecureServer)
     socket.setNoDelay()
     server.emit('connection', socket)
   }
   try {
     const port = await listen({ ...(parseEndpoint(endpoint) as Address), take, fail })
-    // It is only told of connections, but begins to watch over their timeouts when it listens.
+    // It is only handed connections, but begins to watch their timeouts when it listens.
     server.emit('listening')
     log.info(`Listening for OTLP over ${protocol === 'http' ? 'HTTP' : 'gRPC'}`, {
       event: 'listening',

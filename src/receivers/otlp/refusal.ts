@@ -10,8 +10,8 @@ import { LENGTH_DELIMITED, VARINT } from '../../otlp/wire/wire_format.ts'
 import { LONG, ownTurn } from '../../time/turns.ts'
 
 /**
- * Why a request is not taken, with the status of OTLP/HTTP and the code of gRPC (and of `google.rpc.Status`).
- * Sources: the OTLP specification, "OTLP/HTTP Response" and "OTLP/gRPC Response"; google/rpc/code.proto.
+ * Why a request is refused, with the status of OTLP/HTTP and the code of gRPC (and of `google.rpc.Status`). Sources:
+ * the OTLP specification, "OTLP/HTTP Response" and "OTLP/gRPC Response"; google/rpc/code.proto.
  */
 export const reasons = {
   malformed: { http: 400, code: 3 },
@@ -33,10 +33,10 @@ export const reasons = {
 
 export type Reason = keyof typeof reasons
 
-/** Characters of a message at most: some repeat what the client sent. */
+/** The most characters of a message: some repeat text that the client sent. */
 const MAX_MESSAGE = 500
 
-/** A request that is not taken; the message goes to the client. */
+/** A refused request; the message goes to the client. */
 export class Refusal extends Error {
   constructor(
     readonly reason: Reason,
@@ -49,15 +49,15 @@ export class Refusal extends Error {
   }
 }
 
-/** How long a client waits when nobody knows better. */
+/** How long a client waits if nothing else says so. */
 const AFTER = 1000
 
-/** A refusal that will pass: the client keeps its data and sends it again. */
+/** A temporary refusal: the client keeps its data and sends it again. */
 export function busy(message: string, after = AFTER, options?: ErrorOptions): Refusal {
   return new Refusal('busy', message, options, after)
 }
 
-/** The items that were lost of a request that is not to be sent again, and why: `ExportMetricsPartialSuccess` and the like. */
+/** The items that were lost from a request that is not to be sent again, and the reason: `ExportMetricsPartialSuccess` and the like. */
 export interface PartialSuccess {
   readonly rejected: number
   readonly errorMessage: string
@@ -126,7 +126,7 @@ export async function deliverRequest(
   }
 }
 
-/** A request of a signal for which no pipeline names this receiver. */
+/** A request of a signal without a pipeline that names this receiver. */
 export function noPipeline(signal: Signal): Refusal {
   const message = `No pipeline takes ${signal} from this receiver; service.pipelines.${signal} would have to name it.`
   return new Refusal('no_pipeline', message)
@@ -142,7 +142,7 @@ export function encodeResponse(partialSuccess: PartialSuccess | undefined): Uint
   return response.ldelim().finish()
 }
 
-/** An answer to a request of which all was taken. */
+/** The answer to a request that was accepted completely. */
 const COMPLETE = new Uint8Array()
 
 /** The same in the JSON mapping of protobuf. */
@@ -152,7 +152,7 @@ export function responseJson(partialSuccess: PartialSuccess | undefined, service
   return JSON.stringify({ partialSuccess: { [service.rejected]: String(rejected), errorMessage } })
 }
 
-/** The protobuf `google.rpc.Status` of a refusal, with a `RetryInfo` where it may be tried again. Source: google/rpc/*.proto. */
+/** The protobuf `google.rpc.Status` of a refusal, with a `RetryInfo` if it may be tried again. Source: google/rpc/*.proto. */
 export function encodeStatus({ reason, message, after }: Refusal): Uint8Array {
   const status = protobuf.Writer.create()
   status.uint32((1 << 3) | VARINT).int32(reasons[reason].code) // int32 code = 1;
@@ -171,7 +171,7 @@ export function encodeStatus({ reason, message, after }: Refusal): Uint8Array {
 
 const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo'
 
-/** Answers a client that has sent no request, in HTTP/1.1, and closes the connection. */
+/** Answers a client that has not sent a request, in HTTP/1.1, and closes the connection. */
 export function refuseConnection(socket: Socket, refusal: Refusal): void {
   const { http } = reasons[refusal.reason]
   const body = statusJson(refusal)

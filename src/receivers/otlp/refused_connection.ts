@@ -5,22 +5,22 @@ import { Refusal } from './refusal.ts'
 import type { Protocol, Receiving } from './receiving.ts'
 
 /*
- * Why a connection comes to no request: its client speaks another protocol, does not get through the handshake of TLS, or sends
- * what cannot be read.
+ * Why a connection ends without a request: its client uses another protocol, fails the TLS handshake, or sends
+ * unreadable data.
  */
 
-/** What Node reports of a connection: an error of its HTTP parser, of TLS, or of the socket. */
+/** An error that Node reports of a connection: of its HTTP parser, of TLS, or of the socket. */
 export interface ClientError extends Error {
   readonly code?: string
-  /** What the parser or TLS says, in a few words of its own. */
+  /** The message of the parser or TLS, in a few words of its own. */
   readonly reason?: string
-  /** What the parser could not read. */
+  /** The bytes that the parser could not read. */
   readonly rawPacket?: Buffer
 }
 
 type Elsewhere = Receiving['elsewhere']
 
-/** What Node's HTTP server refused; `undefined` where the client has only left, or sent nothing. */
+/** The reason why Node's HTTP server refused it; `undefined` if the client only left, or sent nothing. */
 export function refusedByNode(error: ClientError, socket: Socket, elsewhere: Elsewhere): Refusal | undefined {
   const { code = '', reason, rawPacket } = error
   const parsed = code.startsWith('HPE_')
@@ -34,15 +34,15 @@ export function refusedByNode(error: ClientError, socket: Socket, elsewhere: Els
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Refusal('too_large', 'The extensions of a chunk are too large.')
     case 'HPE_INVALID_EOF_STATE':
-      return new Refusal('incomplete', 'The client left before the end of the request.')
+      return new Refusal('incomplete', 'The client disconnected before the end of the request.')
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return socket.bytesRead === 0 ? undefined : new Refusal('too_slow', 'The request did not arrive in time.')
     default:
-      return parsed ? new Refusal('malformed', `This is not a request of HTTP/1.1: ${reason}.`) : undefined
+      return parsed ? new Refusal('malformed', `This is not an HTTP/1.1 request: ${reason}.`) : undefined
   }
 }
 
-/** What the handshake of TLS refused; `undefined` where the client has only left, or sent nothing. */
+/** The reason why the TLS handshake failed; `undefined` if the client only left, or sent nothing. */
 export function refusedByTls(
   { code = '', reason }: ClientError,
   socket: TLSSocket,
@@ -56,13 +56,13 @@ export function refusedByTls(
     case 'ERR_SSL_HTTP_REQUEST':
     case 'ERR_SSL_HTTPS_PROXY_REQUEST':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
-      return wrongProtocol('this port speaks TLS, and the client does not; it has to use https://')
+      return wrongProtocol('this port uses TLS, and the client does not; it has to use https://')
     case 'ERR_SSL_NO_APPLICATION_PROTOCOL':
       return otherProtocol(protocol, elsewhere)
     case 'ERR_SSL_UNSUPPORTED_PROTOCOL':
-      return tls('the client speaks only versions of TLS that are older than min_version')
+      return tls('the client only supports versions of TLS older than min_version')
     case 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE':
-      return tls('the client shows no certificate, and client_ca_file asks for one')
+      return tls('the client sent no certificate, and client_ca_file requires one')
     default:
       if (!code.startsWith('ERR_SSL_')) return undefined
       return /_ALERT_(?:UNKNOWN_CA|.*CERTIFICATE.*)$/.test(code)
@@ -71,12 +71,12 @@ export function refusedByTls(
   }
 }
 
-/** Clients that check the certificate after the handshake, as those of Node do, do not say why they leave. */
+/** Clients that check the certificate after the handshake, as those of Node do, give no reason when they leave. */
 export function leftWithoutRequest(): Refusal {
-  return tls('the client left before its first request; it may not accept the certificate of cert_file')
+  return tls('the client disconnected before its first request; it may not accept the certificate of cert_file')
 }
 
-/** What cannot be HTTP/2, by the first bytes of a connection; `undefined` for what can. */
+/** The reason why the first bytes of a connection cannot be HTTP/2; `undefined` if they can. */
 export function refusedByPreface(bytes: Buffer, elsewhere: Elsewhere): Refusal | undefined {
   const length = Math.min(bytes.length, PREFACE.length)
   if (bytes.subarray(0, length).equals(PREFACE.subarray(0, length))) return undefined
@@ -84,12 +84,12 @@ export function refusedByPreface(bytes: Buffer, elsewhere: Elsewhere): Refusal |
   return /^[A-Z]+ /.test(bytes.toString('latin1')) ? otherProtocol('grpc', elsewhere) : notHttp2()
 }
 
-/** What a client of HTTP/2 sends first. Source: RFC 9113, 3.4. */
+/** The first bytes of an HTTP/2 client. Source: RFC 9113, 3.4. */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
 /** A connection that turns out not to be HTTP/2. */
 export function notHttp2(): Refusal {
-  return wrongProtocol('this is the port of gRPC, and the client does not speak HTTP/2')
+  return wrongProtocol('this port is for gRPC, and the client does not use HTTP/2')
 }
 
 /** Whether TLS begins like this: a record of the handshake, version 3.x. Source: RFC 8446, 5.1. */
@@ -99,7 +99,7 @@ function isTls(bytes: Buffer): boolean {
 
 function tlsOnPlainPort(): Refusal {
   return wrongProtocol(
-    'the client speaks TLS, and this port does not; the client has to use http://, or this port needs `tls`',
+    'the client uses TLS, and this port does not; the client has to use http://, or this port needs `tls`',
   )
 }
 

@@ -18,14 +18,14 @@ export interface OtlpConfig {
   readonly admission: { readonly request_limit_mib: number; readonly max_connections: number }
 }
 
-/** Of refusals that are no fault of the client, or are nobody's. */
+/** For refusals that are not the client's fault, or nobody's. */
 const LEVELS: Partial<Record<Reason, keyof Logger>> = { failed: 'error', busy: 'debug', incomplete: 'debug' }
 
-/** Of connections without a request. Their messages are few and say nothing that came from the client. */
+/** For connections without a request. Their messages are few and hold no text from the client. */
 const OF_CONNECTIONS: ReadonlySet<Reason> = new Set<Reason>(['wrong_protocol', 'tls'])
 
 /**
- * Opens the configured servers until the component stops. When one cannot go on, all end, and `fail` is told.
+ * Opens the configured servers until the component stops. If one cannot go on, all end, and `fail` is called.
  * @param jsonThread the file of the thread that reads large OTLP/JSON
  */
 export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fail: (error: unknown) => void): void {
@@ -34,7 +34,7 @@ export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fai
     description: 'Requests and connections that were refused, by protocol and reason.',
     unit: '{request}',
   })
-  // What clients send differs, and the first of each reason says enough.
+  // Clients send different data; the first message for each reason is enough.
   const quiet = { http: throttled(log, clock), grpc: throttled(log, clock) }
   const admission = new Admission(config.admission.request_limit_mib * 2 ** 20, context.memoryIsShort)
   const largeJson = new LargeJson(jsonThread, context)
@@ -61,7 +61,7 @@ export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fai
   async function open(): Promise<void> {
     const opening: Promise<Listener>[] = []
     if (http !== undefined) opening.push(serveHttp(http, receiving))
-    // Only those who use gRPC pay for it.
+    // Only users of gRPC pay for it.
     if (grpc !== undefined) opening.push(import('./grpc.ts').then(({ serveGrpc }) => serveGrpc(grpc, receiving)))
     // One serves while the other waits for its port.
     const added = opening.map(async (open) => {
@@ -76,8 +76,8 @@ export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fai
   }
 
   /**
-   * Takes no more connections, and resolves when the fate of every request is known. Answers that are on their way then have a
-   * moment to be taken, which what waits in queues does not wait for.
+   * Accepts no more connections, and resolves when the fate of every request is known. Answers on their way then have a
+   * moment to be taken, while queues are drained.
    */
   async function close(): Promise<void> {
     for (const listener of listeners) listener.close()

@@ -133,12 +133,12 @@ describe.each(Object.entries(batches))('a processor that is given a batch of %s'
     [
       'attributes that contain themselves',
       (given) => given.mapPoints((point: any) => point.withAttributes({ a: endless() })),
-      'metric "load": points[0].attributes cannot be made: the attribute "a" contains itself, or nests more lists',
+      'metric "load": points[0].attributes cannot be made: the attribute "a" contains itself, or nests lists and maps deeper',
     ],
     [
       'a list that contains itself, in a batch that it makes',
       () => MetricBatch.of({ resource: { list: [endless()] } as never, metrics: [] }),
-      'the attribute "list" contains itself, or nests more lists and maps than OTLP takes',
+      'the attribute "list" contains itself, or nests lists and maps deeper than OTLP allows',
     ],
     [
       'attributes of OTLP that contain themselves',
@@ -149,7 +149,7 @@ describe.each(Object.entries(batches))('a processor that is given a batch of %s'
           point.withAttributes(Attributes.from([{ key: 'a', value: value as never }])),
         )
       },
-      'metric "load": points[0].attributes["a"] contains itself, or nests more lists and maps than OTLP takes',
+      'metric "load": points[0].attributes["a"] contains itself, or nests lists and maps deeper than OTLP allows',
     ],
     ['no point', (given) => given.mapPoints(() => undefined), 'metric "load": points[0] must be a NumberPoint'],
     [
@@ -218,7 +218,7 @@ describe('what a component hands over', () => {
       [30, (inner: AttributeValue) => ({ inner })],
     ] as const) {
       expect(MetricBatch.fromOtlp(deep(most, wrap).toOtlp()).pointCount).toBe(1)
-      expect(() => deep(most + 1, wrap)).toThrow('nests more lists and maps than OTLP takes')
+      expect(() => deep(most + 1, wrap)).toThrow('nests lists and maps deeper than OTLP allows')
     }
   })
 

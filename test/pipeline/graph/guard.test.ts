@@ -98,7 +98,7 @@ describe('a guarded function', () => {
     })
     expect(await guarded.send(1, 2)).not.toBe('accepted')
     expect(sheet.balance()).toMatchObject({ dropped: { processor_error: 2 } })
-    expect(messages[0]).toContain('without a text')
+    expect(messages[0]).toContain('without a message')
     expect(guarded.difference()).toBe(0)
     const rejecting = run(() => Promise.reject(thrown))
     await rejecting.send(1)
@@ -191,7 +191,7 @@ describe('a guarded function', () => {
       await step.send(1)
       expect(step.difference()).toBe(0)
       expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
-      expect(step.messages[0]).toContain('what it returned: must be a MetricBatch, not ')
+      expect(step.messages[0]).toContain('its result: must be a MetricBatch, not ')
     },
   )
 
@@ -349,7 +349,7 @@ describe('what a guarded processor hands over', () => {
     await step.send(2)
     expect(step.out).toEqual([[1], [2]])
     expect(created).toBe(2)
-    expect(step.messages[0]).toContain('what it emitted: metric \\"m\\": points[0].value must be')
+    expect(step.messages[0]).toContain('its output: metric \\"m\\": points[0].value must be')
     expect(step.sheet.balance().dropped).toEqual({ processor_error: 1 })
     expect(step.difference()).toBe(0)
   })

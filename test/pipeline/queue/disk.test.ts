@@ -682,7 +682,7 @@ describe('a queue on disk', () => {
       await delivery.offer(batchOf(1))
       await until(() => destination.taken.length === 1)
       const problem = delivery.sheet.queueStatus?.().problem?.message
-      if (name.endsWith('.log')) expect(problem).toContain('it is not a file of a queue')
+      if (name.endsWith('.log')) expect(problem).toContain('it is not a queue file')
       else expect(problem).toBeUndefined()
       await delivery.drain()
       const paths = (await readdir(join(directory, 'values'), { recursive: true })).map((path) =>

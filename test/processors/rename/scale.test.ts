@@ -220,7 +220,7 @@ describe('rename: scale', () => {
     const { metrics, logs, balance } = await scaled(1000, given)
     expect(metrics).toMatchObject([{ name: 'latency', unit: 's', points: [{ positive: { offset: 1 } }] }])
     expect(logs).toMatchObject([{ level: 'warn', fields: { metric: 'latency', factor: 1000 } }])
-    expect(logs[0].message).toMatch('put cumulative_to_delta before this processor')
+    expect(logs[0].message).toMatch('put cumulative_to_delta in front of this processor')
     expect(balance()).toMatchObject({ accepted: 1, handed_on: 1, merged: 0, filtered: 0, created: 0 })
     const operations = [
       '{ action: delete_label_value, label: a, label_value: b }',

@@ -105,8 +105,12 @@ describe('the otlp receiver over gRPC', () => {
 
   it.each([
     ['no message', Buffer.alloc(0), 'The request has no message.'],
-    ['a part of a prefix', Buffer.alloc(3), 'The request ends within its message.'],
-    ['a part of a message', Buffer.concat([messagePrefix(9), Buffer.alloc(4)]), 'The request ends within its message.'],
+    ['a part of a prefix', Buffer.alloc(3), 'The request ends in the middle of its message.'],
+    [
+      'a part of a message',
+      Buffer.concat([messagePrefix(9), Buffer.alloc(4)]),
+      'The request ends in the middle of its message.',
+    ],
   ])('refuses a call with %s with INVALID_ARGUMENT', async (_what, body, message) => {
     const { address, pipeline } = await start({ otlp: grpc() })
     const session = connectHttp2(`http://${address}`)
@@ -203,8 +207,8 @@ describe('the otlp receiver over gRPC', () => {
 
   it.each([
     ['that is none', 7, {}, 'must be 0 or 1, not 7'],
-    ['without a grpc-encoding', 1, {}, 'no grpc-encoding says how it is compressed'],
-    ['with the encoding `identity`', 1, { 'grpc-encoding': 'identity' }, 'no grpc-encoding says how it is compressed'],
+    ['without a grpc-encoding', 1, {}, 'but there is no grpc-encoding'],
+    ['with the encoding `identity`', 1, { 'grpc-encoding': 'identity' }, 'but there is no grpc-encoding'],
   ])('answers INTERNAL to a compressed flag %s', async (_what, flag, headers, said) => {
     const { address, logs, pipeline } = await start({ otlp: grpc() })
     const body = Buffer.concat([Buffer.of(flag), message(gaugeRequest(1)).subarray(1)])

@@ -115,13 +115,13 @@ describe('a client at the wrong door', () => {
   it.each(protocols)('is counted when it speaks TLS to a plain port (%s)', async (protocol) => {
     const receiving = await start()
     await send(receiving, protocol, CLIENT_HELLO)
-    await expectRefused(receiving, protocol, 'wrong_protocol', 'the client speaks TLS, and this port does not')
+    await expectRefused(receiving, protocol, 'wrong_protocol', 'the client uses TLS, and this port does not')
   })
 
   it.each(protocols)('is counted when it does not speak TLS to a port that does (%s)', async (protocol) => {
     const receiving = await start(TLS)
     await send(receiving, protocol, protocol === 'HTTP' ? HTTP : PREFACE)
-    await expectRefused(receiving, protocol, 'wrong_protocol', 'this port speaks TLS, and the client does not')
+    await expectRefused(receiving, protocol, 'wrong_protocol', 'this port uses TLS, and the client does not')
   })
 
   it.each(protocols)('is counted when it wants the other protocol within TLS (%s)', async (protocol) => {
@@ -133,7 +133,7 @@ describe('a client at the wrong door', () => {
   it('is counted when it speaks neither HTTP/2 nor anything else that is known', async () => {
     const receiving = await start()
     await send(receiving, 'gRPC', '\0\x01\x02')
-    await expectRefused(receiving, 'gRPC', 'wrong_protocol', 'does not speak HTTP/2')
+    await expectRefused(receiving, 'gRPC', 'wrong_protocol', 'does not use HTTP/2')
   })
 
   it('is counted when it only begins like HTTP/2', async () => {
@@ -181,7 +181,7 @@ describe('a handshake of TLS', () => {
     async (protocol) => {
       const without = await start(MUTUAL)
       await shakeHands(without, protocol, {})
-      await expectRefused(without, protocol, 'tls', 'the client shows no certificate')
+      await expectRefused(without, protocol, 'tls', 'the client sent no certificate')
       const untrusted = await start(MUTUAL.replace('ca.pem', 'client.pem'))
       await shakeHands(untrusted, protocol, {
         cert: readFileSync(tlsPath('server.pem')),

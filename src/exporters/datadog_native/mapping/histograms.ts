@@ -12,13 +12,13 @@ import type { SketchRefusal } from '../sketch/sketch.ts'
 export const HISTOGRAM_MODES = ['distributions', 'counters', 'nobuckets'] as const
 
 export interface HistogramSettings {
-  /** Of histograms with explicit bounds; exponential ones always become distributions. */
+  /** For histograms with explicit bounds; exponential ones always become distributions. */
   readonly mode: (typeof HISTOGRAM_MODES)[number]
-  /** Whether `.count`, `.sum`, `.min` and `.max` are sent as well. With `nobuckets` they are all there is. */
+  /** Whether `.count`, `.sum`, `.min` and `.max` are sent as well. With `nobuckets`, nothing else is sent. */
   readonly sendAggregationMetrics: boolean
 }
 
-/** What is put behind the name of a metric that turns into several. */
+/** The suffixes of the names of a metric that turns into several. */
 export const SUFFIXES = ['.count', '.sum', '.min', '.max', '.bucket', '.quantile'] as const
 
 /** A value of a series that a histogram or summary turns into. */
@@ -26,16 +26,16 @@ export interface DerivedSample {
   readonly suffix: (typeof SUFFIXES)[number]
   readonly type: 'count' | 'gauge'
   readonly value: number
-  /** Normalised; beside those of the point. */
+  /** Normalised; in addition to those of the point. */
   readonly tags: readonly string[]
-  /** Whether the value is in the unit of the metric; else it is a number of observations. */
+  /** Whether the value is in the unit of the metric; otherwise it is a number of observations. */
   readonly inUnit: boolean
 }
 
-/** A point of a histogram with explicit bounds, as an object or as it stands on the wire. */
+/** A point of a histogram with explicit bounds, as an object or on the wire. */
 export type Explicit = ExplicitHistogram & { readonly kind: 'histogram' }
 
-/** What is sent for one point of a histogram: at least one of both. */
+/** The values that are sent for one point of a histogram: at least one of both kinds. */
 export interface MappedHistogram {
   readonly sketch: Sketch | undefined
   readonly samples: readonly DerivedSample[]
@@ -45,8 +45,8 @@ export const NO_TAGS: readonly string[] = []
 const NO_SAMPLES: readonly DerivedSample[] = []
 
 /**
- * What Datadog gets for a histogram of differences of either kind, or why it gets nothing: the reason under which the point is
- * counted as dropped. A point is sent whole or not at all.
+ * The values that Datadog gets for a histogram of differences of either kind, or the reason under which the point is
+ * counted as dropped. A point is sent as a whole or not at all.
  */
 export function mapHistogram(
   point: Explicit | ExponentialHistogramPoint,
@@ -71,14 +71,14 @@ function withSketch(
 ): MappedHistogram | SketchRefusal {
   const samples = sendAggregationMetrics ? aggregations(point, sketch instanceof Sketch ? sketch : point) : NO_SAMPLES
   if (sketch instanceof Sketch) return { sketch, samples }
-  // Where there is nothing to distribute, the counts still say so.
+  // If there is nothing to distribute, the counts still show that.
   const complete = sketch === 'no_observations' || sketch === 'no_buckets'
   return complete && samples.length > 0 ? { sketch: undefined, samples } : sketch
 }
 
 /**
- * None of a sum that is no number: then the count may be wrong as well. A sum that was not taken is left out, as are extremes
- * that the point does not have; those that it has are those of the distribution.
+ * Nothing for a sum that is not a number: the count may be wrong, too. A missing sum is left out, and so are missing
+ * extremes; existing ones are those of the distribution.
  */
 function aggregations(
   { count, sum, min, max }: Explicit | ExponentialHistogramPoint,
@@ -106,7 +106,7 @@ function addBuckets(samples: DerivedSample[], { bucketCounts, explicitBounds }: 
   }
 }
 
-/** The tags of the bounds asked for last: most histograms of a batch have the same. */
+/** The tags of the last bounds: most histograms of a batch have the same bounds. */
 let known: { readonly bounds: readonly number[]; readonly tags: readonly (readonly string[])[] } = {
   bounds: [],
   tags: [tagsOfBucket(-Infinity, Infinity)],
@@ -126,8 +126,8 @@ function tagsOfBucket(lower: number, upper: number): readonly string[] {
 }
 
 /**
- * A number as Datadog writes bounds and quantiles in tags: the shortest digits, a power of ten from 1e+06 on and below 1e-04,
- * and `.0` behind whole numbers. Source: datadog-agent, otlp/metrics/metrics_translator.go, `formatFloat`.
+ * A number as Datadog writes bounds and quantiles in tags: the shortest digits, a power of ten from 1e+06 on and below
+ * 1e-04, and `.0` after whole numbers. Source: datadog-agent, otlp/metrics/metrics_translator.go, `formatFloat`.
  */
 export function numberText(value: number): string {
   if (Number.isNaN(value)) return 'nan'

@@ -3,13 +3,13 @@ import type { DataPoint } from '../../../otlp/metrics/points.ts'
 
 const SECOND = 1_000_000_000n
 
-/** What puts a point where it belongs: its time and its attributes. */
+/** The time and the attributes of a point. */
 export interface PointContext {
   /** Whole seconds since 1970. */
   seconds(): number
   /** The lower 32 bits of the nanoseconds since 1970. */
   lowTime(): number
-  /** Nanoseconds from its start to its time; 0 when the first is not known or not before the second. */
+  /** Nanoseconds from its start to its time; 0 if the start is not known or not before the time. */
   elapsed(): number
   attributes(): Attributes
 }

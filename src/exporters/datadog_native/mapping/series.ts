@@ -36,40 +36,40 @@ import { unitName } from './units.ts'
 import { WireHistogram } from './wire_histogram.ts'
 
 export interface SeriesOptions {
-  /** Seconds; instead of the time each count really covers. */
+  /** Seconds; instead of the time that each count really covers. */
   readonly countInterval: number | undefined
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl: number
   readonly clock: Clock
-  /** Gives a batch the host and tags of the exporter's own. It changes attributes only: every point stays where it is. */
+  /** Applies the exporter's own host and tags to a batch. It changes attributes only, and keeps the order of points. */
   readonly finish: (batch: MetricBatch) => MetricBatch
   /** Whether a resource attribute becomes a tag. */
   readonly chosen: (attribute: string) => boolean
-  /** The tags that a scope gives, each value by its key. */
+  /** The tags of a scope, by key. */
   readonly scopeTags: (scope: Scope) => ReadonlyMap<string, string>
   readonly writer: SeriesWriter
   readonly histograms: HistogramSettings
   readonly summaries: SummaryMode
-  /** Told of each metric of which a value is lost because that of another source takes its place. */
+  /** Called with each metric that loses a value because that of another source takes its place. */
   readonly overwritten: (metric: { readonly name: string }) => void
-  /** Called after each batch of which something could not be remembered because too much is. */
+  /** Called after each batch in which the memory was too full to remember something. */
   readonly full: () => void
 }
 
 const SECOND = 1_000_000_000
 const NONE = -1
-/** What metrics and names have in common is remembered for so many of them. */
+/** The most entries of data shared by several metrics or names that are remembered. */
 const MAX_NAMES = 10_000
-/** Bytes of frames that are remembered, and of what a series is written to: it may have been a very long one. */
+/** The most bytes of remembered frames, and of the buffer for writing a series, which may have been very long. */
 const MAX_FRAMES = 2 ** 22
 const MAX_WRITTEN = 2 ** 20
 
-/** Instead of a series: the metric has no name that Datadog takes. */
+/** Instead of a series: Datadog accepts no form of the metric's name. */
 const NAMELESS = -1
-/** Instead of a series: none of this kind has been asked for. */
+/** Instead of a series: none of this kind has been looked up yet. */
 const NOT_YET = -2
 
-/** What is kept of derived samples that meet. */
+/** How derived samples of one series and second are combined. */
 const KEPT: Readonly<Record<DerivedSample['suffix'], Kept>> = {
   '.count': 'sum',
   '.sum': 'sum',
@@ -79,7 +79,7 @@ const KEPT: Readonly<Record<DerivedSample['suffix'], Kept>> = {
   '.quantile': 'latest',
 }
 
-/** The longest that suffix and tags of a derived sample can be. */
+/** The longest suffix and tags of a derived sample. */
 const MAX_VARIANT = 4096
 
 /** The resource and scope of metrics as they are sent, and what they give to all of their series, once a series is new. */
@@ -90,22 +90,22 @@ interface Surrounding {
     { readonly host: string | undefined; readonly tags: KeyedTags; readonly ofScope: readonly string[] } | undefined
 }
 
-/** A metric, and what its series have in common. */
+/** A metric, with the data that its series share. */
 interface Origin {
   readonly metric: Metric
-  /** The same with the exporter's own host and tags, as are the attributes of its resource. */
+  /** The same with the exporter's own host and tags, as in the attributes of its resource. */
   readonly finished: Metric
   readonly surrounding: Surrounding
   /** Of the sources that are its points. */
   readonly owner: number
 }
 
-/** Of one source, the latest of a second. */
+/** If one source has several values in a second, the latest one counts. */
 const SINGLE = { resolution: 1_000_000_000n }
 
-/** A point of a histogram or summary: one object for all of a metric, since one for each would cost more than most of the work. */
+/** A point of a histogram or summary: one object for all points of a metric, because one for each would cost more than most of the work. */
 interface Whole extends Origin {
-  /** Points of the metric before it. */
+  /** The number of points of the metric before it. */
   read: number
   source: number
   place: PointContext
@@ -118,7 +118,7 @@ interface Whole extends Origin {
  * What runs for each point of the rows `OTLP to Datadog` of `npm run bench` has parameters without names.
  */
 export class SeriesMapper {
-  /** What the last batch became. Samples that are one series in one second, as Datadog reads names and tags, are one. */
+  /** The result for the last batch. Samples that are one series in one second, as Datadog reads names and tags, are combined. */
   readonly samples = new Samples()
   readonly sketches = new SketchSamples()
   readonly #options: SeriesOptions
@@ -129,15 +129,15 @@ export class SeriesMapper {
   readonly #frames = new Map<number, SeriesFrame>()
   #frameBytes = 0
   readonly #tags = new TagList()
-  /** A series as it is written. */
+  /** The written form of a series. */
   #written = Buffer.alloc(4096)
   #writtenView = viewOf(this.#written)
-  /** One name has one unit at Datadog: the first that came. */
+  /** A name has one unit at Datadog: the first one. */
   readonly #units = new Map<string, string | undefined>()
   readonly #variant = Buffer.alloc(MAX_VARIANT)
   readonly #variantView = viewOf(this.#variant)
   #tally = new Tally()
-  /** Whether each source has one point a second at most. */
+  /** Whether each source has at most one point a second. */
   #single = false
 
   constructor(options: SeriesOptions) {
@@ -145,29 +145,30 @@ export class SeriesMapper {
     this.#known = new KnownSeries(options.clock, options.full)
   }
 
-  /** What is to survive a restart. */
+  /** The memory that has to survive a restart. */
   get state(): ExporterState {
     return this.#known.state
   }
 
-  /** Forgets all: there will be no further batch. */
+  /** Forgets everything: there will be no further batch. */
   close(): void {
     this.#known.close()
   }
 
-  /** Nothing of a batch will be sent any more, or again. */
+  /** No part of a batch will be sent any more, or again. */
   ended(batch: MetricBatch): void {
     this.#known.ended(batch)
   }
 
-  /** Datadog's series, as the format of their API writes them. */
+  /** Datadog's series, as the format of its API writes them. */
   get series(): BytesIndex {
     return this.#known.series
   }
 
   /**
-   * Fills `samples` and `sketches`, which are those of this batch until the next: sums that meet are added, of gauges the latest stays, and counts go where none of their series was
-   * sent. The batch of the last time again becomes the same again.
+   * Fills `samples` and `sketches`, which hold the data of this batch until the next: sums of one second are added, the
+   * latest gauge stays, and counts go to a second in which their series was not sent. If the last batch comes again,
+   * the result is the same.
    */
   map(batch: MetricBatch, account: Account): void {
     this.#begin(batch)
@@ -231,7 +232,7 @@ export class SeriesMapper {
     return true
   }
 
-  /** `false` where points of a sum that goes up and down meet: they may be of one source, of which only the latest counts. */
+  /** `false` if points of a sum that goes up and down meet: they may come from one source, and then only the latest counts. */
   #addAll(batch: MetricBatch): boolean {
     this.sketches.collect()
     const finished = this.#options.finish(batch).resources
@@ -272,7 +273,7 @@ export class SeriesMapper {
     if (cursor.open(metric)) {
       for (; cursor.next(); read++) {
         let source = series === undefined ? NONE : this.#renumbered.get(series.numbers[series.start + read])
-        // Metrics may have got other names since their series were numbered.
+        // Metrics may have been renamed since their series were numbered.
         if (source < 0 || !this.#known.isOwnedBy(source, owner)) {
           source = this.#known.find(owner, cursor)
           if (source < 0) {
@@ -329,7 +330,7 @@ export class SeriesMapper {
     }
   }
 
-  /** The number of a histogram or summary; -1 when it has no name that Datadog takes, which is counted. */
+  /** The number of a histogram or summary; -1 if Datadog does not accept its name, which is counted. */
   #wholeOf({ metric, owner }: Origin, bytes: PointBytes): number {
     let source = this.#known.find(owner, bytes)
     if (source < 0) {
@@ -358,7 +359,7 @@ export class SeriesMapper {
     this.#addMapped(whole, mapped.samples)
   }
 
-  /** What a point became beside a distribution, or why it became nothing. */
+  /** The values of a point other than a distribution, or the reason why there are none. */
   #addMapped(whole: Whole, samples: readonly DerivedSample[] | string): void {
     if (typeof samples === 'string') {
       this.#tally.dropped(samples)
@@ -373,7 +374,7 @@ export class SeriesMapper {
     const { suffix, type, tags, value } = sample
     const text = tags === NO_TAGS ? suffix : `${suffix}\n${tags.join('\n')}`
     const bytes = { view: this.#variantView, attributesStart: 0, attributesEnd: this.#variant.write(text) }
-    // No metric is negative.
+    // The numbers of metrics are not negative.
     const owner = -1 - whole.source
     const isCount = type === 'count'
     let source = this.#known.find(owner, bytes)
@@ -386,7 +387,7 @@ export class SeriesMapper {
     this.#put(metric, source, place.seconds(), value, place.lowTime(), covered, KEPT[suffix])
   }
 
-  /** `false` when the value met another of its series and second, of which it is a part now. */
+  /** `false` if the value was combined with another of its series and second. */
   #put(
     metric: Metric,
     source: number,
@@ -422,7 +423,7 @@ export class SeriesMapper {
     }
   }
 
-  /** Puts counts where none was sent before, now that all of the batch is known. */
+  /** Moves counts to free seconds, now that the whole batch is known. */
   #settle(): void {
     const { samples } = this
     const { joined, lost } = this.#known.settle(samples)
@@ -443,13 +444,13 @@ export class SeriesMapper {
     }
   }
 
-  /** Gives a number to a source that is not known: of a point whose metric and kind are those of the owner. */
+  /** Gives a number to an unknown source: a point whose metric and kind are those of the owner. */
   #add(origin: Origin, kind: Kind, bytes: PointBytes, attributes: Attributes): number {
     const isKept = this.#known.mayKeep(origin.owner, bytes)
     return this.#known.add(origin.owner, bytes, this.#seriesOf(origin, kind, attributes, isKept), isKept)
   }
 
-  /** The number of the series of a point; NAMELESS where it has no name. `isKept`: as of its source. */
+  /** The number of the series of a point; NAMELESS if it has no name. `isKept`: whether its source is. */
   #seriesOf(origin: Origin, kind: Kind, point: Attributes, isKept: boolean): number {
     const { metric, owner } = origin
     const host = this.#fillTags(origin, point, NO_TAGS)
@@ -501,7 +502,7 @@ export class SeriesMapper {
     return this.#options.writer.frame({ metric, type, unit: this.#unitOf(metric, measured), host })
   }
 
-  /** The number of a series of Datadog's, whose tags are in `#tags`, by what it is written as. */
+  /** The number of a Datadog series whose tags are in `#tags`, by its written form. */
   #numberOf(kind: Kind, { head, tail }: SeriesFrame, { tags }: Pick<SeriesWriter, 'tags'>, isKept: boolean): number {
     const most = head.length + this.#tags.length + this.#tags.count * MAX_AROUND_TAG + tail.length
     if (most > this.#written.length) this.#makeWritten(most * 2)
@@ -531,7 +532,7 @@ export class SeriesMapper {
   }
 }
 
-/** What became of points, to be told once it is certain. */
+/** The fate of points, reported once it is certain. */
 class Tally {
   created = 0
   merged = 0
@@ -548,7 +549,7 @@ class Tally {
   }
 }
 
-/** The attributes of a point as they are sent, where the exporter's own host or tags changed those of its metric. */
+/** The attributes of a point as they are sent, if the exporter's own host or tags changed those of its metric. */
 function finishedAttributes({ metric, finished }: Origin, read: number): Attributes | undefined {
   return finished === metric ? undefined : finished.points[read].attributes
 }
@@ -557,7 +558,7 @@ function attributesOf(whole: Whole): Attributes {
   return finishedAttributes(whole, whole.read) ?? whole.place.attributes()
 }
 
-/** Datadog takes whole seconds only, and divides by them; 0 is what is not known. */
+/** Datadog accepts whole seconds only, and divides by them; 0 means unknown. */
 function wholeSeconds(nanoseconds: number): number {
   return nanoseconds === 0 ? 0 : Math.max(1, Math.round(nanoseconds / SECOND))
 }

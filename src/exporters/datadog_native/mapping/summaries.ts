@@ -8,8 +8,8 @@ export const SUMMARY_MODES = ['gauges', 'noquantiles'] as const
 export type SummaryMode = (typeof SUMMARY_MODES)[number]
 
 /**
- * What Datadog gets for a summary of differences. `first_value`: nothing, since its count and sum were withheld (it starts
- * when it ends) and there are no quantiles to send.
+ * The values that Datadog gets for a summary of differences. `first_value`: none, because its count and sum were
+ * withheld (it starts when it ends) and there are no quantiles to send.
  */
 export function mapSummary(point: SummaryPoint, mode: SummaryMode): readonly DerivedSample[] | 'first_value' {
   const samples: DerivedSample[] = []
@@ -21,7 +21,7 @@ export function mapSummary(point: SummaryPoint, mode: SummaryMode): readonly Der
   }
   if (mode === 'gauges') {
     for (const { quantile, value } of point.quantileValues) {
-      // One without a value in the time it looks back on is NaN.
+      // A quantile without observations in its time window is NaN.
       if (!Number.isFinite(value)) continue
       const tags = [normalizeTag('quantile', numberText(quantile))]
       samples.push({ suffix: '.quantile', type: 'gauge', value, tags, inUnit: true })

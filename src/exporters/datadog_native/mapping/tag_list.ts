@@ -5,17 +5,17 @@ import { doubled } from '../../../otlp/wire/bytes_index.ts'
 import { fieldEnd, varintLow, varintHigh, readVarint, varintEnd } from '../../../otlp/wire/wire_format.ts'
 import { writeDigits } from '../../../text/digits.ts'
 
-/** Bytes of a tag that is taken over byte by byte; as in `normalizeTag`, which cuts longer ones. */
+/** The most bytes of a tag that is copied byte by byte; as in `normalizeTag`, which cuts longer ones. */
 const MAX_LENGTH = 200
 
-/** Digits of the largest number that is taken over. */
+/** Digits of the largest number that is copied. */
 const MAX_DIGITS = 11
 
 const COLON = 0x3a
 const UNDERSCORE = 0x5f
 const NOT_AVAILABLE = Buffer.from('n/a')
 
-/** What `normalizeTag` makes of each byte of ASCII; 0 for the others. */
+/** The result of `normalizeTag` for each byte of ASCII; 0 for the others. */
 const NORMALIZED = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte > 127 ? 0 : /[A-Za-z0-9_\-:./]/.test(String.fromCharCode(byte)) ? lowerCase(byte) : UNDERSCORE,
 )
@@ -28,39 +28,39 @@ function isLetter(byte: number): boolean {
   return byte >= 0x61 && byte <= 0x7a
 }
 
-/** What a resource gives to all of its series: its tags, each with its key. */
+/** The part of a resource that all of its series share: its tags, each with its key. */
 export type KeyedTags = readonly (readonly [key: string, tag: string])[]
 
 /**
- * The tags of one series as bytes: as Datadog stores them, sorted, each once. Those of a point are written from the bytes of
- * its attributes, without a text for any of them. Pays for the benchmark rows of ever-new series.
+ * The tags of one series as bytes: as Datadog stores them, sorted, without duplicates. Those of a point are written
+ * from the bytes of its attributes, without a text for any of them. Pays for the benchmark rows of ever-new series.
  */
 export class TagList {
-  /** Where the tags are, by position in their order. */
+  /** The positions of the tags, in their order. */
   starts = new Int32Array(64)
   ends = new Int32Array(64)
   count = 0
   bytes = Buffer.allocUnsafeSlow(4096)
-  /** The point's attribute `host`, which is Datadog's host and no tag. */
+  /** The point's attribute `host`, which is Datadog's host and not a tag. */
   host: string | undefined
   #used = 0
-  /** The tags of the resource, at the front of `bytes`, and their order. */
+  /** The tags of the resource, at the beginning of `bytes`, and their order. */
   #resource: KeyedTags = []
   #resourceKeys: readonly Buffer[] = [Buffer.from('host')]
   #resourceUsed = 0
   #resourceCount = 0
   #resourceStarts = new Int32Array(64)
   #resourceEnds = new Int32Array(64)
-  /** Where the keys of the point's attributes are in its own bytes. */
+  /** The positions of the attributes' keys in the point's own bytes. */
   #keyStarts = new Int32Array(64)
   #keyEnds = new Int32Array(64)
 
-  /** Bytes of all tags together, at most. */
+  /** The most bytes of all tags together. */
   get length(): number {
     return this.#used
   }
 
-  /** The tags of a resource and of a point, whose attributes win, and `more` that are normalised already. */
+  /** The tags of a resource and of a point, whose attributes win, and `more` tags that are already normalised. */
   fill(resource: KeyedTags, point: Attributes, more: readonly string[]): void {
     if (resource !== this.#resource) this.#begin(resource)
     this.#reset()
@@ -83,7 +83,7 @@ export class TagList {
     this.#resourceEnds = this.ends.slice()
   }
 
-  /** Leaves the tags of the resource. */
+  /** Resets the list to the tags of the resource. */
   #reset(): void {
     this.#used = this.#resourceUsed
     this.count = this.#resourceCount
@@ -93,7 +93,7 @@ export class TagList {
     }
   }
 
-  /** Tags of attributes of any kind, of which one takes the place of a resource's of the same key. */
+  /** Tags of attributes of any kind; a tag replaces that of the resource with the same key. */
   #addTexts(resource: KeyedTags, point: Attributes): void {
     this.#used = this.#resourceUsed
     this.count = 0
@@ -107,9 +107,9 @@ export class TagList {
   }
 
   /**
-   * Tags of attributes as they stand on the wire, each behind a tag of one byte. `false`, with the list half filled, where one
-   * is more than a text in ASCII, a small whole number or a boolean whose key begins with a letter, or its key is one of the
-   * resource's, there twice, or Datadog's host.
+   * Tags of attributes on the wire, each behind a tag of one byte. Returns `false`, with the list half filled, if the
+   * value of one is not a text in ASCII, a small whole number or a boolean, or if its key does not begin with a letter,
+   * is one of the resource's, occurs twice, or is Datadog's host.
    */
   #addBytes(bytes: Buffer, start: number, end: number): boolean {
     let keys = 0
@@ -130,7 +130,7 @@ export class TagList {
     return true
   }
 
-  /** Whether the key is none of the resource's, nor of the `count` attributes before it, nor `host`. */
+  /** Whether the key differs from the resource's, from those of the `count` attributes before it, and from `host`. */
   #isNew(bytes: Buffer, start: number, end: number, count: number): boolean {
     for (const key of this.#resourceKeys) if (sameBytes(bytes, start, end, key, 0, key.length)) return false
     for (let index = 0; index < count; index++) {
@@ -139,7 +139,7 @@ export class TagList {
     return true
   }
 
-  /** Adds the tag of one attribute, whose value is from its length at `valueAt` on, as `normalizeTag` would. `false` as `#addBytes`. */
+  /** Adds the tag of one attribute, whose value begins with its length at `valueAt`, as `normalizeTag` would. `false` as in `#addBytes`. */
   #addTag(bytes: Buffer, keyStart: number, keyEnd: number, valueAt: number, end: number): boolean {
     if (keyEnd === keyStart || end - keyStart > MAX_LENGTH - MAX_DIGITS) return false
     this.#reserve(MAX_LENGTH)
@@ -159,7 +159,7 @@ export class TagList {
     return true
   }
 
-  /** Writes an AnyValue of one field to `to`; returns where it ends, or -1 when it is of another kind. */
+  /** Writes an AnyValue of one field to `to`; returns the end, or -1 if it is of another kind. */
   #addValue(bytes: Buffer, start: number, end: number, to: number): number {
     switch (bytes[start]) {
       case 0x0a: {
@@ -178,7 +178,7 @@ export class TagList {
     }
   }
 
-  /** Returns where the copy ends; -1 where something is not ASCII. */
+  /** Returns the end of the copy; -1 if a character is not ASCII. */
   #copy(bytes: Buffer, start: number, end: number, to: number): number {
     const out = this.bytes
     let at = to
@@ -197,7 +197,7 @@ export class TagList {
     this.#insert(start, start + this.bytes.write(tag, start))
   }
 
-  /** Puts what was written behind all tags into its place among them, unless it is there already. */
+  /** Moves the text that was written behind all tags to its place among them, unless it is there already. */
   #insert(start: number, end: number): void {
     const { starts, ends, bytes } = this
     let place = this.count
@@ -228,7 +228,7 @@ export class TagList {
   }
 }
 
-/** Where what the length at `at` speaks of begins; -1 unless it reaches to `end`. */
+/** The start of the content whose length is at `at`; -1 unless it ends at `end`. */
 function behindLength(bytes: Uint8Array, at: number, end: number): number {
   return fieldEnd(bytes, at) === end ? varintEnd(bytes, at) : -1
 }
@@ -246,7 +246,7 @@ function sameBytes(
   return true
 }
 
-/** Which of two texts in `bytes` comes first, byte by byte; 0 when they are equal. */
+/** Which of two texts in `bytes` comes first, byte by byte; 0 if they are equal. */
 function compare(bytes: Uint8Array, left: number, leftEnd: number, right: number, rightEnd: number): number {
   let at = left
   let other = right

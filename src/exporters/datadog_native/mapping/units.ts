@@ -1,7 +1,8 @@
 /*
- * Datadog has units of its own, by name; one that it does not know it ignores. Sources: datadog-agent,
- * pkg/opentelemetry-mapping-go/otlp/attributes/units.go (2026), which maps those of UCUM and, of what stands in braces, those
- * that Datadog has; Datadog documentation, metrics/units, for the times and temperatures that are missing there.
+ * Datadog has units of its own, by name, and ignores unknown ones. Sources: datadog-agent,
+ * pkg/opentelemetry-mapping-go/otlp/attributes/units.go (2026), which maps units of UCUM and, of the annotations in
+ * braces, those that Datadog has; Datadog documentation, metrics/units, for the times and temperatures that are missing
+ * there.
  */
 
 const PREFIXES = {
@@ -23,7 +24,7 @@ const PREFIXES = {
   Ei: 'exbi',
 } as const
 
-/** Datadog's name, and the prefixes with which it has the unit. */
+/** Datadog's name, and the prefixes that Datadog has for the unit. */
 const UNITS: Readonly<Record<string, readonly [name: string, ...(keyof typeof PREFIXES)[]]>> = {
   By: ['byte', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei', 'k', 'M', 'G', 'T', 'P', 'E'],
   bit: ['bit', 'k', 'M', 'G', 'T', 'P', 'E'],
@@ -42,7 +43,7 @@ const UNITS: Readonly<Record<string, readonly [name: string, ...(keyof typeof PR
   '%': ['percent'],
 }
 
-/** What is counted: singular, as in OpenTelemetry's conventions. */
+/** The counted things: singular, as in OpenTelemetry's conventions. */
 const COUNTED = (
   'alert apdex assertion attempt block buffer build cent check collection column command commit connection container core cpu ' +
   'cursor datagram day decibel-milliwatt device document dollar email entity entry error euro event eviction exception execution ' +
@@ -62,7 +63,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ['{datapoint}', 'item'],
 ])
 
-/** Datadog's name for a unit of OpenTelemetry, or for one unit by another; `undefined` where it has none. */
+/** Datadog's name for a unit of OpenTelemetry, or for a ratio of two units; `undefined` if it has none. */
 export function unitName(ucum: string): string | undefined {
   const names = ucum.split('/').map((part) => NAMES.get(part))
   return names.length > 2 || names.includes(undefined) ? undefined : names.join('/')

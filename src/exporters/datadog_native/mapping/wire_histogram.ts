@@ -1,12 +1,12 @@
 import { double, HistogramCursor, taken, uint64 } from '../../../otlp/metrics/histogram_cursor.ts'
 import type { Explicit } from './histograms.ts'
 
-/** The point of a histogram at which its cursor stands. Used again for every point. */
+/** The histogram point at the position of a cursor. The object is used again for every point. */
 export class WireHistogram implements Explicit {
   readonly cursor = new HistogramCursor()
   readonly kind = 'histogram'
   count = 0
-  /** NaN where the point has none: a field that may be `undefined` would be an object for each number. */
+  /** NaN if the point has none: a field that may be `undefined` would be an object for each number. */
   private ownSum = NaN
   private ownMin = NaN
   private ownMax = NaN
@@ -25,7 +25,7 @@ export class WireHistogram implements Explicit {
     return taken(this.ownMax)
   }
 
-  /** Takes over what the point says. */
+  /** Takes over the data of the point. */
   read(): void {
     const { cursor } = this
     const { view, bucketsStart, bucketsEnd, boundsStart, boundsEnd } = cursor

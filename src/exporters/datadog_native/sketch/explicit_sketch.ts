@@ -10,13 +10,13 @@ import { keyOf } from './sketch_keys.ts'
  * pkg/opentelemetry-mapping-go/otlp/metrics/default_mapper.go.
  */
 
-/** What a histogram with explicit bounds says, as a point or in any other form. */
+/** The data of a histogram with explicit bounds, as a point or in any other form. */
 export type ExplicitHistogram = Pick<HistogramPoint, 'sum' | 'min' | 'max'> & ExplicitBuckets
 
 /**
- * The sketch of a histogram of differences. The count is that of the buckets; sum, minimum and maximum are exact where the
- * histogram has them. The values of a bucket are spread over its keys as evenly as the Agent does it, but never beyond the
- * minimum or maximum. Where a bucket has no bound on one side, all its values are placed as close to the other bound as
+ * The sketch of a histogram of differences. The count is that of the buckets; sum, minimum and maximum are exact if the
+ * histogram has them. The values of a bucket are spread over its keys as evenly as the Agent does it, but never beyond
+ * the minimum or maximum. If a bucket has a bound on one side only, all its values are placed as close to that bound as
  * the sum allows.
  */
 export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | SketchRefusal {
@@ -34,7 +34,7 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
   bins.begin()
   let lowest = -Infinity
   let highest = Infinity
-  /** The most, and the least, that the values of the buckets before can add up to. */
+  /** The largest, and the smallest, possible sum of the values in earlier buckets. */
   let before = 0
   let leastBefore = 0
   for (let index = 0; index < bucketCounts.length; index++) {
@@ -42,7 +42,7 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
     if (count === 0) continue
     const from = index === 0 ? -Infinity : bounds[index - 1]
     const to = index === bounds.length ? Infinity : bounds[index]
-    // Most buckets are like this, and are cheap.
+    // Most buckets are like this, and take little time.
     const inner = from > 0 && from >= least && to <= greatest && to < Infinity
     let lower = inner ? from : within(from, least, greatest)
     const upper = inner ? to : within(to, least, greatest)
@@ -55,7 +55,7 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
       if (lower === -Infinity) lower = highest
       bins.add(highest === from ? keys[index - 1] : keyOf(highest), count)
     } else if (lower === -Infinity || (lower === 0 && from === 0)) {
-      // The bucket (0, upper] holds no zero, and to start there would say that most of its values are.
+      // The bucket (0, upper] holds no zero, and starting there would place most of its values at zero.
       const average =
         sum === undefined || lowest > -Infinity ? upper : (sum - leastSumAbove(index, buckets, greatest)) / count
       const place = average > lower && average < upper ? average : upper
@@ -78,8 +78,9 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
 }
 
 /**
- * Spreads the values of a bucket without an upper bound, which add up to at most `sum`, up to the maximum: one of all time may
- * lie above all of them. None reaches farther than the sum allows, and where it says that most lie near the lower bound, only one does.
+ * Spreads the values of a bucket without an upper bound, which add up to at most `sum`, up to the maximum: one of all
+ * time may lie above all of them. No value goes beyond what the sum allows; if the sum shows that most values lie near
+ * the lower bound, only one reaches the maximum.
  */
 function spreadOpen(lower: number, max: number, lowerKey: number, count: number, sum: number): void {
   const greatest = within(sum - (count - 1) * lower, lower, max)
@@ -91,7 +92,7 @@ function spreadOpen(lower: number, max: number, lowerKey: number, count: number,
   bins.add(greatestKey, 1)
 }
 
-/** What all buckets count together; `undefined` when the buckets and bounds do not make a histogram. */
+/** The count of all buckets together; `undefined` if the buckets and bounds do not form a histogram. */
 export function countInBuckets({ bucketCounts, explicitBounds }: ExplicitBuckets): number | undefined {
   const bounds = explicitBounds.length
   if (bucketCounts.length !== bounds + 1 || keysOf(explicitBounds) === undefined) return undefined
@@ -107,7 +108,7 @@ function oneBucket({ count }: ExplicitHistogram): ExplicitBuckets {
   return { count, bucketCounts: [count], explicitBounds: [] }
 }
 
-/** The least that the values of the buckets above `index` can add up to. */
+/** The smallest possible sum of the values in buckets above `index`. */
 function leastSumAbove(
   index: number,
   { bucketCounts, explicitBounds: bounds }: ExplicitBuckets,
@@ -121,13 +122,13 @@ function leastSumAbove(
   return sum
 }
 
-/** The keys of the bounds asked for last: most histograms of a batch have the same, and a logarithm is dear. */
+/** The keys of the last bounds: most histograms of a batch have the same bounds, and a logarithm is slow. */
 let known: { readonly bounds: Float64Array; readonly keys: Int16Array | undefined } = {
   bounds: new Float64Array(),
   keys: new Int16Array(),
 }
 
-/** The key of each bound; `undefined` when they do not ascend. */
+/** The key of each bound; `undefined` if they do not ascend. */
 function keysOf(bounds: ArrayLike<number>): Int16Array | undefined {
   if (!sameNumbers(bounds, known.bounds)) {
     let ascend = !Number.isNaN(bounds[0])

@@ -8,7 +8,7 @@ import { BIAS, GAMMA, keyOf, LN_GAMMA, valueOf } from './sketch_keys.ts'
  * pkg/opentelemetry-mapping-go/otlp/metrics/default_mapper.go.
  */
 
-/** What an exponential histogram says, as a point or in any other form. */
+/** The data of an exponential histogram, as a point or in any other form. */
 export type ExponentialHistogram = Pick<
   ExponentialHistogramPoint,
   'count' | 'sum' | 'min' | 'max' | 'scale' | 'zeroCount'
@@ -24,13 +24,13 @@ export interface ExponentialBuckets {
 
 const HALF_STEP = Math.sqrt(GAMMA)
 const NO_BUCKETS: ExponentialBuckets = { offset: 0, bucketCounts: [] }
-/** Beyond it a power of e is no number any more. */
+/** Beyond it, a power of e is no longer finite. */
 const MAX_LN_BASE = 1500
 
 /**
- * The sketch of an exponential histogram of differences. The values of a bucket are spread over the keys that overlap it, in
- * proportion; what is left of a value is carried on to the next key. Count, sum, minimum and maximum as of `sketchOfHistogram`.
- * A cumulative histogram has to be made differences first (`CumulativeToDelta`).
+ * The sketch of an exponential histogram of differences. The values of a bucket are spread over the keys that overlap
+ * it, in proportion; a fraction of a value is carried on to the next key. Count, sum, minimum and maximum as in
+ * `sketchOfHistogram`. A cumulative histogram has to be turned into differences first (`CumulativeToDelta`).
  */
 export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | SketchRefusal {
   const { positive = NO_BUCKETS, negative = NO_BUCKETS } = histogram
@@ -59,13 +59,13 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
   return bins.toSketch(total, sum, least, greatest, middleOf(spread.lowest), middleOf(spread.highest))
 }
 
-/** The middle, as the Agent takes it, of what has a key, where only its part of a bucket is known. */
+/** The middle of a key's range, as the Agent takes it, if only its part of a bucket is known. */
 function middleOf(key: number): number {
   const low = (valueOf(Math.abs(key)) / HALF_STEP) * (1 + (GAMMA - 1) / (GAMMA + 1))
   return key < 0 ? -low : low
 }
 
-/** What has been given to keys so far, in parts of values, and how many whole values of it have been counted. */
+/** The total given to keys so far, in fractions of values, and the whole values of it that have been counted. */
 interface Spread {
   /** All values lie between these. */
   readonly least: number
@@ -74,12 +74,12 @@ interface Spread {
   readonly greatestKey: number
   given: number
   counted: number
-  /** The first and the last key that were given any. */
+  /** The first and the last key that got any. */
   lowest: number
   highest: number
 }
 
-/** Gives the key its part of a bucket; the bins count whole values, of which none may be lost. `key`: not lower than any before. */
+/** Gives a key its part of a bucket; the bins count whole values, and none may be lost. `key`: not lower than any before. */
 function give(key: number, part: number, spread: Spread): void {
   if (part > 0) {
     if (spread.given === 0) spread.lowest = key

@@ -2,15 +2,15 @@ import type { HistogramPoint } from '../../../otlp/metrics/points.ts'
 import { keyOf, valueOf } from './sketch_keys.ts'
 
 /*
- * The sketch in which the Datadog Agent sends distributions: counts of values by key. Source: datadog-agent, pkg/util/quantile
- * (agent.go, ddsketch.go). Where it differs from the Agent on purpose: docs/decisions/0070-sketches.md and
- * 0188-sketches-within-extremes.md.
+ * The sketch in which the Datadog Agent sends distributions: counts of values by key. Source: datadog-agent,
+ * pkg/util/quantile (agent.go, ddsketch.go). Intentional differences from the Agent: docs/decisions/0070-sketches.md
+ * and 0188-sketches-within-extremes.md.
  */
 
 const MAX_BINS = 4096
-/** What one bin counts at most; more become several bins of the same key. */
+/** The most that one bin counts; more become several bins of the same key. */
 export const MAX_BIN_COUNT = 65_535
-/** Values that one sketch counts at most. */
+/** The most values that one sketch counts. */
 export const MAX_COUNT = MAX_BINS * MAX_BIN_COUNT
 
 /** Why a histogram cannot become a sketch, as the reason under which its point is counted as dropped. */
@@ -18,13 +18,13 @@ export type SketchRefusal = 'no_observations' | 'no_buckets' | 'malformed_histog
 
 /**
  * A distribution of at least one and at most `MAX_COUNT` values: no bin has a key below that of `min` or above that of
- * `max`, and the average lies between them. It stays as it is until `Bins.reuse`.
+ * `max`, and the average lies between them. It is valid until `Bins.reuse`.
  */
 export class Sketch {
   constructor(
-    /** Bins in ascending order of key, each key once. They stand from `start` to `end` between those of other sketches. */
+    /** Bins in ascending order of key, each key once. They are from `start` to `end`, between those of other sketches. */
     public keys: Int16Array,
-    /** What each bin counts, at the same places; at least 1. */
+    /** The count of each bin, at the same positions; at least 1. */
     public counts: Int32Array,
     public start: number,
     public end: number,
@@ -39,7 +39,7 @@ export class Sketch {
     return within(this.sum / this.count, this.min, this.max)
   }
 
-  /** Both as one, the same whichever comes first; `undefined` when a sketch cannot hold so many values. */
+  /** The sum of both, the same in either order; `undefined` if a sketch cannot hold so many values. */
   mergedWith(other: Sketch): Sketch | undefined {
     const count = this.count + other.count
     if (count > MAX_COUNT) return undefined
@@ -55,11 +55,11 @@ export class Sketch {
   }
 }
 
-/** The first key of a sparse bucket that gets a value is looked for in steps of so many keys. */
+/** The step in which the first key of a sparse bucket that gets a value is searched for. */
 const STRIDE = 32
-/** Bins of the sketches that share two arrays: arrays of their own would cost more than what is in them. */
+/** The bins of many sketches share two arrays: arrays of their own would cost more than their contents. */
 const SHARED_BINS = 16_384
-/** Of these arrays so many are kept, which is 6 MiB. */
+/** The number of such arrays that are kept, which is 6 MiB. */
 const MAX_PAIRS = 64
 const MAX_SKETCHES = 20_000
 
@@ -74,14 +74,14 @@ export class Bins {
   private counts: Int32Array = new Int32Array(SHARED_BINS)
   private start = 0
   private end = 0
-  /** Pairs of arrays that are used again once nobody needs the sketches in them. */
+  /** Pairs of arrays that are used again once their sketches are no longer needed. */
   private readonly pairs: Pair[] = [{ keys: this.keys, counts: this.counts }]
   private pair = 0
-  /** The same of the sketches themselves: a batch has so many of them at a time that they would outlive it as garbage. */
+  /** The same for the sketch objects: a batch has so many of them at a time that they would outlive it as garbage. */
   private readonly sketches: Sketch[] = []
   private made = 0
 
-  /** Nobody needs any sketch that was made so far. */
+  /** No sketch that was made so far is needed any more. */
   reuse(): void {
     this.pair = 0
     this.made = 0
@@ -90,7 +90,7 @@ export class Bins {
     this.start = this.end = 0
   }
 
-  /** What was collected before, and did not become a sketch, is forgotten. */
+  /** Forgets bins that were collected before and did not become a sketch. */
   begin(): void {
     this.end = this.start
   }
@@ -108,8 +108,8 @@ export class Bins {
   }
 
   /**
-   * Adds the values of a bucket, spread evenly from `lower` to `upper`. A key gets as many as lie between it and the next; keys
-   * that would get less than one are passed over. `lowerKey`: not lower than any before. Source: datadog-agent,
+   * Adds the values of a bucket, spread evenly from `lower` to `upper`. A key gets the values between it and the next;
+   * keys that would get less than one are skipped. `lowerKey`: not lower than any before. Source: datadog-agent,
    * pkg/util/quantile/agent.go.
    */
   spread(lower: number, upper: number, lowerKey: number, upperKey: number, count: number): void {
@@ -121,7 +121,7 @@ export class Bins {
     const there = end > this.start && keys[end - 1] === lowerKey
     let counted = there ? counts[--end] : 0
     const distance = upper - lower
-    /** A little less than what one of the values takes, so that most keys need no division. */
+    /** Slightly less than the range of one value, so that most keys need no division. */
     const step = (distance / count) * 0.999999
     let left = count
     let key = lowerKey
@@ -181,8 +181,8 @@ export class Bins {
   }
 
   /**
-   * The same where figures may be missing: the sum, or an extreme, which is infinite then. `lowest` and `highest` stand in for
-   * the extremes unless the average lies beyond them.
+   * The same if figures may be missing: the sum, or an extreme, which is infinite then. `lowest` and `highest` stand in
+   * for the extremes unless the average lies beyond them.
    */
   toSketch(
     count: number,
@@ -204,7 +204,7 @@ export class Bins {
     return sum
   }
 
-  /** Moves what the lowest bins count to the next as long as there are more than may be written. */
+  /** Moves the counts of the lowest bins to the next ones as long as there are more bins than may be written. */
   private collapse(): void {
     const { counts } = this
     let written = 0
@@ -224,7 +224,7 @@ export class Bins {
     return pair
   }
 
-  /** Takes the bins of the sketch at hand to new arrays; the old ones belong to the sketches before. */
+  /** Moves the bins of the current sketch to new arrays; the old ones belong to earlier sketches. */
   private moveOn(more: number): void {
     const { keys, counts, start, end } = this
     const length = Math.max(SHARED_BINS, 2 * (end - start + more))
@@ -238,10 +238,10 @@ export class Bins {
   }
 }
 
-/** Where the sketches that are made now are collected. */
+/** The collection that the next sketches go to. */
 export let bins = new Bins()
 
-/** For whoever makes many sketches for a batch and needs none after it: they are collected in bins of its own from now on. */
+/** For exporters that make many sketches for a batch and need none after it: from now on they are collected in bins of their own. */
 export function collectIn(own: Bins): void {
   bins = own
 }
@@ -250,7 +250,7 @@ function newPair(length: number): Pair {
   return { keys: new Int16Array(length), counts: new Int32Array(length) }
 }
 
-/** How many bins are written for a key that counts so much. */
+/** How many bins are written for a key with this count. */
 function binsOf(count: number): number {
   return Math.ceil(count / MAX_BIN_COUNT)
 }
@@ -273,7 +273,7 @@ export function contradictory({ min, max }: Pick<HistogramPoint, 'min' | 'max'>)
   return min !== undefined && max !== undefined && min > max
 }
 
-/** NaN when one of them is no count. */
+/** NaN if one of them is not a count. */
 export function sumOfCounts(counts: ArrayLike<number | bigint>): number {
   let sum = 0
   for (let index = 0; index < counts.length; index++) {

@@ -1,6 +1,6 @@
 /*
- * The keys of the sketch in which the Datadog Agent sends distributions: the rounded logarithms of values, so that every value
- * is off by at most 1/128 of itself. Source: datadog-agent, pkg/util/quantile/config.go.
+ * The keys of the sketch in which the Datadog Agent sends distributions: the rounded logarithms of values, so that
+ * every value is off by at most 1/128 of itself. Source: datadog-agent, pkg/util/quantile/config.go.
  */
 
 /** Two neighbouring keys are this factor apart. */
@@ -8,7 +8,7 @@ export const GAMMA = 1 + 2 / 128
 export const LN_GAMMA = Math.log1p(2 / 128)
 /** The key of 1. */
 export const BIAS = 1338
-/** The Agent's 32,767 means infinity, and no value is. */
+/** The Agent's 32,767 means infinity, which no value is. */
 const MAX_KEY = 32_766
 /** Smaller values have the key 0. */
 const SMALLEST = GAMMA ** (1 - BIAS)
@@ -21,11 +21,11 @@ export function keyOf(value: number): number {
   return value < 0 ? -key : key
 }
 
-/** The values that the keys from 0 on stand for: a power costs far more than a look. */
+/** The values of the keys from 0 on: a power costs far more than a lookup. */
 const values = new Float64Array(MAX_KEY + 2)
 for (let key = 1; key < values.length; key++) values[key] = GAMMA ** (key - BIAS)
 
-/** The value that a key stands for. */
+/** The value of a key. */
 export function valueOf(key: number): number {
   return key < 0 ? -values[-key] : values[key]
 }

@@ -33,7 +33,7 @@ const SUM = (6 << 3) | FIXED64 // double sum = 6;
 const K = (7 << 3) | LENGTH_DELIMITED // repeated sint32 k = 7;
 const N = (8 << 3) | LENGTH_DELIMITED // repeated uint32 n = 8;
 
-/** What Datadog knows a distribution by, once for all its samples. */
+/** The identity of a distribution at Datadog, once for all its samples. */
 export const sketchSeries: SeriesWriter<Pick<Series, 'metric' | 'host'>> = {
   frame({ metric, host }) {
     const head = protobuf.Writer.create()
@@ -46,7 +46,7 @@ export const sketchSeries: SeriesWriter<Pick<Series, 'metric' | 'host'>> = {
 
 /** The distribution of one series in one second. */
 export interface SketchSample {
-  /** As `sketchSeries` writes it. */
+  /** The series, as written by `sketchSeries`. */
   readonly encoded: Uint8Array
   /** Seconds since 1970. */
   readonly timestamp: number
@@ -55,12 +55,12 @@ export interface SketchSample {
 
 export const SKETCHES_PATH = '/api/beta/sketches'
 
-/** The intake of distributions. Its address and limits are the Agent's, since Datadog does not document it. */
+/** The intake of distributions. Its address and limits are the Agent's, because Datadog does not document it. */
 export function sketchFormat(limits: BodyFormat['limits']): BodyFormat {
   return { path: SKETCHES_PATH, contentType: 'application/x-protobuf', limits, divide: divideMessages }
 }
 
-/** Samples that are written together, so that it takes no long time. */
+/** The number of samples that are written together, few enough to be quick. */
 const TOGETHER = 10_000
 
 /** `packer` for distributions. One that is too large for any request is reported to `account`. */
@@ -100,7 +100,7 @@ const REST = 64
 /** A key and its count, about; and each of them at most. */
 const BIN = 3
 
-/** All samples as one payload, and where each ends in it: any run of them is a payload, too. */
+/** All samples as one payload, and the end of each in it: any run of them is a payload, too. */
 export function writeSketches(samples: readonly SketchSample[]): {
   readonly bytes: Buffer
   readonly ends: Uint32Array

@@ -9,16 +9,16 @@ export class SketchSamples extends Moments {
   private readonly sketches: Sketch[] = []
   private readonly bins = new Bins()
 
-  /** From here on sketches are made where those of no other exporter are, which may go on with its batch meanwhile. */
+  /** From here on, sketches are made apart from those of other exporters, which may work on their batches meanwhile. */
   collect(): void {
     collectIn(this.bins)
   }
 
-  /** Adds a sketch; returns `false` when its series has one in that second already, with which it is merged. */
+  /** Adds a sketch; returns `false` if its series already has one in that second, with which it is merged. */
   put(series: number, timestamp: number, sketch: Sketch): boolean {
     const same = this.find(series, timestamp)
     const merged = same < 0 ? undefined : this.sketches[same].mergedWith(sketch)
-    // What does not fit into one sketch stays two, which Datadog merges.
+    // Two that do not fit into one sketch stay separate, and Datadog merges them.
     if (merged === undefined) this.sketches[this.add(series, timestamp)] = sketch
     else this.sketches[same] = merged
     return merged === undefined
@@ -30,7 +30,7 @@ export class SketchSamples extends Moments {
     this.bins.reuse()
   }
 
-  /** The samples as they are written. `known` holds their series. */
+  /** The samples in the form in which they are written. `known` holds their series. */
   written(known: BytesIndex): readonly SketchSample[] {
     return this.sketches.map((sketch, index) => ({
       encoded: known.bytes(this.series[index]),

@@ -18,7 +18,7 @@ import { exponentialHistogramPoint, histogramPoint, numberPoint, readNumberPoint
 
 type DataType = Exclude<MetricType, 'none'>
 
-/** What each member of `oneof data` is called here, and what the messages of all have in common: points, and what they are. */
+/** The name of each member of `oneof data` here, and the fields that the messages of all have in common: points, and their type. */
 const inMetric = tags.Metric
 const dataTags: Readonly<Record<DataType, number>> = {
   gauge: inMetric.gauge,
@@ -100,7 +100,7 @@ const readPoints = {
   summary: pointsReader((reader, source) => new SummaryPoint(view(reader, source, summaryPoint.read))),
 }
 
-/** Whether points that are not read yet are those of a metric of this type. */
+/** Whether points that were not read yet belong to a metric of this type. */
 export function holdsPointsOf(points: Encoded<readonly DataPoint[]>, type: MetricType): boolean {
   const types: readonly MetricType[] = type === 'gauge' || type === 'sum' ? ['gauge', 'sum'] : [type]
   return types.some((each) => each !== 'none' && points.reads(readPoints[each]))
@@ -141,7 +141,7 @@ function writeMetricFields(writer: Writer, metric: Metric): void {
   writeUnknown(writer, metric.unknown)
 }
 
-/** The new name, and everything else as it came. */
+/** The new name, with everything else as it came. */
 function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<MetricFields>, renamed: string): void {
   const { length } = writer
   const name = nameIn(source, start, end)
@@ -151,7 +151,7 @@ function writeRenamed(writer: BackwardsWriter, { source, start, end }: Encoded<M
   writer.head(tags.ScopeMetrics.metrics, writer.length - length)
 }
 
-/** Where the name of a metric that is written as encoders do stands, if it has one. */
+/** The position of the name, if it has one, in a metric that is written in the usual way. */
 function nameIn(source: EncodedRequest, start: number, end: number): { start: number; end: number } {
   if (source.bytes[start] === inMetric.name && start < end) return { start, end: fieldEnd(source.bytes, start + 1) }
   const reader = readerAt(source.bytes, start)
