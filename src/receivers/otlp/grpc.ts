@@ -339,7 +339,8 @@ function checkFlag(flag: number, encoding: string): void {
     throw new Refusal('wrong_compressed_flag', `The compressed flag of a message must be 0 or 1, not ${flag}.`)
   }
   if (flag === 1 && codings[encoding] === undefined) {
-    const message = 'The compressed flag of the message is 1, and no grpc-encoding says how it is compressed.'
+    const message =
+      'The compressed flag of the message is 1, but there is no grpc-encoding that says how it is compressed.'
     throw new Refusal('wrong_compressed_flag', message)
   }
 }
