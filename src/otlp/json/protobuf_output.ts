@@ -2,7 +2,7 @@ import {
   fieldEnd,
   FIXED32,
   FIXED64,
-  varintLow,
+  lastVarint,
   LENGTH_DELIMITED,
   readVarint,
   varintEnd,
@@ -120,7 +120,7 @@ export class ProtobufOutput {
     while (at < this.at) {
       const field = at
       at = readVarint(bytes, at)
-      const tag = varintLow
+      const tag = lastVarint.low
       const wireType = tag & 7
       if (wireType === FIXED64) at += 8
       else if (wireType === FIXED32) at += 4

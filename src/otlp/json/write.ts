@@ -9,8 +9,7 @@ import {
   fieldEnd,
   FIXED32,
   FIXED64,
-  varintLow,
-  varintHigh,
+  lastVarint,
   LENGTH_DELIMITED,
   readVarint,
   VARINT,
@@ -373,8 +372,8 @@ function readNumber(): number {
 
 function readLong(): void {
   at = readVarint(bytes, at)
-  low = varintLow
-  high = varintHigh
+  low = lastVarint.low
+  high = lastVarint.high
 }
 
 /** Skips a value; for a group, with all of its contents. */

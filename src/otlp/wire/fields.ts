@@ -1,7 +1,7 @@
 import type { Reader, Writer } from 'protobufjs/minimal.js'
 import { Encoded } from './lazy_message.ts'
 import type { ReadFields, EncodedRequest } from './lazy_message.ts'
-import { varintLow, varintHigh, readVarint } from './wire_format.ts'
+import { lastVarint, readVarint } from './wire_format.ts'
 
 /*
  * The base for reading and writing all messages: fields, one by one, with protobufjs's Reader and Writer.
@@ -68,7 +68,7 @@ function numberOf(low: number, high: number, signed: boolean): number | bigint {
 export function readVarint64(reader: Reader, signed: boolean): number | bigint {
   reader.pos = readVarint(reader.buf, reader.pos)
   if (reader.pos > reader.len) throw new RangeError('a varint runs past the end of the data')
-  return numberOf(varintLow, varintHigh, signed)
+  return numberOf(lastVarint.low, lastVarint.high, signed)
 }
 
 export function narrow(value: bigint): number | bigint {

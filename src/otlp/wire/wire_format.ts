@@ -66,24 +66,24 @@ export function fieldEnd(bytes: Uint8Array, at: number): number {
 }
 
 /** The number that `readVarint` read last, as two unsigned halves: a result of its own would be an object for each number. */
-export let varintLow = 0
-export let varintHigh = 0
+export const lastVarint = { low: 0, high: 0 }
 
-/** Reads the varint of up to 64 bits at `at` into `varintLow` and `varintHigh`; returns where it ends. */
+/** Reads the varint of up to 64 bits at `at` into `lastVarint`; returns where it ends. */
 export function readVarint(bytes: Uint8Array, at: number): number {
   let end = at
-  varintLow = varintHigh = 0
+  let low = 0
+  let high = 0
   for (let shift = 0; shift < 70; shift += 7) {
     const byte = bytes[end++]
     const part = byte & 127
-    if (shift < 28) varintLow |= part << shift
+    if (shift < 28) low |= part << shift
     else if (shift === 28) {
-      varintLow |= part << 28
-      varintHigh = part >>> 4
-    } else varintHigh |= part << (shift - 32)
+      low |= part << 28
+      high = part >>> 4
+    } else high |= part << (shift - 32)
     if (byte < 128) break
   }
-  varintLow >>>= 0
-  varintHigh >>>= 0
+  lastVarint.low = low >>> 0
+  lastVarint.high = high >>> 0
   return end
 }

@@ -2,7 +2,7 @@ import { normalizeTag } from '../../../datadog/names.ts'
 import { anyValueText } from '../../../otlp/common/attributes.ts'
 import type { Attributes } from '../../../otlp/common/attributes.ts'
 import { doubled } from '../../../otlp/wire/bytes_index.ts'
-import { fieldEnd, varintLow, varintHigh, readVarint, varintEnd } from '../../../otlp/wire/wire_format.ts'
+import { fieldEnd, lastVarint, readVarint, varintEnd } from '../../../otlp/wire/wire_format.ts'
 import { writeDigits } from '../../../text/digits.ts'
 
 /** The most bytes of a tag that is copied byte by byte; as in `normalizeTag`, which cuts longer ones. */
@@ -172,7 +172,7 @@ export class TagList {
         return to + this.bytes.write(bytes[start + 1] === 0 ? 'false' : 'true', to, 'latin1')
       case 0x18: // int64 int_value = 3; which takes ten bytes where it is negative.
         if (end - start > 6 || readVarint(bytes, start + 1) !== end) return -1
-        return writeDigits(this.bytes, to, varintHigh * 2 ** 32 + varintLow)
+        return writeDigits(this.bytes, to, lastVarint.high * 2 ** 32 + lastVarint.low)
       default:
         return -1
     }
