@@ -327,10 +327,18 @@ export class RecordLog {
     this.#deleted.delete(segment)
   }
 
-  /** A segment that could not be written to gets no more records, because the contents of its file beyond them are not known. */
+  /**
+   * A segment that could not be written to gets no more records, because the contents of its file beyond them are not known. They are cut
+   * off for good: a loss of power would bring back records that are written again elsewhere.
+   */
   async #abandon(): Promise<void> {
     const { segment, file } = this.#active!
-    await file.truncate(segment.size).catch(() => undefined)
+    try {
+      await file.truncate(segment.size)
+      await file.datasync()
+    } catch {
+      // The disk has failed, which is known.
+    }
     await this.retire().catch(() => undefined)
   }
 
