@@ -52,8 +52,8 @@ export function preparation(
   const differences = new CumulativeToDelta(options)
   const merging = { resolution: 1n, overwritten }
   const sendable = (batch: MetricBatch, account: Account): MetricBatch => {
-    const numbers = new NumberPointCursor()
-    const histograms = new HistogramCursor()
+    let numbers: NumberPointCursor | undefined
+    let histograms: HistogramCursor | undefined
     return batch
       .filterMetrics((metric) => {
         const reason = refuses(metric)
@@ -68,8 +68,8 @@ export function preparation(
         },
         (metric) =>
           metric.type === 'gauge' || metric.type === 'sum'
-            ? metric.encoded?.source.plainNumbers !== true && !numbers.reads(metric)
-            : !histograms.reads(metric),
+            ? metric.encoded?.source.plainNumbers !== true && !(numbers ??= new NumberPointCursor()).reads(metric)
+            : !(histograms ??= new HistogramCursor()).reads(metric),
       )
   }
   return {

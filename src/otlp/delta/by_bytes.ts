@@ -1,3 +1,4 @@
+import { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { Metric } from '../metrics/metric.ts'
 import type { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { PointCursor } from '../metrics/point_cursor.ts'
@@ -68,7 +69,7 @@ export class ByBytes {
       if (time < first) first = time
       last = later(last, time)
     }
-    const cursor = metric.type === 'sum' ? work.cursor : work.histogramCursor
+    const cursor = metric.type === 'sum' ? work.cursor : (work.histogramCursor ??= new HistogramCursor())
     let complete = false
     if (cursor.open(metric)) {
       while (cursor.next()) take(cursor.time())
@@ -141,7 +142,9 @@ export class ByBytes {
 
   /** `#numbers` for histograms, whose points become shorter. */
   #histograms(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Converted {
-    const { now, account, writers, histogramCursor: cursor } = work
+    if (metric.type !== 'histogram') return undefined
+    const { now, account, writers } = work
+    const cursor = (work.histogramCursor ??= new HistogramCursor())
     const memory = this.#memory
     const { points } = memory
     if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined

@@ -4,7 +4,6 @@ import type { Divided } from '../../time/turns.ts'
 import { NO_ROOM, rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Memory, RememberedBytes } from '../common/remembered_bytes.ts'
 import type { MetricBatch } from '../metrics/batch.ts'
-import { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import type { Enclosing } from '../metrics/metric_index.ts'
 import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
 import { NumberPointCursor } from '../metrics/number_cursor.ts'
@@ -237,7 +236,7 @@ export class CumulativeToDelta implements Memory {
       ends: new Map(),
       numbers: { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 },
       cursor: new NumberPointCursor(),
-      histogramCursor: new HistogramCursor(),
+      histogramCursor: undefined,
     }
   }
 

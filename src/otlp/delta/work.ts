@@ -26,5 +26,6 @@ export interface Work {
   readonly ends: Map<EncodedRequest, number>
   readonly numbers: SeriesNumbers & { start: number }
   readonly cursor: NumberPointCursor
-  readonly histogramCursor: HistogramCursor
+  /** Made for the first histogram: most batches have none. */
+  histogramCursor: HistogramCursor | undefined
 }

@@ -237,7 +237,7 @@ export class SeriesMapper {
     this.sketches.collect()
     const finished = this.#options.finish(batch).resources
     const cursor = new NumberPointCursor()
-    const histogram = new WireHistogram()
+    let histogram: WireHistogram | undefined
     const { resources } = batch
     for (let at = 0; at < resources.length; at++) {
       const { resource, scopes } = resources[at]
@@ -254,7 +254,7 @@ export class SeriesMapper {
           const kind = isWhole ? WHOLE : isCount ? COUNT : GAUGE
           const owner = this.#known.ownerOf(kind, metric, enclosing)
           const origin = { metric, finished: finished[at].scopes[within].metrics[index], surrounding, owner }
-          if (isWhole) this.#addWhole(origin, histogram)
+          if (isWhole) this.#addWhole(origin, (histogram ??= new WireHistogram()))
           else if (!this.#addNumbers(origin, isCount, type === 'sum' ? 'sum' : 'latest', cursor)) return false
         }
       }

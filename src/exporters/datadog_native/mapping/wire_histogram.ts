@@ -1,6 +1,8 @@
 import { double, HistogramCursor, taken, uint64 } from '../../../otlp/metrics/histogram_cursor.ts'
 import type { Explicit } from './histograms.ts'
 
+const NOTHING: Float64Array = new Float64Array()
+
 /** The histogram point at the position of a cursor. The object is used again for every point. */
 export class WireHistogram implements Explicit {
   readonly cursor = new HistogramCursor()
@@ -10,8 +12,8 @@ export class WireHistogram implements Explicit {
   private ownSum = NaN
   private ownMin = NaN
   private ownMax = NaN
-  bucketCounts: Float64Array = new Float64Array()
-  explicitBounds: Float64Array = new Float64Array()
+  bucketCounts = NOTHING
+  explicitBounds = NOTHING
 
   get sum(): number | undefined {
     return taken(this.ownSum)
