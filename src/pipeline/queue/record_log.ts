@@ -7,7 +7,7 @@ import type { DiskFile } from './files.ts'
 import { CORRUPT, makeFolder } from './folder.ts'
 import { encodeHeader, HEADER_SIZE } from './record.ts'
 import type { Damage, RecordHeader, StoredRecord } from './record.ts'
-import { count, deleteOrphans, listSegments, NEW, Segment, writeAll } from './segment.ts'
+import { count, deleteOrphans, ignoreMissing, listSegments, NEW, Segment, writeAll } from './segment.ts'
 import type { LogEnd } from './state_log.ts'
 
 /** A batch to append. */
@@ -68,6 +68,8 @@ export class RecordLog {
   #sequence = 1
   /** Segments to be deleted, including those that could not be deleted before. */
   readonly #deleted = new Set<Segment>()
+  /** Segments whose files may hold records that are not theirs. */
+  readonly #uncut = new Set<Segment>()
   readonly #background = new Set<Promise<void>>()
   /** Bytes set aside as damaged, and the names of their files. */
   #setAsideBytes = 0
@@ -303,6 +305,7 @@ export class RecordLog {
 
   /** Repeats work that failed before. @throws the error of the file system */
   async retry(): Promise<void> {
+    await this.#cut()
     for (const segment of this.#deleted) await this.#delete(segment)
     for (const segment of this.segments) await segment.writeAcks()
   }
@@ -329,17 +332,19 @@ export class RecordLog {
 
   /**
    * A segment that could not be written to gets no more records, because the contents of its file beyond them are not known. They are cut
-   * off for good: a loss of power would bring back records that are written again elsewhere.
+   * off before anything is written elsewhere: a loss of power would bring back records that are written again.
    */
   async #abandon(): Promise<void> {
-    const { segment, file } = this.#active!
-    try {
-      await file.truncate(segment.size)
-      await file.datasync()
-    } catch {
-      // The disk has failed, which is known.
-    }
+    this.#uncut.add(this.#active!.segment)
     await this.retire().catch(() => undefined)
+    await this.#cut().catch(() => undefined)
+  }
+
+  async #cut(): Promise<void> {
+    for (const segment of this.#uncut) {
+      await segment.cut().catch(ignoreMissing)
+      this.#uncut.delete(segment)
+    }
   }
 
   #inBackground(act: () => Promise<void>): void {

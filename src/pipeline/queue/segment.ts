@@ -147,10 +147,15 @@ export class Segment {
     return contents
   }
 
-  /** Cuts off a record that was not written completely. */
+  /** Cuts off for good what stands behind `size`: a record that was not written completely, or that is written again elsewhere. */
   async cut(): Promise<void> {
     const file = await this.disk.open(this.path, constants.O_RDWR)
-    await file.truncate(this.size).finally(() => file.close())
+    try {
+      await file.truncate(this.size)
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
   }
 
   /** Reads the records from `offset` to `end`, even while more are appended. */
