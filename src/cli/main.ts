@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import './signals.ts'
-import { takeProfile } from './profile.ts'
 
+// Not static imports: those are loaded before anything here runs.
+const { takeProfile } = await import('./profile.ts')
 await takeProfile()
-// Not a static import: those are loaded before any code here runs.
 await import('./command.ts')

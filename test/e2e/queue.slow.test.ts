@@ -137,7 +137,7 @@ describe('a queue on disk', () => {
     const { command } = await start(['--config', folder.path('pipeline.yaml')])
     await command.logged('queue_unclaimed')
     const lines = command.stderr().split('\n')
-    expect(JSON.parse(lines.find((line) => line.includes('an exporter that no pipeline names')) ?? '')).toMatchObject({
+    expect(JSON.parse(lines.find((line) => line.includes('"queue_unclaimed"')) ?? '')).toMatchObject({
       level: 'warn',
       exporter: 'otlp_http',
       directory: folder.path('queue'),

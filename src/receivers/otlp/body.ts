@@ -142,7 +142,16 @@ function decompressedAtOnce(wire: Uint8Array, { atOnce }: Coding, { limit, tooLa
   }
 }
 
-async function decompressedInTurns(
+/** Ends with the body that is decompressed in turns now: until one is put together it takes its size twice, so they come one by one. */
+let last: Promise<unknown> = Promise.resolve()
+
+function decompressedInTurns(wire: Uint8Array, coding: Coding, bounds: Bounds): Promise<Buffer> {
+  const body = last.then(() => gatheredInTurns(wire, coding, bounds))
+  last = body.catch(() => undefined)
+  return body
+}
+
+async function gatheredInTurns(
   wire: Uint8Array,
   { stream }: Coding,
   { limit, tooLarge, hold }: Bounds,
@@ -154,7 +163,8 @@ async function decompressedInTurns(
     for await (const piece of pieces as AsyncIterable<Buffer>) {
       if (gathered.length + piece.length > limit) throw tooLarge()
       gathered.add(piece)
-      hold(wire.length + gathered.held)
+      // Twice, for the copy that puts it together.
+      hold(wire.length + 2 * gathered.held)
     }
   } catch (error) {
     throw error instanceof Refusal ? error : malformed(error)
