@@ -40,6 +40,8 @@ interface Row {
   readonly name: string
   readonly node: string
   readonly args: readonly string[]
+  /** Settings; `undefined`: the endpoint to send to. */
+  readonly sets: Readonly<Record<string, string | undefined>>
   readonly isLimited: boolean
 }
 
@@ -55,18 +57,28 @@ const version = (node: string): string => execFileSync(node, ['--version'], { en
 const flagsOf = (node: string): readonly string[] =>
   execFileSync(node, ['-p', 'typeof process.execve'], { encoding: 'utf8' }).trim() === 'function' ? [] : AGENT_FLAGS
 
+const ALONE = 'Node.js alone'
+const OWN_METRICS = { 'service.telemetry.metrics.address': '127.0.0.1:0' }
+
 const rows = nodes.flatMap((node): Row[] => {
   const agent = ['--config', file('datadog_native.yaml')]
+  const toDatadog = {
+    ...OWN_METRICS,
+    'exporters.datadog_native.endpoint': undefined,
+    'exporters.datadog_native.host_metadata.endpoint': undefined,
+  }
+  const asGateway = { ...toDatadog, 'service.profile': 'gateway' }
+  const sidecar = {
+    ...OWN_METRICS,
+    'receivers.otlp.protocols.grpc.endpoint': '127.0.0.1:0',
+    'receivers.otlp.protocols.http.endpoint': '127.0.0.1:0',
+    'exporters.datadog_otlp.endpoint': undefined,
+  }
   return [
-    { name: 'Node.js alone', node, args: ['-e', 'setInterval(() => {}, 1e9)'], isLimited: false },
-    { name: 'agent', node, args: [...flagsOf(node), command, ...agent], isLimited: true },
-    {
-      name: 'the same as a gateway',
-      node,
-      args: [command, ...agent, '--set', 'service.profile=gateway'],
-      isLimited: false,
-    },
-    { name: 'sidecar.yaml', node, args: [command, '--config', file('sidecar.yaml')], isLimited: false },
+    { name: ALONE, node, args: ['-e', 'setInterval(() => {}, 1e9)'], sets: {}, isLimited: false },
+    { name: 'agent', node, args: [...flagsOf(node), command, ...agent], sets: toDatadog, isLimited: true },
+    { name: 'the same as a gateway', node, args: [command, ...agent], sets: asGateway, isLimited: false },
+    { name: 'sidecar.yaml', node, args: [command, '--config', file('sidecar.yaml')], sets: sidecar, isLimited: false },
   ]
 })
 
@@ -76,7 +88,7 @@ for (const row of rows) {
   for (let run = 0; run < RUNS; run++) {
     started.push(await start(row))
     // One after the other, so that the time of a start is that of one.
-    await sleep(row.name === 'Node.js alone' ? 50 : 1500)
+    await sleep(row.name === ALONE ? 50 : 1500)
   }
 }
 await sleep(SECONDS * 1000)
@@ -118,7 +130,7 @@ for (const row of rows) {
 for (const { child } of started) child.kill('SIGKILL')
 process.exit(failures > 0 ? 1 : 0)
 
-/** Starts a process that sends to an endpoint that takes nothing. */
+/** Starts a process that sends to an endpoint that takes nothing, or a Node.js without anything. */
 async function start(row: Row): Promise<Started> {
   const intake = createServer((request, response) => {
     result.cpu ??= cpuSeconds(child)
@@ -127,15 +139,7 @@ async function start(row: Row): Promise<Started> {
   await once(intake.listen(0, '127.0.0.1'), 'listening')
   intake.unref()
   const endpoint = `http://127.0.0.1:${(intake.address() as AddressInfo).port}`
-  const isAgent = row.args.some((arg) => arg.endsWith('datadog_native.yaml'))
-  const sets = isAgent
-    ? ['endpoint', 'host_metadata.endpoint'].flatMap((path) => [
-        '--set',
-        `exporters.datadog_native.${path}=${endpoint}`,
-      ])
-    : row.args.includes(command)
-      ? ['--set', `exporters.otlp_http.endpoint=${endpoint}`]
-      : []
+  const sets = Object.entries(row.sets).flatMap(([path, value]) => ['--set', `${path}=${value ?? endpoint}`])
   const env = { ...process.env, DD_API_KEY: 'footprint', NODE_OPTIONS: '' }
   const child = spawn(row.node, [...row.args, ...sets], { env, stdio: ['ignore', 'ignore', 'ignore'] })
   const result: Started = { row, child, cpu: undefined }
