@@ -95,7 +95,7 @@ function profileIn({ service, receivers }: PipelineConfig): Profile {
 
 /** The message if the process could not start itself with the flags of the profile `agent`. */
 function flagsMissing(): string {
-  return `The profile is agent, but Node.js ${process.version} was started without the flags for it, with which it takes less memory. Start it with: node ${AGENT_FLAGS.join(' ')} ${process.argv[1]}`
+  return `The profile is agent, but Node.js ${process.version} was started without the flags for it. Start it with: node ${AGENT_FLAGS.join(' ')} ${process.argv[1]}`
 }
 
 const TOO_SLOW =

@@ -35,13 +35,13 @@ const nodes = process.env.NODES?.split(',') ?? [
 const command = new URL('../../dist/cli/main.js', import.meta.url).pathname
 const file = (name: string): string => new URL(`../../config/${name}`, import.meta.url).pathname
 
-/** Whether the row is the one that the limits are about. */
 interface Row {
   readonly name: string
   readonly node: string
   readonly args: readonly string[]
   /** Settings; `undefined`: the endpoint to send to. */
   readonly sets: Readonly<Record<string, string | undefined>>
+  /** Whether the limits are about this row. */
   readonly isLimited: boolean
 }
 
