@@ -142,11 +142,10 @@ export default {
       expect(performance.now() - since).toBeLessThan(15_000)
       const [, where] = line.exec(command.stderr()) ?? []
       const file = folder.path('blocking.mjs')
-      expect(where).toBe(
-        place === undefined
-          ? `; the component that was called last is processors.blocking (${file})`
-          : `: ${file}:${place}`,
-      )
+      const calledLast = `; the component that was called last is processors.blocking (${file})`
+      // The question may meet the loop in the file, or between two of its promises.
+      if (body.includes('await') && where !== calledLast) expect(where).toMatch(`: ${file}:`)
+      else expect(where).toBe(place === undefined ? calledLast : `: ${file}:${place}`)
       expect(command.stderr()).not.toMatch(/debugger|deprecat/i)
     },
   )
