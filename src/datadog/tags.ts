@@ -20,7 +20,6 @@ export function splitTag(tag: string): [key: string, value: string] {
  * existing one wins; if only some points of a resource have the key, the tag becomes an attribute of the others. Either
  * way every point ends with one value for each key. If a key is given twice, the last value counts; `repeatedKeys`
  * finds that in a configuration. Attributes of log records and spans stay as they are.
- * `repeatedKeys` finds that in a configuration. Attributes of log records and spans stay as they are.
  */
 export function tagMerger(
   tags: readonly string[],

@@ -1,5 +1,5 @@
 import type { Batch, Signal } from '../signal.ts'
-import type { CheckResult } from '../wire/check.ts'
+import { EncodedRequest } from '../wire/lazy_message.ts'
 import { Attributes } from './attributes.ts'
 import type { AttributeValue } from './attributes.ts'
 import { mergeEncoded } from './codec.ts'
@@ -31,12 +31,12 @@ export abstract class ItemBatch<
   abstract get kind(): ItemKind<I, S, R> & Codec<R>
 
   /** Its bytes, once they are checked. */
-  #source: CheckResult | undefined
+  #source: EncodedRequest | undefined
   #bytes: Uint8Array | undefined
   #resources: readonly R[] | undefined
   #itemCount: number | undefined
 
-  protected constructor(resources?: readonly R[], bytes?: Uint8Array, source?: CheckResult, itemCount?: number) {
+  protected constructor(resources?: readonly R[], bytes?: Uint8Array, source?: EncodedRequest, itemCount?: number) {
     this.#source = source
     this.#bytes = bytes
     this.#resources = resources
@@ -45,7 +45,12 @@ export abstract class ItemBatch<
   }
 
   /** A batch of the same class. The parameters are those of the constructor. */
-  protected abstract like(resources?: readonly R[], bytes?: Uint8Array, source?: CheckResult, itemCount?: number): this
+  protected abstract like(
+    resources?: readonly R[],
+    bytes?: Uint8Array,
+    source?: EncodedRequest,
+    itemCount?: number,
+  ): this
 
   /** One resource and scope, with valid items. */
   protected static entry<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
@@ -84,7 +89,8 @@ export abstract class ItemBatch<
 
   /** A batch of the same signal, made from its bytes. `pointsChanged`: as of `EncodedRequest`. */
   withBytes(bytes: Uint8Array, pointsChanged = false): this {
-    return this.like(undefined, bytes, { ...this.kind.check(bytes), pointsChanged })
+    const source = this.kind.check(bytes)
+    return this.like(undefined, bytes, new EncodedRequest(source.bytes, { ...source, pointsChanged }))
   }
 
   /** The number of data points, log records or spans. */

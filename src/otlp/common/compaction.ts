@@ -1,5 +1,5 @@
-import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
-import { viewOf } from '../wire/lazy_message.ts'
+import type { Encoded } from '../wire/lazy_message.ts'
+import { EncodedRequest } from '../wire/lazy_message.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
 import { Resource, Scope } from './resource.ts'
@@ -91,7 +91,7 @@ class Remains {
 
   constructor(source: EncodedRequest, length: number) {
     const bytes = Buffer.allocUnsafeSlow(length)
-    this.#source = { ...source, bytes, view: viewOf(bytes) }
+    this.#source = new EncodedRequest(bytes, source)
   }
 
   move<Fields>(encoded: Encoded<Fields>): Encoded<Fields> {

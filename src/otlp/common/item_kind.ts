@@ -1,6 +1,5 @@
 import type { Reader } from 'protobufjs/minimal.js'
 import type { BackwardsWriter } from '../wire/backwards_writer.ts'
-import type { CheckResult } from '../wire/check.ts'
 import { Encoded } from '../wire/lazy_message.ts'
 import type { LazyMessage, EncodedRequest } from '../wire/lazy_message.ts'
 import { Attributes } from './attributes.ts'
@@ -27,7 +26,7 @@ export interface ItemKind<
    * Proves that the bytes are a request of the signal with no more than `limit` messages.
    * @throws MalformedError
    */
-  check(bytes: Uint8Array, limit?: number): CheckResult
+  check(bytes: Uint8Array, limit?: number): EncodedRequest
   /** The item at the reader's position, to be read later. */
   read(reader: Reader, source: EncodedRequest): I
   /** Writes an item with its tag. */

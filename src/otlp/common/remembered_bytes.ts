@@ -96,8 +96,9 @@ export class RememberedBytes {
 
   /** To be called between batches: if something found no room, forgets what may be forgotten. */
   makeRoom(clock: Clock): void {
+    if (!this.#isFull) return
     const begin = clock.monotonic()
-    if (!this.#isFull || begin < this.#next) return
+    if (begin < this.#next) return
     this.#isFull = false
     for (const memory of this.memories) memory.shrink(0)
     const end = clock.monotonic()

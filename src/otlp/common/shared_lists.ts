@@ -8,8 +8,9 @@ export function mapShared<T>(array: readonly T[], change: (item: T) => T): reado
   // A closure for each call, as `forEach` needs, costs a small batch more than the change.
   for (let index = 0; index < array.length; index++) {
     const changed = change(array[index])
-    if (result === undefined && changed !== array[index]) result = array.slice(0, index)
-    result?.push(changed)
+    if (changed === array[index]) continue
+    result ??= array.slice()
+    result[index] = changed
   }
   return result ?? array
 }

@@ -1,17 +1,16 @@
 import { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { Metric } from '../metrics/metric.ts'
-import type { NumberPointCursor } from '../metrics/number_cursor.ts'
+import { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { PointCursor } from '../metrics/point_cursor.ts'
 import { NO_ROOM } from '../common/remembered_bytes.ts'
 import { doubled } from '../wire/bytes_index.ts'
-import { copyOf } from '../wire/lazy_message.ts'
 import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { FirstValues } from './first_values.ts'
 import { fieldLength, HistogramDeltaWriter, lengthOfDifference } from './histogram_delta.ts'
 import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import type { SeriesMemory } from './series_memory.ts'
 import type { DeltaState } from './state.ts'
-import type { Work } from './work.ts'
+import type { Change, Work } from './work.ts'
 
 /** AGGREGATION_TEMPORALITY_DELTA */
 const DELTA = 1
@@ -42,6 +41,8 @@ export class ByBytes {
   readonly #state: DeltaState
   readonly #firsts: FirstValues
   readonly #extremes: ExtremesOfDifferences
+  readonly #cursor = new NumberPointCursor()
+  readonly #histogramCursor = new HistogramCursor()
   #steps = new Int32Array(64 * STEP)
   /** By point: the increase; NaN for the first of a series. */
   #differences = new Float64Array(64)
@@ -58,18 +59,29 @@ export class ByBytes {
 
   /** The difference of a metric as it stands in its request; as of `#numbers`. */
   convert(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Converted {
-    if (!standsFirst(metric, work.ends)) return undefined
-    return this.#numbers(metric, owner, latest, work) ?? this.#histograms(metric, owner, latest, work)
+    const { encoded } = metric
+    if (encoded === undefined) return undefined
+    const change = changeOf(encoded.source, work)
+    // Metrics of a request follow each other; the same bytes under another name have no second place in its copy.
+    if (encoded.start < change.end) return undefined
+    change.end = encoded.end
+    return this.#numbers(metric, owner, latest, change, work) ?? this.#histograms(metric, owner, latest, change, work)
+  }
+
+  /** Lets go of the last request. */
+  close(): void {
+    this.#cursor.close()
+    this.#histogramCursor.close()
   }
 
   /** The earliest and the latest time of its points. */
-  times(metric: Metric, work: Work): [bigint, bigint] {
+  times(metric: Metric): [bigint, bigint] {
     let [first, last] = [2n ** 64n, 0n]
     const take = (time: bigint): void => {
       if (time < first) first = time
       last = later(last, time)
     }
-    const cursor = metric.type === 'sum' ? work.cursor : (work.histogramCursor ??= new HistogramCursor())
+    const cursor = metric.type === 'sum' ? this.#cursor : this.#histogramCursor
     let complete = false
     if (cursor.open(metric)) {
       while (cursor.next()) take(cursor.time())
@@ -88,8 +100,10 @@ export class ByBytes {
     metric: Metric,
     owner: number,
     latest: bigint | undefined,
-    { now, account, copies, numbers, cursor }: Work,
+    change: Change,
+    { now, account, numbers }: Work,
   ): Converted {
+    const cursor = this.#cursor
     const memory = this.#memory
     const { points } = memory
     if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined
@@ -131,20 +145,24 @@ export class ByBytes {
       return 'empty'
     }
     const { source } = metric.encoded
-    let copy = copies.get(source)
-    if (copy === undefined) copies.set(source, (copy = copyOf(source)))
+    const copy = (change.copy ??= source.copy())
     this.#commit(count, copy.view, now)
     copy.bytes[metric.layout.temporalityAt] = DELTA
     const series = { ...numbers }
     for (let index = 0; index < count; index++) series.numbers[numbers.start++] = this.#steps[index * STEP + SERIES]
-    return new Metric(metric.encoded.movedTo(copy), metric.renamed, { ...metric.layout, temporality: 'delta' }, series)
+    return new Metric(metric.encoded.movedTo(copy), metric.renamed, metric.layout, series)
   }
 
   /** `#numbers` for histograms, whose points become shorter. */
-  #histograms(metric: Metric, owner: number, latest: bigint | undefined, work: Work): Converted {
+  #histograms(
+    metric: Metric,
+    owner: number,
+    latest: bigint | undefined,
+    change: Change,
+    { now, account }: Work,
+  ): Converted {
     if (metric.type !== 'histogram') return undefined
-    const { now, account, writers } = work
-    const cursor = (work.histogramCursor ??= new HistogramCursor())
+    const cursor = this.#histogramCursor
     const memory = this.#memory
     const { points } = memory
     if (metric.encoded === undefined || metric.layout === undefined || !cursor.open(metric)) return undefined
@@ -212,9 +230,7 @@ export class ByBytes {
       return 'empty'
     }
     const { source } = metric.encoded
-    let writer = writers.get(source)
-    if (writer === undefined)
-      writers.set(source, (writer = new HistogramDeltaWriter(source, { bounded: this.#extremes === 'bounded' })))
+    const writer = (change.writer ??= new HistogramDeltaWriter(source, { bounded: this.#extremes === 'bounded' }))
     const written = writer.write(
       metric.encoded,
       metric.layout,
@@ -291,12 +307,8 @@ function startsLate(cursor: PointCursor): boolean {
   return cursor.elapsed() === 0 && cursor.start() !== 0n
 }
 
-/**
- * Whether the metric is behind all metrics of its request that were changed in their bytes, as metrics of a request
- * are. The same bytes under another name have no second place in a copy of the request.
- */
-function standsFirst({ encoded }: Metric, ends: Map<EncodedRequest, number>): boolean {
-  if (encoded === undefined || encoded.start < (ends.get(encoded.source) ?? 0)) return false
-  ends.set(encoded.source, encoded.end)
-  return true
+function changeOf(source: EncodedRequest, { changes }: Work): Change {
+  let change = changes.get(source)
+  if (change === undefined) changes.set(source, (change = { copy: undefined, writer: undefined, end: 0 }))
+  return change
 }

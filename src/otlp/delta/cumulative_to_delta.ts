@@ -6,7 +6,6 @@ import type { Memory, RememberedBytes } from '../common/remembered_bytes.ts'
 import type { MetricBatch } from '../metrics/batch.ts'
 import type { Enclosing } from '../metrics/metric_index.ts'
 import type { Metric, ResourceMetrics } from '../metrics/metric.ts'
-import { NumberPointCursor } from '../metrics/number_cursor.ts'
 import { forget, inBytes, joined, partsOf } from '../common/parts.ts'
 import type { Part } from '../common/parts.ts'
 import type { DataPoint } from '../metrics/points.ts'
@@ -167,7 +166,7 @@ export class CumulativeToDelta implements Memory {
         const entries = groups[next++]
         const found = this.#ownersOf(entries, chosen)
         owners = found.all
-        repeated = found.repeated ? this.#repeated([{ entries, owners }], work) : NOTHING_REPEATED
+        repeated = found.repeated ? this.#repeated([{ entries, owners }]) : NOTHING_REPEATED
         index = 0
       }
       const owner = owners[index++]
@@ -230,40 +229,34 @@ export class CumulativeToDelta implements Memory {
     return {
       account,
       now: time | 0,
-      emptied: new Set(),
-      copies: new Map(),
-      writers: new Map(),
-      ends: new Map(),
+      emptied: undefined,
+      changes: new Map(),
       numbers: { of: this.#memory.numbering, numbers: new Int32Array(batch.pointCount), start: 0 },
-      cursor: new NumberPointCursor(),
-      histogramCursor: undefined,
     }
   }
 
   #convert(metric: Metric, owner: number, group: Repeated | undefined, work: Work): Metric {
     if (owner === NONE) return metric
-    const { emptied } = work
     if (owner < 0) {
       this.#byPoints.refuse(metric, owner, metric.pointCount, work.account)
-      emptied.add(metric)
-      return metric
+      return leftEmpty(metric, work)
     }
     if (group?.unordered) {
       group.differences ??= this.#byPoints.differences(group.metrics, owner, group.latest, work)
-      return this.#withDifferences(metric, group.differences.shift() ?? [], emptied)
+      return withDifferences(metric, group.differences.shift() ?? [], work)
     }
     const byBytes = this.#byBytes.convert(metric, owner, group?.latest, work)
     if (byBytes === undefined) {
       const [points] = this.#byPoints.differences([metric], owner, group?.latest, work)
-      return this.#withDifferences(metric, points, emptied)
+      return withDifferences(metric, points, work)
     }
     if (byBytes !== 'empty' && byBytes !== 'no_room') return byBytes
     if (byBytes === 'no_room') this.#byPoints.refuse(metric, NO_ROOM, metric.pointCount, work.account)
-    emptied.add(metric)
-    return metric
+    return leftEmpty(metric, work)
   }
 
   #endBatch(): void {
+    this.#byBytes.close()
     if (this.#byPoints.isFull) this.#full?.()
   }
 
@@ -323,9 +316,9 @@ export class CumulativeToDelta implements Memory {
   }
 
   /** By number, the metrics that come several times. */
-  #repeated(parts: readonly Owned[], work: Work): Map<number, Repeated> {
+  #repeated(parts: readonly Owned[]): Map<number, Repeated> {
     const groups = new Map<number, Repeated>()
-    for (const part of parts) this.#addRepeated(part, groups, work)
+    for (const part of parts) this.#addRepeated(part, groups)
     return groups
   }
 
@@ -333,7 +326,7 @@ export class CumulativeToDelta implements Memory {
   *#repeatedInTurns(parts: readonly Owned[], work: Work): Divided<Map<number, Repeated>> {
     const groups = new Map<number, Repeated>()
     for (const part of parts) {
-      this.#addRepeated(part, groups, work)
+      this.#addRepeated(part, groups)
       yield
     }
     for (const [owner, group] of groups) {
@@ -343,14 +336,14 @@ export class CumulativeToDelta implements Memory {
     return groups
   }
 
-  #addRepeated({ entries, owners }: Owned, groups: Map<number, Repeated>, work: Work): void {
+  #addRepeated({ entries, owners }: Owned, groups: Map<number, Repeated>): void {
     let index = 0
     for (const { scopes } of entries) {
       for (const { metrics } of scopes) {
         for (const metric of metrics) {
           const owner = owners[index++]
           if (owner < 0) continue
-          const [first, last] = this.#byBytes.times(metric, work)
+          const [first, last] = this.#byBytes.times(metric)
           const group = groups.get(owner)
           if (group === undefined) groups.set(owner, { metrics: [metric], latest: last, unordered: false })
           else {
@@ -361,12 +354,6 @@ export class CumulativeToDelta implements Memory {
         }
       }
     }
-  }
-
-  #withDifferences(metric: Metric, points: readonly DataPoint[], emptied: Set<Metric>): Metric {
-    if (points.length > 0 || metric.points.length === 0) return metric.with({ temporality: 'delta', points })
-    emptied.add(metric)
-    return metric
   }
 
   #sweep(time: number): void {
@@ -402,6 +389,17 @@ function unrelatedEntries({ resources }: MetricBatch): readonly (readonly Resour
   return identities.size < resources.length ? [resources] : resources.map((entry) => [entry])
 }
 
+function withDifferences(metric: Metric, points: readonly DataPoint[], work: Work): Metric {
+  const isEmptied = points.length === 0 && metric.points.length > 0
+  return isEmptied ? leftEmpty(metric, work) : metric.with({ temporality: 'delta', points })
+}
+
+/** The metric, which will be removed. */
+function leftEmpty(metric: Metric, work: Work): Metric {
+  ;(work.emptied ??= new Set()).add(metric)
+  return metric
+}
+
 function withoutEmptied(batch: MetricBatch, { emptied }: Work): MetricBatch {
-  return emptied.size === 0 ? batch : batch.filterMetrics((metric) => !emptied.has(metric))
+  return emptied === undefined ? batch : batch.filterMetrics((metric) => !emptied.has(metric))
 }

@@ -1,9 +1,9 @@
 import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import { KEEPS_MAX, KEEPS_MIN } from './histogram_memory.ts'
 import type { HistogramMemory } from './histogram_memory.ts'
-import { viewOf } from '../wire/lazy_message.ts'
+import { EncodedRequest } from '../wire/lazy_message.ts'
 import { varintLength, writeVarint } from '../wire/wire_format.ts'
-import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
+import type { Encoded } from '../wire/lazy_message.ts'
 import type { MetricLayout } from '../metrics/layout.ts'
 import type { MetricFields } from '../metrics/metric.ts'
 import type { PointMemory } from './point_memory.ts'
@@ -37,7 +37,7 @@ export class HistogramDeltaWriter {
   constructor(source: EncodedRequest, { bounded }: { readonly bounded: boolean }) {
     this.#bounded = bounded
     const bytes = Buffer.allocUnsafe(source.bytes.length)
-    this.#source = { ...source, bytes, view: viewOf(bytes), canonical: true, plainNumbers: false }
+    this.#source = new EncodedRequest(bytes, { ...source, canonical: true, plainNumbers: false })
   }
 
   /**

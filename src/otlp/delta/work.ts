@@ -1,6 +1,4 @@
-import type { HistogramCursor } from '../metrics/histogram_cursor.ts'
 import type { Metric } from '../metrics/metric.ts'
-import type { NumberPointCursor } from '../metrics/number_cursor.ts'
 import type { SeriesNumbers } from '../metrics/series_numbers.ts'
 import type { EncodedRequest } from '../wire/lazy_message.ts'
 import type { HistogramDeltaWriter } from './histogram_delta.ts'
@@ -18,14 +16,17 @@ export interface Work {
   /** As in `PointMemory`. */
   readonly now: number
   /** Metrics that have no point left. */
-  readonly emptied: Set<Metric>
-  /** By request: the copy that is changed in place. */
-  readonly copies: Map<EncodedRequest, EncodedRequest>
-  readonly writers: Map<EncodedRequest, HistogramDeltaWriter>
-  /** By request: the end of the last metric that was changed in its bytes. */
-  readonly ends: Map<EncodedRequest, number>
+  emptied: Set<Metric> | undefined
+  readonly changes: Map<EncodedRequest, Change>
   readonly numbers: SeriesNumbers & { start: number }
-  readonly cursor: NumberPointCursor
-  /** Made for the first histogram: most batches have none. */
-  histogramCursor: HistogramCursor | undefined
+}
+
+/** The changes to one request. */
+export interface Change {
+  /** Its copy, in which numbers are changed in place. */
+  copy: EncodedRequest | undefined
+  /** The destination of its histograms. */
+  writer: HistogramDeltaWriter | undefined
+  /** The end of the last metric that was changed in its bytes. */
+  end: number
 }

@@ -1,7 +1,7 @@
 import { ItemBatch } from '../common/batch.ts'
 import type { EntryInit } from '../common/batch.ts'
 import type { Resource, Scope } from '../common/resource.ts'
-import type { CheckResult } from '../wire/check.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import { logKind } from './kind.ts'
 import { LogRecord } from './log_record.ts'
 import type { LogRecordFields, ResourceLogs, ScopeLogs } from './log_record.ts'
@@ -15,7 +15,9 @@ export interface ResourceLogsInit extends EntryInit {
 export class LogBatch extends ItemBatch<LogRecord, ScopeLogs, ResourceLogs> {
   static readonly empty = LogBatch.fromResources([])
 
-  readonly signal = 'logs'
+  get signal(): 'logs' {
+    return 'logs'
+  }
 
   get kind(): typeof logKind {
     return logKind
@@ -24,7 +26,7 @@ export class LogBatch extends ItemBatch<LogRecord, ScopeLogs, ResourceLogs> {
   protected override like(
     resources?: readonly ResourceLogs[],
     bytes?: Uint8Array,
-    source?: CheckResult,
+    source?: EncodedRequest,
     itemCount?: number,
   ): this {
     return new LogBatch(resources, bytes, source, itemCount) as this

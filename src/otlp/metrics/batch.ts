@@ -3,7 +3,7 @@ import type { EntryInit } from '../common/batch.ts'
 import { inBytes } from '../common/parts.ts'
 import type { Resource, Scope } from '../common/resource.ts'
 import { mapShared, mapSome } from '../common/shared_lists.ts'
-import type { CheckResult } from '../wire/check.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import { KeySearch } from '../wire/key_search.ts'
 import { metricKind } from './kind.ts'
 import { Metric } from './metric.ts'
@@ -19,7 +19,9 @@ export interface ResourceMetricsInit extends EntryInit {
 export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics> {
   static readonly empty = MetricBatch.fromResources([])
 
-  readonly signal = 'metrics'
+  get signal(): 'metrics' {
+    return 'metrics'
+  }
 
   get kind(): typeof metricKind {
     return metricKind
@@ -28,7 +30,7 @@ export class MetricBatch extends ItemBatch<Metric, ScopeMetrics, ResourceMetrics
   protected override like(
     resources?: readonly ResourceMetrics[],
     bytes?: Uint8Array,
-    source?: CheckResult,
+    source?: EncodedRequest,
     itemCount?: number,
   ): this {
     return new MetricBatch(resources, bytes, source, itemCount) as this

@@ -27,7 +27,7 @@ import {
 import type { Check, Checks } from '../common/handed_over.ts'
 import { MetricBatch } from './batch.ts'
 import { holdsPointsOf } from './codec/metric.ts'
-import { temporalities } from './layout.ts'
+import { temporalities } from './metric_type.ts'
 import { Metric, ResourceMetrics, ScopeMetrics } from './metric.ts'
 import type { MetricFields } from './metric.ts'
 import type { MetricType } from './metric_type.ts'

@@ -1,11 +1,10 @@
 import type { Encoded } from '../wire/lazy_message.ts'
 import { fieldEnd, varintEnd } from '../wire/wire_format.ts'
-import type { MetricType, Temporality } from './metric_type.ts'
+import type { MetricType } from './metric_type.ts'
 
 /** The parts of a metric that must be known before its points, found without reading a text. Positions are those of its request. */
 export interface MetricLayout {
   readonly type: Exclude<MetricType, 'none'>
-  readonly temporality: Temporality
   readonly monotonic: boolean
   /** The ends of name, description and unit, each with the tag of what follows. */
   readonly headerEnd: number
@@ -24,9 +23,6 @@ TYPES[0x3a] = 'sum'
 TYPES[0x4a] = 'histogram'
 TYPES[0x52] = 'exponential_histogram'
 TYPES[0x5a] = 'summary'
-
-/** `enum AggregationTemporality`, by number. */
-export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']
 
 /**
  * The layout of a metric that is written in the usual way: name, description and unit first, the data last, and nothing
@@ -63,7 +59,6 @@ export function layoutOf({ source, start, end }: Encoded<unknown>): MetricLayout
   }
   return {
     type,
-    temporality: temporalityAt < 0 ? 'unspecified' : (temporalities[bytes[temporalityAt]] ?? 'unspecified'),
     monotonic: monotonicAt >= 0 && bytes[monotonicAt] !== 0,
     headerEnd,
     dataStart,

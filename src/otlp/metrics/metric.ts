@@ -5,6 +5,7 @@ import { Interned } from '../wire/interned.ts'
 import { Encoded, LazyMessage } from '../wire/lazy_message.ts'
 import { layoutOf } from './layout.ts'
 import type { MetricLayout } from './layout.ts'
+import { temporalities } from './metric_type.ts'
 import type { MetricType, Temporality } from './metric_type.ts'
 import type { DataPoint } from './points.ts'
 import type { SeriesNumbers } from './series_numbers.ts'
@@ -84,7 +85,10 @@ export class Metric extends LazyMessage<MetricFields> {
   }
 
   get temporality(): Temporality {
-    return this.layout?.temporality ?? this.fields.temporality ?? 'unspecified'
+    const { encoded, layout } = this
+    if (encoded === undefined || layout === undefined) return this.fields.temporality ?? 'unspecified'
+    const { temporalityAt } = layout
+    return (temporalityAt < 0 ? undefined : temporalities[encoded.source.bytes[temporalityAt]]) ?? 'unspecified'
   }
 
   get monotonic(): boolean {

@@ -3,3 +3,6 @@ export type MetricType = 'gauge' | 'sum' | 'histogram' | 'exponential_histogram'
 
 /** How points of a sum or histogram relate to each other: each is the difference since the last one, or the total since a start. */
 export type Temporality = 'unspecified' | 'delta' | 'cumulative'
+
+/** `enum AggregationTemporality`, by number. */
+export const temporalities: readonly Temporality[] = ['unspecified', 'delta', 'cumulative']

@@ -1,6 +1,6 @@
 import { PART } from '../common/parts.ts'
-import { viewOf } from '../wire/lazy_message.ts'
-import type { Encoded, EncodedRequest } from '../wire/lazy_message.ts'
+import { EncodedRequest } from '../wire/lazy_message.ts'
+import type { Encoded } from '../wire/lazy_message.ts'
 import { fieldEnd, varintLength, writeVarint } from '../wire/wire_format.ts'
 import type { MetricLayout } from './layout.ts'
 import { Metric } from './metric.ts'
@@ -79,14 +79,13 @@ function writtenMetric(
   }
   written.set(scalars, at)
   const sources = points.map(({ source }) => source)
-  const source: EncodedRequest = {
-    bytes: written,
-    view: viewOf(written),
+  const source = new EncodedRequest(written, {
+    items: 0,
     canonical: true,
     pointKeys: sources.reduce((keys, { pointKeys }) => keys | pointKeys, 0),
     plainNumbers: sources.every(({ plainNumbers }) => plainNumbers),
     pointsChanged: sources.some(({ pointsChanged }) => pointsChanged),
-  }
+  })
   return encoded.movedTo(source, 0, written.length)
 }
 
@@ -95,9 +94,9 @@ export function joinedMetric(pieces: readonly Metric[]): Metric {
   const [first] = pieces
   if (pieces.length === 1) return first
   const points: { source: EncodedRequest; runs: Run[] }[] = []
-  for (const { encoded, layout, renamed } of pieces) {
-    if (encoded === undefined || layout === undefined || renamed !== first.renamed) break
-    if (!isSameHead(first, encoded, layout)) break
+  for (const piece of pieces) {
+    const { encoded, layout } = piece
+    if (encoded === undefined || layout === undefined || !isSameHead(first, piece, layout)) break
     points.push({ source: encoded.source, runs: pointRuns(encoded, layout) })
   }
   const { encoded, layout, renamed } = first
@@ -107,10 +106,12 @@ export function joinedMetric(pieces: readonly Metric[]): Metric {
   return new Metric(writtenMetric(encoded, layout, points), renamed, undefined, joinedNumbers(pieces))
 }
 
-/** Whether a metric has the name, description, unit, type and temporality of another. */
-function isSameHead(first: Metric, { source, start }: Encoded<MetricFields>, layout: MetricLayout): boolean {
+/** Whether a metric with `layout` has the name, description, unit, type and temporality of another. */
+function isSameHead(first: Metric, metric: Metric, layout: MetricLayout): boolean {
+  if (metric.renamed !== first.renamed || metric.temporality !== first.temporality) return false
+  if (metric.monotonic !== first.monotonic) return false
+  const { source, start } = metric.encoded as Encoded<MetricFields>
   const [encoded, own] = [first.encoded as Encoded<MetricFields>, first.layout as MetricLayout]
-  if (own.temporality !== layout.temporality || own.monotonic !== layout.monotonic) return false
   return encoded.source.bytes.compare(source.bytes, start, layout.headerEnd, encoded.start, own.headerEnd) === 0
 }
 

@@ -12,7 +12,7 @@ const NO_VIEW = viewOf(NO_BYTES)
 
 /**
  * Walks the points of a metric as they stand on the wire, without making an object for any of them. It takes points that are
- * written in the way encoders do; for anything else the objects are there. It holds the request that it reads: one is made for each batch.
+ * written in the way encoders do; for anything else the objects are there. It holds the request that it reads until it is closed.
  */
 export abstract class PointCursor {
   /** Whether `next` ended because there were no more points. */
@@ -62,6 +62,13 @@ export abstract class PointCursor {
     this.at = layout.dataStart
     this.dataEnd = layout.dataEnd
     return true
+  }
+
+  /** Lets go of the request. */
+  close(): void {
+    this.source = undefined
+    this.bytes = NO_BYTES
+    this.view = NO_VIEW
   }
 
   /** Moves to the next point; `false` if there is none, or none that it can read: `complete` says which. */

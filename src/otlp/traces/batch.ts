@@ -1,7 +1,7 @@
 import { ItemBatch } from '../common/batch.ts'
 import type { EntryInit } from '../common/batch.ts'
 import type { Resource, Scope } from '../common/resource.ts'
-import type { CheckResult } from '../wire/check.ts'
+import type { EncodedRequest } from '../wire/lazy_message.ts'
 import { traceKind } from './kind.ts'
 import { Span } from './span.ts'
 import type { SpanFields, ResourceSpans, ScopeSpans } from './span.ts'
@@ -15,7 +15,9 @@ export interface ResourceSpansInit extends EntryInit {
 export class TraceBatch extends ItemBatch<Span, ScopeSpans, ResourceSpans> {
   static readonly empty = TraceBatch.fromResources([])
 
-  readonly signal = 'traces'
+  get signal(): 'traces' {
+    return 'traces'
+  }
 
   get kind(): typeof traceKind {
     return traceKind
@@ -24,7 +26,7 @@ export class TraceBatch extends ItemBatch<Span, ScopeSpans, ResourceSpans> {
   protected override like(
     resources?: readonly ResourceSpans[],
     bytes?: Uint8Array,
-    source?: CheckResult,
+    source?: EncodedRequest,
     itemCount?: number,
   ): this {
     return new TraceBatch(resources, bytes, source, itemCount) as this

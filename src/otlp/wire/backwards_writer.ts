@@ -1,7 +1,7 @@
 import protobuf from 'protobufjs/minimal.js'
 import type { Writer } from 'protobufjs/minimal.js'
 import type { Encoded, LazyMessage } from './lazy_message.ts'
-import { viewOf } from './lazy_message.ts'
+import { copyOf, viewOf } from './lazy_message.ts'
 import { MAX_VARINT, writeVarintBefore } from './wire_format.ts'
 
 /** At most one part in so many of a buffer may stay empty. */
@@ -122,7 +122,7 @@ export class BackwardsWriter {
   /** All that was written; the writer is not to be used any more. */
   finish(): Buffer {
     const written = this.#bytes.subarray(this.at)
-    return this.#bytes !== desk && this.at * MOST_WASTE <= this.#bytes.length ? written : Buffer.from(written)
+    return this.#bytes !== desk && this.at * MOST_WASTE <= this.#bytes.length ? written : copyOf(written)
   }
 
   #write<T>(value: T, write: (writer: Writer, value: T) => void): Writer {

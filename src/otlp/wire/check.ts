@@ -1,8 +1,7 @@
 import { protoName, schema } from '../schema.ts'
 import type { Field, MessageType } from '../schema.ts'
 import { LENGTH_DELIMITED, VARINT } from './wire_format.ts'
-import { keyBit } from './lazy_message.ts'
-import type { EncodedRequest } from './lazy_message.ts'
+import { EncodedRequest, keyBit } from './lazy_message.ts'
 
 /*
  * One pass over an OTLP request that proves its whole nested structure and counts its data points, log records or
@@ -12,11 +11,6 @@ import type { EncodedRequest } from './lazy_message.ts'
 /** Bytes that are not an OTLP message. Its message names the place. */
 export class MalformedError extends Error {
   override readonly name = 'MalformedError'
-}
-
-export interface CheckResult extends EncodedRequest {
-  /** Data points in all metrics, log records or spans. */
-  readonly items: number
 }
 
 /** Messages in a request that are always allowed; beyond that, one for every `BYTES_PER_MESSAGE` of its bytes. */
@@ -124,21 +118,21 @@ let root = 0
  * Proves that `bytes` is an OTLP `ExportMetricsServiceRequest` of at most `limit` messages at all levels together.
  * @throws MalformedError
  */
-export function checkMetrics(bytes: Uint8Array, limit = Infinity): CheckResult {
+export function checkMetrics(bytes: Uint8Array, limit = Infinity): EncodedRequest {
   return check(bytes, METRICS, limit)
 }
 
 /** `checkMetrics` for an `ExportLogsServiceRequest`. */
-export function checkLogs(bytes: Uint8Array, limit = Infinity): CheckResult {
+export function checkLogs(bytes: Uint8Array, limit = Infinity): EncodedRequest {
   return check(bytes, LOGS, limit)
 }
 
 /** `checkMetrics` for an `ExportTraceServiceRequest`. */
-export function checkTraces(bytes: Uint8Array, limit = Infinity): CheckResult {
+export function checkTraces(bytes: Uint8Array, limit = Infinity): EncodedRequest {
   return check(bytes, TRACES, limit)
 }
 
-function check(bytes: Uint8Array, request: number, limit: number): CheckResult {
+function check(bytes: Uint8Array, request: number, limit: number): EncodedRequest {
   root = request
   buffer = bytes
   position = 0
@@ -155,15 +149,13 @@ function check(bytes: Uint8Array, request: number, limit: number): CheckResult {
     checkMessage(request, bytes.length)
     if (messageCount > limit) throw tooManyMessages()
     const { byteOffset, length } = bytes
-    return {
-      bytes: Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length),
-      view: new DataView(bytes.buffer, byteOffset, length),
+    return new EncodedRequest(Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, byteOffset, length), {
       items: itemCount,
       canonical,
       pointKeys,
       plainNumbers,
       pointsChanged: false,
-    }
+    })
   } finally {
     buffer = NONE
   }

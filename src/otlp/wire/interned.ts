@@ -1,6 +1,5 @@
 import { BytesIndex } from './bytes_index.ts'
-import { viewOf } from './lazy_message.ts'
-import type { EncodedRequest } from './lazy_message.ts'
+import { EncodedRequest } from './lazy_message.ts'
 import { rememberedBytes } from '../common/remembered_bytes.ts'
 import type { Cache } from '../common/remembered_bytes.ts'
 
@@ -11,6 +10,8 @@ const MAX_LENGTH = 4096
 /** Bytes of a value, and for each of its bytes, including the objects that are read from it and made of it. */
 const VALUE_BYTES = 1000
 const BYTE_BYTES = 4
+/** A part of a request is no request: only its bytes count. */
+const PART = { items: 0, canonical: false, pointKeys: 0, plainNumbers: true, pointsChanged: false }
 
 /**
  * Makes one value of all messages or texts of a kind whose bytes are the same. The parts that a sender repeats in every
@@ -54,9 +55,7 @@ export class Interned<Value> implements Cache {
     }
     const bytes = Buffer.allocUnsafeSlow(length)
     source.bytes.copy(bytes, 0, start, end)
-    const view = viewOf(bytes)
-    const own = { bytes, view, canonical: false, pointKeys: 0, plainNumbers: true, pointsChanged: false }
-    const value = this.make(own, 0, length)
+    const value = this.make(new EncodedRequest(bytes, PART), 0, length)
     this.#size += length
     rememberedBytes.add(VALUE_BYTES + BYTE_BYTES * length)
     this.#values[this.#index.add(0, source.view, start, end)] = value

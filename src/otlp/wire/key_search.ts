@@ -10,12 +10,15 @@ interface Candidate {
 /** Finds out by their bytes which metrics may have points with an attribute of one of some keys, without reading them. */
 export class KeySearch {
   readonly #keys: readonly { readonly bytes: Buffer; readonly bit: number }[]
+  /** Of all keys. */
+  readonly #bits: number
 
   constructor(keys: Iterable<string>) {
     this.#keys = [...keys].map((key) => {
       const bytes = Buffer.from(key)
       return { bytes, bit: keyBit(bytes, 0, bytes.length) }
     })
+    this.#bits = this.#keys.reduce((bits, { bit }) => bits | bit, 0)
   }
 
   /**
@@ -27,6 +30,7 @@ export class KeySearch {
     let lastStart = 0
     let candidates: readonly Candidate[] = []
     return ({ source, start, end }) => {
+      if ((source.pointKeys & this.#bits) === 0) return false
       if (source !== last || start < lastStart) candidates = this.#candidatesIn(source)
       last = source
       lastStart = start

@@ -2,10 +2,10 @@ import protobuf from 'protobufjs/minimal.js'
 import type { Reader } from 'protobufjs/minimal.js'
 import { fieldEnd, LENGTH_DELIMITED, varintEnd } from './wire_format.ts'
 
-/** A request as it came on the wire, with the findings of `checkMetrics`. */
-export interface EncodedRequest {
-  readonly bytes: Buffer
-  readonly view: DataView
+/** What is known of a request without reading it. */
+export interface Findings {
+  /** Data points, log records or spans in it, unless a singular field occurs twice; of a request that was written here, 0. */
+  readonly items: number
   /**
    * Whether it is written in the usual way: no singular field twice, no group. Any other is just as valid, but its
    * parts cannot be found without reading the whole.
@@ -19,10 +19,43 @@ export interface EncodedRequest {
   readonly pointsChanged: boolean
 }
 
-/** A copy of a request that may be changed in place. */
-export function copyOf(source: EncodedRequest): EncodedRequest {
-  const bytes = Buffer.from(source.bytes)
-  return { ...source, bytes, view: viewOf(bytes) }
+/** A request as it came on the wire, with the findings of `check`. */
+export class EncodedRequest implements Findings {
+  readonly items: number
+  readonly canonical: boolean
+  readonly pointKeys: number
+  readonly plainNumbers: boolean
+  readonly pointsChanged: boolean
+  #view: DataView | undefined
+
+  constructor(
+    readonly bytes: Buffer,
+    { items, canonical, pointKeys, plainNumbers, pointsChanged }: Findings,
+  ) {
+    this.items = items
+    this.canonical = canonical
+    this.pointKeys = pointKeys
+    this.plainNumbers = plainNumbers
+    this.pointsChanged = pointsChanged
+    this.#view = undefined
+  }
+
+  /** Made when it is first needed: many requests pass unread. */
+  get view(): DataView {
+    return (this.#view ??= viewOf(this.bytes))
+  }
+
+  /** A copy that may be changed in place. */
+  copy(): EncodedRequest {
+    return new EncodedRequest(copyOf(this.bytes), this)
+  }
+}
+
+/** `Buffer.from` in fewer steps, for the benchmark rows with 10 points a request. */
+export function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafe(bytes.length)
+  copy.set(bytes)
+  return copy
 }
 
 export function viewOf(bytes: Uint8Array): DataView {
