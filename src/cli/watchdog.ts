@@ -6,7 +6,7 @@ import type { ServiceConfig } from '../pipeline/config/settings.ts'
 /**
  * Makes a watchdog that ends the process after a signal to stop although a component blocks it, for example with an
  * endless loop: a thread that also receives the signals. It takes 10 MiB, so it only runs if a component is not of this
- * package. Resolves when the thread can receive signals, or if it never will: Node.js 24 passes no signal to a thread.
+ * package. Resolves when the thread can receive signals, or if it never will.
  */
 export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) => Promise<void> {
   let thread: Worker | undefined
@@ -16,7 +16,8 @@ export function watchdog(): (service: Pick<ServiceConfig, 'shutdown_timeout'>) =
       // It takes 2 MiB, which most processes do not need.
       const { Worker } = await import('node:worker_threads')
       const started = new Worker(new URL('../cli/watchdog_thread.js', import.meta.url), {
-        ...{ execArgv: [], env: {} },
+        // Node would warn that its internals are for tests.
+        ...{ execArgv: ['--expose-internals', '--no-warnings'], env: {} },
         workerData: lastCalled,
       })
       thread = started

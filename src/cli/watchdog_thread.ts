@@ -1,5 +1,6 @@
 import { closeSync, writeSync } from 'node:fs'
 import { Session } from 'node:inspector'
+import { createRequire } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { isOwn, placesOf } from '../process_exit.ts'
 import { visible } from '../text/terminal.ts'
@@ -25,13 +26,14 @@ port.on('message', (message: number | undefined) => {
   else timeout = message
 })
 
-// Node has for years described it as not for general use.
-process.noDeprecation = true
-
-/** Node passes signals to the main thread alone; its mechanism works in any thread. */
-const { Signal } = (process as unknown as { binding(name: string): { Signal: new () => SignalHandle } }).binding(
-  'signal_wrap',
-)
+/**
+ * Node passes signals to the main thread alone; its mechanism works in any thread, and is there in one that is started with
+ * `--expose-internals`.
+ */
+const { internalBinding } = createRequire(import.meta.url)('internal/test/binding') as {
+  internalBinding: (name: 'signal_wrap') => { Signal: new () => SignalHandle }
+}
+const { Signal } = internalBinding('signal_wrap')
 
 interface SignalHandle {
   onsignal: () => void

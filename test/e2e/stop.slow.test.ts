@@ -99,14 +99,6 @@ describe('the stop', () => {
 })
 
 describe('a stop that a component blocks', () => {
-  // Later versions have no handle of signals for threads.
-  const hears = Number(process.versions.node.split('.')[0]) < 24
-  const itHears = hears ? it : it.skip
-  if (!hears)
-    console.log(
-      `A stop of a blocked process is not tested: Node.js ${process.versions.node} hands no signal to a thread.`,
-    )
-
   const blocking = (body: string): string => `
 import { execFileSync } from 'node:child_process'
 export default {
@@ -124,7 +116,7 @@ export default {
   const line =
     /^heka-pipeline: A signal came \d+ s ago, and a call that does not end keeps the process from stopping(.*)\. The process/m
 
-  itHears.each([
+  it.each([
     ['a loop', 'for (;;);', 70, '7:5'],
     ['a regular expression', "void /(x+x+)+y/.test('x'.repeat(99))", 70, '7:21'],
     ['promises without end', 'for (;;) await 0', 70, undefined],
@@ -150,7 +142,7 @@ export default {
     },
   )
 
-  itHears('ends at once with a second signal', async () => {
+  it('ends at once with a second signal', async () => {
     const folder = await temporaryFolder({ 'pipeline.yaml': processing, 'blocking.mjs': blocking('for (;;);') })
     const command = startCommand(['--config', 'pipeline.yaml', '--set', 'service.shutdown_timeout=60s'], {
       cwd: folder.path('.'),
