@@ -1,7 +1,7 @@
 import type { ProcessBatch, ProcessorAccount } from './processor.ts'
 import type { ItemBatch } from '../otlp/common/batch.ts'
 import { inParts } from '../otlp/common/parts.ts'
-import type { Cutting } from '../otlp/common/parts.ts'
+import type { Grain } from '../otlp/common/parts.ts'
 import { InTurns, LONG } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
 
@@ -19,7 +19,7 @@ export function inTurns<B extends ItemBatch>(
       : new InTurns(divided(batch, account)).result
 }
 
-/** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `how` are as of `inParts`. */
-export function partByPart<B extends ItemBatch>(change: (batch: B) => B, how?: Cutting): ProcessBatch<B> {
-  return inTurns(change, (batch) => inParts(batch, change, how))
+/** Makes the processor that does `change` to a batch, or to the parts of a large one. `change` and `grain` are as of `inParts`. */
+export function partByPart<B extends ItemBatch>(change: (batch: B) => B, grain?: Grain): ProcessBatch<B> {
+  return inTurns(change, (batch) => inParts(batch, change, grain))
 }

@@ -18,6 +18,7 @@ import type { Compression } from '../net/compression.ts'
 import type { Attributes } from '../otlp/common/attributes.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
+import { inParts } from '../otlp/common/parts.ts'
 import { noRoomReport, throttled } from '../throttled.ts'
 import { explainBodies } from './datadog_native/explain.ts'
 import { v1 } from './datadog_native/series_v1.ts'
@@ -156,6 +157,11 @@ datadog_native:
     const api = config.endpoint ?? `https://api.${config.site}`
     const own = { hostname: overridingHost(config), tags: config.tags }
     const choosingHosts = hostChooser(config)
+    const hostsOf = (batch: MetricBatch): MetricBatch => {
+      const hosted = choosingHosts(batch)
+      hostReports.read(hosted)
+      return hosted
+    }
     const overwritten = overwrittenLog(context.log)
     const full = noRoomReport(context)
     const differences = preparation(
@@ -216,14 +222,12 @@ datadog_native:
     }
     return {
       prepare(batch, account) {
-        const hosted = choosingHosts(batch)
-        hostReports.read(hosted)
-        return naming(differences.prepare(hosted, account), account)
+        return naming(differences.prepare(hostsOf(batch), account), account)
       },
       *prepareInTurns(batch, account) {
-        const hosted = choosingHosts(batch)
-        hostReports.read(hosted)
-        return naming(yield* differences.prepareInTurns(hosted, account), account)
+        const hosted = yield* inParts(batch, hostsOf, 'resources')
+        const prepared = yield* differences.prepareInTurns(hosted, account)
+        return yield* inParts(prepared, (part) => naming(part, account), 'resources')
       },
       state: joinStates(differences.state, mapper.state),
       encode(batch: MetricBatch, account) {

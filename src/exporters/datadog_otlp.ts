@@ -18,6 +18,7 @@ import type { OtlpRequest } from '../net/otlp_requests.ts'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
 import { completeHistograms } from '../otlp/metrics/explicit_buckets.ts'
 import type { Metric } from '../otlp/metrics/metric.ts'
+import type { ItemBatch } from '../otlp/common/batch.ts'
 import { inParts } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
 import { signals } from '../otlp/signals.ts'
@@ -95,6 +96,11 @@ datadog_otlp:
     const own = { hostname: overridingHost(config), tags: config.tags }
     const overwritten = overwrittenLog(context.log)
     const choosingHosts = hostChooser(config)
+    const hostsOf = <B extends ItemBatch>(batch: B): B => {
+      const hosted = choosingHosts(batch)
+      if (hosted instanceof MetricBatch) hostReports.read(hosted)
+      return hosted
+    }
     const full = noRoomReport(context)
     const differences = preparation(
       {
@@ -148,16 +154,15 @@ datadog_otlp:
     })
     return {
       prepare(batch, account) {
-        const hosted = choosingHosts(batch)
+        const hosted = hostsOf(batch)
         if (hosted.signal !== 'metrics') return hosted
-        hostReports.read(hosted)
         return naming(differences.prepare(hosted, account), account)
       },
       *prepareInTurns(batch, account) {
-        const hosted = choosingHosts(batch)
+        const hosted = yield* inParts(batch, hostsOf, 'resources')
         if (hosted.signal !== 'metrics') return hosted
-        hostReports.read(hosted)
-        return naming(yield* differences.prepareInTurns(hosted, account), account)
+        const prepared = yield* differences.prepareInTurns(hosted, account)
+        return yield* inParts(prepared, (part) => naming(part, account), 'resources')
       },
       state: joinStates(differences.state, oneASecond.state),
       encode(batch, account) {

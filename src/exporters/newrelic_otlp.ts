@@ -2,6 +2,7 @@ import { defineComponent } from '../component/define.ts'
 import { checkEndpoint, checkHttp, httpSettings } from '../net/http_client.ts'
 import { compressionProblem } from '../net/compression.ts'
 import { otlpHttpExporter, PATHS, urlsBelow } from '../net/otlp_sender.ts'
+import { inParts } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
 
 /** Source: docs.newrelic.com, OpenTelemetry, OTLP endpoint. */
@@ -118,7 +119,10 @@ newrelic_otlp:
     return {
       ...otlp,
       encode: (batch, account) => otlp.encode(batch.mapResources(owned), account),
-      encodeInTurns: (batch, account) => otlp.encodeInTurns(batch.mapResources(owned), account),
+      *encodeInTurns(batch, account) {
+        const changed = yield* inParts(batch, (part) => part.mapResources(owned), 'resources')
+        return yield* otlp.encodeInTurns(changed, account)
+      },
     }
   },
 })

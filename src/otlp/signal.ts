@@ -19,10 +19,6 @@ export interface Batch {
   readonly isWritten: boolean
   /** Takes over the bytes of a batch with the same contents. */
   writtenAs(same: Batch): void
-  /** The same data without the requests of which less than half is used; they must not stay in memory while the batch waits in a queue. */
-  compacted(): Batch
-  /** Whether `compacted` needs the result of `toOtlp`. */
-  readonly mustBeWritten: boolean
   mapResources(change: (resource: Resource) => Resource): Batch
 }
 
@@ -49,6 +45,8 @@ export interface SignalType<B extends Batch = Batch> {
   inParts(batch: B, change: (part: B) => B): Divided<B>
   /** Does the work of `toOtlp` in turns, so that nothing is left to do. */
   writeInTurns(batch: B): Divided<void>
+  /** The same data without the requests of which less than half is used; they must not stay in memory while the batch waits in a queue. */
+  compacted(batch: B): Divided<B>
   /** Whether every item is before the window. */
   isBefore(batch: B, window: TimeWindow): boolean
   /** The batch without the items outside the window; `dropped` is called with their number. */

@@ -42,6 +42,6 @@ metric_prefix:
     const selected = selects(config)
     const prefixed = (metric: Metric): Metric =>
       metric.name.startsWith(dotted) || !selected(metric.name) ? metric : metric.withName(dotted + metric.name)
-    return partByPart((batch: MetricBatch) => batch.mapMetrics(prefixed), { cuts: false })
+    return partByPart((batch: MetricBatch) => batch.mapMetrics(prefixed), 'items')
   },
 })

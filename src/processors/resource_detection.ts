@@ -119,7 +119,7 @@ resource_detection/pod:
         const missing = () => Object.fromEntries(Object.entries(found).filter(([key]) => !attributes.has(key)))
         return resource.withAttributes(attributes.with(config.override ? found : missing()))
       })
-      return partByPart((batch: AnyBatch) => batch.mapResources(added), { cuts: false })
+      return partByPart((batch: AnyBatch) => batch.mapResources(added), 'resources')
     }
 
     return (batch, account) => {

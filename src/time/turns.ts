@@ -28,14 +28,10 @@ export function atOnce<T>(work: Divided<T>): T {
   }
 }
 
-/** Milliseconds in turns of its own after which work is considered endless. Work on a batch takes a second or two. */
-const ENDLESS = 60_000
-
 /** Does the work in turns of its own. Code that needs it done earlier, because it changes the input of the work, calls `finish`. */
 export class InTurns<T> {
   readonly result: Promise<T>
   #finished: { readonly get: () => T } | undefined
-  #worked = 0
 
   constructor(private readonly work: Divided<T>) {
     this.result = this.#run()
@@ -58,13 +54,12 @@ export class InTurns<T> {
   #doFor(milliseconds: number): void {
     const begun = systemClock.monotonic()
     try {
-      for (let spent = 0; spent < milliseconds; spent = systemClock.monotonic() - begun) {
-        const isEndless = this.#worked + spent > ENDLESS
-        const { done, value } = isEndless ? this.work.throw(endless()) : this.work.next()
+      do {
+        const { done, value } = this.work.next()
         if (!done) continue
         this.#finished = { get: () => value }
         return
-      }
+      } while (systemClock.monotonic() - begun < milliseconds)
     } catch (error) {
       this.#finished = {
         get: () => {
@@ -72,10 +67,25 @@ export class InTurns<T> {
         },
       }
     }
-    this.#worked += systemClock.monotonic() - begun
   }
 }
 
-function endless(): Error {
-  return new Error(`the work on one batch must end: its generator has yielded for ${ENDLESS / 1000} s and not returned`)
+/** Milliseconds in turns of its own after which work is considered endless. Work on a batch takes a second or two. */
+const ENDLESS = 60_000
+
+/**
+ * The work of somebody else's generator, which is left for good when it does not end.
+ * @throws what the generator throws, or an Error that says so
+ */
+export function* limited<T>(work: Divided<T>): Divided<T> {
+  for (let worked = 0; worked < ENDLESS;) {
+    const begun = systemClock.monotonic()
+    const { done, value } = work.next()
+    if (done) return value
+    worked += systemClock.monotonic() - begun
+    yield
+  }
+  // It may go on, but nobody asks it any more.
+  work.return(undefined as T)
+  throw new Error(`the work on one batch must end: its generator has yielded for ${ENDLESS / 1000} s and not returned`)
 }

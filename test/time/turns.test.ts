@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { systemClock } from '../../src/time/clock.ts'
-import { InTurns } from '../../src/time/turns.ts'
+import { InTurns, limited } from '../../src/time/turns.ts'
 import type { Divided } from '../../src/time/turns.ts'
 
 afterEach(() => void jest.restoreAllMocks())
@@ -29,15 +29,30 @@ describe('work in turns', () => {
   ])('fails where it never ends, and is cleaned up: %s', async (_title, then) => {
     hurry(10)
     const end = jest.fn()
-    const work = new InTurns(steps(Infinity, end))
+    const work = new InTurns(limited(steps(Infinity, end)))
     then(work)
     await expect(work.result).rejects.toThrow(MESSAGE)
     expect(end).toHaveBeenCalledTimes(1)
   })
 
+  it('is left where it catches everything and goes on', async () => {
+    hurry(10)
+    function* stubborn(): Divided<number> {
+      for (;;) {
+        try {
+          yield
+        } finally {
+          // eslint-disable-next-line no-unsafe-finally -- As a mistake in a loop does.
+          continue
+        }
+      }
+    }
+    await expect(new InTurns(limited(stubborn())).result).rejects.toThrow(MESSAGE)
+  })
+
   it('may take as long as it wants between its turns', async () => {
     hurry(10)
-    const work = new InTurns(steps(4000, () => undefined))
+    const work = new InTurns(limited(steps(4000, () => undefined)))
     await expect(work.result).resolves.toBe(4000)
   })
 })

@@ -4,7 +4,6 @@ import { Attributes } from './attributes.ts'
 import type { AttributeValue } from './attributes.ts'
 import { mergeEncoded } from './codec.ts'
 import type { Codec } from './codec.ts'
-import { compactedResources } from './compaction.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
 import { Resource, Scope } from './resource.ts'
@@ -122,21 +121,8 @@ export abstract class ItemBatch<
     this.#bytes ??= same.toOtlp()
   }
 
-  /** The same data without the requests of which less than half is used; they must not stay in memory while the batch waits in a queue. */
-  compacted(): this {
-    if (this.#isItsBytes) return this
-    const resources = compactedResources(this.kind, this.resources)
-    if (resources !== undefined) return this.withResources(resources, this.#itemCount)
-    return this.withBytes(Uint8Array.from(this.toOtlp()))
-  }
-
-  /** Whether `compacted` needs the result of `toOtlp`. */
-  get mustBeWritten(): boolean {
-    return !this.#isItsBytes && compactedResources(this.kind, this.resources) === undefined
-  }
-
-  /** A batch that consists of its bytes uses all of them. */
-  get #isItsBytes(): boolean {
+  /** Whether it consists of its bytes, and therefore uses all of them. */
+  get isItsBytes(): boolean {
     return this.#resources === undefined || this.#source !== undefined
   }
 

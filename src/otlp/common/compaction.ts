@@ -1,18 +1,30 @@
+import type { Divided } from '../../time/turns.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
 import { EncodedRequest } from '../wire/lazy_message.ts'
+import type { ItemBatch } from './batch.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
+import { PART, writeInParts } from './parts.ts'
 import { Resource, Scope } from './resource.ts'
 
 /**
  * The same data without the requests of which less than half is used: the rest of their data is copied, so that they
- * can be released. `undefined` if that takes more than copying whole messages.
+ * can be released. It is written where that takes more than copying whole messages.
  */
-export function compactedResources<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
+export function* compacted<B extends ItemBatch>(batch: B): Divided<B> {
+  if (batch.isItsBytes) return batch
+  const resources = yield* compactedResources(batch.kind, batch.resources)
+  if (resources !== undefined) return batch.withResources(resources, batch.itemCount)
+  yield* writeInParts(batch)
+  return batch.withBytes(Uint8Array.from(batch.toOtlp()))
+}
+
+/** `undefined` if that takes more than copying whole messages. */
+function* compactedResources<I extends Item, S extends ScopeEntry<I>, R extends ResourceEntry<S>>(
   kind: ItemKind<I, S, R>,
   resources: readonly R[],
-): readonly R[] | undefined {
-  const uses = usesOf(kind, resources)
+): Divided<readonly R[] | undefined> {
+  const uses = yield* usesOf(kind, resources)
   const wasteful = new Map<EncodedRequest, Remains>()
   for (const [source, { messages, parts }] of uses) {
     if ((messages + parts) * 2 >= source.bytes.length) continue
@@ -22,9 +34,10 @@ export function compactedResources<I extends Item, S extends ScopeEntry<I>, R ex
   if (wasteful.size === 0) return resources
   const moved = <Fields>(encoded: Encoded<Fields> | undefined): Encoded<Fields> | undefined =>
     encoded && wasteful.get(encoded.source)?.move(encoded)
-  return resources.map((entry) => {
+  const compacted: R[] = []
+  for (const entry of resources) {
     const resource = moved(entry.resource.encoded)
-    return kind.resourceEntry({
+    const made = kind.resourceEntry({
       resource: resource === undefined ? entry.resource : new Resource(resource),
       scopes: entry.scopes.map((owner) => {
         const scope = moved(owner.scope.encoded)
@@ -44,7 +57,9 @@ export function compactedResources<I extends Item, S extends ScopeEntry<I>, R ex
       schemaUrl: entry.schemaUrl,
       unknown: entry.unknown?.slice(),
     })
-  })
+    if (compacted.push(made) % PART === 0) yield
+  }
+  return compacted
 }
 
 /** Bytes of a request that whole messages, and the parts of items that are objects, use. */
@@ -53,10 +68,10 @@ interface Use {
   parts: number
 }
 
-function usesOf<I extends Item, S extends ScopeEntry<I>>(
+function* usesOf<I extends Item, S extends ScopeEntry<I>>(
   kind: Pick<ItemKind<I, S>, 'used'>,
   resources: readonly ResourceEntry<S>[],
-): ReadonlyMap<EncodedRequest, Use> {
+): Divided<ReadonlyMap<EncodedRequest, Use>> {
   const uses = new Map<EncodedRequest, Use>()
   // Most messages are in the same request as the one before.
   let last: EncodedRequest | undefined
@@ -71,7 +86,8 @@ function usesOf<I extends Item, S extends ScopeEntry<I>>(
     }
     use[as] += end - start
   }
-  for (const { resource, scopes } of resources) {
+  for (const [index, { resource, scopes }] of resources.entries()) {
+    if (index % PART === PART - 1) yield
     note(resource.encoded, 'messages')
     for (const { scope, items } of scopes) {
       note(scope.encoded, 'messages')

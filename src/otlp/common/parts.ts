@@ -27,20 +27,20 @@ const WHOLE = -1
 type Scopes = ScopeEntry<Item>
 type Resources = ResourceEntry<Scopes>
 
-/** How a batch is divided. */
-export interface Cutting {
-  /** Whether a part may hold some points of a metric rather than all; it does unless this says no. */
-  readonly cuts: boolean
-}
+/**
+ * The smallest things that a part may hold: whole resources however large they are, whole items, or some points of a
+ * metric.
+ */
+export type Grain = 'resources' | 'items' | 'points'
 
 /**
- * What `change` makes of the batch, done part by part. It must treat each item and point without regard to others, keep their order, and
- * may leave out points, items, scopes and resources.
+ * What `change` makes of the batch, done part by part. It must treat each thing of that grain without regard to others, keep their order,
+ * and may leave out points, items, scopes and resources; where the grain is resources, it may also add some.
  */
-export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, how?: Cutting): Divided<B> {
+export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, grain?: Grain): Divided<B> {
   const parts: Part<B>[] = []
   const results: B[] = []
-  for (const part of partsOf(batch, how)) {
+  for (const part of partsOf(batch, grain)) {
     const changed = change(part.batch)
     parts.push(part)
     results.push(changed === part.batch ? changed : inBytes(changed, part.batch))
@@ -67,14 +67,14 @@ export function* writeInParts(batch: ItemBatch): Divided<void> {
  * The parts of a batch, in order: together they hold exactly its items, each once. What was read of one is forgotten before the next, so
  * that no more than its objects live at a time.
  */
-export function* partsOf<B extends ItemBatch>(batch: B, how: Cutting = { cuts: true }): Generator<Part<B>> {
-  for (const part of divide(batch, how)) {
+export function* partsOf<B extends ItemBatch>(batch: B, grain: Grain = 'points'): Generator<Part<B>> {
+  for (const part of divide(batch, grain)) {
     yield part
     forget(part.batch)
   }
 }
 
-function* divide<B extends ItemBatch>(batch: B, how: Cutting): Generator<Part<B>> {
+function* divide<B extends ItemBatch>(batch: B, grain: Grain): Generator<Part<B>> {
   let small: Resources[] = []
   let size = 0
   const take = (): Part<B> => {
@@ -86,7 +86,7 @@ function* divide<B extends ItemBatch>(batch: B, how: Cutting): Generator<Part<B>
   for (const [place, entry] of batch.resources.entries()) {
     const own = sizeOf(entry, batch.kind)
     if (small.length > 0 && size + own > PART) yield take()
-    if (own > PART) yield* partsOfResource(batch, entry, place, how)
+    if (own > PART && grain !== 'resources') yield* partsOfResource(batch, entry, place, grain)
     else {
       small.push(entry)
       size += own
@@ -109,7 +109,7 @@ function* partsOfResource<B extends ItemBatch>(
   batch: B,
   entry: Resources,
   resource: number,
-  { cuts }: Cutting,
+  grain: Grain,
 ): Generator<Part<B>> {
   const { kind } = batch
   for (const [scope, whole] of entry.scopes.entries()) {
@@ -123,7 +123,7 @@ function* partsOfResource<B extends ItemBatch>(
     let size = 0
     for (const [place, item] of whole.items.entries()) {
       const own = 1 + kind.countOf(item)
-      const isCut = cuts && own > PART
+      const isCut = grain === 'points' && own > PART
       if (small.length > 0 && (isCut || size + own > PART)) {
         yield partOf(small, WHOLE)
         small = []

@@ -1,5 +1,6 @@
 import type { Batch, SignalType } from '../signal.ts'
 import type { ItemBatch } from './batch.ts'
+import { compacted } from './compaction.ts'
 import { inParts, writeInParts } from './parts.ts'
 import { splitBatch } from './split.ts'
 import { isBefore, within } from './timely.ts'
@@ -18,6 +19,7 @@ export function signalType<B extends ItemBatch & Batch>(
     split: splitBatch,
     inParts: (batch, change) => inParts(batch, change),
     writeInTurns: writeInParts,
+    compacted,
     isBefore,
     within,
   }

@@ -1,34 +1,47 @@
 import type { ItemBatch } from './batch.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
-import type { Item } from './item_kind.ts'
+import type { Item, ItemKind } from './item_kind.ts'
+
+type Scopes = ScopeEntry<Item>
 
 /** Cuts a batch into batches of at most `maxItems`, in order; returns the batch itself if it is small enough. */
 export function splitBatch<B extends ItemBatch>(batch: B, maxItems: number): readonly B[] {
   if (batch.itemCount <= maxItems) return [batch]
   const { kind } = batch
-  const parts: ResourceEntry<ScopeEntry<Item>>[][] = [[]]
+  const batches: B[] = []
+  let resources: ResourceEntry<Scopes>[] = []
   let room = maxItems
-  let filled: ResourceEntry | undefined
-  /** Scopes of one resource stay together. */
-  const fill = (part: ResourceEntry[], resource: ResourceEntry, scope: ScopeEntry): void => {
-    const last = filled === resource ? part.pop() : undefined
-    part.push(resource.withScopes([...(last?.scopes ?? []), scope]))
-    filled = resource
+  const closeBatch = (): void => {
+    batches.push(batch.withResources(resources))
+    resources = []
+    room = maxItems
   }
   for (const resource of batch.resources) {
+    const own = itemsIn(resource, kind)
+    if (room === 0 && own > 0) closeBatch()
+    if (own <= room) {
+      resources.push(resource)
+      room -= own
+      continue
+    }
+    let scopes: Scopes[] = []
+    const closeResource = (): void => {
+      if (scopes.length > 0) resources.push(resource.withScopes(scopes))
+      scopes = []
+    }
     for (const scope of resource.scopes) {
       let items: Item[] = []
-      const close = (): void => {
-        if (items.length > 0) fill(parts[parts.length - 1], resource, scope.withItems(items))
+      const closeScope = (): void => {
+        if (items.length > 0) scopes.push(scope.withItems(items))
         items = []
       }
       for (const item of scope.items) {
         const count = kind.countOf(item)
         for (let start = 0; start < count;) {
           if (room === 0) {
-            close()
-            parts.push([])
-            room = maxItems
+            closeScope()
+            closeResource()
+            closeBatch()
           }
           const end = Math.min(start + room, count)
           items.push(end - start === count ? item : kind.cut(item, start, end))
@@ -36,8 +49,16 @@ export function splitBatch<B extends ItemBatch>(batch: B, maxItems: number): rea
           start = end
         }
       }
-      close()
+      closeScope()
     }
+    closeResource()
   }
-  return parts.map((resources) => batch.withResources(resources))
+  closeBatch()
+  return batches
+}
+
+function itemsIn({ scopes }: ResourceEntry<Scopes>, kind: ItemKind): number {
+  let count = 0
+  for (const { items } of scopes) for (const item of items) count += kind.countOf(item)
+  return count
 }

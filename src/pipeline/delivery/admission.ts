@@ -196,7 +196,7 @@ export class Admission {
     }
     const isEmpty = prepared.itemCount === 0
     if (!isEmpty && !this.#config.enabled) return consume(prepared, () => receipt.close())
-    const written = isEmpty ? queue.note() : queue.push(prepared.compacted())
+    const written = isEmpty ? queue.note() : queue.push(prepared)
     if (written === undefined) receipt.close()
     else void written.then(() => receipt.close())
   }

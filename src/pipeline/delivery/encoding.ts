@@ -2,7 +2,7 @@ import type { Account, ExportRequest } from '../../component/exporter.ts'
 import { errorMessage } from '../../errors.ts'
 import { describe } from '../../otlp/common/handed_over.ts'
 import type { Batch } from '../../otlp/signal.ts'
-import { InTurns, LONG, ownTurn } from '../../time/turns.ts'
+import { InTurns, limited, LONG, ownTurn } from '../../time/turns.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Counting } from './counting.ts'
@@ -107,7 +107,7 @@ export class Encoding {
       return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
     }
     if (itemCount < LONG || exporter.encodeInTurns === undefined) return taken(exporter.encode(batch, account))
-    this.#work = new InTurns(this.#inTurns(exporter.encodeInTurns(batch, account)))
+    this.#work = new InTurns(this.#inTurns(limited(exporter.encodeInTurns(batch, account))))
     return this.#work.result.then(taken)
   }
 

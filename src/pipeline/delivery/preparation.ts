@@ -2,7 +2,7 @@ import { handedOver, signals } from '../../otlp/signals.ts'
 import type { Account } from '../../component/exporter.ts'
 import type { Batch } from '../../otlp/signal.ts'
 import type { Clock } from '../../time/clock.ts'
-import { LONG } from '../../time/turns.ts'
+import { atOnce, limited, LONG } from '../../time/turns.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { QueueConfig } from '../queue/queue.ts'
 import { Preparing } from './counting.ts'
@@ -21,13 +21,14 @@ export interface PreparationOptions {
 export class Preparation {
   constructor(private readonly options: PreparationOptions) {}
 
-  /** Returns what is to be queued; `undefined` when the exporter failed. */
+  /** Returns what is to be queued, without the parts of requests that nobody needs; `undefined` when the exporter failed. */
   prepare(batch: Batch): Batch | undefined {
     const { exporter } = this.options.sending()
     const preparing = new Preparing(this.options.counting, batch.itemCount)
     try {
       const timely = this.#timely(batch, preparing.account)
-      const prepared = this.#checked(exporter.prepare?.(timely, preparing.account) ?? timely, timely)
+      const given = exporter.prepare?.(timely, preparing.account) ?? timely
+      const prepared = atOnce(signals[batch.signal].compacted(this.#checked(given, timely)))
       preparing.end(prepared.itemCount)
       return prepared
     } catch (error) {
@@ -46,10 +47,9 @@ export class Preparation {
       const given =
         exporter.prepareInTurns === undefined
           ? (exporter.prepare?.(timely, preparing.account) ?? timely)
-          : yield* exporter.prepareInTurns(timely, preparing.account)
-      const prepared = this.#checked(given, timely)
-      if (mustBeWritten(prepared, config.sending_queue) || (prepared.itemCount >= LONG && prepared.mustBeWritten))
-        yield* type.writeInTurns(prepared)
+          : yield* limited(exporter.prepareInTurns(timely, preparing.account))
+      const prepared = yield* type.compacted(this.#checked(given, timely))
+      if (mustBeWritten(prepared, config.sending_queue)) yield* type.writeInTurns(prepared)
       yield
       preparing.end(prepared.itemCount)
       return prepared

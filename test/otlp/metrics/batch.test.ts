@@ -1,9 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import { Attributes } from '../../../src/otlp/common/attributes.ts'
+import { compacted } from '../../../src/otlp/common/compaction.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { CumulativeToDelta } from '../../../src/otlp/delta/cumulative_to_delta.ts'
 import { NumberPoint } from '../../../src/otlp/metrics/points.ts'
 import { splitBatch } from '../../../src/otlp/common/split.ts'
+import { atOnce } from '../../../src/time/turns.ts'
+
+const compact = (of: MetricBatch): MetricBatch => atOnce(compacted(of))
 
 function gauge(name: string, ...values: number[]) {
   const attributes = Attributes.of({ cpu: '0' })
@@ -22,7 +26,6 @@ function names(of: MetricBatch): string[] {
 function values(of: MetricBatch): unknown[] {
   return [...of.metrics()].flatMap(({ metric }) => metric.points.map((point) => (point as NumberPoint).value))
 }
-
 describe('a batch', () => {
   it('is the same batch when nothing changed', () => {
     expect(batch.mapResources((resource) => resource)).toBe(batch)
@@ -81,25 +84,25 @@ describe('a batch', () => {
     expect(bytes[1]).toBeLessThan(125)
     const request = MetricBatch.fromOtlp(moved)
     expect(values(request.filterMetrics(() => true))).toEqual([1])
-    expect(request.compacted()).toBe(request)
+    expect(compact(request)).toBe(request)
     expect(request.toOtlp()).toBe(moved)
   })
 
   it('lets go of the request it came in when little of it is left', () => {
     const metrics = Array.from({ length: 200 }, (_, index) => gauge(`metric.${index}`, index))
     const request = MetricBatch.fromOtlp(MetricBatch.of({ resource: { 'host.name': 'a' }, metrics }).toOtlp())
-    expect(request.compacted()).toBe(request)
-    expect(request.mapMetrics((metric) => metric.withName(`x.${metric.name}`)).compacted().pointCount).toBe(200)
+    expect(compact(request)).toBe(request)
+    expect(compact(request.mapMetrics((metric) => metric.withName(`x.${metric.name}`))).pointCount).toBe(200)
     const little = request.filterMetrics(({ name }) => name === 'metric.7')
-    const compacted = little.compacted()
+    const compacted = compact(little)
     expect(compacted).not.toBe(little)
     expect(values(compacted)).toEqual([7])
     for (const { metric } of compacted.metrics()) {
       expect(metric.encoded?.source.bytes.buffer.byteLength).toBeLessThanOrEqual(compacted.toOtlp().length)
     }
     const changed = little.mapPoints((point) => (point as NumberPoint).with({ value: 8 }))
-    expect(changed.compacted()).not.toBe(changed)
-    expect(values(changed.compacted())).toEqual([8])
+    expect(compact(changed)).not.toBe(changed)
+    expect(values(compact(changed))).toEqual([8])
   })
 
   it('lets go of the request when nothing but its resources is left in it, and keeps its metrics as they are', () => {
@@ -117,7 +120,7 @@ describe('a batch', () => {
       merged: () => undefined,
       dropped: () => undefined,
     })
-    const compacted = differences.compacted()
+    const compacted = compact(differences)
     const [{ resource, scopes }] = compacted.resources
     expect(resource.attributes.text('host.name')).toBe('a')
     expect(resource.encoded?.source.bytes.buffer.byteLength).toBeLessThan(request.toOtlp().length / 4)

@@ -2,9 +2,10 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { toOtlpJson } from '../../../src/otlp/json/write.ts'
+import { ResourceMetrics } from '../../../src/otlp/metrics/metric.ts'
 import type { Metric } from '../../../src/otlp/metrics/metric.ts'
 import { inParts, PART, partsOf } from '../../../src/otlp/common/parts.ts'
-import type { Cutting } from '../../../src/otlp/common/parts.ts'
+import type { Grain } from '../../../src/otlp/common/parts.ts'
 import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
 import { atOnce } from '../../../src/time/turns.ts'
 import { runs } from '../../kit/fuzzing.ts'
@@ -49,7 +50,8 @@ describe('the parts of a batch', () => {
   it('are the same batch again where nothing changed', () => {
     property((batch) => {
       expect(atOnce(inParts(batch, (part) => part))).toBe(batch)
-      expect(atOnce(inParts(batch, (part) => part, { cuts: false }))).toBe(batch)
+      expect(atOnce(inParts(batch, (part) => part, 'items'))).toBe(batch)
+      expect(atOnce(inParts(batch, (part) => part, 'resources'))).toBe(batch)
     })
   })
 
@@ -62,7 +64,7 @@ describe('the parts of a batch', () => {
   })
 
   const isEven = (point: DataPoint): boolean => point.startTimeUnixNano % 2n === 0n
-  it.each<[string, (batch: MetricBatch) => MetricBatch, how?: Cutting]>([
+  it.each<[string, (batch: MetricBatch) => MetricBatch, grain?: Grain]>([
     [
       'changes points',
       (batch) =>
@@ -77,10 +79,18 @@ describe('the parts of a batch', () => {
       'changes resources',
       (batch) => batch.mapResources((resource) => resource.withAttributes(resource.attributes.with({ a: 'b' }))),
     ],
-    ['renames metrics', (batch) => batch.mapMetrics((metric) => metric.withName(`a.${metric.name}`)), { cuts: false }],
-  ])('become the same as the batch at once by what %s', (_, change, ...[how]) => {
+    [
+      'adds a resource for each',
+      (batch) =>
+        batch.withResources(
+          batch.resources.flatMap((entry) => [entry, new ResourceMetrics({ resource: entry.resource, scopes: [] })]),
+        ),
+      'resources',
+    ],
+    ['renames metrics', (batch) => batch.mapMetrics((metric) => metric.withName(`a.${metric.name}`)), 'items'],
+  ])('become the same as the batch at once by what %s', (_, change, ...[grain]) => {
     property((batch) => {
-      const [whole, divided] = [change(batch), atOnce(inParts(batch, change, how))]
+      const [whole, divided] = [change(batch), atOnce(inParts(batch, change, grain))]
       expect(toOtlpJson(divided)).toBe(toOtlpJson(whole))
       expect(divided.pointCount).toBe(whole.pointCount)
       expect(divided.everyMetric((metric) => metric.pointsUnchanged)).toBe(

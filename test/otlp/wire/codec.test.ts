@@ -3,12 +3,14 @@ import fc from 'fast-check'
 import { hostOverrider } from '../../../src/datadog/host.ts'
 import { tagMerger } from '../../../src/datadog/tags.ts'
 import { Attributes } from '../../../src/otlp/common/attributes.ts'
+import { compacted } from '../../../src/otlp/common/compaction.ts'
 import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
 import { MalformedError } from '../../../src/otlp/wire/check.ts'
 import { NumberPoint } from '../../../src/otlp/metrics/points.ts'
 import type { DataPoint } from '../../../src/otlp/metrics/points.ts'
 import { Resource } from '../../../src/otlp/common/resource.ts'
 import { KeySearch } from '../../../src/otlp/wire/key_search.ts'
+import { atOnce } from '../../../src/time/turns.ts'
 import { runs } from '../../kit/fuzzing.ts'
 import { ExportMetricsServiceRequest as Reference, Metric } from '../../kit/otlp_proto.ts'
 import { metric, request } from '../../kit/otlp_requests.ts'
@@ -200,7 +202,7 @@ describe('the protobuf form of a batch', () => {
           )
           const changed = shared(bytes)
           expect(meaning(changed.toOtlp())).toEqual(meaning(objects.toOtlp()))
-          expect(meaning(MetricBatch.merge([changed, changed]).compacted().toOtlp())).toEqual(
+          expect(meaning(atOnce(compacted(MetricBatch.merge([changed, changed]))).toOtlp())).toEqual(
             meaning(Buffer.concat([changed.toOtlp(), changed.toOtlp()])),
           )
         }

@@ -15,6 +15,7 @@ const SHORT = 20
 export default defineComponent({
   kind: 'processor',
   type: 'turns',
+  signals: ['metrics', 'logs', 'traces'],
   summary: 'Measures the event loop.',
   config: { file: { doc: 'Where to write.', format: 'string', default: null } },
   examples: [{ title: 'One', yaml: 'turns: { file: /tmp/turns }' }],

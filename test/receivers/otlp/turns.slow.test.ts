@@ -6,13 +6,19 @@ import { describe, expect, it } from '@jest/globals'
 import { Client, credentials } from '@grpc/grpc-js'
 import { request } from 'undici'
 import { toOtlpJsonBytes } from '../../../src/otlp/json/write.ts'
-import { MetricBatch } from '../../../src/otlp/metrics/batch.ts'
+import { services } from '../../../src/otlp/services.ts'
+import type { Signal } from '../../../src/otlp/signal.ts'
+import { signals } from '../../../src/otlp/signals.ts'
 import { startCommand, temporaryFolder } from '../../kit/command.ts'
 import { listen } from '../../kit/listen.ts'
-import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
+import {
+  ExportLogsServiceRequest,
+  ExportMetricsServiceRequest,
+  ExportTraceServiceRequest,
+} from '../../kit/otlp_proto.ts'
 
 /*
- * How long requests of 100,000 data points hold the event loop of the real command, in each of its stages (docs/decisions/0203-turns.md).
+ * How long requests of 100,000 data points, log records or spans hold the event loop of the real command, in each of its stages (docs/decisions/0203-turns.md).
  * The processor `turns` in turns.js measures there: a timer that is due every 5 ms says how long nobody else had a turn, and the system
  * how long the thread was running meanwhile. The lesser of both counts, so that other work on the machine does not; nothing else is taken off.
  * The garbage collector counts as far as it runs on this thread: it also has threads of its own.
@@ -20,7 +26,7 @@ import { ExportMetricsServiceRequest } from '../../kit/otlp_proto.ts'
 
 /** Milliseconds that nothing may hold it. */
 const LIMIT = 100
-const POINTS = 100_000
+const ITEMS = 100_000
 /** Requests of a kind at most, of which all but the first have to exceed the limit for the test to fail. */
 const TURNS = 5
 /** Seconds since 1970. One for all requests, since another start would say that every counter began again. */
@@ -84,18 +90,125 @@ const types: Readonly<Record<string, (turn: number, count: number, times: object
   }),
 }
 
-function bodyOf(type: string, turn: number): Buffer {
-  const second = BEGUN - 60 + turn * 10
-  const times = { startTimeUnixNano: (BEGUN - 660) * 1e9, timeUnixNano: second * 1e9 }
-  const metrics = [{ name: `a.${type}`, unit: 'By', [type]: types[type](turn, POINTS, times) }]
-  const resource = { attributes: [attribute('host.name', 'h'), attribute('service.name', 's')] }
-  return Buffer.from(
-    ExportMetricsServiceRequest.encode(
-      ExportMetricsServiceRequest.fromObject({
-        resourceMetrics: [{ resource, scopeMetrics: [{ scope: { name: 'x' }, metrics }] }],
-      }),
-    ).finish(),
-  )
+const scope = { name: 'x' }
+const resourceOf = (host: string) => ({ attributes: [attribute('host.name', host), attribute('service.name', 's')] })
+const list = (make: (index: number) => object): object[] => Array.from({ length: ITEMS }, (_, index) => make(index))
+const recordOf = (index: number, time: object): object => ({
+  ...time,
+  severityNumber: 9,
+  body: { stringValue: `line ${index}` },
+  attributes: attributes(index),
+})
+const spanOf = (index: number, times: object): object => ({
+  ...times,
+  traceId: Buffer.alloc(16, 1 + (index % 200)),
+  spanId: Buffer.alloc(8, 1 + (index % 200)),
+  name: `GET /p/${index}`,
+  attributes: attributes(index),
+})
+const metricOf = (type: string, turn: number, count: number, times: object, name = `a.${type}`): object => ({
+  name,
+  unit: 'By',
+  [type]: types[type](turn, count, times),
+})
+
+/** A request of one shape. All have as many items. */
+interface Shape {
+  readonly signal: Signal
+  readonly request: (turn: number, times: object) => object
+}
+const shapes: Readonly<Record<string, Shape>> = {
+  ...Object.fromEntries(
+    Object.keys(types).map((type) => [
+      type,
+      {
+        signal: 'metrics',
+        request: (turn: number, times: object) => ({
+          resourceMetrics: [
+            { resource: resourceOf('h'), scopeMetrics: [{ scope, metrics: [metricOf(type, turn, ITEMS, times)] }] },
+          ],
+        }),
+      },
+    ]),
+  ),
+  'sums of as many metrics': {
+    signal: 'metrics',
+    request: (turn, times) => ({
+      resourceMetrics: [
+        {
+          resource: resourceOf('h'),
+          scopeMetrics: [{ scope, metrics: list((index) => metricOf('sum', turn, 1, times, `a.${index}`)) }],
+        },
+      ],
+    }),
+  },
+  'sums of as many scopes': {
+    signal: 'metrics',
+    request: (turn, times) => ({
+      resourceMetrics: [
+        {
+          resource: resourceOf('h'),
+          scopeMetrics: list((index) => ({
+            scope: { name: `scope ${index}` },
+            metrics: [metricOf('sum', turn, 1, times)],
+          })),
+        },
+      ],
+    }),
+  },
+  'sums of as many resources': {
+    signal: 'metrics',
+    request: (turn, times) => ({
+      resourceMetrics: list((index) => ({
+        resource: resourceOf(`host ${index}`),
+        scopeMetrics: [{ scope, metrics: [metricOf('sum', turn, 1, times)] }],
+      })),
+    }),
+  },
+  'log records': {
+    signal: 'logs',
+    request: (_turn, times) => ({
+      resourceLogs: [
+        { resource: resourceOf('h'), scopeLogs: [{ scope, logRecords: list((index) => recordOf(index, times)) }] },
+      ],
+    }),
+  },
+  'log records of as many resources': {
+    signal: 'logs',
+    request: (_turn, times) => ({
+      resourceLogs: list((index) => ({
+        resource: resourceOf(`host ${index}`),
+        scopeLogs: [{ scope, logRecords: [recordOf(index, times)] }],
+      })),
+    }),
+  },
+  'spans of as many resources': {
+    signal: 'traces',
+    request: (_turn, times) => ({
+      resourceSpans: list((index) => ({
+        resource: resourceOf(`host ${index}`),
+        scopeSpans: [{ scope, spans: [spanOf(index, times)] }],
+      })),
+    }),
+  },
+}
+const references = {
+  metrics: ExportMetricsServiceRequest,
+  logs: ExportLogsServiceRequest,
+  traces: ExportTraceServiceRequest,
+}
+
+function bodyOf(shape: string, turn: number): Buffer {
+  const { signal, request } = shapes[shape]
+  const nanoseconds = (second: number): number => second * 1e9
+  const time = nanoseconds(BEGUN - 60 + turn * 10)
+  const times = {
+    metrics: { startTimeUnixNano: nanoseconds(BEGUN - 660), timeUnixNano: time },
+    logs: { timeUnixNano: time },
+    traces: { startTimeUnixNano: nanoseconds(BEGUN - 660), endTimeUnixNano: time },
+  }[signal]
+  const reference = references[signal]
+  return Buffer.from(reference.encode(reference.fromObject(request(turn, times))).finish())
 }
 
 const every = 'include: "^a", match_type: regexp'
@@ -140,7 +253,17 @@ function pipelineOf(component: string, receiver: string): string {
   return `{ receivers: [${receiver}], processors: [turns, ${steps}], exporters: [${ends}] }`
 }
 
-/** Types of data that a component has each its own work with. */
+/** Components that take nothing but metrics. */
+const OF_METRICS = /^(together|datadog_native|cumulative|rename|filter|metric_prefix)/
+
+/** The shapes of data that a component has each its own work with. */
+function shapesOf(component: string): readonly string[] {
+  const others = Object.keys(shapes).filter(
+    (shape) => !(shape in types) && (shapes[shape].signal === 'metrics' || !OF_METRICS.test(component)),
+  )
+  return [...typesOf(component), ...others]
+}
+
 function typesOf(component: string): readonly string[] {
   if (component === TOGETHER || inputs.includes(component)) return Object.keys(types)
   if (/^(datadog|otlp)/.test(component)) return Object.keys(types)
@@ -149,19 +272,19 @@ function typesOf(component: string): readonly string[] {
 }
 
 /** Sends a request, given in protobuf, as the way says. Returns what is answered: the status and the text, or the error. */
-async function send(way: string, address: string, body: Buffer): Promise<string> {
+async function send(way: string, address: string, signal: Signal, body: Buffer): Promise<string> {
   if (way === 'grpc') {
     const same = (bytes: Buffer): Buffer => bytes
     const client = new Client(address, credentials.createInsecure())
-    const path = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+    const path = services[signal].method
     return new Promise<string>((resolve) => {
       client.makeUnaryRequest(path, same, same, body, (error) => resolve(error === null ? TAKEN : error.message))
     }).finally(() => client.close())
   }
   const isJson = way.startsWith('json')
-  const plain = isJson ? toOtlpJsonBytes(MetricBatch.fromOtlp(body)) : body
+  const plain = isJson ? toOtlpJsonBytes(signals[signal].fromOtlp(body)) : body
   const type = { 'content-type': isJson ? 'application/json' : 'application/x-protobuf' }
-  const answer = await request(`http://${address}/v1/metrics`, {
+  const answer = await request(`http://${address}${services[signal].path}`, {
     method: 'POST',
     // A connection that the receiver is about to close would be used again.
     reset: true,
@@ -188,11 +311,12 @@ async function idle(pid: number): Promise<void> {
   }
 }
 
-describe('requests of 100,000 data points', () => {
+describe('requests of 100,000 items', () => {
   const promise = `hold the event loop for less than ${LIMIT} ms in every stage, %s`
-  it.each(Object.keys(types))(
+  it.each(Object.keys(shapes))(
     promise,
-    async (type) => {
+    async (shape) => {
+      const { signal } = shapes[shape]
       const destination = createServer((incoming, response) => {
         incoming.resume().on('end', () => {
           response.setHeader('content-type', 'application/json')
@@ -201,7 +325,7 @@ describe('requests of 100,000 data points', () => {
       })
       const { url } = await listen(destination)
       const components = [...Object.keys(processors), ...Object.keys(exporters), ...inputs, TOGETHER]
-      const measured = components.filter((component) => typesOf(component).includes(type))
+      const measured = components.filter((component) => shapesOf(component).includes(shape))
       const ways = measured.map((component, index) => ({ component, receiver: `otlp/n${index}` }))
       const measuredOf = <T>(all: Readonly<Record<string, T>>) =>
         Object.fromEntries(Object.entries(all).filter(([component]) => measured.includes(component)))
@@ -246,7 +370,7 @@ service:
   pipelines:
 ${lines(
   Object.fromEntries(
-    ways.map(({ component, receiver }, index) => [`  metrics/n${index}`, pipelineOf(component, receiver)]),
+    ways.map(({ component, receiver }, index) => [`  ${signal}/n${index}`, pipelineOf(component, receiver)]),
   ),
 )}`,
       )
@@ -259,20 +383,20 @@ ${lines(
         let exceeds: string | undefined
         // What other work does to the caches of the processor is in the time of the thread: what exceeds the limit does so again.
         for (let turn = 0; turn < 2 || (exceeds !== undefined && turn < TURNS); turn++) {
-          const body = (bodies[turn] ??= bodyOf(type, turn))
+          const body = (bodies[turn] ??= bodyOf(shape, turn))
           exceeds = undefined
           const begun = Date.now()
           const [answer, alive] = await Promise.all([
-            send(component, address, body),
+            send(component, address, signal, body),
             request(`http://${health}/healthz`, { reset: true }),
           ])
           await alive.body.dump()
-          expect([component, type, answer, alive.statusCode]).toEqual([component, type, TAKEN, 200])
+          expect([component, shape, answer, alive.statusCode]).toEqual([component, shape, TAKEN, 200])
           await idle(command.pid)
           for (const line of (await readFile(turns, 'utf8')).split('\n')) {
             const [at, milliseconds] = line.split(' ').map(Number)
             // The first requests also compile what they run through.
-            if (at > begun && milliseconds > LIMIT && turn > 0) exceeds = `${component} ${type}: ${milliseconds} ms`
+            if (at > begun && milliseconds > LIMIT && turn > 0) exceeds = `${component}, ${shape}: ${milliseconds} ms`
           }
         }
         if (exceeds !== undefined) long.add(exceeds)
