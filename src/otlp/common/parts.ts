@@ -37,11 +37,27 @@ export type Grain = 'resources' | 'items' | 'points'
  * What `change` makes of the batch, done part by part. It must treat each thing of that grain without regard to others, keep their order,
  * and may leave out points, items, scopes and resources; where the grain is resources, it may also add some.
  */
-export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, grain?: Grain): Divided<B> {
+export function inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, grain?: Grain): Divided<B> {
+  return inDividedParts(
+    batch,
+    // eslint-disable-next-line require-yield
+    function* (part) {
+      return change(part)
+    },
+    grain,
+  )
+}
+
+/** `inParts` for a change that is itself done in turns. */
+export function* inDividedParts<B extends ItemBatch>(
+  batch: B,
+  change: (part: B) => Divided<B>,
+  grain?: Grain,
+): Divided<B> {
   const parts: Part<B>[] = []
   const results: B[] = []
   for (const part of partsOf(batch, grain)) {
-    const changed = change(part.batch)
+    const changed = yield* change(part.batch)
     parts.push(part)
     results.push(changed === part.batch ? changed : inBytes(changed, part.batch))
     yield
@@ -206,16 +222,30 @@ export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
   const isMade = (item: Item): boolean => kind.holdsObjects(item) && !given.has(item)
   const made = batch.mapScopes((scope) => scope.withItems(filterShared(scope.items, isMade)))
   const written = itemsOf(made.resources.length === 0 ? made : made.withBytes(made.toOtlp(), true))
-  if (written.length === 0) return batch
   let next = 0
-  return batch.mapScopes((scope) =>
-    scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
-  )
+  const light =
+    written.length === 0
+      ? batch
+      : batch.mapScopes((scope) =>
+          scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
+        )
+  return light.resources.length < MANY ? light : resourcesInBytes(light)
 }
 
-/** Lets go of what was read of the items of a batch, which is read again when somebody asks. */
+/** Resources of a part whose own objects are worth writing, too. */
+const MANY = 100
+
+/** A batch that is bytes as a whole, if these can say of all items whether their points were changed. */
+function resourcesInBytes<B extends ItemBatch>(batch: B): B {
+  const [first, ...others] = itemsOf(batch).map(({ encoded }) => encoded?.source.pointsChanged)
+  if (first === undefined || others.some((isChanged) => isChanged !== first)) return batch
+  return batch.withBytes(batch.toOtlp(), first)
+}
+
+/** Lets go of what was read of a batch, which is read again when somebody asks. */
 export function forget(batch: ItemBatch): void {
   for (const item of itemsOf(batch)) item.forget()
+  for (const entry of batch.resources) entry.forget()
 }
 
 function itemsOf(batch: ItemBatch): readonly Item[] {
