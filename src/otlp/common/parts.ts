@@ -168,7 +168,8 @@ export function joined<B extends ItemBatch>(batch: B, parts: readonly Part<B>[],
     if (resource === WHOLE || all.length === 0) resources.push(...all)
     else resources.push(all[0].withScopes(joinedScopes(batch, resource, parts, results, first, end)))
   }
-  return batch.withResources(resources)
+  const itemCount = results.reduce((count, result) => count + result.itemCount, 0)
+  return batch.withResources(resources, itemCount)
 }
 
 function joinedScopes(
@@ -239,7 +240,9 @@ const MANY = 100
 function resourcesInBytes<B extends ItemBatch>(batch: B): B {
   const [first, ...others] = itemsOf(batch).map(({ encoded }) => encoded?.source.pointsChanged)
   if (first === undefined || others.some((isChanged) => isChanged !== first)) return batch
-  return batch.withBytes(batch.toOtlp(), first)
+  const written = batch.isItsBytes ? batch : batch.withBytes(batch.toOtlp(), first)
+  // The resources are found now, not when the parts are joined.
+  return batch.withResources(written.resources, written.itemCount)
 }
 
 /** Lets go of what was read of a batch, which is read again when somebody asks. */
