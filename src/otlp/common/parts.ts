@@ -59,7 +59,7 @@ export function* inDividedParts<B extends ItemBatch>(
   for (const part of partsOf(batch, grain)) {
     const changed = yield* change(part.batch)
     parts.push(part)
-    results.push(changed === part.batch ? changed : inBytes(changed, part.batch))
+    results.push(changed === part.batch ? changed : yield* inBytesInTurns(changed, grain))
     yield
   }
   return joined(batch, parts, results)
@@ -213,14 +213,10 @@ function* runsOf(
   }
 }
 
-/**
- * A batch that was made of `before`, with bytes in the place of objects of its own: there are many for each point, and the garbage collector
- * takes long while they live.
- */
-export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
+/** A batch with bytes in the place of objects: there are many for each point, and the garbage collector takes long while they live. */
+export function inBytes<B extends ItemBatch>(batch: B): B {
   const { kind } = batch
-  const given = new Set(itemsOf(before))
-  const isMade = (item: Item): boolean => kind.holdsObjects(item) && !given.has(item)
+  const isMade = (item: Item): boolean => kind.holdsObjects(item)
   const made = batch.mapScopes((scope) => scope.withItems(filterShared(scope.items, isMade)))
   const written = itemsOf(made.resources.length === 0 ? made : made.withBytes(made.toOtlp(), true))
   let next = 0
@@ -231,6 +227,12 @@ export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
           scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
         )
   return light.resources.length < MANY ? light : resourcesInBytes(light)
+}
+
+/** `inBytes` for what was made of a part, which may be a whole resource of any size. */
+function* inBytesInTurns<B extends ItemBatch>(batch: B, grain: Grain | undefined): Divided<B> {
+  const isLarge = grain === 'resources' && batch.itemCount > PART
+  return isLarge ? yield* inParts(batch, inBytes) : inBytes(batch)
 }
 
 /** Resources of a part whose own objects are worth writing, too. */
