@@ -34,8 +34,9 @@ export interface ItemKind<
   /** Writes an item with its tag. */
   write(writer: BackwardsWriter, item: I): void
 
-  /** The message that a resource with its items is. */
+  /** The messages that a resource and a scope with their items are. */
   readonly resourceType: MessageType
+  readonly scopeType: MessageType
 
   /** The number of things that the signal counts: a metric has data points, a log record or a span counts as one. */
   countOf(item: I): number
@@ -73,9 +74,14 @@ export const single = {
 export function itemsIn<I extends Item>(resource: ResourceEntry<ScopeEntry<I>>, kind: ItemKind<I>): number {
   const { encoded } = resource
   if (encoded?.source.canonical) return countItems(encoded, kind.resourceType)
-  let count = 0
-  for (const { items } of resource.scopes) for (const item of items) count += kind.countOf(item)
-  return count
+  return resource.scopes.reduce((count, scope) => count + itemsInScope(scope, kind), 0)
+}
+
+/** `itemsIn` for a scope. */
+export function itemsInScope<I extends Item>(scope: ScopeEntry<I>, kind: ItemKind<I>): number {
+  const { encoded } = scope
+  if (encoded?.source.canonical) return countItems(encoded, kind.scopeType)
+  return scope.items.reduce((count, item) => count + kind.countOf(item), 0)
 }
 
 /** The part of a message's fields that lies in requests. */

@@ -12,8 +12,8 @@ import { filterShared, mapShared } from './shared_lists.ts'
 export const PART = 1000
 
 /**
- * A part of a batch: whole resources; or, for a larger resource, whole items of one scope or a piece of one item. Small
- * batches are never divided.
+ * A part of a batch: whole resources; or, for a larger resource, whole scopes, whole items of one scope, or a piece of one
+ * item. Small batches are never divided.
  */
 export interface Part<B extends ItemBatch> {
   readonly batch: B
@@ -59,7 +59,7 @@ export function* inDividedParts<B extends ItemBatch>(
   for (const part of partsOf(batch, grain)) {
     const changed = yield* change(part.batch)
     parts.push(part)
-    results.push(changed === part.batch ? changed : yield* inBytesInTurns(changed, grain))
+    results.push(changed === part.batch ? changed : yield* inBytesInTurns(changed, part.batch, grain))
     yield
   }
   return joined(batch, parts, results)
@@ -112,7 +112,7 @@ function* divide<B extends ItemBatch>(batch: B, grain: Grain): Generator<Part<B>
 }
 
 /** Items and data points in a resource; counting stops when it is larger than a part. */
-function sizeOf({ scopes }: Resources, kind: ItemKind): number {
+function sizeOf({ scopes }: Pick<Resources, 'scopes'>, kind: ItemKind): number {
   let size = 1
   for (const { items } of scopes) {
     size += 1
@@ -127,32 +127,52 @@ function* partsOfResource<B extends ItemBatch>(
   resource: number,
   grain: Grain,
 ): Generator<Part<B>> {
-  const { kind } = batch
-  for (const [scope, whole] of entry.scopes.entries()) {
-    const partOf = (items: readonly Item[], item: number): Part<B> => ({
-      batch: batch.withResources([entry.withScopes([whole.withItems(items)])]),
-      resource,
-      scope,
-      item,
-    })
-    let small: Item[] = []
-    let size = 0
-    for (const [place, item] of whole.items.entries()) {
-      const own = 1 + kind.countOf(item)
-      const isCut = grain === 'points' && own > PART
-      if (small.length > 0 && (isCut || size + own > PART)) {
-        yield partOf(small, WHOLE)
-        small = []
-        size = 0
-      }
-      if (isCut) for (const piece of kind.piecesOf(item)) yield partOf([piece], place)
-      else {
-        small.push(item)
-        size += own
-      }
+  const partOf = (scopes: readonly Scopes[], scope: number, item: number): Part<B> => ({
+    batch: batch.withResources([entry.withScopes(scopes)]),
+    resource,
+    scope,
+    item,
+  })
+  let small: Scopes[] = []
+  let size = 0
+  for (const [place, scope] of entry.scopes.entries()) {
+    const own = sizeOf({ scopes: [scope] }, batch.kind)
+    if (small.length > 0 && size + own > PART) {
+      yield partOf(small, WHOLE, WHOLE)
+      small = []
+      size = 0
     }
-    if (small.length > 0 || whole.items.length === 0) yield partOf(small, WHOLE)
+    if (own > PART) {
+      for (const [items, item] of partsOfScope(scope, batch.kind, grain)) {
+        yield partOf([scope.withItems(items)], place, item)
+      }
+    } else {
+      small.push(scope)
+      size += own
+    }
   }
+  if (small.length > 0) yield partOf(small, WHOLE, WHOLE)
+}
+
+/** Items of a scope, or a piece of one with its position. */
+function* partsOfScope({ items }: Scopes, kind: ItemKind, grain: Grain): Generator<[readonly Item[], number]> {
+  let small: Item[] = []
+  let size = 0
+  for (const [place, item] of items.entries()) {
+    const own = 1 + kind.countOf(item)
+    const isCut = grain === 'points' && own > PART
+    if (small.length > 0 && (isCut || size + own > PART)) {
+      yield [small, WHOLE]
+      small = []
+      size = 0
+    }
+    if (isCut) for (const piece of kind.piecesOf(item)) yield [[piece], place]
+    else {
+      small.push(item)
+      size += own
+    }
+  }
+  if (small.length > 0) yield [small, WHOLE]
 }
 
 /**
@@ -182,6 +202,11 @@ function joinedScopes(
 ): Scopes[] {
   const scopes: Scopes[] = []
   for (const [first, end] of runsOf(parts, from, to, 'scope')) {
+    const whole = results.slice(first, end).flatMap((result) => result.resources.flatMap(({ scopes }) => scopes))
+    if (parts[first].scope === WHOLE) {
+      for (const scope of whole) scopes.push(scope)
+      continue
+    }
     const { items } = resources[resource].scopes[parts[first].scope]
     const left: Item[] = []
     for (const [start, stop] of runsOf(parts, first, end, 'item')) {
@@ -194,8 +219,7 @@ function joinedScopes(
         left.push(isSame ? items[item] : kind.joined(pieces))
       }
     }
-    const [scope] = results.slice(first, end).flatMap((result) => result.resources.flatMap(({ scopes }) => scopes))
-    if (scope !== undefined) scopes.push(scope.withItems(left))
+    if (whole.length > 0) scopes.push(whole[0].withItems(left))
   }
   return scopes
 }
@@ -213,10 +237,24 @@ function* runsOf(
   }
 }
 
-/** A batch with bytes in the place of objects: there are many for each point, and the garbage collector takes long while they live. */
-export function inBytes<B extends ItemBatch>(batch: B): B {
+/**
+ * A batch that was made of `before`, with bytes in the place of objects of its own: there are many for each point, and the garbage collector
+ * takes long while they live.
+ */
+export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
+  return writtenBut(new Set(itemsOf(before)), batch)
+}
+
+/** `inBytes` for what was made of a part, which may be a whole resource of any size. */
+function* inBytesInTurns<B extends ItemBatch>(batch: B, before: B, grain: Grain | undefined): Divided<B> {
+  const given = new Set(itemsOf(before))
+  const isLarge = grain === 'resources' && batch.itemCount > PART
+  return isLarge ? yield* inParts(batch, (part) => writtenBut(given, part), 'items') : writtenBut(given, batch)
+}
+
+function writtenBut<B extends ItemBatch>(given: ReadonlySet<Item>, batch: B): B {
   const { kind } = batch
-  const isMade = (item: Item): boolean => kind.holdsObjects(item)
+  const isMade = (item: Item): boolean => kind.holdsObjects(item) && !given.has(item)
   const made = batch.mapScopes((scope) => scope.withItems(filterShared(scope.items, isMade)))
   const written = itemsOf(made.resources.length === 0 ? made : made.withBytes(made.toOtlp(), true))
   let next = 0
@@ -226,20 +264,15 @@ export function inBytes<B extends ItemBatch>(batch: B): B {
       : batch.mapScopes((scope) =>
           scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
         )
-  return light.resources.length < MANY ? light : resourcesInBytes(light)
+  const scopes = light.resources.reduce((count, entry) => count + entry.scopes.length, 0)
+  return scopes < MANY ? light : ownersInBytes(light)
 }
 
-/** `inBytes` for what was made of a part, which may be a whole resource of any size. */
-function* inBytesInTurns<B extends ItemBatch>(batch: B, grain: Grain | undefined): Divided<B> {
-  const isLarge = grain === 'resources' && batch.itemCount > PART
-  return isLarge ? yield* inParts(batch, inBytes) : inBytes(batch)
-}
-
-/** Resources of a part whose own objects are worth writing, too. */
+/** Scopes of a part that are worth writing with their resources, too. */
 const MANY = 100
 
 /** A batch that is bytes as a whole, if these can say of all items whether their points were changed. */
-function resourcesInBytes<B extends ItemBatch>(batch: B): B {
+function ownersInBytes<B extends ItemBatch>(batch: B): B {
   const [first, ...others] = itemsOf(batch).map(({ encoded }) => encoded?.source.pointsChanged)
   if (first === undefined || others.some((isChanged) => isChanged !== first)) return batch
   const written = batch.isItsBytes ? batch : batch.withBytes(batch.toOtlp(), first)
@@ -249,8 +282,13 @@ function resourcesInBytes<B extends ItemBatch>(batch: B): B {
 
 /** Lets go of what was read of a batch, which is read again when somebody asks. */
 export function forget(batch: ItemBatch): void {
-  for (const item of itemsOf(batch)) item.forget()
-  for (const entry of batch.resources) entry.forget()
+  for (const entry of batch.resources) {
+    for (const scope of entry.scopes) {
+      for (const item of scope.items) item.forget()
+      scope.forget()
+    }
+    entry.forget()
+  }
 }
 
 function itemsOf(batch: ItemBatch): readonly Item[] {

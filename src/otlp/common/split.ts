@@ -1,6 +1,6 @@
 import type { ItemBatch } from './batch.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
-import { itemsIn } from './item_kind.ts'
+import { itemsIn, itemsInScope } from './item_kind.ts'
 import type { Item } from './item_kind.ts'
 
 type Scopes = ScopeEntry<Item>
@@ -31,6 +31,12 @@ export function splitBatch<B extends ItemBatch>(batch: B, maxItems: number): rea
       scopes = []
     }
     for (const scope of resource.scopes) {
+      const ofScope = itemsInScope(scope, kind)
+      if (room > 0 && ofScope > 0 && ofScope <= room) {
+        scopes.push(scope)
+        room -= ofScope
+        continue
+      }
       let items: Item[] = []
       const closeScope = (): void => {
         if (items.length > 0) scopes.push(scope.withItems(items))

@@ -17,6 +17,7 @@ const kind: ItemKind<LogRecord, ScopeLogs, ResourceLogs> = {
   scopeEntry: (source) => new ScopeLogs(source),
   scopeFields: (scope, records, schemaUrl, unknown) => ({ scope, records, schemaUrl, unknown }),
   resourceType: schema.ResourceLogs,
+  scopeType: schema.ScopeLogs,
   check: checkLogs,
   read: (reader, source) => new LogRecord(view(reader, source, logRecord.read)),
   write: (writer, record) => writer.view(tags.ScopeLogs.logRecords, record, logRecord.writeMade),

@@ -19,6 +19,7 @@ const kind: ItemKind<Metric, ScopeMetrics, ResourceMetrics> = {
   read: (reader, source) => new Metric(view(reader, source, readMetric)),
   write: writeMetric,
   resourceType: schema.ResourceMetrics,
+  scopeType: schema.ScopeMetrics,
   countOf: (metric) => metric.pointCount,
   cut: (metric, start, end) => metric.withPoints(metric.points.slice(start, end)),
   piecesOf,

@@ -17,6 +17,7 @@ const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
   scopeEntry: (source) => new ScopeSpans(source),
   scopeFields: (scope, spans, schemaUrl, unknown) => ({ scope, spans, schemaUrl, unknown }),
   resourceType: schema.ResourceSpans,
+  scopeType: schema.ScopeSpans,
   check: checkTraces,
   read: (reader, source) => new Span(view(reader, source, span.read)),
   write: (writer, item) => writer.view(tags.ScopeSpans.spans, item, span.writeMade),
