@@ -16,6 +16,9 @@ export const AGENT_FLAGS: readonly string[] = [
   '--no-sparkplug',
   '--optimize-for-size',
   '--single-threaded-gc',
+  '--no-wasm-tier-up',
+  '--no-wasm-dynamic-tiering',
+  '--bytecode-old-age=1',
 ]
 
 /** Whether this process was started with these flags. */
