@@ -88,7 +88,7 @@ const rows = nodes.flatMap((node): Row[] => {
     { name: 'agent', node, args: [...flagsOf(node), command, ...agent], sets: toDatadog, isLimited: true },
     { name: 'the same as a gateway', node, args: [command, ...agent], sets: asGateway, isLimited: false },
     {
-      name: 'sidecar.yaml, OTLP',
+      name: 'listening: OTLP, sidecar',
       node,
       args: [command, '--config', file('sidecar.yaml')],
       sets: sidecar,
