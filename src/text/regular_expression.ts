@@ -1,5 +1,6 @@
-import { RE2JS, RE2JSSyntaxException } from 're2js'
-import { inV8 } from './in_v8.ts'
+import type { RE2JS } from 're2js'
+import { inV8, plainInV8 } from './in_v8.ts'
+import { re2 } from './re2.ts'
 
 /** The longest text that V8 is given: far longer ones overflow the stack on which it keeps alternatives. */
 const LONGEST_FOR_V8 = 10_000
@@ -14,16 +15,21 @@ const LONGEST_REMEMBERED = 255
  */
 export class RegularExpression extends RegExp {
   readonly #pattern: string
-  readonly #linear: RE2JS
+  readonly #plain: RegExp | undefined
   readonly #fast: RegExp | undefined
+  #compiled: RE2JS | undefined
   readonly #remembered = new Map<string, boolean>()
 
   /** @throws Error that describes the mistake and its remedy, to follow "must be". */
   constructor(pattern: string) {
     super(isForJavaScript(pattern) ? pattern : '(?!)')
     this.#pattern = pattern
-    this.#linear = compiled(pattern)
-    this.#fast = inV8(this.#linear)
+    this.#plain = plainInV8(pattern)
+    this.#fast = this.#plain ?? inV8(this.#linear)
+  }
+
+  get #linear(): RE2JS {
+    return (this.#compiled ??= compiled(this.#pattern))
   }
 
   override get source(): string {
@@ -32,7 +38,7 @@ export class RegularExpression extends RegExp {
 
   /** The numbers of the groups that have names. */
   get groupNumbers(): Readonly<Record<string, number>> {
-    return this.#linear.namedGroups()
+    return this.#plain === undefined ? this.#linear.namedGroups() : {}
   }
 
   override exec(text: string): RegExpExecArray | null {
@@ -94,6 +100,7 @@ const INSTEAD: readonly (readonly [part: RegExp, instead: string])[] = [
 
 /** @throws Error that describes the mistake in the pattern and its remedy. */
 function compiled(pattern: string): RE2JS {
+  const { RE2JS, RE2JSSyntaxException } = re2()
   try {
     return RE2JS.compile(pattern)
   } catch (error) {

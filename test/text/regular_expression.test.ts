@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from '@jest/globals'
 import { RE2JS } from 're2js'
 import { RegularExpression } from '../../src/text/regular_expression.ts'
-import { inV8 } from '../../src/text/in_v8.ts'
+import { inV8, plainInV8 } from '../../src/text/in_v8.ts'
 import { runs } from '../kit/fuzzing.ts'
 
 /** Texts of characters about which engines differ: case, digits, words, white space, lines, more than one UTF-16 unit. */
@@ -81,6 +81,34 @@ describe('a regular expression', () => {
     )
     expect(compared).toBeGreaterThan(50)
   })
+
+  it('finds what RE2 finds where V8 runs a plain expression without it', () => {
+    const character = fc.constantFrom('a', 'b', 'k', 'A', '_', ' ', '-', '/', '.', '\\.', '\\$', '\\(')
+    const word = (minLength: number) => fc.array(character, { minLength, maxLength: 3 }).map((each) => each.join(''))
+    const choice = fc
+      .tuple(fc.constantFrom('', '?:'), fc.array(word(1), { minLength: 1, maxLength: 3 }))
+      .map(([kind, words]) => `(${kind}${words.join('|')})`)
+    const begin = fc.constantFrom('', '^')
+    const end = fc.constantFrom('', '$', '.*', '.+')
+    const plain = fc.tuple(begin, word(0), fc.oneof(fc.constant(''), choice), word(0), end).map((each) => each.join(''))
+    fc.assert(
+      fc.property(plain, fc.array(text, { minLength: 8, maxLength: 8 }), (source, texts) => {
+        const v8 = plainInV8(source)
+        expect(v8).toBeDefined()
+        const found = (engine: Pick<RegExp, 'exec' | 'test'>) =>
+          texts.map((each) => [each, shown(engine.exec(each)), engine.test(each)])
+        expect(found(v8 as RegExp)).toEqual(found(RE2JS.compile(source) as unknown as RegExp))
+      }),
+      runs(500),
+    )
+  })
+
+  it.each(['a*', 'a.*b', '(a|a)(a|a)', '(a|b', '[ab]', '\\d', '(?i)a', '(a|)', 'ä', '{', '.*$', '\\', 'a|b'])(
+    'leaves it to RE2 whether V8 can run %s',
+    (source) => {
+      expect(plainInV8(source)).toBeUndefined()
+    },
+  )
 
   it('lets V8 run nothing that takes more than linear time', () => {
     const part = fc.constantFrom(
