@@ -135,7 +135,7 @@ const shapes: Readonly<Record<string, Shape>> = {
   ),
   'sums of as many metrics': {
     signal: 'metrics',
-    components: ['rename/scale', 'datadog_native'],
+    components: ['rename/scale', 'datadog_native', 'otlp_http'],
     request: (turn, times) => ({
       resourceMetrics: [
         {
