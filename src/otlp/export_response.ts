@@ -2,7 +2,7 @@ import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import type { OtlpService } from './services.ts'
 
 /** The answer of an OTLP destination to an accepted request. */
-export interface ExportOutcome {
+interface ExportOutcome {
   /** Items that it refused. */
   readonly rejected: number
   /** The reason, or a warning if none was refused; '' if there is none. */

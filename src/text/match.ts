@@ -2,7 +2,7 @@ import { errorMessage } from '../errors.ts'
 import { RegularExpression } from './regular_expression.ts'
 
 /** How texts are compared: the whole text, or a regular expression found in it. */
-export type MatchType = 'strict' | 'regexp'
+type MatchType = 'strict' | 'regexp'
 
 /** Makes a test for whether a text matches a pattern. Throws if the pattern has to be a regular expression and is not. */
 export function textMatcher(matchType: MatchType): (pattern: string) => (text: string) => boolean {

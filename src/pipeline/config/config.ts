@@ -54,7 +54,7 @@ export interface ConfiguredExporter extends Configured<ExporterComponent<Setting
 }
 
 /** The components of one pipeline, by id. */
-export interface ConfiguredPipeline extends PipelineReferences {
+interface ConfiguredPipeline extends PipelineReferences {
   readonly signal: Signal
 }
 

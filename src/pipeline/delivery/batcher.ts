@@ -5,7 +5,7 @@ import type { Queue, QueueConfig, Taken } from '../queue/queue.ts'
 /** A batch of so many items does not wait to be joined with more, so that encoding it stays quick. */
 const MAX_JOINED = 100_000
 
-export interface BatcherOptions {
+interface BatcherOptions {
   readonly queue: Queue
   readonly config: QueueConfig
   readonly type: SignalType

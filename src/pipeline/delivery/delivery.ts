@@ -37,7 +37,7 @@ import { Stop } from './stop.ts'
  * waits in the queue of the delivery that takes this one's place.
  */
 
-export interface DeliveryOptions {
+interface DeliveryOptions {
   readonly exporter: AnyExporter
   readonly config: DeliveryConfig
   /** Says also which exporter it is, and which signal is delivered to it. */

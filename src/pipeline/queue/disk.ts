@@ -32,7 +32,7 @@ const MAX_HELD = 64 * 2 ** 20
 const NOTHING = Buffer.alloc(0)
 
 /** What a queue on disk tells the delivery around it. */
-export interface QueueEvents {
+interface QueueEvents {
   /** There may be something to `shift`, or room to `push`. */
   changed(): void
   /** Items came back from an earlier process. */
@@ -45,7 +45,7 @@ export interface QueueEvents {
 
 type Limits = Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>
 
-export interface DiskQueueOptions {
+interface DiskQueueOptions {
   /** As in `sending_queue.directory`. */
   readonly directory: string
   readonly exporter: string

@@ -5,7 +5,7 @@ type NamesSetting = Setting<{ readonly list: 'string' }> & { readonly default: r
 type MatchTypeSetting = Setting<readonly ['strict', 'regexp']> & { readonly default: 'strict' }
 
 /** The checked configuration that `selectionSettings` yields. */
-export type Selection<Key extends string> = Readonly<Record<Key, readonly string[]>> & {
+type Selection<Key extends string> = Readonly<Record<Key, readonly string[]>> & {
   readonly match_type: 'strict' | 'regexp'
 }
 

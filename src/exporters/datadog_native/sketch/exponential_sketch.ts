@@ -9,15 +9,12 @@ import { BIAS, GAMMA, keyOf, LN_GAMMA, valueOf } from './sketch_keys.ts'
  */
 
 /** The data of an exponential histogram, as a point or in any other form. */
-export type ExponentialHistogram = Pick<
-  ExponentialHistogramPoint,
-  'count' | 'sum' | 'min' | 'max' | 'scale' | 'zeroCount'
-> & {
+type ExponentialHistogram = Pick<ExponentialHistogramPoint, 'count' | 'sum' | 'min' | 'max' | 'scale' | 'zeroCount'> & {
   readonly positive: ExponentialBuckets | undefined
   readonly negative: ExponentialBuckets | undefined
 }
 
-export interface ExponentialBuckets {
+interface ExponentialBuckets {
   readonly offset: number
   readonly bucketCounts: ArrayLike<number | bigint>
 }
