@@ -213,13 +213,10 @@ datadog_native:
     const post = httpClient(context)
     const log = throttled(context.log, clock)
     /** For the batch that was mapped last. */
-    const packers = (account: Account) => {
-      const { samples, series } = mapper
-      return [
-        sketchPacker(mapper.sketches.written(series), ofSketches, sketches.compression, account),
-        packer(samples, series, format, config.compression, account),
-      ]
-    }
+    const packers = (account: Account) => [
+      sketchPacker(mapper.sketches.written(mapper.series), ofSketches, sketches.compression, account),
+      packer(mapper, format, config.compression, account),
+    ]
     return {
       prepare(batch, account) {
         return naming(differences.prepare(hostsOf(batch), account), account)
