@@ -13,6 +13,12 @@ export function textMatcher(matchType: MatchType): (pattern: string) => (text: s
   }
 }
 
+/** Makes a test for whether a text matches any of the patterns. */
+export function matchesAny(matchType: MatchType, patterns: readonly string[]): (text: string) => boolean {
+  const matchers = patterns.map(textMatcher(matchType))
+  return (text) => matchers.some((matches) => matches(text))
+}
+
 /** The mistake in a pattern; `undefined` if it can be matched. */
 export function patternProblem(matchType: MatchType, pattern: string): string | undefined {
   try {
