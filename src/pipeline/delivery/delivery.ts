@@ -150,9 +150,9 @@ export class Delivery implements Shedder {
         this.#counting.sheet.restored += items
         this.#counting.queue(items)
       },
-      lost: (reason: string, items: number) => {
+      lost: (items: number) => {
         this.#counting.queue(-items)
-        this.#counting.sheet.lost(reason, items)
+        this.#counting.sheet.lost('corrupt', items)
       },
       recovered: () => this.#handover.storeAll(),
     }
