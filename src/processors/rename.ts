@@ -3,6 +3,7 @@ import type { ProcessorAccount } from '../component/processor.ts'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
 import type { ResourceMetrics, ScopeMetrics } from '../otlp/metrics/metric.ts'
 import { inTurns } from '../component/part_by_part.ts'
+import { inDividedParts } from '../otlp/common/parts.ts'
 import { throttled } from '../throttled.ts'
 import { atOnce } from '../time/turns.ts'
 import type { Divided } from '../time/turns.ts'
@@ -118,9 +119,8 @@ rename:
   },
   create({ clock, config, log }) {
     const steps = config.transforms.map((each) => stepOf(each, throttled(log, clock)))
-    function* rename(batch: MetricBatch, account: ProcessorAccount): Divided<MetricBatch> {
-      const groups: ResourceMetrics[] = []
-      const renamed: ScopeMetrics[] = []
+    function* renamed(batch: MetricBatch, account: ProcessorAccount, groups: ResourceMetrics[]): Divided<MetricBatch> {
+      const scopes: ScopeMetrics[] = []
       for (const resource of batch.resources) {
         for (const scope of resource.scopes) {
           const aside: Aside = {
@@ -132,14 +132,26 @@ rename:
           }
           let { metrics } = scope
           for (const step of steps) metrics = yield* step(metrics, aside)
-          renamed.push(sameItems(metrics, scope.metrics) ? scope : scope.withMetrics(metrics))
+          scopes.push(sameItems(metrics, scope.metrics) ? scope : scope.withMetrics(metrics))
+          yield
         }
       }
       let index = 0
-      const changed = batch.mapScopes(() => renamed[index++])
-      return groups.length === 0 ? changed : MetricBatch.merge([changed, MetricBatch.fromResources(groups)])
+      return batch.mapScopes(() => scopes[index++])
     }
-    return inTurns((batch, account) => atOnce(rename(batch, account)), rename)
+    const withGroups = (batch: MetricBatch, groups: readonly ResourceMetrics[]): MetricBatch =>
+      groups.length === 0 ? batch : MetricBatch.merge([batch, MetricBatch.fromResources(groups)])
+    return inTurns(
+      (batch: MetricBatch, account) => {
+        const groups: ResourceMetrics[] = []
+        return withGroups(atOnce(renamed(batch, account, groups)), groups)
+      },
+      function* (batch, account) {
+        const groups: ResourceMetrics[] = []
+        const changed = yield* inDividedParts(batch, (part) => renamed(part, account, groups), 'resources')
+        return withGroups(changed, groups)
+      },
+    )
   },
 })
 

@@ -100,7 +100,7 @@ export class OneASecond {
       const results: MetricBatch[] = []
       for (const part of finished) {
         yield
-        results.push(inBytes(this.#result(part), part))
+        results.push(inBytes(this.#result(part)))
         forget(part)
       }
       return joined(of, parts, results)
@@ -130,7 +130,7 @@ export class OneASecond {
     const parts: Part<MetricBatch>[] = []
     const finished: MetricBatch[] = []
     for (const part of partsOf(batch)) {
-      const sent = inBytes(this.#options.finish(part.batch), part.batch)
+      const sent = inBytes(this.#options.finish(part.batch))
       if (!this.#addAll(part.batch, sent, how)) return undefined
       forget(sent)
       parts.push(part)

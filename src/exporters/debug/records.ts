@@ -3,7 +3,7 @@ import type { LogBatch } from '../../otlp/logs/batch.ts'
 import type { LogRecord } from '../../otlp/logs/log_record.ts'
 import { visible } from '../../text/terminal.ts'
 import type { Divided } from '../../time/turns.ts'
-import { attributeText, attributeTexts, idTexts, rowTable, timeText, wordsOf } from './rows.ts'
+import { attributeText, attributeTexts, idTexts, rowsInTurns, rowTable, timeText, wordsOf } from './rows.ts'
 import type { Row } from './rows.ts'
 
 /** Four numbers each, from 1. Source: logs.proto, `SeverityNumber`. */
@@ -16,7 +16,10 @@ const SEVERITIES = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL']
 export function* recordTable(batch: LogBatch, width: number): Divided<string> {
   const tables: string[] = []
   for (const { resource, scopes } of batch.resources) {
-    const rows = scopes.flatMap(({ records }) => records.map(rowOf))
+    const rows = yield* rowsInTurns(
+      scopes.flatMap(({ records }) => records),
+      rowOf,
+    )
     tables.push(yield* rowTable(resource.attributes, ['TIME', 'SEVERITY', 'BODY'], rows, width))
   }
   return tables.join('')

@@ -15,6 +15,17 @@ export const GAP = '  '
 /** The minimum width of the last column. */
 const LAST_WIDTH = 24
 
+/** The rows of the items of one resource. */
+export function* rowsInTurns<I>(items: readonly I[], rowOf: (item: I) => Row): Divided<Row[]> {
+  const rows: Row[] = []
+  for (const item of items) {
+    rows.push(rowOf(item))
+    // Also between resources of a few items each.
+    if (rows.length === items.length || rows.length % PART === 0) yield
+  }
+  return rows
+}
+
 /**
  * The items of one resource, at most `width` columns wide: its attributes once, then the rows under `head`; the last
  * column continues on the next line if it does not fit. Empty without rows.

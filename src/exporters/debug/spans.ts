@@ -2,7 +2,7 @@ import type { TraceBatch } from '../../otlp/traces/batch.ts'
 import type { Span } from '../../otlp/traces/span.ts'
 import { numberText, visible } from '../../text/terminal.ts'
 import type { Divided } from '../../time/turns.ts'
-import { attributeTexts, idTexts, rowTable, timeText, wordsOf } from './rows.ts'
+import { attributeTexts, idTexts, rowsInTurns, rowTable, timeText, wordsOf } from './rows.ts'
 import type { Row } from './rows.ts'
 
 /**
@@ -13,7 +13,10 @@ import type { Row } from './rows.ts'
 export function* spanTable(batch: TraceBatch, width: number): Divided<string> {
   const tables: string[] = []
   for (const { resource, scopes } of batch.resources) {
-    const rows = scopes.flatMap(({ spans }) => spans.map(rowOf))
+    const rows = yield* rowsInTurns(
+      scopes.flatMap(({ spans }) => spans),
+      rowOf,
+    )
     const head = ['TIME', 'DURATION', 'KIND', 'STATUS', 'NAME']
     tables.push(yield* rowTable(resource.attributes, head, rows, width))
   }

@@ -24,7 +24,10 @@ const DETAILS_WIDTH = 24
  */
 export function* toTable(batch: MetricBatch, width: number): Divided<string> {
   const tables: string[] = []
-  for (const resource of batch.resources) tables.push(yield* resourceTable(resource, width))
+  for (const resource of batch.resources) {
+    tables.push(yield* resourceTable(resource, width))
+    yield
+  }
   return tables.join('')
 }
 

@@ -5,6 +5,7 @@ import type { AttributeValue } from './attributes.ts'
 import { mergeEncoded } from './codec.ts'
 import type { Codec } from './codec.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
+import { itemsIn } from './item_kind.ts'
 import type { Item, ItemKind } from './item_kind.ts'
 import { Resource, Scope } from './resource.ts'
 import type { ScopeFields } from './resource.ts'
@@ -98,12 +99,7 @@ export abstract class ItemBatch<
   }
 
   #count(): number {
-    const { kind } = this
-    let count = 0
-    for (const { scopes } of this.resources) {
-      for (const { items } of scopes) for (const item of items) count += kind.countOf(item)
-    }
-    return count
+    return this.resources.reduce((count, resource) => count + itemsIn(resource, this.kind), 0)
   }
 
   /** The protobuf request of OTLP. A batch that was made from bytes returns these bytes. */

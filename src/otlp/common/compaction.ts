@@ -34,30 +34,36 @@ function* compactedResources<I extends Item, S extends ScopeEntry<I>, R extends 
   if (wasteful.size === 0) return resources
   const moved = <Fields>(encoded: Encoded<Fields> | undefined): Encoded<Fields> | undefined =>
     encoded && wasteful.get(encoded.source)?.move(encoded)
+  const movedItem = (item: I): I => {
+    const encoded = moved(item.encoded)
+    return encoded === undefined ? item : kind.moved(item, encoded)
+  }
+  const movedScope = (owner: S): S => {
+    if (owner.encoded !== undefined) {
+      const encoded = moved(owner.encoded)
+      return encoded === undefined ? owner : kind.scopeEntry(encoded)
+    }
+    const encoded = moved(owner.scope.encoded)
+    const scope = encoded === undefined ? owner.scope : new Scope(encoded)
+    return kind.scopeEntry(kind.scopeFields(scope, owner.items.map(movedItem), owner.schemaUrl, owner.unknown?.slice()))
+  }
   const compacted: R[] = []
   for (const entry of resources) {
-    const resource = moved(entry.resource.encoded)
-    const made = kind.resourceEntry({
-      resource: resource === undefined ? entry.resource : new Resource(resource),
-      scopes: entry.scopes.map((owner) => {
-        const scope = moved(owner.scope.encoded)
-        const items = owner.items.map((item) => {
-          const encoded = moved(item.encoded)
-          return encoded === undefined ? item : kind.moved(item, encoded)
-        })
-        return kind.scopeEntry(
-          kind.scopeFields(
-            scope === undefined ? owner.scope : new Scope(scope),
-            items,
-            owner.schemaUrl,
-            owner.unknown?.slice(),
-          ),
-        )
+    if (compacted.length % PART === PART - 1) yield
+    if (entry.encoded !== undefined) {
+      const encoded = moved(entry.encoded)
+      compacted.push(encoded === undefined ? entry : kind.resourceEntry(encoded))
+      continue
+    }
+    const encoded = moved(entry.resource.encoded)
+    compacted.push(
+      kind.resourceEntry({
+        resource: encoded === undefined ? entry.resource : new Resource(encoded),
+        scopes: entry.scopes.map(movedScope),
+        schemaUrl: entry.schemaUrl,
+        unknown: entry.unknown?.slice(),
       }),
-      schemaUrl: entry.schemaUrl,
-      unknown: entry.unknown?.slice(),
-    })
-    if (compacted.push(made) % PART === 0) yield
+    )
   }
   return compacted
 }
@@ -86,12 +92,17 @@ function* usesOf<I extends Item, S extends ScopeEntry<I>>(
     }
     use[as] += end - start
   }
-  for (const [index, { resource, scopes }] of resources.entries()) {
+  for (const [index, entry] of resources.entries()) {
     if (index % PART === PART - 1) yield
-    note(resource.encoded, 'messages')
-    for (const { scope, items } of scopes) {
-      note(scope.encoded, 'messages')
-      for (const item of items) {
+    // One that is as it came uses all of its bytes, and need not be read.
+    note(entry.encoded, 'messages')
+    if (entry.encoded !== undefined) continue
+    note(entry.resource.encoded, 'messages')
+    for (const owner of entry.scopes) {
+      note(owner.encoded, 'messages')
+      if (owner.encoded !== undefined) continue
+      note(owner.scope.encoded, 'messages')
+      for (const item of owner.items) {
         note(item.encoded, 'messages')
         if (item.encoded === undefined) for (const encoded of kind.used(item)) note(encoded, 'parts')
       }

@@ -1,5 +1,7 @@
 import type { Reader } from 'protobufjs/minimal.js'
+import type { MessageType } from '../schema.ts'
 import type { BackwardsWriter } from '../wire/backwards_writer.ts'
+import { countItems } from '../wire/check.ts'
 import { Encoded } from '../wire/lazy_message.ts'
 import type { LazyMessage, EncodedRequest } from '../wire/lazy_message.ts'
 import { Attributes } from './attributes.ts'
@@ -32,6 +34,9 @@ export interface ItemKind<
   /** Writes an item with its tag. */
   write(writer: BackwardsWriter, item: I): void
 
+  /** The message that a resource with its items is. */
+  readonly resourceType: MessageType
+
   /** The number of things that the signal counts: a metric has data points, a log record or a span counts as one. */
   countOf(item: I): number
   /** The item with only that many of them. Never called for an item that counts as one. */
@@ -62,6 +67,15 @@ export const single = {
   joined: <I>([item]: readonly I[]): I => item,
   holdsObjects: (item: Item): boolean => item.encoded === undefined,
   timely: <I>(item: I): I => item,
+}
+
+/** The number of items in a resource. One that came as bytes is not read, for there may be many. */
+export function itemsIn<I extends Item>(resource: ResourceEntry<ScopeEntry<I>>, kind: ItemKind<I>): number {
+  const { encoded } = resource
+  if (encoded?.source.canonical) return countItems(encoded, kind.resourceType)
+  let count = 0
+  for (const { items } of resource.scopes) for (const item of items) count += kind.countOf(item)
+  return count
 }
 
 /** The part of a message's fields that lies in requests. */

@@ -37,13 +37,29 @@ export type Grain = 'resources' | 'items' | 'points'
  * What `change` makes of the batch, done part by part. It must treat each thing of that grain without regard to others, keep their order,
  * and may leave out points, items, scopes and resources; where the grain is resources, it may also add some.
  */
-export function* inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, grain?: Grain): Divided<B> {
+export function inParts<B extends ItemBatch>(batch: B, change: (part: B) => B, grain?: Grain): Divided<B> {
+  return inDividedParts(
+    batch,
+    // eslint-disable-next-line require-yield
+    function* (part) {
+      return change(part)
+    },
+    grain,
+  )
+}
+
+/** `inParts` for a change that is itself done in turns. */
+export function* inDividedParts<B extends ItemBatch>(
+  batch: B,
+  change: (part: B) => Divided<B>,
+  grain?: Grain,
+): Divided<B> {
   const parts: Part<B>[] = []
   const results: B[] = []
   for (const part of partsOf(batch, grain)) {
-    const changed = change(part.batch)
+    const changed = yield* change(part.batch)
     parts.push(part)
-    results.push(changed === part.batch ? changed : inBytes(changed, part.batch))
+    results.push(changed === part.batch ? changed : yield* inBytesInTurns(changed, grain))
     yield
   }
   return joined(batch, parts, results)
@@ -152,7 +168,8 @@ export function joined<B extends ItemBatch>(batch: B, parts: readonly Part<B>[],
     if (resource === WHOLE || all.length === 0) resources.push(...all)
     else resources.push(all[0].withScopes(joinedScopes(batch, resource, parts, results, first, end)))
   }
-  return batch.withResources(resources)
+  const itemCount = results.reduce((count, result) => count + result.itemCount, 0)
+  return batch.withResources(resources, itemCount)
 }
 
 function joinedScopes(
@@ -196,26 +213,44 @@ function* runsOf(
   }
 }
 
-/**
- * A batch that was made of `before`, with bytes in the place of objects of its own: there are many for each point, and the garbage collector
- * takes long while they live.
- */
-export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
+/** A batch with bytes in the place of objects: there are many for each point, and the garbage collector takes long while they live. */
+export function inBytes<B extends ItemBatch>(batch: B): B {
   const { kind } = batch
-  const given = new Set(itemsOf(before))
-  const isMade = (item: Item): boolean => kind.holdsObjects(item) && !given.has(item)
+  const isMade = (item: Item): boolean => kind.holdsObjects(item)
   const made = batch.mapScopes((scope) => scope.withItems(filterShared(scope.items, isMade)))
   const written = itemsOf(made.resources.length === 0 ? made : made.withBytes(made.toOtlp(), true))
-  if (written.length === 0) return batch
   let next = 0
-  return batch.mapScopes((scope) =>
-    scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
-  )
+  const light =
+    written.length === 0
+      ? batch
+      : batch.mapScopes((scope) =>
+          scope.withItems(mapShared(scope.items, (item) => (isMade(item) ? written[next++] : item))),
+        )
+  return light.resources.length < MANY ? light : resourcesInBytes(light)
 }
 
-/** Lets go of what was read of the items of a batch, which is read again when somebody asks. */
+/** `inBytes` for what was made of a part, which may be a whole resource of any size. */
+function* inBytesInTurns<B extends ItemBatch>(batch: B, grain: Grain | undefined): Divided<B> {
+  const isLarge = grain === 'resources' && batch.itemCount > PART
+  return isLarge ? yield* inParts(batch, inBytes) : inBytes(batch)
+}
+
+/** Resources of a part whose own objects are worth writing, too. */
+const MANY = 100
+
+/** A batch that is bytes as a whole, if these can say of all items whether their points were changed. */
+function resourcesInBytes<B extends ItemBatch>(batch: B): B {
+  const [first, ...others] = itemsOf(batch).map(({ encoded }) => encoded?.source.pointsChanged)
+  if (first === undefined || others.some((isChanged) => isChanged !== first)) return batch
+  const written = batch.isItsBytes ? batch : batch.withBytes(batch.toOtlp(), first)
+  // The resources are found now, not when the parts are joined.
+  return batch.withResources(written.resources, written.itemCount)
+}
+
+/** Lets go of what was read of a batch, which is read again when somebody asks. */
 export function forget(batch: ItemBatch): void {
   for (const item of itemsOf(batch)) item.forget()
+  for (const entry of batch.resources) entry.forget()
 }
 
 function itemsOf(batch: ItemBatch): readonly Item[] {

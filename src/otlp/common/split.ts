@@ -1,6 +1,7 @@
 import type { ItemBatch } from './batch.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
-import type { Item, ItemKind } from './item_kind.ts'
+import { itemsIn } from './item_kind.ts'
+import type { Item } from './item_kind.ts'
 
 type Scopes = ScopeEntry<Item>
 
@@ -12,7 +13,7 @@ export function splitBatch<B extends ItemBatch>(batch: B, maxItems: number): rea
   let resources: ResourceEntry<Scopes>[] = []
   let room = maxItems
   const closeBatch = (): void => {
-    batches.push(batch.withResources(resources))
+    batches.push(batch.withResources(resources, maxItems - room))
     resources = []
     room = maxItems
   }
@@ -55,10 +56,4 @@ export function splitBatch<B extends ItemBatch>(batch: B, maxItems: number): rea
   }
   closeBatch()
   return batches
-}
-
-function itemsIn({ scopes }: ResourceEntry<Scopes>, kind: ItemKind): number {
-  let count = 0
-  for (const { items } of scopes) for (const item of items) count += kind.countOf(item)
-  return count
 }

@@ -209,7 +209,7 @@ export class CumulativeToDelta implements Memory {
           const owner = owners[index++]
           return this.#convert(metric, owner, repeated.get(owner), work)
         })
-        results.push(inBytes(withoutEmptied(converted, work), part.batch))
+        results.push(inBytes(withoutEmptied(converted, work)))
         forget(part.batch)
         yield
       }

@@ -2,7 +2,7 @@ import { codecOf } from '../common/codec.ts'
 import { encodedIn, single } from '../common/item_kind.ts'
 import type { ItemKind } from '../common/item_kind.ts'
 import { placesOf } from './time_window.ts'
-import { tags } from '../schema.ts'
+import { schema, tags } from '../schema.ts'
 import { checkLogs } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
@@ -16,6 +16,7 @@ const kind: ItemKind<LogRecord, ScopeLogs, ResourceLogs> = {
   resourceEntry: (source) => new ResourceLogs(source),
   scopeEntry: (source) => new ScopeLogs(source),
   scopeFields: (scope, records, schemaUrl, unknown) => ({ scope, records, schemaUrl, unknown }),
+  resourceType: schema.ResourceLogs,
   check: checkLogs,
   read: (reader, source) => new LogRecord(view(reader, source, logRecord.read)),
   write: (writer, record) => writer.view(tags.ScopeLogs.logRecords, record, logRecord.writeMade),

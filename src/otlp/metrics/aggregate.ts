@@ -39,7 +39,13 @@ export function* aggregateInTurns(
   account: AggregateAccount,
   options: AggregateOptions,
 ): Divided<MetricBatch> {
-  if (isAggregated(batch, options)) return batch
+  let isDone = true
+  for (const part of partsOf(batch)) {
+    isDone = isAggregated(part.batch, options)
+    if (!isDone) break
+    yield
+  }
+  if (isDone) return batch
   const aggregation = new Aggregation(account, options)
   for (const part of partsOf(batch)) {
     aggregation.add(part.batch)

@@ -160,5 +160,5 @@ export function changeMetrics<B extends ItemBatch>(batch: B, change: (batch: Met
 
 /** The metric with bytes in the place of objects: `inBytes` for one. */
 export function metricInBytes(metric: Metric): Metric {
-  return inBytes(MetricBatch.of({ metrics: [metric] }), MetricBatch.empty).resources[0].scopes[0].metrics[0]
+  return inBytes(MetricBatch.of({ metrics: [metric] })).resources[0].scopes[0].metrics[0]
 }

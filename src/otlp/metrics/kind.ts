@@ -1,5 +1,6 @@
 import { codecOf } from '../common/codec.ts'
 import type { ItemKind } from '../common/item_kind.ts'
+import { schema } from '../schema.ts'
 import { checkMetrics } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
@@ -17,6 +18,7 @@ const kind: ItemKind<Metric, ScopeMetrics, ResourceMetrics> = {
   check: checkMetrics,
   read: (reader, source) => new Metric(view(reader, source, readMetric)),
   write: writeMetric,
+  resourceType: schema.ResourceMetrics,
   countOf: (metric) => metric.pointCount,
   cut: (metric, start, end) => metric.withPoints(metric.points.slice(start, end)),
   piecesOf,

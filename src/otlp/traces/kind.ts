@@ -1,7 +1,7 @@
 import { codecOf } from '../common/codec.ts'
 import { encodedIn, single } from '../common/item_kind.ts'
 import type { ItemKind } from '../common/item_kind.ts'
-import { tags } from '../schema.ts'
+import { schema, tags } from '../schema.ts'
 import { checkTraces } from '../wire/check.ts'
 import { view } from '../wire/fields.ts'
 import type { Encoded } from '../wire/lazy_message.ts'
@@ -16,6 +16,7 @@ const kind: ItemKind<Span, ScopeSpans, ResourceSpans> = {
   resourceEntry: (source) => new ResourceSpans(source),
   scopeEntry: (source) => new ScopeSpans(source),
   scopeFields: (scope, spans, schemaUrl, unknown) => ({ scope, spans, schemaUrl, unknown }),
+  resourceType: schema.ResourceSpans,
   check: checkTraces,
   read: (reader, source) => new Span(view(reader, source, span.read)),
   write: (writer, item) => writer.view(tags.ScopeSpans.spans, item, span.writeMade),

@@ -2,6 +2,7 @@ import { protoName, schema } from '../schema.ts'
 import type { Field, MessageType } from '../schema.ts'
 import { LENGTH_DELIMITED, VARINT } from './wire_format.ts'
 import { EncodedRequest, keyBit } from './lazy_message.ts'
+import type { Encoded } from './lazy_message.ts'
 
 /*
  * One pass over an OTLP request that proves its whole nested structure and counts its data points, log records or
@@ -130,6 +131,17 @@ export function checkLogs(bytes: Uint8Array, limit = Infinity): EncodedRequest {
 /** `checkMetrics` for an `ExportTraceServiceRequest`. */
 export function checkTraces(bytes: Uint8Array, limit = Infinity): EncodedRequest {
   return check(bytes, TRACES, limit)
+}
+
+/** The data points, log records or spans in a message of a canonical request that was checked. */
+export function countItems({ source, start, end }: Encoded<unknown>, type: MessageType): number {
+  buffer = source.bytes
+  position = start
+  itemCount = 0
+  messageLimit = Infinity
+  checkMessage(kindOf(type), end)
+  buffer = NONE
+  return itemCount
 }
 
 function check(bytes: Uint8Array, request: number, limit: number): EncodedRequest {

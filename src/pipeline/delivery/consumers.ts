@@ -2,6 +2,7 @@ import type { ExportRequest } from '../../component/exporter.ts'
 import { errorMessage } from '../../errors.ts'
 import { Linked, LinkedList } from '../../linked_list.ts'
 import type { Clock } from '../../time/clock.ts'
+import type { Batch } from '../../otlp/signal.ts'
 import type { Taken } from '../queue/queue.ts'
 import { isTooOld } from './age.ts'
 import type { Counting } from './counting.ts'
@@ -79,7 +80,13 @@ export class Consumers {
     const known = encoding.take(batch, exporter)
     counting.queue(-batch.itemCount)
     const inHand = new InHand(counting, batch.itemCount, known?.said)
-    const timely = known?.timely ?? counting.timely(batch, config, clock.now(), inHand.account)
+    let timely = known?.timely ?? batch
+    const encoder = {
+      account: inHand.account,
+      begin: (part: Batch): void => {
+        timely = part
+      },
+    }
     const sent: Sent = {
       stored,
       isWhole: () => inHand.said !== undefined,
@@ -89,7 +96,7 @@ export class Consumers {
     let reason = 'unaccounted'
     let outcome: Outcome = 'settled'
     try {
-      const encoded = known?.requests ?? encoding.encode(timely, sending, inHand.account)
+      const encoded = known?.requests ?? encoding.encode(batch, sending, encoder)
       const requests = encoded instanceof Promise ? await encoded : encoded
       if (requests === undefined) outcome = 'renewed'
       const again: ExportRequest[] = []

@@ -102,7 +102,7 @@ export class Delivery implements Shedder {
             memoryIsShort: () => memory.isShort(),
             bytesBeside: () => shared.bytesBeside(this),
           }))
-    const encoding = new Encoding({ queue, counting, sending })
+    const encoding = new Encoding({ queue, counting, clock, sending })
     const consumers = (this.#consumers = new Consumers({
       ...{ counting, encoding, shared, clock, custom, sending },
       successor: () => this.#handover.successor,

@@ -2,6 +2,8 @@ import type { Account, ExportRequest } from '../../component/exporter.ts'
 import { errorMessage } from '../../errors.ts'
 import { describe } from '../../otlp/common/handed_over.ts'
 import type { Batch } from '../../otlp/signal.ts'
+import { signals } from '../../otlp/signals.ts'
+import type { Clock } from '../../time/clock.ts'
 import { InTurns, limited, LONG, ownTurn } from '../../time/turns.ts'
 import type { Divided } from '../../time/turns.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -23,7 +25,15 @@ interface Encoded {
 interface EncodingOptions {
   readonly queue: Queue
   readonly counting: Counting
+  readonly clock: Clock
   readonly sending: () => Sending
+}
+
+/** Who hands in a batch to be encoded. */
+export interface Encoder {
+  readonly account: Account
+  /** Called with the timely part of the batch, before that is encoded. */
+  begin(timely: Batch): void
 }
 
 /** Has exporters make requests of batches: one batch at a time, in their order, and no batch twice by the same exporter. */
@@ -62,19 +72,19 @@ export class Encoding {
   }
 
   /**
-   * Encodes a batch. Others have turns before and while a large one is encoded; the batches that come after it wait. Resolves with
+   * Encodes a batch, as far as it is timely. Others have turns before and while a large one is encoded; the batches that come after it wait. Resolves with
    * `undefined` when the batch is for another exporter by then.
    * @throws what `encode` throws, or a TypeError where that returns no requests
    */
-  encode(batch: Batch, sending: Sending, account: Account): Requests | Promise<Requests | undefined> {
+  encode(batch: Batch, sending: Sending, encoder: Encoder): Requests | Promise<Requests | undefined> {
     const before = this.#turn
     const isLong = batch.itemCount >= LONG
-    if (!isLong && before === undefined) return this.#encode(batch, sending, account)
+    if (!isLong && before === undefined) return this.#encode(batch, sending, encoder)
     const encoded = (async () => {
       await before
       if (isLong) await ownTurn()
       if (sending.isRetired) return undefined
-      return this.#encode(batch, sending, account)
+      return this.#encode(batch, sending, encoder)
     })()
     const end = (): void => {
       if (this.#turn === turn) this.#turn = undefined
@@ -97,17 +107,29 @@ export class Encoding {
     }
   }
 
-  #encode(batch: Batch, { exporter, config }: Sending, account: Account): Requests | Promise<Requests> {
-    const { itemCount } = batch
-    if (itemCount === 0) return []
+  #encode(batch: Batch, { exporter, config }: Sending, encoder: Encoder): Requests | Promise<Requests> {
+    const { counting, clock } = this.options
+    const { account } = encoder
+    const timelyOf = (part: Batch): Batch => counting.timely(part, config, clock.now(), account)
+    const encode = (timely: Batch): Requests => (timely.itemCount === 0 ? [] : exporter.encode(timely, account))
     const { join_interval, batch: { max_size = 0 } = {} } = config.sending_queue
     const taken = (requests: Requests): Requests => {
       this.#note(exporter)
       checkRequests(requests)
       return join_interval > 0 && max_size > 0 ? divided(requests, max_size) : requests
     }
-    if (itemCount < LONG || exporter.encodeInTurns === undefined) return taken(exporter.encode(batch, account))
-    this.#work = new InTurns(this.#inTurns(limited(exporter.encodeInTurns(batch, account))))
+    if (batch.itemCount < LONG) {
+      const timely = timelyOf(batch)
+      encoder.begin(timely)
+      return taken(encode(timely))
+    }
+    const work = function* (): Divided<Requests> {
+      const timely = yield* signals[batch.signal].inParts(batch, timelyOf)
+      encoder.begin(timely)
+      if (timely.itemCount < LONG || exporter.encodeInTurns === undefined) return encode(timely)
+      return yield* limited(exporter.encodeInTurns(timely, account))
+    }
+    this.#work = new InTurns(this.#inTurns(work()))
     return this.#work.result.then(taken)
   }
 
