@@ -6,8 +6,6 @@ export default {
   testMatch: ['**/*.test.ts'],
   // Processes are started and sockets opened: on a busy machine that takes its time.
   testTimeout: 30_000,
-  // A test that fails may leave a pipeline running, which would keep the process for ever.
-  forceExit: true,
   // Jest leaves a core idle, which of two is half.
   maxWorkers: '100%',
   // `*.slow.test.ts` takes its time: `npm run test:all` runs these as well.

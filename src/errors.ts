@@ -24,13 +24,11 @@ export class DeliveryError extends Error {
   constructor(
     readonly kind: DeliveryErrorKind,
     message: string,
-    options: DeliveryErrorOptions = {},
-    after?: number,
-    rejected?: number,
+    { reason, cause, after, rejected }: DeliveryErrorOptions & { after?: number; rejected?: number } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(message, cause === undefined ? undefined : { cause })
     // JavaScript may have put any value here, and it is used for counting and waiting.
-    this.reason = typeof options.reason === 'string' ? options.reason : kind
+    this.reason = typeof reason === 'string' ? reason : kind
     this.after = after !== undefined && after >= 0 ? Number(after) : undefined
     this.rejected = Number.isSafeInteger(rejected) && rejected! > 0 ? rejected! : 0
   }
@@ -43,7 +41,7 @@ export function permanent(message: string, options?: DeliveryErrorOptions): Deli
 
 /** The same request may succeed later; `after` (milliseconds) replaces the next backoff interval, as `Retry-After` does. */
 export function retryable(message: string, after?: number, options?: DeliveryErrorOptions): DeliveryError {
-  return new DeliveryError('retryable', message, options, after)
+  return new DeliveryError('retryable', message, { ...options, after })
 }
 
 /** The reason of a request that was refused because of its key, token or certificate, or their rights. */
@@ -62,7 +60,7 @@ export function unauthorized(message: string, after?: number, options?: { cause?
 
 /** The destination took the request but refused `rejected` of its data points. Never sent again. */
 export function partial(rejected: number, message: string, options?: DeliveryErrorOptions): DeliveryError {
-  return new DeliveryError('partial', message, { reason: 'rejected', ...options }, undefined, rejected)
+  return new DeliveryError('partial', message, { reason: 'rejected', ...options, rejected })
 }
 
 /** The destination would accept the request in smaller parts (HTTP 413): it is divided, and dropped only if it cannot be. */
@@ -82,7 +80,7 @@ export function asDeliveryError(error: unknown): DeliveryError | undefined {
     if (typeof error !== 'object' || error === null || !('kind' in error) || !kinds.includes(error.kind))
       return undefined
     const { kind, reason, after, rejected } = error as DeliveryError
-    return new DeliveryError(kind, errorMessage(error), { reason, cause: error }, after, rejected)
+    return new DeliveryError(kind, errorMessage(error), { reason, cause: error, after, rejected })
   } catch {
     // A value that throws when it is read has no kind.
     return undefined

@@ -52,7 +52,7 @@ function guardExit(): void {
   }
 }
 
-export interface StackPlace {
+interface StackPlace {
   readonly file: string
   /** `:line:column` */
   readonly position: string

@@ -37,7 +37,7 @@ function exporterLines(exporter: ExporterReport, width: number): string[] {
     const more = Object.keys(metrics).length - shown.length
     const names = shown.map(([name, count]) => `${visible(name)} ${numberText(count)}`)
     add(`dropped ${reason} ${numberText(points)}${names.length === 0 ? '' : ': '}`, [
-      ...names.map((name, index) => (index < names.length - 1 ? `${name},` : name)),
+      ...withCommas(names),
       ...(more > 0 ? [`and ${more} more`] : []),
     ])
   }
@@ -65,6 +65,10 @@ function requestText(
   const size = `${itemsText(signal, points, numberText(points))} in ${numberText(bytes)} bytes`
   const compressed = raw === undefined || raw === bytes ? '' : ` (${numberText(raw)} before compression)`
   return to === undefined ? `request of ${size}` : `POST ${to}: ${size}${compressed}`
+}
+
+function withCommas(texts: readonly string[]): string[] {
+  return texts.map((text, index) => (index < texts.length - 1 ? `${text},` : text))
 }
 
 /** Words after a title, in lines that are indented below it. */
@@ -102,13 +106,7 @@ const POINT_ATTRIBUTE = 'data point attribute '
 function groupLines({ host, tags, series }: Group, width: number): string[] {
   const lines = [cut(`HOST ${visible(host.name ?? 'none')} (${visible(host.rule)})`, width)]
   const texts = tags.map(({ tag, from }) => `${visible(tag)} (${visible(from)})`)
-  lines.push(
-    ...indented(
-      'TAGS ',
-      texts.length === 0 ? ['none'] : texts.map((text, index) => (index < texts.length - 1 ? `${text},` : text)),
-      width,
-    ),
-  )
+  lines.push(...indented('TAGS ', texts.length === 0 ? ['none'] : withCommas(texts), width))
   const rows = series.map((one, index) => toRow(one, { isAgain: series[index - 1]?.name === one.name }))
   const widthOf = (column: 'name' | 'type' | 'value' | 'unit' | 'interval', title: string): number =>
     Math.max(title.length, ...rows.map((row) => row[column].length))

@@ -92,7 +92,7 @@ export function upgradingPage(text: string, components: readonly Component[]): s
 }
 
 /** One line of a table of settings; `path` marks the items of a list as `[]` and the free keys of a map as `<key>`. */
-export interface SettingRow {
+interface SettingRow {
   readonly path: string
   readonly setting: Setting
 }

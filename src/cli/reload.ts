@@ -8,7 +8,7 @@ import type { ProcessLogger } from '../pipeline/log.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
 import { problemText } from './exit.ts'
 
-export interface ReloadOptions {
+interface ReloadOptions {
   readonly load: () => Promise<PipelineConfig>
   readonly pipeline: RunningPipeline
   readonly log: ProcessLogger

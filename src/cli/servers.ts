@@ -3,7 +3,7 @@ import type { Answer, Door } from '../net/process_server.ts'
 import type { RunningPipeline } from '../pipeline/pipeline.ts'
 import type { ServiceConfig } from '../pipeline/config/settings.ts'
 
-export interface ServersOptions {
+interface ServersOptions {
   readonly pipeline: RunningPipeline
   readonly secrets: Iterable<string>
   readonly reload: () => Promise<Answer>

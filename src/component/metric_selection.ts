@@ -1,5 +1,5 @@
 import type { ConfigOf, Finding, Settings } from './settings.ts'
-import { patternProblem, textMatcher } from '../text/match.ts'
+import { matchesAny, patternProblem } from '../text/match.ts'
 
 /** The settings that choose metrics by name: those of `include` and of `exclude`. */
 export const selection = {
@@ -32,8 +32,7 @@ export function selects({ include, exclude }: Selections): (name: string) => boo
 
 /** Makes the test for whether a selection has a name. */
 export function matchesName({ match_type, metrics }: Selection): (name: string) => boolean {
-  const matchers = metrics.map(textMatcher(match_type))
-  return (name) => matchers.some((matches) => matches(name))
+  return matchesAny(match_type, metrics)
 }
 
 /** The mistakes in the selections. */

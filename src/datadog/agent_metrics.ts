@@ -20,7 +20,7 @@ interface AgentMetric {
   readonly from: readonly string[]
   /** `value` in words. */
   readonly formula: string
-  /** NaN or infinite if there is nothing to send. */
+  /** In `unit`; NaN or infinite if there is nothing to send. */
   readonly value: (figures: Figures) => number
 }
 
@@ -31,8 +31,13 @@ interface AgentMetrics {
   readonly metrics: readonly AgentMetric[]
 }
 
-const MIB = 1024 * 1024
-const KIB = 1024
+/** The sizes of units that are not those of OpenTelemetry. */
+const SIZES: Readonly<Record<string, number | undefined>> = {
+  MiB: 2 ** 20,
+  'MiB/s': 2 ** 20,
+  KiB: 2 ** 10,
+  'KiB/s': 2 ** 10,
+}
 const SECTOR = 512
 /** The Agent's page size, the same on every machine. Source: gopsutil, mem/mem_linux.go, `SwapMemory`. */
 const PAGE = 4096
@@ -98,7 +103,7 @@ export const agentMetrics: readonly AgentMetrics[] = [
         'MiB',
         [MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
         'limit, else usage / utilization, else used + free + inactive if nothing is cached',
-        (figures) => memoryTotal(figures) / MIB,
+        memoryTotal,
       ),
       memory('free', 'free'),
       metric(
@@ -106,14 +111,14 @@ export const agentMetrics: readonly AgentMetrics[] = [
         'MiB',
         [MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
         'total - free',
-        (figures) => (memoryTotal(figures) - memoryIn(figures, 'free')) / MIB,
+        (figures) => memoryTotal(figures) - memoryIn(figures, 'free'),
       ),
       metric(
         'system.mem.usable',
         'MiB',
         [MEMORY_AVAILABLE, MEMORY_LIMIT, MEMORY, MEMORY_SHARES],
         'available, else total - used, else free + buffered + cached + inactive',
-        (figures) => memoryUsable(figures) / MIB,
+        memoryUsable,
       ),
       metric(
         'system.mem.pct_usable',
@@ -126,17 +131,11 @@ export const agentMetrics: readonly AgentMetrics[] = [
       memory('buffered', 'buffered'),
       memory('slab', 'slab_reclaimable', 'slab_unreclaimable'),
       memory('slab_reclaimable', 'slab_reclaimable'),
-      amount('system.mem.shared', 'MiB', MEMORY_SHARED, MIB),
-      metric(
-        'system.swap.total',
-        'MiB',
-        [SWAP],
-        'used + free + cached',
-        (figures) => whole(figures, SWAP, 'cached') / MIB,
-      ),
-      amount('system.swap.free', 'MiB', SWAP, MIB, 'free'),
-      amount('system.swap.used', 'MiB', SWAP, MIB, 'used'),
-      amount('system.swap.cached', 'MiB', SWAP, MIB, 'cached'),
+      mebibytes('system.mem.shared', MEMORY_SHARED),
+      metric('system.swap.total', 'MiB', [SWAP], 'used + free + cached', (figures) => whole(figures, SWAP, 'cached')),
+      mebibytes('system.swap.free', SWAP, 'free'),
+      mebibytes('system.swap.used', SWAP, 'used'),
+      mebibytes('system.swap.cached', SWAP, 'cached'),
       metric(
         'system.swap.pct_free',
         '0 to 1',
@@ -152,8 +151,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
     title: 'File systems',
     of: 'device',
     metrics: [
-      ...fileSystem('system.disk', 'KiB', KIB, 'system.filesystem.usage', 'system.filesystem.utilization'),
-      ...fileSystem('system.fs.inodes', 'inodes', 1, 'system.filesystem.inodes.usage'),
+      ...fileSystem('system.disk', 'KiB', 'system.filesystem.usage', 'system.filesystem.utilization'),
+      ...fileSystem('system.fs.inodes', 'inodes', 'system.filesystem.inodes.usage'),
     ],
   },
   {
@@ -164,8 +163,8 @@ export const agentMetrics: readonly AgentMetrics[] = [
       perSecond('system.io.w_s', 'writes/s', DISK_OPERATIONS, 'write'),
       perSecond('system.io.rrqm_s', 'reads/s', DISK_MERGED, 'read'),
       perSecond('system.io.wrqm_s', 'writes/s', DISK_MERGED, 'write'),
-      metric('system.io.rkb_s', 'KiB/s', [DISK_IO], 'read / s / 1024', ({ rate }) => rate(DISK_IO, 'read') / KIB),
-      metric('system.io.wkb_s', 'KiB/s', [DISK_IO], 'write / s / 1024', ({ rate }) => rate(DISK_IO, 'write') / KIB),
+      metric('system.io.rkb_s', 'KiB/s', [DISK_IO], 'read / s / 1024', ({ rate }) => rate(DISK_IO, 'read')),
+      metric('system.io.wkb_s', 'KiB/s', [DISK_IO], 'write / s / 1024', ({ rate }) => rate(DISK_IO, 'write')),
       metric('system.io.util', '%', [DISK_BUSY], '100 * time / s', ({ ofDevice }) => 100 * ofDevice(DISK_BUSY)),
       metric('system.io.avg_q_sz', 'requests', [DISK_WEIGHTED], 'time / s', ({ ofDevice }) => ofDevice(DISK_WEIGHTED)),
       wait('system.io.await', 'read', 'write'),
@@ -202,11 +201,12 @@ function metric(
   formula: string,
   value: AgentMetric['value'],
 ): AgentMetric {
-  return { name, unit, from, formula, value }
+  const size = SIZES[unit] ?? 1
+  return { name, unit, from, formula, value: (figures) => value(figures) / size }
 }
 
-function amount(name: string, unit: string, from: string, divisor: number, ...states: readonly string[]): AgentMetric {
-  return metric(name, unit, [from], states.join(' + ') || 'as it is', ({ of }) => of(from, ...states) / divisor)
+function mebibytes(name: string, from: string, ...states: readonly string[]): AgentMetric {
+  return metric(name, 'MiB', [from], states.join(' + ') || 'as it is', ({ of }) => of(from, ...states))
 }
 
 function perSecond(name: string, unit: string, from: string, direction: string): AgentMetric {
@@ -217,9 +217,7 @@ function perSecond(name: string, unit: string, from: string, direction: string):
 function swapped(direction: 'in' | 'out'): AgentMetric {
   const pages = `major page_${direction}`
   const formula = `4096 * ${pages} / s / 1048576`
-  return metric(`system.swap.swap_${direction}`, 'MiB/s', [PAGING], formula, ({ rate }) => {
-    return (PAGE * rate(PAGING, pages)) / MIB
-  })
+  return metric(`system.swap.swap_${direction}`, 'MiB/s', [PAGING], formula, ({ rate }) => PAGE * rate(PAGING, pages))
 }
 
 /** Of the time of all CPUs together, or of their shares, which are 1 for each. */
@@ -234,7 +232,7 @@ function cpuShare(name: string, ...states: readonly string[]): AgentMetric {
 
 function memory(name: string, ...states: readonly string[]): AgentMetric {
   const from = [MEMORY, MEMORY_SHARES, MEMORY_LIMIT]
-  return metric(`system.mem.${name}`, 'MiB', from, states.join(' + '), (figures) => memoryIn(figures, ...states) / MIB)
+  return metric(`system.mem.${name}`, 'MiB', from, states.join(' + '), (figures) => memoryIn(figures, ...states))
 }
 
 /** Milliseconds that an operation took, waiting included. */
@@ -246,13 +244,7 @@ function wait(name: string, ...directions: readonly string[]): AgentMetric {
 }
 
 /** As the Agent counts: reserved space is neither free nor in use, and file systems without any space are left out. */
-function fileSystem(
-  prefix: string,
-  unit: string,
-  divisor: number,
-  from: string,
-  ...shares: readonly string[]
-): readonly AgentMetric[] {
+function fileSystem(prefix: string, unit: string, from: string, ...shares: readonly string[]): readonly AgentMetric[] {
   const all = (figures: Figures): number => whole(figures, from, 'reserved') || NaN
   const inUse = ({ of }: Figures): number => {
     const used = known(of(from, 'used') / (of(from, 'used') + of(from, 'free')))
@@ -260,10 +252,10 @@ function fileSystem(
   }
   const part = (name: string): AgentMetric =>
     metric(`${prefix}.${name}`, unit, [from], name, (figures) =>
-      Number.isNaN(all(figures)) ? NaN : figures.of(from, name) / divisor,
+      Number.isNaN(all(figures)) ? NaN : figures.of(from, name),
     )
   return [
-    metric(`${prefix}.total`, unit, [from], 'used + free + reserved', (figures) => all(figures) / divisor),
+    metric(`${prefix}.total`, unit, [from], 'used + free + reserved', all),
     part('used'),
     part('free'),
     metric(`${prefix}.in_use`, '0 to 1', [from, ...shares], 'used / (used + free)', inUse),

@@ -17,12 +17,12 @@ type Config = Pick<ConfigOf<typeof datadogSettings>, 'site' | 'endpoint' | 'api_
  * the same route as its requests. Source: Datadog's API reference, Authentication, Validate API key.
  * @throws Error without the key, if there is no answer or another one
  */
-export async function isKeyValid(config: Config, log: Context['log'], clock = systemClock): Promise<boolean> {
+export async function isKeyValid(config: Config, log: Context['log']): Promise<boolean> {
   const url = `${(config.endpoint ?? `https://api.${config.site}`).replace(/\/+$/, '')}/api/v1/validate`
   const cleanups: (() => void | Promise<void>)[] = []
-  const signal = deadline(clock, TIMEOUT)
+  const signal = deadline(systemClock, TIMEOUT)
   const send = httpClient({
-    clock,
+    clock: systemClock,
     network: systemNetwork,
     config,
     log,

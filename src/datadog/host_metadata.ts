@@ -33,7 +33,7 @@ const MAX_TAGS = 100
 const MAX_LENGTH = 1000
 
 /** The reports of this host to Datadog's infrastructure list. */
-export interface HostReports {
+interface HostReports {
   /** Takes the host's tags from the resources of this host, and of no other. */
   readonly read: (batch: MetricBatch) => void
   /** Reports at once, and again after each period until the component stops. Only the first call has an effect. */

@@ -14,7 +14,7 @@ import {
   rememberedBytes,
   UNKNOWN_INTERVAL,
 } from '../otlp/common/remembered_bytes.ts'
-import type { Memory, RememberedBytes } from '../otlp/common/remembered_bytes.ts'
+import type { Memory } from '../otlp/common/remembered_bytes.ts'
 import { scopeIdentity } from '../otlp/common/resource.ts'
 import { readAttributeRun } from '../otlp/common/attributes_codec.ts'
 import type { Kept, Samples, Settled } from './samples.ts'
@@ -95,13 +95,12 @@ export class KnownSeries implements Memory {
   constructor(
     private readonly clock: Clock,
     private readonly full: () => void,
-    private readonly remembered: RememberedBytes = rememberedBytes,
   ) {
     this.#lastSweep = clock.monotonic()
-    this.series = new BytesIndex(remembered, SERIES_BYTES)
-    this.#sources = new BytesIndex(remembered, SOURCE_BYTES)
-    this.#metrics = new MetricIndex(identify, remembered)
-    this.#sent = new SentSeconds((series, second) => this.state.add(series, second), remembered)
+    this.series = new BytesIndex(rememberedBytes, SERIES_BYTES)
+    this.#sources = new BytesIndex(rememberedBytes, SOURCE_BYTES)
+    this.#metrics = new MetricIndex(identify, rememberedBytes)
+    this.#sent = new SentSeconds((series, second) => this.state.add(series, second), rememberedBytes)
     this.state = new SentState(this.#sent, {
       bytes: (series) => this.series.bytes(series).slice(),
       numberOf: (view, start, end) => {
@@ -110,7 +109,7 @@ export class KnownSeries implements Memory {
       },
       forget: () => this.#forget(() => true),
     })
-    remembered.memories.add(this)
+    rememberedBytes.memories.add(this)
   }
 
   /** Begins a batch, after forgetting sources that sent nothing for `ttl` milliseconds. Returns whether any were forgotten. */
@@ -122,7 +121,7 @@ export class KnownSeries implements Memory {
       this.#lastSweep = this.#now
       this.#forget((source) => this.#second - this.#places[source * STRIDE + SEEN] > ttl / 1000)
     }
-    this.remembered.makeRoom(this.clock)
+    rememberedBytes.makeRoom(this.clock)
     const swept = this.#swept
     this.#swept = false
     this.#sent.begin(batch)
@@ -169,7 +168,7 @@ export class KnownSeries implements Memory {
 
   /** Forgets everything: there will be no further batch. */
   close(): void {
-    this.remembered.memories.delete(this)
+    rememberedBytes.memories.delete(this)
     this.#forget(() => true)
   }
 
@@ -322,8 +321,8 @@ export class KnownSeries implements Memory {
   /** Whether something of this many bytes may be remembered. */
   #hasRoom(index: BytesIndex, length: number): boolean {
     if (length > MAX_ATTRIBUTES) return false
-    if (index.size >= MAX_KNOWN) this.remembered.isFull()
-    else if (this.remembered.hasRoom(index.bytesFor(length))) return true
+    if (index.size >= MAX_KNOWN) rememberedBytes.isFull()
+    else if (rememberedBytes.hasRoom(index.bytesFor(length))) return true
     this.#isFull = true
     return false
   }
@@ -360,7 +359,7 @@ export class KnownSeries implements Memory {
   /** Forgets the sources for which `isGone` returns true, and the series and metrics that have no other. */
   #forget(isGone: (source: number) => boolean): void {
     this.#forgetPassing()
-    const { used } = this.remembered
+    const { used } = rememberedBytes
     const owned = (source: number): number => -1 - this.#sources.owner(source)
     // Data made from a histogram or summary goes with it.
     const goes = (source: number): boolean => isGone(source) || (owned(source) >= 0 && goes(owned(source)))
@@ -384,7 +383,7 @@ export class KnownSeries implements Memory {
     })
     this.#origins = this.#origins.map((source) => (gone[source] === 1 ? NONE : source))
     this.#metrics.keep(metrics)
-    if (this.remembered.used < used) this.#swept = true
+    if (rememberedBytes.used < used) this.#swept = true
   }
 }
 

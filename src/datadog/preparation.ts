@@ -34,14 +34,24 @@ export function deltaLog(log: Pick<Logger, 'warn'>): Pick<DeltaOptions, 'several
 }
 
 /**
+ * The reason why a metric cannot be sent: Datadog gets differences of cumulative metrics; without a temporality, the
+ * meaning of a value is unknown. Source: datadog-agent, pkg/opentelemetry-mapping-go, minimal_translator.go,
+ * `isUnsupportedMetric`.
+ */
+function refusal({ type, temporality }: Metric): string | undefined {
+  if (type === 'gauge' || type === 'summary') return undefined
+  if (type === 'none') return 'unsupported_type'
+  return temporality === 'unspecified' ? 'unspecified_temporality' : undefined
+}
+
+/**
  * Makes the `prepare` of a Datadog exporter: leaves out points that Datadog does not accept, adds up points that became
- * one series at one time, and turns cumulative counts into differences according to `options`. `refuses` names the
- * reason why a metric cannot be sent. `overwritten` is called with each value that another replaced. `prepareInTurns`
- * does the same in turns. `state` is the memory for the differences, until `close`.
+ * one series at one time, and turns cumulative counts into differences according to `options`.
+ * `overwritten` is called with each value that another replaced. `prepareInTurns` does the same in turns. `state` is
+ * the memory for the differences, until `close`.
  */
 export function preparation(
   options: DeltaOptions,
-  refuses: (metric: Metric) => string | undefined,
   overwritten: (metric: Metric) => void,
 ): {
   prepare(batch: MetricBatch, account: Account): MetricBatch
@@ -56,7 +66,7 @@ export function preparation(
     let histograms: HistogramCursor | undefined
     return batch
       .filterMetrics((metric) => {
-        const reason = refuses(metric)
+        const reason = refusal(metric)
         if (reason !== undefined && metric.pointCount > 0) account.dropped(reason, metric.pointCount)
         return reason === undefined
       })

@@ -17,7 +17,6 @@ import { compressionProblem, contentEncoding, decompress } from '../net/compress
 import type { Compression } from '../net/compression.ts'
 import type { Attributes } from '../otlp/common/attributes.ts'
 import type { MetricBatch } from '../otlp/metrics/batch.ts'
-import type { Metric } from '../otlp/metrics/metric.ts'
 import { inParts } from '../otlp/common/parts.ts'
 import { noRoomReport, throttled } from '../throttled.ts'
 import { explainBodies } from './datadog_native/explain.ts'
@@ -174,7 +173,6 @@ datadog_native:
         full,
         clock,
       },
-      refusal,
       overwritten,
     )
     const naming = metricNames(config.host_metrics_names, config.metric_prefix)
@@ -213,13 +211,10 @@ datadog_native:
     const post = httpClient(context)
     const log = throttled(context.log, clock)
     /** For the batch that was mapped last. */
-    const packers = (account: Account) => {
-      const { samples, series } = mapper
-      return [
-        sketchPacker(mapper.sketches.written(series), ofSketches, sketches.compression, account),
-        packer(samples, series, format, config.compression, account),
-      ]
-    }
+    const packers = (account: Account) => [
+      sketchPacker(mapper.sketches.written(mapper.series), ofSketches, sketches.compression, account),
+      packer(mapper, format, config.compression, account),
+    ]
     return {
       prepare(batch, account) {
         return naming(differences.prepare(hostsOf(batch), account), account)
@@ -274,10 +269,3 @@ datadog_native:
     }
   },
 })
-
-/** Cumulative metrics are sent to Datadog as differences; without a temporality, the meaning of a value is unknown. */
-function refusal({ type, temporality }: Metric): string | undefined {
-  if (type === 'gauge' || type === 'summary') return undefined
-  if (type === 'none') return 'unsupported_type'
-  return temporality === 'unspecified' ? 'unspecified_temporality' : undefined
-}

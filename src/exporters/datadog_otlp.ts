@@ -17,7 +17,6 @@ import { otlpHttpExporter, PATHS, urlsBelow } from '../net/otlp_sender.ts'
 import type { OtlpRequest } from '../net/otlp_requests.ts'
 import { MetricBatch } from '../otlp/metrics/batch.ts'
 import { completeHistograms } from '../otlp/metrics/explicit_buckets.ts'
-import type { Metric } from '../otlp/metrics/metric.ts'
 import type { ItemBatch } from '../otlp/common/batch.ts'
 import { inParts } from '../otlp/common/parts.ts'
 import { perResource } from '../otlp/common/resource.ts'
@@ -111,7 +110,6 @@ datadog_otlp:
         full,
         clock,
       },
-      refusal,
       overwritten,
     )
     const naming = metricNames(config.host_metrics_names, undefined)
@@ -204,10 +202,3 @@ datadog_otlp:
     }
   },
 })
-
-/** Source: datadog-agent, pkg/opentelemetry-mapping-go, minimal_translator.go, `isUnsupportedMetric`. */
-function refusal({ type, temporality }: Metric): string | undefined {
-  if (type === 'gauge' || type === 'summary') return undefined
-  if (type === 'none') return 'unsupported_type'
-  return temporality === 'unspecified' ? 'unspecified_temporality' : undefined
-}

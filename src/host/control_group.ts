@@ -42,14 +42,14 @@ export class ControlGroup {
    * for memory in version 1, any number beyond all sizes; empty if there is no such file. A value that is not a number
    * is reported, and NaN.
    */
-  numbers(file: string, reporter = strict): readonly (number | undefined)[] {
+  numbers(file: string, reporter: Reporter): readonly (number | undefined)[] {
     return this.#lines(file).flatMap((line) =>
       line.split(' ').map((field) => figure(() => limitOf(field), file, reporter)),
     )
   }
 
   /** The numbers of a file that has a key and a number on each line. A value that is not a number is reported, and NaN. */
-  table(file: string, reporter = strict): Partial<Record<string, number>> {
+  table(file: string, reporter: Reporter): Partial<Record<string, number>> {
     const entries = this.#lines(file).map((line) => {
       const [key, value] = line.split(' ')
       return [key, figure(() => Number(whole(value)), file, reporter)] as const

@@ -34,7 +34,7 @@ export const memoryLimiterSettings = {
   },
 } as const satisfies Settings
 
-export type MemoryLimiterConfig = ConfigOf<typeof memoryLimiterSettings>
+type MemoryLimiterConfig = ConfigOf<typeof memoryLimiterSettings>
 
 const MIB = 2 ** 20
 

@@ -10,7 +10,7 @@ export interface HttpResponse {
   readonly body: Buffer
 }
 
-export interface AnsweredRequest {
+interface AnsweredRequest {
   readonly method: string
   readonly url: string
   /** By lower-case name. */
@@ -42,7 +42,7 @@ export function answerMessage(response: HttpResponse): string {
 const EXCERPT_BYTES = 16_384
 
 /** The beginning of the body as one printable line, without the secrets of the request. */
-export function excerpt({ request, body }: HttpResponse, length: number): string {
+function excerpt({ request, body }: HttpResponse, length: number): string {
   const { url, headers } = request
   const credentials = Object.entries(headers).flatMap(([name, value]) =>
     mayBeCredential(name) ? secretParts(value) : [],

@@ -72,7 +72,7 @@ export const grpcSettings = {
   },
 } as const satisfies Settings
 
-export type GrpcConfig = ConfigOf<typeof grpcSettings>
+type GrpcConfig = ConfigOf<typeof grpcSettings>
 
 /** The rules of the gRPC settings that their formats cannot express. */
 export function* checkGrpc({ endpoint, tls, headers }: GrpcConfig): Generator<Finding> {
@@ -106,7 +106,7 @@ const ENDPOINT = /^(?:(https?):\/\/|dns:\/\/\/)?((?:[\w.-]+|\[[\da-f:.]+\]):\d{1
  * Calls a unary method, `/package.Service/Method`, with a message as bytes and resolves with the bytes of the answer.
  * Throws `retryable`, `permanent` or `divisible`, as the OTLP specification defines each status code.
  */
-export type UnaryCall = (method: string, message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+type UnaryCall = (method: string, message: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
 
 /**
  * Makes a client. gRPC is loaded and the connection opened with the first call, and closed when the component stops.

@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import { parseEndpoint } from './endpoint.ts'
 
 /** The addresses of a request to a server. */
-export interface Asked {
+interface Asked {
   /** The authority of the request, `host:port`; `undefined` if the client named none, as browsers always do. */
   readonly authority: string | undefined
   /** Our address that the connection came to. */

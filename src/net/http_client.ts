@@ -39,7 +39,7 @@ export function* checkHttp({ tls, headers }: HttpConfig): Generator<Finding> {
 }
 
 /** How the URL of a setting is used. */
-export interface EndpointUse {
+interface EndpointUse {
   /** It is used as it is, with its query; otherwise a path is added. */
   readonly whole?: boolean
   /** The paths of the API; one of them is added. */
@@ -78,7 +78,7 @@ export function* checkEndpoint(
   }
 }
 
-export interface HttpRequest {
+interface HttpRequest {
   /** Default: `POST`. */
   readonly method?: 'GET' | 'POST'
   /** By lower-case name. */

@@ -27,9 +27,9 @@ export function proxyFromEnvironment(target: URL, env: Environment = process.env
 }
 
 /** The same for gRPC, whose own variables come first; a proxy for HTTP is used if there is none for HTTPS. */
-export function grpcProxyFromEnvironment(target: URL, env: Environment = process.env): Proxy | undefined {
+export function grpcProxyFromEnvironment(target: URL): Proxy | undefined {
   const names = ['grpc_proxy', 'https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY']
-  return proxyFrom(target, names, ['no_grpc_proxy', 'no_proxy', 'NO_PROXY'], env)
+  return proxyFrom(target, names, ['no_grpc_proxy', 'no_proxy', 'NO_PROXY'], process.env)
 }
 
 function proxyFrom(

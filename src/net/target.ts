@@ -1,4 +1,4 @@
-export interface Target {
+interface Target {
   readonly path: string
   /** The `host:port` of an absolute target, which counts instead of the header `Host`. */
   readonly authority: string | undefined

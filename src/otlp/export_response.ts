@@ -1,8 +1,9 @@
 import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
+import { protoName } from './schema.ts'
 import type { OtlpService } from './services.ts'
 
 /** The answer of an OTLP destination to an accepted request. */
-export interface ExportOutcome {
+interface ExportOutcome {
   /** Items that it refused. */
   readonly rejected: number
   /** The reason, or a warning if none was refused; '' if there is none. */
@@ -29,7 +30,7 @@ function readJsonResponse(text: string, { rejected: name }: OtlpService): Export
   const partial = response.partialSuccess ?? response.partial_success ?? {}
   if (!isObject(partial)) throw new Error('Its partialSuccess is not a JSON object.')
   // JSON carries an int64 as text.
-  const rejected = Number(partial[name] ?? partial[snakeCase(name)] ?? 0)
+  const rejected = Number(partial[name] ?? partial[protoName(name)] ?? 0)
   if (!Number.isFinite(rejected)) throw new Error(`Its ${name} is not a number.`)
   const message = partial.errorMessage ?? partial.error_message
   return { rejected, message: typeof message === 'string' ? message : '' }
@@ -37,8 +38,4 @@ function readJsonResponse(text: string, { rejected: name }: OtlpService): Export
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

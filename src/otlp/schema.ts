@@ -27,7 +27,7 @@ const scalars = {
   double: FIXED64,
 } as const
 
-export type Scalar = keyof typeof scalars
+type Scalar = keyof typeof scalars
 
 /** Names of enums in the order of their numbers. */
 const enums = {
@@ -43,7 +43,7 @@ const enums = {
 } as const
 
 /** How often a field may occur, and whether it may be present with the value that proto3 omits. */
-export type Label = 'singular' | 'optional' | 'oneof' | 'repeated'
+type Label = 'singular' | 'optional' | 'oneof' | 'repeated'
 
 /** A field below: `type` names a scalar, an enum or a message. */
 interface Definition {

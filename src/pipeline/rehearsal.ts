@@ -33,7 +33,7 @@ export interface RehearsedExporter {
   readonly explanation: Explanation | undefined
 }
 
-export interface Rehearsal {
+interface Rehearsal {
   /** What the processors of each pipeline did to the number of items, in words. */
   readonly pipelines: readonly string[]
   readonly exporters: readonly RehearsedExporter[]

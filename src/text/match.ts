@@ -2,7 +2,7 @@ import { errorMessage } from '../errors.ts'
 import { RegularExpression } from './regular_expression.ts'
 
 /** How texts are compared: the whole text, or a regular expression found in it. */
-export type MatchType = 'strict' | 'regexp'
+type MatchType = 'strict' | 'regexp'
 
 /** Makes a test for whether a text matches a pattern. Throws if the pattern has to be a regular expression and is not. */
 export function textMatcher(matchType: MatchType): (pattern: string) => (text: string) => boolean {
@@ -11,6 +11,12 @@ export function textMatcher(matchType: MatchType): (pattern: string) => (text: s
     const expression = new RegularExpression(pattern)
     return (text) => expression.test(text)
   }
+}
+
+/** Makes a test for whether a text matches any of the patterns. */
+export function matchesAny(matchType: MatchType, patterns: readonly string[]): (text: string) => boolean {
+  const matchers = patterns.map(textMatcher(matchType))
+  return (text) => matchers.some((matches) => matches(text))
 }
 
 /** The mistake in a pattern; `undefined` if it can be matched. */

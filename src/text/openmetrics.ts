@@ -32,6 +32,7 @@ const SUFFIXES: Record<FamilyType, readonly string[]> = {
 }
 
 interface Family {
+  readonly name: string
   readonly type: FamilyType
   readonly unit: string
   readonly help: string
@@ -54,7 +55,7 @@ export function* toOpenMetrics(batch: MetricBatch, account: Losses): Divided<rea
     const taken = [name, ...SUFFIXES[type].map((suffix) => name + suffix)]
     let family = families.get(name)
     if (family === undefined && taken.every((sample) => !sampleNames.has(sample))) {
-      family = { type, unit, help: metric.description, series: new Map() }
+      family = { name, type, unit, help: metric.description, series: new Map() }
       families.set(name, family)
       for (const sample of taken) sampleNames.set(sample, name)
     }
@@ -63,13 +64,13 @@ export function* toOpenMetrics(batch: MetricBatch, account: Losses): Divided<rea
       continue
     }
     for (const [index, point] of metric.points.entries()) {
-      addPoint(family, name, point, resource, account)
+      addPoint(family, point, resource, account)
       if (index % PART === PART - 1) yield
     }
     yield
   }
   const lines: string[] = []
-  for (const [name, { type, unit, help, series }] of families) {
+  for (const { name, type, unit, help, series } of families.values()) {
     if (series.size === 0) continue
     lines.push(`# TYPE ${name} ${type}`)
     if (unit !== '') lines.push(`# UNIT ${name} ${unit}`)
@@ -124,7 +125,7 @@ function familyType({ type, temporality, monotonic }: Metric): FamilyType | unde
   }
 }
 
-function addPoint(family: Family, name: string, point: DataPoint, resource: Resource, account: Losses): void {
+function addPoint(family: Family, point: DataPoint, resource: Resource, account: Losses): void {
   if (!point.hasValue || (point.kind === 'number' && point.value === undefined)) return account.dropped('no_value', 1)
   const values = pointValues(family.type, point)
   if (values === undefined) return account.dropped('invalid_value', 1)
@@ -137,7 +138,7 @@ function addPoint(family: Family, name: string, point: DataPoint, resource: Reso
     point.timeUnixNano,
     values.map(({ suffix, label, value }) => {
       const all = label === undefined ? labels : [...labels, label]
-      return `${name}${suffix}${labelText(all)} ${value} ${secondsText(point.timeUnixNano)}`
+      return `${family.name}${suffix}${labelText(all)} ${value} ${secondsText(point.timeUnixNano)}`
     }),
   )
 }

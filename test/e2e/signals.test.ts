@@ -75,8 +75,7 @@ async function start(file: string) {
     takes: (signal: string) => ask(`${signal}?takes`),
     /** The pipeline's own metrics. */
     counted: async () => {
-      const [, url] = /"url":"([^"]+\/metrics)"/.exec(command.stderr())!
-      const { body } = await request(url)
+      const { body } = await request(`http://${await command.address('metrics')}/metrics`)
       return readPrometheus(await body.text())
     },
     stop: async () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer as createHttp2Server } from 'node:http2'
 import { connect, createServer } from 'node:net'
+import { pipeline } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { status as Status } from '@grpc/grpc-js'
 import { describe, expect, it } from '@jest/globals'
@@ -94,8 +95,8 @@ describe('otlp_grpc', () => {
       const relay = createServer((client) => {
         const upstream = connect(Number(server.endpoint.split(':')[1]), '127.0.0.1')
         client.on('data', (chunk) => (bytes += chunk.length))
-        client.pipe(upstream).pipe(client)
-        for (const socket of [client, upstream]) socket.on('error', () => undefined)
+        // Either end that is gone ends the other one.
+        pipeline(client, upstream, client, () => undefined)
       })
       const { address } = await listen(relay)
       const exporter = await exporting(...plain(address), `compression: ${compression}`)

@@ -8,11 +8,10 @@ import type { SeriesFormat } from './series_format.ts'
 
 /**
  * Packs samples into requests within the limits of the format: each call makes those of the next body, until there is
- * none. `known` holds their series in the form that the format writes.
+ * none. `series` holds their series in the form that the format writes.
  */
 export function packer(
-  samples: Samples,
-  known: BytesIndex,
+  { samples, series: known }: { readonly samples: Samples; readonly series: BytesIndex },
   format: SeriesFormat,
   compression: Compression,
   account: Pick<Account, 'dropped'>,

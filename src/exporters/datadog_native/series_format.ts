@@ -55,7 +55,7 @@ export interface SeriesFormat extends BodyFormat, SeriesWriter {
 }
 
 /** The bytes that are the same for all samples of a moment, in words of four bytes; the last word may have excess bytes. */
-export interface Moment {
+interface Moment {
   readonly words: Int32Array
   readonly length: number
 }

@@ -16,7 +16,7 @@ import { scopeIdentity } from '../../otlp/common/resource.ts'
 import type { Resource, Scope } from '../../otlp/common/resource.ts'
 import type { Divided } from '../../time/turns.ts'
 
-export interface OneASecondOptions {
+interface OneASecondOptions {
   readonly clock: Clock
   /** Milliseconds after which a series that sends nothing is forgotten. */
   readonly ttl: number

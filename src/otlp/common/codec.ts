@@ -19,18 +19,8 @@ const RESOURCES = tags.ExportMetricsServiceRequest.resourceMetrics
 const inResource = tags.ResourceMetrics
 const inScope = tags.ScopeMetrics
 
-const resourceCodec = new MessageCodec<ResourceFields>(schema.Resource, { attributes }, () => ({
-  attributes: undefined,
-  droppedAttributesCount: undefined,
-  unknown: undefined,
-}))
-const scopeCodec = new MessageCodec<ScopeFields>(schema.InstrumentationScope, { attributes }, () => ({
-  name: undefined,
-  version: undefined,
-  attributes: undefined,
-  droppedAttributesCount: undefined,
-  unknown: undefined,
-}))
+const resourceCodec = new MessageCodec<ResourceFields>(schema.Resource, { attributes })
+const scopeCodec = new MessageCodec<ScopeFields>(schema.InstrumentationScope, { attributes })
 
 const resourcesBefore = new Interned(
   (source, start, end) => new Resource(new Encoded(source, start, end, resourceCodec.read)),

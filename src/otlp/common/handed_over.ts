@@ -52,7 +52,7 @@ export function itemsIn(given: unknown): number {
 export type Check = (value: unknown) => unknown
 export type Checks = Readonly<Record<string, Check>>
 
-export function must(be: string, fits: (value: unknown) => boolean): Check {
+function must(be: string, fits: (value: unknown) => boolean): Check {
   return (value) => {
     if (fits(value)) return value
     throw new Mistake(`must be ${be}, not ${describe(value)}`)

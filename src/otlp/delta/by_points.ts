@@ -18,7 +18,7 @@ import type { DeltaState } from './state.ts'
 import type { DeltaAccount, Work } from './work.ts'
 
 /** The context in which differences of points are taken. */
-export interface PointRules {
+interface PointRules {
   readonly senders: SenderRules
   readonly extremes: ExtremesOfDifferences
   readonly severalWriters?: (metric: Metric) => void

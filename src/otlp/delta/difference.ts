@@ -17,7 +17,7 @@ export interface RememberedNumber extends NumberValue, Times {
 }
 
 /** The memory of the last summary of a series. */
-export interface RememberedSummary extends Times {
+interface RememberedSummary extends Times {
   readonly kind: 'summary'
   readonly count: number | bigint
   readonly sum: number

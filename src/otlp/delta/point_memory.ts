@@ -26,7 +26,7 @@ const INT = 2
 const OTHER = 3
 
 /** Places of a series that are copied together. */
-export interface Places {
+interface Places {
   readonly first: number
   readonly end: number
 }

@@ -12,14 +12,14 @@ export interface Run {
 }
 
 /** Its runs, the one with the last point first. There are several if it computes its start again and again. */
-export interface Sender {
+interface Sender {
   readonly runs: readonly Run[]
   /** Whether it had more starts than are remembered, so that an earlier one says nothing. */
   readonly wavers: boolean
 }
 
 /** Why a point is not passed on. */
-export type Withheld =
+type Withheld =
   'first_value' | 'counter_reset' | 'out_of_order' | 'duplicate_timestamp' | 'several_writers' | 'too_many_series'
 
 export interface Step {

@@ -51,7 +51,7 @@ function doubleOf(text: JsonText): number {
 }
 
 /** The range of an integer type, as two bounds and as the two halves of the magnitude of each. */
-export interface IntegerRange {
+interface IntegerRange {
   readonly least: bigint
   readonly most: bigint
   readonly below: Halves

@@ -29,28 +29,11 @@ function readBody({ bytes }: EncodedRequest, start: number, end: number): AnyVal
   return readAnyValue(readerAt(bytes, start), end)
 }
 
-export const logRecord = new MessageCodec<LogRecordFields>(
-  schema.LogRecord,
-  {
-    timeUnixNano: nanoseconds,
-    observedTimeUnixNano: nanoseconds,
-    body,
-    attributes: attributeRun,
-    traceId: held(id),
-    spanId: held(id),
-  },
-  () => ({
-    timeUnixNano: undefined,
-    observedTimeUnixNano: undefined,
-    severityNumber: undefined,
-    severityText: undefined,
-    body: undefined,
-    attributes: undefined,
-    droppedAttributesCount: undefined,
-    flags: undefined,
-    traceId: undefined,
-    spanId: undefined,
-    eventName: undefined,
-    unknown: undefined,
-  }),
-)
+export const logRecord = new MessageCodec<LogRecordFields>(schema.LogRecord, {
+  timeUnixNano: nanoseconds,
+  observedTimeUnixNano: nanoseconds,
+  body,
+  attributes: attributeRun,
+  traceId: held(id),
+  spanId: held(id),
+})

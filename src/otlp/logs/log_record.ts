@@ -64,7 +64,7 @@ export class LogRecord extends Traced<LogRecordFields> {
   }
 }
 
-export interface ScopeLogsFields extends ScopeEntryFields {
+interface ScopeLogsFields extends ScopeEntryFields {
   readonly records?: readonly LogRecord[]
 }
 

@@ -8,7 +8,7 @@ import { scopeIdentity } from '../common/resource.ts'
 import type { Divided } from '../../time/turns.ts'
 
 /** The rule for which points become one. */
-export interface AggregateOptions {
+interface AggregateOptions {
   /**
    * Nanoseconds within which points count as simultaneous. At 1n, several points of one series come from several series
    * that became one when an attribute was removed. At 1_000_000_000n, for a destination that keeps one value a second,

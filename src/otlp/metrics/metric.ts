@@ -147,7 +147,7 @@ export class Metric extends LazyMessage<MetricFields> {
   }
 }
 
-export interface ScopeMetricsFields extends ScopeEntryFields {
+interface ScopeMetricsFields extends ScopeEntryFields {
   readonly metrics?: readonly Metric[]
 }
 

@@ -14,22 +14,16 @@ const word = (words: readonly string[]): Form<string | number> => ({
   isDefault: (value) => numberIn(words, value) === 0,
 })
 
-const event = new MessageCodec<SpanEvent>(schema.Event, { timeUnixNano: nanoseconds, attributes }, () => ({
-  timeUnixNano: 0n,
-  name: '',
-  attributes: Attributes.empty,
-  droppedAttributesCount: undefined,
-  unknown: undefined,
-}))
-const link = new MessageCodec<SpanLink>(schema.Link, { traceId: held(hex), spanId: held(hex), attributes }, () => ({
-  traceId: '',
-  spanId: '',
-  traceState: undefined,
-  attributes: Attributes.empty,
-  droppedAttributesCount: undefined,
-  flags: undefined,
-  unknown: undefined,
-}))
+const event = new MessageCodec<SpanEvent>(
+  schema.Event,
+  { timeUnixNano: nanoseconds, attributes },
+  { timeUnixNano: 0n, name: '', attributes: Attributes.empty },
+)
+const link = new MessageCodec<SpanLink>(
+  schema.Link,
+  { traceId: held(hex), spanId: held(hex), attributes },
+  { traceId: '', spanId: '', attributes: Attributes.empty },
+)
 const status = new MessageCodec<SpanStatus>(
   schema.Status,
   {
@@ -41,40 +35,18 @@ const status = new MessageCodec<SpanStatus>(
       },
     }),
   },
-  () => ({ code: 'unset', message: '', unknown: undefined }),
+  { code: 'unset', message: '' },
 )
 
-export const span = new MessageCodec<SpanFields>(
-  schema.Span,
-  {
-    traceId: held(id),
-    spanId: held(id),
-    parentSpanId: held(id),
-    kind: held(word(spanKinds)),
-    startTimeUnixNano: nanoseconds,
-    endTimeUnixNano: nanoseconds,
-    attributes: attributeRun,
-    events: messageRun(event),
-    links: messageRun(link),
-    status: message(status),
-  },
-  () => ({
-    traceId: undefined,
-    spanId: undefined,
-    parentSpanId: undefined,
-    traceState: undefined,
-    flags: undefined,
-    name: undefined,
-    kind: undefined,
-    startTimeUnixNano: undefined,
-    endTimeUnixNano: undefined,
-    attributes: undefined,
-    droppedAttributesCount: undefined,
-    events: undefined,
-    droppedEventsCount: undefined,
-    links: undefined,
-    droppedLinksCount: undefined,
-    status: undefined,
-    unknown: undefined,
-  }),
-)
+export const span = new MessageCodec<SpanFields>(schema.Span, {
+  traceId: held(id),
+  spanId: held(id),
+  parentSpanId: held(id),
+  kind: held(word(spanKinds)),
+  startTimeUnixNano: nanoseconds,
+  endTimeUnixNano: nanoseconds,
+  attributes: attributeRun,
+  events: messageRun(event),
+  links: messageRun(link),
+  status: message(status),
+})

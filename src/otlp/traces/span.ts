@@ -145,7 +145,7 @@ function listOf<T>(repeated: Repeated<T> = []): readonly T[] {
   return repeated instanceof Encoded ? repeated.decode() : repeated
 }
 
-export interface ScopeSpansFields extends ScopeEntryFields {
+interface ScopeSpansFields extends ScopeEntryFields {
   readonly spans?: readonly Span[]
 }
 

@@ -3,7 +3,7 @@ import type { Reader } from 'protobufjs/minimal.js'
 import { fieldEnd, LENGTH_DELIMITED, varintEnd } from './wire_format.ts'
 
 /** What is known of a request without reading it. */
-export interface Findings {
+interface Findings {
   /** Data points, log records or spans in it, unless a singular field occurs twice; of a request that was written here, 0. */
   readonly items: number
   /**

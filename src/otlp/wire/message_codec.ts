@@ -14,7 +14,7 @@ import { readerOfRun, Run, writeRepeated } from './repeated.ts'
 type Values = Record<string, unknown>
 
 /** A field, between bytes and the properties of an object. */
-export interface Member {
+interface Member {
   /** Reads the content behind the tag. */
   read(into: Values, reader: Reader, source: EncodedRequest, tag: number): void
   /** Called after the last field of the message. */
@@ -125,7 +125,9 @@ const heldList =
   <T>(form: Form<T>): MemberOf =>
   ({ name, tag, itemTag }) => ({
     read(into, reader, source, met) {
-      const list = (into[name] ??= []) as T[]
+      let list = into[name] as T[] | undefined
+      // All objects share the default.
+      if (list === undefined || list.length === 0) into[name] = list = []
       if (met === itemTag) list.push(form.read(reader, source))
       else for (const end = messageEnd(reader); reader.pos < end;) list.push(form.read(reader, source))
     },
@@ -192,27 +194,32 @@ export class MessageCodec<Fields extends object> {
   readonly #members: readonly Member[]
   readonly #byTag: (Member | undefined)[] = []
   readonly #finishing: readonly Member[]
+  /** An object with every property, because V8 is many times faster at copying one that is not extended later. */
+  readonly #unset: Readonly<Values>
 
   /**
    * @param members the fields that the objects hold in another form than the schema
-   * @param create an object with every property, because V8 is many times faster at copying one that is not extended
-   * later
+   * @param defaults the properties that are not fields of the schema, or not `undefined` if their field is absent
    */
   constructor(
     type: MessageType,
     members: Readonly<Record<string, MemberOf>>,
-    private readonly create: () => { [Name in keyof Required<Fields>]: Fields[Name] | undefined },
+    defaults: { readonly [Name in keyof Fields]?: Fields[Name] | undefined } = {},
   ) {
     const all: Member[] = []
+    const properties: string[] = []
     // In the order of their numbers, as other encoders write.
     for (const field of type.fields.toSorted((left, right) => left.number - right.number)) {
       const member = (members[field.name] ?? plain)(field)
       if (member === undefined) continue
       all.push(member)
+      if (field.label !== 'oneof') properties.push(field.name)
       this.#byTag[field.tag] = this.#byTag[field.itemTag] = member
     }
     this.#members = all
     this.#finishing = all.filter((member) => 'finish' in member)
+    const unset = Object.fromEntries([...properties, 'unknown'].map((name) => [name, undefined]))
+    this.#unset = { ...unset, ...defaults }
   }
 
   /** Reads the message from `start` to `end`. */
@@ -221,7 +228,7 @@ export class MessageCodec<Fields extends object> {
 
   /** Reads the message from the reader's position to `end`. */
   readAt(reader: Reader, end: number, source: EncodedRequest): Fields {
-    const fields: Values = this.create()
+    const fields: Values = { ...this.#unset }
     const byTag = this.#byTag
     let unknown: Uint8Array[] | undefined
     while (reader.pos < end) {

@@ -11,8 +11,12 @@ import { inlineYaml } from './print.ts'
 import { closest } from './suggest.ts'
 import type { YamlEntry, Node } from './yaml.ts'
 
-/** The input of all checks of one configuration, and the problems that they collect. */
+/** A check of one value: its place, and what all checks of one configuration share. */
 export interface Check {
+  /** The position of the value's key, or of the nearest map around it; a missing setting is reported there. */
+  readonly place: SourcePosition
+  /** The keys that lead to the value. */
+  readonly path: string
   readonly env: Readonly<Record<string, string | undefined>>
   /** The folder that relative files in a value of this origin start from. */
   readonly directoryOf: (place: SourcePosition) => string
@@ -39,36 +43,55 @@ export interface Checked {
 
 const UNSET: Checked = { value: undefined, shown: undefined }
 
-export function report(check: Check, place: SourcePosition, path: string, message: string, suggestion?: string): void {
-  check.problems.push({ severity: 'error', place, path, message, ...(suggestion !== undefined && { suggestion }) })
+/** The check of a whole configuration. */
+export function startCheck(
+  input: Pick<Check, 'env' | 'directoryOf' | 'files' | 'place'> & { problems?: Problem[] },
+): Check {
+  return { path: '', problems: [], changedDefaults: [], secrets: new Set(), ...input }
 }
 
-/**
- * Checks a map against its settings and fills in environment variables and defaults. `place`: the position of the map's
- * key, or of the nearest map around it; a missing setting is reported there.
- */
-export function checkSettings(
-  settings: Settings,
-  node: Node | undefined,
-  place: SourcePosition,
-  path: string,
-  check: Check,
-): Checked {
+/** Reports a mistake in the value. */
+export function report({ problems, place, path }: Check, message: string, suggestion?: string): void {
+  problems.push({ severity: 'error', place, path, message, ...(suggestion !== undefined && { suggestion }) })
+}
+
+/** Reports something that does not stop the configuration. */
+export function warn({ problems, place, path }: Check, message: string): void {
+  problems.push({ severity: 'warning', place, path, message })
+}
+
+/** Reports something that stops the configuration only if a pipeline uses it. */
+function reportIfUsed(check: Check, message: string): void {
+  if (check.unused === true) warn(check, message)
+  else report(check, message)
+}
+
+/** The check of the value under `name` in the same map. */
+export function below(check: Check, name: string, place = check.place): Check {
+  return { ...check, place, path: join(check.path, name) }
+}
+
+/** The check of an item of the same list. */
+export function itemOf(check: Check, index: number, place: SourcePosition): Check {
+  return { ...check, place, path: `${check.path}[${index}]` }
+}
+
+/** Checks a map against its settings and fills in environment variables and defaults. */
+export function checkSettings(settings: Settings, node: Node | undefined, check: Check): Checked {
   if (node !== undefined && node.kind !== 'map' && node.kind !== 'empty') {
-    report(check, node.place, path, `must be a map of settings, not ${article(node)}`)
+    report({ ...check, place: node.place }, `must be a map of settings, not ${article(node)}`)
     return UNSET
   }
   const entries = node?.kind === 'map' ? node.entries : new Map<string, YamlEntry>()
-  checkKeys(entries, Object.keys(settings), path, check)
+  checkKeys(entries, Object.keys(settings), check)
   const value: Record<string, unknown> = {}
   const shown: Record<string, unknown> = {}
   for (const [name, setting] of Object.entries(settings)) {
     const entry = entries.get(name)
-    const at = entry?.key ?? place
-    const below = join(path, name)
+    const inner = below(check, name, entry?.key)
     const checked = isSetting(setting)
-      ? checkSetting(setting, entry?.value, at, below, { ...check, secret: check.secret || isSecret(name, setting) })
-      : checkSettings(setting, entry?.value, at, below, check)
+      ? checkSetting(setting, entry?.value, { ...inner, secret: check.secret || isSecret(name, setting) })
+      : checkSettings(setting, entry?.value, inner)
     value[name] = checked.value
     if (checked.shown !== undefined) shown[name] = checked.shown
   }
@@ -76,33 +99,23 @@ export function checkSettings(
 }
 
 /** Reports every key that is not allowed. */
-export function checkKeys(
-  entries: ReadonlyMap<string, YamlEntry>,
-  allowed: readonly string[],
-  path: string,
-  check: Check,
-): void {
-  for (const [name, { key, value }] of entries) {
+export function checkKeys(entries: ReadonlyMap<string, YamlEntry>, allowed: readonly string[], check: Check): void {
+  const { path } = check
+  for (const [name, entry] of entries) {
     if (allowed.includes(name)) continue
-    const below = join(path, name)
-    const hint = collectorHint(below) ?? dottedKeyHint(name, key, value, allowed, path)
+    const inner = below(check, name, entry.key)
+    const hint = collectorHint(inner.path) ?? dottedKeyHint(name, entry, allowed, path)
     const what = path === '' ? 'section' : 'setting'
     const known = allowed.length === 0 ? `${path} has no settings` : `known ${what}s: ${allowed.join(', ')}`
-    report(
-      check,
-      key,
-      below,
-      hint ?? `unknown ${what}; ${known}`,
-      hint === undefined ? closest(name, allowed) : undefined,
-    )
+    if (hint === undefined) report(inner, `unknown ${what}; ${known}`, closest(name, allowed))
+    else report(inner, hint)
   }
 }
 
 /** The spelling to use if an allowed key that holds dots was divided at them. */
 function dottedKeyHint(
   name: string,
-  { source }: SourcePosition,
-  node: Node,
+  { key: { source }, value: node }: YamlEntry,
   allowed: readonly string[],
   path: string,
 ): string | undefined {
@@ -132,32 +145,22 @@ export function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
 }
 
-function checkSetting(
-  setting: Setting,
-  node: Node | undefined,
-  place: SourcePosition,
-  path: string,
-  check: Check,
-): Checked {
+function checkSetting(setting: Setting, node: Node | undefined, check: Check): Checked {
   const given = node === undefined || (node.kind === 'empty' && !takesEmpty(setting.format)) ? undefined : node
   const set = given ?? environmentNode(setting, check)
   if (set === undefined && setting.changed !== undefined && check.unused !== true) {
     const [before, now] = [setting.changed.from, setting.default].map((value) => `\`${inlineYaml(value)}\``)
     const message = `is unset, and its default changed from ${before} to ${now} in ${setting.changed.in}; set one of the two`
-    check.changedDefaults.push({ severity: 'warning', place, path, message })
+    check.changedDefaults.push({ severity: 'warning', place: check.place, path: check.path, message })
   }
   const source = set ?? defaultNode(setting)
   if (source !== undefined) {
-    const checked = checkFormat(setting.format, source, place, path, check)
+    const checked = checkFormat(setting.format, source, check)
     if (!(setting.default === null && checked.value === '')) return checked
   } else if (setting.default !== null) return UNSET
   const variables = setting.env === undefined ? '' : `; the environment variable ${setting.env.join(' or ')} can set it`
-  check.problems.push({
-    severity: check.unused === true ? 'warning' : 'error',
-    place: source?.place ?? place,
-    path,
-    message: `is required${source === undefined ? '' : ' and must not be empty'}${variables}`,
-  })
+  const empty = source === undefined ? '' : ' and must not be empty'
+  reportIfUsed({ ...check, place: source?.place ?? check.place }, `is required${empty}${variables}`)
   return UNSET
 }
 
@@ -189,19 +192,21 @@ export function nodeOf(value: unknown): Node {
 }
 
 /** Checks a value against its format. */
-export function checkFormat(format: Format, node: Node, place: SourcePosition, path: string, check: Check): Checked {
+export function checkFormat(format: Format, node: Node, outer: Check): Checked {
+  const check = { ...outer, place: node.place }
   if (typeof format === 'string' || 'length' in format) {
-    if (format !== 'tags') return checkScalar(format, node, path, check)
-    return node.kind === 'list' ? checkTagList(node, path, check) : checkTagsText(node, path, check)
+    if (format !== 'tags') return checkScalar(format, node, check)
+    return node.kind === 'list' ? checkTagList(node, check) : checkTagsText(node, check)
   }
-  if ('list' in format) return checkList(format.list, node, path, check)
-  if ('settings' in format) return checkSettings(format.settings, node, place, path, check)
+  if ('list' in format) return checkList(format.list, node, check)
+  if ('settings' in format) return checkSettings(format.settings, node, outer)
   if (node.kind === 'empty') return { value: {}, shown: {} }
-  if (node.kind !== 'map') return wrongKind(format, node, path, check)
+  if (node.kind !== 'map') return wrongKind(format, node, check)
   const items = Array.from(node.entries, ([name, { key, value }]) => {
-    if (name.includes('${')) report(check, key, join(path, name), 'only values are expanded, not keys')
-    const inner = { ...check, secret: check.secret || (isNamedLikeSecret(name) && holdsText(format.map)) }
-    return [name, checkFormat(format.map, value, key, join(path, name), inner)] as const
+    const inner = below(check, name, key)
+    if (name.includes('${')) report(inner, 'only values are expanded, not keys')
+    const secret = check.secret || (isNamedLikeSecret(name) && holdsText(format.map))
+    return [name, checkFormat(format.map, value, { ...inner, secret })] as const
   })
   return {
     value: Object.fromEntries(items.map(([name, { value }]) => [name, value])),
@@ -209,61 +214,54 @@ export function checkFormat(format: Format, node: Node, place: SourcePosition, p
   }
 }
 
-function checkList(item: Format, node: Node, path: string, check: Check): Checked {
-  if (node.kind !== 'list') return wrongKind({ list: item }, node, path, check)
-  const items = node.items.map((value, index) => checkFormat(item, value, value.place, `${path}[${index}]`, check))
+function checkList(item: Format, node: Node, check: Check): Checked {
+  if (node.kind !== 'list') return wrongKind({ list: item }, node, check)
+  const items = node.items.map((value, index) => checkFormat(item, value, itemOf(check, index, value.place)))
   return { value: items.map(({ value }) => value), shown: items.map(({ shown }) => shown) }
 }
 
 /** An entry that consists of one variable may be empty, as it may be between two commas: then it is no tag. */
-function checkTagList(node: ListNode, path: string, check: Check): Checked {
+function checkTagList(node: ListNode, check: Check): Checked {
   const items = node.items.filter((item) => {
     if (item.kind !== 'scalar' || item.literal === true || item.text === '') return true
     const { text, mistakes } = expandIn(item, check)
     return text !== '' || mistakes.length > 0
   })
-  return checkList('tag', { ...node, items }, path, check)
+  return checkList('tag', { ...node, items }, check)
 }
 
-function checkTagsText(node: Node, path: string, check: Check): Checked {
-  const text = node.kind === 'scalar' ? scalarText(node, path, check) : ''
-  if (node.kind !== 'scalar') return wrongKind('tags', node, path, check)
+function checkTagsText(node: Node, check: Check): Checked {
+  if (node.kind !== 'scalar') return wrongKind('tags', node, check)
+  const text = scalarText(node, check)
   if (text === undefined) return UNSET
   const literal = node.literal === true || text !== node.text
   const tags = text.trim() === '' ? [] : text.split(',').map((tag) => tag.trim())
   // An unset variable between two commas leaves nothing there.
   const items = tags.filter((tag) => tag !== '' || !literal).map((tag) => ({ ...node, text: tag, literal }))
-  return checkList('tag', { kind: 'list', place: node.place, items }, path, check)
+  return checkList('tag', { kind: 'list', place: node.place, items }, check)
 }
 
 type ScalarFormat = Parameters<typeof readText>[0]
 
-function checkScalar(format: ScalarFormat, node: Node, path: string, check: Check): Checked {
-  if (node.kind !== 'scalar') return wrongKind(format, node, path, check)
-  const text = scalarText(node, path, check)
+function checkScalar(format: ScalarFormat, node: Node, check: Check): Checked {
+  if (node.kind !== 'scalar') return wrongKind(format, node, check)
+  const text = scalarText(node, check)
   if (text === undefined) return UNSET
   const read = readText(format, text)
   if ('mistake' in read) {
     // Text from a variable or a file may be a secret.
     const open =
       check.secret !== true && node.literal !== true && text === node.text && !(format === 'url' && /[@?]/.test(text))
-    const suggestion = typeof format === 'string' ? formats[format].meant?.(text) : closest(text, format)
-    report(
-      check,
-      node.place,
-      path,
-      open ? `${read.mistake}, not "${text}"` : `must be ${describe(format)}`,
-      open ? suggestion : undefined,
-    )
+    if (!open) report(check, `must be ${describe(format)}`)
+    else {
+      const suggestion = typeof format === 'string' ? formats[format].meant?.(text) : closest(text, format)
+      report(check, `${read.mistake}, not "${text}"`, suggestion)
+    }
     return UNSET
   }
   if (text.includes(REDACTED)) {
-    report(
-      check,
-      node.place,
-      path,
-      'is the placeholder that print-config shows for a secret; write the secret itself, preferably as `${env:NAME}` or `${file:PATH}`',
-    )
+    const instead = 'write the secret itself, preferably as `${env:NAME}` or `${file:PATH}`'
+    report(check, `is the placeholder that print-config shows for a secret; ${instead}`)
     return UNSET
   }
   if (check.secret === true) return { value: read.value, shown: REDACTED }
@@ -301,17 +299,10 @@ type ScalarNode = Extract<Node, { kind: 'scalar' }>
 type ListNode = Extract<Node, { kind: 'list' }>
 
 /** The text of a scalar with all references expanded; undefined after a mistake. */
-function scalarText(node: ScalarNode, path: string, check: Check): string | undefined {
+function scalarText(node: ScalarNode, check: Check): string | undefined {
   const { text, mistakes, unbraced, pieces } = expandIn(node, check)
-  for (const { message, unset } of mistakes) {
-    check.problems.push({
-      severity: unset && check.unused === true ? 'warning' : 'error',
-      place: node.place,
-      path,
-      message,
-    })
-  }
-  for (const name of unbraced) reportUnbraced(name, node, path, check)
+  for (const { message, unset } of mistakes) (unset ? reportIfUsed : report)(check, message)
+  for (const name of unbraced) reportUnbraced(name, node, check)
   if (check.secret === true) addSecret(text, pieces, check)
   return mistakes.length === 0 ? text : undefined
 }
@@ -326,7 +317,7 @@ function expandIn({ text, literal, place }: ScalarNode, check: Check): Expansion
   return expand(text, { env: check.env, directory: check.directoryOf(place), read })
 }
 
-function reportUnbraced(name: string, { place, text }: ScalarNode, path: string, check: Check): void {
+function reportUnbraced(name: string, { text }: ScalarNode, check: Check): void {
   // The text behind the dollar may be part of a password.
   const open = check.secret !== true && !text.includes('@')
   const [found, variable, dollar] = open
@@ -334,17 +325,16 @@ function reportUnbraced(name: string, { place, text }: ScalarNode, path: string,
     : ['a name behind a dollar', '${env:NAME} for a variable', '$$ for a dollar']
   const message = `${found} stays as it is; write ${variable}, ${dollar}`
   // A text of tags is read as a whole, then tag by tag.
-  if (check.problems.some((problem) => problem.place === place && problem.message === message)) return
-  check.problems.push({ severity: 'warning', place, path, message })
+  if (!check.problems.some((known) => known.place === check.place && known.message === message)) warn(check, message)
 }
 
-function wrongKind(format: Format, node: Node, path: string, check: Check): Checked {
+function wrongKind(format: Format, node: Node, check: Check): Checked {
   const colon = format === 'tag' && node.kind === 'map' ? ', without a space after the colon' : ''
   const divided =
     node.kind === 'map' && isSet(node.place.source)
       ? '; a path with a key that holds dots is divided at `::` instead'
       : ''
-  report(check, node.place, path, `must be ${describe(format)}${colon}, not ${article(node)}${divided}`)
+  report(check, `must be ${describe(format)}${colon}, not ${article(node)}${divided}`)
   return UNSET
 }
 

@@ -8,12 +8,12 @@ import { withoutExit } from '../../process_exit.ts'
 import { isNameOf, isSpellingOf, listTypes, loadBuiltin, loadModule } from '../modules/load.ts'
 import { deliverySettings, deliverySettingsOf } from './settings.ts'
 import type { DeliveryConfig } from './settings.ts'
-import { checkSettings, join, report } from './check.ts'
+import { checkSettings, itemOf, join, report } from './check.ts'
 import type { Check, Checked } from './check.ts'
 import { collectorHint } from './collector.ts'
 import { declarationMistakes } from './declaration.ts'
 import { closest } from './suggest.ts'
-import type { YamlEntry, MapNode, Node } from './yaml.ts'
+import type { MapNode, Node } from './yaml.ts'
 
 /** The components that the modules export. */
 export interface Custom {
@@ -29,7 +29,7 @@ const UNKNOWN = 'unknown'
 
 /**
  * Loads the components of `specifiers`. All problems of a module are reported at its entry in `node`, the list of
- * modules.
+ * modules, which `check` is about.
  */
 export async function loadModules(
   specifiers: readonly (string | undefined)[],
@@ -44,7 +44,7 @@ export async function loadModules(
       continue
     }
     const { place } = node.items[index]
-    const fail = (message: string) => report(check, place, `modules[${index}]`, message)
+    const fail = (message: string) => report(itemOf(check, index, place), message)
     let exported: readonly unknown[]
     try {
       exported = await loadModule(specifier, check.directoryOf(place))
@@ -105,16 +105,11 @@ export async function findComponent(
  * Divides an id into type and name and reports any mistake in it. The rules are the Collector's
  * (component/identifiable.go, 2026).
  */
-export function parseId(
-  id: string,
-  place: SourcePosition,
-  path: string,
-  check: Check,
-): { type: string; name?: string } | undefined {
+export function parseId(id: string, check: Check): { type: string; name?: string } | undefined {
   const slash = id.indexOf('/')
   const type = slash < 0 ? id : id.slice(0, slash)
   const name = slash < 0 ? undefined : id.slice(slash + 1)
-  const fail = (message: string) => report(check, place, path, message)
+  const fail = (message: string) => report(check, message)
   if (id === '') return void fail('an id must not be empty; it has the form `type[/name]`')
   if (type === '') return void fail(`in "${id}" id: the part before / should not be empty`)
   if (name === '') return void fail(`in "${id}" id: the part after / should not be empty`)
@@ -134,8 +129,6 @@ export function parseId(
 export async function reportUnknownType(
   kind: ComponentKind,
   type: string,
-  place: SourcePosition,
-  path: string,
   { components, broken }: Custom,
   check: Check,
 ): Promise<void> {
@@ -147,7 +140,7 @@ export async function reportUnknownType(
   const meant = hint === undefined ? closest(type, types) : undefined
   if (broken.has(`${kind} ${type}`) || (broken.has(UNKNOWN) && hint === undefined && meant === undefined)) return
   const message = hint ?? `unknown type: "${type}"; the ${kind}s are ${types.join(', ')}; \`modules\` adds custom ones`
-  report(check, place, path, message, meant)
+  report(check, message, meant)
 }
 
 /** The settings of a component as they appear in the YAML: an exporter's own, together with those of the delivery around it. */
@@ -160,12 +153,10 @@ export function settingsOf(component: Component): Component['config'] {
 export function checkComponentSettings(
   component: Component,
   node: Node | undefined,
-  place: SourcePosition,
-  path: string,
   check: Check,
 ): { settings: { config: unknown; delivery?: DeliveryConfig }; shown: unknown } {
   const before = check.problems.length
-  const { value, shown }: Checked = checkSettings(settingsOf(component), node, place, path, check)
+  const { value, shown }: Checked = checkSettings(settingsOf(component), node, check)
   if (value === undefined) return { settings: { config: undefined }, shown }
   const all = value as Record<string, unknown>
   const isDelivery = ([name]: [string, unknown]) => component.kind === 'exporter' && name in deliverySettings
@@ -175,12 +166,12 @@ export function checkComponentSettings(
   const wrong = check.problems
     .slice(before)
     .filter(({ severity }) => severity === 'error' || check.unused === true)
-    .map((problem) => isDelivery([problem.path.slice(path.length + 1).split('.')[0], undefined]))
+    .map((problem) => isDelivery([problem.path.slice(check.path.length + 1).split('.')[0], undefined]))
   const findings = [
     ...(wrong.includes(false) ? [] : findingsOf(() => component.check?.(config as never))),
     ...(wrong.includes(true) || component.kind !== 'exporter' ? [] : deliveryFindings(delivery)),
   ]
-  reportFindings(findings, node, place, path, check)
+  reportFindings(findings, node, check)
   return { settings: component.kind === 'exporter' ? { config, delivery } : { config }, shown }
 }
 
@@ -188,33 +179,26 @@ export function checkComponentSettings(
 export function checkProcessors(
   { component, config }: { readonly component: ExporterComponent<Settings, Batch>; readonly config: unknown },
   processors: readonly ProcessorBefore[],
-  { key, value }: YamlEntry,
-  path: string,
+  node: Node,
   check: Check,
 ): void {
   const findings = findingsOf(() => component.checkProcessors?.(config as never, processors))
   // Several pipelines may lead to the same problem.
   const isNew = ({ message }: Finding) =>
-    !check.problems.some((known) => known.message === message && known.path.startsWith(`${path}.`))
-  reportFindings(findings.filter(isNew), value, key, path, check)
+    !check.problems.some((known) => known.message === message && known.path.startsWith(`${check.path}.`))
+  reportFindings(findings.filter(isNew), node, check)
 }
 
 /** Reports the findings of a rule, each at its setting or at the nearest one around it. */
-export function reportFindings(
-  findings: readonly Finding[],
-  node: Node | undefined,
-  place: SourcePosition,
-  path: string,
-  check: Check,
-) {
+export function reportFindings(findings: Iterable<Finding>, node: Node | undefined, check: Check): void {
   for (const { path: below, message, severity = 'error', suggestion } of findings) {
-    const { node: found, place: at } = locate(node, place, below)
+    const { node: found, place: at } = locate(node, check.place, below)
     // Text from a variable or a file may be a secret.
     const open = found?.kind === 'scalar' && !found.text.includes('${')
     check.problems.push({
       severity,
       place: at,
-      path: below === '' ? path : join(path, below),
+      path: below === '' ? check.path : join(check.path, below),
       message,
       ...(open && suggestion !== undefined && { suggestion }),
     })

@@ -2,12 +2,12 @@ import type { Component } from '../../component/define.ts'
 import type { ExporterComponent } from '../../component/exporter.ts'
 import type { ProcessorComponent } from '../../component/processor.ts'
 import type { ReceiverComponent } from '../../component/receiver.ts'
-import type { Settings } from '../../component/settings.ts'
+import type { Finding, Settings } from '../../component/settings.ts'
 import { ConfigError } from '../../errors.ts'
 import type { SourcePosition, Problem } from '../../errors.ts'
 import { memoryLimiterFindings } from '../../host/memory_limiter.ts'
 import { addressesTakenTwice, listenersIn } from './addresses.ts'
-import { checkFormat, checkKeys, checkSettings, join, report } from './check.ts'
+import { below, checkFormat, checkKeys, checkSettings, report, startCheck, warn } from './check.ts'
 import type { Check } from './check.ts'
 import {
   checkComponentSettings,
@@ -23,7 +23,7 @@ import { declarationMistakes } from './declaration.ts'
 import { inOrder, readInput } from './input.ts'
 import type { ConfigInput } from './input.ts'
 import { checkPipelines, checkSignals, SECTIONS, signalOf, signalsOf } from './pipelines.ts'
-import type { Section } from './pipelines.ts'
+import type { Ids, Section, SectionEntries } from './pipelines.ts'
 import { printYaml } from './print.ts'
 import { readReferences } from './references.ts'
 import { parseYaml } from './yaml.ts'
@@ -54,7 +54,7 @@ export interface ConfiguredExporter extends Configured<ExporterComponent<Setting
 }
 
 /** The components of one pipeline, by id. */
-export interface ConfiguredPipeline extends PipelineReferences {
+interface ConfiguredPipeline extends PipelineReferences {
   readonly signal: Signal
 }
 
@@ -100,19 +100,18 @@ export async function checkComponent(
   if (broken.length > 0) throw new ConfigError(broken)
   const directoryOf = () => process.cwd()
   const files = await readReferences(node, { env, directoryOf })
-  const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
-  for (const message of declarationMistakes(component)) report(check, { source }, '', message)
+  const check = startCheck({ env, directoryOf, files, problems, place: { source } })
+  for (const message of declarationMistakes(component)) report(check, message)
   throwErrors(problems)
   const [[id, entry] = ['', undefined], ...others] = node.kind === 'map' ? node.entries : []
   if (entry === undefined || others.length > 0) {
-    report(check, node.place, '', `must be the entry of one component, such as \`${component.type}: {...}\``)
+    report({ ...check, place: node.place }, `must be the entry of one component, such as \`${component.type}: {...}\``)
     throw new ConfigError(problems)
   }
-  const type = parseId(id, entry.key, id, check)?.type
-  if (type !== undefined && !isNameOf(type, component)) {
-    report(check, entry.key, id, `must be an entry of ${component.type}`)
-  }
-  const { settings } = checkComponentSettings(component, entry.value, entry.key, id, check)
+  const inner = below(check, id, entry.key)
+  const type = parseId(id, inner)?.type
+  if (type !== undefined && !isNameOf(type, component)) report(inner, `must be an entry of ${component.type}`)
+  const { settings } = checkComponentSettings(component, entry.value, inner)
   throwErrors(inOrder(problems, [source]))
   return settings
 }
@@ -122,62 +121,62 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const { root, problems, sources, directories } = await readInput(input, baseDirectory)
   const directoryOf = ({ source }: SourcePosition) => directories.get(source) ?? baseDirectory
   const files = await readReferences(root, { env, directoryOf })
-  const check: Check = { env, directoryOf, files, problems, changedDefaults: [], secrets: new Set() }
   const start: SourcePosition = { source: sources[0] ?? 'configuration', line: 1, column: 1 }
+  const check = startCheck({ env, directoryOf, files, problems, place: start })
   if (root.kind !== 'map') {
-    if (root.kind === 'empty') report(check, start, '', 'empty configuration file')
-    else report(check, root.place, '', 'must be a map of sections, like `receivers:`')
+    if (root.kind === 'empty') report(check, 'empty configuration file')
+    else report({ ...check, place: root.place }, 'must be a map of sections, like `receivers:`')
     throw new ConfigError(inOrder(problems, sources))
   }
-  checkKeys(root.entries, [...Object.keys(SECTIONS), 'service', 'modules'], '', check)
+  checkKeys(root.entries, [...Object.keys(SECTIONS), 'service', 'modules'], check)
 
-  const modulesEntry = root.entries.get('modules')
-  const modules =
-    modulesEntry && checkFormat(modulesSetting.format, modulesEntry.value, modulesEntry.key, 'modules', check)
-  const custom = await loadModules((modules?.value ?? []) as string[], modulesEntry?.value, check)
+  const sectionOf = (name: string) => {
+    const entry = root.entries.get(name)
+    return { node: entry?.value, check: below(check, name, entry?.key) }
+  }
+  const inModules = sectionOf('modules')
+  const modules = inModules.node && checkFormat(modulesSetting.format, inModules.node, inModules.check)
+  const custom = await loadModules((modules?.value ?? []) as string[], inModules.node, inModules.check)
 
-  const serviceEntry = root.entries.get('service')
-  const serviceKey = serviceEntry?.key ?? start
-  const service = checkSettings(serviceSection, serviceEntry?.value, serviceKey, 'service', check)
-  const { pipelines = {}, ...serviceConfig } = (service.value ?? {}) as Partial<ServiceConfig> & {
+  const inService = sectionOf('service')
+  const service = checkSettings(serviceSection, inService.node, inService.check)
+  const { pipelines: checked = {}, ...serviceConfig } = (service.value ?? {}) as Partial<ServiceConfig> & {
     pipelines?: Record<string, PipelineReferences>
   }
-  if (serviceConfig.start_timeout === 0) {
-    const message = 'must be longer than 0s'
-    reportFindings([{ path: 'start_timeout', message }], serviceEntry?.value, serviceKey, 'service', check)
-  }
-  const limiterPath = 'service.memory_limiter'
-  if (serviceConfig.memory_limiter !== undefined && !problems.some(({ path }) => path.startsWith(limiterPath))) {
-    const findings = memoryLimiterFindings(serviceConfig.memory_limiter)
-    const { key, value } = entriesOf(root, 'service').get('memory_limiter') as YamlEntry
-    reportFindings([...findings], value, key, limiterPath, check)
-  }
+  const isLimiterRight = !problems.some(({ path }) => path.startsWith('service.memory_limiter'))
+  reportFindings(serviceFindings(serviceConfig, isLimiterRight), inService.node, inService.check)
   const entries = {
-    receivers: entriesOf(root, 'receivers', check),
-    processors: entriesOf(root, 'processors', check),
-    exporters: entriesOf(root, 'exporters', check),
+    receivers: componentsIn(sectionOf('receivers')),
+    processors: componentsIn(sectionOf('processors')),
+    exporters: componentsIn(sectionOf('exporters')),
   }
-  const pipelineEntries = entriesOf(serviceEntry?.value, 'pipelines')
-  const used = checkPipelines(pipelineEntries, pipelines, serviceKey, entries, check)
+  const written = inService.node?.kind === 'map' ? inService.node.entries.get('pipelines')?.value : undefined
+  const inPipelines = below(inService.check, 'pipelines')
+  const pipelines = { entries: written?.kind === 'map' ? written.entries : new Map<string, YamlEntry>(), checked }
+  const used = checkPipelines(pipelines, entries, inPipelines)
 
-  const receivers = await checkSection('receivers', entries.receivers, used.receivers, custom, check)
-  const processors = await checkSection('processors', entries.processors, used.processors, custom, check)
-  const exporters = await checkSection('exporters', entries.exporters, used.exporters, custom, check)
+  const found = { entries, used, custom }
+  const receivers = await checkSection('receivers', found, check)
+  const processors = await checkSection('processors', found, check)
+  const exporters = await checkSection('exporters', found, check)
   const sections = { receivers, processors, exporters }
-  const componentOf = (section: Section, id: string) => sections[section].configured.get(id)?.component
-  const typesFor = async (kind: Component['kind'], signal: Signal) =>
-    [...(await listBuiltins(kind)), ...custom.components.filter((component) => component.kind === kind)]
-      .filter((component) => signalsOf(component).includes(signal))
-      .map(({ type }) => type)
-  await checkSignals(pipelineEntries, pipelines, componentOf, typesFor, check)
+  const known = {
+    find: (section: Section, id: string) => sections[section].configured.get(id)?.component,
+    typesFor: async (kind: Component['kind'], signal: Signal) =>
+      [...(await listBuiltins(kind)), ...custom.components.filter((component) => component.kind === kind)]
+        .filter((component) => signalsOf(component).includes(signal))
+        .map(({ type }) => type),
+  }
+  await checkSignals(pipelines, known, inPipelines)
   throwErrors(inOrder(problems, sources))
-  for (const references of Object.values(pipelines)) {
+  for (const references of Object.values(checked)) {
     const before = references.processors
       .flatMap((id) => processors.configured.get(id) ?? [])
       .map(({ id, component, config }) => ({ id, type: component.type, config }))
     for (const id of references.exporters) {
       const exporter = exporters.configured.get(id) as ConfiguredExporter
-      checkProcessors(exporter, before, entries.exporters.get(id) as YamlEntry, join('exporters', id), check)
+      const { key, value } = entries.exporters.get(id) as YamlEntry
+      checkProcessors(exporter, before, value, below(below(check, 'exporters'), id, key))
     }
   }
   const listeners = [...receivers.configured].flatMap(([id, { component, config, used }]) =>
@@ -186,7 +185,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
   const isServed = ({ path }: { path: string }) =>
     path !== 'service.telemetry.metrics.address' || serviceConfig.telemetry?.metrics.level !== 'none'
   listeners.push(...[...listenersIn(serviceSettings, serviceConfig, 'service')].filter(isServed))
-  reportFindings([...addressesTakenTwice(listeners)], root, start, '', check)
+  reportFindings(addressesTakenTwice(listeners), root, check)
   const warnings = inOrder(problems, sources)
   throwErrors(warnings)
   return {
@@ -195,7 +194,7 @@ async function readConfig(input: ConfigInput): Promise<{ config: PipelineConfig;
       processors: processors.configured as PipelineConfig['processors'],
       exporters: exporters.configured as ReadonlyMap<string, Configured<Component>> as PipelineConfig['exporters'],
       pipelines: new Map(
-        Object.entries(pipelines).map(([id, references]) => [id, { ...references, signal: signalOf(id) }]),
+        Object.entries(checked).map(([id, references]) => [id, { ...references, signal: signalOf(id) }]),
       ),
       service: serviceConfig as ServiceConfig,
       warnings,
@@ -221,12 +220,20 @@ const serviceSection = {
   },
 } as const satisfies Settings
 
-/** The entries of the map below `name`. */
-function entriesOf(node: Node | undefined, name: string, check?: Check): ReadonlyMap<string, YamlEntry> {
-  const value = node?.kind === 'map' ? node.entries.get(name)?.value : undefined
-  if (value?.kind === 'map') return value.entries
-  if (value !== undefined && value.kind !== 'empty' && check !== undefined) {
-    report(check, value.place, name, 'must be a map from ids, `type[/name]`, to their settings')
+/** The mistakes in `service` that the formats of its settings cannot express. */
+function* serviceFindings(service: Partial<ServiceConfig>, isLimiterRight: boolean): Generator<Finding> {
+  if (service.start_timeout === 0) yield { path: 'start_timeout', message: 'must be longer than 0s' }
+  if (service.memory_limiter === undefined || !isLimiterRight) return
+  for (const finding of memoryLimiterFindings(service.memory_limiter)) {
+    yield { ...finding, path: finding.path === '' ? 'memory_limiter' : `memory_limiter.${finding.path}` }
+  }
+}
+
+/** The components that a section holds, by id. */
+function componentsIn({ node, check }: { node: Node | undefined; check: Check }): ReadonlyMap<string, YamlEntry> {
+  if (node?.kind === 'map') return node.entries
+  if (node !== undefined && node.kind !== 'empty') {
+    report({ ...check, place: node.place }, 'must be a map from ids, `type[/name]`, to their settings')
   }
   return new Map()
 }
@@ -234,40 +241,36 @@ function entriesOf(node: Node | undefined, name: string, check?: Check): Readonl
 /** Checks the components of one section. */
 async function checkSection(
   section: Section,
-  entries: ReadonlyMap<string, YamlEntry>,
-  used: ReadonlySet<string>,
-  custom: Custom,
+  found: { readonly entries: SectionEntries; readonly used: Ids; readonly custom: Custom },
   check: Check,
 ): Promise<{ configured: Map<string, Configured<Component>>; shown: Record<string, unknown> }> {
   const configured = new Map<string, Configured<Component>>()
   const shown: Record<string, unknown> = {}
-  for (const [id, { key, value }] of entries) {
-    const path = join(section, id)
-    const type = parseId(id, key, path, check)?.type
+  for (const [id, { key, value }] of found.entries[section]) {
+    const used = found.used[section].has(id)
+    const inner = { ...below(below(check, section), id, key), unused: !used }
+    const type = parseId(id, inner)?.type
     if (type === undefined) continue
-    if (section === 'exporters') checkDeliveryId(id, key, path, check)
-    const component = await findComponent(SECTIONS[section], type, custom)
+    if (section === 'exporters') checkDeliveryId(id, inner)
+    const component = await findComponent(SECTIONS[section], type, found.custom)
     if (component === undefined) {
-      await reportUnknownType(SECTIONS[section], type, key, path, custom, check)
+      await reportUnknownType(SECTIONS[section], type, found.custom, inner)
       continue
     }
-    const inner = { ...check, unused: !used.has(id) }
-    if (inner.unused) {
-      check.problems.push({ severity: 'warning', place: key, path, message: 'is not used by any pipeline' })
-    }
-    const checked = checkComponentSettings(component, value, key, path, inner)
-    configured.set(id, { id, component, place: key, used: used.has(id), ...checked.settings })
+    if (!used) warn(inner, 'is not used by any pipeline')
+    const checked = checkComponentSettings(component, value, inner)
+    configured.set(id, { id, component, place: key, used, ...checked.settings })
     shown[id] = checked.shown
   }
   return { configured, shown }
 }
 
 /** An exporter that is called like a signal of another would have its queue in the same folder, and its balance under the same name. */
-function checkDeliveryId(id: string, place: SourcePosition, path: string, check: Check): void {
+function checkDeliveryId(id: string, check: Check): void {
   const { exporter, signal } = readDeliveryId(id)
   if (exporter === id) return
   const message = `must not end in ":${signal}", since the queue of exporter "${exporter}" for ${signal} has this name`
-  report(check, place, path, `${message}; use another, like "${exporter}_${signal}"`)
+  report(check, `${message}; use another, like "${exporter}_${signal}"`)
 }
 
 function throwErrors(problems: readonly Problem[]): void {

@@ -4,8 +4,7 @@ import { formats } from '../../formats.ts'
 import type { Signal } from '../../otlp/signal.ts'
 import { SIGNALS } from '../../otlp/signals.ts'
 import { deliverySettings } from './settings.ts'
-import { checkFormat, join, nodeOf } from './check.ts'
-import type { Check } from './check.ts'
+import { checkFormat, join, nodeOf, startCheck } from './check.ts'
 
 const TYPE = /^[a-z][a-z0-9_]{0,62}$/
 
@@ -135,12 +134,9 @@ function* formatMistakes(format: unknown, path: string): Generator<string> {
 }
 
 function* defaultMistakes(format: Format, value: unknown, path: string): Generator<string> {
-  const check: Check = {
-    ...{ env: {}, directoryOf: () => '/', files: new Map<string, string>() },
-    ...{ problems: [], changedDefaults: [], secrets: new Set<string>() },
-  }
   const node = nodeOf(value)
-  checkFormat(format, node, node.place, '', check)
+  const check = startCheck({ place: node.place, env: {}, directoryOf: () => '/', files: new Map() })
+  checkFormat(format, node, check)
   for (const { path: below, message } of check.problems) yield `${path}${below === '' ? '' : ` (${below})`} ${message}`
 }
 

@@ -14,7 +14,7 @@ export interface Expansion {
 /** The name of an environment variable at the beginning of a text. */
 const VARIABLE = /^[A-Za-z_]\w*/
 
-export interface Surroundings {
+interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The folder that relative files start from. */
   readonly directory: string

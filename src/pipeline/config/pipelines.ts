@@ -1,9 +1,8 @@
 import type { Component, ComponentKind } from '../../component/define.ts'
-import type { SourcePosition } from '../../errors.ts'
 import type { Signal } from '../../otlp/signal.ts'
 import { SIGNALS } from '../../otlp/signals.ts'
 import type { PipelineReferences } from './settings.ts'
-import { join, report } from './check.ts'
+import { below, itemOf, report } from './check.ts'
 import type { Check } from './check.ts'
 import { collectorHint } from './collector.ts'
 import { parseId } from './components.ts'
@@ -16,50 +15,61 @@ export const SECTIONS = { receivers: 'receiver', processors: 'processor', export
 export type Section = keyof typeof SECTIONS
 
 /** Ids of components by section. */
-type Ids = Readonly<Record<Section, ReadonlySet<string>>>
+export type Ids = Readonly<Record<Section, ReadonlySet<string>>>
 
-type SectionEntries = Readonly<Record<Section, ReadonlyMap<string, YamlEntry>>>
+export type SectionEntries = Readonly<Record<Section, ReadonlyMap<string, YamlEntry>>>
+
+/** The pipelines: as they are written, and as they were checked. */
+interface Pipelines {
+  readonly entries: ReadonlyMap<string, YamlEntry>
+  readonly checked: Readonly<Record<string, PipelineReferences | undefined>>
+}
 
 /**
  * Checks the ids that pipelines name against the configured components, and returns the ids that at least one pipeline
- * uses. `entries`: the pipelines with their positions; `pipelines`: the same, checked.
+ * uses. `check` is about the map of the pipelines.
  */
-export function checkPipelines(
-  entries: ReadonlyMap<string, YamlEntry>,
-  pipelines: Readonly<Record<string, PipelineReferences | undefined>>,
-  place: SourcePosition,
-  configured: SectionEntries,
-  check: Check,
-): Ids {
+export function checkPipelines(pipelines: Pipelines, configured: SectionEntries, check: Check): Ids {
   const used = { receivers: new Set<string>(), processors: new Set<string>(), exporters: new Set<string>() }
+  const { entries, checked } = pipelines
   if (entries.size === 0) {
     const example = '`pipelines: { metrics: { receivers: [host_metrics], exporters: [debug] } }`'
-    report(check, place, 'service.pipelines', `service must have at least one pipeline, like ${example}`)
+    report(check, `service must have at least one pipeline, like ${example}`)
   }
   for (const [id, { key, value }] of entries) {
-    const path = join('service.pipelines', id)
-    checkSignal(id, key, path, check)
-    const references = pipelines[id]
-    if (references === undefined) continue
-    for (const section of Object.keys(SECTIONS) as Section[]) {
+    const inPipeline = below(check, id, key)
+    checkSignal(id, inPipeline)
+    for (const section of ['receivers', 'exporters'] as const) {
+      if (checked[id]?.[section]?.length !== 0) continue
       const entry = value.kind === 'map' ? value.entries.get(section) : undefined
-      const places = entry?.value.kind === 'list' ? entry.value.items.map((item) => item.place) : []
-      const ids = references[section] as readonly (string | undefined)[] | undefined
-      if (ids?.length === 0 && section !== 'processors') {
-        report(check, entry?.key ?? key, join(path, section), `must have at least one ${SECTIONS[section]}`)
-      }
-      for (const [index, reference] of ids?.entries() ?? []) {
-        if (reference === undefined) continue
-        const mistake: [message: string, suggestion?: string] | undefined =
-          ids!.indexOf(reference) < index
-            ? [`references ${SECTIONS[section]} "${reference}" multiple times`]
-            : referenceMistake(reference, section, configured)
-        if (mistake === undefined) used[section].add(reference)
-        else report(check, places[index] ?? key, `${join(path, section)}[${index}]`, ...mistake)
+      report(below(inPipeline, section, entry?.key), `must have at least one ${SECTIONS[section]}`)
+    }
+  }
+  for (const { section, id, isRepeated, check: place } of namedIn(pipelines, check)) {
+    const mistake: [message: string, suggestion?: string] | undefined = isRepeated
+      ? [`references ${SECTIONS[section]} "${id}" multiple times`]
+      : referenceMistake(id, section, configured)
+    if (mistake === undefined) used[section].add(id)
+    else report(place, ...mistake)
+  }
+  return used
+}
+
+/** Every id that a pipeline names. */
+function* namedIn({ entries, checked }: Pipelines, check: Check) {
+  for (const [pipeline, { key, value }] of entries) {
+    for (const section of Object.keys(SECTIONS) as Section[]) {
+      const list = value.kind === 'map' ? value.entries.get(section)?.value : undefined
+      const places = list?.kind === 'list' ? list.items.map(({ place }) => place) : []
+      const inSection = below(below(check, pipeline), section)
+      const ids = (checked[pipeline]?.[section] ?? []) as readonly (string | undefined)[]
+      for (const [index, id] of ids.entries()) {
+        if (id === undefined) continue
+        const isRepeated = ids.indexOf(id) < index
+        yield { pipeline, section, id, isRepeated, check: itemOf(inSection, index, places[index] ?? key) }
       }
     }
   }
-  return used
 }
 
 /** The signal of a pipeline, from its id, such as `logs/app`. */
@@ -72,42 +82,34 @@ export function signalsOf({ signals }: Pick<Component, 'signals'>): readonly Sig
   return signals ?? ['metrics']
 }
 
-function checkSignal(id: string, place: SourcePosition, path: string, check: Check): void {
-  const signal = parseId(id, place, path, check)?.type
+function checkSignal(id: string, check: Check): void {
+  const signal = parseId(id, check)?.type
   if (signal === undefined || SIGNALS.includes(signal as Signal)) return
   const kinds = SIGNALS.map((known) => `\`${known}\``).join(', ')
   const message =
-    collectorHint(path) ?? `unknown signal "${signal}"; a pipeline is one of ${kinds}, or of these with \`/<name>\``
-  report(check, place, path, message, closest(signal, SIGNALS))
+    collectorHint(check.path) ??
+    `unknown signal "${signal}"; a pipeline is one of ${kinds}, or of these with \`/<name>\``
+  report(check, message, closest(signal, SIGNALS))
 }
 
-/**
- * Reports components that do not serve the signal of a pipeline that names them. `typesFor`: the types of a kind that do.
- */
-export async function checkSignals(
-  entries: ReadonlyMap<string, YamlEntry>,
-  pipelines: Readonly<Record<string, PipelineReferences | undefined>>,
-  componentOf: (section: Section, id: string) => Component | undefined,
-  typesFor: (kind: ComponentKind, signal: Signal) => Promise<readonly string[]>,
-  check: Check,
-): Promise<void> {
-  for (const [id, { key, value }] of entries) {
-    const signal = signalOf(id)
-    const references = pipelines[id]
-    if (references === undefined || !SIGNALS.includes(signal)) continue
-    for (const [section, kind] of Object.entries(SECTIONS) as [Section, ComponentKind][]) {
-      const entry = value.kind === 'map' ? value.entries.get(section)?.value : undefined
-      for (const [index, reference] of references[section]?.entries() ?? []) {
-        const component = componentOf(section, reference)
-        if (component === undefined || signalsOf(component).includes(signal)) continue
-        const place = entry?.kind === 'list' ? (entry.items[index]?.place ?? key) : key
-        const fitting = await typesFor(kind, signal)
-        const instead =
-          fitting.length === 0 ? `there is no ${kind} for ${signal}` : `for ${signal} there are ${fitting.join(', ')}`
-        const message = `${kind} "${reference}" is for ${signalsOf(component).join(' and ')}, not for ${signal}; ${instead}`
-        report(check, place, `${join(join('service.pipelines', id), section)}[${index}]`, message)
-      }
-    }
+/** The components that pipelines may name. */
+interface Known {
+  find(section: Section, id: string): Component | undefined
+  /** The types of a kind that serve a signal. */
+  typesFor(kind: ComponentKind, signal: Signal): Promise<readonly string[]>
+}
+
+/** Reports components that do not serve the signal of a pipeline that names them. */
+export async function checkSignals(pipelines: Pipelines, known: Known, check: Check): Promise<void> {
+  for (const { pipeline, section, id, check: place } of namedIn(pipelines, check)) {
+    const signal = signalOf(pipeline)
+    const component = known.find(section, id)
+    if (!SIGNALS.includes(signal) || component === undefined || signalsOf(component).includes(signal)) continue
+    const kind = SECTIONS[section]
+    const fitting = await known.typesFor(kind, signal)
+    const instead =
+      fitting.length === 0 ? `there is no ${kind} for ${signal}` : `for ${signal} there are ${fitting.join(', ')}`
+    report(place, `${kind} "${id}" is for ${signalsOf(component).join(' and ')}, not for ${signal}; ${instead}`)
   }
 }
 

@@ -15,7 +15,7 @@ import type { Stop } from './stop.ts'
 /** Batches that may wait for room in a full queue, behind a large one or for a reload; further ones are refused. */
 const MAX_WAITING = 1000
 
-export interface AdmissionOptions {
+interface AdmissionOptions {
   readonly queue: Queue
   readonly counting: Counting
   readonly preparation: Preparation

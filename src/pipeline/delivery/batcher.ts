@@ -5,7 +5,7 @@ import type { Queue, QueueConfig, Taken } from '../queue/queue.ts'
 /** A batch of so many items does not wait to be joined with more, so that encoding it stays quick. */
 const MAX_JOINED = 100_000
 
-export interface BatcherOptions {
+interface BatcherOptions {
   readonly queue: Queue
   readonly config: QueueConfig
   readonly type: SignalType
@@ -20,11 +20,6 @@ export interface BatcherOptions {
 export class Batcher {
   /** Parts of a split batch, and batches to be encoded again, which are sent next. */
   readonly #ready: Taken[] = []
-  readonly #queue: Queue
-  readonly #type: SignalType
-  readonly #clock: Clock
-  readonly #wasEncoded: BatcherOptions['wasEncoded']
-  readonly #due: () => void
   #config: QueueConfig
   /** Waits until the batches left in the queue are sent. */
   #timer: Timer | undefined
@@ -34,13 +29,8 @@ export class Batcher {
   /** The batches in the queue are sent now. */
   #flushing = false
 
-  constructor({ queue, config, type, clock, wasEncoded, due }: BatcherOptions) {
-    this.#queue = queue
-    this.#config = config
-    this.#type = type
-    this.#clock = clock
-    this.#wasEncoded = wasEncoded
-    this.#due = due
+  constructor(private readonly options: BatcherOptions) {
+    this.#config = options.config
   }
 
   configure(config: QueueConfig): void {
@@ -54,7 +44,7 @@ export class Batcher {
 
   /** Whether nothing is left. */
   get isEmpty(): boolean {
-    return this.#ready.length === 0 && this.#queue.length === 0
+    return this.#ready.length === 0 && this.options.queue.length === 0
   }
 
   /** Makes a batch the next one to send. */
@@ -83,13 +73,13 @@ export class Batcher {
   }
 
   stop(): void {
-    this.#clock.clearTimeout(this.#timer)
+    this.options.clock.clearTimeout(this.#timer)
   }
 
   /** The next batch that would be lost with the process. */
   nextInMemory(): Taken | undefined {
     const place = this.#ready.findIndex(({ stored }) => !stored)
-    return place === -1 ? this.#queue.shiftHeld() : this.#ready.splice(place, 1)[0]
+    return place === -1 ? this.options.queue.shiftHeld() : this.#ready.splice(place, 1)[0]
   }
 
   /** The next batch to send; `undefined` if there is none yet. */
@@ -98,20 +88,20 @@ export class Batcher {
     if (ready !== undefined) return ready
     const { batch, join_interval } = this.#config
     const joins = batch !== undefined || join_interval > 0
-    if (!joins || this.#queue.items === 0) return this.#queue.shift()
+    if (!joins || this.options.queue.items === 0) return this.options.queue.shift()
     const wait = this.#waitToGrow()
     this.stop()
     if (wait > 0) {
-      this.#timer = this.#clock.setTimeout(() => this.#due(), Math.ceil(wait))
+      this.#timer = this.options.clock.setTimeout(() => this.options.due(), Math.ceil(wait))
       return undefined
     }
-    this.#lastTaken = this.#clock.monotonic()
+    this.#lastTaken = this.options.clock.monotonic()
     this.#flushAt = undefined
     const { min_size = 0, max_size = 0 } = batch ?? {}
     const joined = this.#join(Math.max(min_size, max_size, join_interval > 0 ? MAX_JOINED : 0))
     // Data joined for a destination that keeps one value a second has to be encoded in one piece.
     if (joined === undefined || max_size === 0 || join_interval > 0) return joined
-    const parts = this.#type.split(joined.batch, max_size)
+    const parts = this.options.type.split(joined.batch, max_size)
     let left = parts.length
     const done = (): void => {
       if (--left === 0) joined.done()
@@ -124,14 +114,14 @@ export class Batcher {
   #waitToGrow(): number {
     if (this.#flushing) return 0
     const { batch, join_interval } = this.#config
-    const now = this.#clock.monotonic()
-    const { items } = this.#queue
+    const now = this.options.clock.monotonic()
+    const { items } = this.options.queue
     let until = -Infinity
     if (batch !== undefined && items < batch.min_size) until = this.#flushAt ??= now + batch.flush_timeout
     if (join_interval === 0 || items >= MAX_JOINED) return until - now
     // A batch that has waited for a whole interval is part of a backlog.
-    const { oldest = Infinity } = this.#queue.status()
-    if (this.#clock.now() - oldest >= join_interval) return until - now
+    const { oldest = Infinity } = this.options.queue.status()
+    if (this.options.clock.now() - oldest >= join_interval) return until - now
     return Math.max(until, this.#lastTaken + join_interval) - now
   }
 
@@ -139,10 +129,10 @@ export class Batcher {
   #join(size: number): Taken | undefined {
     const joined: Taken[] = []
     for (let items = 0; items === 0 || items < size;) {
-      const next = this.#queue.shift()
+      const next = this.options.queue.shift()
       if (next === undefined) break
       // Only a batch on disk can be left there at a stop, so the two kinds are not joined. An encoded batch may have arrived as it was.
-      const wasEncoded = this.#wasEncoded(next.batch)
+      const wasEncoded = this.options.wasEncoded(next.batch)
       if (joined.length > 0 && (wasEncoded || next.stored !== joined[0].stored)) {
         this.#ready.push(next)
         break
@@ -153,7 +143,7 @@ export class Batcher {
     }
     if (joined.length < 2) return joined[0]
     return {
-      batch: this.#type.merge(joined.map(({ batch }) => batch)),
+      batch: this.options.type.merge(joined.map(({ batch }) => batch)),
       stored: joined[0].stored,
       since: joined[0].since,
       done: () => joined.forEach(({ done }) => done()),

@@ -4,7 +4,7 @@ import type { DeliveryError } from '../../errors.ts'
 import type { DeliveryConfig } from '../config/settings.ts'
 
 /** The state of one request; times are those of the monotonic clock. */
-export interface Attempts {
+interface Attempts {
   /** Failed attempts. */
   failures: number
   /** The time since which, or from which, it can be sent. */

@@ -23,7 +23,7 @@ class Consumer extends Linked<Consumer> {
   }
 }
 
-export interface ConsumersOptions {
+interface ConsumersOptions {
   readonly counting: Counting
   readonly encoding: Encoding
   readonly shared: Shared

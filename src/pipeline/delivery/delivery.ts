@@ -37,7 +37,7 @@ import { Stop } from './stop.ts'
  * waits in the queue of the delivery that takes this one's place.
  */
 
-export interface DeliveryOptions {
+interface DeliveryOptions {
   readonly exporter: AnyExporter
   readonly config: DeliveryConfig
   /** Says also which exporter it is, and which signal is delivered to it. */
@@ -150,9 +150,9 @@ export class Delivery implements Shedder {
         this.#counting.sheet.restored += items
         this.#counting.queue(items)
       },
-      lost: (reason: string, items: number) => {
+      lost: (items: number) => {
         this.#counting.queue(-items)
-        this.#counting.sheet.lost(reason, items)
+        this.#counting.sheet.lost('corrupt', items)
       },
       recovered: () => this.#handover.storeAll(),
     }

@@ -6,7 +6,7 @@ import type { Counting, Leftovers } from './counting.ts'
 import type { Handover } from './handover.ts'
 import type { Stop } from './stop.ts'
 
-export interface DrainingOptions {
+interface DrainingOptions {
   readonly queue: Queue
   readonly counting: Counting
   readonly admission: Admission

@@ -14,7 +14,7 @@ import type { AnyExporter, Sending } from './sending.ts'
 type Requests = Iterable<ExportRequest>
 
 /** What an exporter made of a batch of which nothing has come to an end. */
-export interface Encoded {
+interface Encoded {
   readonly exporter: AnyExporter
   /** The batch as far as it was timely. */
   readonly timely: Batch
@@ -22,7 +22,7 @@ export interface Encoded {
   readonly said: readonly Said[]
 }
 
-export interface EncodingOptions {
+interface EncodingOptions {
   readonly queue: Queue
   readonly counting: Counting
   readonly clock: Clock

@@ -17,7 +17,7 @@ import type { Stop } from './stop.ts'
 
 const NOTHING = new Uint8Array()
 
-export interface HandoverOptions {
+interface HandoverOptions {
   readonly exporter: AnyExporter
   readonly config: DeliveryConfig
   /** Whether the exporter's memory is about the batches of this delivery. */

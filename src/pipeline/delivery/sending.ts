@@ -41,7 +41,7 @@ const STOPPING = 'The process is stopping.'
 /** Whatever the signal, and whatever it makes of a batch. */
 export type AnyExporter = Exporter<ExportRequest, Batch>
 
-export interface SendingOptions {
+interface SendingOptions {
   readonly exporter: AnyExporter
   readonly config: DeliveryConfig
   readonly counting: Counting

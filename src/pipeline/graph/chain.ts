@@ -15,7 +15,7 @@ import type { PipelineSheet, ProcessorSheet } from '../telemetry/telemetry.ts'
 
 type Processor = ProcessorComponent<Settings, Batch>
 
-export interface StageOptions {
+interface StageOptions {
   readonly configured: Configured<Processor>
   readonly created: ReturnType<Processor['create']>
   readonly lifetime: Lifetime

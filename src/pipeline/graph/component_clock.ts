@@ -3,7 +3,7 @@ import { schedulerOf, sleepBy } from '../../time/clock.ts'
 import type { Clock, Timer } from '../../time/clock.ts'
 
 /** The clock that one component is given. */
-export interface ComponentClock extends Clock {
+interface ComponentClock extends Clock {
   /** The component starts: from now on, its waits are its own. */
   begin(): void
   /** Stops all timers of a component that never starts. A promise that waits for one never settles, and no other timer fires. */

@@ -38,7 +38,7 @@ const MAX_BEHIND = 1000
 /** Milliseconds after which a batch that a processor still holds is reported. */
 const SLOW = 30_000
 
-export interface Guarded {
+interface Guarded {
   readonly changes: ProcessorComponent['changes']
   readonly sheet: PipelineSheet
   readonly log: Logger

@@ -29,7 +29,7 @@ import type { Source } from './receiver.ts'
 import type { ExporterSheet, Telemetry } from '../telemetry/telemetry.ts'
 
 /** An exporter with the deliveries around it, one for each signal; either may outlive the settings of the other. */
-export interface Destination {
+interface Destination {
   readonly configured: ConfiguredExporter
   readonly exporter: AnyExporter
   readonly lifetime: Lifetime

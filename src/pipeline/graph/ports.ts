@@ -13,7 +13,7 @@ import type { Logger } from '../../component/logger.ts'
 const PROBE_DELAY = 200
 
 /** The owner of a port. While it is `leaving`, another may take over its ports. */
-export interface PortOwner {
+interface PortOwner {
   readonly leaving: boolean
 }
 

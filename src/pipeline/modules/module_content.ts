@@ -17,7 +17,7 @@ const MAX_SIZE = 64 * 2 ** 20
 /** Tried if an import leaves the extension out. */
 const EXTENSIONS = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json']
 
-export interface ModuleContent {
+interface ModuleContent {
   /** The same as long as no file has changed. */
   readonly digest: string
   /** The module and all files that it imports by relative paths, directly or indirectly. Packages are not searched. */

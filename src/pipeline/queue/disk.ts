@@ -32,20 +32,20 @@ const MAX_HELD = 64 * 2 ** 20
 const NOTHING = Buffer.alloc(0)
 
 /** What a queue on disk tells the delivery around it. */
-export interface QueueEvents {
+interface QueueEvents {
   /** There may be something to `shift`, or room to `push`. */
   changed(): void
   /** Items came back from an earlier process. */
   restored(items: number): void
-  /** Waiting items are gone. */
-  lost(reason: string, items: number): void
+  /** Waiting items are gone, because the disk or a file is damaged. */
+  lost(items: number): void
   /** The disk takes batches again, also those that were handed out while it did not. */
   recovered(): void
 }
 
 type Limits = Pick<QueueConfig, 'queue_size' | 'sizer' | 'max_disk_size'>
 
-export interface DiskQueueOptions {
+interface DiskQueueOptions {
   /** As in `sending_queue.directory`. */
   readonly directory: string
   readonly exporter: string
@@ -188,7 +188,7 @@ export class DiskQueue implements Queue {
         return { batch, stored: true, since: entry.time, done: finish }
       }
       reader.acknowledge(entry)
-      events.lost('corrupt', entry.items)
+      events.lost(entry.items)
       log.error('A batch in the queue on disk cannot be read; it is dropped and counted.', {
         event: 'queue_damaged',
       })
@@ -289,7 +289,7 @@ export class DiskQueue implements Queue {
       memoryIsShort,
       changed: () => events.changed(),
       restored: (segment) => this.#restored([segment]),
-      lost: (items) => events.lost('corrupt', items),
+      lost: (items) => events.lost(items),
       failed: (error) => this.#fallback.failed(error),
       readable: () => this.#noteRecovered(),
     })

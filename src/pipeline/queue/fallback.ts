@@ -7,7 +7,7 @@ import type { GroupWriter } from './group_writer.ts'
 import type { QueueStatus } from './queue.ts'
 import type { StateLog } from './state_log.ts'
 
-export interface FallbackOptions {
+interface FallbackOptions {
   readonly folder: string
   readonly writer: GroupWriter
   readonly state: StateLog

@@ -7,7 +7,7 @@ interface Writing extends QueueEntry {
   readonly resolve: () => void
 }
 
-export interface GroupWriterOptions {
+interface GroupWriterOptions {
   readonly state: StateLog
   /** Bytes of a group, about. */
   readonly groupSize: number

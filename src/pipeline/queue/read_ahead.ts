@@ -9,7 +9,7 @@ import type { RecordLog, RecordPosition } from './record_log.ts'
 import { count } from './segment.ts'
 import type { Segment, Waiting } from './segment.ts'
 
-export interface ReadAheadOptions {
+interface ReadAheadOptions {
   readonly records: RecordLog
   /** All that waits in the queue; what is taken out here, lost or found is counted in it. */
   readonly waiting: Waiting

@@ -11,7 +11,7 @@ import { count, deleteOrphans, ignoreMissing, listSegments, NEW, Segment, writeA
 import type { LogEnd } from './state_log.ts'
 
 /** A batch to append. */
-export interface Appended {
+interface Appended {
   readonly payload: Uint8Array
   readonly items: number
 }
@@ -36,7 +36,7 @@ interface Aside {
   readonly restored: boolean
 }
 
-export interface RecordLogOptions {
+interface RecordLogOptions {
   readonly folder: string
   readonly segmentSize: number
   readonly log: Logger

@@ -29,7 +29,7 @@ interface SegmentEntry {
 }
 
 /** The contents of a segment's file from an offset on. */
-export interface SegmentContents {
+interface SegmentContents {
   readonly bytes: Buffer
   readonly records: readonly StoredRecord[]
   readonly damages: readonly Damage[]

@@ -71,7 +71,7 @@ interface StateFile {
   readonly entries: readonly StateEntry[]
 }
 
-export interface StateLogOptions {
+interface StateLogOptions {
   readonly folder: string
   /** Bytes of a file before the exporter begins another checkpoint, however little it remembers. */
   readonly minSize: number

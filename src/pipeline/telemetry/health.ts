@@ -2,10 +2,10 @@ import { systemClock } from '../../time/clock.ts'
 import type { ExporterSheet } from './telemetry.ts'
 
 /** The status of a component, in the words of the Collector (component/componentstatus/status.go, 2026). */
-export type Status =
+type Status =
   'StatusStarting' | 'StatusOK' | 'StatusRecoverableError' | 'StatusPermanentError' | 'StatusStopping' | 'StatusStopped'
 
-export interface ComponentStatus {
+interface ComponentStatus {
   readonly status: Status
   readonly since: Date
   /** The problem, if it is not healthy. */

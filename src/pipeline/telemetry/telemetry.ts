@@ -9,7 +9,7 @@ import { deliveryId } from '../delivery/id.ts'
 import type { QueueStatus } from '../queue/queue.ts'
 
 /** Items by reason. */
-export type Reasons = Readonly<Record<string, number>>
+type Reasons = Readonly<Record<string, number>>
 
 /** The counted items of a signal, as a sentence begins: `Data points`. */
 export function itemsOf(signal: Signal): string {
@@ -231,7 +231,7 @@ function equation(...sides: readonly Readonly<Record<string, number | Reasons>>[
 }
 
 /** A counter that components of one type define. */
-export interface ComponentCounter {
+interface ComponentCounter {
   readonly component: Pick<Component, 'kind' | 'type'>
   readonly name: string
   readonly description: string

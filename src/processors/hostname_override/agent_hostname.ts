@@ -12,7 +12,7 @@ const TIMEOUT = 2000
 const CHOSEN_BY_EC2 = /^(?:ip-|domu|ec2amaz-)/i
 
 /** The sources to ask. */
-export interface AgentHostnameSettings {
+interface AgentHostnameSettings {
   readonly root_path: string | undefined
   readonly node_name: string | undefined
   readonly ec2: { readonly endpoint: string }

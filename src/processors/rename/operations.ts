@@ -12,7 +12,7 @@ import { scaleMetric } from './scale.ts'
 import type { Operation } from './settings.ts'
 
 /** Applies an operation to the data points of a metric. `deleted` is called with the number of points that it removes. */
-export interface Operate {
+interface Operate {
   atOnce(metric: Metric, deleted: (points: number) => void): Metric
   /** For metrics of many points. */
   inTurns(metric: Metric, deleted: (points: number) => void): Divided<Metric>

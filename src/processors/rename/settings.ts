@@ -137,7 +137,6 @@ export function* checkTransform(transform: Transform, path: string): Generator<F
   const { include, match_type, experimental_match_labels: labels, action, new_name, new_unit, operations } = transform
   yield* checkTaken(
     { ...transform, operations: operations.length === 0 ? undefined : operations },
-    action,
     TRANSFORMS[action],
     ['include', 'match_type'],
     path,
@@ -171,7 +170,7 @@ export function* checkTransform(transform: Transform, path: string): Generator<F
 
 function* checkOperation(operation: Operation, path: string): Generator<Finding> {
   const { action, experimental_scale: scale, value_actions: values, new_label, new_value } = operation
-  yield* checkTaken(operation, action, OPERATIONS[action], [], path)
+  yield* checkTaken(operation, OPERATIONS[action], [], path)
   if (action === 'update_label' && new_label === undefined && values === undefined) {
     yield { path, message: 'changes nothing: give new_label or value_actions' }
   }
@@ -192,13 +191,13 @@ function* checkOperation(operation: Operation, path: string): Generator<Finding>
 }
 
 /** Finds missing settings that an action requires, and settings that it does not accept. */
-function* checkTaken<S extends object>(
+function* checkTaken<S extends { readonly action: string }>(
   settings: S,
-  action: string,
   { needed, optional = [] }: Takes<keyof S>,
   always: readonly (keyof S)[],
   path: string,
 ): Generator<Finding> {
+  const { action } = settings
   const taken = [...needed, ...optional]
   for (const name of needed) {
     if (settings[name] === undefined)

@@ -20,7 +20,7 @@ export interface Aside {
 }
 
 /** The result of one transform for all metrics of a scope. */
-export type Step = (metrics: readonly Metric[], aside: Aside) => Divided<readonly Metric[]>
+type Step = (metrics: readonly Metric[], aside: Aside) => Divided<readonly Metric[]>
 
 /**
  * The result of a transform for a metric: none if all of its data points were deleted. `undefined`: it cannot be

@@ -1,6 +1,6 @@
 import { skippingInformational } from '../../net/informational.ts'
 
-export interface Question {
+interface Question {
   readonly method?: 'GET' | 'PUT'
   readonly headers?: Readonly<Record<string, string>>
   readonly signal: AbortSignal
@@ -8,7 +8,7 @@ export interface Question {
   readonly socketPath?: string
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly text: string

@@ -16,7 +16,7 @@ export const detectors = { env, system, docker, kubernetes, ec2, gcp, azure }
 export type DetectorName = keyof typeof detectors
 
 /** The checked settings of one detector. */
-export interface DetectorConfig {
+interface DetectorConfig {
   readonly resource_attributes?: string | Readonly<Partial<Record<string, { readonly enabled: boolean }>>>
 }
 

@@ -2,12 +2,12 @@ import type { ConfigOf, Setting, Settings } from '../../component/settings.ts'
 import type { AttributeValue } from '../../otlp/common/attributes.ts'
 
 /** Attributes that a detector can find, by their names in the semantic conventions. */
-export type AttributeTable = Readonly<Record<string, { readonly doc: string; readonly enabled: boolean }>>
+type AttributeTable = Readonly<Record<string, { readonly doc: string; readonly enabled: boolean }>>
 
 export type Found = Readonly<Record<string, AttributeValue>>
 
 /** The context that a detector is given in addition to its settings. */
-export interface Detection {
+interface Detection {
   /** Aborted when it takes too long, or when the pipeline stops. */
   readonly signal: AbortSignal
   /** Names of the attributes that are switched on. */

@@ -1,7 +1,7 @@
 import { decimal, whole } from '../../host/numbers.ts'
 import { atLeast, forEachLine, inPart } from './proc_text.ts'
 import type { Root } from './root.ts'
-import { defineScraper } from './scraper.ts'
+import { counter, defineScraper, gauge, upDownCounter } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 
 /** The unit of the times in `/proc/stat`, USER_HZ: 100 on every architecture Node.js runs on. Source: proc_stat(5). */
@@ -17,42 +17,29 @@ type CpuTimes = Map<string, Readonly<Record<string, number>>>
 
 const metrics = {
   'system.cpu.time': {
+    ...counter,
     doc: 'Seconds each logical CPU spent in each state.',
     unit: 's',
-    type: 'sum',
-    monotonic: true,
     value: 'double',
     attributes: ['cpu', 'state'],
-    enabled: true,
   },
   'system.cpu.utilization': {
+    ...gauge,
     doc: 'Fraction of the time since the last scrape that each logical CPU spent in each state, from 0 to 1.',
     unit: '1',
-    type: 'gauge',
-    value: 'double',
     attributes: ['cpu', 'state'],
-    enabled: false,
   },
-  'system.cpu.frequency': {
-    doc: 'Current frequency of each logical CPU.',
-    unit: 'Hz',
-    type: 'gauge',
-    value: 'double',
-    attributes: ['cpu'],
-    enabled: false,
-  },
+  'system.cpu.frequency': { ...gauge, doc: 'Current frequency of each logical CPU.', unit: 'Hz', attributes: ['cpu'] },
   'system.cpu.logical.count': {
+    ...upDownCounter,
     doc: 'Number of logical CPUs that are online.',
     unit: '{cpu}',
-    type: 'sum',
-    value: 'int',
     enabled: false,
   },
   'system.cpu.physical.count': {
+    ...upDownCounter,
     doc: 'Number of physical cores that are online.',
     unit: '{cpu}',
-    type: 'sum',
-    value: 'int',
     enabled: false,
   },
 } as const

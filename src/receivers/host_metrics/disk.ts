@@ -1,6 +1,6 @@
 import { whole } from '../../host/numbers.ts'
 import { atLeast, forEachLine } from './proc_text.ts'
-import { defineScraper } from './scraper.ts'
+import { counter, defineScraper, upDownCounter } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
 /**
@@ -9,77 +9,46 @@ import { selectionSettings, selector } from './selection.ts'
  */
 const SECTOR_BYTES = 512
 
+const perDirection = { ...counter, attributes: ['device', 'direction'], on: 'linux' } as const
+
 export const disk = defineScraper({
   doc: 'Reads and writes of the disks and partitions. Devices that were never used are left out.',
   metrics: {
-    'system.disk.io': {
-      doc: 'Bytes read and written.',
-      unit: 'By',
-      type: 'sum',
-      monotonic: true,
-      value: 'int',
-      attributes: ['device', 'direction'],
-      enabled: true,
-      on: 'linux',
-    },
-    'system.disk.operations': {
-      doc: 'Reads and writes.',
-      unit: '{operations}',
-      type: 'sum',
-      monotonic: true,
-      value: 'int',
-      attributes: ['device', 'direction'],
-      enabled: true,
-      on: 'linux',
-    },
+    'system.disk.io': { ...perDirection, doc: 'Bytes read and written.', unit: 'By' },
+    'system.disk.operations': { ...perDirection, doc: 'Reads and writes.', unit: '{operations}' },
     'system.disk.io_time': {
+      ...counter,
       doc: 'Seconds in which the disk was busy.',
       unit: 's',
-      type: 'sum',
-      monotonic: true,
       value: 'double',
       attributes: ['device'],
-      enabled: true,
       on: 'linux',
     },
     'system.disk.operation_time': {
+      ...perDirection,
       doc: 'Seconds spent on reads and writes; concurrent ones are added up.',
       unit: 's',
-      type: 'sum',
-      monotonic: true,
       value: 'double',
-      attributes: ['device', 'direction'],
-      enabled: true,
-      on: 'linux',
     },
     'system.disk.weighted_io_time': {
+      ...counter,
       doc: 'Seconds in which the disk was busy, times the operations that waited.',
       unit: 's',
-      type: 'sum',
-      monotonic: true,
       value: 'double',
       attributes: ['device'],
-      enabled: true,
       on: 'linux',
     },
     'system.disk.pending_operations': {
+      ...upDownCounter,
       doc: 'Operations in progress.',
       unit: '{operations}',
-      type: 'sum',
-      value: 'int',
       attributes: ['device'],
-      enabled: true,
       on: 'linux',
     },
     'system.disk.merged': {
+      ...perDirection,
       doc: 'Reads and writes that were merged with an adjacent one.',
       unit: '{operations}',
-      type: 'sum',
-      monotonic: true,
-      value: 'int',
-      attributes: ['device', 'direction'],
-      enabled: true,
-      on: 'linux',
     },
   },
   overlapping: { attribute: 'device', reason: 'a partition is a device of its own, in addition to its disk' },

@@ -4,7 +4,7 @@ import { MalformedField } from '../../host/numbers.ts'
 import { inTime } from '../../time/in_time.ts'
 import { forEachLine, unescapePath } from './proc_text.ts'
 import type { Root } from './root.ts'
-import { defineScraper } from './scraper.ts'
+import { defineScraper, gauge, upDownCounter } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
@@ -36,29 +36,23 @@ interface Mount {
 
 const metrics = {
   'system.filesystem.usage': {
+    ...upDownCounter,
     doc: 'Bytes of the file system in each state; `reserved` is for the administrator only.',
     unit: 'By',
-    type: 'sum',
-    value: 'int',
     attributes: ['device', 'mode', 'mountpoint', 'type', 'state'],
-    enabled: true,
   },
   'system.filesystem.inodes.usage': {
+    ...upDownCounter,
     doc: 'Inodes of the file system in each state.',
     unit: '{inodes}',
-    type: 'sum',
-    value: 'int',
     attributes: ['device', 'mode', 'mountpoint', 'type', 'state'],
-    enabled: true,
     on: 'linux',
   },
   'system.filesystem.utilization': {
+    ...gauge,
     doc: 'Fraction in use of the space that is not reserved, from 0 to 1.',
     unit: '1',
-    type: 'gauge',
-    value: 'double',
     attributes: ['device', 'mode', 'mountpoint', 'type'],
-    enabled: false,
   },
 } as const
 

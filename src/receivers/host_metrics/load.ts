@@ -1,20 +1,14 @@
 import { decimal } from '../../host/numbers.ts'
 import { forEachLine } from './proc_text.ts'
-import { defineScraper } from './scraper.ts'
-import type { MetricDeclaration, Scrape } from './scraper.ts'
+import { defineScraper, gauge } from './scraper.ts'
+import type { Scrape } from './scraper.ts'
 
-const gauge = {
-  unit: '{thread}',
-  type: 'gauge',
-  value: 'double',
-  enabled: true,
-  on: 'unix',
-} as const satisfies Partial<MetricDeclaration>
+const average = { ...gauge, unit: '{thread}', enabled: true, on: 'unix' } as const
 
 const metrics = {
-  'system.cpu.load_average.1m': { ...gauge, doc: 'Average over the last minute.' },
-  'system.cpu.load_average.5m': { ...gauge, doc: 'Average over the last 5 minutes.' },
-  'system.cpu.load_average.15m': { ...gauge, doc: 'Average over the last 15 minutes.' },
+  'system.cpu.load_average.1m': { ...average, doc: 'Average over the last minute.' },
+  'system.cpu.load_average.5m': { ...average, doc: 'Average over the last 5 minutes.' },
+  'system.cpu.load_average.15m': { ...average, doc: 'Average over the last 15 minutes.' },
 } as const
 
 export const load = defineScraper({

@@ -1,8 +1,8 @@
 import { whole } from '../../host/numbers.ts'
 import { atLeast, forEachLine, inPart, withoutHeading } from './proc_text.ts'
 import type { Root } from './root.ts'
-import { defineScraper } from './scraper.ts'
-import type { MetricDeclaration, Scrape } from './scraper.ts'
+import { counter, defineScraper, upDownCounter } from './scraper.ts'
+import type { Scrape } from './scraper.ts'
 import { selectionSettings, selector } from './selection.ts'
 
 /** The index of a state is its number in `/proc/net/tcp`. Source: the kernel's `include/net/tcp_states.h`. */
@@ -30,13 +30,7 @@ const OTHER_STATE_NAMES: Partial<Record<string, string>> = {
   SYN_RECEIVED: 'SYN_RECV',
 }
 
-const traffic = {
-  type: 'sum',
-  monotonic: true,
-  value: 'int',
-  attributes: ['device', 'direction'],
-  enabled: true,
-} as const satisfies Partial<MetricDeclaration>
+const traffic = { ...counter, attributes: ['device', 'direction'] } as const
 
 export const network = defineScraper({
   doc: 'Traffic of the network interfaces, and TCP connections.',
@@ -46,26 +40,22 @@ export const network = defineScraper({
     'system.network.errors': { ...traffic, doc: 'Errors while receiving and transmitting.', unit: '{errors}' },
     'system.network.dropped': { ...traffic, doc: 'Packets dropped.', unit: '{packets}' },
     'system.network.connections': {
+      ...upDownCounter,
       doc: 'TCP connections in each state, over IPv4 and IPv6 together.',
       unit: '{connections}',
-      type: 'sum',
-      value: 'int',
       attributes: ['protocol', 'state'],
-      enabled: true,
     },
     'system.network.conntrack.count': {
+      ...upDownCounter,
       doc: 'Connections that the firewall tracks.',
       unit: '{entries}',
-      type: 'sum',
-      value: 'int',
       enabled: false,
       on: 'linux',
     },
     'system.network.conntrack.max': {
+      ...upDownCounter,
       doc: 'Connections that the firewall can track at most.',
       unit: '{entries}',
-      type: 'sum',
-      value: 'int',
       enabled: false,
       on: 'linux',
     },

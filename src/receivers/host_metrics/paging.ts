@@ -1,45 +1,35 @@
 import { whole } from '../../host/numbers.ts'
 import { countOf, forEachLine, inPart, unescapePath, withoutHeading } from './proc_text.ts'
-import { defineScraper } from './scraper.ts'
+import { counter, defineScraper, gauge, upDownCounter } from './scraper.ts'
 import type { Scrape } from './scraper.ts'
 
 const metrics = {
   'system.paging.usage': {
+    ...upDownCounter,
     doc: 'Bytes of swap space in each state. Without `device` if the system does not distinguish the devices.',
     unit: 'By',
-    type: 'sum',
-    value: 'int',
     attributes: ['device', 'state'],
-    enabled: true,
   },
   'system.paging.operations': {
+    ...counter,
     doc: 'Data moved between memory and disk: `major` counts pages to and from swap space, `minor` all blocks of 1 KiB, as the kernel counts them.',
     unit: '{operations}',
-    type: 'sum',
-    monotonic: true,
-    value: 'int',
     attributes: ['direction', 'type'],
     required: ['type'],
-    enabled: true,
     on: 'linux',
   },
   'system.paging.faults': {
+    ...counter,
     doc: 'Page faults: `major` had to read from disk.',
     unit: '{faults}',
-    type: 'sum',
-    monotonic: true,
-    value: 'int',
     attributes: ['type'],
-    enabled: true,
     on: 'linux',
   },
   'system.paging.utilization': {
+    ...gauge,
     doc: 'Fraction of the swap space in each state, from 0 to 1.',
     unit: '1',
-    type: 'gauge',
-    value: 'double',
     attributes: ['device', 'state'],
-    enabled: false,
   },
 } as const
 

@@ -1,7 +1,7 @@
 import os from 'node:os'
 
 /** The functions of systeminformation that are in use. */
-export type Information = Pick<
+type Information = Pick<
   typeof import('systeminformation'),
   'cpu' | 'fsSize' | 'mem' | 'networkConnections' | 'networkStats' | 'osInfo' | 'processes' | 'uuid'
 >

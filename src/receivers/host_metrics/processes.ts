@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { countOf, inPart } from './proc_text.ts'
-import { defineScraper } from './scraper.ts'
+import { counter, defineScraper, upDownCounter } from './scraper.ts'
 
 /** The letters in `/proc/[pid]/stat`. Source: proc_pid_stat(5). `X` is seen only while a process vanishes. */
 const STATUSES: Partial<Record<string, string>> = {
@@ -27,23 +27,13 @@ export const processes = defineScraper({
   doc: 'Number of processes by status, and how many were created.',
   metrics: {
     'system.processes.count': {
+      ...upDownCounter,
       doc: 'Processes in each status.',
       unit: '{processes}',
-      type: 'sum',
-      value: 'int',
       attributes: ['status'],
-      enabled: true,
       on: 'unix',
     },
-    'system.processes.created': {
-      doc: 'Processes and threads created.',
-      unit: '{processes}',
-      type: 'sum',
-      monotonic: true,
-      value: 'int',
-      enabled: true,
-      on: 'linux',
-    },
+    'system.processes.created': { ...counter, doc: 'Processes and threads created.', unit: '{processes}', on: 'linux' },
   },
   settings: {},
   linux(_config, root) {

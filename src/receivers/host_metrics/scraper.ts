@@ -24,6 +24,11 @@ export interface MetricDeclaration {
   readonly on?: 'linux' | 'unix'
 }
 
+/** The forms that most metrics have, by the names of their instruments in OpenTelemetry. */
+export const counter = { type: 'sum', monotonic: true, value: 'int', enabled: true } as const
+export const upDownCounter = { type: 'sum', value: 'int', enabled: true } as const
+export const gauge = { type: 'gauge', value: 'double', enabled: false } as const
+
 /** How several points become one. Source: the Collector's mdatagen, `aggregation_strategy`. */
 const STRATEGIES = ['sum', 'avg', 'min', 'max'] as const
 

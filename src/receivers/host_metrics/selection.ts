@@ -1,11 +1,11 @@
 import type { Finding, Setting } from '../../component/settings.ts'
-import { patternProblem, textMatcher } from '../../text/match.ts'
+import { matchesAny, patternProblem } from '../../text/match.ts'
 
 type NamesSetting = Setting<{ readonly list: 'string' }> & { readonly default: readonly string[] }
 type MatchTypeSetting = Setting<readonly ['strict', 'regexp']> & { readonly default: 'strict' }
 
 /** The checked configuration that `selectionSettings` yields. */
-export type Selection<Key extends string> = Readonly<Record<Key, readonly string[]>> & {
+type Selection<Key extends string> = Readonly<Record<Key, readonly string[]>> & {
   readonly match_type: 'strict' | 'regexp'
 }
 
@@ -29,14 +29,9 @@ export function selector<Key extends string>(
   include: Selection<Key>,
   exclude: Selection<Key>,
 ): (name: string) => boolean {
-  const included = matcher(include[key], include.match_type)
-  const excluded = matcher(exclude[key], exclude.match_type)
+  const included = matchesAny(include.match_type, include[key])
+  const excluded = matchesAny(exclude.match_type, exclude[key])
   return (name) => (include[key].length === 0 || included(name)) && !excluded(name)
-}
-
-function matcher(names: readonly string[], matchType: 'strict' | 'regexp'): (name: string) => boolean {
-  const matchers = names.map(textMatcher(matchType))
-  return (name) => matchers.some((matches) => matches(name))
 }
 
 /** Whether a scraper's settings choose nothing, so that everything counts. */

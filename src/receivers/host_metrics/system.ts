@@ -1,17 +1,11 @@
 import { decimal } from '../../host/numbers.ts'
 import { forEachLine } from './proc_text.ts'
-import { defineScraper } from './scraper.ts'
+import { defineScraper, gauge } from './scraper.ts'
 
 export const system = defineScraper({
   doc: 'How long the system has been running.',
   metrics: {
-    'system.uptime': {
-      doc: 'Seconds since the system started.',
-      unit: 's',
-      type: 'gauge',
-      value: 'double',
-      enabled: true,
-    },
+    'system.uptime': { ...gauge, doc: 'Seconds since the system started.', unit: 's', enabled: true },
   },
   settings: {},
   linux(_config, root) {

@@ -86,6 +86,8 @@ export function serve(context: ReceiverContext<OtlpConfig>, jsonThread: URL, fai
       admission.refuseIncoming(busy('The receiver is stopping.'))
       admission.tick(1)
     }, GRACE)
+    // A request that is never answered must not keep the process of an embedded pipeline.
+    late.unref()
     await admission.allAnswered()
     const gone = admission.idle().then(async () => {
       clock.clearTimeout(late)

@@ -7,7 +7,7 @@ import type { Component } from '../../../src/component/define.ts'
 import type { Format, Settings } from '../../../src/component/settings.ts'
 import { ConfigError } from '../../../src/errors.ts'
 import { loadConfig } from '../../../src/pipeline/config/config.ts'
-import { checkSettings } from '../../../src/pipeline/config/check.ts'
+import { checkSettings, startCheck } from '../../../src/pipeline/config/check.ts'
 import { settingsOf } from '../../../src/pipeline/config/components.ts'
 import { configSchema } from '../../../src/pipeline/config/schema.ts'
 import { parseYaml } from '../../../src/pipeline/config/yaml.ts'
@@ -196,13 +196,7 @@ async function isValid(config: object): Promise<boolean> {
 /** Whether the validator takes the settings, without the rules across them, which a schema cannot say. */
 function fits(settings: Settings, value: unknown): boolean {
   const { node, problems } = parseYaml(stringify(value), 'settings')
-  checkSettings(settings, node, node.place, '', {
-    env,
-    directoryOf: () => '/',
-    files: new Map(),
-    problems,
-    changedDefaults: [],
-    secrets: new Set(),
-  })
+  const check = startCheck({ place: node.place, env, directoryOf: () => '/', files: new Map(), problems })
+  checkSettings(settings, node, check)
   return problems.length === 0
 }

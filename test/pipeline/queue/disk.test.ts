@@ -374,7 +374,7 @@ describe('a queue on disk', () => {
       const events = {
         changed: () => changed(),
         restored: (points: number) => (restored += points),
-        lost: (_reason: string, points: number) => (lost += points),
+        lost: (points: number) => (lost += points),
         recovered: () => {},
       }
       const queue = new DiskQueue({ directory, exporter: 'values', config, events, log: silent })

@@ -35,7 +35,7 @@ import type { KeyedTags } from './tag_list.ts'
 import { unitName } from './units.ts'
 import { WireHistogram } from './wire_histogram.ts'
 
-export interface SeriesOptions {
+interface SeriesOptions {
   /** Seconds; instead of the time that each count really covers. */
   readonly countInterval: number | undefined
   /** Milliseconds after which a series that sends nothing is forgotten. */

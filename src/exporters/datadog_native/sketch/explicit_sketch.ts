@@ -1,7 +1,7 @@
 import { completeBuckets } from '../../../otlp/metrics/explicit_buckets.ts'
 import type { ExplicitBuckets } from '../../../otlp/metrics/explicit_buckets.ts'
 import type { HistogramPoint } from '../../../otlp/metrics/points.ts'
-import { bins, contradictory, finite, MAX_COUNT, sketchOfValue, sumOfCounts, within } from './sketch.ts'
+import { contradictory, current, finite, MAX_COUNT, sketchOfValue, sumOfCounts, within } from './sketch.ts'
 import type { Sketch, SketchRefusal } from './sketch.ts'
 import { keyOf } from './sketch_keys.ts'
 
@@ -31,6 +31,7 @@ export function sketchOfHistogram(histogram: ExplicitHistogram): Sketch | Sketch
   const greatest = finite(histogram.max) ?? Infinity
   if (total === 1 && sum !== undefined) return sketchOfValue(sum, least, greatest)
   const keys = keysOf(bounds) as Int16Array
+  const { bins } = current
   bins.begin()
   let lowest = -Infinity
   let highest = Infinity
@@ -86,6 +87,7 @@ function spreadOpen(lower: number, max: number, lowerKey: number, count: number,
   const greatest = within(sum - (count - 1) * lower, lower, max)
   const greatestKey = greatest === lower ? lowerKey : keyOf(greatest)
   const average = (sum - greatest) / (count - 1)
+  const { bins } = current
   if (average >= (lower + greatest) / 2) return bins.spread(lower, greatest, lowerKey, greatestKey, count)
   const end = average > lower ? 2 * average - lower : lower
   bins.spread(lower, end, lowerKey, end === lower ? lowerKey : keyOf(end), count - 1)

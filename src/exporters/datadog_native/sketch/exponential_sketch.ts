@@ -1,5 +1,5 @@
 import type { ExponentialHistogramPoint } from '../../../otlp/metrics/points.ts'
-import { bins, contradictory, finite, MAX_COUNT, sketchOfValue, sumOfCounts, within } from './sketch.ts'
+import { contradictory, current, finite, MAX_COUNT, sketchOfValue, sumOfCounts, within } from './sketch.ts'
 import type { Sketch, SketchRefusal } from './sketch.ts'
 import { BIAS, GAMMA, keyOf, LN_GAMMA, valueOf } from './sketch_keys.ts'
 
@@ -9,15 +9,12 @@ import { BIAS, GAMMA, keyOf, LN_GAMMA, valueOf } from './sketch_keys.ts'
  */
 
 /** The data of an exponential histogram, as a point or in any other form. */
-export type ExponentialHistogram = Pick<
-  ExponentialHistogramPoint,
-  'count' | 'sum' | 'min' | 'max' | 'scale' | 'zeroCount'
-> & {
+type ExponentialHistogram = Pick<ExponentialHistogramPoint, 'count' | 'sum' | 'min' | 'max' | 'scale' | 'zeroCount'> & {
   readonly positive: ExponentialBuckets | undefined
   readonly negative: ExponentialBuckets | undefined
 }
 
-export interface ExponentialBuckets {
+interface ExponentialBuckets {
   readonly offset: number
   readonly bucketCounts: ArrayLike<number | bigint>
 }
@@ -43,6 +40,7 @@ export function sketchOfExponential(histogram: ExponentialHistogram): Sketch | S
   const least = finite(histogram.min) ?? -Infinity
   const greatest = finite(histogram.max) ?? Infinity
   if (total === 1 && sum !== undefined) return sketchOfValue(sum, least, greatest)
+  const { bins } = current
   bins.begin()
   const lnBase = Math.min(Math.LN2 * 2 ** -histogram.scale, MAX_LN_BASE)
   const [leastKey, greatestKey] = [keyOf(least), keyOf(greatest)]
@@ -89,7 +87,7 @@ function give(key: number, part: number, spread: Spread): void {
   const count = Math.round(spread.given) - spread.counted
   if (count <= 0) return
   spread.counted += count
-  bins.add(key, count)
+  current.bins.add(key, count)
 }
 
 /** Spreads bucket `index`, (base^index, base^(index + 1)], over its keys, or over their negatives from the last to the first. */

@@ -21,17 +21,19 @@ export type SketchRefusal = 'no_observations' | 'no_buckets' | 'malformed_histog
  * `max`, and the average lies between them. It is valid until `Bins.reuse`.
  */
 export class Sketch {
+  start = 0
+  end = 0
+  count = 0
+  // Doubles from the start, so that V8 never changes the representation of these fields.
+  sum = NaN
+  min = NaN
+  max = NaN
+
   constructor(
     /** Bins in ascending order of key, each key once. They are from `start` to `end`, between those of other sketches. */
     public keys: Int16Array,
     /** The count of each bin, at the same positions; at least 1. */
     public counts: Int32Array,
-    public start: number,
-    public end: number,
-    public count: number,
-    public sum: number,
-    public min: number,
-    public max: number,
   ) {}
 
   /** Between the extremes, even if the sum was rounded or a sender's figures contradict each other. */
@@ -43,6 +45,7 @@ export class Sketch {
   mergedWith(other: Sketch): Sketch | undefined {
     const count = this.count + other.count
     if (count > MAX_COUNT) return undefined
+    const { bins } = current
     bins.begin()
     let left = this.start
     let right = other.start
@@ -161,9 +164,7 @@ export class Bins {
     if (end - this.start + Math.floor(count / MAX_BIN_COUNT) > MAX_BINS) this.collapse()
     const { start } = this
     this.start = end
-    const sketch = this.sketches[this.made]
-    if (sketch === undefined) return this.newSketch(new Sketch(keys, counts, start, end, count, sum, min, max))
-    this.made++
+    const sketch = this.sketches[this.made++] ?? this.newSketch()
     sketch.keys = keys
     sketch.counts = counts
     sketch.start = start
@@ -175,8 +176,9 @@ export class Bins {
     return sketch
   }
 
-  private newSketch(sketch: Sketch): Sketch {
-    if (this.sketches.length < MAX_SKETCHES) this.made = this.sketches.push(sketch)
+  private newSketch(): Sketch {
+    const sketch = new Sketch(this.keys, this.counts)
+    if (this.sketches.length < MAX_SKETCHES) this.sketches.push(sketch)
     return sketch
   }
 
@@ -238,13 +240,8 @@ export class Bins {
   }
 }
 
-/** The collection that the next sketches go to. */
-export let bins = new Bins()
-
-/** For exporters that make many sketches for a batch and need none after it: from now on they are collected in bins of their own. */
-export function collectIn(own: Bins): void {
-  bins = own
-}
+/** The bins that the next sketches go to. An exporter that makes many for a batch, and needs none after it, sets its own. */
+export const current = { bins: new Bins() }
 
 function newPair(length: number): Pair {
   return { keys: new Int16Array(length), counts: new Int32Array(length) }
@@ -258,6 +255,7 @@ function binsOf(count: number): number {
 /** A single value is its sum, wherever its bucket is. */
 export function sketchOfValue(sum: number, least: number, greatest: number): Sketch {
   const value = within(sum, least, greatest)
+  const { bins } = current
   bins.begin()
   bins.add(keyOf(value), 1)
   return bins.finish(1, sum, value, value)

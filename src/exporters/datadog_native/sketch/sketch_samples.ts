@@ -1,6 +1,6 @@
 import { Moments } from '../../../datadog/samples.ts'
 import type { BytesIndex } from '../../../otlp/wire/bytes_index.ts'
-import { Bins, collectIn } from './sketch.ts'
+import { Bins, current } from './sketch.ts'
 import type { Sketch } from './sketch.ts'
 import type { SketchSample } from './sketch_payload.ts'
 
@@ -11,7 +11,7 @@ export class SketchSamples extends Moments {
 
   /** From here on, sketches are made apart from those of other exporters, which may work on their batches meanwhile. */
   collect(): void {
-    collectIn(this.bins)
+    current.bins = this.bins
   }
 
   /** Adds a sketch; returns `false` if its series already has one in that second, with which it is merged. */

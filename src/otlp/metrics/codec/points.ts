@@ -38,26 +38,10 @@ const NO_ID = new Uint8Array()
 const exemplar = new MessageCodec<Exemplar>(
   schema.Exemplar,
   { filteredAttributes: attributes, timeUnixNano: nanoseconds, ...value },
-  () => ({
-    filteredAttributes: Attributes.empty,
-    timeUnixNano: 0n,
-    value: 0,
-    isInt: false,
-    spanId: NO_ID,
-    traceId: NO_ID,
-    unknown: undefined,
-  }),
+  { filteredAttributes: Attributes.empty, timeUnixNano: 0n, value: 0, isInt: false, spanId: NO_ID, traceId: NO_ID },
 )
-const buckets = new MessageCodec<Buckets>(schema.Buckets, {}, () => ({
-  offset: 0,
-  bucketCounts: [],
-  unknown: undefined,
-}))
-const quantile = new MessageCodec<Quantile>(schema.ValueAtQuantile, {}, () => ({
-  quantile: 0,
-  value: 0,
-  unknown: undefined,
-}))
+const buckets = new MessageCodec<Buckets>(schema.Buckets, {}, { offset: 0, bucketCounts: [] })
+const quantile = new MessageCodec<Quantile>(schema.ValueAtQuantile, {}, { quantile: 0, value: 0 })
 
 const point = {
   attributes: attributeRun,
@@ -66,66 +50,20 @@ const point = {
   exemplars: messages(exemplar),
 }
 
-export const numberPoint = new MessageCodec<NumberPointFields>(schema.NumberDataPoint, { ...point, ...value }, () => ({
-  attributes: undefined,
-  startTimeUnixNano: undefined,
-  timeUnixNano: undefined,
-  flags: undefined,
-  exemplars: undefined,
-  unknown: undefined,
-  value: undefined,
-  isInt: undefined,
-}))
-export const histogramPoint = new MessageCodec<HistogramPointFields>(schema.HistogramDataPoint, point, () => ({
-  attributes: undefined,
-  startTimeUnixNano: undefined,
-  timeUnixNano: undefined,
-  flags: undefined,
-  exemplars: undefined,
-  unknown: undefined,
-  count: undefined,
-  sum: undefined,
-  min: undefined,
-  max: undefined,
-  bucketCounts: undefined,
-  explicitBounds: undefined,
-}))
+export const numberPoint = new MessageCodec<NumberPointFields>(
+  schema.NumberDataPoint,
+  { ...point, ...value },
+  { value: undefined, isInt: undefined },
+)
+export const histogramPoint = new MessageCodec<HistogramPointFields>(schema.HistogramDataPoint, point)
 export const exponentialHistogramPoint = new MessageCodec<ExponentialHistogramPointFields>(
   schema.ExponentialHistogramDataPoint,
   { ...point, positive: message(buckets), negative: message(buckets) },
-  () => ({
-    attributes: undefined,
-    startTimeUnixNano: undefined,
-    timeUnixNano: undefined,
-    flags: undefined,
-    exemplars: undefined,
-    unknown: undefined,
-    count: undefined,
-    sum: undefined,
-    min: undefined,
-    max: undefined,
-    scale: undefined,
-    zeroCount: undefined,
-    zeroThreshold: undefined,
-    positive: undefined,
-    negative: undefined,
-  }),
 )
-export const summaryPoint = new MessageCodec<SummaryPointFields>(
-  schema.SummaryDataPoint,
-  { ...point, quantileValues: messages(quantile) },
-  () => ({
-    attributes: undefined,
-    startTimeUnixNano: undefined,
-    timeUnixNano: undefined,
-    flags: undefined,
-    exemplars: undefined,
-    unknown: undefined,
-    count: undefined,
-    sum: undefined,
-    quantileValues: undefined,
-  }),
-)
+export const summaryPoint = new MessageCodec<SummaryPointFields>(schema.SummaryDataPoint, {
+  ...point,
+  quantileValues: messages(quantile),
+})
 
 /** `numberPoint.read`, by bytes where those are as encoders write them, since most points of most requests are numbers. */
 export function readNumberPoint(source: EncodedRequest, start: number, end: number): NumberPointFields {
