@@ -23,7 +23,7 @@ const SECONDS = Number(process.env.SECONDS ?? 60)
 const SECONDS_OF_GROWTH = 45
 const isCheck = process.argv.includes('--check')
 /** MiB of RSS at most, by version of Node.js (docs/footprint.md says what the aim is). */
-const LIMITS: Readonly<Record<string, number>> = { 20: 63, 22: 72, 24: 78 }
+const LIMITS: Readonly<Record<string, number>> = { 20: 65, 22: 72, 24: 78 }
 /** Seconds of CPU time until the first scrape is sent. */
 const START_LIMIT = 0.6
 /** MiB that the peak of RSS may grow by between the two looks. RSS itself also follows the collections of garbage. */
