@@ -4,4 +4,5 @@ import './signals.ts'
 // Not static imports: those are loaded before anything here runs.
 const { takeProfile } = await import('./profile.ts')
 await takeProfile()
+await import('./web_assembly.ts')
 await import('./command.ts')

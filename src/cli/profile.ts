@@ -16,8 +16,6 @@ export const AGENT_FLAGS: readonly string[] = [
   '--no-sparkplug',
   '--optimize-for-size',
   '--single-threaded-gc',
-  '--no-wasm-tier-up',
-  '--no-wasm-dynamic-tiering',
   '--bytecode-old-age=1',
 ]
 
