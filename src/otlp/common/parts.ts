@@ -242,17 +242,18 @@ function* runsOf(
  * takes long while they live.
  */
 export function inBytes<B extends ItemBatch>(batch: B, before: B): B {
-  return writtenBut(new Set(itemsOf(before)), batch)
+  return madeInBytes(batch, new Set(itemsOf(before)))
 }
 
 /** `inBytes` for what was made of a part, which may be a whole resource of any size. */
 function* inBytesInTurns<B extends ItemBatch>(batch: B, before: B, grain: Grain | undefined): Divided<B> {
   const given = new Set(itemsOf(before))
   const isLarge = grain === 'resources' && batch.itemCount > PART
-  return isLarge ? yield* inParts(batch, (part) => writtenBut(given, part), 'items') : writtenBut(given, batch)
+  return isLarge ? yield* inParts(batch, (part) => madeInBytes(part, given), 'items') : madeInBytes(batch, given)
 }
 
-function writtenBut<B extends ItemBatch>(given: ReadonlySet<Item>, batch: B): B {
+/** A batch with bytes in the place of all items that hold objects, except those that were given. */
+function madeInBytes<B extends ItemBatch>(batch: B, given: ReadonlySet<Item>): B {
   const { kind } = batch
   const isMade = (item: Item): boolean => kind.holdsObjects(item) && !given.has(item)
   const made = batch.mapScopes((scope) => scope.withItems(filterShared(scope.items, isMade)))

@@ -29,7 +29,7 @@ interface EncodingOptions {
   readonly sending: () => Sending
 }
 
-/** Who hands in a batch to be encoded. */
+/** What encoding a batch reports to its caller. */
 export interface Encoder {
   readonly account: Account
   /** Called with the timely part of the batch, before that is encoded. */
@@ -72,8 +72,8 @@ export class Encoding {
   }
 
   /**
-   * Encodes a batch, as far as it is timely. Others have turns before and while a large one is encoded; the batches that come after it wait. Resolves with
-   * `undefined` when the batch is for another exporter by then.
+   * Encodes a batch, as far as it is timely. Others have turns before and while a large one is encoded; the batches that come
+   * after it wait. Resolves with `undefined` when the batch is for another exporter by then.
    * @throws what `encode` throws, or a TypeError where that returns no requests
    */
   encode(batch: Batch, sending: Sending, encoder: Encoder): Requests | Promise<Requests | undefined> {
