@@ -14,11 +14,11 @@ service:
   pipelines: { metrics: { receivers: [otlp], exporters: [debug] } }
 `,
   })
-  const shell = `ulimit -n 60; exec "$0" "$@"`
+  const shell = `ulimit -n 150; exec "$0" "$@"`
   const command = startProcess('sh', ['-c', shell, process.execPath, main, '--config', folder.path('pipeline.yaml')])
   const port = Number((await command.address('otlp_http')).split(':')[1])
   const sockets: Socket[] = []
-  for (let count = 0; count < 80; count++) sockets.push(connect(port, '127.0.0.1').on('error', () => undefined))
+  for (let count = 0; count < 200; count++) sockets.push(connect(port, '127.0.0.1').on('error', () => undefined))
   cleanups.push(() => sockets.forEach((socket) => socket.destroy()))
   await command.logged('connections_refused')
   for (const socket of sockets) socket.destroy()

@@ -54,6 +54,9 @@ const OVERHEAD = 24 * 1024
 /** Bytes that the objects for the name or the value of a header take. */
 const HEADER_OVERHEAD = 64
 
+/** Requests of a connection that may wait for their answers at a time. Clients send one, or a few, before they read. */
+const MAX_UNANSWERED = 100
+
 const PROTOBUF = 'application/x-protobuf'
 const JSON_TYPE = 'application/json'
 
@@ -70,6 +73,7 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
   const connections = new Connections(receiving.maxConnections)
   /** The latest request of each connection. */
   const exchanges = new WeakMap<Socket, Exchange>()
+  const unanswered = new WeakMap<Socket, number>()
   const timeouts = [config.read_timeout, config.read_header_timeout].filter((timeout) => timeout > 0)
   const options: ServerOptions = {
     // Node requires it to be at most the time for the whole request.
@@ -115,13 +119,24 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
 
   /** Answers one request. Never rejects. */
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    connections.used(request.socket)
-    const admitted = admission.admit(OVERHEAD + request.rawHeaders.length * HEADER_OVERHEAD)
     const { socket } = request
+    // The rest of what was read of a connection that was closed.
+    if (socket.destroyed) return
+    connections.used(socket)
+    const waiting = unanswered.get(socket) ?? 0
+    if (waiting === MAX_UNANSWERED) {
+      const message = `A connection may have ${MAX_UNANSWERED} requests without an answer.`
+      refused('http', new Refusal('busy', message), socket.remoteAddress)
+      socket.destroy()
+      return
+    }
+    unanswered.set(socket, waiting + 1)
+    const admitted = admission.admit(OVERHEAD + request.rawHeaders.length * HEADER_OVERHEAD)
     exchanges.set(socket, { request, response, admitted })
     admitted.giveUp = () => socket.destroy()
     const leave = (): void => {
       socket.off('close', leave)
+      unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1)
       admission.leave(admitted)
     }
     response.on('close', leave)

@@ -268,3 +268,13 @@ describe('what is no request of HTTP/1.1', () => {
     }
   })
 })
+
+it('closes a connection that has 100 requests without an answer and sends another one', async () => {
+  const receiving = await start()
+  const sent = 'POST /v1/nope HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n'
+  const few = await send(receiving, 'HTTP', sent.repeat(99) + sent.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'))
+  expect(few.match(/HTTP\/1.1 404 /g)).toHaveLength(100)
+  await send(receiving, 'HTTP', sent.repeat(1000))
+  const refused = (reason: string) => `refused_requests{component="otlp",protocol="http",reason="${reason}"}`
+  expect(receiving.pipeline.telemetry.counters()).toEqual({ [refused('not_found')]: 200, [refused('busy')]: 1 })
+})
