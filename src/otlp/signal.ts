@@ -17,8 +17,8 @@ export interface Batch {
   toOtlp(): Uint8Array
   /** Whether `toOtlp` has nothing left to do. */
   readonly isWritten: boolean
-  /** Takes over the bytes of a batch with the same contents. */
-  writtenAs(same: Batch): void
+  /** Takes over what `toOtlp` would make. */
+  writtenAs(bytes: Uint8Array): void
   mapResources(change: (resource: Resource) => Resource): Batch
 }
 

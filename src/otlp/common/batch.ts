@@ -112,9 +112,9 @@ export abstract class ItemBatch<
     return this.#bytes !== undefined
   }
 
-  /** Takes over the bytes of a batch with the same contents. */
-  writtenAs(same: Batch): void {
-    this.#bytes ??= same.toOtlp()
+  /** Takes over what `toOtlp` would make. */
+  writtenAs(bytes: Uint8Array): void {
+    this.#bytes ??= bytes
   }
 
   /** Whether it consists of its bytes, and therefore uses all of them. */

@@ -1,5 +1,6 @@
 import type { Divided } from '../../time/turns.ts'
 import type { ItemBatch } from './batch.ts'
+import { mergeEncoded } from './codec.ts'
 import type { ResourceEntry, ScopeEntry } from './entry.ts'
 import type { Item, ItemKind } from './item_kind.ts'
 import { filterShared, mapShared } from './shared_lists.ts'
@@ -76,7 +77,14 @@ export function* writeInParts(batch: ItemBatch): Divided<void> {
     batch.toOtlp()
     return
   }
-  batch.writtenAs(yield* inParts(batch, (part) => part.withBytes(part.toOtlp())))
+  const written: Uint8Array[] = []
+  for (const { batch: part } of partsOf(batch, 'resources')) {
+    // One resource may be larger than a part.
+    const isLarge = part.itemCount > PART
+    written.push((isLarge ? yield* inParts(part, (piece) => piece.withBytes(piece.toOtlp())) : part).toOtlp())
+    yield
+  }
+  batch.writtenAs(mergeEncoded(written))
 }
 
 /**
