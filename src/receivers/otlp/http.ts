@@ -54,8 +54,8 @@ const OVERHEAD = 24 * 1024
 /** Bytes that the objects for the name or the value of a header take. */
 const HEADER_OVERHEAD = 64
 
-/** Requests of a connection that may wait for their answers at a time. Clients send one, or a few, before they read. */
-const MAX_UNANSWERED = 100
+/** Requests that a connection may send at once. Clients send one, or a few, before they read an answer. */
+const MAX_AT_ONCE = 100
 
 const PROTOBUF = 'application/x-protobuf'
 const JSON_TYPE = 'application/json'
@@ -73,7 +73,8 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
   const connections = new Connections(receiving.maxConnections)
   /** The latest request of each connection. */
   const exchanges = new WeakMap<Socket, Exchange>()
-  const unanswered = new WeakMap<Socket, number>()
+  /** The requests of a connection in the piece of 64 KiB that is being read: no promise goes on before its end. */
+  const atOnce = new Map<Socket, number>()
   const timeouts = [config.read_timeout, config.read_header_timeout].filter((timeout) => timeout > 0)
   const options: ServerOptions = {
     // Node requires it to be at most the time for the whole request.
@@ -123,20 +124,20 @@ export async function serveHttp(config: HttpServerConfig, receiving: Receiving):
     // The rest of what was read of a connection that was closed.
     if (socket.destroyed) return
     connections.used(socket)
-    const waiting = unanswered.get(socket) ?? 0
-    if (waiting === MAX_UNANSWERED) {
-      const message = `A connection may have ${MAX_UNANSWERED} requests without an answer.`
+    if (atOnce.size === 0) queueMicrotask(() => atOnce.clear())
+    const before = atOnce.get(socket) ?? 0
+    if (before === MAX_AT_ONCE) {
+      const message = `A connection may send ${MAX_AT_ONCE} requests at once.`
       refused('http', new Refusal('busy', message), socket.remoteAddress)
       socket.destroy()
       return
     }
-    unanswered.set(socket, waiting + 1)
+    atOnce.set(socket, before + 1)
     const admitted = admission.admit(OVERHEAD + request.rawHeaders.length * HEADER_OVERHEAD)
     exchanges.set(socket, { request, response, admitted })
     admitted.giveUp = () => socket.destroy()
     const leave = (): void => {
       socket.off('close', leave)
-      unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1)
       admission.leave(admitted)
     }
     response.on('close', leave)

@@ -214,7 +214,8 @@ describe('the otlp receiver and its limit of memory', () => {
 
 /** Requests one after the other, until neither system takes any more because nobody reads their answers. */
 async function fillWithAnswers(socket: Socket): Promise<void> {
-  const requests = Buffer.from('GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(1000))
+  // Less than 100 of them are read at once.
+  const requests = Buffer.from(`GET /nothing HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(1000)}\r\n\r\n`.repeat(60))
   for (;;) {
     if (socket.write(requests)) continue
     const taken = once(socket, 'drain').then(() => true)

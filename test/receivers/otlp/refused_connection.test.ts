@@ -269,7 +269,7 @@ describe('what is no request of HTTP/1.1', () => {
   })
 })
 
-it('closes a connection that has 100 requests without an answer and sends another one', async () => {
+it('closes a connection that sends more than 100 requests at once', async () => {
   const receiving = await start()
   const sent = 'POST /v1/nope HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n'
   const few = await send(receiving, 'HTTP', sent.repeat(99) + sent.replace('\r\n\r\n', '\r\nconnection: close\r\n\r\n'))
